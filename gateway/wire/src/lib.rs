@@ -1,1 +1,53 @@
-//! The `wire` crate.
+//! HTTP/1.x on the wire: a strict grammar for heads and chunks (RFC 9112), the PROXY header, and the hops of
+//! `X-Forwarded-For`. Sans-I/O: bytes in, events out; nothing here knows a socket or a clock.
+//!
+//! # Invariants
+//! - One reading only. Whatever another implementation could read differently (bare LF, folded lines, space before
+//!   a colon, a list of transfer codings, two lengths) is an error here, so nothing can be smuggled past us.
+//! - A head parses the same whether it arrives whole or byte by byte, at a cost linear in its length.
+//! - Parsing allocates nothing once its buffers have grown.
+//! - No input makes it panic.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a gateway looks at a few of thirty fields at a time; what must be exhaustive is `FieldId`'s users in `proxy`"
+)]
+
+mod bytes;
+mod chunk;
+mod field;
+pub mod forwarded;
+mod head;
+pub mod proxy_header;
+mod request;
+mod response;
+
+pub use chunk::{CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS, chunk_head};
+pub use field::{Field, FieldId, Span};
+pub use head::{ConnectionOptions, HeadError, HeadLimits};
+pub use request::{Method, RequestError, RequestHead, Target};
+pub use response::{ResponseError, ResponseHead, ResponseTo};
+
+/// How a message body is framed (RFC 9112 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BodyFraming {
+    /// There is no body.
+    #[default]
+    None,
+    /// Exactly this many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Until the connection closes; responses only.
+    UntilClose,
+}
+
+/// The HTTP versions that this grammar covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}

@@ -1,0 +1,225 @@
+//! Header fields: where they lie, and which of them a gateway must know.
+
+use crate::bytes::{is_field_value, is_token_byte, trim};
+use crate::head::HeadError;
+
+/// A range of bytes in the buffer that a head was parsed from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// One header field line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Which field it is.
+    pub id: FieldId,
+    /// The name as written.
+    pub name: Span,
+    /// The value without white space around it.
+    pub value: Span,
+    /// The whole line with its CRLF.
+    pub line: Span,
+    /// The line is exactly `name: value` CRLF, so it can be sent on as it is.
+    pub canonical: bool,
+}
+
+/// The fields that a gateway must tell apart; names compare without case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldId {
+    /// `Host`
+    Host,
+    /// `Content-Length`
+    ContentLength,
+    /// `Content-Type`
+    ContentType,
+    /// `Transfer-Encoding`
+    TransferEncoding,
+    /// `Connection`
+    Connection,
+    /// `Keep-Alive`
+    KeepAlive,
+    /// `Proxy-Connection`
+    ProxyConnection,
+    /// `Proxy-Authenticate`
+    ProxyAuthenticate,
+    /// `Proxy-Authorization`
+    ProxyAuthorization,
+    /// `TE`
+    Te,
+    /// `Trailer`
+    Trailer,
+    /// `Upgrade`
+    Upgrade,
+    /// `HTTP2-Settings`
+    Http2Settings,
+    /// `Expect`
+    Expect,
+    /// `Forwarded`
+    Forwarded,
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `X-Forwarded-Host`
+    XForwardedHost,
+    /// `X-Forwarded-Proto`
+    XForwardedProto,
+    /// `X-Forwarded-Port`
+    XForwardedPort,
+    /// `X-Forwarded-Client-Cert`
+    XForwardedClientCert,
+    /// Any other `X-Forwarded-…`
+    XForwardedOther,
+    /// `X-Real-IP`
+    XRealIp,
+    /// `X-Request-ID`
+    XRequestId,
+    /// `X-Blastdoor-Door`
+    XBlastdoorDoor,
+    /// `CF-Connecting-IP`
+    CfConnectingIp,
+    /// Any other `CF-…`, and `True-Client-IP`
+    CfOther,
+    /// `X-Amzn-Mtls-…` and `X-Amzn-Tls-…`
+    XAmznIdentity,
+    /// A name that would be one of the above if `_` were `-`: some backends read both alike (CGI variables).
+    Twin,
+    /// Everything else.
+    Other,
+}
+
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        // Heads are limited far below 4 GiB; a longer one would become an empty span, not a wrong one.
+        match (u32::try_from(start), u32::try_from(end)) {
+            (Ok(start), Ok(end)) if start <= end => Self { start, end },
+            _ => Self::default(),
+        }
+    }
+
+    /// The bytes, given the buffer that the head was parsed from.
+    #[must_use]
+    pub fn of(self, head: &[u8]) -> &[u8] {
+        head.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// Offset of the first byte.
+    #[must_use]
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// Offset behind the last byte.
+    #[must_use]
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// No bytes.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+impl Field {
+    /// Parses one line, given without its CRLF (RFC 9112 5).
+    pub(crate) fn parse(line: &[u8], offset: usize) -> Result<Self, HeadError> {
+        let length = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
+        let Some((name, [b':', rest @ ..])) = line.split_at_checked(length) else {
+            return Err(HeadError::FieldName);
+        };
+        if name.is_empty() {
+            return Err(HeadError::FieldName);
+        }
+        if !is_field_value(rest) {
+            return Err(HeadError::FieldValue);
+        }
+        let value = trim(rest);
+        let before = rest.len() - trim_start(rest).len();
+        let start = offset + length + 1 + before;
+        Ok(Self {
+            id: FieldId::classify(name),
+            name: Span::new(offset, offset + length),
+            value: Span::new(start, start + value.len()),
+            line: Span::new(offset, offset + line.len() + 2),
+            canonical: rest.first() == Some(&b' ') && rest.len() == value.len() + 1,
+        })
+    }
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+impl FieldId {
+    /// Which field this name is.
+    #[must_use]
+    pub fn classify(name: &[u8]) -> Self {
+        match Self::known(name) {
+            Self::Other if name.contains(&b'_') => Self::twin(name),
+            known => known,
+        }
+    }
+
+    /// Grouped by length, so that most names cost one comparison or none.
+    fn known(name: &[u8]) -> Self {
+        let is = |text: &[u8]| name.eq_ignore_ascii_case(text);
+        let starts = |text: &[u8]| name.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+        match name.len() {
+            2 if is(b"te") => return Self::Te,
+            4 if is(b"host") => return Self::Host,
+            6 if is(b"expect") => return Self::Expect,
+            7 if is(b"upgrade") => return Self::Upgrade,
+            7 if is(b"trailer") => return Self::Trailer,
+            9 if is(b"forwarded") => return Self::Forwarded,
+            9 if is(b"x-real-ip") => return Self::XRealIp,
+            10 if is(b"connection") => return Self::Connection,
+            10 if is(b"keep-alive") => return Self::KeepAlive,
+            12 if is(b"content-type") => return Self::ContentType,
+            12 if is(b"x-request-id") => return Self::XRequestId,
+            14 if is(b"content-length") => return Self::ContentLength,
+            14 if is(b"http2-settings") => return Self::Http2Settings,
+            14 if is(b"true-client-ip") => return Self::CfOther,
+            15 if is(b"x-forwarded-for") => return Self::XForwardedFor,
+            16 if is(b"x-forwarded-host") => return Self::XForwardedHost,
+            16 if is(b"x-forwarded-port") => return Self::XForwardedPort,
+            16 if is(b"x-blastdoor-door") => return Self::XBlastdoorDoor,
+            16 if is(b"cf-connecting-ip") => return Self::CfConnectingIp,
+            16 if is(b"proxy-connection") => return Self::ProxyConnection,
+            17 if is(b"x-forwarded-proto") => return Self::XForwardedProto,
+            17 if is(b"transfer-encoding") => return Self::TransferEncoding,
+            18 if is(b"proxy-authenticate") => return Self::ProxyAuthenticate,
+            19 if is(b"proxy-authorization") => return Self::ProxyAuthorization,
+            23 if is(b"x-forwarded-client-cert") => return Self::XForwardedClientCert,
+            _ => {}
+        }
+        match name.first().map(u8::to_ascii_lowercase) {
+            Some(b'x') if starts(b"x-forwarded-") => Self::XForwardedOther,
+            Some(b'x') if starts(b"x-amzn-mtls-") || starts(b"x-amzn-tls-") => Self::XAmznIdentity,
+            Some(b'c') if starts(b"cf-") => Self::CfOther,
+            _ => Self::Other,
+        }
+    }
+
+    fn twin(name: &[u8]) -> Self {
+        let mut hyphenated = [0; 64];
+        let Some(target) = hyphenated.get_mut(..name.len()) else { return Self::Other };
+        for (to, from) in target.iter_mut().zip(name) {
+            *to = if *from == b'_' { b'-' } else { *from };
+        }
+        match Self::known(target) {
+            Self::Other | Self::ContentType => Self::Other,
+            _ => Self::Twin,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What request and response heads share: lines, fields, framing fields, connection options.
+
+use memchr::memchr;
+
+use crate::bytes::{decimal, trim};
+use crate::field::{Field, FieldId};
+
+/// How large a head may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// The whole head in bytes, its last empty line included.
+    pub bytes: usize,
+    /// Header fields.
+    pub fields: usize,
+    /// The request target in bytes.
+    pub target_bytes: usize,
+}
+
+/// What is wrong with a head, requests and responses alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// A line does not end in CRLF (RFC 9112 2.2).
+    #[error("a line ends in a bare LF")]
+    BareLf,
+    /// RFC 9112 5: white space before the colon, a folded line, no colon, or no token.
+    #[error("a field line does not start with a field name and a colon")]
+    FieldName,
+    /// RFC 9110 5.5: a control character.
+    #[error("a field value holds a control character")]
+    FieldValue,
+    /// More bytes than allowed.
+    #[error("the head is larger than allowed")]
+    TooLarge,
+    /// More fields than allowed.
+    #[error("the head has more fields than allowed")]
+    TooManyFields,
+    /// RFC 9112 6.3: not one decimal number.
+    #[error("Content-Length is not one decimal number")]
+    ContentLength,
+    /// RFC 9112 6.3: two ways to frame the body.
+    #[error("both Content-Length and Transfer-Encoding")]
+    LengthAndCoding,
+    /// RFC 9112 6.1: anything but one `chunked`, or any coding on HTTP/1.0.
+    #[error("Transfer-Encoding is not exactly one `chunked`")]
+    TransferCoding,
+}
+
+/// What the `Connection` fields ask for (RFC 9110 7.6.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConnectionOptions {
+    /// `close`
+    pub close: bool,
+    /// `keep-alive`
+    pub keep_alive: bool,
+    /// `upgrade`
+    pub upgrade: bool,
+    /// Some other option: a field of that name is hop-by-hop.
+    pub other: bool,
+}
+
+/// Lines and fields of the head being parsed.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    /// Offset behind the LF of each complete line.
+    ends: Vec<u32>,
+    /// How far the buffer has been searched.
+    searched: usize,
+    /// Offset at which the first line starts (empty lines before it are skipped).
+    start: usize,
+}
+
+/// What the framing fields say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Framing {
+    pub(crate) length: Option<u64>,
+    pub(crate) chunked: bool,
+}
+
+impl Lines {
+    pub(crate) fn reset(&mut self) {
+        self.ends.clear();
+        (self.searched, self.start) = (0, 0);
+    }
+
+    /// Looks for the empty line that ends the head. Remembers how far it came, so that calling it again with more
+    /// bytes costs only those.
+    pub(crate) fn find_end(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
+        while let Some(found) = buffer.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) {
+            let lf = self.searched + found;
+            let line_start = self.ends.last().map_or(self.start, |end| *end as usize);
+            let line = buffer.get(line_start..lf).unwrap_or_default();
+            self.searched = lf + 1;
+            match line {
+                // One empty line before a request line is ignored (RFC 9112 2.2); a second one is not.
+                [b'\r'] if self.ends.is_empty() => {
+                    if self.start > 0 {
+                        return Err(HeadError::FieldName);
+                    }
+                    self.start = lf + 1;
+                }
+                [b'\r'] => {
+                    return if lf < limits.bytes { Ok(Some(lf + 1)) } else { Err(HeadError::TooLarge) };
+                }
+                [.., b'\r'] => {
+                    if self.ends.len() > limits.fields {
+                        return Err(HeadError::TooManyFields);
+                    }
+                    self.ends.push(u32::try_from(lf + 1).map_err(|_overflow| HeadError::TooLarge)?);
+                }
+                _ => return Err(HeadError::BareLf),
+            }
+        }
+        self.searched = buffer.len();
+        if buffer.len() >= limits.bytes { Err(HeadError::TooLarge) } else { Ok(None) }
+    }
+
+    /// The first line, without CRLF, and its offset. `None` before it is complete.
+    pub(crate) fn first<'b>(&self, buffer: &'b [u8]) -> Option<(&'b [u8], usize)> {
+        let end = *self.ends.first()? as usize;
+        Some((buffer.get(self.start..end - 2)?, self.start))
+    }
+
+    /// The bytes of the first line while it is incomplete.
+    pub(crate) fn unfinished_first<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
+        self.ends.is_empty().then(|| buffer.get(self.start..)).flatten()
+    }
+
+    /// Parses all lines but the first into `fields`.
+    pub(crate) fn fields(&self, buffer: &[u8], fields: &mut Vec<Field>) -> Result<(), HeadError> {
+        fields.clear();
+        for (start, end) in self.ends.iter().zip(self.ends.iter().skip(1)) {
+            let (start, end) = (*start as usize, *end as usize);
+            let line = buffer.get(start..end - 2).ok_or(HeadError::TooLarge)?;
+            fields.push(Field::parse(line, start)?);
+        }
+        Ok(())
+    }
+}
+
+impl ConnectionOptions {
+    /// Adds the options of one `Connection` field value.
+    pub(crate) fn add(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(trim).filter(|option| !option.is_empty()) {
+            match option.len() {
+                5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+                _ => self.other = true,
+            }
+        }
+    }
+
+    /// Whether some `Connection` field names `field`, which makes it hop-by-hop.
+    #[must_use]
+    pub fn names(&self, field: &Field, fields: &[Field], head: &[u8]) -> bool {
+        self.other
+            && fields.iter().filter(|other| other.id == FieldId::Connection).any(|connection| {
+                let mut options = connection.value.of(head).split(|byte| *byte == b',').map(trim);
+                options.any(|option| option.eq_ignore_ascii_case(field.name.of(head)))
+            })
+    }
+}
+
+impl Framing {
+    /// Takes note of a framing field; others are ignored.
+    pub(crate) fn add(&mut self, field: &Field, head: &[u8]) -> Result<(), HeadError> {
+        let value = field.value.of(head);
+        match field.id {
+            FieldId::ContentLength => {
+                // Repeated, even with the same value, is a sign of two parsers at work.
+                if self.length.is_some() {
+                    return Err(HeadError::ContentLength);
+                }
+                self.length = Some(decimal(value).ok_or(HeadError::ContentLength)?);
+            }
+            FieldId::TransferEncoding => {
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(HeadError::TransferCoding);
+                }
+                self.chunked = true;
+            }
+            _ => {}
+        }
+        if self.chunked && self.length.is_some() { Err(HeadError::LengthAndCoding) } else { Ok(()) }
+    }
+}
+
+/// Trimmed comma-separated elements of a value.
+pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim)
+}

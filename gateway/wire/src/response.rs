@@ -1,0 +1,144 @@
+//! Response heads, as strict as requests: a backend that speaks nonsense is told apart here, not by the client.
+
+use crate::bytes::is_field_value;
+use crate::field::{Field, FieldId, Span};
+use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines};
+use crate::{BodyFraming, Version};
+
+/// What the response answers: it decides whether there is a body (RFC 9112 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseTo {
+    /// A HEAD request: never a body.
+    Head,
+    /// Any other request.
+    Other,
+}
+
+/// A parsed response head. Reused from response to response.
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    /// 100 to 599.
+    pub status: u16,
+    /// The version.
+    pub version: Version,
+    /// The reason phrase; may be empty.
+    pub reason: Span,
+    /// All fields in order.
+    pub fields: Vec<Field>,
+    /// How the body is framed.
+    pub framing: BodyFraming,
+    /// The length that `Content-Length` states, also where there is no body (HEAD, 304).
+    pub stated_length: Option<u64>,
+    /// What `Connection` asks for.
+    pub connection: ConnectionOptions,
+    lines: Lines,
+}
+
+/// Why a response head is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseError {
+    /// Lines, fields or framing.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// RFC 9112 4: not `version SP status SP [reason]`.
+    #[error("the status line is not version, status and reason")]
+    StatusLine,
+    /// Not HTTP/1.0 or HTTP/1.1.
+    #[error("the version is not HTTP/1.0 or HTTP/1.1")]
+    Version,
+}
+
+impl ResponseHead {
+    /// An empty head, ready to parse.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets a head that was begun and not finished.
+    pub fn reset(&mut self) {
+        self.lines.reset();
+    }
+
+    /// Parses the head at the start of `buffer`; see [`crate::RequestHead::parse`].
+    ///
+    /// # Errors
+    /// As soon as the bytes cannot become a head that is accepted.
+    pub fn parse(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+        request: ResponseTo,
+    ) -> Result<Option<usize>, ResponseError> {
+        let Some(end) = self.lines.find_end(buffer, limits)? else {
+            let start = self.lines.unfinished_first(buffer).unwrap_or_default();
+            let plausible = start.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+            return if plausible { Ok(None) } else { Err(ResponseError::StatusLine) };
+        };
+        let outcome = self.parse_complete(buffer, request).map(|()| Some(end));
+        self.lines.reset();
+        outcome
+    }
+
+    /// Whether the connection can carry another request (RFC 9112 9.3).
+    #[must_use]
+    pub fn persistent(&self) -> bool {
+        let asked = match self.version {
+            Version::Http11 => !self.connection.close,
+            Version::Http10 => self.connection.keep_alive && !self.connection.close,
+        };
+        asked && self.framing != BodyFraming::UntilClose
+    }
+
+    fn parse_complete(&mut self, buffer: &[u8], request: ResponseTo) -> Result<(), ResponseError> {
+        let (line, offset) = self.lines.first(buffer).ok_or(ResponseError::StatusLine)?;
+        // An empty line before the status line is not tolerated from a server.
+        if offset != 0 {
+            return Err(ResponseError::StatusLine);
+        }
+        let (version, rest) = line.split_at_checked(8).ok_or(ResponseError::StatusLine)?;
+        self.version = match version {
+            b"HTTP/1.1" => Version::Http11,
+            b"HTTP/1.0" => Version::Http10,
+            _ => return Err(ResponseError::Version),
+        };
+        let [b' ', hundreds @ b'1'..=b'5', tens @ b'0'..=b'9', ones @ b'0'..=b'9', reason @ ..] = rest else {
+            return Err(ResponseError::StatusLine);
+        };
+        let digit = |byte: &u8| u16::from(byte - b'0');
+        self.status = digit(hundreds) * 100 + digit(tens) * 10 + digit(ones);
+        // Many servers leave out the space before an empty reason.
+        let reason = match reason {
+            [] => reason,
+            [b' ', reason @ ..] if is_field_value(reason) => reason,
+            _ => return Err(ResponseError::StatusLine),
+        };
+        self.reason = Span::new(line.len() - reason.len(), line.len());
+        self.lines.fields(buffer, &mut self.fields)?;
+        self.read_fields(buffer, request)
+    }
+
+    fn read_fields(&mut self, head: &[u8], request: ResponseTo) -> Result<(), ResponseError> {
+        self.connection = ConnectionOptions::default();
+        let mut framing = Framing::default();
+        for field in &self.fields {
+            match field.id {
+                FieldId::ContentLength | FieldId::TransferEncoding => framing.add(field, head)?,
+                FieldId::Connection => self.connection.add(field.value.of(head)),
+                _ => {}
+            }
+        }
+        if framing.chunked && self.version == Version::Http10 {
+            return Err(HeadError::TransferCoding.into());
+        }
+        self.stated_length = framing.length;
+        let bodiless = request == ResponseTo::Head || matches!(self.status, 100..=199 | 204 | 304);
+        self.framing = match (bodiless, framing.chunked, framing.length) {
+            (true, _, _) => BodyFraming::None,
+            (false, true, _) => BodyFraming::Chunked,
+            (false, false, Some(length)) => BodyFraming::Length(length),
+            (false, false, None) => BodyFraming::UntilClose,
+        };
+        Ok(())
+    }
+}
