@@ -1,1 +1,77 @@
-//! The `door` crate.
+//! Doors: who is admitted, what that compiles to, and how the result reaches the listener.
+//!
+//! Configuration flows one way through this crate: a [`resource::ClusterView`] → [`Admitted`] Ingresses → an
+//! immutable [`Snapshot`] → one atomic swap. The other way round only one thing is known: the current snapshot.
+//!
+//! # Invariants
+//! - A door is opened with its selector and its serving half (`settings`) as one value by [`open`], which yields
+//!   one [`Publisher`] and one [`Door`]. Neither can be cloned, and nothing pairs them up again by name: a table
+//!   reaches the listener it was compiled for, or none.
+//! - Only a door's own [`Policy`] makes an [`Admitted`], and only [`Admitted`] Ingresses are compiled. What the
+//!   selector does not admit is not in the table, so no lookup, however wrong, can find it.
+//! - [`Snapshot`] has no public constructor and no `Default`; before the first publication it says so, and the
+//!   listener answers 503, not 404.
+//! - A rule that does not compile becomes a blocked route (503). It never vanishes, because a broader rule would
+//!   answer in its place.
+//! - What is served is a function of the current objects alone; there is no memory of an earlier version.
+//!
+//! Forging any of these does not compile:
+//! ```compile_fail,E0451
+//! let forged = door::Admitted { ingress: todo!() };
+//! ```
+//! ```compile_fail
+//! fn nothing() -> door::Snapshot<()> { Default::default() }
+//! ```
+//! ```compile_fail,E0599
+//! fn twice(publisher: door::Publisher<()>) { let _second = publisher.clone(); }
+//! ```
+//! ```compile_fail,E0599
+//! fn twice(door: door::Door<()>) { let _second = door.clone(); }
+//! ```
+//! ```compile_fail,E0382
+//! fn bind(_: door::Door<()>) {}
+//! fn twice(door: door::Door<()>) { bind(door); bind(door); }
+//! ```
+
+mod admission;
+mod compile;
+mod opening;
+mod publish;
+mod selector;
+mod snapshot;
+
+pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
+pub use compile::BackendPolicy;
+pub use opening::{Door, Publisher, open};
+pub use publish::publish;
+pub use selector::{Selector, SelectorError};
+pub use snapshot::{Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, Verdict};
+
+/// The scheme that clients spoke to reach a door: the door's own, never taken from a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `http`
+    Http,
+    /// `https`
+    Https,
+}
+
+impl Scheme {
+    /// As written in `X-Forwarded-Proto` and in URLs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// 80 or 443 (RFC 9110 4.2).
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}

@@ -1,1 +1,42 @@
-//! The `resource` crate.
+//! Kubernetes objects as the gateway understands them: parsed once, typed, and with a list of everything that is
+//! wrong with them.
+//!
+//! Two sources feed this crate, manifest files ([`manifest`]) and the API server; both go through the same
+//! conversion from `k8s-openapi` types ([`Object`] and its parts), so that what `check` says of a file is what the
+//! cluster would say. The result is a [`ClusterView`], from which doors are compiled.
+//!
+//! # Invariants
+//! - Parsing an object never fails the world: it yields a value and [`Problem`]s, and touches no other object.
+//! - What cannot be read is never read as something broader. A rule with an unreadable host has no host, it is not
+//!   a rule for every host; an unreadable path or backend stays in its place and carries the reason, so that
+//!   compilation can close that place.
+//! - A security setting that is written and cannot be honoured is in [`Annotations::closes`].
+//! - Nothing here does I/O, reads a clock or resolves a name. Strings of objects are data: none becomes a file
+//!   name, an expression or a template.
+//! - `Debug` of a [`Secret`] shows no secret.
+
+mod annotations;
+mod class;
+mod endpoint_slice;
+mod ingress;
+mod labels;
+mod metadata;
+mod object;
+mod problem;
+mod secret;
+mod service;
+mod view;
+
+pub use annotations::{Annotations, ClosedBy, IngressTuning};
+pub use class::{IngressClass, Namespace};
+pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
+pub use ingress::{
+    Backend, ClassRef, Ingress, IngressTls, InvalidBackend, InvalidHost, InvalidPath, PathRule, PathType,
+    Rule, ServicePortRef,
+};
+pub use labels::Labels;
+pub use object::Object;
+pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
+pub use secret::{ConfigMap, Secret};
+pub use service::{AppProtocol, Protocol, Service, ServicePort, ServiceType};
+pub use view::ClusterView;

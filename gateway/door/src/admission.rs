@@ -1,0 +1,173 @@
+//! Membership: which Ingresses a door admits, and which of their hosts it may expose.
+
+use std::sync::Arc;
+
+use resource::{ClusterView, Ingress, Problem, Severity};
+use route::{HostPattern, HostRestriction, ListenerName};
+
+use crate::{Scheme, Selector};
+
+/// Who may be exposed at a door. The admission half of a listener's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The Ingress labels that choose this door.
+    pub selector: Selector,
+    /// Namespaces that may expose here; empty means all.
+    pub namespaces: Vec<NamespacePattern>,
+    /// Hosts that may be exposed here; empty means all.
+    pub hosts: Vec<HostRestriction>,
+    /// Ingress classes that are admitted, by name; empty means that labels alone decide.
+    pub ingress_classes: Vec<Box<str>>,
+    /// What the clients of this door speak.
+    pub scheme: Scheme,
+    /// The port that clients used: `X-Forwarded-Port`, and the port of redirects to this door.
+    pub forwarded_port: u16,
+    /// The door to which this one redirects (308) whatever that one serves and this one does not.
+    pub redirect: Option<ListenerName>,
+}
+
+/// A namespace name, or a pattern in which `*` stands for any run of characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespacePattern(Box<str>);
+
+/// A text that can match no namespace name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a namespace pattern; allowed: lower-case letters, digits, `-`, and `*` for any run of characters")]
+pub struct NamespacePatternError(String);
+
+/// An Ingress that a door's policy has admitted. Only [`Policy::admit`] makes one, and only these are compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct Admitted<'v> {
+    ingress: &'v Arc<Ingress>,
+}
+
+impl NamespacePattern {
+    /// # Errors
+    /// When the text holds a character that no namespace name can have (RFC 1123 label), or is empty.
+    pub fn parse(text: &str) -> Result<Self, NamespacePatternError> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'*';
+        if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) {
+            return Err(NamespacePatternError(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Whether the pattern covers the whole name.
+    #[must_use]
+    pub fn matches(&self, namespace: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(first) = parts.next() else { return false };
+        let Some(mut rest) = namespace.strip_prefix(first) else { return false };
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            // The left-most place is always a safe choice: whatever follows has the most room there.
+            match rest.split_once(part) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+impl<'v> Admitted<'v> {
+    /// The admitted object.
+    #[must_use]
+    pub fn ingress(self) -> &'v Arc<Ingress> {
+        self.ingress
+    }
+}
+
+impl Policy {
+    /// The Ingresses of `view` that this door admits, oldest first and then by namespace and name, so that
+    /// whoever comes first wins a conflict.
+    ///
+    /// An Ingress that the labels choose but another rule of the door refuses is told in `problems`.
+    pub(crate) fn admit<'v>(
+        &self,
+        door: &ListenerName,
+        view: &'v ClusterView,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Admitted<'v>> {
+        let mut admitted: Vec<Admitted<'v>> = view
+            .ingresses()
+            .filter(|ingress| self.selector.matches(&ingress.labels) && self.class_admits(ingress, view))
+            .filter(|ingress| self.namespace_admits(door, ingress, problems))
+            .map(|ingress| Admitted { ingress })
+            .collect();
+        admitted.sort_by(|left, right| {
+            let (left, right) = (left.ingress, right.ingress);
+            // An Ingress without a creation time counts as the newest.
+            let age = |ingress: &Ingress| (ingress.created.is_none(), ingress.created);
+            age(left).cmp(&age(right)).then_with(|| left.key.cmp(&right.key))
+        });
+        admitted
+    }
+
+    /// Whether a rule for `host` may be exposed at this door.
+    #[must_use]
+    pub(crate) fn host_admits(&self, host: &HostPattern) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|restriction| restriction.admits(host))
+    }
+
+    /// Whether the Ingress belongs to one of the door's classes; without a class of its own it belongs to the
+    /// cluster's default class (Kubernetes, `ingressclass.kubernetes.io/is-default-class`).
+    pub(crate) fn class_admits(&self, ingress: &Ingress, view: &ClusterView) -> bool {
+        if self.ingress_classes.is_empty() {
+            return true;
+        }
+        match &ingress.class {
+            Some(class) => self.ingress_classes.contains(&class.name),
+            None => self.ingress_classes.iter().any(|name| view.class(name).is_some_and(|class| class.is_default)),
+        }
+    }
+
+    fn namespace_admits(&self, door: &ListenerName, ingress: &Ingress, problems: &mut Vec<Problem>) -> bool {
+        let namespace = ingress.key.namespace();
+        let admits =
+            self.namespaces.is_empty() || self.namespaces.iter().any(|pattern| pattern.matches(namespace));
+        if !admits {
+            problems.push(ingress.problem(
+                Severity::Error,
+                "metadata.namespace",
+                format!("namespace `{namespace}` may not expose at door `{door}`; the door's `namespaces` says who may"),
+            ));
+        }
+        admits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NamespacePattern;
+
+    #[test]
+    fn namespace_patterns() {
+        let table = [
+            ("shop", "shop", true),
+            ("shop", "shops", false),
+            ("team-*", "team-", true),
+            ("team-*", "team-a", true),
+            ("team-*", "teams", false),
+            ("*", "anything", true),
+            ("*-prod", "a-prod", true),
+            ("*-prod", "prod", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+            ("a*a", "a", false),
+            ("a**a", "aa", true),
+        ];
+        for (pattern, name, expected) in table {
+            assert_eq!(NamespacePattern::parse(pattern).unwrap().matches(name), expected, "{pattern} {name}");
+        }
+        assert!(NamespacePattern::parse("Shop").is_err());
+        assert!(NamespacePattern::parse("").is_err());
+    }
+}

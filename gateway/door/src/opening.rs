@@ -1,0 +1,104 @@
+//! Opening a door: one value in, a publisher and a reader out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use route::ListenerName;
+
+use crate::snapshot::{Routes, Snapshot};
+use crate::Policy;
+
+/// Opens a door with its admission half and its serving half.
+///
+/// `settings` is whatever the listener needs to serve: this crate carries it beside the routes, in one swap, and
+/// never looks inside.
+#[must_use]
+pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>, Door<S>) {
+    let settings = Arc::new(settings);
+    let current = Arc::new(ArcSwap::from_pointee(Snapshot { settings: Arc::clone(&settings), routes: None }));
+    let door = Door { name: name.clone(), current: Arc::clone(&current) };
+    (Publisher { name, policy, settings, routes: None, stale: false, current }, door)
+}
+
+/// The writing end of a door: the only thing that can change what it serves, and only from Ingresses that its own
+/// policy admits. Cannot be cloned.
+pub struct Publisher<S> {
+    name: ListenerName,
+    policy: Policy,
+    settings: Arc<S>,
+    routes: Option<Arc<Routes>>,
+    /// The settings changed since the last swap.
+    stale: bool,
+    current: Arc<ArcSwap<Snapshot<S>>>,
+}
+
+/// The reading end of a door, consumed by whoever binds its socket. Cannot be cloned.
+pub struct Door<S> {
+    name: ListenerName,
+    current: Arc<ArcSwap<Snapshot<S>>>,
+}
+
+impl<S> Publisher<S> {
+    /// The door's name.
+    #[must_use]
+    pub fn name(&self) -> &ListenerName {
+        &self.name
+    }
+
+    /// The door's admission half.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Replaces both halves of the door's configuration. They go live together with the next publication, so that
+    /// no request meets new settings with routes that the old policy admitted.
+    pub fn reconfigure(&mut self, policy: Policy, settings: S) {
+        self.policy = policy;
+        self.settings = Arc::new(settings);
+        self.stale = true;
+    }
+
+    /// The routes that are live.
+    pub(crate) fn live(&self) -> Option<&Arc<Routes>> {
+        self.routes.as_ref()
+    }
+
+    /// Makes `routes` live. An equal table is left alone, so that a change elsewhere costs this door nothing.
+    pub(crate) fn go_live(&mut self, routes: Arc<Routes>) -> bool {
+        if !self.stale && self.routes.as_ref() == Some(&routes) {
+            return false;
+        }
+        self.stale = false;
+        self.routes = Some(Arc::clone(&routes));
+        self.current.store(Arc::new(Snapshot { settings: Arc::clone(&self.settings), routes: Some(routes) }));
+        true
+    }
+}
+
+impl<S> Door<S> {
+    /// The door's name.
+    #[must_use]
+    pub fn name(&self) -> &ListenerName {
+        &self.name
+    }
+
+    /// What the door serves now. Wait-free.
+    #[must_use]
+    pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot<S>>> {
+        self.current.load()
+    }
+}
+
+impl<S> fmt::Debug for Publisher<S> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Publisher").field("name", &self.name).field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Debug for Door<S> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Door").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! The immutable result of a compilation, and what a lookup in it says.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use route::{HostIndex, ListenerName, ObjectKey, RequestHost, RequestPath, Table};
+
+/// Everything one door serves at one moment: its settings and its routes, swapped as one value so that a request
+/// never sees half of a change.
+///
+/// There is no public constructor and no `Default`: only [`crate::publish`] makes one, from Ingresses that the
+/// door's own policy admitted.
+pub struct Snapshot<S> {
+    pub(crate) settings: Arc<S>,
+    /// `None` until the first publication.
+    pub(crate) routes: Option<Arc<Routes>>,
+}
+
+/// The routing half of a snapshot.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Routes {
+    pub(crate) table: Table<Arc<Route>>,
+    /// What the sibling of a `redirect` door serves: hosts and paths, no routes.
+    pub(crate) redirect: Option<RedirectProjection>,
+    /// Which other doors know a host: for the cross-door alarm alone, names and no routes.
+    pub(crate) neighbours: HostIndex<ListenerName>,
+}
+
+/// The hosts and paths of the door that a `redirect` door points to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RedirectProjection {
+    pub(crate) table: Arc<Table<()>>,
+    pub(crate) port: u16,
+}
+
+/// One compiled rule.
+#[derive(Debug, PartialEq)]
+pub struct Route {
+    /// The Ingress that the rule comes from.
+    pub ingress: ObjectKey,
+    /// `namespace/name` of that Ingress, ready for the log.
+    pub ingress_text: Box<str>,
+    /// What becomes of a request.
+    pub action: Action,
+    /// Per-route timeouts and limits; `None` leaves the door's.
+    pub tuning: Tuning,
+}
+
+/// What becomes of a request that a rule matched.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// It goes to an endpoint of this upstream.
+    Forward(Arc<Upstream>),
+    /// 308 to `https` at this port: the rule is written with `ssl-redirect` and the door speaks plain HTTP.
+    RedirectToHttps {
+        /// The port in `Location`; 443 is left out of it.
+        port: u16,
+    },
+    /// 503: the rule cannot be honoured, and nothing may answer in its place.
+    Blocked(Blocked),
+}
+
+/// Why a rule is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocked {
+    /// The rule itself is wrong: host, path, backend.
+    InvalidRule,
+    /// The Service does not exist or has no such port.
+    NoSuchBackend,
+    /// Every address of the backend is one that a gateway must not call: loopback, link-local, itself.
+    RefusedAddress,
+    /// The backend speaks a protocol that the gateway does not.
+    Protocol,
+    /// An annotation asks for protection that cannot be given.
+    Annotation,
+}
+
+/// What a Service port stands for: its name and the endpoints that take requests.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The Service.
+    pub service: ObjectKey,
+    /// The port of the Service (`spec.ports[].port`).
+    pub port: u16,
+    /// Where requests go; empty means 503.
+    pub endpoints: Box<[Endpoint]>,
+}
+
+/// One address that takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Pod address and target port.
+    pub address: SocketAddr,
+}
+
+/// Per-route settings that an Ingress asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// Upstream connect timeout.
+    pub connect: Option<Duration>,
+    /// Longest gap between two reads from the backend, its response head included.
+    pub response_idle: Option<Duration>,
+    /// Longest gap between two writes to the backend.
+    pub body_idle: Option<Duration>,
+    /// Largest request body in bytes; `Some(0)` is unlimited, as in ingress-nginx.
+    pub body: Option<u64>,
+}
+
+/// A rule that matched, with the settings of the same moment. It pins both for as long as the request lasts, and
+/// nothing else of the table.
+pub struct Matched<S> {
+    /// The rule.
+    pub route: Arc<Route>,
+    /// The door's settings when the request was matched.
+    pub settings: Arc<S>,
+}
+
+/// What a door says of a host and path.
+pub enum Verdict<'s> {
+    /// A rule of this door matches.
+    Matched(&'s Arc<Route>),
+    /// The door redirects: its sibling serves this.
+    Redirect {
+        /// The sibling's port as clients see it.
+        port: u16,
+    },
+    /// No rule of this door matches. The answer must not depend on `owner`.
+    Unknown {
+        /// A door that knows the host, for the alarm alone.
+        owner: Option<&'s ListenerName>,
+    },
+    /// Nothing has been published yet: 503, never 404.
+    NotSynced,
+}
+
+impl<S> Snapshot<S> {
+    /// The door's settings.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<S> {
+        &self.settings
+    }
+
+    /// Whether a table has been published.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.routes.is_some()
+    }
+
+    /// Looks a request up. `host` is `None` for an HTTP/1.0 request without `Host`.
+    #[must_use]
+    pub fn find(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> Verdict<'_> {
+        let Some(routes) = self.routes.as_deref() else { return Verdict::NotSynced };
+        if let Some(route) = routes.table.find(host, path) {
+            return Verdict::Matched(route);
+        }
+        if let Some(projection) = &routes.redirect
+            && projection.table.find(host, path).is_some()
+        {
+            return Verdict::Redirect { port: projection.port };
+        }
+        Verdict::Unknown { owner: host.and_then(|host| routes.neighbours.find(host).next()) }
+    }
+
+    /// Every rule of the door, in a stable order.
+    pub fn routes(&self) -> impl Iterator<Item = route::Row<'_, Arc<Route>>> {
+        self.routes.iter().flat_map(|routes| routes.table.iter())
+    }
+}
+
+impl<S> fmt::Debug for Snapshot<S> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Snapshot").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}

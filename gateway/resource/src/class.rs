@@ -1,0 +1,71 @@
+//! Cluster-scoped objects: IngressClass and Namespace.
+
+use k8s_openapi::api::core::v1::Namespace as RawNamespace;
+use k8s_openapi::api::networking::v1::IngressClass as RawIngressClass;
+
+use crate::metadata::global_name;
+use crate::{Kind, Labels, ObjectRef, Problem, Severity};
+
+/// A `networking.k8s.io/v1` IngressClass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressClass {
+    /// `metadata.name`
+    pub name: Box<str>,
+    /// `spec.controller`
+    pub controller: Option<Box<str>>,
+    /// Whether Ingresses without a class belong to it: the annotation
+    /// `ingressclass.kubernetes.io/is-default-class` is `"true"`.
+    pub is_default: bool,
+}
+
+/// A `v1` Namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// `metadata.name`
+    pub name: Box<str>,
+    /// `metadata.labels`
+    pub labels: Labels,
+}
+
+const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
+
+impl IngressClass {
+    /// Reads an IngressClass; `None` when it has no usable name.
+    #[must_use]
+    pub fn from_api(object: RawIngressClass, problems: &mut Vec<Problem>) -> Option<Self> {
+        let annotations = object.metadata.annotations.unwrap_or_default();
+        let name = global_name(Kind::IngressClass, object.metadata.name, problems)?;
+        let is_default = match annotations.get(DEFAULT_CLASS).map(String::as_str) {
+            Some("true") => true,
+            None | Some("false") => false,
+            Some(other) => {
+                problems.push(Problem::of(
+                    ObjectRef::global(Kind::IngressClass, &name),
+                    None,
+                    Severity::Error,
+                    &format!("metadata.annotations[{DEFAULT_CLASS}]"),
+                    format!("`{other}` is neither `true` nor `false`; the class is not the default"),
+                ));
+                false
+            }
+        };
+        let controller = object.spec.and_then(|spec| spec.controller).map(Into::into);
+        Some(Self {
+            name,
+            controller,
+            is_default,
+        })
+    }
+}
+
+impl Namespace {
+    /// Reads a Namespace; `None` when it has no usable name.
+    #[must_use]
+    pub fn from_api(object: RawNamespace, problems: &mut Vec<Problem>) -> Option<Self> {
+        let name = global_name(Kind::Namespace, object.metadata.name, problems)?;
+        Some(Self {
+            name,
+            labels: object.metadata.labels.unwrap_or_default().into_iter().collect(),
+        })
+    }
+}

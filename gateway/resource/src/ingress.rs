@@ -1,0 +1,515 @@
+//! Ingresses: which hosts and paths go to which Services.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::{
+    HTTPIngressPath, Ingress as RawIngress, IngressBackend, IngressRule, IngressTLS, ServiceBackendPort,
+};
+use route::{HostPattern, HostPatternError, ObjectKey, PathPattern, PathPatternError};
+
+use crate::annotations::{Annotations, ClosedBy, ingress_annotations};
+use crate::metadata::{Damage, Metadata, Report, is_label};
+use crate::service::port_number;
+use crate::{Kind, Labels, ObjectRef, Problem, Severity, Source};
+
+/// A `networking.k8s.io/v1` Ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingress {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `metadata.generation`: counts changes of the spec.
+    pub generation: Option<i64>,
+    /// `metadata.uid`
+    pub uid: Option<Box<str>>,
+    /// `metadata.labels`: these choose the door.
+    pub labels: Labels,
+    /// `metadata.annotations`, as far as they concern a gateway.
+    pub annotations: Annotations,
+    /// `metadata.creationTimestamp`: the older Ingress wins a conflict; `None` counts as the newest.
+    pub created: Option<Timestamp>,
+    /// `spec.ingressClassName`, or the annotation that came before it.
+    pub class: Option<ClassRef>,
+    /// `spec.rules`, in order and with every position filled: `rules[i]` is `spec.rules[i]`.
+    pub rules: Vec<Rule>,
+    /// `spec.defaultBackend`
+    pub default_backend: Option<Result<Backend, InvalidBackend>>,
+    /// `spec.tls`
+    pub tls: Vec<IngressTls>,
+    /// Where it is written, when it comes from a file.
+    pub source: Option<Arc<Source>>,
+}
+
+/// The IngressClass that an Ingress names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassRef {
+    /// Name of the IngressClass.
+    pub name: Box<str>,
+    /// It comes from the deprecated annotation `kubernetes.io/ingress.class`.
+    pub from_annotation: bool,
+}
+
+/// `spec.rules[]` of an Ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// `host`; absent or empty is [`HostPattern::Any`].
+    pub host: Result<HostPattern, InvalidHost>,
+    /// `http.paths`, in order and with every position filled. When the list itself cannot be read, one path `/`
+    /// without a usable backend stands for it.
+    pub paths: Vec<PathRule>,
+}
+
+/// `spec.rules[].http.paths[]` of an Ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathRule {
+    /// `pathType`; `None` when it is missing or unknown.
+    pub path_type: Option<PathType>,
+    /// `path` as it is written; empty when it is not.
+    pub written: String,
+    /// What it matches.
+    pub pattern: Result<PathPattern, InvalidPath>,
+    /// Where requests go.
+    pub backend: Result<Backend, InvalidBackend>,
+}
+
+/// `pathType` of an Ingress path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PathType {
+    /// The path byte for byte.
+    Exact,
+    /// The path and what is below it, element by element.
+    Prefix,
+    /// Here the same as `Prefix`.
+    ImplementationSpecific,
+}
+
+/// A port of a Service, as an Ingress names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Backend {
+    /// The Service, in the Ingress's own namespace.
+    pub service: ObjectKey,
+    /// Which of its ports.
+    pub port: ServicePortRef,
+}
+
+/// `service.port` of an Ingress backend.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServicePortRef {
+    /// `number`, 1 to 65535: the port of the Service, not of its pods.
+    Number(u16),
+    /// `name`
+    Name(Box<str>),
+}
+
+/// `spec.tls[]` of an Ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressTls {
+    /// `hosts`; hosts that cannot be read are left out.
+    pub hosts: Vec<HostPattern>,
+    /// `secretName`, in the Ingress's own namespace.
+    pub secret: Option<ObjectKey>,
+}
+
+/// Why the host of a rule cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHost {
+    /// It is not a host pattern.
+    #[error("{0}; the rule serves nothing")]
+    Pattern(HostPatternError),
+    /// It is not even text; the problem has been told where the object was read.
+    #[error("the host cannot be read; the rule serves nothing")]
+    Unreadable,
+}
+
+/// Why the path of a rule cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPath {
+    /// `path` is absent, which only `ImplementationSpecific` allows.
+    #[error("the path is missing; it must start with `/`; the path answers 503")]
+    Missing,
+    /// It is not a path.
+    #[error("{0}; the path answers 503")]
+    Pattern(PathPatternError),
+    /// A character that stands for something in the configuration language of some proxy and in no real path.
+    #[error(
+        "the path `{path}` has the character {character:?}, which is not allowed here; percent-encode it; the path answers 503"
+    )]
+    Character {
+        /// As it is written.
+        path: String,
+        /// The first of them.
+        character: char,
+    },
+    /// `pathType` is absent.
+    #[error("`pathType` is missing; write Exact, Prefix or ImplementationSpecific; the path answers 503")]
+    NoType,
+    /// `pathType` is none that exists.
+    #[error("`{0}` is not a path type; write Exact, Prefix or ImplementationSpecific; the path answers 503")]
+    UnknownType(String),
+    /// It is not even text; the problem has been told where the object was read.
+    #[error("the path cannot be read; it answers 503")]
+    Unreadable,
+}
+
+/// Why a backend cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBackend {
+    /// Neither `service` nor `resource`.
+    #[error("the backend is missing; write `service` with a name and a port; answers 503")]
+    Missing,
+    /// `resource` beside `service`.
+    #[error("`resource` and `service` exclude each other; answers 503")]
+    Both,
+    /// A `resource` backend.
+    #[error("`resource` backends are not supported, only `service`; answers 503")]
+    Resource,
+    /// `service.name` is absent.
+    #[error("the name of the Service is missing; answers 503")]
+    NoName,
+    /// `service.name` cannot be the name of a Service.
+    #[error(
+        "`{0}` is not a Service name; allowed: at most 63 lower-case letters, digits and `-`; answers 503"
+    )]
+    Name(String),
+    /// No port.
+    #[error("the port of the Service is missing; write `number` or `name`; answers 503")]
+    NoPort,
+    /// Both a number and a name.
+    #[error("`number` and `name` of a port exclude each other; write one of them; answers 503")]
+    TwoPorts,
+    /// `number` is out of range.
+    #[error("{0} is not a port (1 to 65535); answers 503")]
+    PortNumber(i32),
+    /// It is not of the right form; the problem has been told where the object was read.
+    #[error("the backend cannot be read; answers 503")]
+    Unreadable,
+}
+
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
+impl Ingress {
+    /// Reads an Ingress; `None` when it has no usable name.
+    #[must_use]
+    pub fn from_api(object: RawIngress, problems: &mut Vec<Problem>) -> Option<Self> {
+        Self::read(object, &Damage::default(), problems)
+    }
+
+    pub(crate) fn read(object: RawIngress, damage: &Damage, problems: &mut Vec<Problem>) -> Option<Self> {
+        let meta = Metadata::namespaced(Kind::Ingress, object.metadata, problems)?;
+        let mut report = Report::new(ObjectRef::namespaced(Kind::Ingress, &meta.key), damage, problems);
+        let spec = object.spec.unwrap_or_default();
+        let mut annotations = ingress_annotations(&meta.annotations, &mut report);
+        if damage.hit("metadata.annotations") || damage.hit("metadata") {
+            annotations.closes.push(ClosedBy {
+                annotation: "metadata.annotations".into(),
+                reason: "the annotations cannot be read, and they may ask for protection".into(),
+            });
+        }
+
+        let namespace = meta.key.namespace();
+        let raw_rules = spec.rules.unwrap_or_default().into_iter().enumerate();
+        let mut rules: Vec<Rule> = raw_rules
+            .map(|(index, raw)| Rule::read(raw, namespace, index, &mut report))
+            .collect();
+        if rules.is_empty() && (damage.hit("spec.rules") || damage.hit("spec")) {
+            // Without rules `defaultBackend` would answer every host.
+            rules.push(Rule {
+                host: Err(InvalidHost::Unreadable),
+                paths: Vec::new(),
+            });
+        }
+        let default_backend = match spec.default_backend {
+            Some(raw) => Some(Backend::read(raw, namespace, "spec.defaultBackend", &mut report)),
+            None => damage
+                .hit("spec.defaultBackend")
+                .then_some(Err(InvalidBackend::Unreadable)),
+        };
+        explain_emptiness(&rules, default_backend.is_some(), &mut report);
+        let raw_tls = spec.tls.unwrap_or_default().into_iter().enumerate();
+        let tls = raw_tls
+            .map(|(index, raw)| IngressTls::read(raw, namespace, index, &mut report))
+            .collect();
+        let class = ClassRef::read(
+            spec.ingress_class_name,
+            meta.annotations.get(CLASS_ANNOTATION),
+            &mut report,
+        );
+        Some(Self {
+            class,
+            rules,
+            default_backend,
+            tls,
+            annotations,
+            key: meta.key,
+            generation: meta.generation,
+            uid: meta.uid,
+            labels: meta.labels,
+            created: meta.created,
+            source: None,
+        })
+    }
+
+    /// A problem of this Ingress.
+    #[must_use]
+    pub fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {
+        let object = ObjectRef::namespaced(Kind::Ingress, &self.key);
+        Problem::of(object, self.source.as_deref(), severity, field, message)
+    }
+}
+
+fn explain_emptiness(rules: &[Rule], has_default: bool, report: &mut Report<'_>) {
+    if has_default {
+        return;
+    }
+    if rules.is_empty() {
+        report.warning(
+            "spec",
+            "neither `rules` nor `defaultBackend`: the Ingress serves nothing",
+        );
+    }
+    for (index, _) in rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| rule.host.is_ok() && rule.paths.is_empty())
+    {
+        report.warning(
+            &format!("spec.rules[{index}].http.paths"),
+            "the rule has no paths and there is no `defaultBackend`: it serves nothing",
+        );
+    }
+}
+
+impl ClassRef {
+    fn read(field: Option<String>, annotation: Option<&String>, report: &mut Report<'_>) -> Option<Self> {
+        // An annotation takes precedence over the field (Kubernetes API, IngressSpec.ingressClassName).
+        match (field, annotation) {
+            (field, Some(annotated)) => {
+                if field.as_ref().is_some_and(|field| field != annotated) {
+                    report.warning(
+                        "spec.ingressClassName",
+                        format!("the annotation `{CLASS_ANNOTATION}` says `{annotated}`, and the annotation counts"),
+                    );
+                }
+                Some(Self {
+                    name: annotated.as_str().into(),
+                    from_annotation: true,
+                })
+            }
+            (Some(name), None) => Some(Self {
+                name: name.into(),
+                from_annotation: false,
+            }),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Rule {
+    fn read(raw: IngressRule, namespace: &str, index: usize, report: &mut Report<'_>) -> Self {
+        let field = format!("spec.rules[{index}]");
+        let host_field = format!("{field}.host");
+        let host = if report.damage().hit(&field) || report.damage().hit(&host_field) {
+            Err(InvalidHost::Unreadable)
+        } else {
+            HostPattern::parse(raw.host.as_deref().unwrap_or_default()).map_err(InvalidHost::Pattern)
+        };
+        if let Err(invalid) = &host {
+            report.error(&host_field, invalid.to_string());
+        }
+        let paths_field = format!("{field}.http.paths");
+        let unreadable = [&field, &format!("{field}.http"), &paths_field]
+            .iter()
+            .any(|it| report.damage().hit(it));
+        let paths = if unreadable {
+            vec![PathRule::everything_closed()]
+        } else {
+            let raw_paths = raw
+                .http
+                .map(|http| http.paths)
+                .unwrap_or_default()
+                .into_iter()
+                .enumerate();
+            raw_paths
+                .map(|(index, raw)| {
+                    PathRule::read(raw, namespace, &format!("{paths_field}[{index}]"), report)
+                })
+                .collect()
+        };
+        Self { host, paths }
+    }
+}
+
+impl PathRule {
+    /// Stands for paths that cannot be told apart any more: nothing broader may answer for their host.
+    fn everything_closed() -> Self {
+        Self {
+            path_type: Some(PathType::Prefix),
+            written: "/".to_owned(),
+            pattern: PathPattern::prefix("/").map_err(InvalidPath::Pattern),
+            backend: Err(InvalidBackend::Unreadable),
+        }
+    }
+
+    fn read(raw: HTTPIngressPath, namespace: &str, field: &str, report: &mut Report<'_>) -> Self {
+        if report.damage().hit(field) {
+            return Self::everything_closed();
+        }
+        let backend = Backend::read(raw.backend, namespace, &format!("{field}.backend"), report);
+        let path_field = format!("{field}.path");
+        let type_field = format!("{field}.pathType");
+        let written = raw.path.unwrap_or_default();
+
+        let path_type = match raw.path_type.as_str() {
+            "" if report.damage().hit(&type_field) => Err(InvalidPath::Unreadable),
+            "" => Err(InvalidPath::NoType),
+            "Exact" => Ok(PathType::Exact),
+            "Prefix" => Ok(PathType::Prefix),
+            "ImplementationSpecific" => Ok(PathType::ImplementationSpecific),
+            _ => Err(InvalidPath::UnknownType(raw.path_type)),
+        };
+        let pattern = match path_type {
+            Err(ref invalid) => {
+                report.error(&type_field, invalid.to_string());
+                Err(invalid.clone())
+            }
+            Ok(_) if report.damage().hit(&path_field) => Err(InvalidPath::Unreadable),
+            Ok(path_type) => path_type.pattern(&written).inspect_err(|invalid| {
+                report.error(&path_field, invalid.to_string());
+            }),
+        };
+        Self {
+            path_type: path_type.ok(),
+            written,
+            pattern,
+            backend,
+        }
+    }
+}
+
+impl PathType {
+    /// As written in a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "Exact",
+            Self::Prefix => "Prefix",
+            Self::ImplementationSpecific => "ImplementationSpecific",
+        }
+    }
+
+    fn pattern(self, written: &str) -> Result<PathPattern, InvalidPath> {
+        // These have served to inject configuration into other proxies, and no client sends them unescaped.
+        if let Some(character) = written
+            .chars()
+            .find(|it| it.is_control() || "`{};#?".contains(*it))
+        {
+            return Err(InvalidPath::Character {
+                path: written.to_owned(),
+                character,
+            });
+        }
+        let pattern = match (self, written) {
+            (Self::ImplementationSpecific, "") => PathPattern::prefix("/"),
+            (Self::Exact | Self::Prefix, "") => return Err(InvalidPath::Missing),
+            (Self::Exact, path) => PathPattern::exact(path),
+            (Self::Prefix | Self::ImplementationSpecific, path) => PathPattern::prefix(path),
+        };
+        pattern.map_err(InvalidPath::Pattern)
+    }
+}
+
+impl Backend {
+    fn read(
+        raw: IngressBackend,
+        namespace: &str,
+        field: &str,
+        report: &mut Report<'_>,
+    ) -> Result<Self, InvalidBackend> {
+        let unreadable = [
+            "",
+            ".service",
+            ".service.name",
+            ".service.port",
+            ".service.port.number",
+            ".service.port.name",
+        ];
+        if unreadable
+            .iter()
+            .any(|part| report.damage().hit(&format!("{field}{part}")))
+        {
+            return Err(InvalidBackend::Unreadable);
+        }
+        let (part, invalid) = match (raw.service, raw.resource) {
+            (Some(service), None) if service.name.is_empty() => (".service.name", InvalidBackend::NoName),
+            (Some(service), None) if !is_label(&service.name) => {
+                (".service.name", InvalidBackend::Name(service.name))
+            }
+            (Some(service), None) => match ServicePortRef::read(service.port.unwrap_or_default()) {
+                Ok(port) => {
+                    return Ok(Self {
+                        service: ObjectKey::new(namespace, service.name),
+                        port,
+                    });
+                }
+                Err(invalid) => (".service.port", invalid),
+            },
+            (Some(_), Some(_)) => ("", InvalidBackend::Both),
+            (None, Some(_)) => (".resource", InvalidBackend::Resource),
+            (None, None) => ("", InvalidBackend::Missing),
+        };
+        let part = if matches!(invalid, InvalidBackend::PortNumber(_)) {
+            ".service.port.number"
+        } else {
+            part
+        };
+        report.error(&format!("{field}{part}"), invalid.to_string());
+        Err(invalid)
+    }
+}
+
+impl ServicePortRef {
+    fn read(raw: ServiceBackendPort) -> Result<Self, InvalidBackend> {
+        // The API server stores an unset number as 0 and an unset name as the empty string.
+        let name = raw.name.filter(|name| !name.is_empty());
+        match (raw.number.filter(|number| *number != 0 || name.is_none()), name) {
+            (None, None) => Err(InvalidBackend::NoPort),
+            (Some(_), Some(_)) => Err(InvalidBackend::TwoPorts),
+            (None, Some(name)) => Ok(Self::Name(name.into())),
+            (Some(number), None) => port_number(number)
+                .map(Self::Number)
+                .ok_or(InvalidBackend::PortNumber(number)),
+        }
+    }
+}
+
+impl IngressTls {
+    fn read(raw: IngressTLS, namespace: &str, index: usize, report: &mut Report<'_>) -> Self {
+        let mut hosts = Vec::new();
+        for (position, host) in raw.hosts.unwrap_or_default().iter().enumerate() {
+            let field = format!("spec.tls[{index}].hosts[{position}]");
+            match HostPattern::parse(host) {
+                Ok(HostPattern::Any) => {
+                    report.error(&field, "the host is empty; no certificate is chosen by it")
+                }
+                Ok(pattern @ (HostPattern::Exact(_) | HostPattern::Wildcard(_))) => hosts.push(pattern),
+                Err(invalid) => report.error(&field, format!("{invalid}; no certificate is chosen by it")),
+            }
+        }
+        let secret = raw.secret_name.filter(|name| !name.is_empty());
+        Self {
+            hosts,
+            secret: secret.map(|name| ObjectKey::new(namespace, name)),
+        }
+    }
+}
+
+/// `8080`, or the name in backquotes.
+impl fmt::Display for ServicePortRef {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(out, "{number}"),
+            Self::Name(name) => write!(out, "`{name}`"),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What every object has (`metadata`), and the reporter of an object's problems.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use route::ObjectKey;
+
+use crate::{Kind, Labels, ObjectRef, Problem, Severity};
+
+/// Fields that were written but could not be read, by their path. They are already told of.
+///
+/// Absence has a meaning in Kubernetes (no host is every host), and a field that had to be left out because it is
+/// unreadable must not get that meaning.
+#[derive(Debug, Default)]
+pub(crate) struct Damage(BTreeSet<String>);
+
+/// Where one object's problems go.
+pub(crate) struct Report<'a> {
+    object: ObjectRef,
+    damage: &'a Damage,
+    problems: &'a mut Vec<Problem>,
+}
+
+/// The parts of `metadata` that the gateway reads.
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    pub(crate) key: ObjectKey,
+    pub(crate) generation: Option<i64>,
+    pub(crate) uid: Option<Box<str>>,
+    pub(crate) created: Option<Timestamp>,
+    pub(crate) labels: Labels,
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+impl Damage {
+    pub(crate) fn add(&mut self, field: impl Into<String>) {
+        self.0.insert(field.into());
+    }
+
+    /// Whether exactly this field was written and could not be read.
+    pub(crate) fn hit(&self, field: &str) -> bool {
+        self.0.contains(field)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(object: ObjectRef, damage: &'a Damage, problems: &'a mut Vec<Problem>) -> Self {
+        Self {
+            object,
+            damage,
+            problems,
+        }
+    }
+
+    pub(crate) fn damage(&self) -> &'a Damage {
+        self.damage
+    }
+
+    pub(crate) fn error(&mut self, field: &str, message: impl Into<String>) {
+        self.push(Severity::Error, field, message);
+    }
+
+    pub(crate) fn warning(&mut self, field: &str, message: impl Into<String>) {
+        self.push(Severity::Warning, field, message);
+    }
+
+    pub(crate) fn note(&mut self, field: &str, message: impl Into<String>) {
+        self.push(Severity::Note, field, message);
+    }
+
+    /// A field that is damaged has been told of with a better reason than what its absence causes.
+    fn push(&mut self, severity: Severity, field: &str, message: impl Into<String>) {
+        if !self.damage.hit(field) {
+            self.problems
+                .push(Problem::of(self.object.clone(), None, severity, field, message));
+        }
+    }
+}
+
+impl Metadata {
+    /// Reads the metadata of a namespaced object. Without a usable name there is no object: `None`, and a problem.
+    pub(crate) fn namespaced(kind: Kind, meta: ObjectMeta, problems: &mut Vec<Problem>) -> Option<Self> {
+        let namespace = meta.namespace.unwrap_or_else(|| "default".to_owned());
+        let name = meta.name.unwrap_or_default();
+        let key = ObjectKey::new(namespace, name);
+        let told = ObjectRef::namespaced(kind, &key);
+        if let Some(message) = unusable_name(key.name()) {
+            problems.push(Problem::of(told, None, Severity::Error, "metadata.name", message));
+            return None;
+        }
+        if !is_label(key.namespace()) {
+            let message = format!(
+                "`{}` is not a namespace; allowed: at most 63 lower-case letters, digits and `-`; the object is ignored",
+                key.namespace()
+            );
+            problems.push(Problem::of(
+                told,
+                None,
+                Severity::Error,
+                "metadata.namespace",
+                message,
+            ));
+            return None;
+        }
+        Some(Self {
+            key,
+            generation: meta.generation,
+            uid: meta.uid.map(Into::into),
+            created: meta.creation_timestamp.map(|time| time.0),
+            labels: meta.labels.unwrap_or_default().into_iter().collect(),
+            annotations: meta.annotations.unwrap_or_default(),
+        })
+    }
+}
+
+/// Reads the name of a cluster-scoped object. Without a usable name there is no object: `None`, and a problem.
+pub(crate) fn global_name(kind: Kind, name: Option<String>, problems: &mut Vec<Problem>) -> Option<Box<str>> {
+    let name = name.unwrap_or_default();
+    match unusable_name(&name) {
+        None => Some(name.into()),
+        Some(message) => {
+            let told = ObjectRef::global(kind, &name);
+            problems.push(Problem::of(told, None, Severity::Error, "metadata.name", message));
+            None
+        }
+    }
+}
+
+fn unusable_name(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("the object has no name and is ignored; write `metadata.name`".to_owned());
+    }
+    let usable = name.len() <= 253 && name.split('.').all(|label| is_name_part(label.as_bytes()));
+    (!usable).then(|| {
+        format!(
+            "`{name}` is not an object name; allowed: at most 253 lower-case letters, digits, `-` and `.`; \
+             the object is ignored"
+        )
+    })
+}
+
+/// An RFC 1123 label: the form of namespaces and Service names.
+pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_name_part(text.as_bytes())
+}
+
+fn is_name_part(part: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    part.first().is_some_and(plain)
+        && part.last().is_some_and(plain)
+        && part.iter().all(|byte| plain(byte) || *byte == b'-')
+}

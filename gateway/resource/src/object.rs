@@ -1,0 +1,41 @@
+//! One object of any kind.
+
+use std::sync::Arc;
+
+use crate::{ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, ObjectRef, Secret, Service};
+
+/// One object of any kind that the gateway reads. Sharing is cheap: an unchanged object keeps its `Arc` across
+/// views.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// `networking.k8s.io/v1` Ingress
+    Ingress(Arc<Ingress>),
+    /// `networking.k8s.io/v1` IngressClass
+    IngressClass(Arc<IngressClass>),
+    /// `v1` Service
+    Service(Arc<Service>),
+    /// `discovery.k8s.io/v1` EndpointSlice
+    EndpointSlice(Arc<EndpointSlice>),
+    /// `v1` Secret
+    Secret(Arc<Secret>),
+    /// `v1` ConfigMap
+    ConfigMap(Arc<ConfigMap>),
+    /// `v1` Namespace
+    Namespace(Arc<Namespace>),
+}
+
+impl Object {
+    /// Which object it is.
+    #[must_use]
+    pub fn reference(&self) -> ObjectRef {
+        match self {
+            Self::Ingress(object) => ObjectRef::namespaced(Kind::Ingress, &object.key),
+            Self::IngressClass(object) => ObjectRef::global(Kind::IngressClass, &object.name),
+            Self::Service(object) => ObjectRef::namespaced(Kind::Service, &object.key),
+            Self::EndpointSlice(object) => ObjectRef::namespaced(Kind::EndpointSlice, &object.key),
+            Self::Secret(object) => ObjectRef::namespaced(Kind::Secret, &object.key),
+            Self::ConfigMap(object) => ObjectRef::namespaced(Kind::ConfigMap, &object.key),
+            Self::Namespace(object) => ObjectRef::global(Kind::Namespace, &object.name),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What is wrong with an object, and where it is written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use route::ObjectKey;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
+/// How much a problem matters. Ordered from worst to mildest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something is refused, closed (503) or not served.
+    Error,
+    /// Something is ignored, and the writer may have counted on it.
+    Warning,
+    /// Good to know; nothing is lost.
+    Note,
+}
+
+/// The kinds of objects that problems are told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Kind {
+    /// `networking.k8s.io/v1`
+    Ingress,
+    /// `networking.k8s.io/v1`
+    IngressClass,
+    /// `v1`
+    Service,
+    /// `discovery.k8s.io/v1`
+    EndpointSlice,
+    /// `v1`
+    Secret,
+    /// `v1`
+    ConfigMap,
+    /// `v1`
+    Namespace,
+    /// `traefik.io/v1alpha1`
+    Middleware,
+    /// A file or document that is no object, or none that the gateway knows.
+    File,
+}
+
+/// Which object a problem belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; `None` for cluster-scoped kinds and for files.
+    pub namespace: Option<Box<str>>,
+    /// Its name; the file name for [`Kind::File`].
+    pub name: Box<str>,
+}
+
+/// A line of a manifest file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceLine {
+    /// The file, as the user named it.
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: u32,
+}
+
+/// Where an object is written: its file, and the line of each of its fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The file, as the user named it.
+    pub file: Arc<str>,
+    /// The line where the object begins, counted from 1.
+    pub line: u32,
+    /// Sorted by field.
+    pub(crate) fields: Box<[(Box<str>, u32)]>,
+}
+
+/// One thing that is wrong with one object.
+///
+/// Serialises as `{"severity", "object": {"kind", "namespace", "name"}, "field", "message", "file", "line"}`;
+/// what is unknown is `null`. `Display` is one line for people: control characters are shown escaped, because the
+/// words of an object end up in terminals and logs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Whose problem it is.
+    pub object: ObjectRef,
+    /// The field, as in `spec.rules[0].http.paths[1].backend.service.port`; keys of free maps stand in brackets,
+    /// as in `metadata.labels[expose]`. Empty for the object as a whole.
+    pub field: String,
+    /// What is wrong, what becomes of it, and what to write instead.
+    pub message: String,
+    /// Where it is written, for objects that come from a file.
+    pub source: Option<SourceLine>,
+}
+
+impl Severity {
+    /// `error`, `warning` or `note`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+impl Kind {
+    /// As written in `kind` of a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "Ingress",
+            Self::IngressClass => "IngressClass",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+            Self::Namespace => "Namespace",
+            Self::Middleware => "Middleware",
+            Self::File => "File",
+        }
+    }
+}
+
+impl ObjectRef {
+    /// An object in a namespace.
+    #[must_use]
+    pub fn namespaced(kind: Kind, key: &ObjectKey) -> Self {
+        Self {
+            kind,
+            namespace: Some(key.namespace().into()),
+            name: key.name().into(),
+        }
+    }
+
+    /// A cluster-scoped object, or a file.
+    #[must_use]
+    pub fn global(kind: Kind, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: None,
+            name: name.into(),
+        }
+    }
+}
+
+impl Source {
+    /// The line of `field`, or of the nearest field around it that is written.
+    #[must_use]
+    pub fn at(&self, field: &str) -> SourceLine {
+        let mut candidate = field;
+        let line = loop {
+            if let Ok(found) = self
+                .fields
+                .binary_search_by(|(known, _)| (**known).cmp(candidate))
+            {
+                break self.fields.get(found).map_or(self.line, |(_, line)| *line);
+            }
+            match candidate.rfind(['.', '[']).and_then(|end| candidate.get(..end)) {
+                Some(around) => candidate = around,
+                None => break self.line,
+            }
+        };
+        SourceLine {
+            file: Arc::clone(&self.file),
+            line,
+        }
+    }
+}
+
+impl Problem {
+    /// A problem of `object`, placed in its source if it has one.
+    pub(crate) fn of(
+        object: ObjectRef,
+        source: Option<&Source>,
+        severity: Severity,
+        field: &str,
+        message: impl Into<String>,
+    ) -> Self {
+        let source = source.map(|source| source.at(field));
+        Self {
+            severity,
+            object,
+            field: field.to_owned(),
+            message: message.into(),
+            source,
+        }
+    }
+
+    /// A problem of a file or directory as a whole.
+    #[must_use]
+    pub fn of_file(severity: Severity, file: &str, message: impl Into<String>) -> Self {
+        let object = ObjectRef::global(Kind::File, file);
+        Self {
+            severity,
+            object,
+            field: String::new(),
+            message: message.into(),
+            source: None,
+        }
+    }
+}
+
+/// `Ingress shop/web`
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.kind.as_str())?;
+        out.write_str(" ")?;
+        if let Some(namespace) = &self.namespace {
+            write_escaped(out, namespace)?;
+            out.write_str("/")?;
+        }
+        write_escaped(out, &self.name)
+    }
+}
+
+impl fmt::Display for SourceLine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(out, &self.file)?;
+        write!(out, ":{}", self.line)
+    }
+}
+
+/// `manifests/shop.yaml:12: error: Ingress shop/web spec.rules[0].host: …`
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = &self.source {
+            write!(out, "{source}: ")?;
+        }
+        write!(out, "{}: {}", self.severity.as_str(), self.object)?;
+        if !self.field.is_empty() {
+            out.write_str(" ")?;
+            write_escaped(out, &self.field)?;
+        }
+        out.write_str(": ")?;
+        write_escaped(out, &self.message)
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Problem", 6)?;
+        out.serialize_field("severity", &self.severity)?;
+        out.serialize_field("object", &self.object)?;
+        out.serialize_field("field", &self.field)?;
+        out.serialize_field("message", &self.message)?;
+        out.serialize_field("file", &self.source.as_ref().map(|source| &*source.file))?;
+        out.serialize_field("line", &self.source.as_ref().map(|source| source.line))?;
+        out.end()
+    }
+}
+
+fn write_escaped(out: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    use fmt::Write as _;
+    for character in text.chars() {
+        if character.is_control() || is_bidirectional_override(character) {
+            write!(out, "{}", character.escape_default())?;
+        } else {
+            out.write_char(character)?;
+        }
+    }
+    Ok(())
+}
+
+/// Characters that make a terminal show a text in another order than it is written.
+fn is_bidirectional_override(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,0 +1,279 @@
+//! Services: names for sets of endpoints, and what their ports speak.
+
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Service as RawService, ServicePort as RawPort};
+use route::ObjectKey;
+
+use crate::annotations::{ClosedBy, ServiceAnnotations, service_annotations};
+use crate::metadata::{Damage, Metadata, Report};
+use crate::{Kind, ObjectRef, Problem, Severity, Source};
+
+/// A `v1` Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `spec.type`, with headless Services apart.
+    pub kind: ServiceType,
+    /// `spec.ports`; ports that cannot be read are left out.
+    pub ports: Vec<ServicePort>,
+    /// Annotations that ask for something that cannot be given: backends must not be called without it.
+    pub closes: Vec<ClosedBy>,
+    /// Where it is written, when it comes from a file.
+    pub source: Option<Arc<Source>>,
+}
+
+/// `spec.type` of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceType {
+    /// The default.
+    ClusterIp,
+    /// `ClusterIP` with `spec.clusterIP: None`.
+    Headless,
+    /// A port on every node.
+    NodePort,
+    /// A load balancer of the cloud.
+    LoadBalancer,
+    /// A name in DNS (`spec.externalName`).
+    ExternalName(Box<str>),
+}
+
+/// `spec.ports[]` of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// `name`; `None` only in Services with one port. EndpointSlice ports belong to it by this name.
+    pub name: Option<Box<str>>,
+    /// `port`, 1 to 65535.
+    pub port: u16,
+    /// `protocol`
+    pub protocol: Protocol,
+    /// `appProtocol`
+    pub app_protocol: AppProtocol,
+}
+
+/// Transport protocol of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// The default.
+    Tcp,
+    /// No HTTP/1 or HTTP/2 over it.
+    Udp,
+    /// No HTTP over it.
+    Sctp,
+}
+
+/// What a backend speaks (`appProtocol`; Kubernetes, "Application protocol").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AppProtocol {
+    /// HTTP/1.1 in clear text, WebSocket included: `http`, `kubernetes.io/ws`, or nothing said.
+    Http,
+    /// HTTP/2 in clear text by prior knowledge: `kubernetes.io/h2c`.
+    H2c,
+    /// gRPC over clear-text HTTP/2.
+    Grpc,
+    /// HTTP over TLS.
+    Https,
+    /// WebSocket over TLS: `kubernetes.io/wss`.
+    Wss,
+}
+
+impl Service {
+    /// Reads a Service; `None` when it has no usable name.
+    #[must_use]
+    pub fn from_api(object: RawService, problems: &mut Vec<Problem>) -> Option<Self> {
+        Self::read(object, &Damage::default(), problems)
+    }
+
+    pub(crate) fn read(object: RawService, damage: &Damage, problems: &mut Vec<Problem>) -> Option<Self> {
+        let meta = Metadata::namespaced(Kind::Service, object.metadata, problems)?;
+        let mut report = Report::new(ObjectRef::namespaced(Kind::Service, &meta.key), damage, problems);
+        let spec = object.spec.unwrap_or_default();
+        let ServiceAnnotations { scheme, closes } = service_annotations(&meta.annotations, &mut report);
+
+        let headless = spec.cluster_ip.as_deref() == Some("None");
+        let kind = match spec.type_.as_deref() {
+            None | Some("" | "ClusterIP") if headless => ServiceType::Headless,
+            None | Some("" | "ClusterIP") => ServiceType::ClusterIp,
+            Some("NodePort") => ServiceType::NodePort,
+            Some("LoadBalancer") => ServiceType::LoadBalancer,
+            Some("ExternalName") => ServiceType::ExternalName(spec.external_name.unwrap_or_default().into()),
+            Some(other) => {
+                report.error(
+                    "spec.type",
+                    format!(
+                        "`{other}` is not a Service type; write ClusterIP, NodePort, LoadBalancer or ExternalName; \
+                         treated as ClusterIP"
+                    ),
+                );
+                ServiceType::ClusterIp
+            }
+        };
+
+        let raw_ports = spec.ports.unwrap_or_default();
+        let several = raw_ports.len() > 1;
+        let mut ports: Vec<ServicePort> = Vec::with_capacity(raw_ports.len());
+        for (index, raw) in raw_ports.into_iter().enumerate() {
+            let field = format!("spec.ports[{index}]");
+            if let Some(port) = ServicePort::read(raw, scheme, several, &field, &mut report)
+                && port.is_new_among(&ports, &field, &mut report)
+            {
+                ports.push(port);
+            }
+        }
+        Some(Self {
+            key: meta.key,
+            kind,
+            ports,
+            closes,
+            source: None,
+        })
+    }
+
+    /// A problem of this Service.
+    #[must_use]
+    pub fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {
+        let object = ObjectRef::namespaced(Kind::Service, &self.key);
+        Problem::of(object, self.source.as_deref(), severity, field, message)
+    }
+}
+
+impl ServicePort {
+    fn read(
+        raw: RawPort,
+        scheme: Option<AppProtocol>,
+        several: bool,
+        field: &str,
+        report: &mut Report<'_>,
+    ) -> Option<Self> {
+        if report.damage().hit(field) {
+            return None;
+        }
+        let name = raw.name.filter(|name| !name.is_empty()).map(Box::from);
+        if several && name.is_none() {
+            report.error(
+                &format!("{field}.name"),
+                "every port of a Service with several ports needs a name, by which endpoints find it",
+            );
+        }
+        let Some(port) = port_number(raw.port) else {
+            report.error(
+                &format!("{field}.port"),
+                format!(
+                    "{} is not a port (1 to 65535); the Service port is ignored",
+                    raw.port
+                ),
+            );
+            return None;
+        };
+        let protocol = Protocol::read(raw.protocol.as_deref(), &format!("{field}.protocol"), report)?;
+        let app_protocol = match scheme {
+            Some(scheme) => scheme,
+            None => AppProtocol::read(
+                raw.app_protocol.as_deref(),
+                &format!("{field}.appProtocol"),
+                report,
+            ),
+        };
+        Some(Self {
+            name,
+            port,
+            protocol,
+            app_protocol,
+        })
+    }
+
+    /// Kubernetes allows the same number twice only for different protocols, and no name twice.
+    fn is_new_among(&self, ports: &[Self], field: &str, report: &mut Report<'_>) -> bool {
+        if ports
+            .iter()
+            .any(|other| other.port == self.port && other.protocol == self.protocol)
+        {
+            report.error(
+                &format!("{field}.port"),
+                format!("port {} is listed twice; the first one counts", self.port),
+            );
+            return false;
+        }
+        if let Some(name) = &self.name
+            && ports.iter().any(|other| other.name.as_deref() == Some(name))
+        {
+            report.error(
+                &format!("{field}.name"),
+                format!("name `{name}` is used twice; the first port counts"),
+            );
+            return false;
+        }
+        true
+    }
+}
+
+impl Protocol {
+    /// `TCP`, `UDP` or `SCTP`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+
+    pub(crate) fn read(text: Option<&str>, field: &str, report: &mut Report<'_>) -> Option<Self> {
+        match text {
+            None | Some("" | "TCP") => Some(Self::Tcp),
+            Some("UDP") => Some(Self::Udp),
+            Some("SCTP") => Some(Self::Sctp),
+            Some(other) => {
+                report.error(
+                    field,
+                    format!("`{other}` is not a protocol; write TCP, UDP or SCTP; the port is ignored"),
+                );
+                None
+            }
+        }
+    }
+}
+
+impl AppProtocol {
+    /// The name that messages use.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::H2c => "h2c",
+            Self::Grpc => "grpc",
+            Self::Https => "https",
+            Self::Wss => "wss",
+        }
+    }
+
+    fn read(text: Option<&str>, field: &str, report: &mut Report<'_>) -> Self {
+        match text.map(str::to_ascii_lowercase).as_deref() {
+            None | Some("" | "http" | "kubernetes.io/ws" | "ws") => Self::Http,
+            Some("kubernetes.io/h2c" | "h2c" | "http2") => Self::H2c,
+            Some("grpc") => Self::Grpc,
+            Some("https" | "tls") => Self::Https,
+            Some("kubernetes.io/wss" | "wss") => Self::Wss,
+            Some(other) => {
+                report.note(
+                    field,
+                    format!("`{other}` means nothing to an HTTP gateway; HTTP/1.1 is spoken"),
+                );
+                Self::Http
+            }
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// A usable port number.
+pub(crate) fn port_number(number: i32) -> Option<u16> {
+    u16::try_from(number).ok().filter(|port| *port != 0)
+}
