@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, Ingress as RawIngress, IngressBackend, IngressRule, IngressTLS, ServiceBackendPort,
 };
+use k8s_openapi::jiff::Timestamp;
 use route::{HostPattern, HostPatternError, ObjectKey, PathPattern, PathPatternError};
 
 use crate::annotations::{Annotations, ClosedBy, ingress_annotations};
@@ -490,7 +490,7 @@ impl IngressTls {
             let field = format!("spec.tls[{index}].hosts[{position}]");
             match HostPattern::parse(host) {
                 Ok(HostPattern::Any) => {
-                    report.error(&field, "the host is empty; no certificate is chosen by it")
+                    report.error(&field, "the host is empty; no certificate is chosen by it");
                 }
                 Ok(pattern @ (HostPattern::Exact(_) | HostPattern::Wildcard(_))) => hosts.push(pattern),
                 Err(invalid) => report.error(&field, format!("{invalid}; no certificate is chosen by it")),
