@@ -32,7 +32,9 @@ pub struct NamespacePattern(Box<str>);
 
 /// A text that can match no namespace name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a namespace pattern; allowed: lower-case letters, digits, `-`, and `*` for any run of characters")]
+#[error(
+    "`{0}` is not a namespace pattern; allowed: lower-case letters, digits, `-`, and `*` for any run of characters"
+)]
 pub struct NamespacePatternError(String);
 
 /// An Ingress that a door's policy has admitted. Only [`Policy::admit`] makes one, and only these are compiled.
@@ -45,7 +47,8 @@ impl NamespacePattern {
     /// # Errors
     /// When the text holds a character that no namespace name can have (RFC 1123 label), or is empty.
     pub fn parse(text: &str) -> Result<Self, NamespacePatternError> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'*';
+        let fits =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'*';
         if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) {
             return Err(NamespacePatternError(text.to_owned()));
         }
@@ -57,7 +60,9 @@ impl NamespacePattern {
     pub fn matches(&self, namespace: &str) -> bool {
         let mut parts = self.0.split('*');
         let Some(first) = parts.next() else { return false };
-        let Some(mut rest) = namespace.strip_prefix(first) else { return false };
+        let Some(mut rest) = namespace.strip_prefix(first) else {
+            return false;
+        };
         let mut parts = parts.peekable();
         if parts.peek().is_none() {
             return rest.is_empty();
@@ -124,7 +129,10 @@ impl Policy {
         }
         match &ingress.class {
             Some(class) => self.ingress_classes.contains(&class.name),
-            None => self.ingress_classes.iter().any(|name| view.class(name).is_some_and(|class| class.is_default)),
+            None => self
+                .ingress_classes
+                .iter()
+                .any(|name| view.class(name).is_some_and(|class| class.is_default)),
         }
     }
 
@@ -165,7 +173,11 @@ mod tests {
             ("a**a", "aa", true),
         ];
         for (pattern, name, expected) in table {
-            assert_eq!(NamespacePattern::parse(pattern).unwrap().matches(name), expected, "{pattern} {name}");
+            assert_eq!(
+                NamespacePattern::parse(pattern).unwrap().matches(name),
+                expected,
+                "{pattern} {name}"
+            );
         }
         assert!(NamespacePattern::parse("Shop").is_err());
         assert!(NamespacePattern::parse("").is_err());

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use resource::{
-    AppProtocol, Backend, ClusterView, EndpointSlice, Ingress, InvalidBackend, PathRule, Problem, Protocol, Rule,
-    Service, ServicePort, ServicePortRef, ServiceType, Severity,
+    AppProtocol, Backend, ClusterView, EndpointSlice, Ingress, InvalidBackend, PathRule, Problem, Protocol,
+    Rule, Service, ServicePort, ServicePortRef, ServiceType, Severity,
 };
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
 
@@ -77,7 +77,11 @@ impl BackendPolicy {
 
 impl<'v> Compiler<'v> {
     pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy) -> Self {
-        Self { view, backends, upstreams: HashMap::new() }
+        Self {
+            view,
+            backends,
+            upstreams: HashMap::new(),
+        }
     }
 
     /// Compiles one door. `admitted` is in order of precedence; whoever comes second to a host and path loses it
@@ -89,7 +93,12 @@ impl<'v> Compiler<'v> {
         admitted: &[Admitted<'_>],
         problems: &mut Vec<Problem>,
     ) -> Table<Arc<Route>> {
-        let mut draft = Draft { door, policy, table: TableBuilder::new(), problems };
+        let mut draft = Draft {
+            door,
+            policy,
+            table: TableBuilder::new(),
+            problems,
+        };
         for admitted in admitted {
             self.ingress(&mut draft, admitted.ingress());
         }
@@ -101,7 +110,9 @@ impl<'v> Compiler<'v> {
         for (index, rule) in ingress.rules.iter().enumerate() {
             self.rule(draft, ingress, index, rule, closed);
         }
-        let Some(backend) = &ingress.default_backend else { return };
+        let Some(backend) = &ingress.default_backend else {
+            return;
+        };
         let action = self.action(draft, ingress, "spec.defaultBackend", backend, closed);
         if ingress.rules.is_empty() {
             if !draft.policy.host_admits(&HostPattern::Any) {
@@ -110,7 +121,12 @@ impl<'v> Compiler<'v> {
             }
             if let Err(winner) = draft.table.set_default(route(ingress, action)) {
                 let winner = winner.ingress.clone();
-                draft.lost(ingress, "spec.defaultBackend", "the default backend of this door", &winner);
+                draft.lost(
+                    ingress,
+                    "spec.defaultBackend",
+                    "the default backend of this door",
+                    &winner,
+                );
             }
         } else {
             for (index, rule) in ingress.rules.iter().enumerate() {
@@ -120,16 +136,30 @@ impl<'v> Compiler<'v> {
     }
 
     /// `defaultBackend` beside rules answers the Ingress's own hosts where no path matched.
-    fn host_default(&self, draft: &mut Draft<'_>, ingress: &Ingress, index: usize, rule: &Rule, action: &Action) {
+    fn host_default(
+        &self,
+        draft: &mut Draft<'_>,
+        ingress: &Ingress,
+        index: usize,
+        rule: &Rule,
+        action: &Action,
+    ) {
         let Ok(host) = &rule.host else { return };
         if !draft.policy.host_admits(host) {
             return;
         }
-        if let Err(winner) = draft.table.set_host_default(host.clone(), route(ingress, action.clone()))
+        if let Err(winner) = draft
+            .table
+            .set_host_default(host.clone(), route(ingress, action.clone()))
             && winner.ingress != ingress.key
         {
             let winner = winner.ingress.clone();
-            draft.lost(ingress, &format!("spec.rules[{index}].host"), &format!("the default backend of host {host}"), &winner);
+            draft.lost(
+                ingress,
+                &format!("spec.rules[{index}].host"),
+                &format!("the default backend of host {host}"),
+                &winner,
+            );
         }
     }
 
@@ -144,10 +174,20 @@ impl<'v> Compiler<'v> {
             let field = format!("spec.rules[{index}].http.paths[{position}]");
             match &path.pattern {
                 Ok(pattern) => {
-                    let action = self.action(draft, ingress, &format!("{field}.backend"), &path.backend, closed);
-                    if let Err(winner) = draft.table.insert(host.clone(), pattern.clone(), route(ingress, action)) {
+                    let action =
+                        self.action(draft, ingress, &format!("{field}.backend"), &path.backend, closed);
+                    if let Err(winner) =
+                        draft
+                            .table
+                            .insert(host.clone(), pattern.clone(), route(ingress, action))
+                    {
                         let winner = winner.ingress.clone();
-                        draft.lost(ingress, &format!("{field}.path"), &format!("{host}{}", path.written), &winner);
+                        draft.lost(
+                            ingress,
+                            &format!("{field}.path"),
+                            &format!("{host}{}", path.written),
+                            &winner,
+                        );
                     }
                 }
                 Err(_) => draft.block_unreadable(ingress, host, path),
@@ -187,7 +227,9 @@ impl<'v> Compiler<'v> {
         if ingress.annotations.ssl_redirect && draft.policy.scheme == Scheme::Http {
             return Action::RedirectToHttps { port: 443 };
         }
-        let Ok(backend) = backend else { return Action::Blocked(Blocked::InvalidRule) };
+        let Ok(backend) = backend else {
+            return Action::Blocked(Blocked::InvalidRule);
+        };
         match self.upstream(backend, draft.problems) {
             Ok(upstream) => Action::Forward(upstream),
             Err(refused) => {
@@ -212,47 +254,72 @@ impl<'v> Compiler<'v> {
     }
 
     fn resolve(&self, backend: &Backend, problems: &mut Vec<Problem>) -> Result<Upstream, Refused> {
-        let refused =
-            |reason, message| Refused { reason, severity: Severity::Error, message };
+        let refused = |reason, message| Refused {
+            reason,
+            severity: Severity::Error,
+            message,
+        };
         let Some(service) = self.view.service(&backend.service) else {
             return Err(refused(
                 Blocked::NoSuchBackend,
-                format!("Service `{}` does not exist; the rule answers 503", backend.service),
+                format!(
+                    "Service `{}` does not exist; the rule answers 503",
+                    backend.service
+                ),
             ));
         };
         if let ServiceType::ExternalName(_) = service.kind {
             return Err(refused(
                 Blocked::RefusedAddress,
-                format!("Service `{}` is of type ExternalName, which is refused; the rule answers 503", backend.service),
+                format!(
+                    "Service `{}` is of type ExternalName, which is refused; the rule answers 503",
+                    backend.service
+                ),
             ));
         }
         let Some(port) = service_port(service, &backend.port) else {
             let ports = service.ports.iter().map(describe).collect::<Vec<_>>().join(", ");
             return Err(refused(
                 Blocked::NoSuchBackend,
-                format!("Service `{}` has no port {}; it has: {ports}", backend.service, backend.port),
+                format!(
+                    "Service `{}` has no port {}; it has: {ports}",
+                    backend.service, backend.port
+                ),
             ));
         };
         if port.protocol != Protocol::Tcp {
             return Err(refused(
                 Blocked::Protocol,
-                format!("port {} of Service `{}` is not TCP", backend.port, backend.service),
+                format!(
+                    "port {} of Service `{}` is not TCP",
+                    backend.port, backend.service
+                ),
             ));
         }
         if let Some(protocol) = unspoken(port.app_protocol) {
             return Err(refused(
                 Blocked::Protocol,
-                format!("port {} of Service `{}` asks for `{protocol}`, which is not supported yet; the rule answers 503", backend.port, backend.service),
+                format!(
+                    "port {} of Service `{}` asks for `{protocol}`, which is not supported yet; the rule answers 503",
+                    backend.port, backend.service
+                ),
             ));
         }
         let (endpoints, any_refused) = self.endpoints(&backend.service, port, problems);
         if endpoints.is_empty() && any_refused {
             return Err(refused(
                 Blocked::RefusedAddress,
-                format!("every address of Service `{}` is refused; the rule answers 503", backend.service),
+                format!(
+                    "every address of Service `{}` is refused; the rule answers 503",
+                    backend.service
+                ),
             ));
         }
-        Ok(Upstream { service: backend.service.clone(), port: port.port, endpoints })
+        Ok(Upstream {
+            service: backend.service.clone(),
+            port: port.port,
+            endpoints,
+        })
     }
 
     /// The addresses that take requests: the ready ones, or, when none is left, those that still serve while they
@@ -305,31 +372,48 @@ impl Draft<'_> {
 
     fn lost(&mut self, ingress: &Ingress, field: &str, what: &str, winner: &ObjectKey) {
         let message = if *winner == ingress.key {
-            format!("{what} is written twice in this Ingress; the first one counts at door `{}`", self.door)
+            format!(
+                "{what} is written twice in this Ingress; the first one counts at door `{}`",
+                self.door
+            )
         } else {
-            format!("{what} at door `{}` belongs to the older Ingress `{winner}`; this rule is not served", self.door)
+            format!(
+                "{what} at door `{}` belongs to the older Ingress `{winner}`; this rule is not served",
+                self.door
+            )
         };
-        self.problems.push(ingress.problem(Severity::Warning, field, message));
+        self.problems
+            .push(ingress.problem(Severity::Warning, field, message));
     }
 
     fn refuse_host(&mut self, ingress: &Ingress, field: &str, host: &HostPattern) {
         let message = match host {
             HostPattern::Any => {
-                format!("a rule without a host may not be exposed at door `{}`, whose `hosts` are restricted", self.door)
+                format!(
+                    "a rule without a host may not be exposed at door `{}`, whose `hosts` are restricted",
+                    self.door
+                )
             }
             HostPattern::Exact(_) | HostPattern::Wildcard(_) => format!(
                 "host `{host}` may not be exposed at door `{}`; the door's `hosts` says which may",
                 self.door
             ),
         };
-        self.problems.push(ingress.problem(Severity::Error, field, message));
+        self.problems
+            .push(ingress.problem(Severity::Error, field, message));
     }
 }
 
 /// The longest run of whole path elements at the start of `written` that can be read.
 fn readable_prefix(written: &str) -> Option<PathPattern> {
-    let rooted = if written.starts_with('/') { written.to_owned() } else { format!("/{written}") };
-    let mut candidate = rooted.split(|character: char| character.is_control() || character == '?').next()?;
+    let rooted = if written.starts_with('/') {
+        written.to_owned()
+    } else {
+        format!("/{written}")
+    };
+    let mut candidate = rooted
+        .split(|character: char| character.is_control() || character == '?')
+        .next()?;
     loop {
         let trimmed = candidate.trim_end_matches('/');
         if trimmed.is_empty() {
@@ -375,10 +459,16 @@ fn describe(port: &ServicePort) -> String {
 fn unspoken(protocol: AppProtocol) -> Option<&'static str> {
     match protocol {
         AppProtocol::Http => None,
-        AppProtocol::H2c | AppProtocol::Grpc | AppProtocol::Https | AppProtocol::Wss => Some(protocol.as_str()),
+        AppProtocol::H2c | AppProtocol::Grpc | AppProtocol::Https | AppProtocol::Wss => {
+            Some(protocol.as_str())
+        }
     }
 }
 
 fn refused_address(slice: &EndpointSlice, address: SocketAddr, reason: &str) -> Problem {
-    slice.problem(Severity::Error, "endpoints", format!("{address} is {reason}; the gateway does not call it"))
+    slice.problem(
+        Severity::Error,
+        "endpoints",
+        format!("{address} is {reason}; the gateway does not call it"),
+    )
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use route::ListenerName;
 
-use crate::snapshot::{Routes, Snapshot};
 use crate::Policy;
+use crate::snapshot::{Routes, Snapshot};
 
 /// Opens a door with its admission half and its serving half.
 ///
@@ -16,9 +16,25 @@ use crate::Policy;
 #[must_use]
 pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>, Door<S>) {
     let settings = Arc::new(settings);
-    let current = Arc::new(ArcSwap::from_pointee(Snapshot { settings: Arc::clone(&settings), routes: None }));
-    let door = Door { name: name.clone(), current: Arc::clone(&current) };
-    (Publisher { name, policy, settings, routes: None, stale: false, current }, door)
+    let current = Arc::new(ArcSwap::from_pointee(Snapshot {
+        settings: Arc::clone(&settings),
+        routes: None,
+    }));
+    let door = Door {
+        name: name.clone(),
+        current: Arc::clone(&current),
+    };
+    (
+        Publisher {
+            name,
+            policy,
+            settings,
+            routes: None,
+            stale: false,
+            current,
+        },
+        door,
+    )
 }
 
 /// The writing end of a door: the only thing that can change what it serves, and only from Ingresses that its own
@@ -72,7 +88,10 @@ impl<S> Publisher<S> {
         }
         self.stale = false;
         self.routes = Some(Arc::clone(&routes));
-        self.current.store(Arc::new(Snapshot { settings: Arc::clone(&self.settings), routes: Some(routes) }));
+        self.current.store(Arc::new(Snapshot {
+            settings: Arc::clone(&self.settings),
+            routes: Some(routes),
+        }));
         true
     }
 }
@@ -93,12 +112,17 @@ impl<S> Door<S> {
 
 impl<S> fmt::Debug for Publisher<S> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Publisher").field("name", &self.name).field("policy", &self.policy).finish_non_exhaustive()
+        out.debug_struct("Publisher")
+            .field("name", &self.name)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
 impl<S> fmt::Debug for Door<S> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Door").field("name", &self.name).finish_non_exhaustive()
+        out.debug_struct("Door")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

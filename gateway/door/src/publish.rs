@@ -18,8 +18,10 @@ use crate::{Admitted, Publisher};
 /// Returns every problem that admission and compilation found. A door whose table is unchanged is not touched.
 pub fn publish<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPolicy) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let admitted: Vec<Vec<Admitted<'_>>> =
-        doors.iter().map(|door| door.policy().admit(door.name(), view, &mut problems)).collect();
+    let admitted: Vec<Vec<Admitted<'_>>> = doors
+        .iter()
+        .map(|door| door.policy().admit(door.name(), view, &mut problems))
+        .collect();
     explain_the_unadmitted(doors, view, &admitted, &mut problems);
 
     let mut compiler = Compiler::new(view, backends);
@@ -39,7 +41,9 @@ pub fn publish<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &Bac
                 let staying: Vec<Admitted<'_>> = admitted
                     .iter()
                     .copied()
-                    .filter(|admitted| !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone())))
+                    .filter(|admitted| {
+                        !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
+                    })
                     .collect();
                 compiler.compile(door.name(), door.policy(), &staying, &mut Vec::new())
             })
@@ -54,12 +58,21 @@ pub fn publish<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &Bac
 fn arriving<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> HashSet<(ListenerName, ObjectKey)> {
     let live: Vec<HashSet<&ObjectKey>> = doors
         .iter()
-        .map(|door| door.live().map(|live| live.table.iter().map(|row| &row.action.ingress).collect()).unwrap_or_default())
+        .map(|door| {
+            door.live()
+                .map(|live| live.table.iter().map(|row| &row.action.ingress).collect())
+                .unwrap_or_default()
+        })
         .collect();
-    let next: Vec<HashSet<&ObjectKey>> =
-        admitted.iter().map(|admitted| admitted.iter().map(|admitted| &admitted.ingress().key).collect()).collect();
-    let leaving: HashSet<&ObjectKey> =
-        live.iter().zip(&next).flat_map(|(live, next)| live.difference(next).copied()).collect();
+    let next: Vec<HashSet<&ObjectKey>> = admitted
+        .iter()
+        .map(|admitted| admitted.iter().map(|admitted| &admitted.ingress().key).collect())
+        .collect();
+    let leaving: HashSet<&ObjectKey> = live
+        .iter()
+        .zip(&next)
+        .flat_map(|(live, next)| live.difference(next).copied())
+        .collect();
     let mut arriving = HashSet::new();
     for ((door, live), next) in doors.iter().zip(&live).zip(&next) {
         for key in next.difference(live).filter(|key| leaving.contains(**key)) {
@@ -75,24 +88,36 @@ fn go_live<S>(doors: &mut [Publisher<S>], tables: Vec<Table<Arc<Route>>>) {
         .iter()
         .map(|door| {
             let sibling = door.policy().redirect.as_ref()?;
-            let (sibling, table) = doors.iter().zip(&tables).find(|(other, _)| other.name() == sibling)?;
+            let (sibling, table) = doors
+                .iter()
+                .zip(&tables)
+                .find(|(other, _)| other.name() == sibling)?;
             Some(RedirectProjection {
                 table: Arc::new(table.map(|_| ())),
                 port: sibling.policy().forwarded_port,
             })
         })
         .collect();
-    let neighbours: Vec<HostIndex<ListenerName>> = doors
-        .iter()
-        .map(|door| {
-            let others = doors.iter().zip(&tables).filter(|(other, _)| other.name() != door.name());
-            HostIndex::build(others.flat_map(|(other, table)| {
-                table.hosts().map(|host| (host.clone(), other.name().clone()))
-            }))
-        })
-        .collect();
-    for (((door, table), redirect), neighbours) in doors.iter_mut().zip(tables).zip(redirects).zip(neighbours) {
-        door.go_live(Arc::new(Routes { table, redirect, neighbours }));
+    let neighbours: Vec<HostIndex<ListenerName>> =
+        doors
+            .iter()
+            .map(|door| {
+                let others = doors
+                    .iter()
+                    .zip(&tables)
+                    .filter(|(other, _)| other.name() != door.name());
+                HostIndex::build(others.flat_map(|(other, table)| {
+                    table.hosts().map(|host| (host.clone(), other.name().clone()))
+                }))
+            })
+            .collect();
+    for (((door, table), redirect), neighbours) in doors.iter_mut().zip(tables).zip(redirects).zip(neighbours)
+    {
+        door.go_live(Arc::new(Routes {
+            table,
+            redirect,
+            neighbours,
+        }));
     }
 }
 
@@ -104,9 +129,15 @@ fn explain_the_unadmitted<S>(
     admitted: &[Vec<Admitted<'_>>],
     problems: &mut Vec<Problem>,
 ) {
-    let admitted: HashSet<&ObjectKey> = admitted.iter().flatten().map(|admitted| &admitted.ingress().key).collect();
+    let admitted: HashSet<&ObjectKey> = admitted
+        .iter()
+        .flatten()
+        .map(|admitted| &admitted.ingress().key)
+        .collect();
     for ingress in view.ingresses() {
-        let matched = doors.iter().any(|door| door.policy().selector.matches(&ingress.labels));
+        let matched = doors
+            .iter()
+            .any(|door| door.policy().selector.matches(&ingress.labels));
         if matched && !admitted.contains(&ingress.key) {
             let ours = doors.iter().any(|door| door.policy().class_admits(ingress, view));
             if !ours {
@@ -121,18 +152,26 @@ fn explain_the_unadmitted<S>(
         if matched {
             continue;
         }
-        let keys: std::collections::BTreeSet<&str> =
-            doors.iter().flat_map(|door| door.policy().selector.positive_keys()).collect();
-        let labelled = keys.iter().find_map(|key| ingress.labels.get(key).map(|value| (*key, value)));
+        let keys: std::collections::BTreeSet<&str> = doors
+            .iter()
+            .flat_map(|door| door.policy().selector.positive_keys())
+            .collect();
+        let labelled = keys
+            .iter()
+            .find_map(|key| ingress.labels.get(key).map(|value| (*key, value)));
         problems.push(match labelled {
             Some((key, value)) => {
-                let accepted: std::collections::BTreeSet<&str> =
-                    doors.iter().flat_map(|door| door.policy().selector.accepted_values(key)).collect();
+                let accepted: std::collections::BTreeSet<&str> = doors
+                    .iter()
+                    .flat_map(|door| door.policy().selector.accepted_values(key))
+                    .collect();
                 let accepted = accepted.into_iter().collect::<Vec<_>>().join(", ");
                 ingress.problem(
                     Severity::Warning,
                     &format!("metadata.labels[{key}]"),
-                    format!("served nowhere: no door's selector matches `{key}={value}`; known values: {accepted}"),
+                    format!(
+                        "served nowhere: no door's selector matches `{key}={value}`; known values: {accepted}"
+                    ),
                 )
             }
             None => ingress.problem(
@@ -140,7 +179,10 @@ fn explain_the_unadmitted<S>(
                 "metadata.labels",
                 format!(
                     "served nowhere: no label chooses a door; doors select by {}",
-                    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+                    keys.iter()
+                        .map(|key| format!("`{key}`"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ),
             ),
         });

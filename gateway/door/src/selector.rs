@@ -36,7 +36,9 @@ enum Operator {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
     /// Nothing is written.
-    #[error("an empty selector would admit every Ingress; write at least one requirement, such as `expose=internal-http`")]
+    #[error(
+        "an empty selector would admit every Ingress; write at least one requirement, such as `expose=internal-http`"
+    )]
     Empty,
     /// Only `!=`, `notin` or `!key` requirements.
     #[error(
@@ -48,7 +50,9 @@ pub enum SelectorError {
     #[error("`{0}` contradicts itself at key `{1}`: no Ingress can ever match it")]
     Unsatisfiable(String, String),
     /// The text does not follow the grammar.
-    #[error("`{text}` is not a label selector: {problem}; allowed: `key=value`, `key!=value`, `key in (a, b)`, `key notin (a, b)`, `key`, `!key`, joined by commas")]
+    #[error(
+        "`{text}` is not a label selector: {problem}; allowed: `key=value`, `key!=value`, `key in (a, b)`, `key notin (a, b)`, `key`, `!key`, joined by commas"
+    )]
     Syntax {
         /// The whole selector as written.
         text: String,
@@ -63,7 +67,10 @@ impl Selector {
     /// # Errors
     /// When the text is empty, only excludes, contradicts itself or does not follow the grammar.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        let syntax = |problem: String| SelectorError::Syntax { text: text.to_owned(), problem };
+        let syntax = |problem: String| SelectorError::Syntax {
+            text: text.to_owned(),
+            problem,
+        };
         if text.trim().is_empty() {
             return Err(SelectorError::Empty);
         }
@@ -77,13 +84,18 @@ impl Selector {
         if let Some(key) = contradiction(requirements.iter()) {
             return Err(SelectorError::Unsatisfiable(text.to_owned(), key.to_owned()));
         }
-        Ok(Self { requirements, written: text.trim().into() })
+        Ok(Self {
+            requirements,
+            written: text.trim().into(),
+        })
     }
 
     /// Whether an object with these labels is selected.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.requirements.iter().all(|requirement| requirement.matches(labels))
+        self.requirements
+            .iter()
+            .all(|requirement| requirement.matches(labels))
     }
 
     /// Whether some set of labels satisfies both selectors.
@@ -94,19 +106,25 @@ impl Selector {
 
     /// The keys that a positive requirement names: an Ingress that carries one of them meant a door.
     pub fn positive_keys(&self) -> impl Iterator<Item = &str> {
-        self.requirements.iter().filter(|requirement| requirement.is_positive()).map(|requirement| &*requirement.key)
+        self.requirements
+            .iter()
+            .filter(|requirement| requirement.is_positive())
+            .map(|requirement| &*requirement.key)
     }
 
     /// The values that a positive requirement accepts for `key`, for messages that list what is allowed.
     pub fn accepted_values<'s>(&'s self, key: &'s str) -> impl Iterator<Item = &'s str> {
-        self.requirements.iter().filter(move |requirement| &*requirement.key == key).flat_map(|requirement| {
-            match &requirement.operator {
-                Operator::In(values) => Some(values.iter().map(|value| &**value)),
-                Operator::NotIn(_) | Operator::Exists | Operator::Absent => None,
-            }
-            .into_iter()
-            .flatten()
-        })
+        self.requirements
+            .iter()
+            .filter(move |requirement| &*requirement.key == key)
+            .flat_map(|requirement| {
+                match &requirement.operator {
+                    Operator::In(values) => Some(values.iter().map(|value| &**value)),
+                    Operator::NotIn(_) | Operator::Exists | Operator::Absent => None,
+                }
+                .into_iter()
+                .flatten()
+            })
     }
 }
 
@@ -122,18 +140,33 @@ impl Requirement {
             return Err("a requirement between two commas is empty".to_owned());
         }
         if let Some(key) = text.strip_prefix('!') {
-            return Ok(Self { key: label_key(key.trim())?, operator: Operator::Absent });
+            return Ok(Self {
+                key: label_key(key.trim())?,
+                operator: Operator::Absent,
+            });
         }
         if let Some((key, values)) = text.split_once('(') {
             return Self::parse_set(key.trim(), values);
         }
         for (symbol, negated) in [("!=", true), ("==", false), ("=", false)] {
-            let Some((key, value)) = text.split_once(symbol) else { continue };
+            let Some((key, value)) = text.split_once(symbol) else {
+                continue;
+            };
             let values = BTreeSet::from([label_value(value.trim())?]);
-            let operator = if negated { Operator::NotIn(values) } else { Operator::In(values) };
-            return Ok(Self { key: label_key(key.trim())?, operator });
+            let operator = if negated {
+                Operator::NotIn(values)
+            } else {
+                Operator::In(values)
+            };
+            return Ok(Self {
+                key: label_key(key.trim())?,
+                operator,
+            });
         }
-        Ok(Self { key: label_key(text)?, operator: Operator::Exists })
+        Ok(Self {
+            key: label_key(text)?,
+            operator: Operator::Exists,
+        })
     }
 
     /// `key in` or `key notin`, and what follows the opening parenthesis.
@@ -141,8 +174,10 @@ impl Requirement {
         let Some((values, "")) = values.split_once(')') else {
             return Err(format!("`{head} ({values}` does not end with one `)`"));
         };
-        let values =
-            values.split(',').map(|value| label_value(value.trim())).collect::<Result<BTreeSet<_>, String>>()?;
+        let values = values
+            .split(',')
+            .map(|value| label_value(value.trim()))
+            .collect::<Result<BTreeSet<_>, String>>()?;
         let Some((key, word)) = head.rsplit_once(char::is_whitespace) else {
             return Err(format!("`{head}` before `(` is neither `key in` nor `key notin`"));
         };
@@ -151,7 +186,10 @@ impl Requirement {
             "notin" => Operator::NotIn(values),
             other => return Err(format!("`{other}` before `(` is neither `in` nor `notin`")),
         };
-        Ok(Self { key: label_key(key.trim())?, operator })
+        Ok(Self {
+            key: label_key(key.trim())?,
+            operator,
+        })
     }
 
     fn is_positive(&self) -> bool {
@@ -213,7 +251,9 @@ fn contradiction<'r>(requirements: impl Iterator<Item = &'r Requirement>) -> Opt
         }
     }
     keys.into_iter().find_map(|(key, demands)| {
-        let exhausted = demands.allowed.is_some_and(|allowed| allowed.is_subset(&demands.excluded));
+        let exhausted = demands
+            .allowed
+            .is_some_and(|allowed| allowed.is_subset(&demands.excluded));
         (exhausted || (demands.present && demands.absent)).then_some(key)
     })
 }
@@ -229,7 +269,10 @@ fn label_key(text: &str) -> Result<Box<str>, String> {
         !prefix.is_empty()
             && prefix.len() <= 253
             && prefix.split('.').all(|label| {
-                is_qualified(label) && label.bytes().all(|byte| !byte.is_ascii_uppercase() && byte != b'_')
+                is_qualified(label)
+                    && label
+                        .bytes()
+                        .all(|byte| !byte.is_ascii_uppercase() && byte != b'_')
             })
     });
     if name.is_empty() || !prefix_fits || !is_qualified(name) {
@@ -239,7 +282,11 @@ fn label_key(text: &str) -> Result<Box<str>, String> {
 }
 
 fn label_value(text: &str) -> Result<Box<str>, String> {
-    if text.is_empty() || is_qualified(text) { Ok(text.into()) } else { Err(format!("`{text}` is not a label value")) }
+    if text.is_empty() || is_qualified(text) {
+        Ok(text.into())
+    } else {
+        Err(format!("`{text}` is not a label value"))
+    }
 }
 
 /// At most 63 of letters, digits, `-`, `_`, `.`, with a letter or digit at both ends.
@@ -248,7 +295,9 @@ fn is_qualified(text: &str) -> bool {
     bytes.len() <= 63
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 #[cfg(test)]
@@ -275,7 +324,11 @@ mod tests {
             ("example.com/tier=", &[("example.com/tier", "")], true),
         ];
         for (selector, pairs, expected) in table {
-            assert_eq!(Selector::parse(selector).unwrap().matches(&labels(pairs)), *expected, "{selector} {pairs:?}");
+            assert_eq!(
+                Selector::parse(selector).unwrap().matches(&labels(pairs)),
+                *expected,
+                "{selector} {pairs:?}"
+            );
         }
     }
 

@@ -151,16 +151,22 @@ impl<S> Snapshot<S> {
     /// Looks a request up. `host` is `None` for an HTTP/1.0 request without `Host`.
     #[must_use]
     pub fn find(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> Verdict<'_> {
-        let Some(routes) = self.routes.as_deref() else { return Verdict::NotSynced };
+        let Some(routes) = self.routes.as_deref() else {
+            return Verdict::NotSynced;
+        };
         if let Some(route) = routes.table.find(host, path) {
             return Verdict::Matched(route);
         }
         if let Some(projection) = &routes.redirect
             && projection.table.find(host, path).is_some()
         {
-            return Verdict::Redirect { port: projection.port };
+            return Verdict::Redirect {
+                port: projection.port,
+            };
         }
-        Verdict::Unknown { owner: host.and_then(|host| routes.neighbours.find(host).next()) }
+        Verdict::Unknown {
+            owner: host.and_then(|host| routes.neighbours.find(host).next()),
+        }
     }
 
     /// Every rule of the door, in a stable order.
@@ -171,6 +177,8 @@ impl<S> Snapshot<S> {
 
 impl<S> fmt::Debug for Snapshot<S> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Snapshot").field("routes", &self.routes).finish_non_exhaustive()
+        out.debug_struct("Snapshot")
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
     }
 }

@@ -1,1 +1,38 @@
-//! The `proxy` crate.
+//! Everything that touches bytes: accept, HTTP/1, upstream connections, balancing, drain.
+//!
+//! Data flows one way: socket → [`connection`](self) → request head → decision by the door's snapshot → exchange →
+//! response. Each door has its own worker threads, pools, budgets and counters; nothing of one door is reachable from
+//! another.
+//!
+//! # Invariants
+//! - A request is answered under exactly one snapshot: route and settings are of the same moment.
+//! - Heads are written anew, never copied through: what reaches a backend has passed the grammar.
+//! - Memory per connection is bounded whatever the sizes of bodies; idle connections hold no buffers.
+//! - A request that may have been processed is never sent twice unless its method is idempotent.
+//! - An upgraded connection, or one with bytes left over, never returns to a pool.
+//! - Every answer that is not the backend's comes out of one exhaustive table ([`Refusal`](refusal)).
+
+mod access;
+mod buffers;
+mod clients;
+mod connection;
+mod deadlines;
+mod emit;
+mod exchange;
+mod forward;
+mod identity;
+mod listener;
+mod metrics;
+mod record;
+mod refusal;
+mod relay;
+mod settings;
+mod splice;
+mod upstream;
+mod worker;
+
+pub use access::{AccessFormat, AccessLog, AccessPolicy};
+pub use listener::{BindError, Listener, ListenerStatus};
+pub use metrics::Metrics;
+pub use settings::{Binding, ClientIp, Drain, Limits, Settings, Timeouts, TrustedProxies};
+pub use worker::Phase;

@@ -69,7 +69,9 @@ pub enum HostPatternError {
     #[error("`{0}` has a port, which a rule's host cannot have; write the host alone")]
     Port(String),
     /// An IP address.
-    #[error("`{0}` is an IP address, which a rule's host cannot be; leave the host out to match requests for an address")]
+    #[error(
+        "`{0}` is an IP address, which a rule's host cannot be; leave the host out to match requests for an address"
+    )]
     Address(String),
     /// Not a host name.
     #[error("`{0}` is not a host name: {1}")]
@@ -98,7 +100,9 @@ impl HostBuf {
     /// Empty scratch space.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: [0; NAME_BYTES + 3] }
+        Self {
+            bytes: [0; NAME_BYTES + 3],
+        }
     }
 }
 
@@ -124,7 +128,11 @@ impl<'a> RequestHost<'a> {
     /// The part behind the first label, which a wildcard compares.
     #[must_use]
     pub fn parent(&self) -> Option<&'a str> {
-        if self.is_address { None } else { self.name.split_once('.').map(|(_, parent)| parent) }
+        if self.is_address {
+            None
+        } else {
+            self.name.split_once('.').map(|(_, parent)| parent)
+        }
     }
 }
 
@@ -132,12 +140,18 @@ impl<'a> RequestHost<'a> {
 ///
 /// # Errors
 /// When `raw` is no host: the request is malformed (400).
-pub fn normalise_authority<'a>(raw: &'a [u8], scratch: &'a mut HostBuf) -> Result<RequestHost<'a>, HostError> {
+pub fn normalise_authority<'a>(
+    raw: &'a [u8],
+    scratch: &'a mut HostBuf,
+) -> Result<RequestHost<'a>, HostError> {
     if let [b'[', ..] = raw {
         return bracketed(raw, scratch);
     }
     let (name, port) = match memchr_colon(raw) {
-        Some(at) => (raw.get(..at).unwrap_or_default(), parse_port(raw.get(at + 1..).unwrap_or_default())?),
+        Some(at) => (
+            raw.get(..at).unwrap_or_default(),
+            parse_port(raw.get(at + 1..).unwrap_or_default())?,
+        ),
         None => (raw, None),
     };
     let shape = inspect(name)?;
@@ -151,13 +165,23 @@ pub fn normalise_authority<'a>(raw: &'a [u8], scratch: &'a mut HostBuf) -> Resul
         std::str::from_utf8(target).map_err(|_never| HostError::Character)?
     };
     let is_address = shape.ends_in_digit && name.parse::<Ipv4Addr>().is_ok();
-    Ok(RequestHost { name, is_address, port })
+    Ok(RequestHost {
+        name,
+        is_address,
+        port,
+    })
 }
 
 /// `[IPv6]` with or without a port (RFC 3986 3.2.2). Zone identifiers are not for the wire (RFC 6874 4).
 fn bracketed<'a>(raw: &[u8], scratch: &'a mut HostBuf) -> Result<RequestHost<'a>, HostError> {
-    let end = raw.iter().position(|byte| *byte == b']').ok_or(HostError::Address)?;
-    let text = raw.get(1..end).and_then(|text| std::str::from_utf8(text).ok()).ok_or(HostError::Address)?;
+    let end = raw
+        .iter()
+        .position(|byte| *byte == b']')
+        .ok_or(HostError::Address)?;
+    let text = raw
+        .get(1..end)
+        .and_then(|text| std::str::from_utf8(text).ok())
+        .ok_or(HostError::Address)?;
     let address: Ipv6Addr = text.parse().map_err(|_invalid| HostError::Address)?;
     let port = match raw.get(end + 1..).unwrap_or_default() {
         [] => None,
@@ -165,10 +189,19 @@ fn bracketed<'a>(raw: &[u8], scratch: &'a mut HostBuf) -> Result<RequestHost<'a>
         _ => return Err(HostError::Character),
     };
     let mut cursor = std::io::Cursor::new(scratch.bytes.as_mut_slice());
-    std::io::Write::write_fmt(&mut cursor, format_args!("[{address}]")).map_err(|_full| HostError::TooLong)?;
+    std::io::Write::write_fmt(&mut cursor, format_args!("[{address}]"))
+        .map_err(|_full| HostError::TooLong)?;
     let length = usize::try_from(cursor.position()).map_err(|_never| HostError::TooLong)?;
-    let name = scratch.bytes.get(..length).and_then(|name| std::str::from_utf8(name).ok()).ok_or(HostError::Address)?;
-    Ok(RequestHost { name, is_address: true, port })
+    let name = scratch
+        .bytes
+        .get(..length)
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .ok_or(HostError::Address)?;
+    Ok(RequestHost {
+        name,
+        is_address: true,
+        port,
+    })
 }
 
 /// What one pass over a name finds.
@@ -180,7 +213,11 @@ struct Shape {
 fn inspect(name: &[u8]) -> Result<Shape, HostError> {
     let body = name.strip_suffix(b".").unwrap_or(name);
     if body.is_empty() {
-        return Err(if name.is_empty() { HostError::Empty } else { HostError::EmptyLabel });
+        return Err(if name.is_empty() {
+            HostError::Empty
+        } else {
+            HostError::EmptyLabel
+        });
     }
     if body.len() > NAME_BYTES {
         return Err(HostError::TooLong);
@@ -318,7 +355,9 @@ impl HostRestriction {
     #[must_use]
     pub fn admits(&self, pattern: &HostPattern) -> bool {
         let below = |host: &Host, suffix: &Host| {
-            host.as_str().strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            host.as_str()
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
         };
         match (self, pattern) {
             (_, HostPattern::Any) | (Self::Exact(_), HostPattern::Wildcard(_)) => false,

@@ -16,7 +16,10 @@ pub struct HostIndex<T> {
 impl<T: PartialEq> HostIndex<T> {
     /// An index of these pairs. Rules without a host are left out: they know every host, which says nothing.
     pub fn build(pairs: impl Iterator<Item = (HostPattern, T)>) -> Self {
-        let mut index = Self { exact: HashMap::default(), wildcard: HashMap::default() };
+        let mut index = Self {
+            exact: HashMap::default(),
+            wildcard: HashMap::default(),
+        };
         for (pattern, party) in pairs {
             let parties = match &pattern {
                 HostPattern::Any => continue,
@@ -34,6 +37,10 @@ impl<T: PartialEq> HostIndex<T> {
     /// The parties that know a host, those who name it precisely first.
     pub fn find(&self, host: &RequestHost<'_>) -> impl Iterator<Item = &T> {
         let wildcard = host.parent().and_then(|parent| self.wildcard.get(parent));
-        self.exact.get(host.as_str()).into_iter().chain(wildcard).flatten()
+        self.exact
+            .get(host.as_str())
+            .into_iter()
+            .chain(wildcard)
+            .flatten()
     }
 }

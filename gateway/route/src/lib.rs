@@ -16,7 +16,10 @@ mod names;
 mod path;
 mod table;
 
-pub use host::{Host, HostBuf, HostError, HostPattern, HostPatternError, HostRestriction, RequestHost, normalise_authority};
+pub use host::{
+    Host, HostBuf, HostError, HostPattern, HostPatternError, HostRestriction, RequestHost,
+    normalise_authority,
+};
 pub use index::HostIndex;
 pub use names::{InvalidListenerName, ListenerName, ObjectKey};
 pub use path::{PathError, PathPattern, PathPatternError, PathScratch, RequestPath, normalise_path};

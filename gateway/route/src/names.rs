@@ -17,7 +17,9 @@ pub struct ObjectKey {
 
 /// A text that cannot name a listener.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot name a listener; allowed: lower-case letters, digits and `-`, 1 to 63 of them, no `-` at an end")]
+#[error(
+    "`{0}` cannot name a listener; allowed: lower-case letters, digits and `-`, 1 to 63 of them, no `-` at an end"
+)]
 pub struct InvalidListenerName(String);
 
 impl ListenerName {
@@ -37,7 +39,11 @@ impl FromStr for ListenerName {
             && text.bytes().all(fits)
             && !text.starts_with('-')
             && !text.ends_with('-');
-        if ok { Ok(Self(text.into())) } else { Err(InvalidListenerName(text.to_owned())) }
+        if ok {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidListenerName(text.to_owned()))
+        }
     }
 }
 
@@ -51,7 +57,10 @@ impl ObjectKey {
     /// The key of an object.
     #[must_use]
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// The namespace.

@@ -79,7 +79,10 @@ pub fn normalise_path<'a>(raw: &'a [u8], scratch: &'a mut PathScratch) -> Result
     let mut previous = 0;
     let mut plain = true;
     for byte in raw {
-        plain &= !(matches!(byte, b'%' | b'\\' | b';') | (*byte == b'.' && previous == b'/') | (*byte < 0x20) | (*byte == 0x7f));
+        plain &= !(matches!(byte, b'%' | b'\\' | b';')
+            | (*byte == b'.' && previous == b'/')
+            | (*byte < 0x20)
+            | (*byte == 0x7f));
         previous = *byte;
     }
     if plain {
@@ -112,7 +115,11 @@ fn refuse_confusion(raw: &[u8], decoded: &mut Vec<u8>) -> Result<(), PathError> 
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         matches!(name, b"." | b"..")
     };
-    if decoded.split(|byte| *byte == b'/').any(is_dots) { Err(PathError::DotSegment) } else { Ok(()) }
+    if decoded.split(|byte| *byte == b'/').any(is_dots) {
+        Err(PathError::DotSegment)
+    } else {
+        Ok(())
+    }
 }
 
 fn normal_form(raw: &[u8], normal: &mut Vec<u8>) -> Result<(), PathError> {
@@ -128,7 +135,13 @@ fn normal_form(raw: &[u8], normal: &mut Vec<u8>) -> Result<(), PathError> {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             normal.push(byte);
         } else {
-            let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
+            let digit = |nibble: u8| {
+                if nibble < 10 {
+                    b'0' + nibble
+                } else {
+                    b'A' + nibble - 10
+                }
+            };
             normal.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
         }
         rest = after;
@@ -138,8 +151,14 @@ fn normal_form(raw: &[u8], normal: &mut Vec<u8>) -> Result<(), PathError> {
 
 /// The byte that two hexadecimal digits stand for, and what follows them.
 fn escape(rest: &[u8]) -> Result<(u8, &[u8]), PathError> {
-    let [high, low, after @ ..] = rest else { return Err(PathError::Escape) };
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let [high, low, after @ ..] = rest else {
+        return Err(PathError::Escape);
+    };
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     match (digit(*high), digit(*low)) {
         (Some(high), Some(low)) => Ok((high << 4 | low, after)),
         _ => Err(PathError::Escape),
@@ -162,9 +181,18 @@ impl PathPattern {
     pub fn prefix(written: &str) -> Result<Self, PathPatternError> {
         let normal = normal_pattern(written)?;
         Ok(match normal.strip_suffix('/') {
-            Some("") => Self::Prefix { stem: "".into(), slash: false },
-            Some(stem) => Self::Prefix { stem: stem.into(), slash: true },
-            None => Self::Prefix { stem: normal, slash: false },
+            Some("") => Self::Prefix {
+                stem: "".into(),
+                slash: false,
+            },
+            Some(stem) => Self::Prefix {
+                stem: stem.into(),
+                slash: true,
+            },
+            None => Self::Prefix {
+                stem: normal,
+                slash: false,
+            },
         })
     }
 
@@ -173,9 +201,10 @@ impl PathPattern {
     pub fn matches(&self, path: &RequestPath<'_>) -> bool {
         match self {
             Self::Exact(exact) => exact.as_bytes() == path.0,
-            Self::Prefix { stem, .. } => {
-                path.0.strip_prefix(stem.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
-            }
+            Self::Prefix { stem, .. } => path
+                .0
+                .strip_prefix(stem.as_bytes())
+                .is_some_and(|rest| matches!(rest, [] | [b'/', ..])),
         }
     }
 }
@@ -198,7 +227,8 @@ fn normal_pattern(written: &str) -> Result<Box<str>, PathPatternError> {
         return Err(PathPatternError::Relative(written.to_owned()));
     }
     // What the request grammar refuses can never match; a query belongs to no path.
-    let visible = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\');
+    let visible =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\');
     if !written.bytes().all(visible) {
         let shown: String = written.chars().flat_map(char::escape_debug).collect();
         return Err(PathPatternError::Character(shown));

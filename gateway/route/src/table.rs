@@ -81,7 +81,10 @@ impl<A> TableBuilder<A> {
     /// No rules yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { hosts: HashMap::default(), default: None }
+        Self {
+            hosts: HashMap::default(),
+            default: None,
+        }
     }
 
     /// Adds a rule.
@@ -165,7 +168,9 @@ impl<A> Table<A> {
     #[must_use]
     pub fn find(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> Option<&A> {
         let routes = host.and_then(|host| self.named(host)).or(self.any.as_deref());
-        routes.and_then(|routes| routes.find(path)).or(self.default.as_ref())
+        routes
+            .and_then(|routes| routes.find(path))
+            .or(self.default.as_ref())
     }
 
     /// Whether some rule names this host, precisely or by a wildcard.
@@ -187,12 +192,24 @@ impl<A> Table<A> {
         let rows = self.hosts.iter().flat_map(|host| {
             let routes = self.routes(host);
             let rules = routes.map(|routes| routes.rules.as_slice()).unwrap_or_default();
-            let rules = rules.iter().map(move |(path, action)| Row { host, path: RowPath::Pattern(path), action });
+            let rules = rules.iter().map(move |(path, action)| Row {
+                host,
+                path: RowPath::Pattern(path),
+                action,
+            });
             let default = routes.and_then(|routes| routes.default.as_ref());
-            rules.chain(default.map(|action| Row { host, path: RowPath::HostDefault, action }))
+            rules.chain(default.map(|action| Row {
+                host,
+                path: RowPath::HostDefault,
+                action,
+            }))
         });
         let default = self.default.as_ref();
-        rows.chain(default.map(|action| Row { host: &HostPattern::Any, path: RowPath::Default, action }))
+        rows.chain(default.map(|action| Row {
+            host: &HostPattern::Any,
+            path: RowPath::Default,
+            action,
+        }))
     }
 
     /// Every host pattern that has a rule, in order.
@@ -204,14 +221,26 @@ impl<A> Table<A> {
     #[must_use]
     pub fn map<B>(&self, change: impl Fn(&A) -> B) -> Table<B> {
         let routes = |routes: &HostRoutes<A>| HostRoutes {
-            rules: routes.rules.iter().map(|(path, action)| (path.clone(), change(action))).collect(),
+            rules: routes
+                .rules
+                .iter()
+                .map(|(path, action)| (path.clone(), change(action)))
+                .collect(),
             exact_count: routes.exact_count,
             default: routes.default.as_ref().map(&change),
             by_stem: routes.by_stem.clone(),
         };
         Table {
-            exact: self.exact.iter().map(|(host, of)| (host.clone(), routes(of))).collect(),
-            wildcard: self.wildcard.iter().map(|(host, of)| (host.clone(), routes(of))).collect(),
+            exact: self
+                .exact
+                .iter()
+                .map(|(host, of)| (host.clone(), routes(of)))
+                .collect(),
+            wildcard: self
+                .wildcard
+                .iter()
+                .map(|(host, of)| (host.clone(), routes(of)))
+                .collect(),
             any: self.any.as_ref().map(|of| Box::new(routes(of))),
             default: self.default.as_ref().map(&change),
             hosts: self.hosts.clone(),
@@ -229,9 +258,14 @@ impl<A> Table<A> {
 
 impl<A> HostRoutes<A> {
     fn finish(&mut self) {
-        self.rules.sort_by(|(left, _), (right, _)| rank(right).cmp(&rank(left)).then_with(|| left.cmp(right)));
+        self.rules
+            .sort_by(|(left, _), (right, _)| rank(right).cmp(&rank(left)).then_with(|| left.cmp(right)));
         self.rules.shrink_to_fit();
-        self.exact_count = self.rules.iter().filter(|(path, _)| matches!(path, PathPattern::Exact(_))).count();
+        self.exact_count = self
+            .rules
+            .iter()
+            .filter(|(path, _)| matches!(path, PathPattern::Exact(_)))
+            .count();
         let prefixes = self.rules.len() - self.exact_count;
         self.by_stem = (prefixes > FEW).then(|| Box::new(StemIndex::build(&self.rules)));
     }
@@ -244,10 +278,16 @@ impl<A> HostRoutes<A> {
             // Sorted by length, longest first, then by text.
             let bytes = path.as_bytes();
             let order = |pattern: &PathPattern| match pattern {
-                PathPattern::Exact(text) => bytes.len().cmp(&text.len()).then_with(|| text.as_bytes().cmp(bytes)),
+                PathPattern::Exact(text) => bytes
+                    .len()
+                    .cmp(&text.len())
+                    .then_with(|| text.as_bytes().cmp(bytes)),
                 PathPattern::Prefix { .. } => std::cmp::Ordering::Greater,
             };
-            exact.binary_search_by(|(pattern, _)| order(pattern)).ok().and_then(|index| exact.get(index))
+            exact
+                .binary_search_by(|(pattern, _)| order(pattern))
+                .ok()
+                .and_then(|index| exact.get(index))
         };
         let rule = exact.or_else(|| match &self.by_stem {
             None => prefixes.iter().find(|(pattern, _)| pattern.matches(path)),
@@ -267,7 +307,10 @@ fn rank(pattern: &PathPattern) -> (bool, usize, bool) {
 
 impl StemIndex {
     fn build<A>(rules: &[(PathPattern, A)]) -> Self {
-        let mut index = Self { rules: HashMap::default(), longest: 0 };
+        let mut index = Self {
+            rules: HashMap::default(),
+            longest: 0,
+        };
         for (position, (pattern, _)) in rules.iter().enumerate() {
             if let PathPattern::Prefix { stem, .. } = pattern
                 && let Ok(position) = u32::try_from(position)
@@ -283,16 +326,27 @@ impl StemIndex {
 
     /// Tries the ends of the path's elements from the longest stem that any rule has, so that a path of many
     /// slashes costs no more than the rules are long.
-    fn find<'r, A>(&self, rules: &'r [(PathPattern, A)], path: &RequestPath<'_>) -> Option<&'r (PathPattern, A)> {
+    fn find<'r, A>(
+        &self,
+        rules: &'r [(PathPattern, A)],
+        path: &RequestPath<'_>,
+    ) -> Option<&'r (PathPattern, A)> {
         let bytes = path.as_bytes();
         let ends_here = |end: usize| matches!(bytes.get(end), None | Some(b'/'));
-        (0..=bytes.len().min(self.longest)).rev().filter(|end| ends_here(*end)).find_map(|end| {
-            let mut hasher = FixedState::default().build_hasher();
-            hasher.write(bytes.get(..end)?);
-            let candidates = self.rules.get(&hasher.finish())?;
-            candidates.iter().filter_map(|position| rules.get(*position as usize)).find(|(pattern, _)| {
-                matches!(pattern, PathPattern::Prefix { stem, .. } if stem.len() == end) && pattern.matches(path)
+        (0..=bytes.len().min(self.longest))
+            .rev()
+            .filter(|end| ends_here(*end))
+            .find_map(|end| {
+                let mut hasher = FixedState::default().build_hasher();
+                hasher.write(bytes.get(..end)?);
+                let candidates = self.rules.get(&hasher.finish())?;
+                candidates
+                    .iter()
+                    .filter_map(|position| rules.get(*position as usize))
+                    .find(|(pattern, _)| {
+                        matches!(pattern, PathPattern::Prefix { stem, .. } if stem.len() == end)
+                            && pattern.matches(path)
+                    })
             })
-        })
     }
 }

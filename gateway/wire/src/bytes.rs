@@ -7,7 +7,11 @@ const BAD_IN_VALUE: u8 = 8;
 
 const CLASSES: [u8; 256] = classes();
 
-#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time, within bounds")]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "evaluated at compile time, within bounds"
+)]
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut index = 0;
@@ -16,7 +20,23 @@ const fn classes() -> [u8; 256] {
         let mut class = 0;
         // RFC 9110 5.6.2, tchar
         if byte.is_ascii_alphanumeric()
-            || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            )
         {
             class |= TOKEN;
         }
@@ -54,12 +74,16 @@ pub(crate) fn is_path_byte(byte: u8) -> bool {
 }
 
 pub(crate) fn is_query(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |good, byte| good & (class(*byte) & QUERY != 0))
+    bytes
+        .iter()
+        .fold(true, |good, byte| good & (class(*byte) & QUERY != 0))
 }
 
 /// A field value without control characters. Written as a fold so that it vectorises.
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
-    !bytes.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f))
+    !bytes.iter().fold(false, |bad, byte| {
+        bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f)
+    })
 }
 
 /// Without optional white space (space, tab) at both ends.
@@ -79,6 +103,7 @@ pub(crate) fn decimal(bytes: &[u8]) -> Option<u64> {
         return None;
     }
     bytes.iter().try_fold(0_u64, |value, byte| {
-        byte.is_ascii_digit().then(|| value.checked_mul(10)?.checked_add(u64::from(byte - b'0')))?
+        byte.is_ascii_digit()
+            .then(|| value.checked_mul(10)?.checked_add(u64::from(byte - b'0')))?
     })
 }

@@ -87,7 +87,10 @@ pub enum ChunkError {
 
 impl Default for ChunkLimits {
     fn default() -> Self {
-        Self { extension_bytes: 4 * 1024, trailer_bytes: 16 * 1024 }
+        Self {
+            extension_bytes: 4 * 1024,
+            trailer_bytes: 16 * 1024,
+        }
     }
 }
 
@@ -95,7 +98,12 @@ impl ChunkDecoder {
     /// A decoder at the start of a body.
     #[must_use]
     pub fn new(limits: ChunkLimits) -> Self {
-        Self { state: State::Size, limits, extensions: 0, trailers: Vec::new() }
+        Self {
+            state: State::Size,
+            limits,
+            extensions: 0,
+            trailers: Vec::new(),
+        }
     }
 
     /// Looks at the start of `input`.
@@ -124,7 +132,11 @@ impl ChunkDecoder {
                         return Ok(ChunkStep::NeedMore { consumed: at });
                     }
                     let left = left - len as u64;
-                    self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
+                    self.state = if left == 0 {
+                        State::DataEnd
+                    } else {
+                        State::Data(left)
+                    };
                     return Ok(ChunkStep::Data { skip: at, len });
                 }
                 State::DataEnd => match rest {
@@ -190,7 +202,11 @@ impl ChunkDecoder {
         }
         self.extensions += extension.len();
         if !is_extension(extension) || self.extensions > self.limits.extension_bytes {
-            return Err(if extension.first().is_none_or(|byte| *byte == b';') { ChunkError::Extension } else { ChunkError::Size });
+            return Err(if extension.first().is_none_or(|byte| *byte == b';') {
+                ChunkError::Extension
+            } else {
+                ChunkError::Size
+            });
         }
         Ok(Some((line.len() + 2, size)))
     }
@@ -252,7 +268,12 @@ fn quoted_length(bytes: &[u8]) -> Option<usize> {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => return bytes.get(..index).filter(|text| is_field_value(text)).map(|_| index + 1),
+            b'"' => {
+                return bytes
+                    .get(..index)
+                    .filter(|text| is_field_value(text))
+                    .map(|_| index + 1);
+            }
             _ => {}
         }
     }

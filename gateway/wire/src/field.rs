@@ -100,7 +100,8 @@ impl Span {
     /// The bytes, given the buffer that the head was parsed from.
     #[must_use]
     pub fn of(self, head: &[u8]) -> &[u8] {
-        head.get(self.start as usize..self.end as usize).unwrap_or_default()
+        head.get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
     }
 
     /// Offset of the first byte.
@@ -131,7 +132,10 @@ impl Span {
 impl Field {
     /// Parses one line, given without its CRLF (RFC 9112 5).
     pub(crate) fn parse(line: &[u8], offset: usize) -> Result<Self, HeadError> {
-        let length = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
+        let length = line
+            .iter()
+            .position(|byte| !is_token_byte(*byte))
+            .unwrap_or(line.len());
         let Some((name, [b':', rest @ ..])) = line.split_at_checked(length) else {
             return Err(HeadError::FieldName);
         };
@@ -174,7 +178,10 @@ impl FieldId {
     /// Grouped by length, so that most names cost one comparison or none.
     fn known(name: &[u8]) -> Self {
         let is = |text: &[u8]| name.eq_ignore_ascii_case(text);
-        let starts = |text: &[u8]| name.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+        let starts = |text: &[u8]| {
+            name.get(..text.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(text))
+        };
         match name.len() {
             2 if is(b"te") => return Self::Te,
             4 if is(b"host") => return Self::Host,
@@ -213,7 +220,9 @@ impl FieldId {
 
     fn twin(name: &[u8]) -> Self {
         let mut hyphenated = [0; 64];
-        let Some(target) = hyphenated.get_mut(..name.len()) else { return Self::Other };
+        let Some(target) = hyphenated.get_mut(..name.len()) else {
+            return Self::Other;
+        };
         for (to, from) in target.iter_mut().zip(name) {
             *to = if *from == b'_' { b'-' } else { *from };
         }

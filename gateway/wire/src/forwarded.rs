@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn googles_client_is_second_from_the_right() {
         let trusted = |address: IpAddr| matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 35);
-        let client = |value: &'static str, peer| client_at_depth([value.as_bytes()].into_iter(), 1, trusted, ip(peer));
+        let client =
+            |value: &'static str, peer| client_at_depth([value.as_bytes()].into_iter(), 1, trusted, ip(peer));
         assert_eq!(client("6.6.6.6, 1.1.1.1, 34.0.0.1", "35.191.0.1"), ip("1.1.1.1"));
         assert_eq!(client("34.0.0.1", "35.191.0.1"), ip("35.191.0.1"));
         assert_eq!(client("1.1.1.1, 34.0.0.1", "7.7.7.7"), ip("7.7.7.7"));

@@ -84,7 +84,11 @@ impl Lines {
 
     /// Looks for the empty line that ends the head. Remembers how far it came, so that calling it again with more
     /// bytes costs only those.
-    pub(crate) fn find_end(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
+    pub(crate) fn find_end(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, HeadError> {
         while let Some(found) = buffer.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) {
             let lf = self.searched + found;
             let line_start = self.ends.last().map_or(self.start, |end| *end as usize);
@@ -99,19 +103,28 @@ impl Lines {
                     self.start = lf + 1;
                 }
                 [b'\r'] => {
-                    return if lf < limits.bytes { Ok(Some(lf + 1)) } else { Err(HeadError::TooLarge) };
+                    return if lf < limits.bytes {
+                        Ok(Some(lf + 1))
+                    } else {
+                        Err(HeadError::TooLarge)
+                    };
                 }
                 [.., b'\r'] => {
                     if self.ends.len() > limits.fields {
                         return Err(HeadError::TooManyFields);
                     }
-                    self.ends.push(u32::try_from(lf + 1).map_err(|_overflow| HeadError::TooLarge)?);
+                    self.ends
+                        .push(u32::try_from(lf + 1).map_err(|_overflow| HeadError::TooLarge)?);
                 }
                 _ => return Err(HeadError::BareLf),
             }
         }
         self.searched = buffer.len();
-        if buffer.len() >= limits.bytes { Err(HeadError::TooLarge) } else { Ok(None) }
+        if buffer.len() >= limits.bytes {
+            Err(HeadError::TooLarge)
+        } else {
+            Ok(None)
+        }
     }
 
     /// The first line, without CRLF, and its offset. `None` before it is complete.
@@ -140,7 +153,11 @@ impl Lines {
 impl ConnectionOptions {
     /// Adds the options of one `Connection` field value.
     pub(crate) fn add(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',').map(trim).filter(|option| !option.is_empty()) {
+        for option in value
+            .split(|byte| *byte == b',')
+            .map(trim)
+            .filter(|option| !option.is_empty())
+        {
             match option.len() {
                 5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
                 10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
@@ -154,10 +171,13 @@ impl ConnectionOptions {
     #[must_use]
     pub fn names(&self, field: &Field, fields: &[Field], head: &[u8]) -> bool {
         self.other
-            && fields.iter().filter(|other| other.id == FieldId::Connection).any(|connection| {
-                let mut options = connection.value.of(head).split(|byte| *byte == b',').map(trim);
-                options.any(|option| option.eq_ignore_ascii_case(field.name.of(head)))
-            })
+            && fields
+                .iter()
+                .filter(|other| other.id == FieldId::Connection)
+                .any(|connection| {
+                    let mut options = connection.value.of(head).split(|byte| *byte == b',').map(trim);
+                    options.any(|option| option.eq_ignore_ascii_case(field.name.of(head)))
+                })
     }
 }
 
@@ -181,7 +201,11 @@ impl Framing {
             }
             _ => {}
         }
-        if self.chunked && self.length.is_some() { Err(HeadError::LengthAndCoding) } else { Ok(()) }
+        if self.chunked && self.length.is_some() {
+            Err(HeadError::LengthAndCoding)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -22,7 +22,10 @@ pub mod proxy_header;
 mod request;
 mod response;
 
-pub use chunk::{CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS, chunk_head};
+pub use chunk::{
+    CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS,
+    chunk_head,
+};
 pub use field::{Field, FieldId, Span};
 pub use head::{ConnectionOptions, HeadError, HeadLimits};
 pub use request::{Method, RequestError, RequestHead, Target};

@@ -51,7 +51,11 @@ pub fn parse(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
         signature.get(..length) == buffer.get(..length)
     };
     if begins(SIGNATURE) {
-        return if buffer.len() < SIGNATURE.len() { Ok(ProxyStep::NeedMore) } else { version2(buffer) };
+        return if buffer.len() < SIGNATURE.len() {
+            Ok(ProxyStep::NeedMore)
+        } else {
+            version2(buffer)
+        };
     }
     if begins(b"PROXY ") {
         return version1(buffer);
@@ -60,15 +64,30 @@ pub fn parse(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
 }
 
 fn version1(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
-    let Some(lf) = memchr::memchr(b'\n', buffer.get(..buffer.len().min(LINE_BYTES)).unwrap_or_default()) else {
-        return if buffer.len() < LINE_BYTES { Ok(ProxyStep::NeedMore) } else { Err(ProxyError::Version1) };
+    let Some(lf) = memchr::memchr(
+        b'\n',
+        buffer.get(..buffer.len().min(LINE_BYTES)).unwrap_or_default(),
+    ) else {
+        return if buffer.len() < LINE_BYTES {
+            Ok(ProxyStep::NeedMore)
+        } else {
+            Err(ProxyError::Version1)
+        };
     };
-    let line = buffer.get(..lf).and_then(|line| line.strip_suffix(b"\r")).ok_or(ProxyError::Version1)?;
+    let line = buffer
+        .get(..lf)
+        .and_then(|line| line.strip_suffix(b"\r"))
+        .ok_or(ProxyError::Version1)?;
     let line = std::str::from_utf8(line).map_err(|_invalid| ProxyError::Version1)?;
     let mut words = line.split(' ').skip(1);
     let mut word = || words.next().ok_or(ProxyError::Version1);
     let addresses = match word()? {
-        "UNKNOWN" => return Ok(ProxyStep::Header { consumed: lf + 1, addresses: None }),
+        "UNKNOWN" => {
+            return Ok(ProxyStep::Header {
+                consumed: lf + 1,
+                addresses: None,
+            });
+        }
         family @ ("TCP4" | "TCP6") => {
             let address = |text: &str| match family {
                 "TCP4" => text.parse::<Ipv4Addr>().map(IpAddr::V4),
@@ -89,7 +108,10 @@ fn version1(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
     if words.next().is_some() {
         return Err(ProxyError::Version1);
     }
-    Ok(ProxyStep::Header { consumed: lf + 1, addresses: Some(addresses) })
+    Ok(ProxyStep::Header {
+        consumed: lf + 1,
+        addresses: Some(addresses),
+    })
 }
 
 fn version2(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
@@ -103,7 +125,9 @@ fn version2(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
     if 16 + length > HEADER_BYTES {
         return Err(ProxyError::TooLong);
     }
-    let Some(body) = buffer.get(16..16 + length) else { return Ok(ProxyStep::NeedMore) };
+    let Some(body) = buffer.get(16..16 + length) else {
+        return Ok(ProxyStep::NeedMore);
+    };
     let local = version_command & 15 == 0;
     let addresses = match (local, family) {
         // A health check of the sender's own; its addresses mean nothing.
@@ -115,21 +139,30 @@ fn version2(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
         (false, _) => return Err(ProxyError::Version2),
     };
     // What follows the addresses are TLVs; none is needed, and their bounds are the header's.
-    Ok(ProxyStep::Header { consumed: 16 + length, addresses })
+    Ok(ProxyStep::Header {
+        consumed: 16 + length,
+        addresses,
+    })
 }
 
 fn inet(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let (source, rest) = body.split_first_chunk::<4>()?;
     let (destination, rest) = rest.split_first_chunk::<4>()?;
     let (from, to) = ports(rest)?;
-    Some((SocketAddr::from((*source, from)), SocketAddr::from((*destination, to))))
+    Some((
+        SocketAddr::from((*source, from)),
+        SocketAddr::from((*destination, to)),
+    ))
 }
 
 fn inet6(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let (source, rest) = body.split_first_chunk::<16>()?;
     let (destination, rest) = rest.split_first_chunk::<16>()?;
     let (from, to) = ports(rest)?;
-    Some((SocketAddr::from((*source, from)), SocketAddr::from((*destination, to))))
+    Some((
+        SocketAddr::from((*source, from)),
+        SocketAddr::from((*destination, to)),
+    ))
 }
 
 fn ports(bytes: &[u8]) -> Option<(u16, u16)> {

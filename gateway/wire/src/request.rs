@@ -209,7 +209,10 @@ impl RequestHead {
     /// # Errors
     /// As soon as the bytes cannot become a head that is accepted, even if it is not complete.
     pub fn parse(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, RequestError> {
-        let end = self.lines.find_end(buffer, limits).map_err(|error| self.refine(error, buffer, limits))?;
+        let end = self
+            .lines
+            .find_end(buffer, limits)
+            .map_err(|error| self.refine(error, buffer, limits))?;
         let Some(end) = end else {
             return self.check_unfinished(buffer, limits).map(|()| None);
         };
@@ -236,7 +239,9 @@ impl RequestHead {
     }
 
     fn check_unfinished(&self, buffer: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
-        let Some(line) = self.lines.unfinished_first(buffer) else { return Ok(()) };
+        let Some(line) = self.lines.unfinished_first(buffer) else {
+            return Ok(());
+        };
         let method = line.iter().take_while(|byte| is_token_byte(**byte)).count();
         match line.get(method) {
             None if method <= METHOD_BYTES => Ok(()),
@@ -245,8 +250,16 @@ impl RequestHead {
             Some(b' ') if method > 0 => {
                 // The version and its space are the only other things that fit in the line.
                 let rest = line.len() - method - 1;
-                let target = line.iter().skip(method + 1).position(|byte| *byte == b' ').unwrap_or(rest);
-                if target > limits.target_bytes { Err(RequestError::TargetTooLong) } else { Ok(()) }
+                let target = line
+                    .iter()
+                    .skip(method + 1)
+                    .position(|byte| *byte == b' ')
+                    .unwrap_or(rest);
+                if target > limits.target_bytes {
+                    Err(RequestError::TargetTooLong)
+                } else {
+                    Ok(())
+                }
             }
             Some(_) => Err(RequestError::Method),
         }
@@ -259,7 +272,12 @@ impl RequestHead {
         self.read_fields(buffer)
     }
 
-    fn parse_request_line(&mut self, line: &[u8], offset: usize, limits: &HeadLimits) -> Result<(), RequestError> {
+    fn parse_request_line(
+        &mut self,
+        line: &[u8],
+        offset: usize,
+        limits: &HeadLimits,
+    ) -> Result<(), RequestError> {
         let Some(space) = memchr(b' ', line) else {
             return Err(RequestError::RequestLine);
         };
@@ -282,7 +300,9 @@ impl RequestHead {
             b"HTTP/1.1" => Version::Http11,
             b"HTTP/1.0" => Version::Http10,
             b"HTTP/2.0" if method == b"PRI" && target == b"*" => return Err(RequestError::Http2Preface),
-            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
                 return Err(RequestError::Version);
             }
             _ => return Err(RequestError::RequestLine),
@@ -302,7 +322,11 @@ impl RequestHead {
                 // Never served, so its grammar only has to be safe to log.
                 let visible = !target.is_empty() && target.iter().all(u8::is_ascii_graphic);
                 self.target = Target::Authority;
-                if visible { Ok(()) } else { Err(RequestError::Target) }
+                if visible {
+                    Ok(())
+                } else {
+                    Err(RequestError::Target)
+                }
             }
             [b'/', ..] => {
                 self.target = Target::Origin;
@@ -318,7 +342,11 @@ impl RequestHead {
 
     /// RFC 3986 4.3 with the schemes of RFC 9110 4.2.
     fn parse_absolute(&mut self, target: &[u8], offset: usize) -> Result<(), RequestError> {
-        let starts = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        let starts = |scheme: &[u8]| {
+            target
+                .get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
         let (scheme, https) = if starts(b"http://") {
             (7, false)
         } else if starts(b"https://") {
@@ -327,13 +355,21 @@ impl RequestHead {
             return Err(RequestError::Target);
         };
         let rest = target.get(scheme..).unwrap_or_default();
-        let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        let Some((authority, path)) = rest.split_at_checked(length) else { return Err(RequestError::Target) };
+        let length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'/' | b'?'))
+            .unwrap_or(rest.len());
+        let Some((authority, path)) = rest.split_at_checked(length) else {
+            return Err(RequestError::Target);
+        };
         if authority.is_empty() || !authority.iter().all(|byte| is_path_byte(*byte)) {
             return Err(RequestError::Target);
         }
         let start = offset + scheme;
-        self.target = Target::Absolute { authority: Span::new(start, start + length), https };
+        self.target = Target::Absolute {
+            authority: Span::new(start, start + length),
+            https,
+        };
         self.parse_path(path, start + length)
     }
 

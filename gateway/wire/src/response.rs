@@ -72,8 +72,15 @@ impl ResponseHead {
     ) -> Result<Option<usize>, ResponseError> {
         let Some(end) = self.lines.find_end(buffer, limits)? else {
             let start = self.lines.unfinished_first(buffer).unwrap_or_default();
-            let plausible = start.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
-            return if plausible { Ok(None) } else { Err(ResponseError::StatusLine) };
+            let plausible = start
+                .iter()
+                .zip(b"HTTP/1.")
+                .all(|(byte, expected)| byte == expected);
+            return if plausible {
+                Ok(None)
+            } else {
+                Err(ResponseError::StatusLine)
+            };
         };
         let outcome = self.parse_complete(buffer, request).map(|()| Some(end));
         self.lines.reset();
@@ -102,7 +109,14 @@ impl ResponseHead {
             b"HTTP/1.0" => Version::Http10,
             _ => return Err(ResponseError::Version),
         };
-        let [b' ', hundreds @ b'1'..=b'5', tens @ b'0'..=b'9', ones @ b'0'..=b'9', reason @ ..] = rest else {
+        let [
+            b' ',
+            hundreds @ b'1'..=b'5',
+            tens @ b'0'..=b'9',
+            ones @ b'0'..=b'9',
+            reason @ ..,
+        ] = rest
+        else {
             return Err(ResponseError::StatusLine);
         };
         let digit = |byte: &u8| u16::from(byte - b'0');

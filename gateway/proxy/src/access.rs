@@ -1,0 +1,339 @@
+//! The access log: one line per request, gathered per worker and written by a thread of its own, so that a blocked
+//! or full sink costs lines and never a request.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use route::ListenerName;
+
+use crate::refusal::Reason;
+
+/// A worker hands its lines over when it has gathered this much, or at its next tick.
+const BATCH: usize = 16 * 1024;
+
+/// Batches that may wait for the sink.
+const WAITING: usize = 256;
+
+/// Which requests are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessPolicy {
+    /// Every request.
+    #[default]
+    All,
+    /// Status 500 and above, refusals, and what was cut.
+    Errors,
+    /// None.
+    Off,
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// One JSON object.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The process's access log.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    policy: AccessPolicy,
+    format: AccessFormat,
+    sink: Option<SyncSender<Batch>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Lines for the sink, or a request to say when all before are written.
+enum Batch {
+    Lines(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// What one request leaves behind.
+pub(crate) struct Event<'a> {
+    pub(crate) client: IpAddr,
+    pub(crate) method: &'a [u8],
+    pub(crate) host: &'a [u8],
+    pub(crate) path: &'a [u8],
+    pub(crate) status: u16,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) duration: Duration,
+    pub(crate) upstream: Option<SocketAddr>,
+    pub(crate) ingress: Option<&'a str>,
+    pub(crate) request_id: &'a [u8],
+    pub(crate) refusal: Option<Reason>,
+}
+
+/// One worker's lines.
+pub(crate) struct Lines {
+    log: AccessLog,
+    listener: ListenerName,
+    gathered: Vec<u8>,
+}
+
+impl AccessLog {
+    /// A log that writes to `sink`.
+    ///
+    /// # Errors
+    /// When the writer's thread cannot be started.
+    pub fn start(
+        policy: AccessPolicy,
+        format: AccessFormat,
+        mut sink: impl Write + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let dropped = Arc::new(AtomicU64::new(0));
+        if policy == AccessPolicy::Off {
+            return Ok(Self {
+                policy,
+                format,
+                sink: None,
+                dropped,
+            });
+        }
+        let (sender, receiver) = sync_channel(WAITING);
+        std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                while let Ok(batch) = receiver.recv() {
+                    match batch {
+                        // A closed pipe is not a reason to stop serving; the lines are lost.
+                        Batch::Lines(lines) => drop(sink.write_all(&lines).and_then(|()| sink.flush())),
+                        Batch::Flush(done) => drop(done.try_send(())),
+                    }
+                }
+            })?;
+        Ok(Self {
+            policy,
+            format,
+            sink: Some(sender),
+            dropped,
+        })
+    }
+
+    /// Lines that the sink was too slow for.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything handed over so far is written, at most `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let Some(sink) = &self.sink else { return };
+        let (done, written) = sync_channel(1);
+        if sink.try_send(Batch::Flush(done)).is_ok() {
+            let _too_slow = written.recv_timeout(patience);
+        }
+    }
+
+    pub(crate) fn lines(&self, listener: ListenerName) -> Lines {
+        Lines {
+            log: self.clone(),
+            listener,
+            gathered: Vec::new(),
+        }
+    }
+}
+
+impl Lines {
+    /// Whether any request is logged, so that what a line needs is worth keeping.
+    pub(crate) fn wants_any(&self) -> bool {
+        self.log.policy != AccessPolicy::Off
+    }
+
+    /// Whether there are lines to hand over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gathered.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, event: &Event<'_>) {
+        let wanted = match self.log.policy {
+            AccessPolicy::All => true,
+            AccessPolicy::Errors => event.status >= 500 || event.refusal.is_some(),
+            AccessPolicy::Off => false,
+        };
+        if !wanted {
+            return;
+        }
+        match self.log.format {
+            AccessFormat::Json => self.json(event),
+            AccessFormat::Text => self.text(event),
+        }
+        if self.gathered.len() >= BATCH {
+            self.hand_over();
+        }
+    }
+
+    /// Hands the gathered lines to the writer, or counts them as dropped when it is too far behind.
+    pub(crate) fn hand_over(&mut self) {
+        let lines = std::mem::take(&mut self.gathered);
+        let Some(sink) = self.log.sink.as_ref().filter(|_| !lines.is_empty()) else {
+            return;
+        };
+        if let Err(
+            TrySendError::Full(Batch::Lines(lines)) | TrySendError::Disconnected(Batch::Lines(lines)),
+        ) = sink.try_send(Batch::Lines(lines))
+        {
+            let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.log.dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    fn json(&mut self, event: &Event<'_>) {
+        let out = &mut self.gathered;
+        out.extend_from_slice(b"{\"time\":\"");
+        timestamp(out);
+        out.extend_from_slice(b"\",\"listener\":\"");
+        out.extend_from_slice(self.listener.as_str().as_bytes());
+        print(
+            out,
+            format_args!("\",\"client\":\"{}\",\"method\":", event.client),
+        );
+        string(out, event.method);
+        out.extend_from_slice(b",\"host\":");
+        string(out, event.host);
+        out.extend_from_slice(b",\"path\":");
+        string(out, event.path);
+        print(
+            out,
+            format_args!(
+                ",\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"duration_ms\":{:.3},\"upstream\":",
+                event.status,
+                event.bytes_in,
+                event.bytes_out,
+                event.duration.as_secs_f64() * 1000.0
+            ),
+        );
+        match event.upstream {
+            Some(address) => print(out, format_args!("\"{address}\"")),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"ingress\":");
+        match event.ingress {
+            Some(ingress) => string(out, ingress.as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"request_id\":");
+        string(out, event.request_id);
+        out.extend_from_slice(b",\"refusal\":");
+        match event.refusal {
+            Some(reason) => string(out, reason.label().as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn text(&mut self, event: &Event<'_>) {
+        let out = &mut self.gathered;
+        timestamp(out);
+        print(
+            out,
+            format_args!(
+                " {:<14} {} {} {} {}{} {:.1}ms",
+                self.listener,
+                event.status,
+                event.client,
+                event.method.escape_ascii(),
+                event.host.escape_ascii(),
+                event.path.escape_ascii(),
+                event.duration.as_secs_f64() * 1000.0
+            ),
+        );
+        if let Some(address) = event.upstream {
+            print(out, format_args!(" -> {address}"));
+        }
+        if let Some(reason) = event.refusal {
+            print(out, format_args!(" ({})", reason.label()));
+        }
+        out.push(b'\n');
+    }
+}
+
+/// Now, as RFC 3339 in UTC with milliseconds.
+fn timestamp(out: &mut Vec<u8>) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one wall clock of the crate, for the log and `Date`"
+    )]
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    print(
+        out,
+        format_args!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            second / 3600,
+            second / 60 % 60,
+            second % 60,
+            since.subsec_millis()
+        ),
+    );
+}
+
+/// The date of a day since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// The current date as HTTP writes it (RFC 9110 5.6.7).
+pub(crate) fn http_date() -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one wall clock of the crate, for the log and `Date`"
+    )]
+    httpdate::fmt_http_date(std::time::SystemTime::now())
+}
+
+fn print(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a Vec cannot fail.
+    let _infallible = out.write_fmt(arguments);
+}
+
+/// A JSON string. Bytes that are not printable ASCII are escaped, so that hostile bytes cannot break a line.
+fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', *byte]),
+            0x20..=0x7e => out.push(*byte),
+            _ => print(out, format_args!("\\u{:04x}", byte)),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(11_016), (2000, 2, 29));
+        assert_eq!(civil(20_781), (2026, 11, 24));
+    }
+
+    #[test]
+    fn hostile_bytes_stay_within_their_string() {
+        let mut out = Vec::new();
+        string(&mut out, b"a\"b\\c\n\xff");
+        assert_eq!(out, br#""a\"b\\c\u000a\u00ff""#);
+    }
+}

@@ -1,0 +1,180 @@
+//! Memory that a connection holds only while a request is in flight, from a free list per worker.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use route::{HostBuf, PathScratch};
+use wire::{RequestHead, ResponseHead};
+
+/// What a read asks for at first: a head and a small body fit, and one page-sized body copy.
+const READ: usize = 16 * 1024;
+
+/// What a read asks for once a body turns out to be long.
+pub(crate) const LONG_READ: usize = 256 * 1024;
+
+/// How many sets one worker keeps at most.
+const KEPT: usize = 1024;
+
+/// Bytes read and not yet consumed.
+pub(crate) struct ReadBuffer {
+    /// Always initialised to its whole length, so that reading needs no unsafe code.
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// Everything one exchange needs beside its sockets.
+pub(crate) struct Scratch {
+    pub(crate) from_client: ReadBuffer,
+    pub(crate) from_upstream: ReadBuffer,
+    pub(crate) to_upstream: Vec<u8>,
+    pub(crate) to_client: Vec<u8>,
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    pub(crate) host: HostBuf,
+    pub(crate) path: PathScratch,
+}
+
+/// The free list of one worker.
+#[derive(Default)]
+pub(crate) struct Pool {
+    free: RefCell<Vec<Scratch>>,
+    /// Sets that were not needed since the last trim.
+    spare: Cell<usize>,
+}
+
+/// A set on loan; it returns to the pool when dropped.
+pub(crate) struct Loan {
+    scratch: Option<Scratch>,
+    pool: Rc<Pool>,
+}
+
+impl ReadBuffer {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; READ],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// The bytes not yet consumed.
+    pub(crate) fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Drops the first `count` bytes.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Room for more bytes, at least one if `limit` allows: the buffer holds at most `limit` unconsumed bytes.
+    pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
+        if self.end == self.bytes.len() {
+            if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else if self.bytes.len() < limit {
+                self.bytes.resize((self.bytes.len() * 2).min(limit), 0);
+            }
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Takes note of `count` bytes read into [`ReadBuffer::room`].
+    pub(crate) fn filled_by(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// Makes room for long reads; used only when the buffer is empty.
+    pub(crate) fn widen(&mut self) {
+        if self.bytes.len() < LONG_READ {
+            self.bytes.resize(LONG_READ, 0);
+        }
+    }
+
+    fn reset(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if self.bytes.len() > READ {
+            self.bytes.truncate(READ);
+            self.bytes.shrink_to(READ);
+        }
+    }
+}
+
+impl Scratch {
+    fn new() -> Self {
+        Self {
+            from_client: ReadBuffer::new(),
+            from_upstream: ReadBuffer::new(),
+            to_upstream: Vec::with_capacity(4096),
+            to_client: Vec::with_capacity(4096),
+            request: RequestHead::new(),
+            response: ResponseHead::new(),
+            host: HostBuf::new(),
+            path: PathScratch::default(),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.from_client.reset();
+        self.from_upstream.reset();
+        for out in [&mut self.to_upstream, &mut self.to_client] {
+            out.clear();
+            out.shrink_to(READ);
+        }
+        self.request.reset();
+    }
+}
+
+impl Pool {
+    /// A clean set, used before or new.
+    pub(crate) fn borrow(self: &Rc<Self>) -> Loan {
+        let mut free = self.free.borrow_mut();
+        let scratch = free.pop().unwrap_or_else(Scratch::new);
+        self.spare.set(self.spare.get().min(free.len()));
+        Loan {
+            scratch: Some(scratch),
+            pool: Rc::clone(self),
+        }
+    }
+
+    /// Frees half of what no request has needed since the last call, so that a burst is not remembered for ever.
+    pub(crate) fn trim(&self) {
+        let mut free = self.free.borrow_mut();
+        let unneeded = self.spare.get().min(free.len()).div_ceil(2);
+        free.drain(..unneeded);
+        self.spare.set(free.len());
+    }
+}
+
+impl Loan {
+    /// The set. It is there for as long as the loan is.
+    pub(crate) fn scratch(&mut self) -> &mut Scratch {
+        self.scratch.get_or_insert_with(Scratch::new)
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let Some(mut scratch) = self.scratch.take() else {
+            return;
+        };
+        let mut free = self.pool.free.borrow_mut();
+        if free.len() < KEPT {
+            scratch.reset();
+            free.push(scratch);
+        }
+    }
+}

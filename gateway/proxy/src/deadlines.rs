@@ -1,0 +1,217 @@
+//! One table of deadlines per worker, checked ten times a second.
+//!
+//! A timer per connection would cost a wheel operation at each request (idle, head, body and write deadlines take
+//! turns) and a few hundred bytes on each idle connection. A dense table costs two stores per change and 24 bytes;
+//! scanning it takes microseconds even with tens of thousands of connections. The price is precision: a deadline
+//! fires up to one [`TICK`] late.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// How often deadlines are checked.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// Milliseconds since the worker started; [`NEVER`] is no deadline.
+type Millis = u64;
+
+const NEVER: Millis = Millis::MAX;
+
+/// The deadlines of one worker's connections.
+pub(crate) struct Deadlines {
+    epoch: Instant,
+    entries: RefCell<Vec<Entry>>,
+    vacant: RefCell<Vec<u32>>,
+    occupied: Cell<usize>,
+    /// Wakes the ticker when there is something to check again.
+    work: Notify,
+}
+
+struct Entry {
+    due: Millis,
+    fired: bool,
+    waker: Option<Waker>,
+}
+
+/// One connection's deadline. Setting it replaces the one before.
+pub(crate) struct Deadline {
+    table: Rc<Deadlines>,
+    index: u32,
+}
+
+impl Deadlines {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            epoch: Instant::now(),
+            entries: RefCell::new(Vec::new()),
+            vacant: RefCell::new(Vec::new()),
+            occupied: Cell::new(0),
+            work: Notify::new(),
+        })
+    }
+
+    /// A new entry without a deadline.
+    pub(crate) fn register(self: &Rc<Self>) -> Deadline {
+        let entry = Entry {
+            due: NEVER,
+            fired: false,
+            waker: None,
+        };
+        let mut entries = self.entries.borrow_mut();
+        let index = match self.vacant.borrow_mut().pop() {
+            Some(index) => {
+                if let Some(slot) = entries.get_mut(index as usize) {
+                    *slot = entry;
+                }
+                index
+            }
+            None => {
+                entries.push(entry);
+                u32::try_from(entries.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.occupied.set(self.occupied.get() + 1);
+        self.work.notify_one();
+        Deadline {
+            table: Rc::clone(self),
+            index,
+        }
+    }
+
+    /// Whether any connection is registered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.occupied.get() == 0
+    }
+
+    /// Resolves when a connection registers or [`Deadlines::nudge`] is called.
+    pub(crate) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    /// Wakes the ticker for another reason than a deadline.
+    pub(crate) fn nudge(&self) {
+        self.work.notify_one();
+    }
+
+    /// Wakes every connection whose deadline has passed.
+    pub(crate) fn fire(&self, now: Instant) {
+        let now = self.millis(now);
+        for entry in self
+            .entries
+            .borrow_mut()
+            .iter_mut()
+            .filter(|entry| entry.due <= now)
+        {
+            entry.due = NEVER;
+            entry.fired = true;
+            if let Some(waker) = &entry.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Wakes every connection, so that it looks at the worker's phase.
+    pub(crate) fn wake_all(&self) {
+        for waker in self
+            .entries
+            .borrow()
+            .iter()
+            .filter_map(|entry| entry.waker.as_ref())
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn millis(&self, at: Instant) -> Millis {
+        Millis::try_from(at.saturating_duration_since(self.epoch).as_millis()).unwrap_or(NEVER - 1)
+    }
+
+    fn with<R>(&self, index: u32, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        self.entries.borrow_mut().get_mut(index as usize).map(change)
+    }
+}
+
+impl Deadline {
+    /// Due `after` from `now`.
+    pub(crate) fn set(&self, now: Instant, after: Duration) {
+        let due = self
+            .table
+            .millis(now)
+            .saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER));
+        self.table.with(self.index, |entry| {
+            entry.due = due;
+            entry.fired = false;
+        });
+    }
+
+    /// Whether the deadline has passed; else the task is woken when it does.
+    pub(crate) fn has_passed(&self, context: &mut Context<'_>) -> bool {
+        self.table
+            .with(self.index, |entry| {
+                if entry.fired {
+                    return true;
+                }
+                // The waker of a task does not change while it lives, so this stores once.
+                match &mut entry.waker {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    vacant => *vacant = Some(context.waker().clone()),
+                }
+                false
+            })
+            .unwrap_or(true)
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.table.with(self.index, |entry| {
+            *entry = Entry {
+                due: NEVER,
+                fired: false,
+                waker: None,
+            }
+        });
+        self.table.vacant.borrow_mut().push(self.index);
+        self.table
+            .occupied
+            .set(self.table.occupied.get().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_fires_once_and_not_before_its_time() {
+        let table = Deadlines::new();
+        let deadline = table.register();
+        let mut context = Context::from_waker(Waker::noop());
+        deadline.set(table.epoch, Duration::from_millis(500));
+        table.fire(table.epoch + Duration::from_millis(499));
+        assert!(!deadline.has_passed(&mut context));
+        table.fire(table.epoch + Duration::from_millis(500));
+        assert!(deadline.has_passed(&mut context));
+        deadline.set(table.epoch, Duration::from_secs(9));
+        assert!(!deadline.has_passed(&mut context));
+        table.fire(table.epoch + Duration::from_secs(8));
+        assert!(!deadline.has_passed(&mut context));
+    }
+
+    #[test]
+    fn entries_are_reused() {
+        let table = Deadlines::new();
+        let (first, second) = (table.register(), table.register());
+        drop(first);
+        let third = table.register();
+        assert_eq!(
+            (third.index, second.index, table.entries.borrow().len()),
+            (0, 1, 2)
+        );
+        drop((second, third));
+        assert!(table.is_empty());
+    }
+}

@@ -1,0 +1,345 @@
+//! Heads as the gateway writes them: every line is either the gateway's own or has passed the grammar, and
+//! hop-by-hop fields end here, in both directions (RFC 9110 7.6.1).
+
+use std::io::Write;
+
+use route::ListenerName;
+use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Version};
+
+use crate::identity::Identity;
+use crate::refusal::phrase;
+use crate::settings::Settings;
+
+/// How the response to the client ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// No body; `Content-Length` may state what a GET would get.
+    None(Option<u64>),
+    /// This many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Until the connection closes.
+    UntilClose,
+}
+
+/// Writes the head of the request to the backend.
+pub(crate) fn request(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    request: &RequestHead,
+    identity: &Identity,
+    settings: &Settings,
+    door: &ListenerName,
+    upgrade: bool,
+) {
+    let host = request.host.map(|host| host.of(head)).unwrap_or_default();
+    out.extend_from_slice(request.method_span.of(head));
+    out.push(b' ');
+    target(out, head, request);
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(host);
+    out.extend_from_slice(b"\r\n");
+    fields(out, head, &request.fields, |field| {
+        passes_to_backend(field.id, identity.trusted)
+            && !request.connection.names(field, &request.fields, head)
+    });
+    forwarded(out, head, request, identity, settings, door);
+    match request.framing {
+        BodyFraming::Length(length) => content_length(out, length),
+        BodyFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        BodyFraming::None | BodyFraming::UntilClose => {}
+    }
+    if request.expect_continue {
+        out.extend_from_slice(b"Expect: 100-continue\r\n");
+    }
+    if request.te_trailers {
+        out.extend_from_slice(b"TE: trailers\r\n");
+    }
+    match (upgrade, request.te_trailers) {
+        (true, _) => {
+            upgrade_fields(out, head, &request.fields);
+        }
+        (false, true) => out.extend_from_slice(b"Connection: TE\r\n"),
+        (false, false) => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The target in origin-form, or `*`.
+fn target(out: &mut Vec<u8>, head: &[u8], request: &RequestHead) {
+    let path = request.path.of(head);
+    match (path, request.target) {
+        ([], wire::Target::Asterisk) => out.push(b'*'),
+        ([], _) => out.push(b'/'),
+        (path, _) => out.extend_from_slice(path),
+    }
+    if let Some(query) = request.query {
+        out.push(b'?');
+        out.extend_from_slice(query.of(head));
+    }
+}
+
+/// What the gateway says of the client. It comes after the client's own fields, so nothing the client names in
+/// `Connection` can remove it.
+fn forwarded(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    request: &RequestHead,
+    identity: &Identity,
+    settings: &Settings,
+    door: &ListenerName,
+) {
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if identity.trusted {
+        for field in request
+            .fields
+            .iter()
+            .filter(|field| field.id == FieldId::XForwardedFor)
+        {
+            out.extend_from_slice(field.value.of(head));
+            out.extend_from_slice(b", ");
+        }
+    }
+    text(
+        out,
+        format_args!("{}\r\nX-Real-IP: {}\r\n", identity.peer, identity.client),
+    );
+    out.extend_from_slice(b"X-Forwarded-Proto: ");
+    out.extend_from_slice(settings.scheme.as_str().as_bytes());
+    out.extend_from_slice(b"\r\nX-Forwarded-Port: ");
+    number(out, u64::from(settings.forwarded_port));
+    if let Some(host) = request.host {
+        out.extend_from_slice(b"\r\nX-Forwarded-Host: ");
+        out.extend_from_slice(host.of(head));
+    }
+    out.extend_from_slice(b"\r\nX-Request-ID: ");
+    identity.request_id.write(head, out);
+    out.extend_from_slice(b"\r\nX-Blastdoor-Door: ");
+    out.extend_from_slice(door.as_str().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Which of the client's fields a backend sees. `trusted`: the peer's word on the client is believed.
+fn passes_to_backend(id: FieldId, trusted: bool) -> bool {
+    match id {
+        FieldId::Other | FieldId::ContentType => true,
+        // Set by proxies in front; from anyone else they are forgeries.
+        FieldId::Forwarded
+        | FieldId::XForwardedOther
+        | FieldId::CfConnectingIp
+        | FieldId::CfOther
+        | FieldId::XAmznIdentity => trusted,
+        // The gateway's own word replaces them.
+        FieldId::Host
+        | FieldId::XForwardedFor
+        | FieldId::XForwardedHost
+        | FieldId::XForwardedProto
+        | FieldId::XForwardedPort
+        | FieldId::XForwardedClientCert
+        | FieldId::XRealIp
+        | FieldId::XRequestId
+        | FieldId::XBlastdoorDoor
+        | FieldId::Twin
+        // Framed and negotiated anew on each side.
+        | FieldId::ContentLength
+        | FieldId::TransferEncoding
+        | FieldId::Expect
+        | FieldId::Connection
+        | FieldId::KeepAlive
+        | FieldId::ProxyConnection
+        | FieldId::ProxyAuthenticate
+        | FieldId::ProxyAuthorization
+        | FieldId::Te
+        | FieldId::Trailer
+        | FieldId::Upgrade
+        | FieldId::Http2Settings => false,
+    }
+}
+
+/// Writes the head of the backend's response to the client.
+pub(crate) fn response(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    response: &ResponseHead,
+    framing: Framing,
+    connection: Connection,
+    trailers: bool,
+) {
+    status_line(out, response.status, response.reason.of(head));
+    fields(out, head, &response.fields, |field| {
+        passes_to_client(field.id, trailers) && !response.connection.names(field, &response.fields, head)
+    });
+    match framing {
+        Framing::Length(length) | Framing::None(Some(length)) => content_length(out, length),
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::None(None) | Framing::UntilClose => {}
+    }
+    match connection {
+        Connection::Keep => {}
+        Connection::KeepExplicitly => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        Connection::Upgrade => upgrade_fields(out, head, &response.fields),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the gateway says of the connection to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connection {
+    /// Stays open, as HTTP/1.1 does by default.
+    Keep,
+    /// Stays open, as an HTTP/1.0 client asked.
+    KeepExplicitly,
+    /// Closes after this response.
+    Close,
+    /// Becomes another protocol (101).
+    Upgrade,
+}
+
+fn passes_to_client(id: FieldId, trailers: bool) -> bool {
+    match id {
+        FieldId::ContentLength
+        | FieldId::TransferEncoding
+        | FieldId::Connection
+        | FieldId::KeepAlive
+        | FieldId::ProxyConnection
+        | FieldId::ProxyAuthenticate
+        | FieldId::ProxyAuthorization
+        | FieldId::Te
+        | FieldId::Upgrade
+        | FieldId::Http2Settings => false,
+        FieldId::Trailer => trailers,
+        FieldId::Other
+        | FieldId::ContentType
+        | FieldId::Host
+        | FieldId::Expect
+        | FieldId::Forwarded
+        | FieldId::XForwardedFor
+        | FieldId::XForwardedHost
+        | FieldId::XForwardedProto
+        | FieldId::XForwardedPort
+        | FieldId::XForwardedClientCert
+        | FieldId::XForwardedOther
+        | FieldId::XRealIp
+        | FieldId::XRequestId
+        | FieldId::XBlastdoorDoor
+        | FieldId::CfConnectingIp
+        | FieldId::CfOther
+        | FieldId::XAmznIdentity
+        | FieldId::Twin => true,
+    }
+}
+
+/// An interim response (1xx) other than 101.
+pub(crate) fn interim(out: &mut Vec<u8>, head: &[u8], response: &ResponseHead) {
+    self::response(out, head, response, Framing::None(None), Connection::Keep, false);
+}
+
+/// A whole response of the gateway's own.
+pub(crate) struct OwnAnswer<'a> {
+    pub(crate) status: u16,
+    pub(crate) method: Method,
+    pub(crate) date: &'a str,
+    pub(crate) connection: Connection,
+    /// Further lines, each with its CRLF.
+    pub(crate) extra: &'a [u8],
+}
+
+/// Writes a short plain-text answer. It depends on nothing but its arguments, so that two answers of one kind are
+/// the same bytes.
+pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
+    let phrase = phrase(answer.status);
+    status_line(out, answer.status, phrase.as_bytes());
+    out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
+    content_length(out, phrase.len() as u64 + 1);
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(answer.date.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(answer.extra);
+    match answer.connection {
+        Connection::Keep | Connection::Upgrade => {}
+        Connection::KeepExplicitly => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+    if answer.method != Method::Head {
+        out.extend_from_slice(phrase.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// How a response is framed for a client of this version.
+pub(crate) fn client_framing(response: &ResponseHead, version: Version) -> Framing {
+    match (response.framing, version) {
+        // RFC 9110 8.6: a server must not send Content-Length with 1xx and 204.
+        (BodyFraming::None, _) if matches!(response.status, 100..=199 | 204) => Framing::None(None),
+        (BodyFraming::None, _) => Framing::None(response.stated_length),
+        (BodyFraming::Length(length), _) => Framing::Length(length),
+        (BodyFraming::Chunked | BodyFraming::UntilClose, Version::Http11) => Framing::Chunked,
+        (BodyFraming::Chunked | BodyFraming::UntilClose, Version::Http10) => Framing::UntilClose,
+    }
+}
+
+/// Copies the fields that `passes` says, neighbouring lines that are canonical already in one go.
+fn fields(out: &mut Vec<u8>, head: &[u8], fields: &[Field], passes: impl Fn(&Field) -> bool) {
+    let mut run: Option<(usize, usize)> = None;
+    for field in fields {
+        let keep = passes(field);
+        if keep && field.canonical {
+            run = match run {
+                Some((start, end)) if end == field.line.start() => Some((start, field.line.end())),
+                Some((start, end)) => {
+                    out.extend_from_slice(head.get(start..end).unwrap_or_default());
+                    Some((field.line.start(), field.line.end()))
+                }
+                None => Some((field.line.start(), field.line.end())),
+            };
+            continue;
+        }
+        if let Some((start, end)) = run.take() {
+            out.extend_from_slice(head.get(start..end).unwrap_or_default());
+        }
+        if keep {
+            out.extend_from_slice(field.name.of(head));
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(field.value.of(head));
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    if let Some((start, end)) = run {
+        out.extend_from_slice(head.get(start..end).unwrap_or_default());
+    }
+}
+
+fn upgrade_fields(out: &mut Vec<u8>, head: &[u8], fields: &[Field]) {
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    for field in fields.iter().filter(|field| field.id == FieldId::Upgrade) {
+        out.extend_from_slice(b"Upgrade: ");
+        out.extend_from_slice(field.value.of(head));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    number(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    number(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn text(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a Vec cannot fail.
+    let _infallible = out.write_fmt(arguments);
+}

@@ -1,0 +1,609 @@
+//! One request and its response between two sockets: both directions at once, in one task.
+//!
+//! ```text
+//! client ──from_client──▶ upload ──to_upstream──▶ backend
+//! client ◀──to_client── download ◀──from_upstream── backend
+//! ```
+//! The response may begin, and end, before the request body does; whatever then is not finished is not reused.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use wire::{BodyFraming, FieldId, HeadLimits, Method, RequestHead, ResponseTo, Version};
+
+use crate::buffers::Scratch;
+use crate::deadlines::Deadline;
+use crate::emit::{self, Connection, Framing};
+use crate::refusal::Refusal;
+use crate::relay::{Relay, RelayError, Sink, WaitsFor};
+use crate::settings::Settings;
+use crate::splice::Pipes;
+
+/// Interim responses that one request may have; more are a flood.
+const INTERIM: u8 = 16;
+
+/// A request body that gives less than this within its timeout drips.
+const DRIP_BYTES: u64 = 1024;
+
+/// How long an exchange goes on without progress once the client has closed its side: most likely it is gone.
+const HALF_CLOSED: Duration = Duration::from_secs(30);
+
+/// How long a stream that is meant to idle (server-sent events, an upgraded connection) may do so.
+pub(crate) const STREAM_IDLE: Duration = Duration::from_secs(3600);
+
+/// What the exchange must know of the request once its head has left the buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) framing: BodyFraming,
+    pub(crate) persistent: bool,
+    pub(crate) te_trailers: bool,
+    pub(crate) expect_continue: bool,
+    /// The request asks for another protocol, and the gateway passes that on.
+    pub(crate) upgrade: bool,
+}
+
+/// The timeouts of one exchange: the door's, or the route's where it has its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) body_idle: Duration,
+    pub(crate) write_stall: Duration,
+    pub(crate) response_head: Duration,
+    pub(crate) response_idle: Duration,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With a whole response.
+    Answered {
+        /// The backend's connection can carry another request.
+        reuse: bool,
+        /// The client's connection can.
+        keep: bool,
+    },
+    /// With 101: the connection now belongs to another protocol.
+    Upgraded,
+}
+
+/// An exchange that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) refusal: Refusal,
+    /// The backend's connection broke before it said anything: on a reused one, most likely an idle timeout.
+    pub(crate) silent: bool,
+}
+
+/// An exchange under way.
+pub(crate) struct Exchange<'a> {
+    pub(crate) client: &'a mut TcpStream,
+    pub(crate) upstream: &'a mut TcpStream,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) upload: &'a mut Relay,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) pipes: &'a Pipes,
+    pub(crate) settings: &'a Settings,
+    pub(crate) patience: Patience,
+    pub(crate) asked: Asked,
+    /// The worker drains: the client is told to close.
+    pub(crate) closing: bool,
+    progress: Progress,
+}
+
+/// How far the exchange has come.
+#[derive(Default)]
+struct Progress {
+    upload_done: bool,
+    /// The backend takes no more of the request; its answer may still be there to read.
+    upload_broken: bool,
+    client_ended: bool,
+    heard: bool,
+    interims: u8,
+    interim: Option<Relay>,
+    download: Option<Relay>,
+    keep: bool,
+    status: u16,
+    waits: Option<Waits>,
+    /// `upload.moved()` when the deadline was last set.
+    moved: u64,
+}
+
+/// What the exchange waits for, and so which timeout runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    RequestBody,
+    UpstreamWrite,
+    ResponseHead,
+    ResponseBody,
+    ClientWrite,
+}
+
+impl<'a> Exchange<'a> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of an exchange have different owners, and it borrows all of them"
+    )]
+    pub(crate) fn new(
+        client: &'a mut TcpStream,
+        upstream: &'a mut TcpStream,
+        scratch: &'a mut Scratch,
+        upload: &'a mut Relay,
+        deadline: &'a Deadline,
+        pipes: &'a Pipes,
+        settings: &'a Settings,
+        patience: Patience,
+        asked: Asked,
+        closing: bool,
+    ) -> Self {
+        let progress = Progress::default();
+        Self {
+            client,
+            upstream,
+            scratch,
+            upload,
+            deadline,
+            pipes,
+            settings,
+            patience,
+            asked,
+            closing,
+            progress,
+        }
+    }
+
+    /// The status of the final response, or 0 while there is none. From then on the client cannot be told otherwise.
+    pub(crate) fn status(&self) -> u16 {
+        self.progress.status
+    }
+
+    /// Body bytes of the response so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.progress.download.as_ref().map_or(0, Relay::moved)
+    }
+
+    /// Moves whatever can be moved.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Ended, Failure>> {
+        let mut progressed = match self.poll_upload(context) {
+            Ok(progressed) => progressed,
+            Err(refusal) => return Poll::Ready(Err(self.failure(refusal))),
+        };
+        match self.poll_response(context) {
+            Poll::Ready(Ok(ended)) => return Poll::Ready(Ok(ended)),
+            Poll::Ready(Err(refusal)) => return Poll::Ready(Err(self.failure(refusal))),
+            Poll::Pending => {}
+        }
+        if let Err(refusal) = self.watch_client(context) {
+            return Poll::Ready(Err(self.failure(refusal)));
+        }
+        if let Some(download) = &mut self.progress.download {
+            progressed |= download.take_progress();
+        }
+        self.poll_deadline(context, progressed)
+    }
+
+    fn failure(&self, refusal: Refusal) -> Failure {
+        let silent = !self.progress.heard && matches!(refusal, Refusal::UpstreamReset);
+        Failure { refusal, silent }
+    }
+
+    /// Moves the request. True when something moved.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Result<bool, Refusal> {
+        if self.progress.upload_done || self.progress.upload_broken {
+            return Ok(false);
+        }
+        let Scratch {
+            from_client,
+            to_upstream,
+            ..
+        } = &mut *self.scratch;
+        match self.upload.poll(
+            context,
+            self.client,
+            self.upstream,
+            from_client,
+            to_upstream,
+            self.pipes,
+        ) {
+            Poll::Ready(Ok(())) => {
+                self.progress.upload_done = true;
+                Ok(true)
+            }
+            Poll::Pending => Ok(self.upload.take_progress()),
+            Poll::Ready(Err(RelayError::Write(_))) => {
+                // The backend may have answered and closed before reading everything.
+                self.progress.upload_broken = true;
+                Ok(true)
+            }
+            Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => Err(Refusal::ClientGone),
+            Poll::Ready(Err(RelayError::Chunk(error))) => Err(Refusal::Body(error)),
+            Poll::Ready(Err(RelayError::TooLarge)) => Err(Refusal::BodyTooLarge),
+        }
+    }
+
+    fn poll_response(&mut self, context: &mut Context<'_>) -> Poll<Result<Ended, Refusal>> {
+        loop {
+            if let Some(interim) = &mut self.progress.interim {
+                let Scratch {
+                    from_upstream,
+                    to_client,
+                    ..
+                } = &mut *self.scratch;
+                ready!(interim.poll(
+                    context,
+                    self.upstream,
+                    self.client,
+                    from_upstream,
+                    to_client,
+                    self.pipes
+                ))
+                .map_err(|_broken| Refusal::ClientGone)?;
+                to_client.clear();
+                self.progress.interim = None;
+            }
+            if let Some(download) = &mut self.progress.download {
+                let Scratch {
+                    from_upstream,
+                    to_client,
+                    ..
+                } = &mut *self.scratch;
+                let moved = download.poll(
+                    context,
+                    self.upstream,
+                    self.client,
+                    from_upstream,
+                    to_client,
+                    self.pipes,
+                );
+                return match ready!(moved) {
+                    Ok(()) => Poll::Ready(Ok(self.ended())),
+                    Err(RelayError::Write(_)) => Poll::Ready(Err(Refusal::ClientGone)),
+                    Err(RelayError::Read(_) | RelayError::Truncated | RelayError::TooLarge) => {
+                        Poll::Ready(Err(Refusal::UpstreamTruncated))
+                    }
+                    Err(RelayError::Chunk(_)) => Poll::Ready(Err(Refusal::UpstreamTruncated)),
+                };
+            }
+            ready!(self.poll_head(context))?;
+        }
+    }
+
+    /// Reads the next response head and prepares what follows it.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let limits = HeadLimits {
+            bytes: self.settings.limits.header_bytes,
+            fields: self.settings.limits.headers,
+            target_bytes: 0,
+        };
+        let request = if self.asked.method == Method::Head {
+            ResponseTo::Head
+        } else {
+            ResponseTo::Other
+        };
+        loop {
+            let Scratch {
+                from_upstream,
+                response,
+                ..
+            } = &mut *self.scratch;
+            if !from_upstream.is_empty() {
+                match response.parse(from_upstream.filled(), &limits, request) {
+                    Ok(Some(length)) => return Poll::Ready(self.accept_head(length)),
+                    Ok(None) => {}
+                    Err(_) => return Poll::Ready(Err(Refusal::UpstreamMalformed)),
+                }
+            }
+            let mut room = ReadBuf::new(from_upstream.room(limits.bytes + 1));
+            let read = ready!(Pin::new(&mut *self.upstream).poll_read(context, &mut room));
+            let count = room.filled().len();
+            from_upstream.filled_by(count);
+            match read {
+                Ok(()) if count > 0 => self.progress.heard = true,
+                // Bytes that never became a head are nonsense; none at all is a broken connection.
+                Ok(()) if self.progress.heard => return Poll::Ready(Err(Refusal::UpstreamMalformed)),
+                Ok(()) | Err(_) => return Poll::Ready(Err(Refusal::UpstreamReset)),
+            }
+        }
+    }
+
+    fn accept_head(&mut self, length: usize) -> Result<(), Refusal> {
+        let Scratch {
+            from_upstream,
+            to_client,
+            response,
+            ..
+        } = &mut *self.scratch;
+        let head = from_upstream.filled().get(..length).unwrap_or_default();
+        let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
+        match response.status {
+            101 if self.asked.upgrade && self.progress.upload_done => {
+                emit::response(
+                    to_client,
+                    head,
+                    response,
+                    Framing::None(None),
+                    Connection::Upgrade,
+                    false,
+                );
+            }
+            101 => return Err(Refusal::UpstreamMalformed),
+            100..=199 => {
+                self.progress.interims += 1;
+                if self.progress.interims > INTERIM {
+                    return Err(Refusal::UpstreamMalformed);
+                }
+                // A client that did not ask for 100, or cannot read interim responses, is spared them.
+                let wanted = response.status != 100 || self.asked.expect_continue;
+                if wanted && self.asked.version == Version::Http11 {
+                    emit::interim(to_client, head, response);
+                    self.progress.interim = Some(Relay::new(BodyFraming::None, Sink::Plain, 0, 0));
+                }
+                from_upstream.consume(length);
+                return Ok(());
+            }
+            _ => {
+                let framing = emit::client_framing(response, self.asked.version);
+                // A backend that will not read the rest of the request leaves bytes that no one can use.
+                let cut = !self.upload.source_ended() && !response.persistent();
+                self.progress.keep =
+                    self.asked.persistent && !self.closing && framing != Framing::UntilClose && !cut;
+                let connection = match (self.progress.keep, self.asked.version) {
+                    (true, Version::Http11) => Connection::Keep,
+                    (true, Version::Http10) => Connection::KeepExplicitly,
+                    (false, _) => Connection::Close,
+                };
+                emit::response(to_client, head, response, framing, connection, trailers);
+            }
+        }
+        let is_event_stream = response.fields.iter().any(|field| {
+            field.id == FieldId::ContentType
+                && field
+                    .value
+                    .of(head)
+                    .get(..17)
+                    .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+        });
+        if is_event_stream {
+            self.patience.response_idle = self.patience.response_idle.max(STREAM_IDLE);
+        }
+        let sink = match emit::client_framing(response, self.asked.version) {
+            Framing::Chunked => Sink::Chunked { trailers },
+            Framing::None(_) | Framing::Length(_) | Framing::UntilClose => Sink::Plain,
+        };
+        self.progress.status = response.status;
+        let trailer_bytes = self.settings.limits.header_bytes;
+        self.progress.download = Some(Relay::new(response.framing, sink, u64::MAX, trailer_bytes));
+        from_upstream.consume(length);
+        Ok(())
+    }
+
+    fn ended(&mut self) -> Ended {
+        if self.progress.status == 101 {
+            return Ended::Upgraded;
+        }
+        let whole_request = self.progress.upload_done && !self.progress.upload_broken;
+        Ended::Answered {
+            // Bytes behind the response belong to nothing: such a connection is not to be trusted again.
+            reuse: whole_request
+                && self.scratch.response.persistent()
+                && self.scratch.from_upstream.is_empty(),
+            keep: whole_request && self.progress.keep && !self.progress.client_ended,
+        }
+    }
+
+    /// Notices a client that goes away, and takes in what it sends ahead, up to a buffer.
+    fn watch_client(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        if !self.upload.source_ended() || self.progress.client_ended {
+            return Ok(());
+        }
+        loop {
+            let buffer = &mut self.scratch.from_client;
+            let room = buffer.room(0);
+            if room.is_empty() {
+                return Ok(());
+            }
+            let mut room = ReadBuf::new(room);
+            match Pin::new(&mut *self.client).poll_read(context, &mut room) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(_)) => return Err(Refusal::ClientGone),
+                Poll::Ready(Ok(())) => {
+                    let count = room.filled().len();
+                    if count == 0 {
+                        // It may only have closed its sending side, and still wait for the answer.
+                        self.progress.client_ended = true;
+                        return Ok(());
+                    }
+                    buffer.filled_by(count);
+                }
+            }
+        }
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>, progressed: bool) -> Poll<Result<Ended, Failure>> {
+        let waits = self.waits();
+        let moved = self.upload.moved();
+        // A body that drips is not progress.
+        let drips = waits == Waits::RequestBody && moved - self.progress.moved < DRIP_BYTES;
+        if self.progress.waits != Some(waits) || (progressed && !drips) {
+            self.progress.waits = Some(waits);
+            self.progress.moved = moved;
+            let patience = match waits {
+                Waits::RequestBody | Waits::UpstreamWrite => self.patience.body_idle,
+                Waits::ResponseHead => self.patience.response_head,
+                Waits::ResponseBody => self.patience.response_idle,
+                Waits::ClientWrite => self.patience.write_stall,
+            };
+            let patience = if self.progress.client_ended {
+                patience.min(HALF_CLOSED)
+            } else {
+                patience
+            };
+            self.deadline.set(Instant::now(), patience);
+        }
+        if !self.deadline.has_passed(context) {
+            return Poll::Pending;
+        }
+        let refusal = match waits {
+            Waits::RequestBody => Refusal::BodyTimeout,
+            Waits::ClientWrite => Refusal::ClientStalled,
+            _ if self.progress.client_ended => Refusal::ClientGone,
+            Waits::UpstreamWrite | Waits::ResponseBody => Refusal::UpstreamStalled,
+            Waits::ResponseHead => Refusal::UpstreamTimeout,
+        };
+        Poll::Ready(Err(self.failure(refusal)))
+    }
+
+    fn waits(&self) -> Waits {
+        match (&self.progress.download, &self.progress.interim) {
+            (Some(download), _) if download.waits_for() == WaitsFor::Sink => Waits::ClientWrite,
+            (Some(_), _) => Waits::ResponseBody,
+            (None, Some(_)) => Waits::ClientWrite,
+            (None, None) if self.progress.upload_done || self.progress.upload_broken => Waits::ResponseHead,
+            (None, None) if self.upload.waits_for() == WaitsFor::Sink => Waits::UpstreamWrite,
+            (None, None) => Waits::RequestBody,
+        }
+    }
+}
+
+impl Asked {
+    pub(crate) fn of(request: &RequestHead, head: &[u8]) -> Self {
+        // Only a bodiless request may change the protocol, and never to HTTP/2 in clear text, which would smuggle
+        // streams past the routing table.
+        let other_than_h2c = request
+            .fields
+            .iter()
+            .filter(|field| field.id == FieldId::Upgrade)
+            .all(|field| {
+                let mut protocols = field.value.of(head).split(|byte| *byte == b',');
+                protocols.all(|protocol| {
+                    !protocol
+                        .trim_ascii()
+                        .get(..3)
+                        .is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
+                })
+            });
+        let bodiless = matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
+        Self {
+            method: request.method,
+            version: request.version,
+            framing: request.framing,
+            persistent: request.persistent(),
+            te_trailers: request.te_trailers,
+            expect_continue: request.expect_continue,
+            upgrade: request.upgrade && other_than_h2c && bodiless,
+        }
+    }
+}
+
+/// Two sockets of another protocol: bytes pass both ways until both sides have ended.
+pub(crate) struct Tunnel<'a> {
+    pub(crate) client: &'a mut TcpStream,
+    pub(crate) upstream: &'a mut TcpStream,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) pipes: &'a Pipes,
+    up: Option<Relay>,
+    down: Option<Relay>,
+    armed: bool,
+}
+
+impl<'a> Tunnel<'a> {
+    pub(crate) fn new(
+        client: &'a mut TcpStream,
+        upstream: &'a mut TcpStream,
+        scratch: &'a mut Scratch,
+        deadline: &'a Deadline,
+        pipes: &'a Pipes,
+    ) -> Self {
+        let relay = || Some(Relay::new(BodyFraming::UntilClose, Sink::Plain, u64::MAX, 0));
+        scratch.to_client.clear();
+        scratch.to_upstream.clear();
+        Self {
+            client,
+            upstream,
+            scratch,
+            deadline,
+            pipes,
+            up: relay(),
+            down: relay(),
+            armed: false,
+        }
+    }
+
+    /// Ready when both sides have ended, one has broken, or nothing has moved for [`STREAM_IDLE`].
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Scratch {
+            from_client,
+            from_upstream,
+            to_client,
+            to_upstream,
+            ..
+        } = &mut *self.scratch;
+        let mut progressed = !self.armed;
+        match poll_half(
+            &mut self.up,
+            context,
+            self.client,
+            self.upstream,
+            from_client,
+            to_upstream,
+            self.pipes,
+        ) {
+            Ok(moved) => progressed |= moved,
+            Err(_) => return Poll::Ready(()),
+        }
+        match poll_half(
+            &mut self.down,
+            context,
+            self.upstream,
+            self.client,
+            from_upstream,
+            to_client,
+            self.pipes,
+        ) {
+            Ok(moved) => progressed |= moved,
+            Err(_) => return Poll::Ready(()),
+        }
+        if self.up.is_none() && self.down.is_none() {
+            return Poll::Ready(());
+        }
+        if progressed {
+            self.armed = true;
+            self.deadline.set(Instant::now(), STREAM_IDLE);
+        }
+        if self.deadline.has_passed(context) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// Moves one direction of a tunnel; when its source has ended, tells the sink so.
+fn poll_half(
+    half: &mut Option<Relay>,
+    context: &mut Context<'_>,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    input: &mut crate::buffers::ReadBuffer,
+    out: &mut Vec<u8>,
+    pipes: &Pipes,
+) -> io::Result<bool> {
+    let Some(relay) = half else { return Ok(false) };
+    match relay.poll(context, from, to, input, out, pipes) {
+        Poll::Pending => Ok(relay.take_progress()),
+        Poll::Ready(Ok(())) => {
+            *half = None;
+            socket2::SockRef::from(&*to).shutdown(std::net::Shutdown::Write)?;
+            Ok(true)
+        }
+        Poll::Ready(Err(RelayError::Read(error) | RelayError::Write(error))) => Err(error),
+        Poll::Ready(Err(RelayError::Truncated | RelayError::Chunk(_) | RelayError::TooLarge)) => {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Who the client is, and which request this is.
+
+use std::net::IpAddr;
+
+use wire::forwarded::{client_at_depth, client_from_xff, parse_hop};
+use wire::{FieldId, RequestHead, Span};
+
+use crate::settings::{ClientIp, Settings};
+
+/// Longest request id that is taken over from a trusted peer.
+const REQUEST_ID_BYTES: usize = 128;
+
+/// The client of one request as the door's settings make it out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    /// The TCP peer.
+    pub(crate) peer: IpAddr,
+    /// The peer's word is believed.
+    pub(crate) trusted: bool,
+    /// The client: `X-Real-IP` and the access log.
+    pub(crate) client: IpAddr,
+    pub(crate) request_id: RequestId,
+}
+
+/// Where a request's id comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RequestId {
+    /// A trusted peer's, at this place in the head.
+    Kept(Span),
+    /// The gateway's own: 32 hexadecimal digits of this number.
+    Made(u128),
+}
+
+impl Identity {
+    pub(crate) fn of(peer: IpAddr, settings: &Settings, request: &RequestHead, head: &[u8]) -> Self {
+        let trusted = settings.trusted.contains(peer);
+        let client = if trusted {
+            reported_client(peer, settings, request, head)
+        } else {
+            peer
+        };
+        let kept = request
+            .fields
+            .iter()
+            .find(|field| trusted && field.id == FieldId::XRequestId)
+            .map(|field| field.value);
+        let sane = |span: &Span| {
+            (1..=REQUEST_ID_BYTES).contains(&span.len()) && span.of(head).iter().all(u8::is_ascii_graphic)
+        };
+        let request_id = match kept.filter(sane) {
+            Some(span) => RequestId::Kept(span),
+            None => RequestId::Made(fastrand::u128(..)),
+        };
+        Self {
+            peer,
+            trusted,
+            client,
+            request_id,
+        }
+    }
+}
+
+/// What a trusted peer says of the client; the peer itself where it says nothing that can be read.
+fn reported_client(peer: IpAddr, settings: &Settings, request: &RequestHead, head: &[u8]) -> IpAddr {
+    let trusts = |address| settings.trusted.contains(address);
+    let forwarded_for = || {
+        request
+            .fields
+            .iter()
+            .filter(|field| field.id == FieldId::XForwardedFor)
+            .map(|field| field.value.of(head))
+    };
+    match &settings.client_ip {
+        ClientIp::Peer | ClientIp::ProxyProtocol => peer,
+        ClientIp::ForwardedFor => client_from_xff(forwarded_for(), trusts, peer),
+        ClientIp::ForwardedForGoogle => client_at_depth(forwarded_for(), 1, trusts, peer),
+        ClientIp::Header(name) => {
+            let mut values = request
+                .fields
+                .iter()
+                .filter(|field| field.name.of(head).eq_ignore_ascii_case(name.as_bytes()));
+            // Two of them are one too many to believe either.
+            match (values.next(), values.next()) {
+                (Some(field), None) => parse_hop(field.value.of(head)).unwrap_or(peer),
+                _ => peer,
+            }
+        }
+    }
+}
+
+impl RequestId {
+    /// Appends the id as text.
+    pub(crate) fn write(self, head: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Kept(span) => out.extend_from_slice(span.of(head)),
+            Self::Made(number) => {
+                let digit = |nibble: u8| {
+                    if nibble < 10 {
+                        b'0' + nibble
+                    } else {
+                        b'a' + nibble - 10
+                    }
+                };
+                out.extend(
+                    number
+                        .to_be_bytes()
+                        .into_iter()
+                        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! A door's sockets and worker threads.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use door::Door;
+use route::ListenerName;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::sync::watch;
+
+use crate::access::AccessLog;
+use crate::clients::ClientCounts;
+use crate::metrics::Metrics;
+use crate::settings::{Binding, Drain, Settings};
+use crate::upstream::HealthBoard;
+use crate::worker::{Phase, Shared, Worker};
+
+/// Connections that may wait to be accepted, per socket.
+const BACKLOG: i32 = 4096;
+
+/// Network load balancers forget a connection that is silent for 350 s; a probe a minute keeps it known.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A bound door with its workers.
+pub struct Listener {
+    shared: Arc<Shared>,
+    board: Arc<HealthBoard>,
+    access: AccessLog,
+    group: Group,
+    /// Worker groups of earlier bindings, until their connections have ended.
+    retired: Vec<Group>,
+}
+
+/// The sockets of one binding and the threads that serve them.
+struct Group {
+    binding: Binding,
+    address: SocketAddr,
+    phase: watch::Sender<Phase>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why a door cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another process, or another door, has the port.
+    #[error(
+        "listener `{listener}`: address {address} is already in use; stop whoever uses it or choose another `bind`"
+    )]
+    InUse {
+        /// The door.
+        listener: ListenerName,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// The port is below 1024 and the process may not use it.
+    #[error(
+        "listener `{listener}`: no permission to bind {address}; use a port from 1024, or give the process \
+         CAP_NET_BIND_SERVICE, or lower the sysctl net.ipv4.ip_unprivileged_port_start"
+    )]
+    Permission {
+        /// The door.
+        listener: ListenerName,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// Anything else.
+    #[error("listener `{listener}`: cannot bind {address}: {error}")]
+    Other {
+        /// The door.
+        listener: ListenerName,
+        /// Its address.
+        address: SocketAddr,
+        /// What the operating system said.
+        error: io::Error,
+    },
+}
+
+impl Listener {
+    /// Binds a door's sockets and starts its workers. Until the door has its first table every request is
+    /// answered with 503.
+    ///
+    /// # Errors
+    /// When the address cannot be bound or a thread cannot be started.
+    pub fn bind(
+        door: Door<Settings>,
+        binding: Binding,
+        metrics: &Metrics,
+        access: AccessLog,
+    ) -> Result<Self, BindError> {
+        let metrics = metrics.door(door.name());
+        let shared = Arc::new(Shared {
+            door,
+            metrics,
+            connections: AtomicUsize::new(0),
+            clients: ClientCounts::default(),
+            cut: AtomicUsize::new(0),
+        });
+        let board = Arc::new(HealthBoard::default());
+        let group = Group::start(&shared, &board, &access, binding)?;
+        Ok(Self {
+            shared,
+            board,
+            access,
+            group,
+            retired: Vec::new(),
+        })
+    }
+
+    /// The door's name.
+    #[must_use]
+    pub fn name(&self) -> &ListenerName {
+        self.shared.door.name()
+    }
+
+    /// The address that is bound, with the port that was free where 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.group.address
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn binding(&self) -> &Binding {
+        &self.group.binding
+    }
+
+    /// Whether the door has a table.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.shared.door.snapshot().is_synced()
+    }
+
+    /// Where the listener is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.group.phase.borrow()
+    }
+
+    /// A handle that says whether the door takes traffic, for the admin port.
+    #[must_use]
+    pub fn status(&self) -> ListenerStatus {
+        ListenerStatus {
+            shared: Arc::clone(&self.shared),
+            phase: self.group.phase.subscribe(),
+            address: self.group.address,
+        }
+    }
+
+    /// Opens the sockets of another binding; the old ones then close, and their connections end in order.
+    ///
+    /// # Errors
+    /// When the new address cannot be bound; the old binding then stays.
+    pub fn rebind(&mut self, binding: Binding) -> Result<(), BindError> {
+        let group = Group::start(&self.shared, &self.board, &self.access, binding)?;
+        let old = std::mem::replace(&mut self.group, group);
+        old.phase.send_replace(Phase::Closing);
+        self.retired.retain(|group| !group.is_finished());
+        self.retired.push(old);
+        Ok(())
+    }
+
+    /// Tells every client to close, and goes on accepting.
+    pub fn start_draining(&self) {
+        self.group.phase.send_if_modified(|phase| {
+            std::mem::replace(phase, (*phase).max(Phase::Draining)) < Phase::Draining
+        });
+    }
+
+    /// The whole choreography: accept for `drain.wait` while load balancers take the target out, close, wait for
+    /// requests in flight at most `drain.timeout`. Returns how many requests were cut.
+    pub async fn shut_down(mut self, drain: Drain) -> usize {
+        self.start_draining();
+        tokio::time::sleep(drain.wait).await;
+        let mut groups = std::mem::take(&mut self.retired);
+        groups.push(self.group);
+        for group in &groups {
+            group.phase.send_replace(Phase::Closing);
+        }
+        let finished = async {
+            while !groups.iter().all(Group::is_finished) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(drain.timeout, finished).await.is_err() {
+            for group in &groups {
+                group.phase.send_replace(Phase::Ended);
+            }
+            let patience = tokio::time::Instant::now() + Duration::from_millis(500);
+            while !groups.iter().all(Group::is_finished) && tokio::time::Instant::now() < patience {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        self.shared.cut.load(Ordering::Relaxed)
+    }
+}
+
+/// A view of a listener that outlives it.
+#[derive(Clone)]
+pub struct ListenerStatus {
+    shared: Arc<Shared>,
+    phase: watch::Receiver<Phase>,
+    address: SocketAddr,
+}
+
+impl ListenerStatus {
+    /// The door's name.
+    #[must_use]
+    pub fn name(&self) -> &ListenerName {
+        self.shared.door.name()
+    }
+
+    /// The bound address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether the door has a table.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.shared.door.snapshot().is_synced()
+    }
+
+    /// Where the listener is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Open client connections.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.shared.metrics.open_connections()
+    }
+
+    /// How many rules the door serves.
+    #[must_use]
+    pub fn routes(&self) -> usize {
+        self.shared.door.snapshot().routes().count()
+    }
+}
+
+impl Group {
+    fn start(
+        shared: &Arc<Shared>,
+        board: &Arc<HealthBoard>,
+        access: &AccessLog,
+        binding: Binding,
+    ) -> Result<Self, BindError> {
+        let listener = shared.door.name();
+        let sockets =
+            sockets(&binding).map_err(|(address, error)| BindError::of(listener.clone(), address, error))?;
+        let address = sockets
+            .first()
+            .and_then(|socket| socket.local_addr().ok())
+            .unwrap_or(binding.address);
+        let (phase, _) = watch::channel(Phase::Serving);
+        let mut threads = Vec::with_capacity(sockets.len());
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let (shared, board, phase) = (Arc::clone(shared), Arc::clone(board), phase.subscribe());
+            let lines = access.lines(listener.clone());
+            let thread = std::thread::Builder::new().name(format!("{listener}-{index}"));
+            let thread = thread.spawn(move || work(shared, board, lines, socket, phase));
+            threads.push(thread.map_err(|error| BindError::of(listener.clone(), address, error))?);
+        }
+        Ok(Self {
+            binding,
+            address,
+            phase,
+            threads,
+        })
+    }
+
+    fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// A worker thread's whole life.
+fn work(
+    shared: Arc<Shared>,
+    board: Arc<HealthBoard>,
+    lines: crate::access::Lines,
+    socket: TcpListener,
+    phase: watch::Receiver<Phase>,
+) {
+    let listener = shared.door.name().clone();
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| {
+            let tasks = tokio::task::LocalSet::new();
+            let served = tasks.block_on(&runtime, async {
+                Worker::new(shared, board, lines).run(socket, phase).await
+            });
+            drop(tasks);
+            served
+        });
+    if let Err(error) = outcome {
+        tracing::error!(%listener, %error, "worker ended");
+    }
+}
+
+/// One socket per worker with `SO_REUSEPORT`; otherwise one socket that the workers share.
+fn sockets(binding: &Binding) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
+    let mut address = binding.address;
+    let first = match open(address, binding.reuse_port) {
+        // A host without IPv6 can still serve all its addresses.
+        Err(error) if address.ip().is_unspecified() && address.is_ipv6() && is_no_such_family(&error) => {
+            address.set_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            open(address, binding.reuse_port)
+        }
+        outcome => outcome,
+    };
+    let first = first.map_err(|error| (address, error))?;
+    let bound = first.local_addr().map_err(|error| (address, error))?;
+    let mut sockets = vec![first];
+    for _ in 1..binding.workers {
+        let next = match sockets.first() {
+            Some(first) if !binding.reuse_port => first.try_clone(),
+            _ => open(bound, true),
+        };
+        sockets.push(next.map_err(|error| (bound, error))?);
+    }
+    Ok(sockets)
+}
+
+fn open(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    // Accepted sockets inherit these from the listening one on Linux.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn is_no_such_family(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+impl BindError {
+    fn of(listener: ListenerName, address: SocketAddr, error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            Self::InUse { listener, address }
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            Self::Permission { listener, address }
+        } else {
+            Self::Other {
+                listener,
+                address,
+                error,
+            }
+        }
+    }
+}

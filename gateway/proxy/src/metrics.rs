@@ -1,0 +1,388 @@
+//! What a door counts. Each worker writes its own set without contention; a scrape adds the sets up.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use route::ListenerName;
+use wire::Method;
+
+use crate::refusal::Reason;
+
+/// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
+const BUCKETS: [u64; 13] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000,
+];
+
+const METHODS: [Method; 10] = [
+    Method::Get,
+    Method::Head,
+    Method::Post,
+    Method::Put,
+    Method::Delete,
+    Method::Options,
+    Method::Patch,
+    Method::Connect,
+    Method::Trace,
+    Method::Other,
+];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// A counter with one writer: adding needs no atomic read-modify-write.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
+    }
+
+    pub(crate) fn subtract(&self, count: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_sub(count),
+            Ordering::Relaxed,
+        );
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerMetrics {
+    requests: [[Counter; CLASSES.len()]; METHODS.len()],
+    durations: [Counter; BUCKETS.len() + 1],
+    duration_micros: Counter,
+    refusals: [Counter; Reason::COUNT],
+    pub(crate) connections_accepted: Counter,
+    pub(crate) connections_open: Counter,
+    pub(crate) connections_active: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) upstream_connects: Counter,
+    pub(crate) upstream_connect_failures: Counter,
+    pub(crate) upstream_reused: Counter,
+    pub(crate) upstream_retries: Counter,
+    pub(crate) upstream_ejections: Counter,
+    pub(crate) panics: Counter,
+}
+
+/// The counters of one door: those of all its workers, past and present.
+#[derive(Debug)]
+pub(crate) struct DoorMetrics {
+    listener: ListenerName,
+    workers: Mutex<Vec<Arc<WorkerMetrics>>>,
+    /// Only a request for a foreign host takes this lock.
+    probes: Mutex<BTreeMap<ListenerName, u64>>,
+}
+
+impl WorkerMetrics {
+    /// Counts one finished request.
+    pub(crate) fn finished(&self, method: Method, status: u16, duration: Duration) {
+        let class = usize::from(status / 100).wrapping_sub(1);
+        let method = METHODS.iter().position(|known| *known == method);
+        if let Some(counter) = method
+            .and_then(|row| self.requests.get(row))
+            .and_then(|row| row.get(class))
+        {
+            counter.add(1);
+        }
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS
+            .iter()
+            .position(|bound| micros <= *bound)
+            .unwrap_or(BUCKETS.len());
+        if let Some(counter) = self.durations.get(bucket) {
+            counter.add(1);
+        }
+        self.duration_micros.add(micros);
+    }
+
+    /// Counts one answer that the gateway made itself, or one exchange that it cut.
+    pub(crate) fn refused(&self, reason: Reason) {
+        if let Some(counter) = self.refusals.get(reason as usize) {
+            counter.add(1);
+        }
+    }
+}
+
+impl DoorMetrics {
+    pub(crate) fn new(listener: ListenerName) -> Self {
+        Self {
+            listener,
+            workers: Mutex::default(),
+            probes: Mutex::default(),
+        }
+    }
+
+    /// A new worker's counters. They count on when the worker has ended.
+    pub(crate) fn worker(&self) -> Arc<WorkerMetrics> {
+        let metrics = Arc::new(WorkerMetrics::default());
+        self.lock().push(Arc::clone(&metrics));
+        metrics
+    }
+
+    /// Counts a request for a host that only another door knows.
+    pub(crate) fn probed(&self, owner: &ListenerName) {
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        match probes.get_mut(owner) {
+            Some(count) => *count += 1,
+            None => {
+                probes.insert(owner.clone(), 1);
+            }
+        }
+    }
+
+    /// Open client connections.
+    pub(crate) fn open_connections(&self) -> u64 {
+        self.sum(|worker| &worker.connections_open)
+    }
+
+    fn sum(&self, counter: impl Fn(&WorkerMetrics) -> &Counter) -> u64 {
+        self.lock()
+            .iter()
+            .fold(0, |sum, worker| sum.wrapping_add(counter(worker).value()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<WorkerMetrics>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Exposes the counters of a set of doors to a Prometheus registry.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    doors: Arc<Mutex<Vec<Arc<DoorMetrics>>>>,
+}
+
+impl Metrics {
+    /// The counters of the door of this name; one set per name for the life of the process, so that a
+    /// reconfigured door counts on.
+    pub(crate) fn door(&self, listener: &ListenerName) -> Arc<DoorMetrics> {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(door) = doors.iter().find(|door| door.listener == *listener) {
+            return Arc::clone(door);
+        }
+        let door = Arc::new(DoorMetrics::new(listener.clone()));
+        doors.push(Arc::clone(&door));
+        door
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        encode_requests(&doors, &mut encoder)?;
+        encode_durations(&doors, &mut encoder)?;
+        encode_connections(&doors, &mut encoder)?;
+        encode_refusals(&doors, &mut encoder)?;
+        for (name, help, counter) in PLAIN {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for door in &doors {
+                let labels = [("listener", door.listener.as_str())];
+                ConstCounter::new(door.sum(counter)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+type Pick = fn(&WorkerMetrics) -> &Counter;
+
+/// Counters that have no label but the listener.
+const PLAIN: [(&str, &str, Pick); 9] = [
+    (
+        "blastdoor_connections_accepted",
+        "Client connections accepted",
+        |worker| &worker.connections_accepted,
+    ),
+    (
+        "blastdoor_request_body_bytes",
+        "Request body bytes received",
+        |worker| &worker.bytes_in,
+    ),
+    (
+        "blastdoor_response_body_bytes",
+        "Response body bytes sent",
+        |worker| &worker.bytes_out,
+    ),
+    (
+        "blastdoor_upstream_connects",
+        "Connections opened to endpoints",
+        |worker| &worker.upstream_connects,
+    ),
+    (
+        "blastdoor_upstream_connect_failures",
+        "Connections to endpoints that failed",
+        |worker| &worker.upstream_connect_failures,
+    ),
+    (
+        "blastdoor_upstream_reused",
+        "Requests sent on a kept connection",
+        |worker| &worker.upstream_reused,
+    ),
+    (
+        "blastdoor_upstream_retries",
+        "Requests tried a second time",
+        |worker| &worker.upstream_retries,
+    ),
+    (
+        "blastdoor_upstream_ejections",
+        "Endpoints taken out after failing to connect",
+        |worker| &worker.upstream_ejections,
+    ),
+    ("blastdoor_panics", "Connections ended by a panic", |worker| {
+        &worker.panics
+    }),
+];
+
+fn encode_requests(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_requests",
+        "Requests answered",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        for (row, method) in METHODS.iter().enumerate() {
+            for (column, class) in CLASSES.iter().enumerate() {
+                let count: u64 = door
+                    .lock()
+                    .iter()
+                    .filter_map(|worker| worker.requests.get(row)?.get(column))
+                    .map(Counter::value)
+                    .sum();
+                if count > 0 {
+                    let labels = [
+                        ("listener", door.listener.as_str()),
+                        ("method", method_label(*method)),
+                        ("status_class", class),
+                    ];
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn encode_durations(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_request_duration_seconds",
+        "From the first byte of the request to the last byte of the response",
+        None,
+        MetricType::Histogram,
+    )?;
+    for door in doors {
+        let mut buckets = Vec::with_capacity(BUCKETS.len() + 1);
+        let mut total = 0;
+        for index in 0..=BUCKETS.len() {
+            let count: u64 = door
+                .lock()
+                .iter()
+                .filter_map(|worker| worker.durations.get(index))
+                .map(Counter::value)
+                .sum();
+            total += count;
+            let bound = BUCKETS.get(index).map_or(f64::MAX, |micros| seconds(*micros));
+            buckets.push((bound, count));
+        }
+        let sum = seconds(door.sum(|worker| &worker.duration_micros));
+        let labels = [("listener", door.listener.as_str())];
+        family
+            .encode_family(&labels)?
+            .encode_histogram::<[(&str, &str); 0]>(sum, total, &buckets, None)?;
+    }
+    Ok(())
+}
+
+fn encode_connections(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_connections",
+        "Open client connections",
+        None,
+        MetricType::Gauge,
+    )?;
+    for door in doors {
+        let active = door.sum(|worker| &worker.connections_active);
+        let idle = door.open_connections().saturating_sub(active);
+        for (state, count) in [("active", active), ("idle", idle)] {
+            let labels = [("listener", door.listener.as_str()), ("state", state)];
+            ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX))
+                .encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_refusals(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_refusals",
+        "Requests that the gateway answered itself or cut, by reason",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        for reason in Reason::ALL {
+            let count: u64 = door
+                .lock()
+                .iter()
+                .filter_map(|worker| worker.refusals.get(reason as usize))
+                .map(Counter::value)
+                .sum();
+            if count > 0 {
+                let labels = [("listener", door.listener.as_str()), ("reason", reason.label())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+    }
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_cross_door_probes",
+        "Requests for a host that this door does not know and another door does",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        let probes = door.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (owner, count) in probes {
+            let labels = [("listener", door.listener.as_str()), ("owner", owner.as_str())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The method as a label; methods outside the registry share one, so that clients cannot mint labels.
+fn method_label(method: Method) -> &'static str {
+    method.as_str().unwrap_or("other")
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}

@@ -1,0 +1,120 @@
+//! What one request leaves behind: a line in the access log and its share of the counters.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use door::Route;
+use wire::{Method, RequestHead};
+
+use crate::access::Event;
+use crate::identity::Identity;
+use crate::refusal::{Reason, Verdict};
+use crate::worker::Worker;
+
+/// Gathered while a request is served, told when it ends.
+pub(crate) struct Record {
+    started: Instant,
+    method: Method,
+    client: Option<IpAddr>,
+    pub(crate) status: u16,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) upstream: Option<SocketAddr>,
+    pub(crate) route: Option<Arc<Route>>,
+    refusal: Option<Reason>,
+    /// Text for the log, kept only when there is one: method, host, path and request id, with their ends.
+    text: Vec<u8>,
+    ends: [usize; 4],
+}
+
+impl Record {
+    pub(crate) fn new(started: Instant) -> Self {
+        Self {
+            started,
+            method: Method::Other,
+            client: None,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            upstream: None,
+            route: None,
+            refusal: None,
+            text: Vec::new(),
+            ends: [0; 4],
+        }
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Takes note of the request, while its head is still in the buffer.
+    pub(crate) fn request(
+        &mut self,
+        worker: &Worker,
+        request: &RequestHead,
+        head: &[u8],
+        identity: &Identity,
+    ) {
+        self.method = request.method;
+        self.client = Some(identity.client);
+        if !worker.lines.borrow().wants_any() {
+            return;
+        }
+        let host = request.host.map(|host| host.of(head)).unwrap_or_default();
+        self.text
+            .reserve(request.method_span.len() + host.len() + request.path.len() + 40);
+        for (index, part) in [request.method_span.of(head), host, request.path.of(head)]
+            .into_iter()
+            .enumerate()
+        {
+            self.text.extend_from_slice(part);
+            if let Some(end) = self.ends.get_mut(index) {
+                *end = self.text.len();
+            }
+        }
+        identity.request_id.write(head, &mut self.text);
+        self.ends[3] = self.text.len();
+    }
+
+    /// Takes note of an answer of the gateway's own. Once the backend's status is sent it stays the status.
+    pub(crate) fn refused(&mut self, verdict: Verdict) {
+        self.refusal = Some(verdict.reason);
+        if self.status == 0 {
+            self.status = verdict.status;
+        }
+    }
+
+    /// Counts and logs the request.
+    pub(crate) fn finish(self, worker: &Worker, peer: IpAddr) {
+        let duration = self.started.elapsed();
+        worker.metrics.finished(self.method, self.status, duration);
+        worker.metrics.bytes_in.add(self.bytes_in);
+        worker.metrics.bytes_out.add(self.bytes_out);
+        if let Some(reason) = self.refusal {
+            worker.metrics.refused(reason);
+        }
+        let mut lines = worker.lines.borrow_mut();
+        if !lines.wants_any() {
+            return;
+        }
+        let [method, host, path, id] = self.ends;
+        let part = |start: usize, end: usize| self.text.get(start..end).unwrap_or_default();
+        lines.add(&Event {
+            client: self.client.unwrap_or(peer),
+            method: part(0, method),
+            host: part(method, host),
+            path: part(host, path),
+            status: self.status,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            duration,
+            upstream: self.upstream,
+            ingress: self.route.as_ref().map(|route| &*route.ingress_text),
+            request_id: part(path, id),
+            refusal: self.refusal,
+        });
+        worker.deadlines.nudge();
+    }
+}

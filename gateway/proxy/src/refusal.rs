@@ -1,0 +1,275 @@
+//! Every way in which a request can end other than by the backend's own answer, and what becomes of it: one
+//! exhaustive table, so that no failure finds a status by accident.
+
+use wire::{ChunkError, RequestError};
+
+/// The stable name of a refusal: metrics label and access-log field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Reason {
+    NoRoute,
+    Redirect,
+    NotSynced,
+    Malformed,
+    HostInvalid,
+    HostMismatch,
+    PathInvalid,
+    MethodRefused,
+    Expectation,
+    UriTooLong,
+    HeadTooLarge,
+    HeadTimeout,
+    BodyMalformed,
+    BodyTooLarge,
+    BodyTimeout,
+    ClientGone,
+    ClientStalled,
+    Blocked,
+    NoEndpoint,
+    ConnectFailed,
+    ConnectTimeout,
+    UpstreamReset,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamStalled,
+    VersionUnsupported,
+    ConnectionLimit,
+    Drained,
+    Overload,
+}
+
+/// Whose fault an ended exchange is. Errors of the client never count against a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Gateway,
+    Upstream,
+}
+
+/// Why a request was not answered by its backend, or not to the end.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The head does not parse.
+    Head(RequestError),
+    /// The client did not finish its head in time.
+    HeadTimeout,
+    /// `Host`, `:authority` or the absolute target's authority is not a host.
+    Host(route::HostError),
+    /// The absolute target and `Host` disagree.
+    HostMismatch,
+    /// The path cannot be matched safely.
+    Path(route::PathError),
+    /// CONNECT and TRACE are not for gateways.
+    Method,
+    /// No rule matches.
+    NoRoute,
+    /// The door sends the client to its sibling.
+    Redirect,
+    /// The door has no table yet.
+    NotSynced,
+    /// The rule is closed.
+    Blocked,
+    /// No endpoint takes requests.
+    NoEndpoint,
+    /// The body is malformed.
+    Body(ChunkError),
+    /// The body is larger than the door or route allows.
+    BodyTooLarge,
+    /// The client stopped sending its body.
+    BodyTimeout,
+    /// The client went away.
+    ClientGone,
+    /// The client stopped reading.
+    ClientStalled,
+    /// The endpoint refused the connection or could not be reached.
+    ConnectFailed,
+    /// The endpoint did not answer the connection attempt in time.
+    ConnectTimeout,
+    /// The backend closed or broke the connection before its response head was complete.
+    UpstreamReset,
+    /// The backend's head or chunks are malformed, or it spoke out of turn.
+    UpstreamMalformed,
+    /// The backend's response head took too long.
+    UpstreamTimeout,
+    /// The backend ended its body early.
+    UpstreamTruncated,
+    /// The backend stopped sending its body, or taking the request's.
+    UpstreamStalled,
+    /// The gateway is out of connections, descriptors or local ports.
+    Overload,
+    /// The drain ended before the exchange did.
+    Drained,
+}
+
+/// What a refusal means on the wire and in the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The status to send while no head has been sent yet.
+    pub(crate) status: u16,
+    pub(crate) reason: Reason,
+    pub(crate) side: Side,
+    /// The connection cannot be used any further.
+    pub(crate) close: bool,
+}
+
+impl Refusal {
+    /// The one place where a failure finds its status, label, side and close decision.
+    pub(crate) fn verdict(&self) -> Verdict {
+        use Side::{Client, Gateway, Upstream};
+        let (status, reason, side, close) = match self {
+            Self::Head(error) => (error.status(), head_reason(error), Client, true),
+            Self::HeadTimeout => (408, Reason::HeadTimeout, Client, true),
+            Self::Host(_) => (400, Reason::HostInvalid, Client, true),
+            Self::HostMismatch => (400, Reason::HostMismatch, Client, true),
+            Self::Path(_) => (400, Reason::PathInvalid, Client, true),
+            Self::Method => (405, Reason::MethodRefused, Client, true),
+            Self::NoRoute => (404, Reason::NoRoute, Client, false),
+            Self::Redirect => (308, Reason::Redirect, Client, false),
+            Self::NotSynced => (503, Reason::NotSynced, Gateway, false),
+            Self::Blocked => (503, Reason::Blocked, Gateway, false),
+            Self::NoEndpoint => (503, Reason::NoEndpoint, Upstream, false),
+            Self::Body(_) => (400, Reason::BodyMalformed, Client, true),
+            Self::BodyTooLarge => (413, Reason::BodyTooLarge, Client, true),
+            Self::BodyTimeout => (408, Reason::BodyTimeout, Client, true),
+            Self::ClientGone => (499, Reason::ClientGone, Client, true),
+            Self::ClientStalled => (499, Reason::ClientStalled, Client, true),
+            Self::ConnectFailed => (502, Reason::ConnectFailed, Upstream, false),
+            Self::ConnectTimeout => (504, Reason::ConnectTimeout, Upstream, false),
+            Self::UpstreamReset => (502, Reason::UpstreamReset, Upstream, false),
+            Self::UpstreamMalformed => (502, Reason::UpstreamMalformed, Upstream, false),
+            Self::UpstreamTimeout => (504, Reason::UpstreamTimeout, Upstream, false),
+            Self::UpstreamTruncated => (502, Reason::UpstreamTruncated, Upstream, true),
+            Self::UpstreamStalled => (504, Reason::UpstreamStalled, Upstream, true),
+            Self::Overload => (503, Reason::Overload, Gateway, true),
+            Self::Drained => (503, Reason::Drained, Gateway, true),
+        };
+        Verdict {
+            status,
+            reason,
+            side,
+            close,
+        }
+    }
+}
+
+fn head_reason(error: &RequestError) -> Reason {
+    match error.status() {
+        414 => Reason::UriTooLong,
+        417 => Reason::Expectation,
+        431 => Reason::HeadTooLarge,
+        505 => Reason::VersionUnsupported,
+        _ => Reason::Malformed,
+    }
+}
+
+impl Reason {
+    pub(crate) const ALL: [Self; 30] = [
+        Self::NoRoute,
+        Self::Redirect,
+        Self::NotSynced,
+        Self::Malformed,
+        Self::HostInvalid,
+        Self::HostMismatch,
+        Self::PathInvalid,
+        Self::MethodRefused,
+        Self::Expectation,
+        Self::UriTooLong,
+        Self::HeadTooLarge,
+        Self::HeadTimeout,
+        Self::BodyMalformed,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
+        Self::ClientGone,
+        Self::ClientStalled,
+        Self::Blocked,
+        Self::NoEndpoint,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::UpstreamReset,
+        Self::UpstreamMalformed,
+        Self::UpstreamTimeout,
+        Self::UpstreamTruncated,
+        Self::UpstreamStalled,
+        Self::VersionUnsupported,
+        Self::ConnectionLimit,
+        Self::Drained,
+        Self::Overload,
+    ];
+
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// The label, in snake case.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::Redirect => "redirect",
+            Self::NotSynced => "not_synced",
+            Self::Malformed => "malformed",
+            Self::HostInvalid => "host_invalid",
+            Self::HostMismatch => "host_mismatch",
+            Self::PathInvalid => "path_invalid",
+            Self::MethodRefused => "method_refused",
+            Self::Expectation => "expectation",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyMalformed => "body_malformed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::ClientGone => "client_gone",
+            Self::ClientStalled => "client_stalled",
+            Self::Blocked => "blocked",
+            Self::NoEndpoint => "no_endpoint",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamMalformed => "upstream_malformed",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamTruncated => "upstream_truncated",
+            Self::UpstreamStalled => "upstream_stalled",
+            Self::VersionUnsupported => "version_unsupported",
+            Self::ConnectionLimit => "connection_limit",
+            Self::Drained => "drained",
+            Self::Overload => "overload",
+        }
+    }
+}
+
+/// The reason phrase of a status that the gateway sends itself (RFC 9110 15).
+pub(crate) fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn every_reason_has_its_own_place_and_label() {
+        let labels: std::collections::BTreeSet<&str> =
+            Reason::ALL.iter().map(|reason| reason.label()).collect();
+        assert_eq!(labels.len(), Reason::COUNT);
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Moves one message body from one socket to another, re-framed, without ever holding more than a buffer of it.
+//!
+//! The same code serves both directions. Back-pressure is its shape: nothing is read while something waits to be
+//! written. Long bodies of known length are moved by `splice(2)`, inside the kernel.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use wire::{
+    BodyFraming, CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK,
+    LAST_CHUNK_BEFORE_TRAILERS, chunk_head,
+};
+
+use crate::buffers::ReadBuffer;
+use crate::splice::{Pipe, Pipes};
+
+/// Up to this many bytes are copied behind the head, so that both leave in one plain write.
+const COPIED: usize = 2 * 1024;
+
+/// How much re-framed chunk data is gathered before it is written.
+const GATHERED: usize = 64 * 1024;
+
+/// Bodies with at least this much left to come are worth a pipe.
+const SPLICED: u64 = 64 * 1024;
+
+/// Rounds of work after which a busy body lets the worker's other connections have a turn.
+const ROUNDS: usize = 32;
+
+/// How the body is framed where it comes from.
+enum Source {
+    Length(u64),
+    Chunked(Box<ChunkDecoder>),
+    UntilClose,
+    Ended,
+}
+
+/// How the body is framed where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sink {
+    /// As it is: with a length that the head announced, or until the connection closes.
+    Plain,
+    /// In chunks of what is at hand; the head announced them. With trailers if the receiver takes them.
+    Chunked { trailers: bool },
+}
+
+/// One body on its way, and whatever must be written before it (a head).
+pub(crate) struct Relay {
+    source: Source,
+    sink: Sink,
+    /// How much of the output buffer is written.
+    written: usize,
+    /// How many bytes of the read buffer follow the output buffer as they are.
+    direct: usize,
+    pipe: Option<Pipe>,
+    /// Bytes of body taken from the source.
+    moved: u64,
+    limit: u64,
+    /// Everything ever written is still in the output buffer.
+    replayable: bool,
+    /// Something was read or written since [`Relay::take_progress`].
+    progress: bool,
+    /// What the last `Pending` waits for.
+    waits_for: WaitsFor,
+}
+
+/// The side that a stalled body waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    Source,
+    Sink,
+}
+
+/// Why a body did not arrive whole.
+#[derive(Debug)]
+pub(crate) enum RelayError {
+    /// The source broke.
+    Read(io::Error),
+    /// The source ended before its body did.
+    Truncated,
+    /// The source's chunks are malformed.
+    Chunk(ChunkError),
+    /// The body is larger than allowed.
+    TooLarge,
+    /// The sink broke.
+    Write(io::Error),
+}
+
+impl Relay {
+    /// A body framed as `framing` says, to be framed as `sink` says, of at most `limit` bytes.
+    pub(crate) fn new(framing: BodyFraming, sink: Sink, limit: u64, trailer_bytes: usize) -> Self {
+        let source = match framing {
+            BodyFraming::None | BodyFraming::Length(0) => Source::Ended,
+            BodyFraming::Length(length) => Source::Length(length),
+            BodyFraming::Chunked => Source::Chunked(Box::new(ChunkDecoder::new(ChunkLimits {
+                trailer_bytes,
+                ..ChunkLimits::default()
+            }))),
+            BodyFraming::UntilClose => Source::UntilClose,
+        };
+        Self {
+            source,
+            sink,
+            written: 0,
+            direct: 0,
+            pipe: None,
+            moved: 0,
+            limit,
+            replayable: true,
+            progress: false,
+            waits_for: WaitsFor::Source,
+        }
+    }
+
+    /// Body bytes taken from the source so far.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Whether the source has given its whole body (the rest is writing).
+    pub(crate) fn source_ended(&self) -> bool {
+        matches!(self.source, Source::Ended)
+    }
+
+    /// The side that a pending body waits for.
+    pub(crate) fn waits_for(&self) -> WaitsFor {
+        self.waits_for
+    }
+
+    /// Whether anything has moved since the last call.
+    pub(crate) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progress)
+    }
+
+    /// Whether not a single byte has been handed to the sink.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.written == 0 && self.replayable
+    }
+
+    /// Starts over for another sink, if everything written so far is still at hand.
+    pub(crate) fn rewind(&mut self) -> bool {
+        if self.replayable && self.direct == 0 {
+            self.written = 0;
+        }
+        self.replayable && self.direct == 0
+    }
+
+    /// Moves what can be moved. Ready when the whole body, and `out` before it, is written.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        input: &mut ReadBuffer,
+        out: &mut Vec<u8>,
+        pipes: &Pipes,
+    ) -> Poll<Result<(), RelayError>> {
+        for _ in 0..ROUNDS {
+            // Look at what is buffered first, so that a short body leaves together with its head.
+            let hungry = self.direct == 0 && self.pipe.is_none() && self.take(input, out)?;
+            ready!(self.poll_flush(context, to, input, out))?;
+            if matches!(self.source, Source::Ended) && self.pipe.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.pipe.is_some() {
+                ready!(self.poll_splice(context, from, to, pipes))?;
+                continue;
+            }
+            if !hungry {
+                continue;
+            }
+            match self.source {
+                Source::Length(left) if left >= SPLICED && input.is_empty() => {
+                    self.pipe = pipes.take();
+                    if self.pipe.is_some() {
+                        self.replayable = false;
+                        continue;
+                    }
+                }
+                Source::Length(_) | Source::Chunked(_) | Source::UntilClose | Source::Ended => {}
+            }
+            ready!(self.poll_fill(context, from, input, out))?;
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Turns buffered input into output. Says whether nothing more can be done before more input arrives.
+    fn take(&mut self, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
+        match &mut self.source {
+            Source::Ended => Ok(false),
+            Source::Length(left) => {
+                let at_hand = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= at_hand as u64;
+                if *left == 0 {
+                    self.source = Source::Ended;
+                }
+                self.pass(at_hand, input, out)
+            }
+            Source::UntilClose => {
+                let at_hand = input.len();
+                self.pass(at_hand, input, out)
+            }
+            Source::Chunked(_) => self.take_chunks(input, out),
+        }
+    }
+
+    /// Hands on `count` bytes of the input in the sink's framing.
+    fn pass(&mut self, count: usize, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
+        if count == 0 {
+            return Ok(true);
+        }
+        self.account(count)?;
+        match self.sink {
+            Sink::Plain if count > COPIED => {
+                self.direct = count;
+                self.replayable = false;
+            }
+            Sink::Plain | Sink::Chunked { .. } => {
+                write_data(self.sink, input.filled().get(..count).unwrap_or_default(), out);
+                input.consume(count);
+            }
+        }
+        Ok(self.direct == 0)
+    }
+
+    fn take_chunks(&mut self, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
+        while !input.is_empty() {
+            if out.len() - self.written >= GATHERED {
+                return Ok(false);
+            }
+            let Source::Chunked(decoder) = &mut self.source else {
+                return Ok(false);
+            };
+            match decoder.decode(input.filled()).map_err(RelayError::Chunk)? {
+                ChunkStep::NeedMore { consumed } => {
+                    input.consume(consumed);
+                    return Ok(true);
+                }
+                ChunkStep::Data { skip, len } => {
+                    let data = input.filled().get(skip..skip + len).unwrap_or_default();
+                    write_data(self.sink, data, out);
+                    input.consume(skip + len);
+                    self.account(len)?;
+                }
+                ChunkStep::Done { consumed } => {
+                    match self.sink {
+                        Sink::Plain => {}
+                        Sink::Chunked { trailers } => {
+                            out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
+                            for (name, value) in decoder.trailers().filter(|_| trailers) {
+                                out.extend_from_slice(name);
+                                out.extend_from_slice(b": ");
+                                out.extend_from_slice(value);
+                                out.extend_from_slice(CHUNK_END);
+                            }
+                            out.extend_from_slice(CHUNK_END);
+                        }
+                    }
+                    self.source = Source::Ended;
+                    input.consume(consumed);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn account(&mut self, count: usize) -> Result<(), RelayError> {
+        self.moved += count as u64;
+        if self.moved > self.limit {
+            Err(RelayError::TooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes the output buffer, then the direct part of the input.
+    fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+        to: &mut TcpStream,
+        input: &mut ReadBuffer,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<(), RelayError>> {
+        self.waits_for = WaitsFor::Sink;
+        loop {
+            let head = out.get(self.written..).unwrap_or_default();
+            let direct = input.filled().get(..self.direct).unwrap_or_default();
+            let sent = match (head.is_empty(), direct.is_empty()) {
+                (true, true) => break,
+                (false, true) => ready!(Pin::new(&mut *to).poll_write(context, head)),
+                (true, false) => ready!(Pin::new(&mut *to).poll_write(context, direct)),
+                (false, false) => {
+                    let both = [io::IoSlice::new(head), io::IoSlice::new(direct)];
+                    ready!(Pin::new(&mut *to).poll_write_vectored(context, &both))
+                }
+            }
+            .map_err(RelayError::Write)?;
+            if sent == 0 {
+                return Poll::Ready(Err(RelayError::Write(io::ErrorKind::WriteZero.into())));
+            }
+            self.progress = true;
+            let of_head = sent.min(head.len());
+            self.written += of_head;
+            self.direct -= sent - of_head;
+            input.consume(sent - of_head);
+        }
+        // While everything still fits, what was sent is kept for a second try elsewhere.
+        if !(self.replayable && matches!(self.source, Source::Ended)) && self.written > 0 {
+            out.clear();
+            self.written = 0;
+            self.replayable = false;
+        }
+        self.waits_for = WaitsFor::Source;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut TcpStream,
+        input: &mut ReadBuffer,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<(), RelayError>> {
+        // A first full read says that the body is long: larger copies cost fewer system calls.
+        if self.moved > COPIED as u64 * 8 && input.is_empty() {
+            input.widen();
+        }
+        let mut room = ReadBuf::new(input.room(crate::buffers::LONG_READ));
+        ready!(Pin::new(from).poll_read(context, &mut room)).map_err(RelayError::Read)?;
+        let count = room.filled().len();
+        input.filled_by(count);
+        self.progress = true;
+        if count > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        match self.source {
+            Source::UntilClose => {
+                self.source = Source::Ended;
+                if let Sink::Chunked { .. } = self.sink {
+                    out.extend_from_slice(LAST_CHUNK);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Source::Length(_) | Source::Chunked(_) | Source::Ended => Poll::Ready(Err(RelayError::Truncated)),
+        }
+    }
+
+    /// One round through the pipe: empty it into the sink, then fill it from the source.
+    fn poll_splice(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        pipes: &Pipes,
+    ) -> Poll<Result<(), RelayError>> {
+        let Some(pipe) = &mut self.pipe else {
+            return Poll::Ready(Ok(()));
+        };
+        while pipe.holds() > 0 {
+            self.waits_for = WaitsFor::Sink;
+            match to.try_io(Interest::WRITABLE, || pipe.drain(&*to)) {
+                Ok(_) => self.progress = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(to.poll_write_ready(context)).map_err(RelayError::Write)?;
+                }
+                Err(error) => return Poll::Ready(Err(RelayError::Write(error))),
+            }
+        }
+        self.waits_for = WaitsFor::Source;
+        let Source::Length(left) = &mut self.source else {
+            if let Some(pipe) = self.pipe.take() {
+                pipes.give_back(pipe);
+            }
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            match from.try_io(Interest::READABLE, || pipe.fill(&*from, *left)) {
+                Ok(0) => return Poll::Ready(Err(RelayError::Truncated)),
+                Ok(count) => {
+                    self.progress = true;
+                    self.moved += count as u64;
+                    *left -= count as u64;
+                    if *left == 0 {
+                        self.source = Source::Ended;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(from.poll_read_ready(context)).map_err(RelayError::Read)?;
+                }
+                Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
+            }
+        }
+    }
+}
+
+/// Appends body bytes in the sink's framing. A chunk's size is that of bytes at hand, never an announced one.
+fn write_data(sink: Sink, data: &[u8], out: &mut Vec<u8>) {
+    match sink {
+        Sink::Plain => out.extend_from_slice(data),
+        Sink::Chunked { .. } => {
+            out.extend_from_slice(chunk_head(data.len(), &mut [0; 18]));
+            out.extend_from_slice(data);
+            out.extend_from_slice(CHUNK_END);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The serving half of a door: what a listener needs beside its routes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use door::Scheme;
+use ipnet::IpNet;
+
+/// How a door serves. Carried beside the routes in the door's snapshot, so that both change in one swap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What clients spoke to reach this door; never taken from a header.
+    pub scheme: Scheme,
+    /// The port that clients used (`X-Forwarded-Port`).
+    pub forwarded_port: u16,
+    /// Where the client's address comes from.
+    pub client_ip: ClientIp,
+    /// Whose word on the client is believed.
+    pub trusted: Arc<TrustedProxies>,
+    /// A path answered with 200 (or 503 while draining) before routing, for trusted peers.
+    pub health_path: Option<Box<str>>,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Durations.
+    pub timeouts: Timeouts,
+    /// The shutdown choreography.
+    pub drain: Drain,
+}
+
+/// Where the client's address comes from; every source but the peer is believed from trusted peers alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientIp {
+    /// The TCP peer.
+    Peer,
+    /// The right-most untrusted entry of `X-Forwarded-For`.
+    ForwardedFor,
+    /// `X-Forwarded-For` as Google's load balancers write it: `client, load-balancer`, so the second from the right.
+    ForwardedForGoogle,
+    /// A header with one address, such as `CF-Connecting-IP`. Kept in lower case.
+    Header(Box<str>),
+    /// The PROXY header of the connection.
+    ProxyProtocol,
+}
+
+/// A set of networks whose word on the client is believed. Empty: nobody's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+}
+
+/// Sizes and counts; a request beyond one is refused with the status named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Open client connections of the door.
+    pub connections: usize,
+    /// Open connections per client address; 0 is unlimited.
+    pub connections_per_client: usize,
+    /// Request or response head in bytes (431, 502).
+    pub header_bytes: usize,
+    /// Header fields of one head (431, 502).
+    pub headers: usize,
+    /// Request target in bytes (414).
+    pub uri_bytes: usize,
+    /// Request body in bytes (413); `None` is unlimited.
+    pub body: Option<u64>,
+}
+
+/// Durations after which something has taken too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to the first byte.
+    pub first_byte: Duration,
+    /// From the first byte of a request to the end of its head (408).
+    pub head: Duration,
+    /// Between two requests of one connection.
+    pub idle: Duration,
+    /// Without progress in the request body (408).
+    pub body_idle: Duration,
+    /// Without progress in writing to the client.
+    pub write_stall: Duration,
+    /// For a connection to an endpoint (504).
+    pub connect: Duration,
+    /// From the end of the request to the end of the response head (504).
+    pub response_head: Duration,
+    /// Without progress in the response body.
+    pub response_idle: Duration,
+}
+
+/// The shutdown choreography of a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long new connections are still accepted after the signal, while load balancers take the target out.
+    pub wait: Duration,
+    /// How long requests in flight may take after that.
+    pub timeout: Duration,
+}
+
+/// The socket half of a listener: what cannot change without a new socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The address to listen on; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Worker threads of the door, each with a socket of its own where `reuse_port` is set.
+    pub workers: usize,
+    /// Bind with `SO_REUSEPORT`, so that a new process can take over without a gap.
+    pub reuse_port: bool,
+}
+
+impl TrustedProxies {
+    /// A set of these networks.
+    #[must_use]
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self { networks }
+    }
+
+    /// Whether the address is in the set. An IPv4-mapped IPv6 address counts as the IPv4 address it carries.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        if self.networks.is_empty() {
+            return false;
+        }
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+}

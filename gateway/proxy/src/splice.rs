@@ -1,0 +1,87 @@
+//! Pipes for `splice(2)`, kept per worker.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+/// What a pipe is asked to hold; the kernel may grant less.
+const CAPACITY: usize = 512 * 1024;
+
+/// How many empty pipes a worker keeps.
+const KEPT: usize = 16;
+
+/// A pipe between two sockets.
+pub(crate) struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    holds: usize,
+}
+
+/// The empty pipes of one worker.
+#[derive(Default)]
+pub(crate) struct Pipes {
+    free: RefCell<Vec<Pipe>>,
+}
+
+impl Pipes {
+    /// An empty pipe; `None` when the process is out of descriptors, and copying has to do.
+    pub(crate) fn take(&self) -> Option<Pipe> {
+        if let Some(pipe) = self.free.borrow_mut().pop() {
+            return Some(pipe);
+        }
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        // Without the privilege or the user's pipe budget the default size stays, which works as well.
+        let _granted = fcntl_setpipe_size(&writer, CAPACITY);
+        Some(Pipe {
+            reader,
+            writer,
+            holds: 0,
+        })
+    }
+
+    /// Keeps an empty pipe for later.
+    pub(crate) fn give_back(&self, pipe: Pipe) {
+        let mut free = self.free.borrow_mut();
+        if pipe.holds == 0 && free.len() < KEPT {
+            free.push(pipe);
+        }
+    }
+}
+
+impl Pipe {
+    /// Bytes in the pipe.
+    pub(crate) fn holds(&self) -> usize {
+        self.holds
+    }
+
+    /// Moves up to `most` bytes from a socket into the pipe; 0 is the end of the stream.
+    pub(crate) fn fill(&mut self, from: impl AsFd, most: u64) -> io::Result<usize> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(CAPACITY);
+        let moved = splice(
+            from,
+            None,
+            &self.writer,
+            None,
+            most,
+            SpliceFlags::MOVE | SpliceFlags::NONBLOCK,
+        )?;
+        self.holds += moved;
+        Ok(moved)
+    }
+
+    /// Moves the pipe's bytes into a socket.
+    pub(crate) fn drain(&mut self, to: impl AsFd) -> io::Result<usize> {
+        let moved = splice(
+            &self.reader,
+            None,
+            to,
+            None,
+            self.holds,
+            SpliceFlags::MOVE | SpliceFlags::NONBLOCK,
+        )?;
+        self.holds -= moved;
+        Ok(moved)
+    }
+}

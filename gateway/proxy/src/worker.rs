@@ -1,0 +1,302 @@
+//! One worker of a door: a thread with a runtime of its own, and everything its connections share without locks.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use door::Door;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::access::{self, Lines};
+use crate::buffers::Pool;
+use crate::clients::ClientCounts;
+use crate::connection::Client;
+use crate::deadlines::{Deadlines, TICK};
+use crate::metrics::{DoorMetrics, WorkerMetrics};
+use crate::refusal::Reason;
+use crate::settings::Settings;
+use crate::splice::Pipes;
+use crate::upstream::Upstreams;
+
+/// How long a socket that takes no new connections is still accepted from: handshakes under way end in that time.
+const LAST_ACCEPTS: Duration = Duration::from_millis(300);
+
+/// How long accepting pauses when the process is out of descriptors.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// The stages of a listener's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It accepts and serves.
+    Serving,
+    /// It still accepts, and tells every client to close: load balancers are taking it out.
+    Draining,
+    /// It accepts no more; requests in flight go on.
+    Closing,
+    /// Whatever is left is cut.
+    Ended,
+}
+
+/// What all workers of a door share.
+pub(crate) struct Shared {
+    pub(crate) door: Door<Settings>,
+    pub(crate) metrics: Arc<DoorMetrics>,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) clients: ClientCounts,
+    /// Requests that were cut when the drain ended.
+    pub(crate) cut: AtomicUsize,
+}
+
+/// What all connections of a worker share.
+pub(crate) struct Worker {
+    pub(crate) door: DoorRef,
+    pub(crate) door_metrics: Arc<DoorMetrics>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) buffers: Rc<Pool>,
+    pub(crate) pipes: Pipes,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) lines: RefCell<Lines>,
+    shared: Arc<Shared>,
+    phase: Cell<Phase>,
+    upgraded: Cell<usize>,
+    open: Cell<usize>,
+    date: RefCell<(Instant, Rc<str>)>,
+}
+
+/// The door, reached through what the workers share.
+pub(crate) struct DoorRef(Arc<Shared>);
+
+impl std::ops::Deref for DoorRef {
+    type Target = Door<Settings>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.door
+    }
+}
+
+/// Counts an upgraded connection for as long as it lives.
+pub(crate) struct Upgraded(Rc<Worker>);
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        self.0.upgraded.set(self.0.upgraded.get().saturating_sub(1));
+    }
+}
+
+/// Counts one open connection for as long as it lives, and a panic that ends it.
+struct Open {
+    worker: Rc<Worker>,
+    client: std::net::IpAddr,
+}
+
+impl Open {
+    fn new(worker: &Rc<Worker>, client: std::net::IpAddr) -> Self {
+        worker.metrics.connections_accepted.add(1);
+        worker.metrics.connections_open.add(1);
+        worker.open.set(worker.open.get() + 1);
+        Self {
+            worker: Rc::clone(worker),
+            client,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.metrics.connections_open.subtract(1);
+        self.worker.open.set(self.worker.open.get().saturating_sub(1));
+        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.shared.clients.leave(self.client);
+        if std::thread::panicking() {
+            self.worker.metrics.panics.add(1);
+        }
+        self.worker.deadlines.nudge();
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        board: Arc<crate::upstream::HealthBoard>,
+        lines: Lines,
+    ) -> Rc<Self> {
+        let metrics = shared.metrics.worker();
+        Rc::new(Self {
+            door: DoorRef(Arc::clone(&shared)),
+            door_metrics: Arc::clone(&shared.metrics),
+            upstreams: Upstreams::new(board, Arc::clone(&metrics)),
+            metrics,
+            buffers: Rc::default(),
+            pipes: Pipes::default(),
+            deadlines: Deadlines::new(),
+            lines: RefCell::new(lines),
+            shared,
+            phase: Cell::new(Phase::Serving),
+            upgraded: Cell::new(0),
+            open: Cell::new(0),
+            date: RefCell::new((Instant::now(), access::http_date().into())),
+        })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(crate) fn upgraded(self: &Rc<Self>) -> Upgraded {
+        self.upgraded.set(self.upgraded.get() + 1);
+        Upgraded(Rc::clone(self))
+    }
+
+    /// The value of `Date`, worked out once a second.
+    pub(crate) fn date(&self) -> Rc<str> {
+        let mut date = self.date.borrow_mut();
+        if date.0.elapsed() >= Duration::from_secs(1) {
+            *date = (Instant::now(), access::http_date().into());
+        }
+        Rc::clone(&date.1)
+    }
+
+    /// Accepts and serves until the listener has closed and its connections have ended.
+    pub(crate) async fn run(
+        self: Rc<Self>,
+        socket: std::net::TcpListener,
+        mut phase: watch::Receiver<Phase>,
+    ) -> io::Result<()> {
+        let ticker = tokio::task::spawn_local(Rc::clone(&self).tick());
+        let listener = TcpListener::from_std(socket)?;
+        while *phase.borrow_and_update() < Phase::Closing {
+            self.enter(*phase.borrow());
+            tokio::select! {
+                biased;
+                changed = phase.changed() => if changed.is_err() { break },
+                accepted = listener.accept() => self.accepted(accepted).await,
+            }
+        }
+        self.last_accepts(&listener).await;
+        drop(listener);
+        self.enter(Phase::Closing);
+        while self.open.get() > 0 && *phase.borrow_and_update() < Phase::Ended {
+            tokio::select! {
+                changed = phase.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            }
+        }
+        self.cut().await;
+        ticker.abort();
+        self.lines.borrow_mut().hand_over();
+        Ok(())
+    }
+
+    fn enter(&self, phase: Phase) {
+        if self.phase.replace(phase) != phase {
+            self.deadlines.wake_all();
+        }
+    }
+
+    /// Ends what is left, and gives it a moment to notice.
+    async fn cut(&self) {
+        let active = self.metrics.connections_active.value();
+        let upgraded = self.upgraded.get() as u64;
+        let cut = usize::try_from(active.saturating_sub(upgraded)).unwrap_or(usize::MAX);
+        self.shared.cut.fetch_add(cut, Ordering::Relaxed);
+        self.enter(Phase::Ended);
+        for _ in 0..20 {
+            if self.open.get() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Takes in the connections whose handshakes had begun, and none that begin now: their first packets are
+    /// dropped, so that the kernel sends them to another process on the port, or refuses them once this socket is
+    /// gone. Closing at once would reset whatever waits in the queue.
+    async fn last_accepts(self: &Rc<Self>, listener: &TcpListener) {
+        // Without the filter (an old kernel) a few connections may be reset; there is nothing better to do.
+        let _filtered = socket2::SockRef::from(listener).attach_filter(&DROP_SYN);
+        let until = tokio::time::Instant::now() + LAST_ACCEPTS;
+        while let Ok(accepted) = tokio::time::timeout_at(until, listener.accept()).await {
+            self.accepted(accepted).await;
+        }
+    }
+
+    async fn accepted(self: &Rc<Self>, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, peer)) => self.admit(stream, peer),
+            Err(error) if is_about_the_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(listener = %self.door.name(), %error, "cannot accept; pausing");
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+            }
+        }
+    }
+
+    /// Serves a connection within the door's budget; refuses it otherwise.
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let limits = self.door.snapshot().settings().limits;
+        let client = peer.ip().to_canonical();
+        let open = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let within =
+            open < limits.connections && self.shared.clients.enter(client, limits.connections_per_client);
+        if !within {
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.refused(Reason::ConnectionLimit);
+            // Best effort: the socket's buffer is empty, so this fits.
+            let _sent = stream.try_write(
+                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
+            );
+            return;
+        }
+        let counted = Open::new(self, client);
+        let served = Client::new(stream, client, Rc::clone(self)).serve();
+        tokio::task::spawn_local(async move {
+            let _counted = counted;
+            served.await;
+        });
+    }
+
+    /// Checks deadlines, hands over log lines, sweeps the pools.
+    async fn tick(self: Rc<Self>) {
+        let mut swept = Instant::now();
+        loop {
+            if self.deadlines.is_empty() && self.lines.borrow().is_empty() {
+                tokio::select! {
+                    () = self.deadlines.work() => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+            }
+            tokio::time::sleep(TICK).await;
+            let now = Instant::now();
+            self.deadlines.fire(now);
+            self.lines.borrow_mut().hand_over();
+            if now.duration_since(swept) >= Duration::from_secs(1) {
+                swept = now;
+                self.upstreams.sweep(now);
+                self.buffers.trim();
+            }
+        }
+    }
+}
+
+/// Classic BPF on a TCP socket, whose packets begin with the TCP header: drop what has SYN and not ACK.
+const DROP_SYN: [socket2::SockFilter; 5] = [
+    socket2::SockFilter::new(0x30, 0, 0, 13),
+    socket2::SockFilter::new(0x54, 0, 0, 0x12),
+    socket2::SockFilter::new(0x15, 0, 1, 0x02),
+    socket2::SockFilter::new(0x06, 0, 0, 0),
+    socket2::SockFilter::new(0x06, 0, 0, u32::MAX),
+];
+
+/// Errors of one connection that never became ours (accept(2)).
+fn is_about_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
