@@ -1,4 +1,5 @@
 //! Commands, configuration and wiring.
+pub mod config;
 /// Runs the program.
 #[must_use]
 pub fn main() -> std::process::ExitCode {

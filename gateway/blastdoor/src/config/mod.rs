@@ -1,0 +1,104 @@
+//! `listeners.toml` and its environment: read, merged, checked as a whole, every error told at once.
+//!
+//! [`raw`] is what may be written, [`parse`] makes of it what is meant: a [`Config`] has no `Option` that means
+//! "default".
+
+mod environment;
+mod error;
+mod load;
+pub(crate) mod parse;
+mod raw;
+mod reference;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use proxy::{AccessPolicy, Binding, Settings};
+use route::ListenerName;
+
+pub use error::{ConfigError, ConfigErrors, Place};
+pub use load::{Loaded, Options, load};
+pub use reference::{json_schema, markdown};
+
+/// The standard four doors, used when there is no configuration file.
+pub const STANDARD: &str = include_str!("../../../../listeners.toml");
+
+/// Everything the process is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: Option<PathBuf>,
+    /// Where objects come from.
+    pub source: Source,
+    /// Where the admin port is.
+    pub admin: AdminBind,
+    /// What is logged.
+    pub log: Log,
+    /// The doors, by name.
+    pub doors: Vec<DoorConfig>,
+}
+
+/// Where Kubernetes objects come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Files or a cluster.
+    pub kind: SourceKind,
+    /// Backends on loopback addresses are allowed.
+    pub allow_loopback_backends: bool,
+}
+
+/// The kinds of sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A directory of manifests.
+    Files(PathBuf),
+    /// An API server.
+    Kubernetes,
+}
+
+/// Where the admin port listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminBind {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Tracing directives.
+    pub level: String,
+    /// The look of a line.
+    pub format: LogFormat,
+    /// Which requests are logged.
+    pub access: AccessPolicy,
+}
+
+/// The look of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// JSON.
+    Json,
+    /// Text.
+    Text,
+}
+
+/// One door: admission, serving and socket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoorConfig {
+    /// Its name.
+    pub name: ListenerName,
+    /// Who may be exposed here.
+    pub policy: door::Policy,
+    /// How it serves.
+    pub settings: Settings,
+    /// Its socket.
+    pub binding: Binding,
+    /// Trusted networks are also read from this file, which is watched.
+    pub trusted_proxies_file: Option<PathBuf>,
+}

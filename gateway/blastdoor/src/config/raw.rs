@@ -1,0 +1,205 @@
+//! What may be written in `listeners.toml`. Everything is optional here; [`super::parse`] fills in what is not said.
+//! The comments of these fields are the reference documentation.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The configuration of Blastdoor.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    /// Where Kubernetes objects come from.
+    #[serde(default)]
+    pub(super) source: RawSource,
+    /// The admin port: health, metrics, API. Never expose it to clients.
+    #[serde(default)]
+    pub(super) admin: RawAdmin,
+    /// Logging.
+    #[serde(default)]
+    pub(super) log: RawLog,
+    /// The doors, by name.
+    #[serde(default)]
+    pub(super) listeners: BTreeMap<String, RawListener>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSource {
+    /// `kubernetes` (default) or `files`.
+    pub(super) kind: Option<String>,
+    /// `files`: a directory of Kubernetes YAML, watched. Relative to the configuration file.
+    pub(super) path: Option<String>,
+    /// `kubernetes`: the namespaces to watch; absent means all.
+    pub(super) namespaces: Option<Vec<String>>,
+    /// Ingress classes that are admitted, by name; absent: the labels alone decide.
+    pub(super) ingress_class: Option<Vec<String>>,
+    /// Allow backends on loopback addresses: for the demo and for tests. Default false.
+    pub(super) allow_loopback_backends: Option<bool>,
+    /// Allow Services of type ExternalName. Default false.
+    pub(super) allow_external_names: Option<bool>,
+    /// Which Secrets are read: `auto` (default), `none`, `named` or `cluster`.
+    pub(super) secrets: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    /// An address, or `unix:PATH`. Default `127.0.0.1:10254`.
+    pub(super) bind: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    /// Tracing directives, such as `info` or `info,proxy=debug`. Default `info`.
+    pub(super) level: Option<String>,
+    /// `auto` (default: text on a terminal, JSON elsewhere), `json` or `text`.
+    pub(super) format: Option<String>,
+    /// Requests that are logged: `all` (default), `errors` (status 500 and above, refusals, aborted) or `off`.
+    pub(super) access: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawListener {
+    /// The address to listen on, such as `[::]:10000`. Required.
+    pub(super) bind: Option<String>,
+    /// Kubernetes label selector of the Ingresses that are admitted. Required; needs at least one positive
+    /// requirement.
+    pub(super) selector: Option<String>,
+    /// What the client spoke to reach this door: `http` or `https`. Required; never taken from a header.
+    pub(super) scheme: Option<String>,
+    /// What stands in front: `alb`, `nlb`, `nlb-proxy-v2`, `gclb`, `cloudflare` or `none` (default). Sets the
+    /// defaults of `client_ip`, `proxy_protocol`, `idle_timeout` and `drain`.
+    pub(super) behind: Option<String>,
+    /// Where the client's address comes from: `peer`, `xff`, `proxy-protocol` or `header:NAME`.
+    pub(super) client_ip: Option<String>,
+    /// Networks whose word on the client is believed. Default none.
+    pub(super) trusted_proxies: Option<Vec<String>>,
+    /// A file with further trusted networks, one per line, watched. Relative to the configuration file.
+    pub(super) trusted_proxies_file: Option<String>,
+    /// `off` (default), `optional` or `required`: the PROXY header, versions 1 and 2, from trusted proxies alone.
+    pub(super) proxy_protocol: Option<String>,
+    /// Redirect (308) to https whatever the named door serves and this one does not.
+    pub(super) redirect: Option<String>,
+    /// A path answered before routing, for trusted peers. Default off.
+    pub(super) health_path: Option<String>,
+    /// How long a client connection may idle. Default by `behind`.
+    pub(super) idle_timeout: Option<String>,
+    /// The shutdown choreography. Default by `behind`.
+    #[serde(default)]
+    pub(super) drain: RawDrain,
+    /// Namespaces that may expose here; names or patterns with `*`. Default all.
+    pub(super) namespaces: Option<Vec<String>>,
+    /// Hosts that may be exposed here: a host, or `*.suffix` for any depth below it. Default all.
+    pub(super) hosts: Option<Vec<String>>,
+    /// What is written to `status.loadBalancer` of admitted Ingresses.
+    pub(super) publish: Option<RawPublish>,
+    /// Sizes and counts.
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    /// Durations.
+    #[serde(default)]
+    pub(super) timeouts: RawTimeouts,
+    /// Worker threads. Default: one per available core.
+    pub(super) workers: Option<usize>,
+    /// Bind with SO_REUSEPORT, so that a new process can take over without a gap. Default true.
+    pub(super) reuse_port: Option<bool>,
+    /// Another door's selector may admit the same Ingresses; must be set on both. Default false.
+    pub(super) overlap: Option<bool>,
+    /// The port that clients used, sent as `X-Forwarded-Port`. Default 443 or 80 by `scheme`.
+    pub(super) forwarded_port: Option<u16>,
+    /// HTTP/2 by prior knowledge on the same port. Default true on doors without `tls`.
+    pub(super) h2c: Option<bool>,
+    /// The door ends TLS itself.
+    pub(super) tls: Option<RawTls>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDrain {
+    /// How long new connections are accepted after SIGTERM, while load balancers take the target out.
+    pub(super) wait: Option<String>,
+    /// How long requests in flight may take after that.
+    pub(super) timeout: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPublish {
+    /// A host name.
+    pub(super) hostname: Option<String>,
+    /// A Service (`namespace/name`) whose address is published.
+    pub(super) service: Option<String>,
+    /// IP addresses.
+    pub(super) ip: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    /// Open client connections of the door. Default 30000.
+    pub(super) connections: Option<usize>,
+    /// Open connections per client address; 0 (default) is unlimited.
+    pub(super) connections_per_client: Option<usize>,
+    /// Bytes of a request or response head. Default 32KiB.
+    pub(super) header_bytes: Option<Size>,
+    /// Header fields of a head. Default 100.
+    pub(super) headers: Option<usize>,
+    /// Bytes of a request target. Default 16KiB.
+    pub(super) uri_bytes: Option<Size>,
+    /// Bytes of a request body, or `unlimited` (default).
+    pub(super) body: Option<Size>,
+    /// Concurrent HTTP/2 streams of a connection. Default 100.
+    pub(super) h2_streams: Option<usize>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTimeouts {
+    /// From accept to the first byte. Default 10s.
+    pub(super) first_byte: Option<String>,
+    /// The TLS handshake. Default 10s.
+    pub(super) tls_handshake: Option<String>,
+    /// From the first byte of a request to the end of its head. Default 10s.
+    pub(super) head: Option<String>,
+    /// Without progress in the request body (less than 1 KiB counts as none). Default 30s.
+    pub(super) body_idle: Option<String>,
+    /// Without progress in writing to the client. Default 30s.
+    pub(super) write_stall: Option<String>,
+    /// For a connection to an endpoint. Default 2s.
+    pub(super) connect: Option<String>,
+    /// From the end of the request to the end of the response head. Default 60s.
+    pub(super) response_head: Option<String>,
+    /// Without progress in the response body. Default 60s; an hour for server-sent events and upgraded connections.
+    pub(super) response_idle: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    /// `ingress` (default): from each Ingress's `spec.tls` Secrets, by SNI.
+    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
+    pub(super) certificates: Option<String>,
+    /// A Secret, files, or `self-signed`.
+    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
+    pub(super) default_certificate: Option<serde_json::Value>,
+    /// `1.2` (default) or `1.3`.
+    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
+    pub(super) min_version: Option<String>,
+    /// Client certificates.
+    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
+    pub(super) client_auth: Option<serde_json::Value>,
+}
+
+/// A number of bytes, or text such as `32KiB`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Size {
+    /// Bytes.
+    Bytes(u64),
+    /// With a unit: `KiB`, `MiB`, `GiB`; or `unlimited` where that is allowed.
+    Text(String),
+}
