@@ -1,11 +1,13 @@
 //! Every annotation under the three prefixes that the gateway knows, and what it does with it.
 
+use crate::spelling::nearest;
+
 /// The gateway's own prefix.
-pub(crate) const OWN: &str = "blastdoor.dev/";
+const OWN: &str = "blastdoor.dev/";
 /// ingress-nginx's prefix.
-pub(crate) const NGINX: &str = "nginx.ingress.kubernetes.io/";
+const NGINX: &str = "nginx.ingress.kubernetes.io/";
 /// Traefik's prefix.
-pub(crate) const TRAEFIK: &str = "traefik.ingress.kubernetes.io/";
+const TRAEFIK: &str = "traefik.ingress.kubernetes.io/";
 
 /// What the gateway does with an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum AnnotationKind {
     Honoured,
     /// These values describe what the gateway does anyway; any other closes the Ingress.
     Default(&'static [&'static str]),
+    /// These values describe what the gateway does anyway; any other is ignored with a warning.
+    Usual(&'static [&'static str]),
     /// It asks for protection, or for another request than the client's, that this version cannot give: the
     /// Ingress answers 503.
     Closes,
@@ -34,119 +38,519 @@ pub struct AnnotationRow {
     pub note: &'static str,
 }
 
-/// Every known annotation, for the reference.
+/// Every annotation of Ingresses that is known, for the reference.
 #[must_use]
 pub fn annotation_table() -> &'static [AnnotationRow] {
-    TABLE
+    INGRESS
 }
 
-/// The row of a key: the precise one, else the longest that ends in `*`.
-pub(crate) fn lookup(key: &str) -> Option<&'static AnnotationRow> {
-    let matching = |row: &&AnnotationRow| match row.key.strip_suffix('*') {
-        Some(prefix) => key.starts_with(prefix),
-        None => row.key == key,
-    };
-    TABLE.iter().filter(matching).max_by_key(|row| (!row.key.ends_with('*'), row.key.len()))
+/// Every annotation of Services that is known, for the reference.
+#[must_use]
+pub fn service_annotation_table() -> &'static [AnnotationRow] {
+    SERVICE
 }
 
 impl AnnotationRow {
-    pub(crate) fn remark(&self) -> String {
-        if self.note.is_empty() { String::new() } else { format!(": {}", self.note) }
+    /// The row of a key: the precise one, else the longest that ends in `*`.
+    pub(crate) fn of(key: &str, table: &'static [Self]) -> Option<&'static Self> {
+        let matching = |row: &&Self| match row.key.strip_suffix('*') {
+            Some(prefix) => key.starts_with(prefix),
+            None => row.key == key,
+        };
+        table
+            .iter()
+            .filter(matching)
+            .max_by_key(|row| (!row.key.ends_with('*'), row.key.len()))
     }
+
+    /// Whether some value of it closes routes.
+    pub(crate) fn protects(&self) -> bool {
+        match self.kind {
+            Default(_) | Closes | Snippet => true,
+            Honoured | Usual(_) | Ignored => false,
+        }
+    }
+
+    /// The row that a misspelt key may have meant.
+    pub(crate) fn nearest(key: &str, table: &'static [Self]) -> Option<&'static Self> {
+        let (prefix, name) = split(key)?;
+        let names = table
+            .iter()
+            .filter_map(|row| row.key.strip_prefix(prefix))
+            .filter(|name| !name.ends_with('*'));
+        let meant = nearest(name, names)?;
+        table
+            .iter()
+            .find(|row| row.key.strip_prefix(prefix) == Some(meant))
+    }
+}
+
+/// The prefix of a key, if it is one of the three, and the rest.
+pub(crate) fn split(key: &str) -> Option<(&'static str, &str)> {
+    [OWN, NGINX, TRAEFIK]
+        .into_iter()
+        .find_map(|prefix| Some((prefix, key.strip_prefix(prefix)?)))
 }
 
 const fn row(key: &'static str, kind: AnnotationKind, note: &'static str) -> AnnotationRow {
     AnnotationRow { key, kind, note }
 }
 
-use AnnotationKind::{Closes, Default, Honoured, Ignored, Snippet};
+use AnnotationKind::{Closes, Default, Honoured, Ignored, Snippet, Usual};
 
 const OFF: AnnotationKind = Default(&["false", "off"]);
 const ON: AnnotationKind = Default(&["true", "on"]);
 
-const TABLE: &[AnnotationRow] = &[
-    row("blastdoor.dev/ignore-snippets", Honoured, "`true`: snippets are ignored instead of closing the Ingress"),
-    row("nginx.ingress.kubernetes.io/ssl-redirect", Honoured, "acts only where written; a door's `redirect` is the usual way"),
-    row("nginx.ingress.kubernetes.io/force-ssl-redirect", Honoured, "as `ssl-redirect`"),
-    row("nginx.ingress.kubernetes.io/proxy-connect-timeout", Honoured, "seconds"),
-    row("nginx.ingress.kubernetes.io/proxy-read-timeout", Honoured, "seconds between two reads from the backend"),
-    row("nginx.ingress.kubernetes.io/proxy-send-timeout", Honoured, "seconds between two writes to the backend"),
-    row("nginx.ingress.kubernetes.io/proxy-body-size", Honoured, "bytes, or with `k`, `m`, `g`; 0 for no limit"),
-    row("nginx.ingress.kubernetes.io/backend-protocol", Default(&["HTTP"]), "only HTTP is spoken to backends yet"),
-    row("nginx.ingress.kubernetes.io/secure-backends", OFF, "TLS to backends is not supported yet"),
-    row("nginx.ingress.kubernetes.io/ssl-passthrough", OFF, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/proxy-buffering", OFF, "bodies are always streamed"),
-    row("nginx.ingress.kubernetes.io/proxy-request-buffering", Ignored, "bodies are always streamed"),
-    row("nginx.ingress.kubernetes.io/proxy-buffer-size", Ignored, "bodies are always streamed"),
-    row("nginx.ingress.kubernetes.io/proxy-buffers-number", Ignored, "bodies are always streamed"),
-    row("nginx.ingress.kubernetes.io/proxy-busy-buffers-size", Ignored, "bodies are always streamed"),
-    row("nginx.ingress.kubernetes.io/proxy-max-temp-file-size", Ignored, "bodies are always streamed"),
-    row("nginx.ingress.kubernetes.io/client-body-buffer-size", Ignored, "bodies are always streamed"),
-    row("nginx.ingress.kubernetes.io/proxy-http-version", Default(&["1.1"]), "HTTP/1.1 is always spoken to backends"),
-    row("nginx.ingress.kubernetes.io/enable-access-log", Ignored, "`[log] access` decides"),
-    row("nginx.ingress.kubernetes.io/preserve-trailing-slash", Ignored, "the path is never changed"),
-    row("nginx.ingress.kubernetes.io/service-upstream", Ignored, "endpoints are always used"),
-    row("nginx.ingress.kubernetes.io/load-balance", Ignored, "power of two choices is always used"),
-    row("nginx.ingress.kubernetes.io/proxy-next-upstream*", Ignored, "one retry, where nothing can have been processed"),
-    row("nginx.ingress.kubernetes.io/enable-websockets", Ignored, "no such annotation exists; WebSocket always works"),
-    row("nginx.ingress.kubernetes.io/websocket-services", Ignored, "no such annotation exists; WebSocket always works"),
-    row("nginx.ingress.kubernetes.io/session-cookie-hash", Ignored, "no such annotation exists any more"),
-    row("nginx.ingress.kubernetes.io/use-forwarded-headers", Ignored, "a global setting there; here `trusted_proxies` of the door"),
-    row("nginx.ingress.kubernetes.io/enable-opentelemetry", Ignored, ""),
-    row("nginx.ingress.kubernetes.io/opentelemetry-*", Ignored, ""),
-    row("nginx.ingress.kubernetes.io/enable-opentracing", Ignored, ""),
-    row("nginx.ingress.kubernetes.io/enable-rewrite-log", Ignored, ""),
-    row("nginx.ingress.kubernetes.io/proxy-redirect-*", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/proxy-cookie-*", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/connection-proxy-header", Ignored, "hop-by-hop fields are the gateway's"),
-    row("nginx.ingress.kubernetes.io/configuration-snippet", Snippet, ""),
-    row("nginx.ingress.kubernetes.io/server-snippet", Snippet, ""),
-    row("nginx.ingress.kubernetes.io/stream-snippet", Snippet, ""),
-    row("nginx.ingress.kubernetes.io/auth-snippet", Snippet, ""),
-    row("nginx.ingress.kubernetes.io/modsecurity-snippet", Snippet, ""),
-    row("nginx.ingress.kubernetes.io/rewrite-target", Closes, "not supported yet; the backend would see another path"),
+const INGRESS: &[AnnotationRow] = &[
+    row(
+        "blastdoor.dev/ignore-snippets",
+        Honoured,
+        "`true`: snippets are ignored instead of closing the Ingress",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/ssl-redirect",
+        Honoured,
+        "acts only where written; a door's `redirect` is the usual way",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/force-ssl-redirect",
+        Honoured,
+        "as `ssl-redirect`",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-connect-timeout",
+        Honoured,
+        "seconds",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-read-timeout",
+        Honoured,
+        "seconds between two reads from the backend",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-send-timeout",
+        Honoured,
+        "seconds between two writes to the backend",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-body-size",
+        Honoured,
+        "bytes, or with `k`, `m`, `g`; 0 for no limit",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/backend-protocol",
+        Default(&["HTTP"]),
+        "only HTTP is spoken to backends yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/secure-backends",
+        OFF,
+        "TLS to backends is not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/ssl-passthrough",
+        OFF,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-buffering",
+        Usual(&["off", "false"]),
+        "bodies are always streamed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-request-buffering",
+        Usual(&["off", "false"]),
+        "bodies are always streamed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-buffer-size",
+        Ignored,
+        "bodies are always streamed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-buffers-number",
+        Ignored,
+        "bodies are always streamed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-busy-buffers-size",
+        Ignored,
+        "bodies are always streamed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-max-temp-file-size",
+        Ignored,
+        "bodies are always streamed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/client-body-buffer-size",
+        Ignored,
+        "bodies are always streamed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-http-version",
+        Usual(&["1.1"]),
+        "HTTP/1.1 is always spoken to backends",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-access-log",
+        Usual(&["true"]),
+        "`[log] access` of the gateway decides",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/preserve-trailing-slash",
+        Usual(&["true"]),
+        "the path is never changed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/service-upstream",
+        Usual(&["false"]),
+        "endpoints are always used",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/load-balance",
+        Ignored,
+        "power of two choices is always used",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-next-upstream*",
+        Ignored,
+        "one retry, where nothing can have been processed",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-websockets",
+        Ignored,
+        "no such annotation exists; WebSocket always works",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/websocket-services",
+        Ignored,
+        "no such annotation exists; WebSocket always works",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/session-cookie-hash",
+        Ignored,
+        "no such annotation exists any more",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/use-forwarded-headers",
+        Ignored,
+        "a global setting there; here `trusted_proxies` of the door",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-opentelemetry",
+        Usual(&["false"]),
+        "traces are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/opentelemetry-*",
+        Ignored,
+        "traces are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-opentracing",
+        Usual(&["false"]),
+        "traces are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-rewrite-log",
+        Usual(&["false"]),
+        "there is no such log",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-redirect-*",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-cookie-*",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/connection-proxy-header",
+        Ignored,
+        "hop-by-hop fields are the gateway's",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/configuration-snippet",
+        Snippet,
+        "configuration of nginx",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/server-snippet",
+        Snippet,
+        "configuration of nginx",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/stream-snippet",
+        Snippet,
+        "configuration of nginx",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/auth-snippet",
+        Snippet,
+        "configuration of nginx",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/modsecurity-snippet",
+        Closes,
+        "the web application firewall is not supported",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/rewrite-target",
+        Closes,
+        "not supported yet; the backend would see another path",
+    ),
     row("nginx.ingress.kubernetes.io/use-regex", OFF, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/app-root", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/auth-*", Closes, "authentication is not supported yet"),
-    row("nginx.ingress.kubernetes.io/enable-global-auth", OFF, "authentication is not supported yet"),
-    row("nginx.ingress.kubernetes.io/satisfy", Closes, "authentication is not supported yet"),
-    row("nginx.ingress.kubernetes.io/whitelist-source-range", Closes, "allow lists are not supported yet"),
-    row("nginx.ingress.kubernetes.io/allowlist-source-range", Closes, "allow lists are not supported yet"),
-    row("nginx.ingress.kubernetes.io/denylist-source-range", Closes, "deny lists are not supported yet"),
-    row("nginx.ingress.kubernetes.io/limit-*", Closes, "rate limits are not supported yet"),
-    row("nginx.ingress.kubernetes.io/enable-cors", OFF, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/cors-*", Ignored, "without effect while `enable-cors` is not set"),
-    row("nginx.ingress.kubernetes.io/enable-modsecurity", OFF, "not supported"),
-    row("nginx.ingress.kubernetes.io/enable-owasp-core-rules", OFF, "not supported"),
-    row("nginx.ingress.kubernetes.io/modsecurity-*", Closes, "not supported"),
-    row("nginx.ingress.kubernetes.io/affinity", Closes, "sticky sessions are not supported yet"),
-    row("nginx.ingress.kubernetes.io/affinity-*", Ignored, "without effect while `affinity` is not set"),
-    row("nginx.ingress.kubernetes.io/session-cookie-*", Ignored, "without effect while `affinity` is not set"),
-    row("nginx.ingress.kubernetes.io/upstream-hash-by*", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/canary", OFF, "not supported yet; all requests would go to the canary"),
-    row("nginx.ingress.kubernetes.io/canary-*", Ignored, "without effect while `canary` is not set"),
-    row("nginx.ingress.kubernetes.io/from-to-www-redirect", OFF, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/permanent-redirect*", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/temporal-redirect*", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/custom-http-errors", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/default-backend", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/disable-proxy-intercept-errors", Ignored, "errors of the backend are never replaced"),
-    row("nginx.ingress.kubernetes.io/proxy-ssl-*", Closes, "TLS to backends is not supported yet"),
-    row("nginx.ingress.kubernetes.io/ssl-*", Ignored, "the door's `tls` decides"),
-    row("nginx.ingress.kubernetes.io/upstream-vhost", Closes, "not supported yet; the backend would see another host"),
-    row("nginx.ingress.kubernetes.io/x-forwarded-prefix", Closes, "not supported yet"),
-    row("nginx.ingress.kubernetes.io/server-alias", Ignored, "not supported yet; name the hosts in `spec.rules`"),
-    row("nginx.ingress.kubernetes.io/custom-headers", Closes, "not supported yet"),
+    row(
+        "nginx.ingress.kubernetes.io/app-root",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/auth-*",
+        Closes,
+        "authentication is not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-global-auth",
+        OFF,
+        "authentication is not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/satisfy",
+        Closes,
+        "authentication is not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/whitelist-source-range",
+        Closes,
+        "allow lists are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/allowlist-source-range",
+        Closes,
+        "allow lists are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/denylist-source-range",
+        Closes,
+        "deny lists are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/limit-*",
+        Closes,
+        "rate limits are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-cors",
+        OFF,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/cors-*",
+        Ignored,
+        "without effect while `enable-cors` is not set",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-modsecurity",
+        OFF,
+        "not supported",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/enable-owasp-core-rules",
+        OFF,
+        "not supported",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/modsecurity-*",
+        Closes,
+        "not supported",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/affinity",
+        Closes,
+        "sticky sessions are not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/affinity-*",
+        Ignored,
+        "without effect while `affinity` is not set",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/session-cookie-*",
+        Ignored,
+        "without effect while `affinity` is not set",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/upstream-hash-by*",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/canary",
+        OFF,
+        "not supported yet; all requests would go to the canary",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/canary-*",
+        Ignored,
+        "without effect while `canary` is not set",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/from-to-www-redirect",
+        OFF,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/permanent-redirect*",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/temporal-redirect*",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/custom-http-errors",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/default-backend",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/disable-proxy-intercept-errors",
+        Ignored,
+        "errors of the backend are never replaced",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-ssl-*",
+        Closes,
+        "TLS to backends is not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/ssl-*",
+        Closes,
+        "the door decides over TLS; set it there",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/upstream-vhost",
+        Closes,
+        "not supported yet; the backend would see another host",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/x-forwarded-prefix",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/server-alias",
+        Ignored,
+        "not supported yet; name the hosts in `spec.rules`",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/custom-headers",
+        Closes,
+        "not supported yet",
+    ),
     row("nginx.ingress.kubernetes.io/mirror-*", Ignored, "not supported"),
-    row("nginx.ingress.kubernetes.io/http2-push-preload", Ignored, "no client supports it any more"),
-    row("traefik.ingress.kubernetes.io/router.entrypoints", Honoured, "must agree with the door that the labels choose"),
-    row("traefik.ingress.kubernetes.io/router.middlewares", Closes, "middlewares are not supported yet"),
-    row("traefik.ingress.kubernetes.io/router.tls", ON, "the door decides whether TLS is spoken"),
-    row("traefik.ingress.kubernetes.io/router.tls.options", Closes, "not supported yet"),
-    row("traefik.ingress.kubernetes.io/router.tls.*", Ignored, "certificates come from `spec.tls`"),
-    row("traefik.ingress.kubernetes.io/router.priority", Ignored, "the rules of Ingress v1 decide"),
-    row("traefik.ingress.kubernetes.io/router.pathmatcher", Default(&["PathPrefix"]), "regular expressions are not supported yet"),
-    row("traefik.ingress.kubernetes.io/router.rulesyntax", Ignored, ""),
-    row("traefik.ingress.kubernetes.io/router.observability.*", Ignored, "`[log]` decides"),
-    row("traefik.ingress.kubernetes.io/service.*", Ignored, "belongs on the Service"),
+    row(
+        "nginx.ingress.kubernetes.io/http2-push-preload",
+        Ignored,
+        "no client supports it any more",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.entrypoints",
+        Honoured,
+        "must agree with the door that the labels choose",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.middlewares",
+        Closes,
+        "middlewares are not supported yet",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.tls",
+        ON,
+        "the door decides whether TLS is spoken",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.tls.options",
+        Closes,
+        "not supported yet",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.tls.*",
+        Ignored,
+        "certificates come from `spec.tls`",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.priority",
+        Ignored,
+        "the rules of Ingress v1 decide",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.pathmatcher",
+        Default(&["PathPrefix"]),
+        "regular expressions are not supported yet",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.rulesyntax",
+        Ignored,
+        "Ingresses have no rule expressions",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.observability.*",
+        Ignored,
+        "`[log]` decides",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/service.*",
+        Ignored,
+        "belongs on the Service",
+    ),
+];
+
+const SERVICE: &[AnnotationRow] = &[
+    row(
+        "traefik.ingress.kubernetes.io/service.serversscheme",
+        Honoured,
+        "`http`, `https` or `h2c`, for every port",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/service.serverstransport",
+        Closes,
+        "TLS to backends is not supported yet",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/service.passhostheader",
+        ON,
+        "the backend would see another host",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/service.nativelb",
+        Usual(&["false"]),
+        "endpoints are always used",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/service.nodeportlb",
+        Usual(&["false"]),
+        "endpoints are always used",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/service.sticky.*",
+        Ignored,
+        "sticky sessions are not supported yet",
+    ),
+    row(
+        "traefik.ingress.kubernetes.io/router.*",
+        Ignored,
+        "belongs on the Ingress",
+    ),
+    row("nginx.ingress.kubernetes.io/*", Ignored, "belongs on the Ingress"),
 ];

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::AppProtocol;
-use crate::metadata::Report;
+use crate::annotation_table::{
+    AnnotationKind, AnnotationRow, annotation_table, service_annotation_table, split,
+};
+use crate::metadata::{Damage, Report};
 
 /// What the annotations of an Ingress ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,17 +49,250 @@ pub struct IngressTuning {
 /// What the annotations of a Service ask for.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceAnnotations {
+    /// What every port speaks, whatever `appProtocol` says.
     pub(crate) scheme: Option<AppProtocol>,
     pub(crate) closes: Vec<ClosedBy>,
 }
 
-pub(crate) fn ingress_annotations(_raw: &BTreeMap<String, String>, _report: &mut Report<'_>) -> Annotations {
-    Annotations::default()
+const IGNORE_SNIPPETS: &str = "blastdoor.dev/ignore-snippets";
+
+/// Reads the annotations of an Ingress.
+pub(crate) fn ingress_annotations(raw: &BTreeMap<String, String>, report: &mut Report<'_>) -> Annotations {
+    let ignore_snippets = raw
+        .get(IGNORE_SNIPPETS)
+        .is_some_and(|value| truth(value) == Some(true));
+    let mut asked = Annotations::default();
+    let mut closes = Vec::new();
+    for (key, value) in raw {
+        let honour = |report: &mut Report<'_>| asked.honour(key, value, report);
+        let closed = weigh(key, value, annotation_table(), ignore_snippets, report, honour);
+        closes.extend(closed);
+    }
+    asked.closes = closes;
+    asked
 }
 
+/// Reads the annotations of a Service.
 pub(crate) fn service_annotations(
-    _raw: &BTreeMap<String, String>,
-    _report: &mut Report<'_>,
+    raw: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
 ) -> ServiceAnnotations {
-    ServiceAnnotations::default()
+    let mut scheme = None;
+    let mut closes = Vec::new();
+    for (key, value) in raw {
+        // `service.serversscheme` is the only one that is honoured.
+        let honour = |_: &mut Report<'_>| {
+            scheme = Some(match value.trim().to_ascii_lowercase().as_str() {
+                "http" => AppProtocol::Http,
+                "https" => AppProtocol::Https,
+                "h2c" => AppProtocol::H2c,
+                _ => {
+                    return Err(Unparsed::Closes(format!(
+                        "`{value}` is not `http`, `https` or `h2c`"
+                    )));
+                }
+            });
+            Ok(())
+        };
+        closes.extend(weigh(
+            key,
+            value,
+            service_annotation_table(),
+            false,
+            report,
+            honour,
+        ));
+    }
+    ServiceAnnotations { scheme, closes }
 }
+
+/// A value that does not parse.
+enum Unparsed {
+    /// The default stays.
+    Ignored(String),
+    /// It may have been meant to protect.
+    Closes(String),
+}
+
+/// Decides what becomes of one annotation, tells of it, and says whether it closes the object's routes.
+fn weigh(
+    key: &str,
+    value: &str,
+    table: &'static [AnnotationRow],
+    ignore_snippets: bool,
+    report: &mut Report<'_>,
+    honour: impl FnOnce(&mut Report<'_>) -> Result<(), Unparsed>,
+) -> Option<ClosedBy> {
+    split(key)?;
+    let field = format!("metadata.annotations[{key}]");
+    let close = |report: &mut Report<'_>, reason: String| {
+        report.error(&field, format!("{reason}; closed (503)"));
+        Some(ClosedBy {
+            annotation: key.into(),
+            reason: reason.into(),
+        })
+    };
+    let Some(row) = AnnotationRow::of(key, table) else {
+        return match AnnotationRow::nearest(key, table) {
+            // A misspelt protection must not be a missing one.
+            Some(meant) if meant.protects() => close(
+                report,
+                format!(
+                    "unknown annotation, which may stand for the protection `{}`",
+                    meant.key
+                ),
+            ),
+            Some(meant) => {
+                report.warning(
+                    &field,
+                    format!(
+                        "unknown annotation, which is ignored; did you mean `{}`?",
+                        meant.key
+                    ),
+                );
+                None
+            }
+            None => {
+                report.warning(&field, "unknown annotation; it is ignored");
+                None
+            }
+        };
+    };
+    let says = |values: &[&str]| {
+        values
+            .iter()
+            .any(|usual| usual.eq_ignore_ascii_case(value.trim()))
+    };
+    match row.kind {
+        AnnotationKind::Honoured => match honour(report) {
+            Ok(()) => None,
+            Err(Unparsed::Closes(reason)) => close(report, reason),
+            Err(Unparsed::Ignored(reason)) => {
+                report.error(&field, format!("{reason}; it is ignored"));
+                None
+            }
+        },
+        AnnotationKind::Default(values) | AnnotationKind::Usual(values) if says(values) => None,
+        AnnotationKind::Snippet if ignore_snippets => {
+            report.note(
+                &field,
+                format!("the snippet is ignored, as `{IGNORE_SNIPPETS}` demands"),
+            );
+            None
+        }
+        AnnotationKind::Snippet => close(
+            report,
+            format!(
+                "{}, which this gateway does not run; remove it, or set `{IGNORE_SNIPPETS}: \"true\"`",
+                row.note
+            ),
+        ),
+        AnnotationKind::Default(values) => close(
+            report,
+            format!("{} (without effect and allowed: {})", row.note, listed(values)),
+        ),
+        AnnotationKind::Closes => close(report, row.note.to_owned()),
+        AnnotationKind::Usual(_) | AnnotationKind::Ignored => {
+            report.warning(&field, format!("ignored: {}", row.note));
+            None
+        }
+    }
+}
+
+fn listed(values: &[&str]) -> String {
+    values
+        .iter()
+        .map(|value| format!("`{value}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Annotations {
+    /// Reads an annotation of the kind [`AnnotationKind::Honoured`].
+    fn honour(&mut self, key: &str, value: &str, report: &mut Report<'_>) -> Result<(), Unparsed> {
+        match split(key).map_or(key, |(_, name)| name) {
+            "ssl-redirect" | "force-ssl-redirect" => {
+                let redirect = truth(value).ok_or_else(|| Unparsed::Closes(not_a_truth_value(value)))?;
+                self.ssl_redirect |= redirect;
+            }
+            "ignore-snippets" => {
+                truth(value).ok_or_else(|| Unparsed::Ignored(not_a_truth_value(value)))?;
+            }
+            "router.entrypoints" => {
+                let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+                self.entrypoints = names.map(Box::from).collect();
+                if self.entrypoints.is_empty() {
+                    report.warning(
+                        &format!("metadata.annotations[{key}]"),
+                        "names no door; it is ignored",
+                    );
+                }
+            }
+            "proxy-connect-timeout" => self.tuning.connect_timeout = Some(seconds(value)?),
+            "proxy-read-timeout" => self.tuning.read_timeout = Some(seconds(value)?),
+            "proxy-send-timeout" => self.tuning.send_timeout = Some(seconds(value)?),
+            "proxy-body-size" => self.tuning.body_size = Some(size(value)?),
+            _ => return Err(Unparsed::Closes("not implemented".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Annotations that were written and could not be read may have asked for protection.
+    pub(crate) fn close_unreadable(&mut self, damage: &Damage) {
+        let whole = ["metadata", "metadata.annotations"]
+            .into_iter()
+            .filter(|field| damage.hit(field));
+        let single = damage
+            .keys_of("metadata.annotations")
+            .filter(|key| split(key).is_some());
+        self.closes.extend(whole.chain(single).map(|annotation| ClosedBy {
+            annotation: annotation.into(),
+            reason: "it cannot be read, and it may ask for protection".into(),
+        }));
+    }
+}
+
+/// Truth values as ingress-nginx reads them (Go, `strconv.ParseBool`).
+fn truth(value: &str) -> Option<bool> {
+    match value.trim() {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn not_a_truth_value(value: &str) -> String {
+    format!("`{value}` is neither `true` nor `false`")
+}
+
+fn seconds(value: &str) -> Result<Duration, Unparsed> {
+    match value.trim().parse::<u32>() {
+        Ok(0) | Err(_) => Err(Unparsed::Ignored(format!(
+            "`{value}` is not a number of seconds from 1"
+        ))),
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+    }
+}
+
+/// Sizes as nginx writes them: bytes, or with `k`, `m` or `g`, powers of 1024.
+fn size(value: &str) -> Result<u64, Unparsed> {
+    let text = value.trim().to_ascii_lowercase();
+    let (digits, shift) = match text.strip_suffix(['b', 'k', 'm', 'g']) {
+        Some(digits) if text.ends_with('k') => (digits, 10),
+        Some(digits) if text.ends_with('m') => (digits, 20),
+        Some(digits) if text.ends_with('g') => (digits, 30),
+        Some(digits) => (digits, 0),
+        None => (text.as_str(), 0),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = digits
+        .parse::<u64>()
+        .ok()
+        .filter(|_| plain)
+        .and_then(|number| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| Unparsed::Ignored(format!("`{value}` is not a size such as `8m`")))
+}
+
+#[cfg(test)]
+#[path = "annotations/tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::jiff::Timestamp;
 use route::{HostPattern, HostPatternError, ObjectKey, PathPattern, PathPatternError};
 
-use crate::annotations::{Annotations, ClosedBy, ingress_annotations};
+use crate::annotations::{Annotations, ingress_annotations};
 use crate::metadata::{Damage, Metadata, Report, is_label};
 use crate::service::port_number;
 use crate::{Kind, Labels, ObjectRef, Problem, Severity, Source};
@@ -31,7 +31,8 @@ pub struct Ingress {
     pub created: Option<Timestamp>,
     /// `spec.ingressClassName`, or the annotation that came before it.
     pub class: Option<ClassRef>,
-    /// `spec.rules`, in order and with every position filled: `rules[i]` is `spec.rules[i]`.
+    /// `spec.rules`, in order and with every position filled: `rules[i]` is `spec.rules[i]`. Behind them may stand
+    /// closed rules for hosts that were written where the object could not be read.
     pub rules: Vec<Rule>,
     /// `spec.defaultBackend`
     pub default_backend: Option<Result<Backend, InvalidBackend>>,
@@ -53,10 +54,11 @@ pub struct ClassRef {
 /// `spec.rules[]` of an Ingress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// `host`; absent or empty is [`HostPattern::Any`].
+    /// `host`; absent or empty is [`HostPattern::Any`]. A host that is written with a port is kept without it, and
+    /// none of its paths has a backend.
     pub host: Result<HostPattern, InvalidHost>,
-    /// `http.paths`, in order and with every position filled. When the list itself cannot be read, one path `/`
-    /// without a usable backend stands for it.
+    /// `http.paths`, in order and with every position filled. When the list itself cannot be read, one
+    /// unreadable path stands for it.
     pub paths: Vec<PathRule>,
 }
 
@@ -115,7 +117,7 @@ pub struct IngressTls {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHost {
     /// It is not a host pattern.
-    #[error("{0}; the rule serves nothing")]
+    #[error("{0}; the rule is closed")]
     Pattern(HostPatternError),
     /// It is not even text; the problem has been told where the object was read.
     #[error("the host cannot be read; the rule serves nothing")]
@@ -181,6 +183,9 @@ pub enum InvalidBackend {
     /// `number` is out of range.
     #[error("{0} is not a port (1 to 65535); answers 503")]
     PortNumber(i32),
+    /// The host of the rule is not valid, and yet clear enough that its place can be closed.
+    #[error("the host of the rule is not valid; answers 503")]
+    Host,
     /// It is not of the right form; the problem has been told where the object was read.
     #[error("the backend cannot be read; answers 503")]
     Unreadable,
@@ -200,12 +205,7 @@ impl Ingress {
         let mut report = Report::new(ObjectRef::namespaced(Kind::Ingress, &meta.key), damage, problems);
         let spec = object.spec.unwrap_or_default();
         let mut annotations = ingress_annotations(&meta.annotations, &mut report);
-        if damage.hit("metadata.annotations") || damage.hit("metadata") {
-            annotations.closes.push(ClosedBy {
-                annotation: "metadata.annotations".into(),
-                reason: "the annotations cannot be read, and they may ask for protection".into(),
-            });
-        }
+        annotations.close_unreadable(damage);
 
         let namespace = meta.key.namespace();
         let raw_rules = spec.rules.unwrap_or_default().into_iter().enumerate();
@@ -248,6 +248,16 @@ impl Ingress {
             created: meta.created,
             source: None,
         })
+    }
+
+    /// Closes hosts that are written in parts of the Ingress that cannot be read.
+    pub(crate) fn close_hosts(&mut self, hosts: Vec<&str>) {
+        let patterns = hosts.into_iter().filter_map(|host| HostPattern::parse(host).ok());
+        let named = patterns.filter(|pattern| *pattern != HostPattern::Any);
+        self.rules.extend(named.map(|host| Rule {
+            host: Ok(host),
+            paths: vec![PathRule::unreadable()],
+        }));
     }
 
     /// A problem of this Ingress.
@@ -322,38 +332,62 @@ impl Rule {
             .iter()
             .any(|it| report.damage().hit(it));
         let paths = if unreadable {
-            vec![PathRule::everything_closed()]
+            vec![PathRule::unreadable()]
         } else {
-            let raw_paths = raw
-                .http
-                .map(|http| http.paths)
-                .unwrap_or_default()
-                .into_iter()
-                .enumerate();
+            let raw_paths = raw.http.map(|http| http.paths).unwrap_or_default();
+            let fields = (0..).map(|index| format!("{paths_field}[{index}]"));
             raw_paths
-                .map(|(index, raw)| {
-                    PathRule::read(raw, namespace, &format!("{paths_field}[{index}]"), report)
-                })
+                .into_iter()
+                .zip(fields)
+                .map(|(raw, field)| PathRule::read(raw, namespace, &field, report))
                 .collect()
         };
-        Self { host, paths }
+        match host.as_ref().err().and_then(InvalidHost::without_port) {
+            Some(meant) => Self {
+                host: Ok(meant),
+                paths,
+            }
+            .closed(),
+            None => Self { host, paths },
+        }
+    }
+
+    /// The same places without a backend.
+    fn closed(mut self) -> Self {
+        for path in &mut self.paths {
+            path.backend = Err(InvalidBackend::Host);
+        }
+        self
+    }
+}
+
+impl InvalidHost {
+    /// The host beside a port, which a host must not have: it is known well enough to be closed.
+    fn without_port(&self) -> Option<HostPattern> {
+        let Self::Pattern(HostPatternError::Port(written)) = self else {
+            return None;
+        };
+        let (host, _) = written.rsplit_once(':')?;
+        HostPattern::parse(host)
+            .ok()
+            .filter(|host| *host != HostPattern::Any)
     }
 }
 
 impl PathRule {
-    /// Stands for paths that cannot be told apart any more: nothing broader may answer for their host.
-    fn everything_closed() -> Self {
+    /// Stands for paths that cannot be told apart any more: whatever no other path of the host answers is closed.
+    fn unreadable() -> Self {
         Self {
-            path_type: Some(PathType::Prefix),
-            written: "/".to_owned(),
-            pattern: PathPattern::prefix("/").map_err(InvalidPath::Pattern),
+            path_type: None,
+            written: String::new(),
+            pattern: Err(InvalidPath::Unreadable),
             backend: Err(InvalidBackend::Unreadable),
         }
     }
 
     fn read(raw: HTTPIngressPath, namespace: &str, field: &str, report: &mut Report<'_>) -> Self {
         if report.damage().hit(field) {
-            return Self::everything_closed();
+            return Self::unreadable();
         }
         let backend = Backend::read(raw.backend, namespace, &format!("{field}.backend"), report);
         let path_field = format!("{field}.path");

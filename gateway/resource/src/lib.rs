@@ -15,18 +15,22 @@
 //!   name, an expression or a template.
 //! - `Debug` of a [`Secret`] shows no secret.
 
+mod annotation_table;
 mod annotations;
 mod class;
 mod endpoint_slice;
 mod ingress;
 mod labels;
+pub mod manifest;
 mod metadata;
 mod object;
 mod problem;
 mod secret;
 mod service;
+mod spelling;
 mod view;
 
+pub use annotation_table::{AnnotationKind, AnnotationRow, annotation_table, service_annotation_table};
 pub use annotations::{Annotations, ClosedBy, IngressTuning};
 pub use class::{IngressClass, Namespace};
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};

@@ -43,8 +43,11 @@ impl Damage {
         self.0.contains(field)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The unreadable values of a free map, by their keys.
+    pub(crate) fn keys_of(&self, map: &str) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter_map(move |field| field.strip_prefix(map)?.strip_prefix('[')?.strip_suffix(']'))
     }
 }
 

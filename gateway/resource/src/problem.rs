@@ -106,6 +106,41 @@ impl Severity {
 }
 
 impl Kind {
+    /// Every kind of object.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Ingress,
+        Self::IngressClass,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Secret,
+        Self::ConfigMap,
+        Self::Namespace,
+        Self::Middleware,
+    ];
+
+    /// The version that the gateway reads; empty for what is no object.
+    pub(crate) const fn api_version(self) -> &'static str {
+        match self {
+            Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "v1",
+            Self::Middleware => "traefik.io/v1alpha1",
+            Self::File => "",
+        }
+    }
+
+    pub(crate) const fn is_namespaced(self) -> bool {
+        match self {
+            Self::Ingress
+            | Self::Service
+            | Self::EndpointSlice
+            | Self::Secret
+            | Self::ConfigMap
+            | Self::Middleware => true,
+            Self::IngressClass | Self::Namespace | Self::File => false,
+        }
+    }
+
     /// As written in `kind` of a manifest.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
