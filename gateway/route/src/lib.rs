@@ -8,19 +8,25 @@
 //! - The normal form is for matching only; the bytes that the client sent are forwarded.
 //! - A path that some server could read as another one (`..`, encoded or hidden behind `;` and `\`) has no normal
 //!   form and is refused.
-//! - A lookup neither allocates nor grows with the number of hosts, nor with a client's number of slashes.
+//! - Every [`HostPattern`] and [`PathPattern`] is in normal form and can match some request: no rule is silently
+//!   dead because of how it was written.
+//! - A lookup does not allocate. It costs at most two hash lookups for the host and a binary search each among the
+//!   host's exact paths and its prefixes; a client's number of slashes does not enter into it.
 
 mod host;
+mod host_pattern;
 mod index;
 mod names;
 mod path;
+mod path_pattern;
+#[doc(hidden)]
+pub mod properties;
 mod table;
 
-pub use host::{
-    Host, HostBuf, HostError, HostPattern, HostPatternError, HostRestriction, RequestHost,
-    normalise_authority,
-};
+pub use host::{Host, HostBuf, HostError, RequestHost, normalise_authority, normalise_sni};
+pub use host_pattern::{HostPattern, HostPatternError, HostRestriction};
 pub use index::HostIndex;
 pub use names::{InvalidListenerName, ListenerName, ObjectKey};
-pub use path::{PathError, PathPattern, PathPatternError, PathScratch, RequestPath, normalise_path};
+pub use path::{PathError, PathScratch, RequestPath, normalise_path};
+pub use path_pattern::{ExactPath, PathPattern, PathPatternError, PathPrefix};
 pub use table::{Row, RowPath, Table, TableBuilder};

@@ -1,6 +1,4 @@
-//! Paths: a normal form for matching, and the refusal of everything that could be read as another path.
-
-use std::fmt;
+//! The paths of requests: a normal form for matching, and the refusal of what could be read as another path.
 
 /// Scratch space for a path that is not in its normal form. Reused from request to request.
 #[derive(Debug, Clone, Default)]
@@ -10,7 +8,8 @@ pub struct PathScratch {
 
 /// A request's path in its normal form, for matching alone.
 ///
-/// Unreserved characters are never escaped and escapes are in upper case (RFC 3986 6.2.2); nothing else is changed.
+/// Unreserved characters are never escaped and escapes are in upper case (RFC 3986 6.2.2); nothing else is changed:
+/// `//`, `;parameters` and a `%2F` stay. Every byte is visible ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestPath<'a>(&'a [u8]);
 
@@ -23,48 +22,16 @@ pub enum PathError {
     /// `%` without two hexadecimal digits.
     #[error("the path has an incomplete percent-escape")]
     Escape,
-    /// A control character, written or escaped.
-    #[error("the path has a control character")]
+    /// A control character, escaped.
+    #[error("the path has an escaped control character")]
     Control,
+    /// A character that stands in no path unescaped (RFC 3986 3.3), and that servers read differently: control
+    /// characters, spaces, non-ASCII, `\`, `"`, `<`, `>`, `?` and `#`.
+    #[error("the path has a character that must be percent-encoded")]
+    Character,
     /// A segment `.` or `..`, in some reading of it.
     #[error("the path has a `.` or `..` segment")]
     DotSegment,
-}
-
-/// The path of an Ingress rule in its normal form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PathPattern {
-    /// This path, byte for byte.
-    Exact(Box<str>),
-    /// This path and everything below it, element by element. Kept without its trailing slash.
-    Prefix {
-        /// Without trailing slash; empty for `/`.
-        stem: Box<str>,
-        /// Written with a trailing slash: it then beats the same prefix without one.
-        slash: bool,
-    },
-}
-
-/// Why a text is not the path of an Ingress rule.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PathPatternError {
-    /// It does not start with `/`.
-    #[error("`{0}` does not start with `/`")]
-    Relative(String),
-    /// No request can ever have this path.
-    #[error("`{0}` can match no request: {1}")]
-    Refused(String, PathError),
-    /// A character that no path has.
-    #[error("`{0}` has a character that is not allowed in a path; write it percent-encoded")]
-    Character(String),
-}
-
-impl<'a> RequestPath<'a> {
-    /// The normal form.
-    #[must_use]
-    pub fn as_bytes(&self) -> &'a [u8] {
-        self.0
-    }
 }
 
 /// Normalises the path of a request, without its query. Borrows `raw` when it is normal already.
@@ -75,54 +42,137 @@ pub fn normalise_path<'a>(raw: &'a [u8], scratch: &'a mut PathScratch) -> Result
     if raw.first() != Some(&b'/') {
         return Err(PathError::Relative);
     }
-    // A dot can only begin a harmful segment behind a slash; everything else that matters is a special character.
-    let mut previous = 0;
-    let mut plain = true;
-    for byte in raw {
-        plain &= !(matches!(byte, b'%' | b'\\' | b';')
-            | (*byte == b'.' && previous == b'/')
-            | (*byte < 0x20)
-            | (*byte == 0x7f));
-        previous = *byte;
+    let seen = raw.iter().fold(0, |seen, byte| seen | class(*byte));
+    if seen & FORBIDDEN != 0 {
+        return Err(PathError::Character);
     }
-    if plain {
+    // Without escapes and parameters a dot segment begins with a dot behind a slash.
+    let may_be_dots = seen & DOT != 0 && raw.array_windows().any(|pair| pair == b"/.");
+    if seen & SPECIAL == 0 && !may_be_dots {
         return Ok(RequestPath(raw));
     }
-    refuse_confusion(raw, &mut scratch.bytes)?;
-    normal_form(raw, &mut scratch.bytes)?;
+    decode(raw, &mut scratch.bytes)?;
+    refuse_confusion(&scratch.bytes)?;
+    if seen & ESCAPE == 0 {
+        return Ok(RequestPath(raw));
+    }
+    write_normal_form(raw, &mut scratch.bytes)?;
     Ok(RequestPath(&scratch.bytes))
 }
 
-/// Decodes once, reads `\` and an encoded `/` or `\` as separators and drops `;parameters`, and refuses the path
-/// when a dot segment or a control character shows in that most suspicious reading. Both the reading with and the
-/// one without encoded separators are covered: a separator can only split a segment further, and `a%2f..` must not
-/// reach a server that decodes before it resolves.
-fn refuse_confusion(raw: &[u8], decoded: &mut Vec<u8>) -> Result<(), PathError> {
-    decoded.clear();
-    let mut rest = raw;
-    while let [first, after @ ..] = rest {
-        let (byte, after) = match first {
-            b'%' => escape(after)?,
-            byte => (*byte, after),
-        };
-        if byte < 0x20 || byte == 0x7f {
-            return Err(PathError::Control);
-        }
-        decoded.push(if byte == b'\\' { b'/' } else { byte });
-        rest = after;
-    }
-    let is_dots = |segment: &[u8]| {
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        matches!(name, b"." | b"..")
-    };
-    if decoded.split(|byte| *byte == b'/').any(is_dots) {
-        Err(PathError::DotSegment)
-    } else {
-        Ok(())
+impl<'a> RequestPath<'a> {
+    /// The normal form.
+    #[must_use]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
     }
 }
 
-fn normal_form(raw: &[u8], normal: &mut Vec<u8>) -> Result<(), PathError> {
+/// Begins an escape.
+const ESCAPE: u8 = 1;
+/// Begins parameters.
+const PARAMETERS: u8 = 2;
+/// May be part of a dot segment.
+const DOT: u8 = 4;
+/// Not allowed unescaped.
+const FORBIDDEN: u8 = 8;
+/// Keeps a path from being normal, or from being harmless, at first sight.
+const SPECIAL: u8 = ESCAPE | PARAMETERS;
+
+fn class(byte: u8) -> u8 {
+    static CLASSES: [u8; 256] = classes();
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(FORBIDDEN)
+}
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a table of 256 has a place for every byte"
+        )]
+        let class = &mut classes[byte as usize];
+        *class = match byte {
+            b'%' => ESCAPE,
+            b';' => PARAMETERS,
+            b'.' => DOT,
+            b'"' | b'<' | b'>' | b'\\' | b'?' | b'#' => FORBIDDEN,
+            byte if byte.is_ascii_graphic() => 0,
+            _ => FORBIDDEN,
+        };
+        if byte == u8::MAX {
+            return classes;
+        }
+        byte += 1;
+    }
+}
+
+/// Decodes every escape, once.
+fn decode(raw: &[u8], decoded: &mut Vec<u8>) -> Result<(), PathError> {
+    decoded.clear();
+    let mut rest = raw;
+    while let [first, after @ ..] = rest {
+        let (byte, after) = if *first == b'%' {
+            escape(after)?
+        } else {
+            (*first, after)
+        };
+        decoded.push(byte);
+        rest = after;
+    }
+    Ok(())
+}
+
+/// How much of a dot segment has been read.
+#[derive(Clone, Copy)]
+enum Segment {
+    Empty,
+    Dot,
+    DotDot,
+    Other,
+}
+
+/// Refuses a decoded path when a dot segment or a control character shows in its most suspicious reading: `\` and
+/// an encoded `/` or `\` separate, `;parameters` are dropped, overlong UTF-8 stands for what it encodes.
+///
+/// That covers the tamer readings too: each of these only splits a segment or cuts its end off, and a segment that
+/// holds such a character is no dot segment to a server that gives it no meaning.
+fn refuse_confusion(decoded: &[u8]) -> Result<(), PathError> {
+    let mut segment = Segment::Empty;
+    let mut rest = decoded;
+    while let Some((byte, after)) = first_character(rest) {
+        segment = match (byte, segment) {
+            (..0x20 | 0x7f, _) => return Err(PathError::Control),
+            (b'/' | b'\\' | b';', Segment::Dot | Segment::DotDot) => return Err(PathError::DotSegment),
+            (b'/' | b'\\', Segment::Empty | Segment::Other) => Segment::Empty,
+            (b'.', Segment::Empty) => Segment::Dot,
+            (b'.', Segment::Dot) => Segment::DotDot,
+            _ => Segment::Other,
+        };
+        rest = after;
+    }
+    match segment {
+        Segment::Dot | Segment::DotDot => Err(PathError::DotSegment),
+        Segment::Empty | Segment::Other => Ok(()),
+    }
+}
+
+/// The next byte, or the ASCII character that an overlong UTF-8 sequence encodes (RFC 3629 10): decoders that should
+/// refuse `C0 AE` have read it as a dot.
+fn first_character(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    const TAIL: std::ops::RangeInclusive<u8> = 0x80..=0xbf;
+    let (high, low, rest) = match bytes {
+        [0xc0..=0xc1, low, rest @ ..] if TAIL.contains(low) => (bytes.first()?, low, rest),
+        [0xe0, high @ 0x80..=0x81, low, rest @ ..] if TAIL.contains(low) => (high, low, rest),
+        [0xf0, 0x80, high @ 0x80..=0x81, low, rest @ ..] if TAIL.contains(low) => (high, low, rest),
+        [byte, rest @ ..] => return Some((*byte, rest)),
+        [] => return None,
+    };
+    Some(((high & 1) << 6 | (low & 0x3f), rest))
+}
+
+fn write_normal_form(raw: &[u8], normal: &mut Vec<u8>) -> Result<(), PathError> {
     normal.clear();
     let mut rest = raw;
     while let [first, after @ ..] = rest {
@@ -132,21 +182,19 @@ fn normal_form(raw: &[u8], normal: &mut Vec<u8>) -> Result<(), PathError> {
             continue;
         }
         let (byte, after) = escape(after)?;
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        if is_unreserved(byte) {
             normal.push(byte);
         } else {
-            let digit = |nibble: u8| {
-                if nibble < 10 {
-                    b'0' + nibble
-                } else {
-                    b'A' + nibble - 10
-                }
-            };
-            normal.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+            normal.extend([b'%', hex_digit(byte >> 4), hex_digit(byte & 0x0f)]);
         }
         rest = after;
     }
     Ok(())
+}
+
+/// RFC 3986 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The byte that two hexadecimal digits stand for, and what follows them.
@@ -154,90 +202,42 @@ fn escape(rest: &[u8]) -> Result<(u8, &[u8]), PathError> {
     let [high, low, after @ ..] = rest else {
         return Err(PathError::Escape);
     };
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    match (digit(*high), digit(*low)) {
+    match (hex_value(*high), hex_value(*low)) {
         (Some(high), Some(low)) => Ok((high << 4 | low, after)),
         _ => Err(PathError::Escape),
     }
 }
 
-impl PathPattern {
-    /// A path that matches byte for byte (`pathType: Exact`).
-    ///
-    /// # Errors
-    /// When no request can have this path.
-    pub fn exact(written: &str) -> Result<Self, PathPatternError> {
-        Ok(Self::Exact(normal_pattern(written)?))
-    }
-
-    /// A path that matches itself and everything below it (`pathType: Prefix`).
-    ///
-    /// # Errors
-    /// When no request can have this path.
-    pub fn prefix(written: &str) -> Result<Self, PathPatternError> {
-        let normal = normal_pattern(written)?;
-        Ok(match normal.strip_suffix('/') {
-            Some("") => Self::Prefix {
-                stem: "".into(),
-                slash: false,
-            },
-            Some(stem) => Self::Prefix {
-                stem: stem.into(),
-                slash: true,
-            },
-            None => Self::Prefix {
-                stem: normal,
-                slash: false,
-            },
-        })
-    }
-
-    /// Whether this pattern alone matches the path.
-    #[must_use]
-    pub fn matches(&self, path: &RequestPath<'_>) -> bool {
-        match self {
-            Self::Exact(exact) => exact.as_bytes() == path.0,
-            Self::Prefix { stem, .. } => path
-                .0
-                .strip_prefix(stem.as_bytes())
-                .is_some_and(|rest| matches!(rest, [] | [b'/', ..])),
-        }
+fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
 }
 
-/// The path in its normal form.
-impl fmt::Display for PathPattern {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(path) => out.write_str(path),
-            Self::Prefix { stem, slash } => {
-                out.write_str(stem)?;
-                out.write_str(if *slash || stem.is_empty() { "/" } else { "" })
-            }
-        }
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 {
+        b'0' + nibble
+    } else {
+        b'A' + nibble - 10
     }
 }
 
-fn normal_pattern(written: &str) -> Result<Box<str>, PathPatternError> {
-    if !written.starts_with('/') {
-        return Err(PathPatternError::Relative(written.to_owned()));
+/// Percent-encodes what may not stand in a path unescaped: for messages that say what to write instead.
+pub(crate) fn encoded(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if class(byte) & FORBIDDEN == 0 {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend([
+                '%',
+                char::from(hex_digit(byte >> 4)),
+                char::from(hex_digit(byte & 0x0f)),
+            ]);
+        }
     }
-    // What the request grammar refuses can never match; a query belongs to no path.
-    let visible =
-        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\');
-    if !written.bytes().all(visible) {
-        let shown: String = written.chars().flat_map(char::escape_debug).collect();
-        return Err(PathPatternError::Character(shown));
-    }
-    let mut scratch = PathScratch::default();
-    let normal = normalise_path(written.as_bytes(), &mut scratch)
-        .map_err(|error| PathPatternError::Refused(written.to_owned(), error))?;
-    match std::str::from_utf8(normal.0) {
-        Ok(text) => Ok(text.into()),
-        Err(_) => Err(PathPatternError::Character(written.to_owned())),
-    }
+    encoded
 }

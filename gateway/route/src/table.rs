@@ -1,38 +1,40 @@
 //! The routing table of one door.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
+use std::collections::{BTreeMap, HashMap, btree_map};
+use std::num::NonZeroUsize;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
-use crate::{HostPattern, PathPattern, RequestHost, RequestPath};
-
-/// Up to this many prefixes of one host are compared one by one; more are found by hash.
-const FEW: usize = 8;
+use crate::path_pattern::{by_element, shared_length};
+use crate::{Host, HostPattern, PathPattern, RequestHost, RequestPath};
 
 /// Which action belongs to a host and path. Immutable; made by a [`TableBuilder`].
 ///
 /// A precise host beats a wildcard, and that beats rules without a host; a host that matched does not fall through
-/// to the next. Within a host an exact path beats every prefix, and the longest prefix wins.
-#[derive(Debug, Clone, PartialEq)]
+/// to the next. Within a host an exact path beats every prefix, and the longest prefix wins; `/foo/` beats `/foo`.
+/// Where no path of the host matches, the host's own default answers, then the table's.
+#[derive(Debug, Clone)]
 pub struct Table<A> {
-    exact: HashMap<Box<str>, HostRoutes<A>, FixedState>,
-    wildcard: HashMap<Box<str>, HostRoutes<A>, FixedState>,
-    any: Option<Box<HostRoutes<A>>>,
+    /// In order, hence the rules without a host first.
+    hosts: Vec<HostRules<A>>,
+    /// Every host's rules, one host after the other.
+    rules: Vec<Rule<A>>,
     default: Option<A>,
-    /// Every host pattern, in order.
-    hosts: Vec<HostPattern>,
+    /// Positions in `hosts`.
+    exact: HashMap<Host, usize, RandomState>,
+    /// The same, by suffix.
+    wildcard: HashMap<Host, usize, RandomState>,
 }
 
 /// Collects rules in order of precedence: whoever comes first to a place keeps it.
 #[derive(Debug)]
 pub struct TableBuilder<A> {
-    hosts: HashMap<HostPattern, HostRoutes<A>, FixedState>,
+    hosts: HashMap<HostPattern, HostDraft<A>, RandomState>,
     default: Option<A>,
 }
 
 /// One entry of a table.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Row<'t, A> {
     /// The host.
     pub host: &'t HostPattern,
@@ -53,23 +55,177 @@ pub enum RowPath<'t> {
     Default,
 }
 
-/// The rules of one host.
+/// One host and where its rules are: exact paths from `start`, prefixes from `prefixes` to `end`.
 #[derive(Debug, Clone, PartialEq)]
-struct HostRoutes<A> {
-    /// Sorted once built: exact paths first, then prefixes, longest first.
-    rules: Vec<(PathPattern, A)>,
-    exact_count: usize,
+struct HostRules<A> {
+    pattern: HostPattern,
+    start: usize,
+    prefixes: usize,
+    end: usize,
     default: Option<A>,
-    /// By hash of the stem, for hosts with many prefixes.
-    by_stem: Option<Box<StemIndex>>,
 }
 
-/// Finds prefixes by the hash of their stem, from the longest possible one down.
 #[derive(Debug, Clone, PartialEq)]
-struct StemIndex {
-    rules: HashMap<u64, Vec<u32>, FixedState>,
-    longest: usize,
+struct Rule<A> {
+    path: PathPattern,
+    /// How far before a prefix stands the longest one that is above it.
+    above: Option<NonZeroUsize>,
+    action: A,
 }
+
+#[derive(Debug)]
+struct HostDraft<A> {
+    rules: BTreeMap<PathPattern, A>,
+    default: Option<A>,
+}
+
+impl<A> Table<A> {
+    /// The action for a request. `host` is `None` for an HTTP/1.0 request without `Host`.
+    #[must_use]
+    pub fn find(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> Option<&A> {
+        let host = host.and_then(|host| self.named(host)).or_else(|| self.hostless());
+        host.and_then(|host| self.find_path(host, path.as_bytes()))
+            .or(self.default.as_ref())
+    }
+
+    /// Whether some rule names this host, precisely or by a wildcard.
+    #[must_use]
+    pub fn knows_host(&self, host: &RequestHost<'_>) -> bool {
+        self.named(host).is_some()
+    }
+
+    /// Every entry, ordered by host; within a host exact paths, prefixes, and the host's default; the table's default
+    /// last. Equal tables have equal rows in equal order, whatever the order of insertion.
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_, A>> {
+        let rows = self.hosts.iter().flat_map(|host| {
+            let rules = self.rules.get(host.start..host.end).unwrap_or_default().iter();
+            let row = |path, action| Row {
+                host: &host.pattern,
+                path,
+                action,
+            };
+            rules
+                .map(move |rule| row(RowPath::Pattern(&rule.path), &rule.action))
+                .chain(
+                    host.default
+                        .iter()
+                        .map(move |action| row(RowPath::HostDefault, action)),
+                )
+        });
+        let default = self.default.iter();
+        rows.chain(default.map(|action| Row {
+            host: &HostPattern::Any,
+            path: RowPath::Default,
+            action,
+        }))
+    }
+
+    /// Every host pattern that has a rule or a default of its own, in order.
+    pub fn hosts(&self) -> impl ExactSizeIterator<Item = &HostPattern> {
+        self.hosts.iter().map(|host| &host.pattern)
+    }
+
+    /// The number of entries, defaults included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let host_defaults = self.hosts.iter().filter(|host| host.default.is_some()).count();
+        self.rules.len() + host_defaults + usize::from(self.default.is_some())
+    }
+
+    /// Whether the table answers nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same hosts and paths with other actions.
+    #[must_use]
+    pub fn map<B>(&self, mut change: impl FnMut(&A) -> B) -> Table<B> {
+        let rules = self.rules.iter().map(|rule| Rule {
+            path: rule.path.clone(),
+            above: rule.above,
+            action: change(&rule.action),
+        });
+        let rules = rules.collect();
+        let hosts = self.hosts.iter().map(|host| HostRules {
+            pattern: host.pattern.clone(),
+            start: host.start,
+            prefixes: host.prefixes,
+            end: host.end,
+            default: host.default.as_ref().map(&mut change),
+        });
+        Table {
+            hosts: hosts.collect(),
+            rules,
+            default: self.default.as_ref().map(&mut change),
+            exact: self.exact.clone(),
+            wildcard: self.wildcard.clone(),
+        }
+    }
+
+    fn named(&self, host: &RequestHost<'_>) -> Option<&HostRules<A>> {
+        if host.is_address() {
+            return None;
+        }
+        let wildcard = || self.wildcard.get(host.parent()?);
+        self.exact
+            .get(host.as_str())
+            .or_else(wildcard)
+            .and_then(|position| self.hosts.get(*position))
+    }
+
+    fn hostless(&self) -> Option<&HostRules<A>> {
+        self.hosts.first().filter(|host| host.pattern == HostPattern::Any)
+    }
+
+    fn find_path<'t>(&'t self, host: &'t HostRules<A>, path: &[u8]) -> Option<&'t A> {
+        let exact = self.rules.get(host.start..host.prefixes).unwrap_or_default();
+        let prefixes = self.rules.get(host.prefixes..host.end).unwrap_or_default();
+        find_exact(exact, path)
+            .or_else(|| longest_prefix(prefixes, path))
+            .or(host.default.as_ref())
+    }
+}
+
+/// By content: hosts, paths and actions.
+impl<A: PartialEq> PartialEq for Table<A> {
+    fn eq(&self, other: &Self) -> bool {
+        // The indices follow from the hosts.
+        self.hosts == other.hosts && self.rules == other.rules && self.default == other.default
+    }
+}
+
+fn find_exact<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
+    let position = rules.binary_search_by(|rule| rule.path.text().cmp(path)).ok()?;
+    rules.get(position).map(|rule| &rule.action)
+}
+
+/// The longest of the prefixes that cover `path`.
+///
+/// In the order of elements everything between a prefix and what it covers is covered as well. So every prefix that
+/// covers `path` is, or is above, the last one that does not come after it: a binary search and a walk upwards.
+fn longest_prefix<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
+    let after = rules.partition_point(|rule| by_element(rule.path.text(), path).is_le());
+    let mut position = after.checked_sub(1)?;
+    let mut rule = rules.get(position)?;
+    let shared = shared_length(rule.path.text(), path);
+    loop {
+        let length = rule.path.text().len();
+        if length <= shared && matches!(path.get(length), None | Some(b'/')) {
+            return Some(&rule.action);
+        }
+        position = position.checked_sub(rule.above?.get())?;
+        rule = rules.get(position)?;
+    }
+}
+
+impl<A> Clone for Row<'_, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Row<'_, A> {}
 
 impl<A> Default for TableBuilder<A> {
     fn default() -> Self {
@@ -92,14 +248,12 @@ impl<A> TableBuilder<A> {
     /// # Errors
     /// The action that already holds the place.
     pub fn insert(&mut self, host: HostPattern, path: PathPattern, action: A) -> Result<(), &A> {
-        let routes = self.host(host);
-        // Borrow twice: the early return of a reference defeats the borrow checker otherwise.
-        match routes.rules.iter().position(|(held, _)| *held == path) {
-            Some(index) => routes.rules.get(index).map_or(Ok(()), |(_, action)| Err(action)),
-            None => {
-                routes.rules.push((path, action));
+        match self.host(host).rules.entry(path) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(action);
                 Ok(())
             }
+            btree_map::Entry::Occupied(place) => Err(place.into_mut()),
         }
     }
 
@@ -122,231 +276,87 @@ impl<A> TableBuilder<A> {
     /// The finished table.
     #[must_use]
     pub fn build(self) -> Table<A> {
-        let mut table = Table {
-            exact: HashMap::default(),
-            wildcard: HashMap::default(),
-            any: None,
-            default: self.default,
-            hosts: self.hosts.keys().cloned().collect(),
-        };
-        table.hosts.sort_unstable();
-        for (host, mut routes) in self.hosts {
-            routes.finish();
-            match host {
-                HostPattern::Any => table.any = Some(Box::new(routes)),
+        let mut drafts: Vec<(HostPattern, HostDraft<A>)> = self.hosts.into_iter().collect();
+        drafts.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        let (mut exact, mut wildcard) = (HashMap::default(), HashMap::default());
+        let mut rules = Vec::with_capacity(drafts.iter().map(|(_, draft)| draft.rules.len()).sum());
+        let mut hosts = Vec::with_capacity(drafts.len());
+        for (pattern, draft) in drafts {
+            match &pattern {
+                HostPattern::Any => {}
                 HostPattern::Exact(host) => {
-                    table.exact.insert(host.as_str().into(), routes);
+                    exact.insert(host.clone(), hosts.len());
                 }
                 HostPattern::Wildcard(suffix) => {
-                    table.wildcard.insert(suffix.as_str().into(), routes);
+                    wildcard.insert(suffix.clone(), hosts.len());
                 }
             }
+            hosts.push(draft.finish(pattern, &mut rules));
         }
-        table
+        Table {
+            hosts,
+            rules,
+            default: self.default,
+            exact,
+            wildcard,
+        }
     }
 
-    fn host(&mut self, host: HostPattern) -> &mut HostRoutes<A> {
-        self.hosts.entry(host).or_insert_with(|| HostRoutes {
-            rules: Vec::with_capacity(1),
-            exact_count: 0,
+    fn host(&mut self, host: HostPattern) -> &mut HostDraft<A> {
+        self.hosts.entry(host).or_insert_with(|| HostDraft {
+            rules: BTreeMap::new(),
             default: None,
-            by_stem: None,
         })
     }
 }
 
 fn set<A>(place: &mut Option<A>, action: A) -> Result<(), &A> {
-    if place.is_none() {
-        *place = Some(action);
-        return Ok(());
-    }
-    place.as_ref().map_or(Ok(()), Err)
-}
-
-impl<A> Table<A> {
-    /// The action for a request. `host` is `None` for an HTTP/1.0 request without `Host`.
-    #[must_use]
-    pub fn find(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> Option<&A> {
-        let routes = host.and_then(|host| self.named(host)).or(self.any.as_deref());
-        routes
-            .and_then(|routes| routes.find(path))
-            .or(self.default.as_ref())
-    }
-
-    /// Whether some rule names this host, precisely or by a wildcard.
-    #[must_use]
-    pub fn knows_host(&self, host: &RequestHost<'_>) -> bool {
-        self.named(host).is_some()
-    }
-
-    fn named(&self, host: &RequestHost<'_>) -> Option<&HostRoutes<A>> {
-        if host.is_address() {
-            return None;
-        }
-        let wildcard = || self.wildcard.get(host.parent()?);
-        self.exact.get(host.as_str()).or_else(wildcard)
-    }
-
-    /// Every entry, ordered by host and then by precedence of the path.
-    pub fn iter(&self) -> impl Iterator<Item = Row<'_, A>> {
-        let rows = self.hosts.iter().flat_map(|host| {
-            let routes = self.routes(host);
-            let rules = routes.map(|routes| routes.rules.as_slice()).unwrap_or_default();
-            let rules = rules.iter().map(move |(path, action)| Row {
-                host,
-                path: RowPath::Pattern(path),
-                action,
-            });
-            let default = routes.and_then(|routes| routes.default.as_ref());
-            rules.chain(default.map(|action| Row {
-                host,
-                path: RowPath::HostDefault,
-                action,
-            }))
-        });
-        let default = self.default.as_ref();
-        rows.chain(default.map(|action| Row {
-            host: &HostPattern::Any,
-            path: RowPath::Default,
-            action,
-        }))
-    }
-
-    /// Every host pattern that has a rule, in order.
-    pub fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
-        self.hosts.iter()
-    }
-
-    /// The same hosts and paths with other actions.
-    #[must_use]
-    pub fn map<B>(&self, change: impl Fn(&A) -> B) -> Table<B> {
-        let routes = |routes: &HostRoutes<A>| HostRoutes {
-            rules: routes
-                .rules
-                .iter()
-                .map(|(path, action)| (path.clone(), change(action)))
-                .collect(),
-            exact_count: routes.exact_count,
-            default: routes.default.as_ref().map(&change),
-            by_stem: routes.by_stem.clone(),
-        };
-        Table {
-            exact: self
-                .exact
-                .iter()
-                .map(|(host, of)| (host.clone(), routes(of)))
-                .collect(),
-            wildcard: self
-                .wildcard
-                .iter()
-                .map(|(host, of)| (host.clone(), routes(of)))
-                .collect(),
-            any: self.any.as_ref().map(|of| Box::new(routes(of))),
-            default: self.default.as_ref().map(&change),
-            hosts: self.hosts.clone(),
-        }
-    }
-
-    fn routes(&self, host: &HostPattern) -> Option<&HostRoutes<A>> {
-        match host {
-            HostPattern::Any => self.any.as_deref(),
-            HostPattern::Exact(host) => self.exact.get(host.as_str()),
-            HostPattern::Wildcard(suffix) => self.wildcard.get(suffix.as_str()),
+    match *place {
+        Some(ref held) => Err(held),
+        None => {
+            *place = Some(action);
+            Ok(())
         }
     }
 }
 
-impl<A> HostRoutes<A> {
-    fn finish(&mut self) {
-        self.rules
-            .sort_by(|(left, _), (right, _)| rank(right).cmp(&rank(left)).then_with(|| left.cmp(right)));
-        self.rules.shrink_to_fit();
-        self.exact_count = self
-            .rules
-            .iter()
-            .filter(|(path, _)| matches!(path, PathPattern::Exact(_)))
-            .count();
-        let prefixes = self.rules.len() - self.exact_count;
-        self.by_stem = (prefixes > FEW).then(|| Box::new(StemIndex::build(&self.rules)));
-    }
-
-    fn find(&self, path: &RequestPath<'_>) -> Option<&A> {
-        let (exact, prefixes) = self.rules.split_at_checked(self.exact_count)?;
-        let exact = if exact.len() <= FEW {
-            exact.iter().find(|(pattern, _)| pattern.matches(path))
-        } else {
-            // Sorted by length, longest first, then by text.
-            let bytes = path.as_bytes();
-            let order = |pattern: &PathPattern| match pattern {
-                PathPattern::Exact(text) => bytes
-                    .len()
-                    .cmp(&text.len())
-                    .then_with(|| text.as_bytes().cmp(bytes)),
-                PathPattern::Prefix { .. } => std::cmp::Ordering::Greater,
+impl<A> HostDraft<A> {
+    /// Appends this host's rules to all of them.
+    fn finish(self, pattern: HostPattern, rules: &mut Vec<Rule<A>>) -> HostRules<A> {
+        let start = rules.len();
+        let mut prefixes = start;
+        // The prefixes above the current one, longest last.
+        let mut open: Vec<usize> = Vec::new();
+        for (path, action) in self.rules {
+            let position = rules.len();
+            let above = match &path {
+                PathPattern::Exact(_) => {
+                    prefixes = position + 1;
+                    None
+                }
+                PathPattern::Prefix(prefix) => {
+                    let is_above = |position: &mut usize| {
+                        rules
+                            .get(*position)
+                            .is_some_and(|rule: &Rule<A>| match &rule.path {
+                                PathPattern::Exact(_) => false,
+                                PathPattern::Prefix(above) => above.covers(prefix.stem().as_bytes()),
+                            })
+                    };
+                    while open.pop_if(|position| !is_above(position)).is_some() {}
+                    let above = open.last().and_then(|above| NonZeroUsize::new(position - above));
+                    open.push(position);
+                    above
+                }
             };
-            exact
-                .binary_search_by(|(pattern, _)| order(pattern))
-                .ok()
-                .and_then(|index| exact.get(index))
-        };
-        let rule = exact.or_else(|| match &self.by_stem {
-            None => prefixes.iter().find(|(pattern, _)| pattern.matches(path)),
-            Some(index) => index.find(&self.rules, path),
-        });
-        rule.map(|(_, action)| action).or(self.default.as_ref())
-    }
-}
-
-/// Exact before prefix, longer before shorter, `/foo/` before `/foo`.
-fn rank(pattern: &PathPattern) -> (bool, usize, bool) {
-    match pattern {
-        PathPattern::Exact(path) => (true, path.len(), false),
-        PathPattern::Prefix { stem, slash } => (false, stem.len(), *slash),
-    }
-}
-
-impl StemIndex {
-    fn build<A>(rules: &[(PathPattern, A)]) -> Self {
-        let mut index = Self {
-            rules: HashMap::default(),
-            longest: 0,
-        };
-        for (position, (pattern, _)) in rules.iter().enumerate() {
-            if let PathPattern::Prefix { stem, .. } = pattern
-                && let Ok(position) = u32::try_from(position)
-            {
-                let mut hasher = FixedState::default().build_hasher();
-                hasher.write(stem.as_bytes());
-                index.rules.entry(hasher.finish()).or_default().push(position);
-                index.longest = index.longest.max(stem.len());
-            }
+            rules.push(Rule { path, above, action });
         }
-        index
-    }
-
-    /// Tries the ends of the path's elements from the longest stem that any rule has, so that a path of many
-    /// slashes costs no more than the rules are long.
-    fn find<'r, A>(
-        &self,
-        rules: &'r [(PathPattern, A)],
-        path: &RequestPath<'_>,
-    ) -> Option<&'r (PathPattern, A)> {
-        let bytes = path.as_bytes();
-        let ends_here = |end: usize| matches!(bytes.get(end), None | Some(b'/'));
-        (0..=bytes.len().min(self.longest))
-            .rev()
-            .filter(|end| ends_here(*end))
-            .find_map(|end| {
-                let mut hasher = FixedState::default().build_hasher();
-                hasher.write(bytes.get(..end)?);
-                let candidates = self.rules.get(&hasher.finish())?;
-                candidates
-                    .iter()
-                    .filter_map(|position| rules.get(*position as usize))
-                    .find(|(pattern, _)| {
-                        matches!(pattern, PathPattern::Prefix { stem, .. } if stem.len() == end)
-                            && pattern.matches(path)
-                    })
-            })
+        HostRules {
+            pattern,
+            start,
+            prefixes,
+            end: rules.len(),
+            default: self.default,
+        }
     }
 }

@@ -1,0 +1,177 @@
+//! The paths of rules.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::path::encoded;
+use crate::{PathError, PathScratch, RequestPath, normalise_path};
+
+/// The path of an Ingress rule in its normal form (Kubernetes networking/v1, `HTTPIngressPath`).
+///
+/// Ordered as a table keeps them: exact paths first, each kind by [`RequestPath`] text; prefixes element by element,
+/// so that a path stands directly before everything below it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathPattern {
+    /// This path, byte for byte.
+    Exact(ExactPath),
+    /// This path and everything below it, element by element.
+    Prefix(PathPrefix),
+}
+
+/// A path that equals a request's. Made by [`PathPattern::exact`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExactPath(Box<str>);
+
+/// The path above a request's, or the same. Made by [`PathPattern::prefix`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PathPrefix {
+    /// Without the trailing slash; empty for `/`.
+    stem: Box<str>,
+    /// Written with a trailing slash: it then beats the same prefix without one. Always `false` for `/`.
+    has_trailing_slash: bool,
+}
+
+/// Why a text is not the path of an Ingress rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathPatternError {
+    /// It does not start with `/`.
+    #[error("`{0}` does not start with `/`; a path is absolute")]
+    Relative(String),
+    /// No request can ever have this path.
+    #[error("`{0}` can match no request: {1}")]
+    Refused(String, PathError),
+    /// A character that no path has.
+    #[error("`{shown}` has a character that must be percent-encoded in a path; write `{encoded}`",
+        shown = .0.escape_debug(), encoded = encoded(.0))]
+    Character(String),
+}
+
+impl PathPattern {
+    /// A path that matches byte for byte (`pathType: Exact`).
+    ///
+    /// # Errors
+    /// When no request can have this path.
+    pub fn exact(written: &str) -> Result<Self, PathPatternError> {
+        normal_text(written).map(|path| Self::Exact(ExactPath(path)))
+    }
+
+    /// A path that matches itself and everything below it (`pathType: Prefix`).
+    ///
+    /// # Errors
+    /// When no request can have this path.
+    pub fn prefix(written: &str) -> Result<Self, PathPatternError> {
+        let path = normal_text(written)?;
+        let (stem, has_trailing_slash) = match path.strip_suffix('/') {
+            Some("") => ("".into(), false),
+            Some(stem) => (stem.into(), true),
+            None => (path, false),
+        };
+        Ok(Self::Prefix(PathPrefix {
+            stem,
+            has_trailing_slash,
+        }))
+    }
+
+    /// Whether this pattern alone matches the path.
+    #[must_use]
+    pub fn matches(&self, path: &RequestPath<'_>) -> bool {
+        match self {
+            Self::Exact(exact) => exact.0.as_bytes() == path.as_bytes(),
+            Self::Prefix(prefix) => prefix.covers(path.as_bytes()),
+        }
+    }
+
+    /// The bytes that a path begins with when it matches: all of an exact path, the stem of a prefix.
+    pub(crate) fn text(&self) -> &[u8] {
+        match self {
+            Self::Exact(exact) => exact.0.as_bytes(),
+            Self::Prefix(prefix) => prefix.stem.as_bytes(),
+        }
+    }
+}
+
+/// The path in its normal form, with its trailing slash if it was written with one.
+impl fmt::Display for PathPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => out.write_str(&path.0),
+            Self::Prefix(prefix) => {
+                out.write_str(&prefix.stem)?;
+                out.write_str(if prefix.has_trailing_slash || prefix.stem.is_empty() {
+                    "/"
+                } else {
+                    ""
+                })
+            }
+        }
+    }
+}
+
+impl ExactPath {
+    /// The path in its normal form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PathPrefix {
+    /// The path in its normal form without its trailing slash; empty for `/`.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// Whether `path` is this path or below it.
+    pub(crate) fn covers(&self, path: &[u8]) -> bool {
+        path.strip_prefix(self.stem.as_bytes())
+            .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    }
+}
+
+impl Ord for PathPrefix {
+    fn cmp(&self, other: &Self) -> Ordering {
+        by_element(self.stem.as_bytes(), other.stem.as_bytes())
+            .then_with(|| self.has_trailing_slash.cmp(&other.has_trailing_slash))
+    }
+}
+
+impl PartialOrd for PathPrefix {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Compares two paths element by element: what is below a path follows it directly, before siblings whose names
+/// merely begin alike, as in `/a`, `/a/b`, `/a-b`.
+pub(crate) fn by_element(left: &[u8], right: &[u8]) -> Ordering {
+    let shared = shared_length(left, right);
+    let element = |byte: Option<&u8>| byte.map(|byte| if *byte == b'/' { 0 } else { *byte });
+    element(left.get(shared)).cmp(&element(right.get(shared)))
+}
+
+/// How many bytes two paths have in common at their beginning.
+pub(crate) fn shared_length(left: &[u8], right: &[u8]) -> usize {
+    const BLOCK: usize = 16;
+    let blocks = left.chunks_exact(BLOCK).zip(right.chunks_exact(BLOCK));
+    let equal = blocks.take_while(|(left, right)| left == right).count() * BLOCK;
+    let left = left.get(equal..).unwrap_or_default().iter();
+    let right = right.get(equal..).unwrap_or_default();
+    let tail = left.zip(right).take_while(|(left, right)| left == right);
+    equal + tail.count()
+}
+
+fn normal_text(written: &str) -> Result<Box<str>, PathPatternError> {
+    let owned = || written.to_owned();
+    let mut scratch = PathScratch::default();
+    let path = normalise_path(written.as_bytes(), &mut scratch).map_err(|error| match error {
+        PathError::Relative => PathPatternError::Relative(owned()),
+        PathError::Character => PathPatternError::Character(owned()),
+        PathError::Escape | PathError::Control | PathError::DotSegment => {
+            PathPatternError::Refused(owned(), error)
+        }
+    })?;
+    let text =
+        std::str::from_utf8(path.as_bytes()).map_err(|_not_ascii| PathPatternError::Character(owned()))?;
+    Ok(text.into())
+}

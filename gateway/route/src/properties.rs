@@ -1,0 +1,1 @@
+//! What must hold for every input; called by the fuzz targets and by the tests.
