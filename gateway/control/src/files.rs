@@ -1,0 +1,322 @@
+//! Manifest files as a source: reading a directory, and reading again only what changed.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use resource::manifest::{self, Manifest};
+use resource::{ClusterView, Problem, Severity};
+
+/// A directory of Kubernetes manifests: the `*.yaml`, `*.yml` and `*.json` files in it, not below it, in order of
+/// their names. Hidden files are left out; symbolic links are followed, as mounted ConfigMaps need.
+#[derive(Debug)]
+pub struct FileSource {
+    directory: PathBuf,
+    files: BTreeMap<OsString, Entry>,
+    hashes: RandomState,
+}
+
+/// What a source holds at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Load {
+    /// Every object.
+    pub view: ClusterView,
+    /// What is wrong with them, in order of files and lines.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a directory cannot be a source.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// It does not exist, is no directory or may not be read.
+    #[error("cannot read the manifests directory `{}`; it must exist and be readable", path.display())]
+    Directory {
+        /// As it was given.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds more than a sane number of manifests.
+    #[error("the manifests directory `{}` has more than {MAX_FILES} manifest files", path.display())]
+    TooMany {
+        /// As it was given.
+        path: PathBuf,
+    },
+}
+
+/// Manifest files in one directory.
+const MAX_FILES: usize = 20_000;
+/// Bytes of one file.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+/// For as long as this after a change, an equal signature proves nothing: the clock of a file system is coarse.
+const SETTLING: Duration = Duration::from_secs(2);
+/// How often a directory that changes under the reader is read again before it is given time.
+const ATTEMPTS: usize = 5;
+
+/// Whether the last reading saw the directory at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refreshed {
+    /// Nothing differs from the reading before.
+    Same,
+    /// Something differs.
+    Changed,
+    /// It kept changing while it was read; what was read may be half of a change.
+    Restless,
+}
+
+/// What tells a changed file from an unchanged one without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signature {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+#[derive(Debug)]
+struct Entry {
+    signature: Signature,
+    /// When it was first read with this signature.
+    since: Instant,
+    settled: bool,
+    hash: u64,
+    manifest: Arc<Manifest>,
+    /// Why the file could not be read this time; the manifest is then the last good one.
+    trouble: Option<String>,
+}
+
+impl FileSource {
+    /// A source over `directory`, which must be readable now.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, FilesError> {
+        let source = Self::unread(directory.into());
+        source.scan()?;
+        Ok(source)
+    }
+
+    pub(crate) fn unread(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            files: BTreeMap::new(),
+            hashes: RandomState::new(),
+        }
+    }
+
+    /// The directory, as it was given.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Reads what changed since the last time, and returns everything.
+    ///
+    /// # Errors
+    /// When the directory as a whole cannot be read. The source then still knows what it last held.
+    pub fn load(&mut self) -> Result<Load, FilesError> {
+        self.refresh()?;
+        Ok(self.assemble())
+    }
+
+    /// Reads what changed since the last time.
+    pub(crate) fn refresh(&mut self) -> Result<Refreshed, FilesError> {
+        let mut changed = false;
+        let mut before = self.scan()?;
+        for _ in 0..ATTEMPTS {
+            changed |= self.read_changed(&before);
+            let after = self.scan()?;
+            if after == before {
+                return Ok(if changed {
+                    Refreshed::Changed
+                } else {
+                    Refreshed::Same
+                });
+            }
+            before = after;
+        }
+        self.read_changed(&before);
+        Ok(Refreshed::Restless)
+    }
+
+    /// Everything as of the last [`refresh`](Self::refresh).
+    pub(crate) fn assemble(&self) -> Load {
+        let (view, duplicates) = manifest::collect(self.files.values().map(|entry| &*entry.manifest));
+        let mut problems = Vec::new();
+        for (name, entry) in &self.files {
+            problems.extend(entry.manifest.problems.iter().cloned());
+            if let Some(trouble) = &entry.trouble {
+                problems.push(Problem::of_file(
+                    Severity::Error,
+                    &self.shown(name),
+                    trouble.as_str(),
+                ));
+            }
+        }
+        problems.extend(duplicates);
+        Load { view, problems }
+    }
+
+    /// The manifest files and what they look like from outside.
+    fn scan(&self) -> Result<BTreeMap<OsString, Signature>, FilesError> {
+        let failed = |source| FilesError::Directory {
+            path: self.directory.clone(),
+            source,
+        };
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            if !is_manifest(&name) {
+                continue;
+            }
+            if found.len() >= MAX_FILES {
+                return Err(FilesError::TooMany {
+                    path: self.directory.clone(),
+                });
+            }
+            // One that vanished in between is not there; one that may not be looked at may not be read either,
+            // which is told when it is tried.
+            let signature = match fs::metadata(self.directory.join(&name)) {
+                Ok(metadata) if metadata.is_dir() => continue,
+                Ok(metadata) => Signature::of(&metadata),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(_) => Signature::UNKNOWN,
+            };
+            found.insert(name, signature);
+        }
+        Ok(found)
+    }
+
+    fn read_changed(&mut self, found: &BTreeMap<OsString, Signature>) -> bool {
+        let known = self.files.len();
+        self.files.retain(|name, _| found.contains_key(name));
+        let mut changed = self.files.len() != known;
+        for (name, signature) in found {
+            let entry = self.files.get_mut(name);
+            if entry
+                .as_ref()
+                .is_some_and(|entry| entry.settled && entry.signature == *signature)
+            {
+                continue;
+            }
+            let bytes = read(&self.directory.join(name));
+            let shown = self.shown(name);
+            changed |= match (self.files.get_mut(name), bytes) {
+                (Some(entry), Ok(bytes)) => {
+                    entry.update(*signature, self.hashes.hash_one(&bytes), &shown, &bytes)
+                }
+                (Some(entry), Err(error)) => entry.keep(*signature, &error),
+                (None, Ok(bytes)) => {
+                    let manifest = Arc::new(manifest::parse(&shown, &bytes));
+                    let entry = Entry::new(*signature, self.hashes.hash_one(&bytes), manifest);
+                    self.files.insert(name.clone(), entry);
+                    true
+                }
+                (None, Err(error)) => {
+                    let mut entry = Entry::new(*signature, 0, Arc::default());
+                    entry.trouble = Some(format!("cannot be read: {error}"));
+                    self.files.insert(name.clone(), entry);
+                    true
+                }
+            };
+        }
+        changed
+    }
+
+    fn shown(&self, name: &OsStr) -> String {
+        self.directory.join(name).display().to_string()
+    }
+}
+
+impl Entry {
+    fn new(signature: Signature, hash: u64, manifest: Arc<Manifest>) -> Self {
+        Self {
+            signature,
+            since: Instant::now(),
+            settled: false,
+            hash,
+            manifest,
+            trouble: None,
+        }
+    }
+
+    /// Takes what was read; says whether it differs from what was there.
+    fn update(&mut self, signature: Signature, hash: u64, shown: &str, bytes: &[u8]) -> bool {
+        if self.signature != signature {
+            self.signature = signature;
+            self.since = Instant::now();
+        }
+        self.settled = self.since.elapsed() >= SETTLING;
+        let recovered = self.trouble.take().is_some();
+        if self.hash == hash {
+            return recovered;
+        }
+        self.hash = hash;
+        self.manifest = Arc::new(manifest::parse(shown, bytes));
+        true
+    }
+
+    /// Keeps the last good content; says whether the trouble is new.
+    fn keep(&mut self, signature: Signature, error: &io::Error) -> bool {
+        self.signature = signature;
+        self.settled = false;
+        let trouble = format!("cannot be read, its last good content stays: {error}");
+        let known = self.trouble.as_ref() == Some(&trouble);
+        self.trouble = Some(trouble);
+        !known
+    }
+}
+
+impl Signature {
+    const UNKNOWN: Self = Self {
+        device: 0,
+        inode: 0,
+        length: 0,
+        modified: (0, 0),
+        changed: (0, 0),
+    };
+
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Whether a file of this name is read.
+pub(crate) fn is_manifest(name: &OsStr) -> bool {
+    let path = Path::new(name);
+    let hidden = name.as_encoded_bytes().starts_with(b".");
+    !hidden
+        && matches!(
+            path.extension().and_then(OsStr::to_str),
+            Some("yaml" | "yml" | "json")
+        )
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
+    }
+    Ok(bytes)
+}

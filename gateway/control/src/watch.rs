@@ -1,0 +1,145 @@
+//! Following a directory of manifests: when to read it again.
+//!
+//! The kernel's notifications say that something happened; a slow comparison of file signatures finds what they
+//! miss (network file systems, exhausted inotify limits, a directory that was replaced). Neither is trusted to say
+//! what the content is: that is always read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use resource::{Problem, Severity};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::changes::{Changes, WRITING, Watching};
+use crate::files::{FileSource, FilesError, Load, Refreshed};
+
+/// What a source says.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// Everything it now holds.
+    Loaded(Load),
+    /// It cannot be read; what it last held stays in force until it can.
+    Unavailable(Problem),
+}
+
+/// How often file signatures are compared, whatever the notifications say.
+const POLL: Duration = Duration::from_secs(2);
+/// The same while the directory is lost.
+const POLL_LOST: Duration = Duration::from_millis(200);
+
+impl FileSource {
+    /// Sends what the directory holds now, and then again whenever it changes, until nobody listens any more.
+    ///
+    /// A change of several files arrives as one event, and a file that is open for writing is given two seconds to
+    /// be closed. When the directory as a whole is lost, one [`SourceEvent::Unavailable`] is sent; a
+    /// [`SourceEvent::Loaded`] follows once it is back.
+    pub async fn watch(self, events: mpsc::Sender<SourceEvent>) {
+        let changes = Arc::new(Changes::default());
+        let mut follower = Follower::new(self, Arc::clone(&changes));
+        loop {
+            changes.take();
+            let directory = follower.source.directory().to_owned();
+            let event;
+            (follower, event) = match spawn_blocking(move || follower.follow()).await {
+                Ok(followed) => followed,
+                Err(_panicked) => Follower::after_panic(directory, Arc::clone(&changes)),
+            };
+            if let Some(event) = event
+                && events.send(event).await.is_err()
+            {
+                return;
+            }
+            let poll = if follower.standing == Standing::Lost {
+                POLL_LOST
+            } else {
+                POLL
+            };
+            tokio::select! {
+                () = changes.settled() => {}
+                () = tokio::time::sleep(poll) => {}
+                () = events.closed() => return,
+            }
+        }
+    }
+}
+
+/// What the listener was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Nothing,
+    Loaded,
+    Lost,
+}
+
+/// Reads the directory and decides what is worth telling.
+struct Follower {
+    source: FileSource,
+    watching: Watching,
+    standing: Standing,
+    /// Something was read that the listener does not know yet, since when.
+    untold: Option<std::time::Instant>,
+}
+
+impl Follower {
+    fn new(source: FileSource, changes: Arc<Changes>) -> Self {
+        Self {
+            source,
+            watching: Watching::new(changes),
+            standing: Standing::Nothing,
+            untold: None,
+        }
+    }
+
+    /// A fault in reading must not end the watch: what was last told stays in force.
+    fn after_panic(directory: PathBuf, changes: Arc<Changes>) -> (Self, Option<SourceEvent>) {
+        let message = "reading the manifests failed unexpectedly; the last good content stays in force";
+        let problem = Problem::of_file(Severity::Error, &directory.display().to_string(), message);
+        let mut follower = Self::new(FileSource::unread(directory), changes);
+        follower.standing = Standing::Lost;
+        (follower, Some(SourceEvent::Unavailable(problem)))
+    }
+
+    fn follow(mut self) -> (Self, Option<SourceEvent>) {
+        // First, so that nothing that happens from now on goes unnoticed.
+        self.watching.follow(self.source.directory());
+        let event = match self.source.refresh() {
+            Ok(refreshed) => self.after_reading(refreshed),
+            Err(error) => self.after_loss(&error),
+        };
+        (self, event)
+    }
+
+    fn after_reading(&mut self, refreshed: Refreshed) -> Option<SourceEvent> {
+        if refreshed != Refreshed::Same || self.standing != Standing::Loaded {
+            self.untold.get_or_insert_with(std::time::Instant::now);
+        }
+        let since = self.untold?;
+        if refreshed == Refreshed::Restless && self.standing == Standing::Loaded && since.elapsed() < WRITING
+        {
+            self.watching.changes().touch();
+            return None;
+        }
+        self.untold = None;
+        self.standing = Standing::Loaded;
+        Some(SourceEvent::Loaded(self.source.assemble()))
+    }
+
+    fn after_loss(&mut self, error: &FilesError) -> Option<SourceEvent> {
+        if self.standing == Standing::Lost {
+            return None;
+        }
+        self.standing = Standing::Lost;
+        let cause = std::error::Error::source(error)
+            .map(|cause| format!(" ({cause})"))
+            .unwrap_or_default();
+        let message = format!("{error}{cause}; the last good content stays in force");
+        let directory = self.source.directory().display().to_string();
+        Some(SourceEvent::Unavailable(Problem::of_file(
+            Severity::Error,
+            &directory,
+            message,
+        )))
+    }
+}
