@@ -1,7 +1,90 @@
-//! Commands, configuration and wiring.
+//! The `blastdoor` program: commands, configuration, wiring, admin port, telemetry.
+//!
+//! # Invariants
+//! - Only this crate composes the others: it reads configuration, opens doors, hands each publisher its views and
+//!   each reader its socket. Nothing here matches a request.
+//! - Exit status: 0 fine, 1 problems found or work cut, 2 wrong usage or configuration.
+//! - A door is never served with less protection than is written: what this version cannot do is refused at start.
+
+mod admin;
+mod commands;
 pub mod config;
+mod echo;
+mod gauges;
+mod supervisor;
+mod telemetry;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A split-horizon HTTP gateway for Kubernetes: isolated doors in one process.
+#[derive(Debug, Parser)]
+#[command(name = "blastdoor", version, about)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// The configuration file [default: listeners.toml, or the standard four doors]
+    #[arg(long, global = true, value_name = "FILE", env = "BLASTDOOR_CONFIG")]
+    config: Option<PathBuf>,
+    /// Read Kubernetes objects from this directory instead of the configured source
+    #[arg(long, global = true, value_name = "DIR")]
+    manifests: Option<PathBuf>,
+    /// Only these doors
+    #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
+    doors: Option<Vec<String>>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the doors (also without a command)
+    Run,
+    /// Run the four standard doors with sample manifests and echo backends; no cluster needed
+    Demo,
+    /// Parse and compile configuration and manifests without serving, and print every problem
+    Check {
+        /// Output format
+        #[arg(short, long, value_enum, default_value_t = commands::check::Output::Text)]
+        output: commands::check::Output,
+    },
+    /// Ask the admin port of a running gateway; exit 0 when it is well, 1 when not, 2 for an unknown door
+    Health {
+        /// Ask whether it is ready instead of alive
+        #[arg(long, conflicts_with = "lb")]
+        ready: bool,
+        /// Ask whether this door takes traffic
+        #[arg(long, value_name = "DOOR")]
+        lb: Option<String>,
+    },
+}
+
 /// Runs the program.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let options = config::Options {
+        config: cli.common.config,
+        manifests: cli.common.manifests,
+        doors: cli.common.doors,
+        environment: environment(),
+    };
+    match cli.command.unwrap_or(Command::Run) {
+        Command::Run => commands::run::run(&options),
+        Command::Demo => commands::demo::run(&options),
+        Command::Check { output } => commands::check::run(&options, output),
+        Command::Health { ready, lb } => commands::health::run(&options, ready, lb.as_deref()),
+    }
+}
+
+/// The environment, read in this one place. Variables that are not UTF-8 cannot be ours.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }

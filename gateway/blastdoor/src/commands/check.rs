@@ -1,0 +1,71 @@
+//! `blastdoor check`
+
+use std::process::ExitCode;
+
+use door::BackendPolicy;
+use resource::{Problem, Severity};
+
+use super::run::open_source;
+use super::{WRONG, complain, fail, print};
+use crate::config::{self, Config, Options};
+
+/// How problems are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// One line each.
+    Text,
+    /// `{"problems": […]}`
+    Json,
+}
+
+/// Compiles everything without serving and prints every problem.
+pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
+    let loaded = match config::load(options) {
+        Ok(loaded) => loaded,
+        Err(errors) => return fail(WRONG, errors),
+    };
+    for warning in &loaded.warnings {
+        complain(format!("warning: {warning}"));
+    }
+    let problems = match problems(&loaded.config) {
+        Ok(problems) => problems,
+        Err(message) => return fail(WRONG, message),
+    };
+    match output {
+        Output::Json => print(serde_json::json!({ "problems": problems })),
+        Output::Text => {
+            for problem in &problems {
+                print(problem);
+            }
+            let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+            print(format!(
+                "{} doors, {} errors, {} warnings, {} notes",
+                loaded.config.doors.len(),
+                count(Severity::Error),
+                count(Severity::Warning),
+                count(Severity::Note)
+            ));
+        }
+    }
+    let found = problems.iter().any(|problem| problem.severity != Severity::Note);
+    ExitCode::from(u8::from(found))
+}
+
+fn problems(config: &Config) -> Result<Vec<Problem>, String> {
+    let load = open_source(config)?.load().map_err(|error| error.to_string())?;
+    let backends = BackendPolicy {
+        allow_loopback: config.source.allow_loopback_backends,
+        own_addresses: Vec::new(),
+        own_ports: config.doors.iter().map(|door| door.binding.address.port()).collect(),
+    };
+    let (mut publishers, _unbound): (Vec<_>, Vec<_>) = config
+        .doors
+        .iter()
+        .map(|door| door::open(door.name.clone(), door.policy.clone(), door.settings.clone()))
+        .unzip();
+    let mut problems = load.problems;
+    problems.extend(door::publish(&mut publishers, &load.view, &backends));
+    problems.sort();
+    problems.dedup();
+    Ok(problems)
+}

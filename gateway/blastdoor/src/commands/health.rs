@@ -1,0 +1,59 @@
+//! `blastdoor health`: an exec probe that needs no other program in the image.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{WRONG, complain, fail};
+use crate::config::{self, AdminBind, Options};
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the admin port.
+pub(crate) fn run(options: &Options, ready: bool, door: Option<&str>) -> ExitCode {
+    let config = match config::load(options) {
+        Ok(loaded) => loaded.config,
+        Err(errors) => return fail(WRONG, errors),
+    };
+    let path = match (ready, door) {
+        (_, Some(door)) => format!("/lb/{door}"),
+        (true, None) => "/readyz".to_owned(),
+        (false, None) => "/livez".to_owned(),
+    };
+    match ask(&config.admin, &path) {
+        Ok(200) => ExitCode::SUCCESS,
+        Ok(404) => fail(WRONG, format!("{path}: no such door")),
+        Ok(status) => fail(1, format!("{path}: status {status}")),
+        Err(error) => {
+            complain(format!("admin port: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn ask(admin: &AdminBind, path: &str) -> io::Result<u16> {
+    match admin {
+        AdminBind::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            exchange(stream, path)
+        }
+        AdminBind::Unix(socket) => {
+            let stream = UnixStream::connect(socket)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            exchange(stream, path)
+        }
+    }
+}
+
+fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<u16> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(64 * 1024).read_to_end(&mut answer)?;
+    let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    status
+        .and_then(|status| std::str::from_utf8(status).ok()?.parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+}

@@ -1,0 +1,92 @@
+//! What the process as a whole reports: the state of its configuration.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use proxy::AccessLog;
+use resource::Severity;
+
+/// The state of the configuration, shared between the supervisor and the admin port.
+#[derive(Debug, Clone)]
+pub(crate) struct Gauges {
+    state: Arc<Mutex<State>>,
+    access: AccessLog,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+    /// Since when the source has been out of reach.
+    stale_since: Option<Instant>,
+}
+
+impl Gauges {
+    pub(crate) fn new(access: AccessLog) -> Self {
+        Self { state: Arc::default(), access }
+    }
+
+    /// Takes note of what is wrong now.
+    pub(crate) fn problems(&self, severities: impl Iterator<Item = Severity>) {
+        let mut state = self.lock();
+        (state.errors, state.warnings, state.notes) = (0, 0, 0);
+        for severity in severities {
+            match severity {
+                Severity::Error => state.errors += 1,
+                Severity::Warning => state.warnings += 1,
+                Severity::Note => state.notes += 1,
+            }
+        }
+    }
+
+    /// Takes note of whether the source can be reached.
+    pub(crate) fn source(&self, reachable: bool) {
+        let mut state = self.lock();
+        state.stale_since = match (reachable, state.stale_since) {
+            (true, _) => None,
+            (false, since) => since.or_else(|| Some(Instant::now())),
+        };
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let state = self.lock();
+        let mut family = encoder.encode_descriptor(
+            "blastdoor_config_problems",
+            "Problems of configuration and objects, by severity",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (severity, count) in [("error", state.errors), ("warning", state.warnings), ("note", state.notes)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(family.encode_family(&[("severity", severity)])?)?;
+        }
+        let age = state.stale_since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let family = encoder.encode_descriptor(
+            "blastdoor_config_age_seconds",
+            "Time since the source of objects was last in reach",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(age).encode(family)?;
+        let family = encoder.encode_descriptor(
+            "blastdoor_access_log_dropped",
+            "Access-log lines that the sink was too slow for",
+            None,
+            MetricType::Counter,
+        )?;
+        ConstCounter::new(self.access.dropped()).encode(family)
+    }
+}

@@ -1,0 +1,321 @@
+//! The life of the process: doors opened and bound, views published, configuration reloaded, everything drained.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use control::SourceEvent;
+use door::{BackendPolicy, Publisher};
+use proxy::{AccessLog, BindError, Listener, ListenerStatus, Metrics, Settings};
+use resource::{ClusterView, Problem, Severity};
+use route::ListenerName;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::admin::Board;
+use crate::config::{self, AdminBind, Config, DoorConfig, Options};
+use crate::gauges::Gauges;
+
+/// How often watched files (configuration, trust lists) are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The doors of the process and what they serve.
+pub(crate) struct Supervisor {
+    options: Options,
+    config: Config,
+    publishers: Vec<Publisher<Settings>>,
+    listeners: HashMap<ListenerName, Listener>,
+    /// What the source told last.
+    view: Option<ClusterView>,
+    source_problems: Vec<Problem>,
+    /// What the doors found wrong with it.
+    compiled_problems: Vec<Problem>,
+    /// The source is out of reach.
+    source_lost: Option<Problem>,
+    /// The configuration file cannot be used as it is now.
+    config_problems: Vec<Problem>,
+    told: BTreeSet<Problem>,
+    board: Board,
+    gauges: Gauges,
+    metrics: Metrics,
+    access: AccessLog,
+    leaving: JoinSet<usize>,
+}
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All work finished in time.
+    Clean,
+    /// Some requests were cut, or a second signal came.
+    Cut,
+}
+
+impl Supervisor {
+    /// Opens and binds every door of the configuration. They answer 503 until the first view is published.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound.
+    pub(crate) fn open(
+        options: Options,
+        config: Config,
+        board: Board,
+        gauges: Gauges,
+        metrics: Metrics,
+        access: AccessLog,
+    ) -> Result<Self, BindError> {
+        let mut supervisor = Self {
+            options,
+            config,
+            publishers: Vec::new(),
+            listeners: HashMap::new(),
+            view: None,
+            source_problems: Vec::new(),
+            compiled_problems: Vec::new(),
+            source_lost: None,
+            config_problems: Vec::new(),
+            told: BTreeSet::new(),
+            board,
+            gauges,
+            metrics,
+            access,
+            leaving: JoinSet::new(),
+        };
+        for door in supervisor.config.doors.clone() {
+            supervisor.open_door(door)?;
+        }
+        supervisor.show_listeners();
+        Ok(supervisor)
+    }
+
+    fn open_door(&mut self, config: DoorConfig) -> Result<(), BindError> {
+        let name = config.name.clone();
+        let (publisher, door) = door::open(name.clone(), config.policy, config.settings);
+        let listener = Listener::bind(door, config.binding, &self.metrics, self.access.clone())?;
+        tracing::info!(listener = %name, address = %listener.address(), selector = %publisher.policy().selector, "door bound");
+        self.publishers.push(publisher);
+        self.listeners.insert(name, listener);
+        Ok(())
+    }
+
+    /// Serves until a signal ends it.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<SourceEvent>) -> std::io::Result<Ended> {
+        let mut signals = Signals::new()?;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut fingerprint = self.fingerprint();
+        let mut draining = false;
+        let mut cut = 0;
+        loop {
+            tokio::select! {
+                Some(event) = events.recv() => self.source_event(event),
+                _ = look.tick(), if !draining => {
+                    let now = self.fingerprint();
+                    if now != fingerprint {
+                        fingerprint = now;
+                        self.reload();
+                    }
+                }
+                () = signals.next() => {
+                    if draining {
+                        tracing::warn!("second signal: ending at once");
+                        return Ok(Ended::Cut);
+                    }
+                    draining = true;
+                    self.drain();
+                }
+                Some(left) = self.leaving.join_next() => {
+                    cut += left.unwrap_or(1);
+                    self.show_listeners();
+                    if draining && self.leaving.is_empty() {
+                        self.board.close();
+                        tracing::info!(cut, "drained");
+                        return Ok(if cut == 0 { Ended::Clean } else { Ended::Cut });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Turns every door red and starts its choreography.
+    fn drain(&mut self) {
+        tracing::info!("draining: load balancers are told, clients are asked to close");
+        for (name, listener) in self.listeners.drain() {
+            listener.start_draining();
+            let drain = self.config.doors.iter().find(|door| door.name == name).map(|door| door.settings.drain);
+            let Some(drain) = drain else { continue };
+            self.leaving.spawn(listener.shut_down(drain));
+        }
+        if self.leaving.is_empty() {
+            // Without a door there is nothing to wait for; the loop ends at the next join.
+            self.leaving.spawn(std::future::ready(0));
+        }
+    }
+
+    fn source_event(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Loaded(load) => {
+                self.source_lost = None;
+                self.source_problems = load.problems;
+                self.view = Some(load.view);
+                self.gauges.source(true);
+                self.publish();
+            }
+            SourceEvent::Unavailable(problem) => {
+                self.gauges.source(false);
+                self.source_lost = Some(problem);
+                self.tell();
+            }
+        }
+    }
+
+    /// Compiles the current view for every door and makes it live.
+    fn publish(&mut self) {
+        let Some(view) = &self.view else { return };
+        let backends = self.backend_policy();
+        self.compiled_problems = door::publish(&mut self.publishers, view, &backends);
+        self.tell();
+        self.board.published();
+    }
+
+    fn backend_policy(&self) -> BackendPolicy {
+        let mut own_ports: Vec<u16> = self.listeners.values().map(|listener| listener.address().port()).collect();
+        if let AdminBind::Tcp(address) = &self.config.admin {
+            own_ports.push(address.port());
+        }
+        BackendPolicy {
+            allow_loopback: self.config.source.allow_loopback_backends,
+            own_addresses: own_addresses(),
+            own_ports,
+        }
+    }
+
+    /// Counts all problems, and logs those that are new.
+    fn tell(&mut self) {
+        let problems: BTreeSet<Problem> = self
+            .source_problems
+            .iter()
+            .chain(&self.config_problems)
+            .chain(&self.source_lost)
+            .chain(&self.compiled_problems)
+            .cloned()
+            .collect();
+        self.gauges.problems(problems.iter().map(|problem| problem.severity));
+        for problem in problems.difference(&self.told) {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+                Severity::Note => tracing::info!("{problem}"),
+            }
+        }
+        self.told = problems;
+    }
+
+    /// The content of every file that may change while we run.
+    fn fingerprint(&self) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+        let trusted = self.config.doors.iter().filter_map(|door| door.trusted_proxies_file.clone());
+        self.config.path.iter().cloned().chain(trusted).map(|path| (path.clone(), std::fs::read(path).ok())).collect()
+    }
+
+    /// Takes over a changed configuration as a whole, or keeps the old one as a whole.
+    fn reload(&mut self) {
+        match config::load(&self.options) {
+            Ok(loaded) => {
+                self.config_problems.clear();
+                self.apply(loaded.config);
+                tracing::info!("configuration reloaded");
+            }
+            Err(errors) => {
+                let file = self.config.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+                let stays = |error: &config::ConfigError| format!("{}: {}; the configuration in use stays", error.key, error.message);
+                self.config_problems =
+                    errors.0.iter().map(|error| Problem::of_file(Severity::Error, &file, stays(error))).collect();
+            }
+        }
+        self.publish();
+    }
+
+    fn apply(&mut self, new: Config) {
+        if (&new.source, &new.admin, &new.log) != (&self.config.source, &self.config.admin, &self.config.log) {
+            tracing::warn!("changes of [source], [admin] and [log] need a restart");
+        }
+        let gone = |name: &ListenerName| !new.doors.iter().any(|door| door.name == *name);
+        for old in self.config.doors.iter().filter(|door| gone(&door.name)) {
+            self.publishers.retain(|publisher| *publisher.name() != old.name);
+            if let Some(listener) = self.listeners.remove(&old.name) {
+                tracing::info!(listener = %old.name, "door removed; draining it");
+                self.leaving.spawn(listener.shut_down(old.settings.drain));
+            }
+        }
+        let mut kept = Vec::new();
+        for door in new.doors {
+            match self.take_over(door.clone()) {
+                Ok(()) => kept.push(door),
+                Err(error) => {
+                    let file = new.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+                    self.config_problems.push(Problem::of_file(Severity::Error, &file, error.to_string()));
+                    // What runs goes on as it was.
+                    kept.extend(self.config.doors.iter().find(|old| old.name == door.name).cloned());
+                }
+            }
+        }
+        self.config = Config { doors: kept, path: new.path, ..self.config.clone() };
+        self.show_listeners();
+    }
+
+    /// Makes one door what the new configuration says; a new socket opens before the old one drains.
+    fn take_over(&mut self, door: DoorConfig) -> Result<(), BindError> {
+        let Some(publisher) = self.publishers.iter_mut().find(|publisher| *publisher.name() == door.name) else {
+            return self.open_door(door);
+        };
+        let Some(listener) = self.listeners.get_mut(&door.name) else { return Ok(()) };
+        if *listener.binding() != door.binding {
+            listener.rebind(door.binding)?;
+            tracing::info!(listener = %door.name, address = %listener.address(), "door bound anew");
+        }
+        publisher.reconfigure(door.policy, door.settings);
+        Ok(())
+    }
+
+    fn show_listeners(&mut self) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let mut statuses: Vec<ListenerStatus> = self.listeners.values().map(Listener::status).collect();
+        statuses.sort_by(|left, right| left.name().cmp(right.name()));
+        self.board.show(statuses);
+    }
+}
+
+/// SIGTERM and SIGINT mean the same.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The addresses of this host's interfaces. Without them, backends are compared with loopback alone.
+fn own_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    interfaces
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        })
+        .collect()
+}
