@@ -167,9 +167,9 @@ impl<A> Table<A> {
         if host.is_address() {
             return None;
         }
-        let wildcard = || self.wildcard.get(host.parent()?);
-        self.exact
-            .get(host.as_str())
+        let exact = steps::taken(self.exact.get(host.as_str()));
+        let wildcard = || steps::taken(self.wildcard.get(host.parent()?));
+        exact
             .or_else(wildcard)
             .and_then(|position| self.hosts.get(*position))
     }
@@ -196,7 +196,9 @@ impl<A: PartialEq> PartialEq for Table<A> {
 }
 
 fn find_exact<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
-    let position = rules.binary_search_by(|rule| rule.path.text().cmp(path)).ok()?;
+    let position = rules
+        .binary_search_by(|rule| steps::taken(rule.path.text().cmp(path)))
+        .ok()?;
     rules.get(position).map(|rule| &rule.action)
 }
 
@@ -205,12 +207,12 @@ fn find_exact<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
 /// In the order of elements everything between a prefix and what it covers is covered as well. So every prefix that
 /// covers `path` is, or is above, the last one that does not come after it: a binary search and a walk upwards.
 fn longest_prefix<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
-    let after = rules.partition_point(|rule| by_element(rule.path.text(), path).is_le());
+    let after = rules.partition_point(|rule| steps::taken(by_element(rule.path.text(), path).is_le()));
     let mut position = after.checked_sub(1)?;
     let mut rule = rules.get(position)?;
     let shared = shared_length(rule.path.text(), path);
     loop {
-        let length = rule.path.text().len();
+        let length = steps::taken(rule.path.text().len());
         if length <= shared && matches!(path.get(length), None | Some(b'/')) {
             return Some(&rule.action);
         }
@@ -360,3 +362,29 @@ impl<A> HostDraft<A> {
         }
     }
 }
+
+/// Counts the comparisons and hash lookups of the current thread in tests, and nothing otherwise.
+mod steps {
+    #[cfg(test)]
+    thread_local! {
+        static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// Passes the result of a step on.
+    pub(super) fn taken<T>(result: T) -> T {
+        #[cfg(test)]
+        STEPS.set(STEPS.get() + 1);
+        result
+    }
+
+    /// What `lookup` yields, and the steps that it took.
+    #[cfg(test)]
+    pub(super) fn count<T>(lookup: impl FnOnce() -> T) -> (T, usize) {
+        let before = STEPS.get();
+        let found = lookup();
+        (found, STEPS.get() - before)
+    }
+}
+
+#[cfg(test)]
+mod tests;

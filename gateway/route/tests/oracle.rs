@@ -1,0 +1,216 @@
+//! The table against a list of rules that is read from top to bottom, with the documented rules applied one by one
+//! to texts. Small alphabets make collisions of hosts, paths and precedence the normal case.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the verdict"
+)]
+
+use proptest::prelude::*;
+use route::{HostBuf, HostIndex, HostPattern, PathPattern, PathScratch, TableBuilder};
+use route::{normalise_authority, normalise_path};
+
+#[derive(Debug, Clone)]
+struct Rule {
+    host: String,
+    kind: Kind,
+    path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Exact,
+    Prefix,
+    HostDefault,
+    Default,
+}
+
+#[derive(Debug, Clone)]
+struct Request {
+    host: Option<String>,
+    path: String,
+}
+
+/// Which rule answers, by its position.
+fn naive(rules: &[Rule], request: &Request) -> Option<usize> {
+    let all = || (0..rules.len()).map(|index| (index, &rules[index]));
+    let named = |rule: &Rule| rule.kind != Kind::Default;
+
+    // The host first: precise, else wildcard, else hostless; no falling through.
+    let precise = request
+        .host
+        .clone()
+        .filter(|host| all().any(|(_, rule)| named(rule) && rule.host == *host));
+    let wildcard = request.host.as_deref().and_then(|host| {
+        let (_label, rest) = host.split_once('.')?;
+        let is_address =
+            host.split('.').count() == 4 && host.split('.').all(|part| part.parse::<u8>().is_ok());
+        let pattern = format!("*.{rest}");
+        (!is_address && all().any(|(_, rule)| named(rule) && rule.host == pattern)).then_some(pattern)
+    });
+    let host = precise
+        .filter(|host| host.parse::<std::net::Ipv4Addr>().is_err())
+        .or(wildcard)
+        .unwrap_or_default();
+    let mine = || all().filter(|(_, rule)| named(rule) && rule.host == host);
+
+    // Exact, else the longest prefix by elements, `/foo/` before `/foo`, else the older one.
+    if let Some((index, _)) = mine().find(|(_, rule)| rule.kind == Kind::Exact && rule.path == request.path) {
+        return Some(index);
+    }
+    let covers = |rule: &Rule| {
+        let directory = if rule.path.ends_with('/') {
+            rule.path.clone()
+        } else {
+            format!("{}/", rule.path)
+        };
+        format!("{}/", request.path).starts_with(&directory)
+    };
+    let mut longest: Option<(usize, &Rule)> = None;
+    for (index, rule) in mine().filter(|(_, rule)| rule.kind == Kind::Prefix && covers(rule)) {
+        if longest.is_none_or(|(_, held)| rule.path.len() > held.path.len()) {
+            longest = Some((index, rule));
+        }
+    }
+    let default = || mine().find(|(_, rule)| rule.kind == Kind::HostDefault);
+    let last = || all().find(|(_, rule)| rule.kind == Kind::Default);
+    longest.or_else(default).or_else(last).map(|(index, _)| index)
+}
+
+fn host() -> impl Strategy<Value = String> {
+    let hosts = [
+        "a", "b", "a.a", "b.a", "a.b", "a.a.a", "b.a.a", "a.b.a", "1.2.3.4", "9.2.3.4", "x.2.3.4",
+    ];
+    prop::sample::select(hosts.to_vec()).prop_map(str::to_owned)
+}
+
+fn rule_host() -> impl Strategy<Value = String> {
+    let hosts = [
+        "", "a", "a.a", "b.a", "a.a.a", "*.a", "*.a.a", "*.b", "*.2.3.4", "x.2.3.4",
+    ];
+    prop::sample::select(hosts.to_vec()).prop_map(str::to_owned)
+}
+
+/// Elements that begin alike, that sort on both sides of `/`, and that are empty.
+fn path(most: usize) -> impl Strategy<Value = String> {
+    let element = prop::sample::select(vec!["a", "a", "b", "aa", "ab", "a-", "a!", "a0", ""]);
+    let elements = prop::collection::vec(element, 0..=most);
+    (elements, any::<bool>()).prop_map(|(elements, slash)| {
+        let path = elements
+            .iter()
+            .fold(String::new(), |path, element| format!("{path}/{element}"));
+        if slash || path.is_empty() {
+            format!("{path}/")
+        } else {
+            path
+        }
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let kind = prop_oneof![
+        4 => Just(Kind::Exact),
+        8 => Just(Kind::Prefix),
+        1 => Just(Kind::HostDefault),
+        1 => Just(Kind::Default),
+    ];
+    (rule_host(), kind, path(4)).prop_map(|(host, kind, path)| Rule { host, kind, path })
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    (prop::option::weighted(0.95, host()), path(6)).prop_map(|(host, path)| Request { host, path })
+}
+
+/// Inserts in order; a rule whose place is taken must name the rule that the list has for it.
+fn build(rules: &[Rule]) -> route::Table<usize> {
+    let mut builder = TableBuilder::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let host = HostPattern::parse(&rule.host).unwrap();
+        let taken = match rule.kind {
+            Kind::Exact => builder.insert(host, PathPattern::exact(&rule.path).unwrap(), index),
+            Kind::Prefix => builder.insert(host, PathPattern::prefix(&rule.path).unwrap(), index),
+            Kind::HostDefault => builder.set_host_default(host, index),
+            Kind::Default => builder.set_default(index),
+        };
+        let holder = rules[..index].iter().position(|earlier| {
+            let same_host = earlier.host == rule.host || rule.kind == Kind::Default;
+            let has_path = matches!(rule.kind, Kind::Exact | Kind::Prefix);
+            earlier.kind == rule.kind && same_host && (!has_path || earlier.path == rule.path)
+        });
+        assert_eq!(taken.err().copied(), holder, "{rule:?}");
+    }
+    builder.build()
+}
+
+fn agree(rules: &[Rule], requests: &[Request]) {
+    let table = build(rules);
+    let projection = table.map(|index| index + 1);
+    for request in requests {
+        let (mut host_scratch, mut path_scratch) = (HostBuf::new(), PathScratch::default());
+        let host = request
+            .host
+            .as_ref()
+            .map(|host| normalise_authority(host.as_bytes(), &mut host_scratch).unwrap());
+        let path = normalise_path(request.path.as_bytes(), &mut path_scratch).unwrap();
+        let found = table.find(host.as_ref(), &path).copied();
+        assert_eq!(found, naive(rules, request), "{request:?}");
+        assert_eq!(
+            projection.find(host.as_ref(), &path).copied(),
+            found.map(|index| index + 1)
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// 4,000 tables, 16 requests each.
+    #[test]
+    fn small_tables(
+        rules in prop::collection::vec(rule(), 0..12),
+        requests in prop::collection::vec(request(), 16),
+    ) {
+        agree(&rules, &requests);
+    }
+
+    /// Who knows a host: every party with that host or a wildcard for it, the precise ones first.
+    #[test]
+    fn index(pairs in prop::collection::vec((rule_host(), 0..5_u8), 0..24), host in host()) {
+        let patterns = pairs.iter().map(|(host, party)| (HostPattern::parse(host).unwrap(), *party));
+        let index = HostIndex::build(patterns);
+        let mut scratch = HostBuf::new();
+        let request = normalise_authority(host.as_bytes(), &mut scratch).unwrap();
+        let found: Vec<u8> = index.find(&request).copied().collect();
+        let parties = |wanted: &str| {
+            let mut parties: Vec<u8> = Vec::new();
+            for (_, party) in pairs.iter().filter(|(host, _)| host == wanted) {
+                if !parties.contains(party) {
+                    parties.push(*party);
+                }
+            }
+            parties
+        };
+        let parent = if request.is_address() { None } else { host.split_once('.').map(|(_, parent)| parent) };
+        let wild = parent.map(|parent| parties(&format!("*.{parent}"))).unwrap_or_default();
+        let precise = if request.is_address() { Vec::new() } else { parties(&host) };
+        prop_assert_eq!(found, [precise, wild].concat());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// One host with hundreds of paths.
+    #[test]
+    fn large_tables(
+        rules in prop::collection::vec(rule(), 200..600),
+        requests in prop::collection::vec(request(), 100),
+    ) {
+        agree(&rules, &requests);
+        let one_host: Vec<Rule> = rules.iter().map(|rule| Rule { host: "a".to_owned(), ..rule.clone() }).collect();
+        let requests: Vec<Request> =
+            requests.iter().map(|request| Request { host: Some("a".to_owned()), ..request.clone() }).collect();
+        agree(&one_host, &requests);
+    }
+}
