@@ -2,7 +2,7 @@
 //! and a misspelt field must not go unnoticed).
 
 use super::shape::Shape::{Boolean, Free, Integer, IntegerOrText, List, Long, Object, Opaque, Text, Time};
-use super::shape::{Field, FreeMap, Shape, field};
+use super::shape::{Field, FreeMap, Shape, field, narrowing};
 
 const METADATA: Shape = Object(&[
     field("name", Text),
@@ -42,14 +42,14 @@ const BACKEND: Shape = Object(&[
 ]);
 
 const PATH: Shape = Object(&[
-    field("path", Text),
+    narrowing("path", Text),
     field("pathType", Text),
     field("backend", BACKEND),
 ]);
 
 const RULE: Shape = Object(&[
-    field("host", Text),
-    field("http", Object(&[field("paths", List(&PATH))])),
+    narrowing("host", Text),
+    narrowing("http", Object(&[narrowing("paths", List(&PATH))])),
 ]);
 
 const INGRESS_TLS: Shape = Object(&[field("hosts", List(&Text)), field("secretName", Text)]);
@@ -64,7 +64,7 @@ pub(super) const INGRESS: &[Field] = &[
         Object(&[
             field("defaultBackend", BACKEND),
             field("ingressClassName", Text),
-            field("rules", List(&RULE)),
+            narrowing("rules", List(&RULE)),
             field("tls", List(&INGRESS_TLS)),
         ]),
     ),

@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Number, Value as Json};
 
-use super::tree::{Node, Scalar, ScalarKind, Value};
+use super::tree::{Entry, Node, Scalar, ScalarKind, Value};
 use crate::Severity;
 use crate::metadata::Damage;
 use crate::spelling::nearest;
@@ -55,10 +55,25 @@ pub(super) enum FreeMap {
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
+    /// Its absence means more than its presence: a rule without a host is one for every host. Beside an unknown
+    /// field it therefore counts as unreadable, not as absent.
+    narrows: bool,
 }
 
 pub(super) const fn field(name: &'static str, shape: Shape) -> Field {
-    Field { name, shape }
+    Field {
+        name,
+        shape,
+        narrows: false,
+    }
+}
+
+pub(super) const fn narrowing(name: &'static str, shape: Shape) -> Field {
+    Field {
+        name,
+        shape,
+        narrows: true,
+    }
 }
 
 /// What fitting one object found.
@@ -262,11 +277,7 @@ fn fit_object(fields: &'static [Field], node: &Node, around: &str, findings: &mu
     };
     let mut map = Map::new();
     for entry in entries {
-        let field = if around.is_empty() {
-            entry.key.clone()
-        } else {
-            format!("{around}.{}", entry.key)
-        };
+        let field = join(around, &entry.key);
         findings.lines.push((field.as_str().into(), entry.line));
         match fields.iter().find(|known| known.name == entry.key) {
             Some(known) => {
@@ -274,50 +285,44 @@ fn fit_object(fields: &'static [Field], node: &Node, around: &str, findings: &mu
                     map.insert(entry.key.clone(), value);
                 }
             }
-            None => unknown(
-                fields,
-                entries.iter().map(|entry| entry.key.as_str()),
-                &entry.key,
-                around,
-                field,
-                findings,
-            ),
+            None => unknown(fields, entries, &entry.key, around, findings),
         }
     }
     Some(Json::Object(map))
 }
 
-fn unknown<'a>(
-    fields: &'static [Field],
-    written: impl Iterator<Item = &'a str>,
-    key: &str,
-    around: &str,
-    field: String,
-    findings: &mut Findings,
-) {
+fn unknown(fields: &'static [Field], entries: &[Entry], key: &str, around: &str, findings: &mut Findings) {
     let meant = match key {
         "serviceName" | "servicePort" if around.ends_with("ackend") => Some("service"),
         "backend" if around == "spec" => Some("defaultBackend"),
         _ => nearest(key, fields.iter().map(|known| known.name)),
     };
-    let Some(meant) = meant else {
-        findings.warn(field, "unknown field; it is ignored".to_owned());
-        return;
-    };
-    let mut written = written;
-    if meant == "host" && !written.any(|other| other == meant) {
-        // Without its host the rule would be one for every host.
-        findings.damage.add(format!("{around}.host"));
-        findings.damaged(
-            &field,
-            format!("unknown field; did you mean `{meant}`? the rule serves nothing"),
-        );
-        return;
+    let question = meant.map(|meant| format!("; did you mean `{meant}`?"));
+    let question = question.as_deref().unwrap_or_default();
+    let field = join(around, key);
+    let is_missing = |known: &&Field| known.narrows && entries.iter().all(|entry| entry.key != known.name);
+    match fields.iter().find(is_missing) {
+        None => findings.warn(field, format!("unknown field, which is ignored{question}")),
+        Some(missing) => {
+            // It may be the missing one, misspelt.
+            for missing in fields.iter().filter(is_missing) {
+                findings.damage.add(join(around, missing.name));
+            }
+            let missing = missing.name;
+            findings.damaged(
+                &field,
+                format!("unknown field, and `{missing}` is missing, without which this would mean more: closed{question}"),
+            );
+        }
     }
-    findings.warn(
-        field,
-        format!("unknown field, which is ignored; did you mean `{meant}`?"),
-    );
+}
+
+fn join(around: &str, key: &str) -> String {
+    if around.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{around}.{key}")
+    }
 }
 
 /// What is written, without its content: it may be secret.
