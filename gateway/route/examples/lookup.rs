@@ -27,9 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("10,000 hosts, 2 paths", 10_000, 2),
         ("1 host, 10,000 paths", 1, 10_000),
     ] {
-        let before = resident_bytes()?;
         let (table, build) = table(hosts, paths)?;
-        let bytes = resident_bytes()?.saturating_sub(before) / table.len();
+        let bytes = bytes_of(&table)? / table.len();
         let (find, request) = (
             time_find(&table, hosts, paths)?,
             time_request(&table, hosts, paths)?,
@@ -71,15 +70,19 @@ fn table(hosts: usize, paths: usize) -> Result<(Table<usize>, Duration), Box<dyn
             ));
         }
     }
-    let start = Instant::now();
-    let mut builder = TableBuilder::new();
-    for (index, (host, path)) in rules.iter().cloned().enumerate() {
-        builder
-            .insert(host, path, index)
-            .map_err(|_taken| "a rule stands twice")?;
+    let (mut fastest, mut table) = (Duration::MAX, TableBuilder::new().build());
+    for _ in 0..8 {
+        let start = Instant::now();
+        let mut builder = TableBuilder::new();
+        for (index, (host, path)) in rules.iter().cloned().enumerate() {
+            builder
+                .insert(host, path, index)
+                .map_err(|_taken| "a rule stands twice")?;
+        }
+        table = builder.build();
+        fastest = fastest.min(start.elapsed());
     }
-    let table = builder.build();
-    Ok((table, start.elapsed()))
+    Ok((table, fastest))
 }
 
 /// Hosts and paths as they arrive, in no order that a cache could guess.
@@ -140,6 +143,16 @@ fn fastest_round(
         fastest = fastest.min(start.elapsed().as_secs_f64() * 1e9 / REQUESTS as f64);
     }
     Ok(fastest)
+}
+
+/// What one more table like this takes, the text of its hosts aside, which all copies share.
+fn bytes_of(table: &Table<usize>) -> Result<usize, Box<dyn std::error::Error>> {
+    const COPIES: usize = 32;
+    let before = resident_bytes()?;
+    let copies: Vec<Table<usize>> = (0..COPIES).map(|_| table.clone()).collect();
+    let bytes = resident_bytes()?.saturating_sub(before) / COPIES;
+    drop(black_box(copies));
+    Ok(bytes)
 }
 
 /// What the process holds, from `/proc` (Linux).

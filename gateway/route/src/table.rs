@@ -280,21 +280,19 @@ impl<A> TableBuilder<A> {
     pub fn build(self) -> Table<A> {
         let mut drafts: Vec<(HostPattern, HostDraft<A>)> = self.hosts.into_iter().collect();
         drafts.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        let (mut exact, mut wildcard) = (HashMap::default(), HashMap::default());
         let mut rules = Vec::with_capacity(drafts.iter().map(|(_, draft)| draft.rules.len()).sum());
-        let mut hosts = Vec::with_capacity(drafts.len());
-        for (pattern, draft) in drafts {
-            match &pattern {
-                HostPattern::Any => {}
-                HostPattern::Exact(host) => {
-                    exact.insert(host.clone(), hosts.len());
-                }
-                HostPattern::Wildcard(suffix) => {
-                    wildcard.insert(suffix.clone(), hosts.len());
-                }
-            }
-            hosts.push(draft.finish(pattern, &mut rules));
-        }
+        let hosts = drafts
+            .into_iter()
+            .map(|(pattern, draft)| draft.finish(pattern, &mut rules));
+        let hosts: Vec<HostRules<A>> = hosts.collect();
+        let exact = positions(&hosts, |pattern| match pattern {
+            HostPattern::Exact(host) => Some(host),
+            HostPattern::Any | HostPattern::Wildcard(_) => None,
+        });
+        let wildcard = positions(&hosts, |pattern| match pattern {
+            HostPattern::Wildcard(suffix) => Some(suffix),
+            HostPattern::Any | HostPattern::Exact(_) => None,
+        });
         Table {
             hosts,
             rules,
@@ -310,6 +308,22 @@ impl<A> TableBuilder<A> {
             default: None,
         })
     }
+}
+
+/// Where each host is that `key` picks.
+fn positions<A>(
+    hosts: &[HostRules<A>],
+    key: impl Fn(&HostPattern) -> Option<&Host>,
+) -> HashMap<Host, usize, RandomState> {
+    let picked = || {
+        hosts
+            .iter()
+            .enumerate()
+            .filter_map(|(at, host)| Some((key(&host.pattern)?.clone(), at)))
+    };
+    let mut positions = HashMap::with_capacity_and_hasher(picked().count(), RandomState::default());
+    positions.extend(picked());
+    positions
 }
 
 fn set<A>(place: &mut Option<A>, action: A) -> Result<(), &A> {
