@@ -255,6 +255,9 @@ fn decode(text: &[u8]) -> Result<Vec<u8>, PathError> {
 
 /// Replaces each two-, three- and four-byte form of an ASCII character (RFC 3629 10) by the character.
 fn without_overlong_forms(mut text: Vec<u8>) -> Vec<u8> {
+    if text.iter().all(|byte| *byte < 0xc0) {
+        return text;
+    }
     for character in 0..0x80_u8 {
         let (high, low) = (character >> 6, 0x80 | (character & 0x3f));
         let forms: [&[u8]; 3] = [
