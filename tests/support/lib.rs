@@ -1,1 +1,55 @@
-//! The test rig.
+//! The rig of the black-box tests: the real program, real sockets, scripted backends, raw clients.
+//!
+//! Everything is blocking and plain, so that a test reads as the bytes it sends. Each test has a directory, ports and
+//! processes of its own; nothing is shared, and whatever a test started ends with it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::string_slice,
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation,
+    reason = "a rig that cannot do its part must fail the test at once, and say where"
+)]
+
+mod backend;
+mod client;
+mod gateway;
+mod load;
+pub mod manifest;
+
+pub use backend::{Backend, Reply, Seen};
+pub use client::{Client, Response, exchange, get};
+pub use gateway::{Builder, Gateway, Output, command};
+pub use load::{Load, Outcome};
+
+/// The four standard doors, and the label that chooses each.
+pub const DOORS: [&str; 4] = ["internal-http", "internal-https", "external-http", "external-https"];
+
+/// Starts a gateway of the program under test.
+#[macro_export]
+macro_rules! gateway {
+    () => {
+        $crate::Gateway::builder(env!("CARGO_BIN_EXE_blastdoor-under-test"))
+    };
+}
+
+/// Whether the long versions of the tests are asked for: `BLASTDOOR_TEST_FULL=1`.
+#[must_use]
+pub fn full() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the tests alone")]
+    std::env::var("BLASTDOOR_TEST_FULL").is_ok()
+}
+
+/// `full` when the long versions are asked for; else `short`, said loudly.
+#[must_use]
+pub fn scaled(what: &str, short: usize, full_size: usize) -> usize {
+    if full() {
+        return full_size;
+    }
+    eprintln!("SHORT: {what}: {short} instead of {full_size}; BLASTDOOR_TEST_FULL=1 runs all of it");
+    short
+}

@@ -1,0 +1,15 @@
+//! The door for HTTPS from the internet.
+
+mod doors {
+    include!("doors.rs");
+}
+
+#[test]
+fn answers_its_own_and_refuses_the_others() {
+    doors::answers_its_own_and_refuses_the_others("external-https", &["external-https", "external-httpsecure"]);
+}
+
+#[test]
+fn tells_the_backend_its_scheme_and_port() {
+    doors::tells_the_backend_its_scheme_and_port("external-https", "https", "443");
+}

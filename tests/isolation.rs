@@ -1,0 +1,195 @@
+//! The promise: what arrives at one door never reaches an Ingress of another, whatever the request says.
+
+use gateway_tests::{Backend, Client, DOORS, Gateway, Response, exchange, gateway, manifest, scaled};
+
+/// Four doors with an application each, and the backends behind them.
+fn four_doors() -> (Gateway, Vec<Backend>) {
+    let backends: Vec<Backend> = DOORS.iter().map(|door| Backend::start(door)).collect();
+    let mut builder = gateway!();
+    for (door, backend) in DOORS.iter().zip(&backends) {
+        let yaml = manifest::app(&format!("app-{door}"), door, &format!("{door}.test"), backend.port());
+        builder = builder.manifest(&format!("{door}.yaml"), &yaml);
+    }
+    (builder.start(), backends)
+}
+
+/// Every way to name `target` at a door, in heads that a gateway must not follow there.
+fn tricks(target: &str, own: &str) -> Vec<String> {
+    let mut heads = vec![
+        format!("GET / HTTP/1.1\r\nHost: {target}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {target}:80\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {target}.\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", target.to_uppercase()),
+        format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"),
+        format!("GET https://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"),
+        format!("GET http://{target}/ HTTP/1.1\r\nHost: {own}\r\n\r\n"),
+        format!("GET http://{own}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"),
+        format!("GET http://{target}/ HTTP/1.0\r\n\r\n"),
+        format!("GET / HTTP/1.0\r\nHost: {target}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {own}\r\nHost: {target}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {own},{target}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {own}@{target}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {own}/{target}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {own}\r\n Host: {target}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost : {target}\r\nHost: {own}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {own}\nHost: {target}\r\n\r\n"),
+        format!("CONNECT {target}:80 HTTP/1.1\r\nHost: {target}\r\n\r\n"),
+        format!("OPTIONS * HTTP/1.1\r\nHost: {target}\r\n\r\n"),
+    ];
+    for field in [
+        "X-Forwarded-Host", "X-Host", "X-Original-Host", "X-HTTP-Host-Override", "Forwarded: host", "X-Forwarded-Server",
+        "X-Original-URL", "X-Rewrite-URL", "X-Blastdoor-Door", "X_Forwarded_Host", "X-Real-IP", "X-Forwarded-For",
+    ] {
+        let field = if field.contains(':') { format!("{field}={target}") } else { format!("{field}: {target}") };
+        heads.push(format!("GET / HTTP/1.1\r\nHost: nowhere.test\r\n{field}\r\n\r\n"));
+    }
+    heads
+}
+
+#[test]
+fn no_trick_crosses_a_door() {
+    let (gateway, backends) = four_doors();
+    for door in DOORS {
+        let address = gateway.door(door);
+        for other in DOORS.iter().filter(|other| **other != door) {
+            for head in tricks(&format!("{other}.test"), &format!("{door}.test")) {
+                let response = exchange(address, &head).expect("an answer");
+                assert!((400..500).contains(&response.status), "{} at {door}: {head:?}", response.status);
+            }
+        }
+    }
+    for (door, backend) in DOORS.iter().zip(&backends) {
+        assert_eq!((backend.connections(), backend.requests()), (0, 0), "{door}'s backend");
+    }
+    assert_eq!(gateway.metric("blastdoor_requests_total", &[("status_class", "2xx")]), 0.0);
+    assert!(gateway.metric("blastdoor_cross_door_probes_total", &[("listener", "external-http"), ("owner", "internal-http")]) > 0.0);
+}
+
+#[test]
+fn elsewhere_and_nowhere_look_the_same() {
+    let (gateway, _backends) = four_doors();
+    for door in DOORS {
+        let address = gateway.door(door);
+        let ask = |host: &str, method: &str| -> Response {
+            exchange(address, format!("{method} /secret HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("an answer")
+        };
+        for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] {
+            let nowhere = ask("nowhere.test", method);
+            assert_eq!(nowhere.status, 404);
+            for other in DOORS.iter().filter(|other| **other != door) {
+                let elsewhere = ask(&format!("{other}.test"), method);
+                assert_eq!(elsewhere.without_date(), nowhere.without_date(), "{method} for {other} at {door}");
+            }
+        }
+    }
+}
+
+/// A wildcard at one door, a precise host at another, an internal catch-all: each door knows only its own.
+#[test]
+fn overlapping_hosts_stay_apart() {
+    let [inside, outside, catch_all] = ["inside", "outside", "catch-all"].map(Backend::start);
+    let gateway = gateway!()
+        .manifest("a.yaml", &manifest::app("inside", "internal-http", "*.example.com", inside.port()))
+        .manifest("b.yaml", &manifest::app("outside", "external-http", "shop.example.com", outside.port()))
+        .manifest("c.yaml", &manifest::app("catch-all", "internal-https", "", catch_all.port()))
+        .start();
+    let ask = |door: &str, host: &str| {
+        let response = gateway_tests::get(gateway.door(door), host, "/");
+        (response.status, response.text())
+    };
+    assert_eq!(ask("internal-http", "shop.example.com"), (200, "inside".into()));
+    assert_eq!(ask("external-http", "shop.example.com"), (200, "outside".into()));
+    assert_eq!(ask("external-http", "other.example.com").0, 404);
+    assert_eq!(ask("internal-https", "anything.test"), (200, "catch-all".into()));
+    assert_eq!(ask("external-https", "anything.test").0, 404);
+}
+
+/// The same host and path at every door, each with a backend of its own, under mixed requests on reused
+/// connections.
+#[test]
+fn a_hundred_thousand_mixed_requests_and_no_crossing() {
+    let backends: Vec<Backend> = DOORS.iter().map(|door| Backend::start(door)).collect();
+    let mut builder = gateway!().log("access = \"off\"");
+    for (door, backend) in DOORS.iter().zip(&backends) {
+        backend.count_only();
+        let yaml = manifest::ingress(
+            &format!("app-{door}"),
+            door,
+            &[("same.test", "Prefix", "/", &format!("app-{door}")), (&format!("{door}.test"), "Prefix", "/", &format!("app-{door}"))],
+        ) + &manifest::service(&format!("app-{door}"), &[backend.port()]);
+        builder = builder.manifest(&format!("{door}.yaml"), &yaml);
+    }
+    let gateway = builder.start();
+    let requests = scaled("mixed requests", 100_000, 100_000);
+    let threads: Vec<_> = DOORS
+        .iter()
+        .map(|door| {
+            let (door, address) = ((*door).to_owned(), gateway.door(door));
+            std::thread::spawn(move || {
+                let mut random = fastrand::Rng::with_seed(7);
+                let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
+                let mut crossings = 0_usize;
+                for _ in 0..requests / DOORS.len() {
+                    let other = DOORS[random.usize(..DOORS.len())];
+                    let index = random.usize(..clients.len());
+                    let (head, expected) = match random.u8(..6) {
+                        0 | 1 => ("GET / HTTP/1.1\r\nHost: same.test\r\n\r\n".to_owned(), Some(door.clone())),
+                        2 => (format!("GET http://same.test/x HTTP/1.1\r\nHost: same.test\r\nX-Forwarded-Host: {other}.test\r\n\r\n"), Some(door.clone())),
+                        3 => (format!("GET / HTTP/1.1\r\nHost: {other}.test\r\n\r\n"), (other == door).then(|| door.clone())),
+                        4 => (format!("POST / HTTP/1.1\r\nHost: same.test\r\nContent-Length: 3\r\nForwarded: host={other}.test\r\n\r\nabc"), Some(door.clone())),
+                        _ => (format!("GET /{other} HTTP/1.1\r\nHost: {door}.test:8080\r\nX-Blastdoor-Door: {other}\r\n\r\n"), Some(door.clone())),
+                    };
+                    let response = clients[index].request(&head).expect("an answer");
+                    let got = (response.status == 200).then(|| response.text());
+                    crossings += usize::from(got != expected);
+                    if response.field("connection") == Some("close") {
+                        clients[index] = Client::connect(address);
+                    }
+                }
+                crossings
+            })
+        })
+        .collect();
+    let crossings: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert_eq!(crossings, 0, "of {requests} requests");
+    let reached: usize = backends.iter().map(Backend::requests).sum();
+    assert!(reached > requests / 2, "{reached} requests reached a backend");
+}
+
+/// A smuggled request would be answered as a second one: there is never more than one answer, and no backend sees
+/// the other door's host.
+#[test]
+fn nothing_is_smuggled_inside_a_body() {
+    let (gateway, backends) = four_doors();
+    let inner = "GET / HTTP/1.1\r\nHost: internal-http.test\r\n\r\n";
+    let address = gateway.door("external-http");
+    for head in [
+        format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}", inner.len() + 5),
+        format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{inner}"),
+        format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: 0\r\nContent-Length: {}\r\n\r\n{inner}", inner.len()),
+        format!("GET / HTTP/1.1\r\nHost: external-http.test\r\nX: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}"),
+    ] {
+        let mut client = Client::connect(address);
+        let response = client.request(&head).expect("an answer");
+        assert_eq!(response.status, 400, "{head:?}");
+        assert!(client.is_closed(), "a second answer to {head:?}");
+    }
+    // A body is a body, whatever it looks like.
+    let mut client = Client::connect(address);
+    let body = format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: {}\r\n\r\n{inner}", inner.len());
+    assert_eq!(client.request(body).expect("an answer").text(), "external-http");
+    assert_eq!(client.get("internal-http.test", "/").expect("an answer").status, 404);
+    assert_eq!(backends[0].connections(), 0, "the internal backend");
+    assert_eq!(backends[2].requests(), 1, "the external backend saw the one whole request");
+}
+
+/// A backend that is one of the gateway's own doors would be a way around the wall.
+#[test]
+fn a_door_is_no_backend() {
+    let inside = Backend::start("inside");
+    let gateway = gateway!().manifest("inside.yaml", &manifest::app("inside", "internal-http", "inside.test", inside.port())).start();
+    let port = gateway.door("internal-http").port();
+    gateway.put("loop.yaml", &manifest::app("loop", "external-http", "inside.test", port));
+    gateway.until_status("external-http", "inside.test", "/", 503);
+    assert_eq!(inside.requests(), 0);
+}
