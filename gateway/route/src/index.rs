@@ -39,11 +39,8 @@ impl<T: Clone + PartialEq> HostIndex<T> {
 
     /// The parties that know a host, those who name it precisely first, then those who have a wildcard for it.
     pub fn find(&self, host: &RequestHost<'_>) -> impl Iterator<Item = &T> {
-        let exact = if host.is_address() {
-            None
-        } else {
-            self.exact.get(host.as_str())
-        };
+        // An address is no key of either map.
+        let exact = self.exact.get(host.as_str());
         let wildcard = host.parent().and_then(|parent| self.wildcard.get(parent));
         let parties = |position: &usize| self.combinations.get(*position).map(|parties| &**parties);
         exact.into_iter().chain(wildcard).filter_map(parties).flatten()

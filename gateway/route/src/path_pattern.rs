@@ -27,7 +27,7 @@ pub struct ExactPath(Box<str>);
 pub struct PathPrefix {
     /// Without the trailing slash; empty for `/`.
     stem: Box<str>,
-    /// Written with a trailing slash: it then beats the same prefix without one. Always `false` for `/`.
+    /// Written with a trailing slash: it then beats the same prefix without one.
     has_trailing_slash: bool,
 }
 
@@ -62,7 +62,6 @@ impl PathPattern {
     pub fn prefix(written: &str) -> Result<Self, PathPatternError> {
         let path = normal_text(written)?;
         let (stem, has_trailing_slash) = match path.strip_suffix('/') {
-            Some("") => ("".into(), false),
             Some(stem) => (stem.into(), true),
             None => (path, false),
         };
@@ -97,11 +96,7 @@ impl fmt::Display for PathPattern {
             Self::Exact(path) => out.write_str(&path.0),
             Self::Prefix(prefix) => {
                 out.write_str(&prefix.stem)?;
-                out.write_str(if prefix.has_trailing_slash || prefix.stem.is_empty() {
-                    "/"
-                } else {
-                    ""
-                })
+                out.write_str(if prefix.has_trailing_slash { "/" } else { "" })
             }
         }
     }

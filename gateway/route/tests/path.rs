@@ -108,6 +108,8 @@ const PATHS: &[(&[u8], Result<&str, PathError>)] = &[
     (b"/%f0%80%80%ae./a", Err(DotSegment)),
     (b"/..%c0%af", Err(DotSegment)),
     (b"/..%c1%9ca", Err(DotSegment)),
+    (b"/..%e0%81%9ca", Err(DotSegment)),
+    (b"/..%f0%80%81%9ca", Err(DotSegment)),
     (b"/a%c0%80", Err(Control)),
     // Control characters.
     (b"/a%00", Err(Control)),
