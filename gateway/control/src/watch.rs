@@ -96,9 +96,10 @@ impl Follower {
     fn after_panic(directory: PathBuf, changes: Arc<Changes>) -> (Self, Option<SourceEvent>) {
         let message = "reading the manifests failed unexpectedly; the last good content stays in force";
         let problem = Problem::of_file(Severity::Error, &directory.display().to_string(), message);
-        let mut follower = Self::new(FileSource::unread(directory), changes);
-        follower.standing = Standing::Lost;
-        (follower, Some(SourceEvent::Unavailable(problem)))
+        (
+            Self::new(FileSource::unread(directory), changes),
+            Some(SourceEvent::Unavailable(problem)),
+        )
     }
 
     fn follow(mut self) -> (Self, Option<SourceEvent>) {

@@ -292,6 +292,8 @@ fn explain_emptiness(rules: &[Rule], has_default: bool, report: &mut Report<'_>)
 
 impl ClassRef {
     fn read(field: Option<String>, annotation: Option<&String>, report: &mut Report<'_>) -> Option<Self> {
+        let field = field.filter(|name| !name.is_empty());
+        let annotation = annotation.filter(|name| !name.is_empty());
         // An annotation takes precedence over the field (Kubernetes API, IngressSpec.ingressClassName).
         match (field, annotation) {
             (field, Some(annotated)) => {

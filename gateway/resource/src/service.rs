@@ -1,5 +1,6 @@
 //! Services: names for sets of endpoints, and what their ports speak.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -113,11 +114,12 @@ impl Service {
 
         let raw_ports = spec.ports.unwrap_or_default();
         let several = raw_ports.len() > 1;
+        let mut taken = Taken::default();
         let mut ports: Vec<ServicePort> = Vec::with_capacity(raw_ports.len());
         for (index, raw) in raw_ports.into_iter().enumerate() {
             let field = format!("spec.ports[{index}]");
             if let Some(port) = ServicePort::read(raw, scheme, several, &field, &mut report)
-                && port.is_new_among(&ports, &field, &mut report)
+                && taken.admits(&port, &field, &mut report)
             {
                 ports.push(port);
             }
@@ -183,29 +185,34 @@ impl ServicePort {
             app_protocol,
         })
     }
+}
 
-    /// Kubernetes allows the same number twice only for different protocols, and no name twice.
-    fn is_new_among(&self, ports: &[Self], field: &str, report: &mut Report<'_>) -> bool {
-        if ports
-            .iter()
-            .any(|other| other.port == self.port && other.protocol == self.protocol)
-        {
+/// Numbers and names of ports. Kubernetes allows a number twice only for different protocols, and no name twice.
+#[derive(Default)]
+struct Taken {
+    numbers: HashSet<(u16, Protocol)>,
+    names: HashSet<Box<str>>,
+}
+
+impl Taken {
+    fn admits(&mut self, port: &ServicePort, field: &str, report: &mut Report<'_>) -> bool {
+        if !self.numbers.insert((port.port, port.protocol)) {
             report.error(
                 &format!("{field}.port"),
-                format!("port {} is listed twice; the first one counts", self.port),
+                format!("port {} is listed twice; the first one counts", port.port),
             );
             return false;
         }
-        if let Some(name) = &self.name
-            && ports.iter().any(|other| other.name.as_deref() == Some(name))
-        {
-            report.error(
-                &format!("{field}.name"),
-                format!("name `{name}` is used twice; the first port counts"),
-            );
-            return false;
+        match &port.name {
+            Some(name) if !self.names.insert(name.clone()) => {
+                report.error(
+                    &format!("{field}.name"),
+                    format!("name `{name}` is used twice; the first port counts"),
+                );
+                false
+            }
+            Some(_) | None => true,
         }
-        true
     }
 }
 

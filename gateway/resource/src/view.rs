@@ -60,7 +60,10 @@ impl ClusterView {
     }
 
     /// The EndpointSlices that belong to a Service.
-    pub fn endpoint_slices(&self, service: &ObjectKey) -> impl Iterator<Item = &Arc<EndpointSlice>> {
+    pub fn endpoint_slices<'v>(
+        &'v self,
+        service: &ObjectKey,
+    ) -> impl Iterator<Item = &'v Arc<EndpointSlice>> + use<'v> {
         let keys = self.slices_of.get(service);
         keys.into_iter()
             .flatten()
@@ -163,5 +166,81 @@ impl FromIterator<Object> for ClusterView {
             view.insert(object);
         }
         view
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(name: &str, service: &str) -> Object {
+        Object::EndpointSlice(Arc::new(EndpointSlice {
+            key: ObjectKey::new("shop", name),
+            service: ObjectKey::new("shop", service),
+            ports: Vec::new(),
+            endpoints: Vec::new(),
+            source: None,
+        }))
+    }
+
+    fn names(view: &ClusterView, service: &str) -> Vec<String> {
+        let slices = view.endpoint_slices(&ObjectKey::new("shop", service));
+        slices.map(|slice| slice.key.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn slices_are_found_by_their_service() {
+        let mut view: ClusterView = [slice("b", "web"), slice("a", "web"), slice("c", "api")]
+            .into_iter()
+            .collect();
+        assert_eq!(names(&view, "web"), ["a", "b"]);
+        assert_eq!(names(&view, "api"), ["c"]);
+        assert_eq!(names(&view, "none"), [""; 0]);
+
+        let previous = view.insert(slice("a", "api"));
+        assert_eq!(previous, Some(slice("a", "web")));
+        assert_eq!(names(&view, "web"), ["b"]);
+        assert_eq!(names(&view, "api"), ["a", "c"]);
+
+        assert_eq!(
+            view.remove(&slice("b", "web").reference()),
+            Some(slice("b", "web"))
+        );
+        assert_eq!(view.remove(&slice("b", "web").reference()), None);
+        view.remove(&slice("a", "api").reference());
+        view.remove(&slice("c", "api").reference());
+        assert_eq!(view, ClusterView::default(), "nothing is left behind");
+    }
+
+    #[test]
+    fn objects_of_every_kind_come_and_go() {
+        let key = ObjectKey::new("shop", "x");
+        let objects = [
+            Object::Secret(Arc::new(Secret {
+                key: key.clone(),
+                kind: "Opaque".into(),
+                data: BTreeMap::new(),
+            })),
+            Object::ConfigMap(Arc::new(ConfigMap {
+                key: key.clone(),
+                data: BTreeMap::new(),
+            })),
+            Object::Namespace(Arc::new(Namespace {
+                name: "x".into(),
+                labels: crate::Labels::default(),
+            })),
+            Object::IngressClass(Arc::new(IngressClass {
+                name: "x".into(),
+                controller: None,
+                is_default: true,
+            })),
+        ];
+        let mut view: ClusterView = objects.iter().cloned().collect();
+        assert!(view.secret(&key).is_some() && view.config_map(&key).is_some());
+        assert!(view.namespace("x").is_some() && view.class("x").is_some());
+        for object in objects {
+            assert_eq!(view.remove(&object.reference()), Some(object));
+        }
+        assert_eq!(view, ClusterView::default());
     }
 }

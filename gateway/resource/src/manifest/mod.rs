@@ -7,6 +7,7 @@
 
 mod documents;
 mod objects;
+mod scalar;
 mod schema;
 mod shape;
 mod tree;
@@ -51,7 +52,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Manifest {
     for document in documents(bytes) {
         reader.document(document);
     }
-    reader.manifest
+    reader.finish()
 }
 
 /// Puts files together, in the order given. Of two objects of the same kind and name the first one counts, and the
@@ -78,6 +79,9 @@ pub fn collect<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> (Cluste
     }
     (view, problems)
 }
+
+/// Problems that are listed of one file.
+const MAX_PROBLEMS: usize = 1_000;
 
 /// Reads one file.
 struct Reader {
@@ -107,6 +111,27 @@ impl Reader {
                 Err(_) => self.ignored(error.line().min(document.last_line()), error.to_string()),
             },
         }
+    }
+
+    fn finish(mut self) -> Manifest {
+        let found = self.manifest.problems.len();
+        if found > MAX_PROBLEMS {
+            self.manifest.problems.truncate(MAX_PROBLEMS);
+            let line = self
+                .manifest
+                .problems
+                .last()
+                .and_then(|last| last.source.as_ref())
+                .map_or(1, |source| source.line);
+            self.ignored(
+                line,
+                format!(
+                    "{} more problems of this file are not listed",
+                    found - MAX_PROBLEMS
+                ),
+            );
+        }
+        self.manifest
     }
 
     fn at(&self, line: u32) -> SourceLine {

@@ -8,7 +8,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Number, Value as Json};
 
-use super::tree::{Entry, Node, Scalar, ScalarKind, Value};
+use super::scalar::{Scalar, ScalarKind};
+use super::tree::{Node, Value};
 use crate::Severity;
 use crate::metadata::Damage;
 use crate::spelling::nearest;
@@ -275,6 +276,8 @@ fn fit_object(fields: &'static [Field], node: &Node, around: &str, findings: &mu
     let Value::Map(entries) = &node.value else {
         return Shape::Object(fields).mismatch(node, around, findings);
     };
+    let is_missing = |known: &&Field| known.narrows && entries.iter().all(|entry| entry.key != known.name);
+    let missing: Vec<&str> = fields.iter().filter(is_missing).map(|known| known.name).collect();
     let mut map = Map::new();
     for entry in entries {
         let field = join(around, &entry.key);
@@ -285,13 +288,14 @@ fn fit_object(fields: &'static [Field], node: &Node, around: &str, findings: &mu
                     map.insert(entry.key.clone(), value);
                 }
             }
-            None => unknown(fields, entries, &entry.key, around, findings),
+            None => unknown(fields, &missing, &entry.key, around, findings),
         }
     }
     Some(Json::Object(map))
 }
 
-fn unknown(fields: &'static [Field], entries: &[Entry], key: &str, around: &str, findings: &mut Findings) {
+/// Tells of an unknown field. `missing` are the narrowing fields that are absent beside it.
+fn unknown(fields: &'static [Field], missing: &[&str], key: &str, around: &str, findings: &mut Findings) {
     let meant = match key {
         "serviceName" | "servicePort" if around.ends_with("ackend") => Some("service"),
         "backend" if around == "spec" => Some("defaultBackend"),
@@ -300,21 +304,19 @@ fn unknown(fields: &'static [Field], entries: &[Entry], key: &str, around: &str,
     let question = meant.map(|meant| format!("; did you mean `{meant}`?"));
     let question = question.as_deref().unwrap_or_default();
     let field = join(around, key);
-    let is_missing = |known: &&Field| known.narrows && entries.iter().all(|entry| entry.key != known.name);
-    match fields.iter().find(is_missing) {
-        None => findings.warn(field, format!("unknown field, which is ignored{question}")),
-        Some(missing) => {
-            // It may be the missing one, misspelt.
-            for missing in fields.iter().filter(is_missing) {
-                findings.damage.add(join(around, missing.name));
-            }
-            let missing = missing.name;
-            findings.damaged(
-                &field,
-                format!("unknown field, and `{missing}` is missing, without which this would mean more: closed{question}"),
-            );
-        }
+    let Some(first) = missing.first() else {
+        return findings.warn(field, format!("unknown field, which is ignored{question}"));
+    };
+    // It may be one of the missing ones, misspelt.
+    for missing in missing {
+        findings.damage.add(join(around, missing));
     }
+    findings.damaged(
+        &field,
+        format!(
+            "unknown field, and `{first}` is missing, without which this would mean more: closed{question}"
+        ),
+    );
 }
 
 fn join(around: &str, key: &str) -> String {

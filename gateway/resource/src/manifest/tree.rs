@@ -1,8 +1,10 @@
 //! One YAML document as a tree that remembers its lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, Span};
+
+use super::scalar::{Scalar, ScalarKind};
 
 /// A node and the line of the file where it begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,22 +33,6 @@ pub(super) struct Entry {
     /// The line of the key.
     pub(super) line: u32,
     pub(super) node: Node,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scalar {
-    pub(super) text: String,
-    pub(super) kind: ScalarKind,
-}
-
-/// What a scalar is by the core schema (YAML 1.2.2, section 10.3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ScalarKind {
-    Null,
-    Boolean(bool),
-    Integer(i64),
-    Float,
-    Text,
 }
 
 /// Why a document yields no tree.
@@ -252,7 +238,13 @@ impl Builder {
                 self.place(node, 0)
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let value = scalar(text.into_owned(), style, tag.as_deref());
+                let value = match Scalar::read(text.into_owned(), style, tag.as_deref()) {
+                    Some(scalar) => Value::Scalar(scalar),
+                    None => Value::Unreadable {
+                        why: "the value does not fit its YAML tag".to_owned(),
+                        parts: Vec::new(),
+                    },
+                };
                 self.place(Node { line, value }, anchor)
             }
             Event::SequenceStart(anchor, _) => self.open(line, anchor, Content::List(Vec::new())),
@@ -407,87 +399,48 @@ fn merge(entries: Vec<Entry>) -> Vec<Entry> {
             }]
         }
     });
+    let mut known: HashSet<String> = own.iter().map(|entry| entry.key.clone()).collect();
     for map in maps {
         let Value::Map(inherited) = map.value else {
             continue;
         };
-        for entry in inherited {
-            if own.iter().all(|known| known.key != entry.key) {
-                own.push(entry);
-            }
-        }
+        own.extend(
+            inherited
+                .into_iter()
+                .filter(|entry| known.insert(entry.key.clone())),
+        );
     }
     own
 }
 
-fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Value {
-    let kind = match tag {
-        Some(tag) if tag.is_yaml_core_schema() => tagged(&text, &tag.suffix),
-        // `!` alone: text, whatever it looks like.
-        Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => Some(ScalarKind::Text),
-        Some(_) => None,
-        None if style == ScalarStyle::Plain => Some(plain(&text)),
-        None => Some(ScalarKind::Text),
-    };
-    match kind {
-        Some(kind) => Value::Scalar(Scalar { text, kind }),
-        None => Value::Unreadable {
-            why: "the value does not fit its YAML tag".to_owned(),
-            parts: Vec::new(),
-        },
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn tagged(text: &str, tag: &str) -> Option<ScalarKind> {
-    let kind = plain(text);
-    let fits = match (tag, kind) {
-        ("str", _) => return Some(ScalarKind::Text),
-        ("null", ScalarKind::Null) | ("bool", ScalarKind::Boolean(_)) | ("int", ScalarKind::Integer(_)) => {
-            true
-        }
-        ("float", ScalarKind::Float | ScalarKind::Integer(_)) => true,
-        _ => false,
-    };
-    fits.then_some(kind)
-}
-
-/// What a plain scalar is. Only the words of YAML 1.2: `yes` and `off` are text.
-fn plain(text: &str) -> ScalarKind {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return ScalarKind::Null,
-        "true" | "True" | "TRUE" => return ScalarKind::Boolean(true),
-        "false" | "False" | "FALSE" => return ScalarKind::Boolean(false),
-        _ => {}
-    }
-    let (radix, digits) = match text.as_bytes() {
-        [b'0', b'x', ..] => (16, text.get(2..)),
-        [b'0', b'o', ..] => (8, text.get(2..)),
-        _ => (10, Some(text)),
-    };
-    let digits = digits.unwrap_or_default();
-    if (radix == 10 || digits.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-        && let Ok(number) = i64::from_str_radix(digits, radix)
-    {
-        return ScalarKind::Integer(number);
-    }
-    if is_float(text) {
-        ScalarKind::Float
-    } else {
-        ScalarKind::Text
-    }
-}
-
-fn is_float(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    match unsigned {
-        ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN" => true,
-        _ => {
-            // Rust's own words for infinity are no YAML numbers.
-            unsigned
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte))
-                && unsigned.bytes().any(|byte| byte.is_ascii_digit())
-                && unsigned.parse::<f64>().is_ok()
+    #[test]
+    fn quotes_and_tags_decide() {
+        let kind = |text: &str| match tree(&format!("a: {text}"), 1)
+            .unwrap()
+            .unwrap()
+            .field("a")
+            .unwrap()
+            .value
+        {
+            Value::Scalar(Scalar { kind, .. }) => Some(kind),
+            Value::List(_) | Value::Map(_) | Value::Unreadable { .. } => None,
+        };
+        let table = [
+            ("'80'", Some(ScalarKind::Text)),
+            ("\"true\"", Some(ScalarKind::Text)),
+            ("|\n  80", Some(ScalarKind::Text)),
+            ("!!str 80", Some(ScalarKind::Text)),
+            ("! 80", Some(ScalarKind::Text)),
+            ("!!int '80'", Some(ScalarKind::Integer(80))),
+            ("!!int x", None),
+            ("!mine 80", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(kind(text), expected, "{text}");
         }
     }
 }

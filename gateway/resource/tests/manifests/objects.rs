@@ -1,0 +1,286 @@
+//! Services, EndpointSlices and the other kinds.
+
+use resource::{AppProtocol, Endpoint, EndpointPort, EndpointSlice, Object, Protocol, Service, ServiceType};
+use route::ObjectKey;
+
+use crate::{read, told, view};
+
+fn service(rest: &str) -> (Service, Vec<String>) {
+    let manifest = read(&format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop}}\n{rest}"
+    ));
+    let view = view(&manifest);
+    ((**view.services().next().unwrap()).clone(), told(&manifest))
+}
+
+#[test]
+fn services() {
+    let table = [
+        ("spec: {}\n", ServiceType::ClusterIp),
+        (
+            "spec: {type: ClusterIP, clusterIP: 10.0.0.1}\n",
+            ServiceType::ClusterIp,
+        ),
+        ("spec: {clusterIP: None}\n", ServiceType::Headless),
+        ("spec: {type: NodePort}\n", ServiceType::NodePort),
+        ("spec: {type: LoadBalancer}\n", ServiceType::LoadBalancer),
+        (
+            "spec: {type: ExternalName, externalName: a.test}\n",
+            ServiceType::ExternalName("a.test".into()),
+        ),
+    ];
+    for (spec, kind) in table {
+        let (service, told) = service(spec);
+        assert_eq!((service.kind, told.len()), (kind, 0), "{spec}");
+    }
+    let protocols = [
+        ("http", AppProtocol::Http),
+        ("HTTP", AppProtocol::Http),
+        ("kubernetes.io/ws", AppProtocol::Http),
+        ("kubernetes.io/h2c", AppProtocol::H2c),
+        ("grpc", AppProtocol::Grpc),
+        ("https", AppProtocol::Https),
+        ("kubernetes.io/wss", AppProtocol::Wss),
+    ];
+    for (written, protocol) in protocols {
+        let (service, told) = service(&format!(
+            "spec: {{ports: [{{port: 80, appProtocol: {written}}}]}}\n"
+        ));
+        assert_eq!(
+            (service.ports[0].app_protocol, told.len()),
+            (protocol, 0),
+            "{written}"
+        );
+    }
+    let problems = [
+        (
+            "{port: 80, appProtocol: mysql}",
+            "[0].appProtocol: `mysql` means nothing to an HTTP gateway; HTTP/1.1 is spoken",
+            1,
+        ),
+        (
+            "{port: 0}",
+            "[0].port: 0 is not a port (1 to 65535); the Service port is ignored",
+            0,
+        ),
+        (
+            "{port: 80, protocol: tcp}",
+            "[0].protocol: `tcp` is not a protocol; write TCP, UDP or SCTP; the port is ignored",
+            0,
+        ),
+        (
+            "{name: a, port: 80}, {name: b, port: 80}",
+            "[1].port: port 80 is listed twice; the first one counts",
+            1,
+        ),
+        (
+            "{name: a, port: 80}, {name: a, port: 81}",
+            "[1].name: name `a` is used twice; the first port counts",
+            1,
+        ),
+        (
+            "{name: a, port: 80}, {port: 81}",
+            "[1].name: every port of a Service with several ports needs a name, by which endpoints find it",
+            2,
+        ),
+        (
+            "{port: http}",
+            "[0].port: expected a whole number of 32 bits, found text",
+            0,
+        ),
+    ];
+    for (ports, message, left) in problems {
+        let (service, told) = service(&format!("spec:\n  ports: [{ports}]\n"));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("5: ") && told[0].ends_with(&format!("Service shop/web spec.ports{message}")),
+            "{told:?}"
+        );
+        assert_eq!(service.ports.len(), left, "{ports}");
+    }
+    let (_, told) = service("spec: {type: clusterip}\n");
+    assert_eq!(
+        told,
+        [
+            "4: error: Service shop/web spec.type: `clusterip` is not a Service type; write ClusterIP, NodePort, LoadBalancer or ExternalName; treated as ClusterIP"
+        ]
+    );
+}
+
+fn slice(rest: &str) -> (Option<EndpointSlice>, Vec<String>) {
+    let manifest = read(&format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: web-1, namespace: shop, labels: {{kubernetes.io/service-name: web}}}}\n{rest}"
+    ));
+    let slice = view(&manifest)
+        .endpoint_slices(&ObjectKey::new("shop", "web"))
+        .next()
+        .map(|slice| (**slice).clone());
+    (slice, told(&manifest))
+}
+
+#[test]
+fn endpoint_slices() {
+    let (sound, told) = slice(
+        "addressType: IPv4\nports: [{name: http, port: 8080}, {name: '', port: 1, protocol: UDP}, {}]\nendpoints:\n\
+         - {addresses: [10.0.0.1, 10.0.0.2], zone: a}\n\
+         - {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}\n\
+         - {addresses: [10.0.0.4], conditions: {ready: false}}\n",
+    );
+    let sound = sound.unwrap();
+    assert_eq!(told, [""; 0]);
+    let endpoint = |address: &str, ready, serving, terminating, zone: Option<&str>| Endpoint {
+        address: address.parse().unwrap(),
+        ready,
+        serving,
+        terminating,
+        zone: zone.map(Into::into),
+    };
+    assert_eq!(
+        sound.endpoints,
+        [
+            endpoint("10.0.0.1", true, true, false, Some("a")),
+            endpoint("10.0.0.3", false, true, true, None),
+            endpoint("10.0.0.4", false, false, false, None),
+        ]
+    );
+    let port = |name: Option<&str>, port, protocol| EndpointPort {
+        name: name.map(Into::into),
+        port,
+        protocol,
+    };
+    assert_eq!(
+        sound.ports,
+        [
+            port(Some("http"), Some(8080), Protocol::Tcp),
+            port(None, Some(1), Protocol::Udp),
+            port(None, None, Protocol::Tcp)
+        ]
+    );
+}
+
+#[test]
+fn mistakes_in_endpoint_slices() {
+    let problems = [
+        (
+            "addressType: IPv4\nendpoints: [{addresses: [::1]}]\n",
+            "5: error: {} endpoints[0].addresses[0]: `::1` is not an IPv4 address; the endpoint is ignored",
+        ),
+        (
+            "addressType: IPv6\nendpoints: [{addresses: [web]}]\n",
+            "5: error: {} endpoints[0].addresses[0]: `web` is not an IPv6 address; the endpoint is ignored",
+        ),
+        (
+            "addressType: IPv4\nendpoints: [{addresses: []}]\n",
+            "5: error: {} endpoints[0].addresses: the endpoint has no address and is ignored",
+        ),
+        (
+            "addressType: IPv4\nendpoints: [{}]\n",
+            "5: error: {} endpoints[0].addresses: the endpoint has no address and is ignored",
+        ),
+        (
+            "addressType: IPv4\nports: [{port: 99999}]\n",
+            "5: error: {} ports[0].port: 99999 is not a port (1 to 65535); it is ignored",
+        ),
+        (
+            "addressType: IPv4\nports: [{port: http}]\n",
+            "5: error: {} ports[0].port: expected a whole number of 32 bits, found text",
+        ),
+        (
+            "endpoints: []\n",
+            "1: error: {} addressType: the address type is missing; write IPv4 or IPv6",
+        ),
+        (
+            "addressType: ipv4\n",
+            "4: error: {} addressType: `ipv4` is not an address type; write IPv4 or IPv6",
+        ),
+        (
+            "addressType: FQDN\n",
+            "4: note: {} addressType: slices of host names (FQDN) are not used; the slice is ignored",
+        ),
+        (
+            "addressType: IPv4\nendpoint: []\n",
+            "5: warning: {} endpoint: unknown field, which is ignored; did you mean `endpoints`?",
+        ),
+    ];
+    for (rest, message) in problems {
+        let (slice, told) = slice(rest);
+        assert_eq!(told, [message.replace("{}", "EndpointSlice shop/web-1")]);
+        assert!(
+            slice.is_none_or(|slice| slice.endpoints.is_empty() && slice.ports.is_empty()),
+            "{rest}"
+        );
+    }
+
+    let (unsure, told) =
+        slice("addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: maybe}}]\n");
+    assert_eq!(told.len(), 1);
+    assert!(
+        !unsure.unwrap().endpoints[0].ready,
+        "readiness that cannot be read is none"
+    );
+
+    let lone = read(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web}\naddressType: IPv4\n",
+    );
+    assert_eq!(
+        crate::told(&lone),
+        [
+            "3: note: EndpointSlice default/web metadata.labels[kubernetes.io/service-name]: the slice belongs to no Service and is ignored; write this label with the Service's name"
+        ]
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let manifest = read(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: cert}\ntype: kubernetes.io/tls\ndata: {a: aGVsbG8=, b: hunter2!, c: 12345, d: aGVsbG8=}\nstringData: {d: plain, e: 67890}\n",
+    );
+    assert_eq!(
+        told(&manifest),
+        [
+            "5: error: Secret default/cert data[b]: expected base64, found text",
+            "5: error: Secret default/cert data[c]: expected base64, found a whole number",
+            "6: error: Secret default/cert stringData[e]: expected text, found a whole number; write it in quotes",
+        ]
+    );
+    let Object::Secret(secret) = &manifest.objects[0].object else {
+        panic!("no Secret")
+    };
+    assert_eq!(&*secret.kind, "kubernetes.io/tls");
+    assert_eq!(secret.data.get("a").map(|data| &**data), Some(&b"hello"[..]));
+    assert_eq!(secret.data.get("d").map(|data| &**data), Some(&b"plain"[..]));
+    assert_eq!(secret.data.len(), 2);
+    let shown = format!("{secret:?} {manifest:?}");
+    for hidden in ["hello", "104, 101", "plain", "hunter2", "12345", "67890"] {
+        assert!(!shown.contains(hidden), "{shown}");
+    }
+}
+
+#[test]
+fn classes_namespaces_and_config_maps() {
+    let manifest = read(
+        "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: blastdoor, annotations: {ingressclass.kubernetes.io/is-default-class: 'true'}}\nspec: {controller: blastdoor.dev/gateway}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: b}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: odd, annotations: {ingressclass.kubernetes.io/is-default-class: 'yes'}}\n",
+    );
+    assert_eq!(
+        told(&manifest),
+        [
+            "17: error: IngressClass odd metadata.annotations[ingressclass.kubernetes.io/is-default-class]: `yes` is neither `true` nor `false`; the class is not the default"
+        ]
+    );
+    let view = view(&manifest);
+    let class = view.class("blastdoor").unwrap();
+    assert_eq!(
+        (class.is_default, class.controller.as_deref()),
+        (true, Some("blastdoor.dev/gateway"))
+    );
+    assert!(!view.class("odd").unwrap().is_default);
+    assert_eq!(view.namespace("shop").unwrap().labels.get("team"), Some("a"));
+    assert_eq!(
+        view.config_map(&ObjectKey::new("default", "c"))
+            .unwrap()
+            .data
+            .get("a")
+            .map(|text| &**text),
+        Some("b")
+    );
+}
