@@ -295,7 +295,7 @@ fn annotations_that_cannot_be_honoured_close_the_ingress() {
         ("traefik.ingress.kubernetes.io/router.middlewares: default-auth@kubernetescrd", "503"),
         ("nginx.ingress.kubernetes.io/configuration-snippet: \"return 200;\"", "503"),
         ("nginx.ingress.kubernetes.io/configuration-snippet: x, blastdoor.dev/ignore-snippets: \"true\"", "app"),
-        ("nginx.ingress.kubernetes.io/proxy-body-size: nonsense", "503"),
+        ("nginx.ingress.kubernetes.io/ssl-redirect: perhaps", "503"),
         ("nginx.ingress.kubernetes.io/proxy-body-size: 1m", "app"),
         ("nginx.ingress.kubernetes.io/force-ssl-redirect: \"true\"", "308"),
         ("nginx.ingress.kubernetes.io/no-such-thing: x", "app"),

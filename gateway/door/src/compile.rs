@@ -296,6 +296,15 @@ impl<'v> Compiler<'v> {
                 ),
             ));
         }
+        if let Some(closed) = service.closes.first() {
+            return Err(refused(
+                Blocked::Annotation,
+                format!(
+                    "Service `{}` is closed by its annotation {}: {}; the rule answers 503",
+                    backend.service, closed.annotation, closed.reason
+                ),
+            ));
+        }
         if let Some(protocol) = unspoken(port.app_protocol) {
             return Err(refused(
                 Blocked::Protocol,

@@ -1,0 +1,110 @@
+//! What operators see: health, metrics, the access log.
+
+use gateway_tests::{Backend, Client, exchange, gateway, get, manifest};
+
+const DOOR: &str = "external-http";
+
+#[test]
+fn one_line_per_request() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .door(DOOR, "client_ip = \"xff\"\ntrusted_proxies = [\"127.0.0.0/8\"]")
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let address = gateway.door(DOOR);
+    let mut client = Client::connect(address);
+    client.request("POST /path?token=secret HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 8.8.8.8\r\nX-Request-ID: id-1\r\nContent-Length: 4\r\n\r\nbody");
+    client.get("b.test", "/\u{7f}");
+    exchange(address, "GET /%zz HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    get(address, "b.test", "/none");
+    gateway.until("four lines", |gateway| gateway.access_log().len() == 4);
+    let log = gateway.access_log();
+    let mut first = log[0].clone();
+    let fields = first.as_object_mut().unwrap();
+    assert!(fields.remove("time").unwrap().as_str().unwrap().ends_with('Z'));
+    assert!(fields.remove("duration_ms").unwrap().is_number());
+    let expected = serde_json::json!({
+        "listener": DOOR, "client": "8.8.8.8", "method": "POST", "host": "a.test", "path": "/path", "status": 200,
+        "bytes_in": 4, "bytes_out": 3, "upstream": format!("127.0.0.1:{}", backend.port()), "ingress": "test/app",
+        "request_id": "id-1", "refusal": null,
+    });
+    assert_eq!(first, expected);
+    assert_eq!((&log[1]["status"], &log[1]["refusal"]), (&400.into(), &"malformed".into()));
+    assert_eq!((&log[2]["status"], &log[2]["refusal"]), (&400.into(), &"malformed".into()));
+    assert_eq!((&log[3]["status"], &log[3]["refusal"], &log[3]["ingress"]), (&404.into(), &"no_route".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn only_errors_or_nothing() {
+    let backend = Backend::start("app");
+    for (policy, lines) in [("errors", 1), ("off", 0)] {
+        let gateway = gateway!()
+            .log(&format!("access = \"{policy}\""))
+            .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+            .start();
+        get(gateway.door(DOOR), "a.test", "/");
+        get(gateway.door(DOOR), "b.test", "/");
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        assert_eq!(gateway.access_log().len(), lines, "{policy}");
+    }
+}
+
+#[test]
+fn metrics_of_the_contract() {
+    let backend = Backend::start("app");
+    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let mut client = Client::connect(gateway.door(DOOR));
+    for _ in 0..3 {
+        client.get("a.test", "/");
+    }
+    client.get("internal.test", "/");
+    exchange(gateway.door(DOOR), "BREW / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let listener = ("listener", DOOR);
+    assert_eq!(gateway.metric("blastdoor_requests_total", &[listener, ("method", "GET"), ("status_class", "2xx")]), 3.0);
+    assert_eq!(gateway.metric("blastdoor_requests_total", &[listener, ("method", "GET"), ("status_class", "4xx")]), 1.0);
+    assert_eq!(gateway.metric("blastdoor_requests_total", &[listener, ("method", "other")]), 1.0);
+    assert_eq!(gateway.metric("blastdoor_request_duration_seconds_count", &[listener]), 5.0);
+    assert_eq!(gateway.metric("blastdoor_refusals_total", &[listener, ("reason", "no_route")]), 1.0);
+    assert_eq!(gateway.metric("blastdoor_connections", &[listener, ("state", "idle")]), 1.0);
+    assert_eq!(gateway.metric("blastdoor_upstream_connects_total", &[listener]), 1.0);
+    assert_eq!(gateway.metric("blastdoor_config_problems", &[]), 0.0);
+    assert_eq!(gateway.metric("blastdoor_config_age_seconds", &[]), 0.0);
+}
+
+#[test]
+fn the_health_command() {
+    let builder = gateway!();
+    let status = |arguments: &[&str]| {
+        let mut all = vec!["health"];
+        all.extend(arguments);
+        builder.run(&all).status
+    };
+    assert_eq!(status(&[]), 1, "nobody is there");
+    let gateway = builder.twin(1).start();
+    let config = gateway.config();
+    let ask = |arguments: &[&str]| {
+        let mut all = vec!["health", "--config", config.to_str().unwrap()];
+        all.extend(arguments);
+        gateway_tests::command(std::path::Path::new(env!("CARGO_BIN_EXE_blastdoor-under-test")), &all, &[], builder.folder()).status
+    };
+    assert_eq!((ask(&[]), ask(&["--ready"]), ask(&["--lb", DOOR]), ask(&["--lb", "none"])), (0, 0, 0, 2));
+}
+
+/// Descriptors come back, and nothing panics, when clients and backends leave at any moment.
+#[test]
+fn nothing_leaks() {
+    let backend = Backend::start("app");
+    let gateway = gateway!().log("access = \"off\"").manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let address = gateway.door(DOOR);
+    get(address, "a.test", "/");
+    let before = gateway.descriptors();
+    let whole = "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    for cut in 0..whole.len() {
+        let mut client = Client::connect(address);
+        client.send(&whole[..cut]);
+    }
+    gateway.until("all connections are gone", |gateway| gateway.metric("blastdoor_connections", &[]) == 0.0);
+    assert_eq!(gateway.metric("blastdoor_panics_total", &[]), 0.0);
+    gateway.until("descriptors are back", |gateway| gateway.descriptors() <= before + 2);
+    assert_eq!(get(address, "a.test", "/").text(), "app");
+}
