@@ -36,6 +36,7 @@ fn a_websocket_passes_both_ways() {
     }
     socket.close(None).unwrap();
     while socket.read().is_ok() {}
+    drop(socket);
     gateway.until("the connection is gone", |gateway| gateway.metric("blastdoor_connections", &[("state", "active")]) == 0.0);
 }
 

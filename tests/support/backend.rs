@@ -1,5 +1,6 @@
 //! A scripted HTTP/1.1 backend that keeps what it saw, byte for byte.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -93,6 +94,7 @@ struct State {
     requests: AtomicUsize,
     connections: AtomicUsize,
     closed: AtomicBool,
+    open: Mutex<HashMap<usize, TcpStream>>,
     /// Keep heads and bodies; load tests only count.
     keep: AtomicBool,
 }
@@ -116,6 +118,7 @@ impl Backend {
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            open: Mutex::default(),
             keep: AtomicBool::new(true),
         });
         let shared = Arc::clone(&state);
@@ -125,8 +128,14 @@ impl Backend {
                     return;
                 }
                 let number = shared.connections.fetch_add(1, Ordering::SeqCst);
+                shared.open.lock().unwrap().insert(number, stream.try_clone().unwrap());
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || serve(&shared, stream, number));
+                std::thread::spawn(move || {
+                    let mut stream = stream;
+                    serve(&shared, &mut stream, number);
+                    // The last handle closes the connection: first the one for `stop`, then this thread's.
+                    shared.open.lock().unwrap().remove(&number);
+                });
             }
         });
         Self { address, state }
@@ -172,11 +181,14 @@ impl Backend {
         self.seen().pop().expect("the backend saw no request")
     }
 
-    /// Stops accepting: further connections are refused.
+    /// Dies: open connections end, further ones are refused.
     pub fn stop(&self) {
         self.state.closed.store(true, Ordering::SeqCst);
         // Wakes the accept loop, which then drops its socket.
         let _refused = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
+        for stream in self.state.open.lock().unwrap().values() {
+            let _gone = stream.shutdown(std::net::Shutdown::Both);
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -187,11 +199,11 @@ impl Drop for Backend {
     }
 }
 
-fn serve(state: &State, mut stream: TcpStream, connection: usize) {
+fn serve(state: &State, stream: &mut TcpStream, connection: usize) {
     stream.set_nodelay(true).unwrap();
     let mut pending = Vec::new();
     loop {
-        let Some(head) = read_head(&mut stream, &mut pending) else { return };
+        let Some(head) = read_head(stream, &mut pending) else { return };
         state.requests.fetch_add(1, Ordering::SeqCst);
         let reply = state.reply.lock().unwrap().clone();
         let keep = state.keep.load(Ordering::SeqCst);
@@ -206,10 +218,10 @@ fn serve(state: &State, mut stream: TcpStream, connection: usize) {
         }
         if let Reply::Script(script) = &reply {
             note(state, keep, &head, Vec::new(), connection);
-            script(&mut stream, &head);
+            script(stream, &head);
             return;
         }
-        let Some(body) = read_body(&mut stream, &mut pending, &head) else { return };
+        let Some(body) = read_body(stream, &mut pending, &head) else { return };
         note(state, keep, &head, body, connection);
         let sent = match reply {
             Reply::Name => {
@@ -223,7 +235,7 @@ fn serve(state: &State, mut stream: TcpStream, connection: usize) {
             }
             Reply::Close => return,
             Reply::Reset => {
-                let _unset = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                let _unset = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
                 return;
             }
             Reply::Silence => {

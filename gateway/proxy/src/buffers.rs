@@ -135,6 +135,7 @@ impl Scratch {
             out.shrink_to(READ);
         }
         self.request.reset();
+        self.response.reset();
     }
 }
 

@@ -141,6 +141,8 @@ impl<'a> Exchange<'a> {
         closing: bool,
     ) -> Self {
         let progress = Progress::default();
+        // An earlier attempt may have left half a head.
+        scratch.response.reset();
         Self {
             client,
             upstream,
@@ -573,7 +575,9 @@ impl<'a> Tunnel<'a> {
         }
         if progressed {
             self.armed = true;
-            self.deadline.set(Instant::now(), STREAM_IDLE);
+            // Once one side has ended, the other has little left to say.
+            let both = self.up.is_some() && self.down.is_some();
+            self.deadline.set(Instant::now(), if both { STREAM_IDLE } else { HALF_CLOSED });
         }
         if self.deadline.has_passed(context) {
             Poll::Ready(())
