@@ -64,7 +64,7 @@ fn a_half_written_file_does_not_count() {
     let yaml = manifest::app("app", DOOR, "a.test", backend.port());
     let gateway = gateway!().manifest("app.yaml", &yaml).start();
     let load = Load::start(gateway.door(DOOR), "a.test", 4, 200);
-    let changed = yaml.replace("a.test", "a.test\"\n    http: *nothing\n  - host: \"b.test").replace("\n    http: *nothing", "");
+    let changed = yaml.clone() + &manifest::app("more", DOOR, "b.test", backend.port());
     for text in [yaml.as_str(), changed.as_str(), yaml.as_str()] {
         let mut file = std::fs::File::create(gateway.manifests().join("app.yaml")).unwrap();
         for part in text.as_bytes().chunks(text.len() / 4 + 1) {
@@ -72,8 +72,9 @@ fn a_half_written_file_does_not_count() {
             file.flush().unwrap();
             std::thread::sleep(Duration::from_millis(150));
         }
+        drop(file);
+        std::thread::sleep(Duration::from_millis(200));
     }
-    std::thread::sleep(Duration::from_millis(300));
     let outcome = load.finish();
     assert_eq!(outcome.failures, Vec::<String>::new());
 }
@@ -171,7 +172,7 @@ fn listeners_toml_is_reloaded_live() {
     std::fs::write(gateway.config(), &changed).unwrap();
     gateway.until_status(DOOR, "t.test", "/", 200);
     assert_eq!(get(address, "t.test", &format!("/{}", "x".repeat(400))).status, 414);
-    gateway.until("the new door is there", |gateway| gateway.admin("/api/v1/doors").1.contains("\"extra\""));
+    gateway.until("the new door is there", |gateway| gateway.admin("/lb/extra").0 == 200);
     assert!(!gateway.admin("/api/v1/doors").1.contains("\"internal-https\""));
     assert_eq!(get(gateway.door("extra"), "a.test", "/").status, 404);
     assert_eq!(gateway.metric("blastdoor_config_problems", &[("severity", "error")]), 0.0);
@@ -184,6 +185,7 @@ fn listeners_toml_is_reloaded_live() {
     assert_eq!(outcome.failures, Vec::<String>::new());
     std::fs::write(gateway.config(), moved).unwrap();
     gateway.until("the door has moved", |gateway| gateway.door(DOOR) == free);
+    gateway.until("the new socket listens", |_| std::net::TcpStream::connect(free).is_ok());
     assert_eq!(get(free, "a.test", "/").status, 200);
     gateway.until("the old port is closed", |_| std::net::TcpStream::connect(address).is_err());
 }

@@ -65,7 +65,7 @@ impl Board {
 
     fn is_ready(&self) -> bool {
         let state = self.lock();
-        let open = |door: &ListenerStatus| door.is_synced() && door.phase() < Phase::Closing;
+        let open = |door: &ListenerStatus| door.is_open() && door.phase() < Phase::Closing;
         state.published && !state.closed && !state.doors.is_empty() && state.doors.iter().all(open)
     }
 
@@ -73,7 +73,7 @@ impl Board {
     fn takes_traffic(&self, name: &str) -> Option<bool> {
         let state = self.lock();
         let door = state.doors.iter().find(|door| door.name().as_str() == name)?;
-        Some(door.is_synced() && door.phase() == Phase::Serving && !state.closed)
+        Some(door.is_open() && door.phase() == Phase::Serving && !state.closed)
     }
 
     fn doors(&self) -> serde_json::Value {
@@ -97,7 +97,7 @@ impl Board {
 
 fn describe(door: &ListenerStatus) -> &'static str {
     match door.phase() {
-        Phase::Serving if door.is_synced() => "ready",
+        Phase::Serving if door.is_open() => "ready",
         Phase::Serving => "waiting",
         Phase::Draining => "draining",
         Phase::Closing | Phase::Ended => "closed",

@@ -63,6 +63,11 @@ impl Changes {
         self.state().span = None;
     }
 
+    /// Whether something has happened that has not come to an end.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.state().due().is_some()
+    }
+
     /// Waits until something has happened and has come to an end.
     pub(crate) async fn settled(&self) {
         loop {

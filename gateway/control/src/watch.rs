@@ -58,7 +58,8 @@ impl FileSource {
             };
             tokio::select! {
                 () = changes.settled() => {}
-                () = tokio::time::sleep(poll) => {}
+                // Not while a file is being written: it would be read half.
+                () = tokio::time::sleep(poll) => if changes.is_under_way() { changes.settled().await },
                 () = events.closed() => return,
             }
         }

@@ -385,12 +385,11 @@ impl Forwarding<'_> {
             closing,
         );
         let outcome = poll_fn(|context| {
-            if worker.phase() == Phase::Ended {
-                return Poll::Ready(Err(Failure {
-                    refusal: Refusal::Drained,
-                    silent: false,
-                }));
+            let phase = worker.phase();
+            if phase == Phase::Ended {
+                return Poll::Ready(Err(Failure { refusal: Refusal::Drained, silent: false }));
             }
+            exchange.closing |= phase != Phase::Serving;
             exchange.poll(context)
         })
         .await;

@@ -1,9 +1,9 @@
 //! A door's sockets and worker threads.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,9 +18,6 @@ use crate::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
 use crate::upstream::HealthBoard;
 use crate::worker::{Phase, Shared, Worker};
-
-/// Connections that may wait to be accepted, per socket.
-const BACKLOG: i32 = 4096;
 
 /// Network load balancers forget a connection that is silent for 350 s; a probe a minute keeps it known.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -80,8 +77,9 @@ pub enum BindError {
 }
 
 impl Listener {
-    /// Binds a door's sockets and starts its workers. Until the door has its first table every request is
-    /// answered with 503.
+    /// Binds a door's sockets and starts its workers. They take connections when the door has its first table, so
+    /// that beside a predecessor on the same port none is answered too early; if that takes long they take them all
+    /// the same, and answer 503.
     ///
     /// # Errors
     /// When the address cannot be bound or a thread cannot be started.
@@ -98,6 +96,7 @@ impl Listener {
             connections: AtomicUsize::new(0),
             clients: ClientCounts::default(),
             cut: AtomicUsize::new(0),
+            listening: AtomicBool::new(false),
         });
         let board = Arc::new(HealthBoard::default());
         let group = Group::start(&shared, &board, &access, binding)?;
@@ -225,6 +224,12 @@ impl ListenerStatus {
         self.shared.door.snapshot().is_synced()
     }
 
+    /// Whether the door takes connections and has a table to answer them by.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.is_synced() && self.shared.listening.load(Ordering::Acquire)
+    }
+
     /// Where the listener is in its life.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -256,7 +261,7 @@ impl Group {
             sockets(&binding).map_err(|(address, error)| BindError::of(listener.clone(), address, error))?;
         let address = sockets
             .first()
-            .and_then(|socket| socket.local_addr().ok())
+            .and_then(|socket| local_address(socket).ok())
             .unwrap_or(binding.address);
         let (phase, _) = watch::channel(Phase::Serving);
         let mut threads = Vec::with_capacity(sockets.len());
@@ -285,7 +290,7 @@ fn work(
     shared: Arc<Shared>,
     board: Arc<HealthBoard>,
     lines: crate::access::Lines,
-    socket: TcpListener,
+    socket: Socket,
     phase: watch::Receiver<Phase>,
 ) {
     let listener = shared.door.name().clone();
@@ -306,7 +311,7 @@ fn work(
 }
 
 /// One socket per worker with `SO_REUSEPORT`; otherwise one socket that the workers share.
-fn sockets(binding: &Binding) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
+fn sockets(binding: &Binding) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
     let mut address = binding.address;
     let first = match open(address, binding.reuse_port) {
         // A host without IPv6 can still serve all its addresses.
@@ -317,7 +322,7 @@ fn sockets(binding: &Binding) -> Result<Vec<TcpListener>, (SocketAddr, io::Error
         outcome => outcome,
     };
     let first = first.map_err(|error| (address, error))?;
-    let bound = first.local_addr().map_err(|error| (address, error))?;
+    let bound = local_address(&first).map_err(|error| (address, error))?;
     let mut sockets = vec![first];
     for _ in 1..binding.workers {
         let next = match sockets.first() {
@@ -329,7 +334,7 @@ fn sockets(binding: &Binding) -> Result<Vec<TcpListener>, (SocketAddr, io::Error
     Ok(sockets)
 }
 
-fn open(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -344,8 +349,11 @@ fn open(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
+}
+
+fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn is_no_such_family(error: &io::Error) -> bool {

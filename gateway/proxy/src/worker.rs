@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use door::Door;
@@ -25,6 +25,12 @@ use crate::upstream::Upstreams;
 
 /// How long a socket that takes no new connections is still accepted from: handshakes under way end in that time.
 const LAST_ACCEPTS: Duration = Duration::from_millis(300);
+
+/// How long a worker waits for its door's first table before it listens all the same and answers 503.
+const FIRST_TABLE: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted, per socket.
+const BACKLOG: i32 = 4096;
 
 /// How long accepting pauses when the process is out of descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -50,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) clients: ClientCounts,
     /// Requests that were cut when the drain ended.
     pub(crate) cut: AtomicUsize,
+    /// A worker takes connections.
+    pub(crate) listening: AtomicBool,
 }
 
 /// What all connections of a worker share.
@@ -165,11 +173,14 @@ impl Worker {
     /// Accepts and serves until the listener has closed and its connections have ended.
     pub(crate) async fn run(
         self: Rc<Self>,
-        socket: std::net::TcpListener,
+        socket: socket2::Socket,
         mut phase: watch::Receiver<Phase>,
     ) -> io::Result<()> {
         let ticker = tokio::task::spawn_local(Rc::clone(&self).tick());
-        let listener = TcpListener::from_std(socket)?;
+        self.wait_for_a_table(&phase).await;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        self.shared.listening.store(true, Ordering::Release);
         while *phase.borrow_and_update() < Phase::Closing {
             self.enter(*phase.borrow());
             tokio::select! {
@@ -191,6 +202,15 @@ impl Worker {
         ticker.abort();
         self.lines.borrow_mut().hand_over();
         Ok(())
+    }
+
+    /// Beside a predecessor on the same port, the kernel hands connections to whoever listens: this worker does not
+    /// before it can answer them, or before it is clear that nobody else does.
+    async fn wait_for_a_table(&self, phase: &watch::Receiver<Phase>) {
+        let until = Instant::now() + FIRST_TABLE;
+        while !self.door.snapshot().is_synced() && *phase.borrow() < Phase::Closing && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn enter(&self, phase: Phase) {
