@@ -1,0 +1,174 @@
+//! What CI runs, step by step: what fails soonest first, the tests last.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::Invocation;
+use crate::workspace::Workspace;
+use crate::{chart, deny, fuzz, imports, sizes};
+
+/// A check that could not run here, and what it would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeftOut(pub(crate) String);
+
+/// One step of CI.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    /// One line for the usage text.
+    pub(crate) checks: &'static str,
+    run: fn(&Workspace) -> Result<Vec<LeftOut>>,
+}
+
+/// Every step, in the order in which they run.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        checks: "rustfmt has nothing to change",
+        run: format,
+    },
+    Step {
+        name: "sizes",
+        checks: "no Rust file above 600 lines without its tests",
+        run: sizes::check,
+    },
+    Step {
+        name: "imports",
+        checks: "no crate imports what its row of the table does not name",
+        run: imports::check,
+    },
+    Step {
+        name: "deny",
+        checks: "licences, banned crates, sources; advisories where reachable",
+        run: deny::check,
+    },
+    Step {
+        name: "clippy",
+        checks: "no warning of rustc or clippy",
+        run: clippy,
+    },
+    Step {
+        name: "docs",
+        checks: "documentation builds without a warning",
+        run: docs,
+    },
+    Step {
+        name: "fuzz",
+        checks: "fuzz targets build, their corpora replay, a short run with nightly",
+        run: fuzz::check,
+    },
+    Step {
+        name: "chart",
+        checks: "the Helm chart lints and renders",
+        run: chart::check,
+    },
+    Step {
+        name: "tests",
+        checks: "cargo test --workspace",
+        run: tests,
+    },
+];
+
+/// Runs the steps named, or all of them; stops at the first that fails.
+pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let steps = chosen(names)?;
+    let start = Instant::now();
+    let mut left_out = Vec::new();
+    for step in &steps {
+        println!("=== {}: {}", step.name, step.checks);
+        let start = Instant::now();
+        let result = (step.run)(workspace);
+        println!("=== {}: {:.1} s", step.name, start.elapsed().as_secs_f64());
+        let advice = || {
+            format!(
+                "step `{0}` failed; to run it alone: cargo xtask ci {0}",
+                step.name
+            )
+        };
+        for LeftOut(what) in result.with_context(advice)? {
+            let what = format!("LEFT OUT of {}: {what}", step.name);
+            println!("!!! {what}");
+            left_out.push(what);
+        }
+    }
+    let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+    println!(
+        "\nPassed in {:.0} s: {}.",
+        start.elapsed().as_secs_f64(),
+        names.join(", ")
+    );
+    for what in left_out {
+        println!("!!! {what}");
+    }
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Step>> {
+    if names.is_empty() {
+        return Ok(STEPS.iter().collect());
+    }
+    let unknown: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| STEPS.iter().all(|step| step.name != *name))
+        .collect();
+    if !unknown.is_empty() {
+        let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        bail!(
+            "no step of ci is named {unknown:?}; there are: {}",
+            known.join(", ")
+        );
+    }
+    Ok(STEPS
+        .iter()
+        .filter(|step| names.iter().any(|name| name == step.name))
+        .collect())
+}
+
+fn format(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    Invocation::cargo(workspace)
+        .args(["fmt", "--all", "--check"])
+        .run()?;
+    Invocation::cargo(workspace)
+        .args(["fmt", "--check", "--manifest-path", fuzz::MANIFEST])
+        .run()?;
+    Ok(Vec::new())
+}
+
+fn clippy(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    Invocation::cargo(workspace).args(arguments).run()?;
+    Ok(Vec::new())
+}
+
+fn docs(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    let doc = Invocation::cargo(workspace).args(["doc", "--workspace", "--no-deps"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings").run()?;
+    Ok(Vec::new())
+}
+
+fn tests(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    Invocation::cargo(workspace).args(["test", "--workspace"]).run()?;
+    Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_of(names: &[&str]) -> Result<Vec<&'static str>> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(chosen(&names)?.iter().map(|step| step.name).collect())
+    }
+
+    #[test]
+    fn steps_run_in_their_order_and_unknown_ones_are_refused() {
+        assert_eq!(names_of(&[]).expect("all").len(), STEPS.len());
+        assert_eq!(names_of(&["tests", "format"]).expect("two"), ["format", "tests"]);
+        let error = names_of(&["format", "fromat"]).unwrap_err().to_string();
+        assert!(
+            error.contains("fromat") && error.contains("format, sizes"),
+            "{error}"
+        );
+    }
+}
