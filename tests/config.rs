@@ -10,42 +10,136 @@ fn wrong(lines: &str) -> gateway_tests::Output {
 #[test]
 fn each_wrong_key_has_its_message() {
     let table = [
-        ("selector = \"\"", "listeners.external-http.selector: an empty selector would admit every Ingress"),
-        ("selector = \"!expose\"", "listeners.external-http.selector: `!expose` only excludes"),
-        ("selector = \"expose in (a\"", "listeners.external-http.selector: `expose in (a` is not a label selector"),
-        ("selector = \"expose=internal-http\"", "can admit the same Ingress; make them exclude each other, or set overlap = true on both"),
-        ("scheme = \"htp\"", "listeners.external-http.scheme: `htp` is not known; allowed: http, https"),
-        ("bind = \"10002\"", "listeners.external-http.bind: `10002` is not an address; allowed: `IP:PORT` or `[IPv6]:PORT`"),
-        ("behind = \"elb\"", "listeners.external-http.behind: `elb` is not known; allowed: none, alb, nlb, nlb-proxy-v2, gclb, cloudflare"),
-        ("client_ip = \"magic\"", "listeners.external-http.client_ip: `magic` is not known; allowed: peer, xff, proxy-protocol, header:NAME"),
-        ("trusted_proxies = [\"10.0.0.0/99\"]", "listeners.external-http.trusted_proxies[0]: `10.0.0.0/99` is not a network"),
-        ("trusted_proxies_file = \"none.txt\"", "listeners.external-http.trusted_proxies_file: "),
-        ("proxy_protocol = \"maybe\"", "listeners.external-http.proxy_protocol: `maybe` is not known; allowed: off, optional, required"),
-        ("redirect = \"nowhere\"", "listeners.external-http.redirect: no door `nowhere` is declared"),
-        ("redirect = \"external-http\"", "listeners.external-http.redirect: a door cannot redirect to itself"),
-        ("redirect = \"internal-http\"", "listeners.external-http.redirect: door `internal-http` has scheme `http`"),
-        ("health_path = \"healthz\"", "listeners.external-http.health_path: `healthz` is not a path"),
-        ("idle_timeout = \"620\"", "listeners.external-http.idle_timeout: `620` is not a duration; allowed: a duration such as"),
-        ("idle_timeout = \"0s\"", "listeners.external-http.idle_timeout: zero would end everything at once"),
-        ("drain = { wait = \"soon\" }", "listeners.external-http.drain.wait: `soon` is not a duration"),
-        ("namespaces = [\"Team A\"]", "listeners.external-http.namespaces[0]: `Team A` is not a namespace pattern"),
-        ("namespaces = []", "listeners.external-http.namespaces: an empty list would admit nothing"),
-        ("hosts = [\"*\"]", "listeners.external-http.hosts[0]: `*` is not a host"),
-        ("workers = 0", "listeners.external-http.workers: 0 is not a number of workers; allowed: 1 to 256"),
-        ("workers = \"two\"", "listeners.external-http.workers: invalid type: string \"two\"; allowed: usize"),
-        ("limits = { body = \"much\" }", "listeners.external-http.limits.body: `much` is not a size; allowed: unlimited"),
-        ("limits = { header_bytes = 1 }", "listeners.external-http.limits.header_bytes: 1 bytes is out of range"),
-        ("limits = { connections = 0 }", "listeners.external-http.limits.connections: 0 would refuse every client"),
-        ("limits = { sockets = 1 }", "listeners.external-http.limits.sockets: unknown key"),
-        ("timeouts = { head = \"-1s\" }", "listeners.external-http.timeouts.head: `-1s` is not a duration"),
-        ("slector = \"x\"", "listeners.external-http.slector: unknown key; did you mean `selector`?"),
-        ("tls = {}", "listeners.external-http.tls: a door with scheme = \"http\" cannot end TLS"),
+        (
+            "selector = \"\"",
+            "listeners.external-http.selector: an empty selector would admit every Ingress",
+        ),
+        (
+            "selector = \"!expose\"",
+            "listeners.external-http.selector: `!expose` only excludes",
+        ),
+        (
+            "selector = \"expose in (a\"",
+            "listeners.external-http.selector: `expose in (a` is not a label selector",
+        ),
+        (
+            "selector = \"expose=internal-http\"",
+            "can admit the same Ingress; make them exclude each other, or set overlap = true on both",
+        ),
+        (
+            "scheme = \"htp\"",
+            "listeners.external-http.scheme: `htp` is not known; allowed: http, https",
+        ),
+        (
+            "bind = \"10002\"",
+            "listeners.external-http.bind: `10002` is not an address; allowed: `IP:PORT` or `[IPv6]:PORT`",
+        ),
+        (
+            "behind = \"elb\"",
+            "listeners.external-http.behind: `elb` is not known; allowed: none, alb, nlb, nlb-proxy-v2, gclb, cloudflare",
+        ),
+        (
+            "client_ip = \"magic\"",
+            "listeners.external-http.client_ip: `magic` is not known; allowed: peer, xff, proxy-protocol, header:NAME",
+        ),
+        (
+            "trusted_proxies = [\"10.0.0.0/99\"]",
+            "listeners.external-http.trusted_proxies[0]: `10.0.0.0/99` is not a network",
+        ),
+        (
+            "trusted_proxies_file = \"none.txt\"",
+            "listeners.external-http.trusted_proxies_file: ",
+        ),
+        (
+            "proxy_protocol = \"maybe\"",
+            "listeners.external-http.proxy_protocol: `maybe` is not known; allowed: off, optional, required",
+        ),
+        (
+            "redirect = \"nowhere\"",
+            "listeners.external-http.redirect: no door `nowhere` is declared",
+        ),
+        (
+            "redirect = \"external-http\"",
+            "listeners.external-http.redirect: a door cannot redirect to itself",
+        ),
+        (
+            "redirect = \"internal-http\"",
+            "listeners.external-http.redirect: door `internal-http` has scheme `http`",
+        ),
+        (
+            "health_path = \"healthz\"",
+            "listeners.external-http.health_path: `healthz` is not a path",
+        ),
+        (
+            "idle_timeout = \"620\"",
+            "listeners.external-http.idle_timeout: `620` is not a duration; allowed: a duration such as",
+        ),
+        (
+            "idle_timeout = \"0s\"",
+            "listeners.external-http.idle_timeout: zero would end everything at once",
+        ),
+        (
+            "drain = { wait = \"soon\" }",
+            "listeners.external-http.drain.wait: `soon` is not a duration",
+        ),
+        (
+            "namespaces = [\"Team A\"]",
+            "listeners.external-http.namespaces[0]: `Team A` is not a namespace pattern",
+        ),
+        (
+            "namespaces = []",
+            "listeners.external-http.namespaces: an empty list would admit nothing",
+        ),
+        (
+            "hosts = [\"*\"]",
+            "listeners.external-http.hosts[0]: `*` is not a host",
+        ),
+        (
+            "workers = 0",
+            "listeners.external-http.workers: 0 is not a number of workers; allowed: 1 to 256",
+        ),
+        (
+            "workers = \"two\"",
+            "listeners.external-http.workers: invalid type: string \"two\"; allowed: usize",
+        ),
+        (
+            "limits = { body = \"much\" }",
+            "listeners.external-http.limits.body: `much` is not a size; allowed: unlimited",
+        ),
+        (
+            "limits = { header_bytes = 1 }",
+            "listeners.external-http.limits.header_bytes: 1 bytes is out of range",
+        ),
+        (
+            "limits = { connections = 0 }",
+            "listeners.external-http.limits.connections: 0 would refuse every client",
+        ),
+        (
+            "limits = { sockets = 1 }",
+            "listeners.external-http.limits.sockets: unknown key",
+        ),
+        (
+            "timeouts = { head = \"-1s\" }",
+            "listeners.external-http.timeouts.head: `-1s` is not a duration",
+        ),
+        (
+            "slector = \"x\"",
+            "listeners.external-http.slector: unknown key; did you mean `selector`?",
+        ),
+        (
+            "tls = {}",
+            "listeners.external-http.tls: a door with scheme = \"http\" cannot end TLS",
+        ),
     ];
     for (lines, message) in table {
         let output = wrong(lines);
         assert_eq!(output.status, 2, "{lines}: {output:?}");
         assert!(output.stderr.contains(message), "{lines}: {}", output.stderr);
-        assert!(output.stderr.contains("listeners.toml:"), "{lines}: no file and line in {}", output.stderr);
+        assert!(
+            output.stderr.contains("listeners.toml:"),
+            "{lines}: no file and line in {}",
+            output.stderr
+        );
     }
 }
 
@@ -53,19 +147,36 @@ fn each_wrong_key_has_its_message() {
 #[test]
 fn protection_that_cannot_be_given_is_refused_at_start() {
     for (lines, message) in [
-        ("scheme = \"https\"\ntls = { default_certificate = \"self-signed\" }", "this version does not end TLS at the door"),
-        ("proxy_protocol = \"required\"", "this version does not read the PROXY header"),
-        ("behind = \"nlb-proxy-v2\"", "this version does not read the PROXY header"),
+        (
+            "scheme = \"https\"\ntls = { default_certificate = \"self-signed\" }",
+            "this version does not end TLS at the door",
+        ),
+        (
+            "proxy_protocol = \"required\"",
+            "this version does not read the PROXY header",
+        ),
+        (
+            "behind = \"nlb-proxy-v2\"",
+            "this version does not read the PROXY header",
+        ),
     ] {
         let output = wrong(lines);
-        assert_eq!((output.status, output.stderr.contains(message)), (2, true), "{lines}: {}", output.stderr);
+        assert_eq!(
+            (output.status, output.stderr.contains(message)),
+            (2, true),
+            "{lines}: {}",
+            output.stderr
+        );
     }
 }
 
 #[test]
 fn every_error_is_told_at_once() {
     let output = gateway!()
-        .door("external-http", "scheme = \"x\"\nbind = \"y\"\nunknown = 1\nworkers = 0")
+        .door(
+            "external-http",
+            "scheme = \"x\"\nbind = \"y\"\nunknown = 1\nworkers = 0",
+        )
         .door("internal-http", "selector = \"\"")
         .run(&["run"]);
     assert_eq!(output.status, 2);
@@ -81,22 +192,78 @@ fn files_and_options() {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
 
     let output = run(&["check", "--config", "nothing.toml"]);
-    assert_eq!((output.status, output.stderr.contains("nothing.toml: cannot be read")), (2, true), "{output:?}");
+    assert_eq!(
+        (
+            output.status,
+            output.stderr.contains("nothing.toml: cannot be read")
+        ),
+        (2, true),
+        "{output:?}"
+    );
     write("empty.toml", "");
     let output = run(&["check", "--config", "empty.toml"]);
-    assert_eq!((output.status, output.stderr.contains("no door is declared")), (2, true), "{output:?}");
+    assert_eq!(
+        (output.status, output.stderr.contains("no door is declared")),
+        (2, true),
+        "{output:?}"
+    );
     write("broken.toml", "[source]\nkind = \n");
     let output = run(&["check", "--config", "broken.toml"]);
-    assert_eq!((output.status, output.stderr.contains("broken.toml:2: is not valid TOML")), (2, true), "{output:?}");
-    write("files.toml", "[source]\nkind = \"files\"\n[listeners.a]\nbind = \"127.0.0.1:0\"\nselector = \"a=b\"\nscheme = \"http\"\n");
+    assert_eq!(
+        (
+            output.status,
+            output.stderr.contains("broken.toml:2: is not valid TOML")
+        ),
+        (2, true),
+        "{output:?}"
+    );
+    write(
+        "files.toml",
+        "[source]\nkind = \"files\"\n[listeners.a]\nbind = \"127.0.0.1:0\"\nselector = \"a=b\"\nscheme = \"http\"\n",
+    );
     let output = run(&["check", "--config", "files.toml"]);
-    assert_eq!((output.status, output.stderr.contains("source.path: missing")), (2, true), "{output:?}");
+    assert_eq!(
+        (output.status, output.stderr.contains("source.path: missing")),
+        (2, true),
+        "{output:?}"
+    );
     let output = run(&["check", "--config", "files.toml", "--manifests", "nowhere"]);
-    assert_eq!((output.status, output.stderr.contains("`nowhere` is not a directory")), (2, true), "{output:?}");
-    let output = run(&["check", "--config", "files.toml", "--manifests", "manifests", "--doors", "b"]);
-    assert_eq!((output.status, output.stderr.contains("--doors: no door `b` is declared; allowed: a")), (2, true), "{output:?}");
-    assert_eq!(run(&["check", "--config", "files.toml", "--manifests", "manifests"]).status, 0);
-    assert_eq!(run(&["check", "--manifests", "manifests"]).status, 0, "without a file: the standard four doors");
+    assert_eq!(
+        (
+            output.status,
+            output.stderr.contains("`nowhere` is not a directory")
+        ),
+        (2, true),
+        "{output:?}"
+    );
+    let output = run(&[
+        "check",
+        "--config",
+        "files.toml",
+        "--manifests",
+        "manifests",
+        "--doors",
+        "b",
+    ]);
+    assert_eq!(
+        (
+            output.status,
+            output
+                .stderr
+                .contains("--doors: no door `b` is declared; allowed: a")
+        ),
+        (2, true),
+        "{output:?}"
+    );
+    assert_eq!(
+        run(&["check", "--config", "files.toml", "--manifests", "manifests"]).status,
+        0
+    );
+    assert_eq!(
+        run(&["check", "--manifests", "manifests"]).status,
+        0,
+        "without a file: the standard four doors"
+    );
     assert_eq!(run(&["check", "--no-such-option"]).status, 2);
     assert_eq!(run(&["no-such-command"]).status, 2);
 }
@@ -105,17 +272,42 @@ fn files_and_options() {
 fn the_environment_overrides_the_file() {
     let builder = |name: &str, value: &str| gateway!().env(name, value).run(&["check"]);
     let table = [
-        ("BLASTDOOR_LISTENERS__EXTERNAL_HTTP__SCHEME", "gopher", "environment variable BLASTDOOR_LISTENERS__EXTERNAL_HTTP__SCHEME: listeners.external-http.scheme: `gopher`"),
-        ("BLASTDOOR_LISTENERS__EXTERNAL_HTTP__LIMITS__HEADERS", "0", "listeners.external-http.limits.headers: 0 is out of range"),
-        ("BLASTDOOR_LISTENERS__EXTERNAL_HTTP__TRUSTED_PROXIES", "[\"x\"]", "listeners.external-http.trusted_proxies[0]: `x` is not a network"),
-        ("BLASTDOOR_LISTENERS__NO_SUCH_DOOR__BIND", "x", "no such door is declared"),
-        ("BLASTDOOR_LOG__FORMAT", "xml", "log.format: `xml` is not known; allowed: auto, json, text"),
+        (
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__SCHEME",
+            "gopher",
+            "environment variable BLASTDOOR_LISTENERS__EXTERNAL_HTTP__SCHEME: listeners.external-http.scheme: `gopher`",
+        ),
+        (
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__LIMITS__HEADERS",
+            "0",
+            "listeners.external-http.limits.headers: 0 is out of range",
+        ),
+        (
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__TRUSTED_PROXIES",
+            "[\"x\"]",
+            "listeners.external-http.trusted_proxies[0]: `x` is not a network",
+        ),
+        (
+            "BLASTDOOR_LISTENERS__NO_SUCH_DOOR__BIND",
+            "x",
+            "no such door is declared",
+        ),
+        (
+            "BLASTDOOR_LOG__FORMAT",
+            "xml",
+            "log.format: `xml` is not known; allowed: auto, json, text",
+        ),
         ("BLASTDOOR_ADMIN__BIND", "x", "admin.bind: `x` is not an address"),
         ("BLASTDOOR_SOURCE__UNKNOWN", "x", "source.unknown: unknown key"),
     ];
     for (name, value, message) in table {
         let output = builder(name, value);
-        assert_eq!((output.status, output.stderr.contains(message)), (2, true), "{name}: {}", output.stderr);
+        assert_eq!(
+            (output.status, output.stderr.contains(message)),
+            (2, true),
+            "{name}: {}",
+            output.stderr
+        );
     }
     for (name, value) in [
         ("BLASTDOOR_SERVICE_HOST", "10.0.0.1"),
@@ -131,7 +323,9 @@ fn the_environment_overrides_the_file() {
 fn addresses_that_cannot_be_bound() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let output = gateway!().door("external-http", &format!("bind = \"{address}\"")).run(&["run"]);
+    let output = gateway!()
+        .door("external-http", &format!("bind = \"{address}\""))
+        .run(&["run"]);
     assert_eq!(output.status, 1);
     let message = format!("listener `external-http`: address {address} is already in use");
     assert!(output.stderr.contains(&message), "{}", output.stderr);
@@ -142,20 +336,59 @@ fn check_tells_of_wrong_manifests() {
     let ok = manifest::app("app", "external-http", "a.test", 8080);
     let builder = gateway!()
         .manifest("a.yaml", &ok)
-        .manifest("b.yaml", &ok.replace("name: app", "name: typo").replace("expose: external-http", "expose: external-htp"))
+        .manifest(
+            "b.yaml",
+            &ok.replace("name: app", "name: typo")
+                .replace("expose: external-http", "expose: external-htp"),
+        )
         .manifest("c.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: [\n")
-        .manifest("d.yaml", &manifest::ingress("host", "external-http", &[("*.*.test", "Prefix", "/", "app")]))
-        .manifest("e.yaml", &manifest::ingress("gone", "external-http", &[("g.test", "Prefix", "/", "gone")]));
+        .manifest(
+            "d.yaml",
+            &manifest::ingress("host", "external-http", &[("*.*.test", "Prefix", "/", "app")]),
+        )
+        .manifest(
+            "e.yaml",
+            &manifest::ingress("gone", "external-http", &[("g.test", "Prefix", "/", "gone")]),
+        );
     let output = builder.run(&["check", "-o", "json"]);
     assert_eq!(output.status, 1, "{output:?}");
     let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     let problems = report["problems"].as_array().unwrap();
-    let find = |object: &str| problems.iter().find(|problem| problem["object"]["name"] == object).unwrap_or_else(|| panic!("{object}: {report:#}"));
+    let find = |object: &str| {
+        problems
+            .iter()
+            .find(|problem| problem["object"]["name"] == object)
+            .unwrap_or_else(|| panic!("{object}: {report:#}"))
+    };
     let typo = find("typo");
-    assert_eq!((&typo["severity"], &typo["object"]["kind"]), (&"warning".into(), &"Ingress".into()));
-    assert!(typo["message"].as_str().unwrap().contains("no door's selector matches `expose=external-htp`"));
+    assert_eq!(
+        (&typo["severity"], &typo["object"]["kind"]),
+        (&"warning".into(), &"Ingress".into())
+    );
+    assert!(
+        typo["message"]
+            .as_str()
+            .unwrap()
+            .contains("no door's selector matches `expose=external-htp`")
+    );
     assert_eq!(find("host")["field"], "spec.rules[0].host");
-    assert!(find("gone")["message"].as_str().unwrap().contains("Service `test/gone` does not exist"));
-    let broken = problems.iter().find(|problem| problem["file"].as_str().is_some_and(|file| file.ends_with("/c.yaml"))).unwrap();
-    assert_eq!((&broken["severity"], broken["line"].is_u64()), (&"error".into(), true), "{broken}");
+    assert!(
+        find("gone")["message"]
+            .as_str()
+            .unwrap()
+            .contains("Service `test/gone` does not exist")
+    );
+    let broken = problems
+        .iter()
+        .find(|problem| {
+            problem["file"]
+                .as_str()
+                .is_some_and(|file| file.ends_with("/c.yaml"))
+        })
+        .unwrap();
+    assert_eq!(
+        (&broken["severity"], broken["line"].is_u64()),
+        (&"error".into(), true),
+        "{broken}"
+    );
 }

@@ -13,19 +13,34 @@ fn the_choreography() {
     let backend = Backend::start("app");
     let mut gateway = gateway!()
         .every_door("drain = { wait = \"1s\", timeout = \"5s\" }")
-        .door(DOOR, "trusted_proxies = [\"127.0.0.0/8\"]\nhealth_path = \"/healthz\"")
+        .door(
+            DOOR,
+            "trusted_proxies = [\"127.0.0.0/8\"]\nhealth_path = \"/healthz\"",
+        )
         .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
         .start();
     let address = gateway.door(DOOR);
     let lb = format!("/lb/{DOOR}");
-    assert_eq!((gateway.admin("/livez").0, gateway.admin("/readyz").0, gateway.admin(&lb).0), (200, 200, 200));
+    assert_eq!(
+        (
+            gateway.admin("/livez").0,
+            gateway.admin("/readyz").0,
+            gateway.admin(&lb).0
+        ),
+        (200, 200, 200)
+    );
     assert_eq!(gateway.admin("/lb/nosuchdoor").0, 404);
     assert_eq!(get(address, "anything.test", "/healthz").status, 200);
     let mut kept = Client::connect(address);
-    assert_eq!(kept.get("a.test", "/").expect("an answer").field("connection"), None);
+    assert_eq!(
+        kept.get("a.test", "/").expect("an answer").field("connection"),
+        None
+    );
     backend.reply(Reply::script(|stream, _| {
         std::thread::sleep(Duration::from_millis(1800));
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+            .unwrap();
     }));
     let mut slow = Client::connect(address);
     slow.send("GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -35,15 +50,34 @@ fn the_choreography() {
     let told = Instant::now();
     gateway.terminate();
     gateway.until("red at once", |gateway| gateway.admin(&lb).0 == 503);
-    assert!(told.elapsed() < Duration::from_millis(500), "{:?}", told.elapsed());
-    assert_eq!(gateway.admin("/readyz").0, 200, "ready while draining: kube-proxy still sends here");
+    assert!(
+        told.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        told.elapsed()
+    );
+    assert_eq!(
+        gateway.admin("/readyz").0,
+        200,
+        "ready while draining: kube-proxy still sends here"
+    );
     assert_eq!(get(address, "anything.test", "/healthz").status, 503);
     let new = get(address, "a.test", "/");
-    assert_eq!((new.status, new.field("connection")), (200, Some("close")), "new connections are served and told to close");
-    assert_eq!(kept.get("a.test", "/").expect("an answer").field("connection"), Some("close"));
+    assert_eq!(
+        (new.status, new.field("connection")),
+        (200, Some("close")),
+        "new connections are served and told to close"
+    );
+    assert_eq!(
+        kept.get("a.test", "/").expect("an answer").field("connection"),
+        Some("close")
+    );
     assert!(kept.is_closed());
     let answer = slow.response().expect("an answer");
-    assert_eq!((answer.text().as_str(), answer.field("connection")), ("slow", Some("close")), "what is in flight ends in order");
+    assert_eq!(
+        (answer.text().as_str(), answer.field("connection")),
+        ("slow", Some("close")),
+        "what is in flight ends in order"
+    );
     assert_eq!(gateway.wait().code(), Some(0));
     assert!(told.elapsed() >= Duration::from_millis(1700));
     assert!(std::net::TcpStream::connect(address).is_err());
@@ -69,7 +103,11 @@ fn an_upgraded_connection_is_no_cut_work() {
     let backend = Backend::with(
         "app",
         Reply::script(|stream, _| {
-            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n").unwrap();
+            stream
+                .write_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n",
+                )
+                .unwrap();
             let _ended = std::io::Read::read(stream, &mut [0; 1]);
         }),
     );
@@ -78,7 +116,13 @@ fn an_upgraded_connection_is_no_cut_work() {
         .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
         .start();
     let mut client = Client::connect(gateway.door(DOOR));
-    assert_eq!(client.request("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n").expect("an answer").status, 101);
+    assert_eq!(
+        client
+            .request("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")
+            .expect("an answer")
+            .status,
+        101
+    );
     gateway.terminate();
     assert_eq!(gateway.wait().code(), Some(0));
     assert!(client.is_closed());
@@ -86,7 +130,9 @@ fn an_upgraded_connection_is_no_cut_work() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let mut gateway = gateway!().every_door("drain = { wait = \"60s\", timeout = \"60s\" }").start();
+    let mut gateway = gateway!()
+        .every_door("drain = { wait = \"60s\", timeout = \"60s\" }")
+        .start();
     let told = Instant::now();
     gateway.terminate();
     gateway.until("draining", |gateway| gateway.admin("/lb/external-http").0 == 503);
@@ -98,7 +144,11 @@ fn a_second_signal_ends_at_once() {
 /// A free port for each door, so that a successor can bind the same.
 fn fixed_ports(mut builder: gateway_tests::Builder) -> gateway_tests::Builder {
     for door in gateway_tests::DOORS {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         builder = builder.door(door, &format!("bind = \"127.0.0.1:{port}\""));
     }
     builder
@@ -136,8 +186,17 @@ fn twenty_hand_overs_under_load() {
         fresh.join().unwrap()
     });
     let outcome = kept.finish();
-    assert_eq!(outcome.failures, Vec::<String>::new(), "of {} requests", outcome.done);
-    assert!(fresh > 100 && outcome.done > 100, "{fresh} and {} requests", outcome.done);
+    assert_eq!(
+        outcome.failures,
+        Vec::<String>::new(),
+        "of {} requests",
+        outcome.done
+    );
+    assert!(
+        fresh > 100 && outcome.done > 100,
+        "{fresh} and {} requests",
+        outcome.done
+    );
 }
 
 /// SIGTERM under load, with clients that move elsewhere when they are told to close, as load balancers do.
@@ -161,7 +220,12 @@ fn twenty_drains_under_load() {
         gateway.until("red", |gateway| gateway.admin("/lb/external-http").0 == 503);
         std::thread::sleep(Duration::from_millis(150));
         let outcome = load.finish();
-        assert_eq!(outcome.failures, Vec::<String>::new(), "drain {number}, of {} requests", outcome.done);
+        assert_eq!(
+            outcome.failures,
+            Vec::<String>::new(),
+            "drain {number}, of {} requests",
+            outcome.done
+        );
         assert_eq!(gateway.wait().code(), Some(0));
     }
 }

@@ -6,7 +6,12 @@ use std::io::Write;
 use gateway_tests::{Backend, Client, Gateway, gateway, get, manifest};
 
 fn start(backend: &Backend) -> Gateway {
-    gateway!().manifest("app.yaml", &(manifest::app("app", "external-http", "a.test", backend.port()))).start()
+    gateway!()
+        .manifest(
+            "app.yaml",
+            &(manifest::app("app", "external-http", "a.test", backend.port())),
+        )
+        .start()
 }
 
 /// (what it is, the bytes, the status)
@@ -127,18 +132,31 @@ fn what_is_refused_reaches_nobody() {
     let mut marks = 0;
     for (what, bytes, status) in REFUSED {
         let mut client = Client::connect(address);
-        let response = client.request(bytes).unwrap_or_else(|| panic!("{what}: no answer"));
+        let response = client
+            .request(bytes)
+            .unwrap_or_else(|| panic!("{what}: no answer"));
         assert_eq!(response.status, *status, "{what}");
         assert_eq!(response.field("connection"), Some("close"), "{what}");
         assert!(client.is_closed(), "{what}: the connection stays open");
-        assert_eq!(get(address, "a.test", "/mark").text(), "app", "{what}: the next client");
+        assert_eq!(
+            get(address, "a.test", "/mark").text(),
+            "app",
+            "{what}: the next client"
+        );
         marks += 1;
         // Refused within its body, a request's head may have reached the backend; it is never a whole request.
-        let whole = backend.seen().iter().filter(|seen| !seen.line().contains("/mark")).count();
+        let whole = backend
+            .seen()
+            .iter()
+            .filter(|seen| !seen.line().contains("/mark"))
+            .count();
         assert_eq!(whole, 0, "{what}: the backend saw {:?}", backend.seen());
     }
     assert_eq!(gateway.metric("blastdoor_panics_total", &[]), 0.0);
-    assert_eq!(gateway.metric("blastdoor_requests_total", &[("status_class", "2xx")]), f64::from(marks));
+    assert_eq!(
+        gateway.metric("blastdoor_requests_total", &[("status_class", "2xx")]),
+        f64::from(marks)
+    );
 }
 
 /// The same verdict when the bytes arrive one by one, at the earliest moment.
@@ -176,12 +194,15 @@ fn what_is_accepted_arrives_canonical() {
         ("expectation on 1.0", b"GET /x HTTP/1.0\r\nHost: a.test\r\nExpect: miracles\r\n\r\n", "GET /x HTTP/1.1"),
     ];
     for (what, bytes, line) in cases {
-        let response = gateway_tests::exchange(gateway.door("external-http"), bytes).unwrap_or_else(|| panic!("{what}"));
+        let response =
+            gateway_tests::exchange(gateway.door("external-http"), bytes).unwrap_or_else(|| panic!("{what}"));
         assert_eq!(response.status, 200, "{what}");
         let seen = backend.last();
         assert_eq!(seen.line(), *line, "{what}");
         for field in seen.head.lines().skip(1).filter(|line| !line.is_empty()) {
-            let (name, value) = field.split_once(": ").unwrap_or_else(|| panic!("{what}: {field:?}"));
+            let (name, value) = field
+                .split_once(": ")
+                .unwrap_or_else(|| panic!("{what}: {field:?}"));
             assert_eq!((name.trim(), value.trim()), (name, value), "{what}");
         }
     }
@@ -196,9 +217,24 @@ fn hop_by_hop_fields() {
         Connection: close, X-Hop, X-Forwarded-For, X-Real-IP, Host, X-Blastdoor-Door, X-Request-ID\r\n\
         X-Hop: 1\r\nX-Kept: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic x\r\n\
         TE: gzip\r\nTrailer: X\r\nUpgrade: nonsense\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
-    assert_eq!(gateway_tests::exchange(gateway.door("external-http"), head).expect("an answer").status, 200);
+    assert_eq!(
+        gateway_tests::exchange(gateway.door("external-http"), head)
+            .expect("an answer")
+            .status,
+        200
+    );
     let seen = backend.last();
-    for gone in ["x-hop", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade", "http2-settings", "connection"] {
+    for gone in [
+        "x-hop",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "upgrade",
+        "http2-settings",
+        "connection",
+    ] {
         assert_eq!(seen.fields(gone), Vec::<&str>::new(), "{gone}");
     }
     assert_eq!(seen.field("x-kept"), Some("1"));
@@ -214,19 +250,55 @@ fn hop_by_hop_fields() {
 fn sizes() {
     let backend = Backend::start("app");
     let gateway = gateway!()
-        .door("external-http", "limits = { header_bytes = \"8KiB\", headers = 20, uri_bytes = 2000, body = 1000 }")
-        .manifest("app.yaml", &manifest::app("app", "external-http", "a.test", backend.port()))
+        .door(
+            "external-http",
+            "limits = { header_bytes = \"8KiB\", headers = 20, uri_bytes = 2000, body = 1000 }",
+        )
+        .manifest(
+            "app.yaml",
+            &manifest::app("app", "external-http", "a.test", backend.port()),
+        )
         .start();
-    let ask = |bytes: String| gateway_tests::exchange(gateway.door("external-http"), bytes).expect("an answer").status;
+    let ask = |bytes: String| {
+        gateway_tests::exchange(gateway.door("external-http"), bytes)
+            .expect("an answer")
+            .status
+    };
     let path = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "x".repeat(length - 1));
-    assert_eq!((ask(path(2000)), ask(path(2001)), ask(path(200_000))), (200, 414, 414));
-    let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+    assert_eq!(
+        (ask(path(2000)), ask(path(2001)), ask(path(200_000))),
+        (200, 414, 414)
+    );
+    let fields = |count: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n",
+            "X: y\r\n".repeat(count - 1)
+        )
+    };
     assert_eq!((ask(fields(20)), ask(fields(21))), (200, 431));
-    let long = |length: usize| format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n", "y".repeat(length));
-    assert_eq!((ask(long(8000)), ask(long(8192)), ask(long(500_000))), (200, 431, 431));
-    let body = |length: usize| format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{}", "z".repeat(length));
+    let long = |length: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n",
+            "y".repeat(length)
+        )
+    };
+    assert_eq!(
+        (ask(long(8000)), ask(long(8192)), ask(long(500_000))),
+        (200, 431, 431)
+    );
+    let body = |length: usize| {
+        format!(
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{}",
+            "z".repeat(length)
+        )
+    };
     assert_eq!((ask(body(1000)), ask(body(1001))), (200, 413));
-    let chunked = |length: usize| format!("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{}\r\n0\r\n\r\n", "z".repeat(length));
+    let chunked = |length: usize| {
+        format!(
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{}\r\n0\r\n\r\n",
+            "z".repeat(length)
+        )
+    };
     assert_eq!((ask(chunked(1000)), ask(chunked(1001))), (200, 413));
 }
 
@@ -240,10 +312,20 @@ fn pipelining() {
         "GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nabGET /3 HTTP/1.1\r\nHost: b.test\r\n\r\n\
          POST /4 HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nGET /5 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\nGET /6 HTTP/1.1\r\nHost: a.test\r\n\r\n",
     );
-    let statuses: Vec<u16> = std::iter::from_fn(|| client.response()).map(|response| response.status).collect();
+    let statuses: Vec<u16> = std::iter::from_fn(|| client.response())
+        .map(|response| response.status)
+        .collect();
     assert_eq!(statuses, [200, 200, 404, 200, 200]);
     let lines: Vec<String> = backend.seen().iter().map(|seen| seen.line().to_owned()).collect();
-    assert_eq!(lines, ["GET /1 HTTP/1.1", "POST /2 HTTP/1.1", "POST /4 HTTP/1.1", "GET /5 HTTP/1.1"]);
+    assert_eq!(
+        lines,
+        [
+            "GET /1 HTTP/1.1",
+            "POST /2 HTTP/1.1",
+            "POST /4 HTTP/1.1",
+            "GET /5 HTTP/1.1"
+        ]
+    );
 }
 
 #[test]
@@ -252,12 +334,22 @@ fn http_1_0() {
     let gateway = start(&backend);
     let address = gateway.door("external-http");
     let mut client = Client::connect(address);
-    let response = client.request("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n").expect("an answer");
-    assert_eq!((response.status, response.field("connection")), (200, Some("close")));
+    let response = client
+        .request("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n")
+        .expect("an answer");
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (200, Some("close"))
+    );
     assert!(client.is_closed());
     let mut client = Client::connect(address);
     for _ in 0..3 {
-        let response = client.request("GET / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n").expect("an answer");
-        assert_eq!((response.status, response.field("connection")), (200, Some("keep-alive")));
+        let response = client
+            .request("GET / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n")
+            .expect("an answer");
+        assert_eq!(
+            (response.status, response.field("connection")),
+            (200, Some("keep-alive"))
+        );
     }
 }

@@ -5,17 +5,41 @@ use gateway_tests::{Backend, Client, Reply, gateway, get, manifest};
 const DOOR: &str = "external-http";
 
 const NONSENSE: &[(&str, &[u8])] = &[
-    ("CL and TE", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ("two CL", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc"),
+    (
+        "CL and TE",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "two CL",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+    ),
     ("CL sign", b"HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc"),
-    ("TE gzip", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-    ("TE on 1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (
+        "TE gzip",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "TE on 1.0",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
     ("bare LF", b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n"),
-    ("bare LF in field", b"HTTP/1.1 200 OK\r\nX: y\nSet-Cookie: z\r\n\r\n"),
-    ("bare CR", b"HTTP/1.1 200 OK\r\nX: y\rz\r\nContent-Length: 0\r\n\r\n"),
+    (
+        "bare LF in field",
+        b"HTTP/1.1 200 OK\r\nX: y\nSet-Cookie: z\r\n\r\n",
+    ),
+    (
+        "bare CR",
+        b"HTTP/1.1 200 OK\r\nX: y\rz\r\nContent-Length: 0\r\n\r\n",
+    ),
     ("NUL", b"HTTP/1.1 200 OK\r\nX: \0\r\nContent-Length: 0\r\n\r\n"),
-    ("folded", b"HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 0\r\n\r\n"),
-    ("space before colon", b"HTTP/1.1 200 OK\r\nX : y\r\nContent-Length: 0\r\n\r\n"),
+    (
+        "folded",
+        b"HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 0\r\n\r\n",
+    ),
+    (
+        "space before colon",
+        b"HTTP/1.1 200 OK\r\nX : y\r\nContent-Length: 0\r\n\r\n",
+    ),
     ("no colon", b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n"),
     ("status 99", b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"),
     ("status 600", b"HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n"),
@@ -24,37 +48,65 @@ const NONSENSE: &[(&str, &[u8])] = &[
     ("version 2.0", b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
     ("not HTTP", b"SSH-2.0-OpenSSH_9.9\r\n"),
     ("HTTP/0.9", b"<html>hello</html>"),
-    ("empty line first", b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    (
+        "empty line first",
+        b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ),
     ("cut head", b"HTTP/1.1 200 OK\r\nContent-Le"),
-    ("unsolicited 101", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+    (
+        "unsolicited 101",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ),
 ];
 
 #[test]
 fn nonsense_is_a_502() {
     let backend = Backend::start("app");
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     for (what, bytes) in NONSENSE {
         backend.reply(Reply::RawThenClose(bytes.to_vec()));
         let response = get(gateway.door(DOOR), "a.test", "/");
-        assert_eq!((response.status, response.text().as_str()), (502, "Bad Gateway\n"), "{what}");
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (502, "Bad Gateway\n"),
+            "{what}"
+        );
         backend.reply(Reply::Name);
-        assert_eq!(get(gateway.door(DOOR), "a.test", "/").text(), "app", "{what}: the next client");
+        assert_eq!(
+            get(gateway.door(DOOR), "a.test", "/").text(),
+            "app",
+            "{what}: the next client"
+        );
     }
-    assert_eq!(gateway.metric("blastdoor_upstream_ejections_total", &[]), 0.0, "only connecting decides on health");
+    assert_eq!(
+        gateway.metric("blastdoor_upstream_ejections_total", &[]),
+        0.0,
+        "only connecting decides on health"
+    );
 }
 
 #[test]
 fn floods_of_interim_answers_end() {
-    let flood = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let flood =
+        "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let backend = Backend::with("app", Reply::Raw(flood.into_bytes()));
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 502);
 }
 
 #[test]
 fn an_endless_head_ends() {
-    let backend = Backend::with("app", Reply::RawThenClose(("HTTP/1.1 200 OK\r\nX: ".to_owned() + &"y".repeat(1 << 20)).into_bytes()));
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let backend = Backend::with(
+        "app",
+        Reply::RawThenClose(("HTTP/1.1 200 OK\r\nX: ".to_owned() + &"y".repeat(1 << 20)).into_bytes()),
+    );
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 502);
 }
 
@@ -62,7 +114,9 @@ fn an_endless_head_ends() {
 #[test]
 fn a_broken_body_never_looks_whole() {
     let backend = Backend::start("app");
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     for raw in [
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
@@ -79,8 +133,16 @@ fn a_broken_body_never_looks_whole() {
 /// Bytes behind a response belong to nobody: the connection is not used again.
 #[test]
 fn garbage_behind_a_response_reaches_nobody() {
-    let backend = Backend::with("app", Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".to_vec()));
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let backend = Backend::with(
+        "app",
+        Reply::Raw(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+                .to_vec(),
+        ),
+    );
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let mut client = Client::connect(gateway.door(DOOR));
     for _ in 0..5 {
         assert_eq!(client.get("a.test", "/").expect("an answer").text(), "ok");
@@ -94,7 +156,12 @@ fn hop_by_hop_fields_of_the_backend() {
     let raw = "HTTP/1.1 200 Fine\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\n\
                Upgrade: h2c\r\nServer: app\r\nX-Kept:  1 \r\nContent-Length: 0\r\n\r\n";
     let backend = Backend::with("app", Reply::Raw(raw.as_bytes().to_vec()));
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let response = get(gateway.door(DOOR), "a.test", "/");
-    assert_eq!(response.head, "HTTP/1.1 200 Fine\r\nServer: app\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(
+        response.head,
+        "HTTP/1.1 200 Fine\r\nServer: app\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n"
+    );
 }

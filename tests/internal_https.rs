@@ -6,7 +6,10 @@ mod doors {
 
 #[test]
 fn answers_its_own_and_refuses_the_others() {
-    doors::answers_its_own_and_refuses_the_others("internal-https", &["internal-https", "internal-httpsecure"]);
+    doors::answers_its_own_and_refuses_the_others(
+        "internal-https",
+        &["internal-https", "internal-httpsecure"],
+    );
 }
 
 #[test]

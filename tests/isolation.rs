@@ -7,7 +7,12 @@ fn four_doors() -> (Gateway, Vec<Backend>) {
     let backends: Vec<Backend> = DOORS.iter().map(|door| Backend::start(door)).collect();
     let mut builder = gateway!();
     for (door, backend) in DOORS.iter().zip(&backends) {
-        let yaml = manifest::app(&format!("app-{door}"), door, &format!("{door}.test"), backend.port());
+        let yaml = manifest::app(
+            &format!("app-{door}"),
+            door,
+            &format!("{door}.test"),
+            backend.port(),
+        );
         builder = builder.manifest(&format!("{door}.yaml"), &yaml);
     }
     (builder.start(), backends)
@@ -37,10 +42,24 @@ fn tricks(target: &str, own: &str) -> Vec<String> {
         format!("OPTIONS * HTTP/1.1\r\nHost: {target}\r\n\r\n"),
     ];
     for field in [
-        "X-Forwarded-Host", "X-Host", "X-Original-Host", "X-HTTP-Host-Override", "Forwarded: host", "X-Forwarded-Server",
-        "X-Original-URL", "X-Rewrite-URL", "X-Blastdoor-Door", "X_Forwarded_Host", "X-Real-IP", "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Host",
+        "X-Original-Host",
+        "X-HTTP-Host-Override",
+        "Forwarded: host",
+        "X-Forwarded-Server",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Blastdoor-Door",
+        "X_Forwarded_Host",
+        "X-Real-IP",
+        "X-Forwarded-For",
     ] {
-        let field = if field.contains(':') { format!("{field}={target}") } else { format!("{field}: {target}") };
+        let field = if field.contains(':') {
+            format!("{field}={target}")
+        } else {
+            format!("{field}: {target}")
+        };
         heads.push(format!("GET / HTTP/1.1\r\nHost: nowhere.test\r\n{field}\r\n\r\n"));
     }
     heads
@@ -54,15 +73,31 @@ fn no_trick_crosses_a_door() {
         for other in DOORS.iter().filter(|other| **other != door) {
             for head in tricks(&format!("{other}.test"), &format!("{door}.test")) {
                 let response = exchange(address, &head).expect("an answer");
-                assert!((400..500).contains(&response.status), "{} at {door}: {head:?}", response.status);
+                assert!(
+                    (400..500).contains(&response.status),
+                    "{} at {door}: {head:?}",
+                    response.status
+                );
             }
         }
     }
     for (door, backend) in DOORS.iter().zip(&backends) {
-        assert_eq!((backend.connections(), backend.requests()), (0, 0), "{door}'s backend");
+        assert_eq!(
+            (backend.connections(), backend.requests()),
+            (0, 0),
+            "{door}'s backend"
+        );
     }
-    assert_eq!(gateway.metric("blastdoor_requests_total", &[("status_class", "2xx")]), 0.0);
-    assert!(gateway.metric("blastdoor_cross_door_probes_total", &[("listener", "external-http"), ("owner", "internal-http")]) > 0.0);
+    assert_eq!(
+        gateway.metric("blastdoor_requests_total", &[("status_class", "2xx")]),
+        0.0
+    );
+    assert!(
+        gateway.metric(
+            "blastdoor_cross_door_probes_total",
+            &[("listener", "external-http"), ("owner", "internal-http")]
+        ) > 0.0
+    );
 }
 
 #[test]
@@ -71,14 +106,22 @@ fn elsewhere_and_nowhere_look_the_same() {
     for door in DOORS {
         let address = gateway.door(door);
         let ask = |host: &str, method: &str| -> Response {
-            exchange(address, format!("{method} /secret HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("an answer")
+            exchange(
+                address,
+                format!("{method} /secret HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            )
+            .expect("an answer")
         };
         for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] {
             let nowhere = ask("nowhere.test", method);
             assert_eq!(nowhere.status, 404);
             for other in DOORS.iter().filter(|other| **other != door) {
                 let elsewhere = ask(&format!("{other}.test"), method);
-                assert_eq!(elsewhere.without_date(), nowhere.without_date(), "{method} for {other} at {door}");
+                assert_eq!(
+                    elsewhere.without_date(),
+                    nowhere.without_date(),
+                    "{method} for {other} at {door}"
+                );
             }
         }
     }
@@ -89,9 +132,18 @@ fn elsewhere_and_nowhere_look_the_same() {
 fn overlapping_hosts_stay_apart() {
     let [inside, outside, catch_all] = ["inside", "outside", "catch-all"].map(Backend::start);
     let gateway = gateway!()
-        .manifest("a.yaml", &manifest::app("inside", "internal-http", "*.example.com", inside.port()))
-        .manifest("b.yaml", &manifest::app("outside", "external-http", "shop.example.com", outside.port()))
-        .manifest("c.yaml", &manifest::app("catch-all", "internal-https", "", catch_all.port()))
+        .manifest(
+            "a.yaml",
+            &manifest::app("inside", "internal-http", "*.example.com", inside.port()),
+        )
+        .manifest(
+            "b.yaml",
+            &manifest::app("outside", "external-http", "shop.example.com", outside.port()),
+        )
+        .manifest(
+            "c.yaml",
+            &manifest::app("catch-all", "internal-https", "", catch_all.port()),
+        )
         .start();
     let ask = |door: &str, host: &str| {
         let response = gateway_tests::get(gateway.door(door), host, "/");
@@ -115,7 +167,10 @@ fn a_hundred_thousand_mixed_requests_and_no_crossing() {
         let yaml = manifest::ingress(
             &format!("app-{door}"),
             door,
-            &[("same.test", "Prefix", "/", &format!("app-{door}")), (&format!("{door}.test"), "Prefix", "/", &format!("app-{door}"))],
+            &[
+                ("same.test", "Prefix", "/", &format!("app-{door}")),
+                (&format!("{door}.test"), "Prefix", "/", &format!("app-{door}")),
+            ],
         ) + &manifest::service(&format!("app-{door}"), &[backend.port()]);
         builder = builder.manifest(&format!("{door}.yaml"), &yaml);
     }
@@ -164,10 +219,20 @@ fn nothing_is_smuggled_inside_a_body() {
     let inner = "GET / HTTP/1.1\r\nHost: internal-http.test\r\n\r\n";
     let address = gateway.door("external-http");
     for head in [
-        format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}", inner.len() + 5),
-        format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{inner}"),
-        format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: 0\r\nContent-Length: {}\r\n\r\n{inner}", inner.len()),
-        format!("GET / HTTP/1.1\r\nHost: external-http.test\r\nX: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}"),
+        format!(
+            "POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}",
+            inner.len() + 5
+        ),
+        format!(
+            "POST / HTTP/1.1\r\nHost: external-http.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{inner}"
+        ),
+        format!(
+            "POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: 0\r\nContent-Length: {}\r\n\r\n{inner}",
+            inner.len()
+        ),
+        format!(
+            "GET / HTTP/1.1\r\nHost: external-http.test\r\nX: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}"
+        ),
     ] {
         let mut client = Client::connect(address);
         let response = client.request(&head).expect("an answer");
@@ -176,20 +241,38 @@ fn nothing_is_smuggled_inside_a_body() {
     }
     // A body is a body, whatever it looks like.
     let mut client = Client::connect(address);
-    let body = format!("POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: {}\r\n\r\n{inner}", inner.len());
+    let body = format!(
+        "POST / HTTP/1.1\r\nHost: external-http.test\r\nContent-Length: {}\r\n\r\n{inner}",
+        inner.len()
+    );
     assert_eq!(client.request(body).expect("an answer").text(), "external-http");
-    assert_eq!(client.get("internal-http.test", "/").expect("an answer").status, 404);
+    assert_eq!(
+        client.get("internal-http.test", "/").expect("an answer").status,
+        404
+    );
     assert_eq!(backends[0].connections(), 0, "the internal backend");
-    assert_eq!(backends[2].requests(), 1, "the external backend saw the one whole request");
+    assert_eq!(
+        backends[2].requests(),
+        1,
+        "the external backend saw the one whole request"
+    );
 }
 
 /// A backend that is one of the gateway's own doors would be a way around the wall.
 #[test]
 fn a_door_is_no_backend() {
     let inside = Backend::start("inside");
-    let gateway = gateway!().manifest("inside.yaml", &manifest::app("inside", "internal-http", "inside.test", inside.port())).start();
+    let gateway = gateway!()
+        .manifest(
+            "inside.yaml",
+            &manifest::app("inside", "internal-http", "inside.test", inside.port()),
+        )
+        .start();
     let port = gateway.door("internal-http").port();
-    gateway.put("loop.yaml", &manifest::app("loop", "external-http", "inside.test", port));
+    gateway.put(
+        "loop.yaml",
+        &manifest::app("loop", "external-http", "inside.test", port),
+    );
     gateway.until_status("external-http", "inside.test", "/", 503);
     assert_eq!(inside.requests(), 0);
 }

@@ -6,15 +6,25 @@ const DOOR: &str = "external-http";
 
 fn ask(gateway: &Gateway, host: &str, path: &str) -> String {
     let response = get(gateway.door(DOOR), host, path);
-    if response.status == 200 { response.text() } else { response.status.to_string() }
+    if response.status == 200 {
+        response.text()
+    } else {
+        response.status.to_string()
+    }
 }
 
 /// The examples of the Kubernetes documentation ("Ingress", Path types), and what it leaves open.
 #[test]
 fn paths_and_hosts() {
-    let names = ["exact", "prefix", "slash", "deep", "root", "wild", "any", "precise", "impl"];
+    let names = [
+        "exact", "prefix", "slash", "deep", "root", "wild", "any", "precise", "impl",
+    ];
     let backends: Vec<Backend> = names.iter().map(|name| Backend::start(name)).collect();
-    let mut yaml: String = names.iter().zip(&backends).map(|(name, backend)| manifest::service(name, &[backend.port()])).collect();
+    let mut yaml: String = names
+        .iter()
+        .zip(&backends)
+        .map(|(name, backend)| manifest::service(name, &[backend.port()]))
+        .collect();
     yaml += &manifest::ingress(
         "rules",
         DOOR,
@@ -84,11 +94,18 @@ fn paths_and_hosts() {
     assert_eq!(ask(&gateway, "e.test", "/%7euser/%41?q=%7e"), "prefix");
     assert_eq!(backends[1].last().line(), "GET /%7euser/%41?q=%7e HTTP/1.1");
     let without_host = exchange(gateway.door(DOOR), "GET /everywhere HTTP/1.0\r\n\r\n").expect("an answer");
-    assert_eq!((without_host.status, without_host.text()), (200, "any".to_owned()));
+    assert_eq!(
+        (without_host.status, without_host.text()),
+        (200, "any".to_owned())
+    );
 }
 
 fn with_created(yaml: &str, created: &str) -> String {
-    yaml.replacen("  namespace: test\n", &format!("  namespace: test\n  creationTimestamp: \"{created}\"\n"), 1)
+    yaml.replacen(
+        "  namespace: test\n",
+        &format!("  namespace: test\n  creationTimestamp: \"{created}\"\n"),
+        1,
+    )
 }
 
 #[test]
@@ -96,9 +113,18 @@ fn the_oldest_ingress_wins_and_the_loser_is_told() {
     let [old, new, unknown] = ["old", "new", "unknown"].map(Backend::start);
     let rule = |service| manifest::ingress(service, DOOR, &[("same.test", "Prefix", "/", service)]);
     let builder = gateway!()
-        .manifest("1-new.yaml", &(with_created(&rule("new"), "2024-01-01T00:00:00Z") + &manifest::service("new", &[new.port()])))
-        .manifest("2-old.yaml", &(with_created(&rule("old"), "2020-01-01T00:00:00Z") + &manifest::service("old", &[old.port()])))
-        .manifest("0-unknown.yaml", &(rule("unknown") + &manifest::service("unknown", &[unknown.port()])));
+        .manifest(
+            "1-new.yaml",
+            &(with_created(&rule("new"), "2024-01-01T00:00:00Z") + &manifest::service("new", &[new.port()])),
+        )
+        .manifest(
+            "2-old.yaml",
+            &(with_created(&rule("old"), "2020-01-01T00:00:00Z") + &manifest::service("old", &[old.port()])),
+        )
+        .manifest(
+            "0-unknown.yaml",
+            &(rule("unknown") + &manifest::service("unknown", &[unknown.port()])),
+        );
     let check = builder.run(&["check"]);
     assert_eq!(check.status, 1, "{check:?}");
     assert!(
@@ -121,10 +147,16 @@ fn default_backends() {
     };
     let own_rules = "  rules: [{host: own.test, http: {paths: [{path: /rules, pathType: Prefix, backend: {service: {name: rules, port: {number: 80}}}}]}}, {host: bare.test}]\n";
     let gateway = gateway!()
-        .manifest("services.yaml", &(service("rules", &rules) + &service("fallback", &fallback) + &service("own", &own)))
+        .manifest(
+            "services.yaml",
+            &(service("rules", &rules) + &service("fallback", &fallback) + &service("own", &own)),
+        )
         .manifest("own.yaml", &default("own", "own", own_rules))
         .manifest("fallback.yaml", &default("fallback", "fallback", ""))
-        .manifest("plain.yaml", &manifest::ingress("plain", DOOR, &[("plain.test", "Prefix", "/x", "rules")]))
+        .manifest(
+            "plain.yaml",
+            &manifest::ingress("plain", DOOR, &[("plain.test", "Prefix", "/x", "rules")]),
+        )
         .start();
     let table = [
         ("own.test", "/rules", "rules"),
@@ -137,7 +169,11 @@ fn default_backends() {
     for (host, path, expected) in table {
         assert_eq!(ask(&gateway, host, path), expected, "{host}{path}");
     }
-    assert_eq!(get(gateway.door("internal-http"), "nowhere.test", "/").status, 404, "another door's default backend");
+    assert_eq!(
+        get(gateway.door("internal-http"), "nowhere.test", "/").status,
+        404,
+        "another door's default backend"
+    );
 }
 
 #[test]
@@ -158,7 +194,13 @@ fn ports_by_name_and_number() {
         http.port()
     );
     let gateway = gateway!().manifest("two.yaml", &yaml).start();
-    for (path, expected) in [("/name", "admin"), ("/number", "http"), ("/target", "503"), ("/missing", "503"), ("/noservice", "503")] {
+    for (path, expected) in [
+        ("/name", "admin"),
+        ("/number", "http"),
+        ("/target", "503"),
+        ("/missing", "503"),
+        ("/noservice", "503"),
+    ] {
         assert_eq!(ask(&gateway, "two.test", path), expected, "{path}");
     }
 }
@@ -167,20 +209,42 @@ fn ports_by_name_and_number() {
 fn endpoints_by_their_conditions() {
     let [ready, leaving, broken] = ["ready", "leaving", "broken"].map(Backend::start);
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: app, namespace: test}\nspec: {ports: [{port: 80}]}\n---\n";
-    let leaving_slice = manifest::slices("app", &[leaving.port()], "{ready: false, serving: true, terminating: true}");
+    let leaving_slice = manifest::slices(
+        "app",
+        &[leaving.port()],
+        "{ready: false, serving: true, terminating: true}",
+    );
     let broken_slice = manifest::slices("app", &[broken.port()], "{ready: false, serving: false}");
     let gateway = gateway!()
-        .manifest("app.yaml", &(manifest::ingress("app", DOOR, &[("app.test", "Prefix", "/", "app")]) + service))
-        .manifest("ready.yaml", &manifest::slices("app", &[ready.port()], "{ready: true}"))
+        .manifest(
+            "app.yaml",
+            &(manifest::ingress("app", DOOR, &[("app.test", "Prefix", "/", "app")]) + service),
+        )
+        .manifest(
+            "ready.yaml",
+            &manifest::slices("app", &[ready.port()], "{ready: true}"),
+        )
         .manifest("leaving.yaml", &leaving_slice)
         .manifest("broken.yaml", &broken_slice)
         .start();
     for _ in 0..20 {
         assert_eq!(ask(&gateway, "app.test", "/"), "ready");
     }
-    gateway.put("ready.yaml", &manifest::slices("app", &[ready.port()], "{ready: false, serving: false}"));
-    gateway.until("the terminating endpoint serves", |gateway| ask(gateway, "app.test", "/") == "leaving");
-    gateway.put("leaving.yaml", &manifest::slices("app", &[leaving.port()], "{ready: false, serving: false, terminating: true}"));
+    gateway.put(
+        "ready.yaml",
+        &manifest::slices("app", &[ready.port()], "{ready: false, serving: false}"),
+    );
+    gateway.until("the terminating endpoint serves", |gateway| {
+        ask(gateway, "app.test", "/") == "leaving"
+    });
+    gateway.put(
+        "leaving.yaml",
+        &manifest::slices(
+            "app",
+            &[leaving.port()],
+            "{ready: false, serving: false, terminating: true}",
+        ),
+    );
     gateway.until_status(DOOR, "app.test", "/", 503);
     let none = get(gateway.door(DOOR), "app.test", "/");
     assert_eq!(none.field("retry-after"), Some("1"));
@@ -192,16 +256,36 @@ fn a_redirect_door_redirects_exactly_what_its_sibling_serves() {
     let [secure, own] = ["secure", "own"].map(Backend::start);
     let gateway = gateway!()
         .door("external-http", "redirect = \"external-https\"")
-        .manifest("secure.yaml", &manifest::ingress("secure", "external-https", &[("shop.test", "Prefix", "/shop", "secure"), ("down.test", "Prefix", "/", "nothing")]))
-        .manifest("own.yaml", &manifest::app("own", "external-http", "own.test", own.port()))
+        .manifest(
+            "secure.yaml",
+            &manifest::ingress(
+                "secure",
+                "external-https",
+                &[
+                    ("shop.test", "Prefix", "/shop", "secure"),
+                    ("down.test", "Prefix", "/", "nothing"),
+                ],
+            ),
+        )
+        .manifest(
+            "own.yaml",
+            &manifest::app("own", "external-http", "own.test", own.port()),
+        )
         .manifest("service.yaml", &manifest::service("secure", &[secure.port()]))
         .start();
     let ask = |host: &str, path: &str| {
         let response = get(gateway.door("external-http"), host, path);
         (response.status, response.field("location").map(str::to_owned))
     };
-    assert_eq!(ask("shop.test:8080", "/shop/a?b=c"), (308, Some("https://shop.test/shop/a?b=c".to_owned())));
-    assert_eq!(ask("down.test", "/"), (308, Some("https://down.test/".to_owned())), "endpoints or not");
+    assert_eq!(
+        ask("shop.test:8080", "/shop/a?b=c"),
+        (308, Some("https://shop.test/shop/a?b=c".to_owned()))
+    );
+    assert_eq!(
+        ask("down.test", "/"),
+        (308, Some("https://down.test/".to_owned())),
+        "endpoints or not"
+    );
     assert_eq!(ask("shop.test", "/other"), (404, None));
     assert_eq!(ask("nowhere.test", "/"), (404, None));
     assert_eq!(ask("own.test", "/"), (200, None), "an own route wins");
@@ -212,11 +296,30 @@ fn a_redirect_door_redirects_exactly_what_its_sibling_serves() {
 fn restrictions_of_a_door() {
     let backend = Backend::start("app");
     let service = manifest::service("app", &[backend.port()]);
-    let rule = |host: &str| manifest::ingress(&format!("i-{}", host.replace(['*', '.'], "-").trim_matches('-')), DOOR, &[(host, "Prefix", "/", "app")]);
+    let rule = |host: &str| {
+        manifest::ingress(
+            &format!("i-{}", host.replace(['*', '.'], "-").trim_matches('-')),
+            DOOR,
+            &[(host, "Prefix", "/", "app")],
+        )
+    };
     let elsewhere = rule("stranger.corp.test").replace("namespace: test", "namespace: strangers");
     let gateway = gateway!()
-        .door(DOOR, "hosts = [\"*.corp.test\", \"exact.test\"]\nnamespaces = [\"te*\"]")
-        .manifest("rules.yaml", &(rule("a.corp.test") + &rule("a.b.corp.test") + &rule("exact.test") + &rule("corp.test") + &rule("*.test") + &rule("other.test") + &rule("") + &elsewhere))
+        .door(
+            DOOR,
+            "hosts = [\"*.corp.test\", \"exact.test\"]\nnamespaces = [\"te*\"]",
+        )
+        .manifest(
+            "rules.yaml",
+            &(rule("a.corp.test")
+                + &rule("a.b.corp.test")
+                + &rule("exact.test")
+                + &rule("corp.test")
+                + &rule("*.test")
+                + &rule("other.test")
+                + &rule("")
+                + &elsewhere),
+        )
         .manifest("service.yaml", &service)
         .start();
     for (host, expected) in [
@@ -236,18 +339,40 @@ fn restrictions_of_a_door() {
 fn ingress_classes() {
     let backend = Backend::start("app");
     let class = |name: &str, default: bool| {
-        format!("apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata:\n  name: {name}\n  annotations: {{ingressclass.kubernetes.io/is-default-class: \"{default}\"}}\nspec: {{controller: blastdoor.dev/gateway}}\n---\n")
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata:\n  name: {name}\n  annotations: {{ingressclass.kubernetes.io/is-default-class: \"{default}\"}}\nspec: {{controller: blastdoor.dev/gateway}}\n---\n"
+        )
     };
-    let rule = |host: &str, class: &str| manifest::app(host.split('.').next().unwrap(), DOOR, host, backend.port()).replacen("spec:\n", &format!("spec:\n{class}"), 1);
-    let yaml = rule("ours.test", "  ingressClassName: blastdoor\n") + &rule("theirs.test", "  ingressClassName: nginx\n") + &rule("none.test", "");
-    let annotated = rule("annotated.test", "").replacen("  labels:", "  annotations: {kubernetes.io/ingress.class: blastdoor}\n  labels:", 1);
-    let builder = gateway!().source("allow_loopback_backends = true\ningress_class = [\"blastdoor\"]").manifest("rules.yaml", &(yaml + &annotated));
+    let rule = |host: &str, class: &str| {
+        manifest::app(host.split('.').next().unwrap(), DOOR, host, backend.port()).replacen(
+            "spec:\n",
+            &format!("spec:\n{class}"),
+            1,
+        )
+    };
+    let yaml = rule("ours.test", "  ingressClassName: blastdoor\n")
+        + &rule("theirs.test", "  ingressClassName: nginx\n")
+        + &rule("none.test", "");
+    let annotated = rule("annotated.test", "").replacen(
+        "  labels:",
+        "  annotations: {kubernetes.io/ingress.class: blastdoor}\n  labels:",
+        1,
+    );
+    let builder = gateway!()
+        .source("allow_loopback_backends = true\ningress_class = [\"blastdoor\"]")
+        .manifest("rules.yaml", &(yaml + &annotated));
     let gateway = builder.manifest("class.yaml", &class("blastdoor", false)).start();
     let hosts = ["ours.test", "annotated.test", "theirs.test", "none.test"];
-    assert_eq!(hosts.map(|host| ask(&gateway, host, "/")), ["app", "app", "404", "404"]);
+    assert_eq!(
+        hosts.map(|host| ask(&gateway, host, "/")),
+        ["app", "app", "404", "404"]
+    );
     gateway.put("class.yaml", &class("blastdoor", true));
     gateway.until_status(DOOR, "none.test", "/", 200);
-    assert_eq!(hosts.map(|host| ask(&gateway, host, "/")), ["app", "app", "404", "app"]);
+    assert_eq!(
+        hosts.map(|host| ask(&gateway, host, "/")),
+        ["app", "app", "404", "app"]
+    );
 }
 
 /// What cannot be honoured closes its route and nothing else.
@@ -264,8 +389,13 @@ fn broken_rules_are_closed_and_their_neighbours_stand() {
          \x20     - {{path: /resource, pathType: Prefix, backend: {{resource: {{kind: Bucket, name: b}}}}}}\n\
          \x20     - {{path: relative, pathType: Prefix, backend: {{service: {{name: good, port: {{number: 80}}}}}}}}\n\
          \x20     - {{path: \"/line\\nbreak\", pathType: Prefix, backend: {{service: {{name: good, port: {{number: 80}}}}}}}}\n"
-    ) + "---\n" + &manifest::service("good", &[good.port()]) + &manifest::service("broad", &[broad.port()]);
-    let gateway = gateway!().manifest("mixed.yaml", &yaml).manifest("broken.yaml", "kind: [\n").start();
+    ) + "---\n"
+        + &manifest::service("good", &[good.port()])
+        + &manifest::service("broad", &[broad.port()]);
+    let gateway = gateway!()
+        .manifest("mixed.yaml", &yaml)
+        .manifest("broken.yaml", "kind: [\n")
+        .start();
     for (path, expected) in [
         ("/good", "good"),
         ("/", "broad"),
@@ -285,25 +415,49 @@ fn broken_rules_are_closed_and_their_neighbours_stand() {
 fn annotations_that_cannot_be_honoured_close_the_ingress() {
     let backend = Backend::start("app");
     let with = |annotation: &str| {
-        manifest::app("app", DOOR, "app.test", backend.port()).replacen("  labels:", &format!("  annotations: {{{annotation}}}\n  labels:"), 1)
+        manifest::app("app", DOOR, "app.test", backend.port()).replacen(
+            "  labels:",
+            &format!("  annotations: {{{annotation}}}\n  labels:"),
+            1,
+        )
     };
     let gateway = gateway!().manifest("app.yaml", &with("unrelated: x")).start();
     let table = [
         ("unrelated/key: x", "app"),
-        ("nginx.ingress.kubernetes.io/whitelist-source-range: 10.0.0.0/8", "503"),
+        (
+            "nginx.ingress.kubernetes.io/whitelist-source-range: 10.0.0.0/8",
+            "503",
+        ),
         ("nginx.ingress.kubernetes.io/auth-type: basic", "503"),
-        ("traefik.ingress.kubernetes.io/router.middlewares: default-auth@kubernetescrd", "503"),
-        ("nginx.ingress.kubernetes.io/configuration-snippet: \"return 200;\"", "503"),
-        ("nginx.ingress.kubernetes.io/configuration-snippet: x, blastdoor.dev/ignore-snippets: \"true\"", "app"),
+        (
+            "traefik.ingress.kubernetes.io/router.middlewares: default-auth@kubernetescrd",
+            "503",
+        ),
+        (
+            "nginx.ingress.kubernetes.io/configuration-snippet: \"return 200;\"",
+            "503",
+        ),
+        (
+            "nginx.ingress.kubernetes.io/configuration-snippet: x, blastdoor.dev/ignore-snippets: \"true\"",
+            "app",
+        ),
         ("nginx.ingress.kubernetes.io/ssl-redirect: perhaps", "503"),
         ("nginx.ingress.kubernetes.io/proxy-body-size: 1m", "app"),
         ("nginx.ingress.kubernetes.io/force-ssl-redirect: \"true\"", "308"),
         ("nginx.ingress.kubernetes.io/no-such-thing: x", "app"),
-        ("traefik.ingress.kubernetes.io/router.entrypoints: external-http", "app"),
-        ("traefik.ingress.kubernetes.io/router.entrypoints: internal-http", "503"),
+        (
+            "traefik.ingress.kubernetes.io/router.entrypoints: external-http",
+            "app",
+        ),
+        (
+            "traefik.ingress.kubernetes.io/router.entrypoints: internal-http",
+            "503",
+        ),
     ];
     for (annotation, expected) in table {
         gateway.put("app.yaml", &with(annotation));
-        gateway.until(&format!("{annotation}: {expected}"), |gateway| ask(gateway, "app.test", "/") == expected);
+        gateway.until(&format!("{annotation}: {expected}"), |gateway| {
+            ask(gateway, "app.test", "/") == expected
+        });
     }
 }

@@ -29,9 +29,18 @@ fn one_line_per_request() {
         "request_id": "id-1", "refusal": null,
     });
     assert_eq!(first, expected);
-    assert_eq!((&log[1]["status"], &log[1]["refusal"]), (&400.into(), &"malformed".into()));
-    assert_eq!((&log[2]["status"], &log[2]["refusal"]), (&400.into(), &"malformed".into()));
-    assert_eq!((&log[3]["status"], &log[3]["refusal"], &log[3]["ingress"]), (&404.into(), &"no_route".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&log[1]["status"], &log[1]["refusal"]),
+        (&400.into(), &"malformed".into())
+    );
+    assert_eq!(
+        (&log[2]["status"], &log[2]["refusal"]),
+        (&400.into(), &"malformed".into())
+    );
+    assert_eq!(
+        (&log[3]["status"], &log[3]["refusal"], &log[3]["ingress"]),
+        (&404.into(), &"no_route".into(), &serde_json::Value::Null)
+    );
 }
 
 #[test]
@@ -52,7 +61,9 @@ fn only_errors_or_nothing() {
 #[test]
 fn metrics_of_the_contract() {
     let backend = Backend::start("app");
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let mut client = Client::connect(gateway.door(DOOR));
     for _ in 0..3 {
         client.get("a.test", "/");
@@ -60,13 +71,40 @@ fn metrics_of_the_contract() {
     client.get("internal.test", "/");
     exchange(gateway.door(DOOR), "BREW / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let listener = ("listener", DOOR);
-    assert_eq!(gateway.metric("blastdoor_requests_total", &[listener, ("method", "GET"), ("status_class", "2xx")]), 3.0);
-    assert_eq!(gateway.metric("blastdoor_requests_total", &[listener, ("method", "GET"), ("status_class", "4xx")]), 1.0);
-    assert_eq!(gateway.metric("blastdoor_requests_total", &[listener, ("method", "other")]), 1.0);
-    assert_eq!(gateway.metric("blastdoor_request_duration_seconds_count", &[listener]), 5.0);
-    assert_eq!(gateway.metric("blastdoor_refusals_total", &[listener, ("reason", "no_route")]), 1.0);
-    assert_eq!(gateway.metric("blastdoor_connections", &[listener, ("state", "idle")]), 1.0);
-    assert_eq!(gateway.metric("blastdoor_upstream_connects_total", &[listener]), 1.0);
+    assert_eq!(
+        gateway.metric(
+            "blastdoor_requests_total",
+            &[listener, ("method", "GET"), ("status_class", "2xx")]
+        ),
+        3.0
+    );
+    assert_eq!(
+        gateway.metric(
+            "blastdoor_requests_total",
+            &[listener, ("method", "GET"), ("status_class", "4xx")]
+        ),
+        1.0
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_requests_total", &[listener, ("method", "other")]),
+        1.0
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_request_duration_seconds_count", &[listener]),
+        5.0
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_refusals_total", &[listener, ("reason", "no_route")]),
+        1.0
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_connections", &[listener, ("state", "idle")]),
+        1.0
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_upstream_connects_total", &[listener]),
+        1.0
+    );
     assert_eq!(gateway.metric("blastdoor_config_problems", &[]), 0.0);
     assert_eq!(gateway.metric("blastdoor_config_age_seconds", &[]), 0.0);
 }
@@ -85,16 +123,33 @@ fn the_health_command() {
     let ask = |arguments: &[&str]| {
         let mut all = vec!["health", "--config", config.to_str().unwrap()];
         all.extend(arguments);
-        gateway_tests::command(std::path::Path::new(env!("CARGO_BIN_EXE_blastdoor-under-test")), &all, &[], builder.folder()).status
+        gateway_tests::command(
+            std::path::Path::new(env!("CARGO_BIN_EXE_blastdoor-under-test")),
+            &all,
+            &[],
+            builder.folder(),
+        )
+        .status
     };
-    assert_eq!((ask(&[]), ask(&["--ready"]), ask(&["--lb", DOOR]), ask(&["--lb", "none"])), (0, 0, 0, 2));
+    assert_eq!(
+        (
+            ask(&[]),
+            ask(&["--ready"]),
+            ask(&["--lb", DOOR]),
+            ask(&["--lb", "none"])
+        ),
+        (0, 0, 0, 2)
+    );
 }
 
 /// Descriptors come back, and nothing panics, when clients and backends leave at any moment.
 #[test]
 fn nothing_leaks() {
     let backend = Backend::start("app");
-    let gateway = gateway!().log("access = \"off\"").manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .log("access = \"off\"")
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let address = gateway.door(DOOR);
     get(address, "a.test", "/");
     let before = gateway.descriptors();
@@ -103,8 +158,12 @@ fn nothing_leaks() {
         let mut client = Client::connect(address);
         client.send(&whole[..cut]);
     }
-    gateway.until("all connections are gone", |gateway| gateway.metric("blastdoor_connections", &[]) == 0.0);
+    gateway.until("all connections are gone", |gateway| {
+        gateway.metric("blastdoor_connections", &[]) == 0.0
+    });
     assert_eq!(gateway.metric("blastdoor_panics_total", &[]), 0.0);
-    gateway.until("descriptors are back", |gateway| gateway.descriptors() <= before + 2);
+    gateway.until("descriptors are back", |gateway| {
+        gateway.descriptors() <= before + 2
+    });
     assert_eq!(get(address, "a.test", "/").text(), "app");
 }

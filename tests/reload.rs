@@ -12,7 +12,10 @@ const DOOR: &str = "external-http";
 fn a_thousand_manifest_reloads_under_load() {
     let backend = Backend::start("app");
     backend.count_only();
-    let gateway = gateway!().log("access = \"off\"").manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .log("access = \"off\"")
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let load = Load::start(gateway.door(DOOR), "a.test", 16, 1000);
     let reloads = scaled("manifest reloads", 200, 1000);
     for number in 0..reloads {
@@ -31,7 +34,12 @@ fn a_thousand_manifest_reloads_under_load() {
         }
     }
     let outcome = load.finish();
-    assert_eq!(outcome.failures, Vec::<String>::new(), "of {} requests", outcome.done);
+    assert_eq!(
+        outcome.failures,
+        Vec::<String>::new(),
+        "of {} requests",
+        outcome.done
+    );
     assert!(outcome.done > reloads, "{} requests", outcome.done);
 }
 
@@ -44,17 +52,31 @@ fn a_thousand_endpoint_changes_under_load() {
     }
     let rule = manifest::ingress("app", DOOR, &[("a.test", "Prefix", "/", "app")]);
     let service = |skip: usize| {
-        let ports: Vec<u16> = backends.iter().enumerate().filter(|(index, _)| *index != skip).map(|(_, backend)| backend.port()).collect();
+        let ports: Vec<u16> = backends
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != skip)
+            .map(|(_, backend)| backend.port())
+            .collect();
         manifest::service("app", &ports)
     };
-    let gateway = gateway!().log("access = \"off\"").manifest("rule.yaml", &rule).manifest("service.yaml", &service(0)).start();
+    let gateway = gateway!()
+        .log("access = \"off\"")
+        .manifest("rule.yaml", &rule)
+        .manifest("service.yaml", &service(0))
+        .start();
     let load = Load::start(gateway.door(DOOR), "a.test", 16, 1000);
     for number in 0..scaled("endpoint changes", 200, 1000) {
         gateway.put("service.yaml", &service(number % 4));
         std::thread::sleep(Duration::from_millis(45));
     }
     let outcome = load.finish();
-    assert_eq!(outcome.failures, Vec::<String>::new(), "of {} requests", outcome.done);
+    assert_eq!(
+        outcome.failures,
+        Vec::<String>::new(),
+        "of {} requests",
+        outcome.done
+    );
     assert!(backends.iter().all(|backend| backend.requests() > 0));
 }
 
@@ -86,13 +108,17 @@ fn a_lost_directory_keeps_what_was() {
     let gateway = gateway!().manifest("app.yaml", &yaml).start();
     let away = gateway.manifests().with_file_name("away");
     std::fs::rename(gateway.manifests(), &away).unwrap();
-    gateway.until("the loss is told", |gateway| gateway.metric("blastdoor_config_problems", &[("severity", "error")]) == 1.0);
+    gateway.until("the loss is told", |gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) == 1.0
+    });
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 200);
     assert!(gateway.metric("blastdoor_config_age_seconds", &[]) > 0.0);
     assert_eq!(gateway.admin("/readyz").0, 200);
     std::fs::rename(&away, gateway.manifests()).unwrap();
-    gateway.until("it is back", |gateway| gateway.metric("blastdoor_config_problems", &[("severity", "error")]) == 0.0);
+    gateway.until("it is back", |gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) == 0.0
+    });
     gateway.put("app.yaml", &yaml.replace("a.test", "b.test"));
     gateway.until_status(DOOR, "b.test", "/", 200);
 }
@@ -106,7 +132,11 @@ fn a_config_map_swap_is_followed() {
     let write = |version: &str, host: &str| {
         let data = folder.join(version);
         std::fs::create_dir(&data).unwrap();
-        std::fs::write(data.join("app.yaml"), manifest::app("app", DOOR, host, backend.port())).unwrap();
+        std::fs::write(
+            data.join("app.yaml"),
+            manifest::app("app", DOOR, host, backend.port()),
+        )
+        .unwrap();
         std::os::unix::fs::symlink(version, folder.join("..data_tmp")).unwrap();
         std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
     };
@@ -141,7 +171,11 @@ fn relabelling_never_serves_at_both_doors() {
             both
         });
         for number in 0..40 {
-            let door = if number % 2 == 0 { "external-http" } else { "internal-http" };
+            let door = if number % 2 == 0 {
+                "external-http"
+            } else {
+                "internal-http"
+            };
             gateway.put("app.yaml", &yaml(door));
             gateway.until_status(door, "a.test", "/", 200);
         }
@@ -154,38 +188,67 @@ fn relabelling_never_serves_at_both_doors() {
 fn listeners_toml_is_reloaded_live() {
     let backend = Backend::start("app");
     let gateway = gateway!()
-        .manifest("app.yaml", &(manifest::app("app", DOOR, "a.test", backend.port()) + &manifest::app("team", "team-door", "t.test", backend.port())))
+        .manifest(
+            "app.yaml",
+            &(manifest::app("app", DOOR, "a.test", backend.port())
+                + &manifest::app("team", "team-door", "t.test", backend.port())),
+        )
         .start();
     let address = gateway.door(DOOR);
     let load = Load::start(address, "a.test", 8, 400);
     let config = std::fs::read_to_string(gateway.config()).unwrap();
 
     // A broken file changes nothing, and is told.
-    std::fs::write(gateway.config(), config.replace("scheme = \"http\"", "scheme = \"gopher\"")).unwrap();
-    gateway.until("the broken file is told", |gateway| gateway.metric("blastdoor_config_problems", &[("severity", "error")]) >= 1.0);
+    std::fs::write(
+        gateway.config(),
+        config.replace("scheme = \"http\"", "scheme = \"gopher\""),
+    )
+    .unwrap();
+    gateway.until("the broken file is told", |gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) >= 1.0
+    });
     assert_eq!(get(address, "a.test", "/").status, 200);
 
     // A new selector, a new limit, a new door, one door less: all without a restart.
-    let changed = config.replace("selector = \"expose=external-http\"", "selector = \"expose in (external-http, team-door)\"\nlimits = { uri_bytes = 300 }");
+    let changed = config.replace(
+        "selector = \"expose=external-http\"",
+        "selector = \"expose in (external-http, team-door)\"\nlimits = { uri_bytes = 300 }",
+    );
     let cut = changed.find("[listeners.internal-https]").unwrap();
-    let changed = changed[..cut].to_owned() + "[listeners.extra]\nbind = \"127.0.0.1:0\"\nselector = \"expose=extra\"\nscheme = \"http\"\nworkers = 1\n";
+    let changed = changed[..cut].to_owned()
+        + "[listeners.extra]\nbind = \"127.0.0.1:0\"\nselector = \"expose=extra\"\nscheme = \"http\"\nworkers = 1\n";
     std::fs::write(gateway.config(), &changed).unwrap();
     gateway.until_status(DOOR, "t.test", "/", 200);
-    assert_eq!(get(address, "t.test", &format!("/{}", "x".repeat(400))).status, 414);
-    gateway.until("the new door is there", |gateway| gateway.admin("/lb/extra").0 == 200);
+    assert_eq!(
+        get(address, "t.test", &format!("/{}", "x".repeat(400))).status,
+        414
+    );
+    gateway.until("the new door is there", |gateway| {
+        gateway.admin("/lb/extra").0 == 200
+    });
     assert!(!gateway.admin("/api/v1/doors").1.contains("\"internal-https\""));
     assert_eq!(get(gateway.door("extra"), "a.test", "/").status, 404);
-    assert_eq!(gateway.metric("blastdoor_config_problems", &[("severity", "error")]), 0.0);
+    assert_eq!(
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]),
+        0.0
+    );
 
     // A new socket opens before the old one drains.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let at = changed.find("[listeners.external-http]").unwrap();
     let moved = changed[..at].to_owned() + &changed[at..].replacen("127.0.0.1:0", &free.to_string(), 1);
     let outcome = load.finish();
     assert_eq!(outcome.failures, Vec::<String>::new());
     std::fs::write(gateway.config(), moved).unwrap();
     gateway.until("the door has moved", |gateway| gateway.door(DOOR) == free);
-    gateway.until("the new socket listens", |_| std::net::TcpStream::connect(free).is_ok());
+    gateway.until("the new socket listens", |_| {
+        std::net::TcpStream::connect(free).is_ok()
+    });
     assert_eq!(get(free, "a.test", "/").status, 200);
-    gateway.until("the old port is closed", |_| std::net::TcpStream::connect(address).is_err());
+    gateway.until("the old port is closed", |_| {
+        std::net::TcpStream::connect(address).is_err()
+    });
 }

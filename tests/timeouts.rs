@@ -21,7 +21,10 @@ fn timed(case: impl FnOnce(&mut Client, &Backend)) -> Duration {
 }
 
 fn within(elapsed: Duration, least: u64, most: u64) {
-    assert!((least..=most).contains(&(elapsed.as_millis() as u64)), "{elapsed:?} is not between {least} and {most} ms");
+    assert!(
+        (least..=most).contains(&(elapsed.as_millis() as u64)),
+        "{elapsed:?} is not between {least} and {most} ms"
+    );
 }
 
 #[test]
@@ -34,7 +37,10 @@ fn a_slow_head() {
     let elapsed = timed(|client, _| {
         client.send("GET / HTTP/1.1\r\nHost: a.test\r\nX:");
         let response = client.response().expect("an answer");
-        assert_eq!((response.status, response.field("connection")), (408, Some("close")));
+        assert_eq!(
+            (response.status, response.field("connection")),
+            (408, Some("close"))
+        );
     });
     within(elapsed, 450, 1500);
 }
@@ -42,7 +48,10 @@ fn a_slow_head() {
 /// Bytes that drip do not win time.
 #[test]
 fn a_dripping_head_and_a_dripping_body() {
-    for head in ["GET / HTTP/1.1\r\nHost: a.test\r\n", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\n"] {
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a.test\r\n",
+        "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\n",
+    ] {
         let elapsed = timed(|client, _| {
             client.send(head);
             let mut writer = client.stream().try_clone().unwrap();
@@ -78,7 +87,9 @@ fn a_slow_backend() {
     within(elapsed, 450, 1500);
     let elapsed = timed(|client, backend| {
         backend.reply(Reply::script(|stream, _| {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+                .unwrap();
             std::thread::sleep(Duration::from_secs(3));
         }));
         client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -102,8 +113,11 @@ fn an_idle_connection_lives_as_long_as_it_should() {
 #[test]
 fn a_route_can_have_its_own_timeout() {
     let backend = Backend::with("app", Reply::Silence);
-    let yaml = manifest::app("app", DOOR, "a.test", backend.port())
-        .replacen("  labels:", "  annotations: {nginx.ingress.kubernetes.io/proxy-read-timeout: \"1\"}\n  labels:", 1);
+    let yaml = manifest::app("app", DOOR, "a.test", backend.port()).replacen(
+        "  labels:",
+        "  annotations: {nginx.ingress.kubernetes.io/proxy-read-timeout: \"1\"}\n  labels:",
+        1,
+    );
     let gateway = gateway!().manifest("app.yaml", &yaml).start();
     let started = Instant::now();
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 504);
@@ -123,8 +137,15 @@ fn budgets_of_connections() {
     for client in &mut clients {
         assert_eq!(client.get("a.test", "/").expect("an answer").status, 200);
     }
-    assert_eq!(get(address, "a.test", "/").status, 503, "one client has its share");
-    assert_eq!(gateway.metric("blastdoor_refusals_total", &[("reason", "connection_limit")]), 1.0);
+    assert_eq!(
+        get(address, "a.test", "/").status,
+        503,
+        "one client has its share"
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_refusals_total", &[("reason", "connection_limit")]),
+        1.0
+    );
     clients.pop();
     gateway.until_status(DOOR, "a.test", "/", 200);
 }

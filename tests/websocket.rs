@@ -25,7 +25,9 @@ fn a_websocket_passes_both_ways() {
             });
         }
     });
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", port)).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", port))
+        .start();
     let stream = std::net::TcpStream::connect(gateway.door(DOOR)).unwrap();
     let (mut socket, response) = client("ws://a.test/socket", stream).unwrap();
     assert_eq!(response.status(), 101);
@@ -37,7 +39,9 @@ fn a_websocket_passes_both_ways() {
     socket.close(None).unwrap();
     while socket.read().is_ok() {}
     drop(socket);
-    gateway.until("the connection is gone", |gateway| gateway.metric("blastdoor_connections", &[("state", "active")]) == 0.0);
+    gateway.until("the connection is gone", |gateway| {
+        gateway.metric("blastdoor_connections", &[("state", "active")]) == 0.0
+    });
 }
 
 fn upgrade(extra: &str) -> String {
@@ -51,15 +55,24 @@ fn nothing_is_sent_ahead_of_the_switch() {
         "app",
         Reply::script(|stream, _| {
             stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-            assert!(stream.read(&mut [0; 1]).is_err(), "a byte came ahead of the switch");
-            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\nhi").unwrap();
+            assert!(
+                stream.read(&mut [0; 1]).is_err(),
+                "a byte came ahead of the switch"
+            );
+            stream
+                .write_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\nhi",
+                )
+                .unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let mut early = [0; 5];
             stream.read_exact(&mut early).unwrap();
             stream.write_all(&early).unwrap();
         }),
     );
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let mut client = Client::connect(gateway.door(DOOR));
     client.send(upgrade("chat") + "early");
     let response = client.response().expect("an answer");
@@ -71,11 +84,17 @@ fn nothing_is_sent_ahead_of_the_switch() {
 #[test]
 fn a_refused_upgrade_is_a_plain_answer() {
     let backend = Backend::start("app");
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let mut client = Client::connect(gateway.door(DOOR));
     assert_eq!(client.request(upgrade("chat")).expect("an answer").text(), "app");
     assert_eq!(backend.last().field("upgrade"), Some("chat"));
-    assert_eq!(client.get("a.test", "/next").expect("an answer").text(), "app", "the connection goes on");
+    assert_eq!(
+        client.get("a.test", "/next").expect("an answer").text(),
+        "app",
+        "the connection goes on"
+    );
     // HTTP/2 in clear text would carry requests past the routing table.
     for protocol in ["h2c", "H2C", "chat, h2c"] {
         assert_eq!(client.request(upgrade(protocol)).expect("an answer").status, 200);
@@ -87,9 +106,13 @@ fn a_refused_upgrade_is_a_plain_answer() {
 fn an_unsolicited_switch_is_nonsense() {
     let backend = Backend::with(
         "app",
-        Reply::RawThenClose(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\nGET".to_vec()),
+        Reply::RawThenClose(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\nGET".to_vec(),
+        ),
     );
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
     let mut client = Client::connect(gateway.door(DOOR));
     assert_eq!(client.get("a.test", "/").expect("an answer").status, 502);
 }

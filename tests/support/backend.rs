@@ -128,7 +128,11 @@ impl Backend {
                     return;
                 }
                 let number = shared.connections.fetch_add(1, Ordering::SeqCst);
-                shared.open.lock().unwrap().insert(number, stream.try_clone().unwrap());
+                shared
+                    .open
+                    .lock()
+                    .unwrap()
+                    .insert(number, stream.try_clone().unwrap());
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || {
                     let mut stream = stream;
@@ -203,7 +207,9 @@ fn serve(state: &State, stream: &mut TcpStream, connection: usize) {
     stream.set_nodelay(true).unwrap();
     let mut pending = Vec::new();
     loop {
-        let Some(head) = read_head(stream, &mut pending) else { return };
+        let Some(head) = read_head(stream, &mut pending) else {
+            return;
+        };
         state.requests.fetch_add(1, Ordering::SeqCst);
         let reply = state.reply.lock().unwrap().clone();
         let keep = state.keep.load(Ordering::SeqCst);
@@ -221,12 +227,24 @@ fn serve(state: &State, stream: &mut TcpStream, connection: usize) {
             script(stream, &head);
             return;
         }
-        let Some(body) = read_body(stream, &mut pending, &head) else { return };
+        let Some(body) = read_body(stream, &mut pending, &head) else {
+            return;
+        };
         note(state, keep, &head, body, connection);
         let sent = match reply {
             Reply::Name => {
-                let body = if head.starts_with("HEAD ") { "" } else { &state.name };
-                stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", state.name.len()).as_bytes())
+                let body = if head.starts_with("HEAD ") {
+                    ""
+                } else {
+                    &state.name
+                };
+                stream.write_all(
+                    format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                        state.name.len()
+                    )
+                    .as_bytes(),
+                )
             }
             Reply::Raw(bytes) => stream.write_all(&bytes),
             Reply::RawThenClose(bytes) => {
@@ -253,7 +271,11 @@ fn serve(state: &State, stream: &mut TcpStream, connection: usize) {
 
 fn note(state: &State, keep: bool, head: &str, body: Vec<u8>, connection: usize) {
     if keep {
-        state.seen.lock().unwrap().push(Seen { head: head.to_owned(), body, connection });
+        state.seen.lock().unwrap().push(Seen {
+            head: head.to_owned(),
+            body,
+            connection,
+        });
     }
 }
 
@@ -288,7 +310,8 @@ fn read_body(stream: &mut TcpStream, pending: &mut Vec<u8>, head: &str) -> Optio
     if lower.contains("\r\ntransfer-encoding: chunked\r\n") {
         let mut body = Vec::new();
         loop {
-            let size = usize::from_str_radix(read_line(stream, pending)?.split(';').next()?.trim(), 16).ok()?;
+            let size =
+                usize::from_str_radix(read_line(stream, pending)?.split(';').next()?.trim(), 16).ok()?;
             if size == 0 {
                 while !read_line(stream, pending)?.is_empty() {}
                 return Some(body);
@@ -297,7 +320,10 @@ fn read_body(stream: &mut TcpStream, pending: &mut Vec<u8>, head: &str) -> Optio
             take(stream, pending, 2)?;
         }
     }
-    let length = lower.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+    let length = lower
+        .split("\r\ncontent-length: ")
+        .nth(1)
+        .and_then(|rest| rest.split("\r\n").next()?.parse().ok());
     take(stream, pending, length.unwrap_or(0))
 }
 

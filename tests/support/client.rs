@@ -31,7 +31,9 @@ impl Response {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        fields
+            .find(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 
     /// The body as text.
@@ -43,7 +45,11 @@ impl Response {
     /// Everything but the date, for comparing bytes.
     #[must_use]
     pub fn without_date(&self) -> String {
-        let head: Vec<&str> = self.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:")).collect();
+        let head: Vec<&str> = self
+            .head
+            .lines()
+            .filter(|line| !line.to_ascii_lowercase().starts_with("date:"))
+            .collect();
         format!("{}\n{}", head.join("\n"), self.text())
     }
 }
@@ -56,7 +62,10 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, pending: Vec::new() }
+        Self {
+            stream,
+            pending: Vec::new(),
+        }
     }
 
     /// The socket.
@@ -75,7 +84,11 @@ impl Client {
     pub fn request(&mut self, bytes: impl AsRef<[u8]>) -> Option<Response> {
         let head_only = bytes.as_ref().starts_with(b"HEAD ");
         self.send(bytes);
-        if head_only { self.response_to_head() } else { self.response() }
+        if head_only {
+            self.response_to_head()
+        } else {
+            self.response()
+        }
     }
 
     /// A GET with a host.
@@ -102,9 +115,21 @@ impl Client {
     pub fn any_response(&mut self, to_head: bool) -> Option<Response> {
         let head = self.read_until(b"\r\n\r\n")?;
         let head = String::from_utf8(head).unwrap();
-        assert!(!head.replace("\r\n", "").contains(['\r', '\n']), "a bare CR or LF in {head:?}");
-        let status: u16 = head.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no status line: {head:?}"))[..3].parse().unwrap();
-        let mut response = Response { status, head, body: Vec::new(), trailers: Vec::new() };
+        assert!(
+            !head.replace("\r\n", "").contains(['\r', '\n']),
+            "a bare CR or LF in {head:?}"
+        );
+        let status: u16 = head
+            .strip_prefix("HTTP/1.1 ")
+            .unwrap_or_else(|| panic!("no status line: {head:?}"))[..3]
+            .parse()
+            .unwrap();
+        let mut response = Response {
+            status,
+            head,
+            body: Vec::new(),
+            trailers: Vec::new(),
+        };
         if to_head || status < 200 || status == 204 || status == 304 {
             return Some(response);
         }
@@ -128,7 +153,10 @@ impl Client {
                 response.trailers.push(line);
             }
         }
-        response.body = match response.field("content-length").map(|length| length.parse().unwrap()) {
+        response.body = match response
+            .field("content-length")
+            .map(|length| length.parse().unwrap())
+        {
             Some(length) => self.take(length)?,
             None => self.rest(),
         };
@@ -178,7 +206,12 @@ impl Client {
                 self.pending.extend_from_slice(&buffer[..count]);
                 Some(())
             }
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
                 panic!("no byte within {PATIENCE:?}")
             }
             Err(_) => None,
@@ -187,13 +220,11 @@ impl Client {
 }
 
 /// One request on a connection of its own.
-#[must_use]
 pub fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Option<Response> {
     Client::connect(address).request(bytes)
 }
 
 /// One GET on a connection of its own.
-#[must_use]
 pub fn get(address: SocketAddr, host: &str, path: &str) -> Response {
     Client::connect(address).get(host, path).expect("an answer")
 }

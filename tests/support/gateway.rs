@@ -85,8 +85,16 @@ impl Gateway {
     #[must_use]
     pub fn door(&self, name: &str) -> SocketAddr {
         let doors: serde_json::Value = serde_json::from_str(&self.admin("/api/v1/doors").1).unwrap();
-        let door = doors["doors"].as_array().unwrap().iter().find(|door| door["listener"] == name);
-        door.unwrap_or_else(|| panic!("no door {name}"))["address"].as_str().unwrap().parse().unwrap()
+        let door = doors["doors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|door| door["listener"] == name);
+        door.unwrap_or_else(|| panic!("no door {name}"))["address"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     /// Asks the admin port: status and body.
@@ -98,7 +106,11 @@ impl Gateway {
     fn try_admin(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = UnixStream::connect(&self.admin).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -110,10 +122,15 @@ impl Gateway {
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let page = self.admin("/metrics").1;
         let series = page.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-                && labels.iter().all(|(key, value)| line.contains(&format!("{key}=\"{value}\"")))
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels
+                    .iter()
+                    .all(|(key, value)| line.contains(&format!("{key}=\"{value}\"")))
         });
-        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        series
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
     }
 
     /// The folder of manifests.
@@ -125,7 +142,9 @@ impl Gateway {
     /// The configuration file.
     #[must_use]
     pub fn config(&self) -> PathBuf {
-        self.directory.path().join(format!("listeners-{}.toml", self.suffix))
+        self.directory
+            .path()
+            .join(format!("listeners-{}.toml", self.suffix))
     }
 
     /// Replaces a manifest in one step, and does not wait.
@@ -137,7 +156,11 @@ impl Gateway {
     pub fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let started = Instant::now();
         while !condition(self) {
-            assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{}", self.stderr());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}\n{}",
+                self.stderr()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -145,7 +168,9 @@ impl Gateway {
     /// Waits until a GET is answered with this status.
     pub fn until_status(&self, door: &str, host: &str, path: &str, status: u16) {
         let address = self.door(door);
-        self.until(&format!("{status} for {host}{path} at {door}"), |_| crate::get(address, host, path).status == status);
+        self.until(&format!("{status} for {host}{path} at {door}"), |_| {
+            crate::get(address, host, path).status == status
+        });
     }
 
     /// Sends a signal.
@@ -175,7 +200,9 @@ impl Gateway {
     /// Open descriptors.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
     }
 
     /// Waits for the end of the process.
@@ -185,7 +212,11 @@ impl Gateway {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(started.elapsed() < PATIENCE, "the gateway does not end\n{}", self.stderr());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the gateway does not end\n{}",
+                self.stderr()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -204,8 +235,11 @@ impl Gateway {
     /// The lines of the access log so far.
     #[must_use]
     pub fn access_log(&self) -> Vec<serde_json::Value> {
-        let log = std::fs::read_to_string(self.directory.path().join(format!("stdout-{}", self.suffix))).unwrap();
-        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+        let log =
+            std::fs::read_to_string(self.directory.path().join(format!("stdout-{}", self.suffix))).unwrap();
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+            .collect()
     }
 }
 
@@ -234,7 +268,10 @@ impl Builder {
         for line in lines.lines() {
             // A later key replaces the standard one.
             let key = line.split('=').next().unwrap().trim().to_owned();
-            let kept: Vec<&str> = table.lines().filter(|old| old.split('=').next().unwrap().trim() != key).collect();
+            let kept: Vec<&str> = table
+                .lines()
+                .filter(|old| old.split('=').next().unwrap().trim() != key)
+                .collect();
             *table = kept.join("\n") + "\n" + line + "\n";
         }
         self
@@ -313,9 +350,13 @@ impl Builder {
     /// Starts it.
     #[must_use]
     pub fn start(self) -> Gateway {
-        let config = self.directory.path().join(format!("listeners-{}.toml", self.suffix));
+        let config = self
+            .directory
+            .path()
+            .join(format!("listeners-{}.toml", self.suffix));
         std::fs::write(&config, self.config()).unwrap();
-        let file = |name: &str| File::create(self.directory.path().join(format!("{name}-{}", self.suffix))).unwrap();
+        let file =
+            |name: &str| File::create(self.directory.path().join(format!("{name}-{}", self.suffix))).unwrap();
         let child = Command::new(&self.program)
             .arg("run")
             .arg("--config")
@@ -326,10 +367,18 @@ impl Builder {
             .stderr(file("stderr"))
             .spawn()
             .unwrap();
-        let gateway =
-            Gateway { child, directory: Arc::clone(&self.directory), admin: self.admin(), suffix: self.suffix.clone() };
+        let gateway = Gateway {
+            child,
+            directory: Arc::clone(&self.directory),
+            admin: self.admin(),
+            suffix: self.suffix.clone(),
+        };
         if self.wait_ready {
-            gateway.until("ready", |gateway| gateway.try_admin("/readyz").is_some_and(|(status, _)| status == 200));
+            gateway.until("ready", |gateway| {
+                gateway
+                    .try_admin("/readyz")
+                    .is_some_and(|(status, _)| status == 200)
+            });
         }
         gateway
     }
@@ -368,7 +417,12 @@ impl Builder {
 
 /// Runs the program to its end.
 #[must_use]
-pub fn command(program: &Path, arguments: &[&str], environment: &[(String, String)], folder: &Path) -> Output {
+pub fn command(
+    program: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+    folder: &Path,
+) -> Output {
     let mut child = Command::new(program)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))

@@ -3,18 +3,6 @@
 //! Everything is blocking and plain, so that a test reads as the bytes it sends. Each test has a directory, ports and
 //! processes of its own; nothing is shared, and whatever a test started ends with it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    clippy::string_slice,
-    clippy::missing_panics_doc,
-    clippy::cast_possible_truncation,
-    reason = "a rig that cannot do its part must fail the test at once, and say where"
-)]
-
 mod backend;
 mod client;
 mod gateway;
@@ -27,7 +15,12 @@ pub use gateway::{Builder, Gateway, Output, command};
 pub use load::{Load, Outcome};
 
 /// The four standard doors, and the label that chooses each.
-pub const DOORS: [&str; 4] = ["internal-http", "internal-https", "external-http", "external-https"];
+pub const DOORS: [&str; 4] = [
+    "internal-http",
+    "internal-https",
+    "external-http",
+    "external-https",
+];
 
 /// Starts a gateway of the program under test.
 #[macro_export]

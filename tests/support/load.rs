@@ -35,7 +35,10 @@ impl Load {
     #[must_use]
     pub fn start(address: SocketAddr, host: &str, connections: usize, rate: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(Shared { done: AtomicUsize::new(0), failures: Mutex::default() });
+        let shared = Arc::new(Shared {
+            done: AtomicUsize::new(0),
+            failures: Mutex::default(),
+        });
         let interval = Duration::from_secs_f64(connections as f64 / rate as f64);
         let request = format!("GET /load HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
         let threads = (0..connections)
@@ -47,7 +50,11 @@ impl Load {
                 })
             })
             .collect();
-        Self { stop, shared, threads }
+        Self {
+            stop,
+            shared,
+            threads,
+        }
     }
 
     /// Requests answered so far.
@@ -64,7 +71,10 @@ impl Load {
             thread.join().unwrap();
         }
         let failures = self.shared.failures.lock().unwrap().clone();
-        Outcome { done: self.shared.done.load(Ordering::SeqCst), failures }
+        Outcome {
+            done: self.shared.done.load(Ordering::SeqCst),
+            failures,
+        }
     }
 }
 
@@ -92,20 +102,28 @@ fn once(address: SocketAddr, request: &[u8], connection: &mut Option<TcpStream>)
         None => {
             let stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
             stream.set_nodelay(true).map_err(|error| error.to_string())?;
-            stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|error| error.to_string())?;
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .map_err(|error| error.to_string())?;
             stream
         }
     };
-    stream.write_all(request).map_err(|error| format!("send: {error}"))?;
+    stream
+        .write_all(request)
+        .map_err(|error| format!("send: {error}"))?;
     let mut answer = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
-        let count = stream.read(&mut buffer).map_err(|error| format!("receive: {error} after {} bytes", answer.len()))?;
+        let count = stream
+            .read(&mut buffer)
+            .map_err(|error| format!("receive: {error} after {} bytes", answer.len()))?;
         if count == 0 {
             return Err(format!("closed after {} bytes", answer.len()));
         }
         answer.extend_from_slice(&buffer[..count]);
-        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
         let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
         let length: usize = head
             .split("content-length: ")

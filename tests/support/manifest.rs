@@ -16,7 +16,11 @@ pub fn ingress(name: &str, expose: &str, rules: &[(&str, &str, &str, &str)]) -> 
 }
 
 fn rule(yaml: &mut String, host: &str, path_type: &str, path: &str, service: &str) {
-    let host = if host.is_empty() { String::new() } else { format!("host: \"{host}\"\n    ") };
+    let host = if host.is_empty() {
+        String::new()
+    } else {
+        format!("host: \"{host}\"\n    ")
+    };
     write!(
         yaml,
         "  - {host}http:\n      paths:\n      - path: \"{path}\"\n        pathType: {path_type}\n        backend:\n          service:\n            name: {service}\n            port:\n              number: 80\n"

@@ -120,7 +120,9 @@ impl Admin {
     pub(crate) async fn serve(self, board: Board, registry: Arc<Registry>) {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                return;
+            };
             let (board, registry) = (board.clone(), Arc::clone(&registry));
             let accepted = match &self {
                 Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Client::Tcp(stream)),
@@ -158,7 +160,10 @@ impl Client {
     async fn serve(self, board: Board, registry: Arc<Registry>) {
         match self {
             Self::Tcp(mut stream) => {
-                if tokio::time::timeout(PATIENCE, skip_proxy_header(&mut stream)).await.is_ok_and(|skipped| skipped.is_ok()) {
+                if tokio::time::timeout(PATIENCE, skip_proxy_header(&mut stream))
+                    .await
+                    .is_ok_and(|skipped| skipped.is_ok())
+                {
                     serve_http(stream, board, registry).await;
                 }
             }
@@ -176,7 +181,9 @@ async fn skip_proxy_header(stream: &mut TcpStream) -> io::Result<()> {
         match proxy_header::parse(start.get(..seen).unwrap_or_default()) {
             Ok(ProxyStep::NotProxy) => return Ok(()),
             Ok(ProxyStep::Header { consumed, .. }) => {
-                stream.read_exact(start.get_mut(..consumed).unwrap_or_default()).await?;
+                stream
+                    .read_exact(start.get_mut(..consumed).unwrap_or_default())
+                    .await?;
                 return Ok(());
             }
             Ok(ProxyStep::NeedMore) if seen > 0 => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -204,10 +211,16 @@ fn answer(request: &Request<Incoming>, board: &Board, registry: &Registry) -> Re
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => verdict(board.is_ready(), "not ready: a door is not bound or has no table yet\n"),
+        "/readyz" => verdict(
+            board.is_ready(),
+            "not ready: a door is not bound or has no table yet\n",
+        ),
         "/metrics" => metrics(registry),
         "/api/v1/doors" => json(&board.doors()),
-        path => match path.strip_prefix("/lb/").and_then(|door| board.takes_traffic(door)) {
+        path => match path
+            .strip_prefix("/lb/")
+            .and_then(|door| board.takes_traffic(door))
+        {
             Some(takes_traffic) => verdict(takes_traffic, "this door takes no traffic\n"),
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         },
@@ -215,13 +228,21 @@ fn answer(request: &Request<Incoming>, board: &Board, registry: &Registry) -> Re
 }
 
 fn verdict(good: bool, otherwise: &'static str) -> Response<Full<Bytes>> {
-    if good { text(StatusCode::OK, "ok\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, otherwise) }
+    if good {
+        text(StatusCode::OK, "ok\n")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, otherwise)
+    }
 }
 
 fn metrics(registry: &Registry) -> Response<Full<Bytes>> {
     let mut page = String::new();
     match prometheus_client::encoding::text::encode(&mut page, registry) {
-        Ok(()) => with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", page.into()),
+        Ok(()) => with_type(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            page.into(),
+        ),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be encoded\n"),
     }
 }
@@ -231,12 +252,19 @@ fn json(value: &serde_json::Value) -> Response<Full<Bytes>> {
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    with_type(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+    with_type(
+        status,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(body.as_bytes()),
+    )
 }
 
 fn with_type(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static(content_type),
+    );
     response
 }

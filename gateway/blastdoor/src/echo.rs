@@ -18,25 +18,40 @@ pub(crate) fn start(door: &'static str, host: &'static str) -> io::Result<Socket
     let socket = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    std::thread::Builder::new().name(format!("echo-{door}")).spawn(move || {
-        let tasks = tokio::task::LocalSet::new();
-        tasks.block_on(&runtime, async move {
-            let Ok(listener) = TcpListener::from_std(socket) else { return };
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = service_fn(move |request| async move { Ok::<_, Infallible>(echo(door, host, &request)) });
-                tokio::task::spawn_local(async move {
-                    // A client that breaks off is no concern of an echo.
-                    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("echo-{door}"))
+        .spawn(move || {
+            let tasks = tokio::task::LocalSet::new();
+            tasks.block_on(&runtime, async move {
+                let Ok(listener) = TcpListener::from_std(socket) else {
+                    return;
+                };
+                while let Ok((stream, _)) = listener.accept().await {
+                    let service =
+                        service_fn(
+                            move |request| async move { Ok::<_, Infallible>(echo(door, host, &request)) },
+                        );
+                    tokio::task::spawn_local(async move {
+                        // A client that breaks off is no concern of an echo.
+                        let _ended = http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await;
+                    });
+                }
+            });
+        })?;
     Ok(address)
 }
 
 fn echo(door: &str, host: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let mut page = format!("{host} here, exposed at {door}\n{} {}\n", request.method(), request.uri());
+    let mut page = format!(
+        "{host} here, exposed at {door}\n{} {}\n",
+        request.method(),
+        request.uri()
+    );
     for (name, value) in request.headers() {
         let _infallible = writeln!(page, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
     }

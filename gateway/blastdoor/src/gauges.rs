@@ -30,7 +30,10 @@ struct State {
 
 impl Gauges {
     pub(crate) fn new(access: AccessLog) -> Self {
-        Self { state: Arc::default(), access }
+        Self {
+            state: Arc::default(),
+            access,
+        }
     }
 
     /// Takes note of what is wrong now.
@@ -69,11 +72,17 @@ impl Collector for Gauges {
             None,
             MetricType::Gauge,
         )?;
-        for (severity, count) in [("error", state.errors), ("warning", state.warnings), ("note", state.notes)] {
+        for (severity, count) in [
+            ("error", state.errors),
+            ("warning", state.warnings),
+            ("note", state.notes),
+        ] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             ConstGauge::new(count).encode(family.encode_family(&[("severity", severity)])?)?;
         }
-        let age = state.stale_since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let age = state
+            .stale_since
+            .map_or(0.0, |since| since.elapsed().as_secs_f64());
         let family = encoder.encode_descriptor(
             "blastdoor_config_age_seconds",
             "Time since the source of objects was last in reach",

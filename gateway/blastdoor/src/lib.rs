@@ -86,5 +86,7 @@ pub fn main() -> ExitCode {
 
 /// The environment, read in this one place. Variables that are not UTF-8 cannot be ours.
 fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }

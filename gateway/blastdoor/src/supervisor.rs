@@ -144,7 +144,12 @@ impl Supervisor {
         tracing::info!("draining: load balancers are told, clients are asked to close");
         for (name, listener) in self.listeners.drain() {
             listener.start_draining();
-            let drain = self.config.doors.iter().find(|door| door.name == name).map(|door| door.settings.drain);
+            let drain = self
+                .config
+                .doors
+                .iter()
+                .find(|door| door.name == name)
+                .map(|door| door.settings.drain);
             let Some(drain) = drain else { continue };
             self.leaving.spawn(listener.shut_down(drain));
         }
@@ -181,7 +186,11 @@ impl Supervisor {
     }
 
     fn backend_policy(&self) -> BackendPolicy {
-        let mut own_ports: Vec<u16> = self.listeners.values().map(|listener| listener.address().port()).collect();
+        let mut own_ports: Vec<u16> = self
+            .listeners
+            .values()
+            .map(|listener| listener.address().port())
+            .collect();
         if let AdminBind::Tcp(address) = &self.config.admin {
             own_ports.push(address.port());
         }
@@ -202,7 +211,8 @@ impl Supervisor {
             .chain(&self.compiled_problems)
             .cloned()
             .collect();
-        self.gauges.problems(problems.iter().map(|problem| problem.severity));
+        self.gauges
+            .problems(problems.iter().map(|problem| problem.severity));
         for problem in problems.difference(&self.told) {
             match problem.severity {
                 Severity::Error => tracing::error!("{problem}"),
@@ -215,8 +225,18 @@ impl Supervisor {
 
     /// The content of every file that may change while we run.
     fn fingerprint(&self) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-        let trusted = self.config.doors.iter().filter_map(|door| door.trusted_proxies_file.clone());
-        self.config.path.iter().cloned().chain(trusted).map(|path| (path.clone(), std::fs::read(path).ok())).collect()
+        let trusted = self
+            .config
+            .doors
+            .iter()
+            .filter_map(|door| door.trusted_proxies_file.clone());
+        self.config
+            .path
+            .iter()
+            .cloned()
+            .chain(trusted)
+            .map(|path| (path.clone(), std::fs::read(path).ok()))
+            .collect()
     }
 
     /// Takes over a changed configuration as a whole, or keeps the old one as a whole.
@@ -228,17 +248,28 @@ impl Supervisor {
                 tracing::info!("configuration reloaded");
             }
             Err(errors) => {
-                let file = self.config.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-                let stays = |error: &config::ConfigError| format!("{}: {}; the configuration in use stays", error.key, error.message);
-                self.config_problems =
-                    errors.0.iter().map(|error| Problem::of_file(Severity::Error, &file, stays(error))).collect();
+                let file = self
+                    .config
+                    .path
+                    .as_ref()
+                    .map(|path| path.display().to_string())
+                    .unwrap_or_default();
+                let stays = |error: &config::ConfigError| {
+                    format!("{}: {}; the configuration in use stays", error.key, error.message)
+                };
+                self.config_problems = errors
+                    .0
+                    .iter()
+                    .map(|error| Problem::of_file(Severity::Error, &file, stays(error)))
+                    .collect();
             }
         }
         self.publish();
     }
 
     fn apply(&mut self, new: Config) {
-        if (&new.source, &new.admin, &new.log) != (&self.config.source, &self.config.admin, &self.config.log) {
+        if (&new.source, &new.admin, &new.log) != (&self.config.source, &self.config.admin, &self.config.log)
+        {
             tracing::warn!("changes of [source], [admin] and [log] need a restart");
         }
         let gone = |name: &ListenerName| !new.doors.iter().any(|door| door.name == *name);
@@ -254,23 +285,44 @@ impl Supervisor {
             match self.take_over(door.clone()) {
                 Ok(()) => kept.push(door),
                 Err(error) => {
-                    let file = new.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-                    self.config_problems.push(Problem::of_file(Severity::Error, &file, error.to_string()));
+                    let file = new
+                        .path
+                        .as_ref()
+                        .map(|path| path.display().to_string())
+                        .unwrap_or_default();
+                    self.config_problems
+                        .push(Problem::of_file(Severity::Error, &file, error.to_string()));
                     // What runs goes on as it was.
-                    kept.extend(self.config.doors.iter().find(|old| old.name == door.name).cloned());
+                    kept.extend(
+                        self.config
+                            .doors
+                            .iter()
+                            .find(|old| old.name == door.name)
+                            .cloned(),
+                    );
                 }
             }
         }
-        self.config = Config { doors: kept, path: new.path, ..self.config.clone() };
+        self.config = Config {
+            doors: kept,
+            path: new.path,
+            ..self.config.clone()
+        };
         self.show_listeners();
     }
 
     /// Makes one door what the new configuration says; a new socket opens before the old one drains.
     fn take_over(&mut self, door: DoorConfig) -> Result<(), BindError> {
-        let Some(publisher) = self.publishers.iter_mut().find(|publisher| *publisher.name() == door.name) else {
+        let Some(publisher) = self
+            .publishers
+            .iter_mut()
+            .find(|publisher| *publisher.name() == door.name)
+        else {
             return self.open_door(door);
         };
-        let Some(listener) = self.listeners.get_mut(&door.name) else { return Ok(()) };
+        let Some(listener) = self.listeners.get_mut(&door.name) else {
+            return Ok(());
+        };
         if *listener.binding() != door.binding {
             listener.rebind(door.binding)?;
             tracing::info!(listener = %door.name, address = %listener.address(), "door bound anew");
@@ -297,7 +349,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {
@@ -310,7 +365,9 @@ impl Signals {
 
 /// The addresses of this host's interfaces. Without them, backends are compared with loopback alone.
 fn own_addresses() -> Vec<IpAddr> {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
     interfaces
         .filter_map(|interface| {
             let address = interface.address?;

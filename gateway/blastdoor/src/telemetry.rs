@@ -10,8 +10,12 @@ use crate::config::{Log, LogFormat};
 /// Starts diagnostics: text on a terminal, JSON elsewhere, unless the configuration says otherwise.
 pub(crate) fn start_diagnostics(log: &Log) {
     // The level has been checked with the configuration.
-    let filter = EnvFilter::builder().parse(&log.level).unwrap_or_else(|_checked| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let filter = EnvFilter::builder()
+        .parse(&log.level)
+        .unwrap_or_else(|_checked| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr);
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,

@@ -310,7 +310,8 @@ mod tests {
 
     #[test]
     fn selects_as_kubernetes_does() {
-        let table: &[(&str, &[(&str, &str)], bool)] = &[
+        type Case = (&'static str, &'static [(&'static str, &'static str)], bool);
+        let table: &[Case] = &[
             ("expose=internal-http", &[("expose", "internal-http")], true),
             ("expose==internal-http", &[("expose", "internal-http")], true),
             ("expose=internal-http", &[("expose", "Internal-http")], false),

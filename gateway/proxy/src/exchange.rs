@@ -577,7 +577,8 @@ impl<'a> Tunnel<'a> {
             self.armed = true;
             // Once one side has ended, the other has little left to say.
             let both = self.up.is_some() && self.down.is_some();
-            self.deadline.set(Instant::now(), if both { STREAM_IDLE } else { HALF_CLOSED });
+            self.deadline
+                .set(Instant::now(), if both { STREAM_IDLE } else { HALF_CLOSED });
         }
         if self.deadline.has_passed(context) {
             Poll::Ready(())

@@ -387,7 +387,10 @@ impl Forwarding<'_> {
         let outcome = poll_fn(|context| {
             let phase = worker.phase();
             if phase == Phase::Ended {
-                return Poll::Ready(Err(Failure { refusal: Refusal::Drained, silent: false }));
+                return Poll::Ready(Err(Failure {
+                    refusal: Refusal::Drained,
+                    silent: false,
+                }));
             }
             exchange.closing |= phase != Phase::Serving;
             exchange.poll(context)

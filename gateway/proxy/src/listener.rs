@@ -353,7 +353,10 @@ fn open(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
 }
 
 fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
-    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+    socket
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn is_no_such_family(error: &io::Error) -> bool {

@@ -55,11 +55,11 @@ pub(crate) enum Refusal {
     /// The client did not finish its head in time.
     HeadTimeout,
     /// `Host`, `:authority` or the absolute target's authority is not a host.
-    Host(route::HostError),
+    Host(#[expect(dead_code, reason = "for debugging")] route::HostError),
     /// The absolute target and `Host` disagree.
     HostMismatch,
     /// The path cannot be matched safely.
-    Path(route::PathError),
+    Path(#[expect(dead_code, reason = "for debugging")] route::PathError),
     /// CONNECT and TRACE are not for gateways.
     Method,
     /// No rule matches.
@@ -73,7 +73,7 @@ pub(crate) enum Refusal {
     /// No endpoint takes requests.
     NoEndpoint,
     /// The body is malformed.
-    Body(ChunkError),
+    Body(#[expect(dead_code, reason = "for debugging")] ChunkError),
     /// The body is larger than the door or route allows.
     BodyTooLarge,
     /// The client stopped sending its body.

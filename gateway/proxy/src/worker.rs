@@ -208,7 +208,8 @@ impl Worker {
     /// before it can answer them, or before it is clear that nobody else does.
     async fn wait_for_a_table(&self, phase: &watch::Receiver<Phase>) {
         let until = Instant::now() + FIRST_TABLE;
-        while !self.door.snapshot().is_synced() && *phase.borrow() < Phase::Closing && Instant::now() < until {
+        while !self.door.snapshot().is_synced() && *phase.borrow() < Phase::Closing && Instant::now() < until
+        {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

@@ -58,15 +58,25 @@ pub struct ConnectionOptions {
     pub other: bool,
 }
 
-/// Lines and fields of the head being parsed.
+/// Finds the lines of the head being parsed, one after the other, across calls with more and more bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    /// Offset behind the LF of each complete line.
-    ends: Vec<u32>,
-    /// How far the buffer has been searched.
+    /// How far the buffer has been searched for line ends.
     searched: usize,
-    /// Offset at which the first line starts (empty lines before it are skipped).
+    /// Offset of the line being read.
     start: usize,
+    /// Lines completed, the first one included.
+    count: usize,
+}
+
+/// The next line of a head, without its CRLF, and its offset.
+pub(crate) enum Line<'b> {
+    /// The request or status line.
+    First(&'b [u8], usize),
+    /// A field line.
+    Field(&'b [u8], usize),
+    /// The empty line; the head ends at this offset.
+    End(usize),
 }
 
 /// What the framing fields say.
@@ -78,75 +88,58 @@ pub(crate) struct Framing {
 
 impl Lines {
     pub(crate) fn reset(&mut self) {
-        self.ends.clear();
-        (self.searched, self.start) = (0, 0);
+        *self = Self::default();
     }
 
-    /// Looks for the empty line that ends the head. Remembers how far it came, so that calling it again with more
-    /// bytes costs only those.
-    pub(crate) fn find_end(
+    /// The next complete line. Remembers how far it came, so that calling it again with more bytes costs only
+    /// those; never looks at more than a head may have.
+    pub(crate) fn next<'b>(
         &mut self,
-        buffer: &[u8],
+        buffer: &'b [u8],
         limits: &HeadLimits,
-    ) -> Result<Option<usize>, HeadError> {
-        while let Some(found) = buffer.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) {
+    ) -> Result<Option<Line<'b>>, HeadError> {
+        let buffer = buffer.get(..limits.bytes).unwrap_or(buffer);
+        loop {
+            let Some(found) = buffer.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) else {
+                self.searched = buffer.len();
+                return if buffer.len() < limits.bytes {
+                    Ok(None)
+                } else {
+                    Err(HeadError::TooLarge)
+                };
+            };
             let lf = self.searched + found;
-            let line_start = self.ends.last().map_or(self.start, |end| *end as usize);
-            let line = buffer.get(line_start..lf).unwrap_or_default();
-            self.searched = lf + 1;
-            match line {
+            let Some([line @ .., b'\r']) = buffer.get(self.start..lf) else {
+                return Err(HeadError::BareLf);
+            };
+            let start = self.start;
+            (self.searched, self.start) = (lf + 1, lf + 1);
+            match (line, self.count) {
                 // One empty line before a request line is ignored (RFC 9112 2.2); a second one is not.
-                [b'\r'] if self.ends.is_empty() => {
-                    if self.start > 0 {
-                        return Err(HeadError::FieldName);
-                    }
-                    self.start = lf + 1;
+                ([], 0) if start == 0 => {}
+                ([], 0) => return Err(HeadError::FieldName),
+                ([], _) => return Ok(Some(Line::End(lf + 1))),
+                (_, 0) => {
+                    self.count = 1;
+                    return Ok(Some(Line::First(line, start)));
                 }
-                [b'\r'] => {
-                    return if lf < limits.bytes {
-                        Ok(Some(lf + 1))
-                    } else {
-                        Err(HeadError::TooLarge)
-                    };
+                (_, count) if count > limits.fields => return Err(HeadError::TooManyFields),
+                _ => {
+                    self.count += 1;
+                    return Ok(Some(Line::Field(line, start)));
                 }
-                [.., b'\r'] => {
-                    if self.ends.len() > limits.fields {
-                        return Err(HeadError::TooManyFields);
-                    }
-                    self.ends
-                        .push(u32::try_from(lf + 1).map_err(|_overflow| HeadError::TooLarge)?);
-                }
-                _ => return Err(HeadError::BareLf),
             }
         }
-        self.searched = buffer.len();
-        if buffer.len() >= limits.bytes {
-            Err(HeadError::TooLarge)
-        } else {
-            Ok(None)
+    }
+
+    /// What there is of the first line while it is incomplete; a CR at its end may belong to the line's.
+    pub(crate) fn unfinished_first<'b>(&self, buffer: &'b [u8], limits: &HeadLimits) -> Option<&'b [u8]> {
+        if self.count > 0 {
+            return None;
         }
-    }
-
-    /// The first line, without CRLF, and its offset. `None` before it is complete.
-    pub(crate) fn first<'b>(&self, buffer: &'b [u8]) -> Option<(&'b [u8], usize)> {
-        let end = *self.ends.first()? as usize;
-        Some((buffer.get(self.start..end - 2)?, self.start))
-    }
-
-    /// The bytes of the first line while it is incomplete.
-    pub(crate) fn unfinished_first<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
-        self.ends.is_empty().then(|| buffer.get(self.start..)).flatten()
-    }
-
-    /// Parses all lines but the first into `fields`.
-    pub(crate) fn fields(&self, buffer: &[u8], fields: &mut Vec<Field>) -> Result<(), HeadError> {
-        fields.clear();
-        for (start, end) in self.ends.iter().zip(self.ends.iter().skip(1)) {
-            let (start, end) = (*start as usize, *end as usize);
-            let line = buffer.get(start..end - 2).ok_or(HeadError::TooLarge)?;
-            fields.push(Field::parse(line, start)?);
-        }
-        Ok(())
+        let rest = buffer.get(..limits.bytes).unwrap_or(buffer).get(self.start..)?;
+        let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len()))?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
 

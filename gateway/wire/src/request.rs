@@ -2,9 +2,9 @@
 
 use memchr::memchr;
 
-use crate::bytes::{is_path_byte, is_query, is_token, is_token_byte};
+use crate::bytes::{is_path_byte, is_query, is_token_byte};
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines, elements};
+use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Line, Lines, elements};
 use crate::{BodyFraming, Version};
 
 /// Longest method that is looked at; longer ones belong to nobody.
@@ -207,17 +207,13 @@ impl RequestHead {
     /// needed: call again with the same bytes and more. Spans point into `buffer`.
     ///
     /// # Errors
-    /// As soon as the bytes cannot become a head that is accepted, even if it is not complete.
+    /// At the end of the first line that no accepted head has, and within the request line already where it can be
+    /// told. The verdict is the same however the bytes are cut.
     pub fn parse(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, RequestError> {
-        let end = self
-            .lines
-            .find_end(buffer, limits)
-            .map_err(|error| self.refine(error, buffer, limits))?;
-        let Some(end) = end else {
-            return self.check_unfinished(buffer, limits).map(|()| None);
-        };
-        let outcome = self.parse_complete(buffer, limits).map(|()| Some(end));
-        self.lines.reset();
+        let outcome = self.parse_lines(buffer, limits);
+        if outcome != Ok(None) {
+            self.lines.reset();
+        }
         outcome
     }
 
@@ -230,46 +226,24 @@ impl RequestHead {
         }
     }
 
-    /// A head that grows too large within its first line has too long a target.
-    fn refine(&self, error: HeadError, buffer: &[u8], limits: &HeadLimits) -> RequestError {
-        match self.check_unfinished(buffer, limits) {
-            Err(earlier) => earlier,
-            Ok(()) => error.into(),
-        }
-    }
-
-    fn check_unfinished(&self, buffer: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
-        let Some(line) = self.lines.unfinished_first(buffer) else {
-            return Ok(());
-        };
-        let method = line.iter().take_while(|byte| is_token_byte(**byte)).count();
-        match line.get(method) {
-            None if method <= METHOD_BYTES => Ok(()),
-            None => Err(RequestError::MethodTooLong),
-            Some(b'\r') if method == 0 && line.len() == 1 => Ok(()),
-            Some(b' ') if method > 0 => {
-                // The version and its space are the only other things that fit in the line.
-                let rest = line.len() - method - 1;
-                let target = line
-                    .iter()
-                    .skip(method + 1)
-                    .position(|byte| *byte == b' ')
-                    .unwrap_or(rest);
-                if target > limits.target_bytes {
-                    Err(RequestError::TargetTooLong)
-                } else {
-                    Ok(())
+    fn parse_lines(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, RequestError> {
+        loop {
+            match self.lines.next(buffer, limits) {
+                Ok(Some(Line::First(line, offset))) => {
+                    self.fields.clear();
+                    self.parse_request_line(line, offset, limits)?;
+                }
+                Ok(Some(Line::Field(line, offset))) => self.fields.push(Field::parse(line, offset)?),
+                Ok(Some(Line::End(end))) => return self.read_fields(buffer).map(|()| Some(end)),
+                unfinished => {
+                    // A head that grows too large within its first line has too long a target.
+                    if let Some(line) = self.lines.unfinished_first(buffer, limits) {
+                        check_request_line(line, limits)?;
+                    }
+                    return Ok(unfinished.map(|_| None)?);
                 }
             }
-            Some(_) => Err(RequestError::Method),
         }
-    }
-
-    fn parse_complete(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
-        let (line, offset) = self.lines.first(buffer).ok_or(RequestError::RequestLine)?;
-        self.parse_request_line(line, offset, limits)?;
-        self.lines.fields(buffer, &mut self.fields)?;
-        self.read_fields(buffer)
     }
 
     fn parse_request_line(
@@ -278,18 +252,13 @@ impl RequestHead {
         offset: usize,
         limits: &HeadLimits,
     ) -> Result<(), RequestError> {
+        check_request_line(line, limits)?;
         let Some(space) = memchr(b' ', line) else {
             return Err(RequestError::RequestLine);
         };
         let Some((method, [_, rest @ ..])) = line.split_at_checked(space) else {
             return Err(RequestError::RequestLine);
         };
-        if !is_token(method) {
-            return Err(RequestError::Method);
-        }
-        if method.len() > METHOD_BYTES {
-            return Err(RequestError::MethodTooLong);
-        }
         let Some(space) = memchr(b' ', rest) else {
             return Err(RequestError::RequestLine);
         };
@@ -307,9 +276,6 @@ impl RequestHead {
             }
             _ => return Err(RequestError::RequestLine),
         };
-        if target.len() > limits.target_bytes {
-            return Err(RequestError::TargetTooLong);
-        }
         self.method = Method::of(method);
         self.method_span = Span::new(offset, offset + method.len());
         self.parse_target(target, offset + method.len() + 1)
@@ -438,5 +404,25 @@ impl RequestHead {
         };
         self.upgrade = upgrade_field && self.connection.upgrade && self.version == Version::Http11;
         Ok(())
+    }
+}
+
+/// What can be told from a part of the request line, as soon as it can; costs little however often it is asked.
+fn check_request_line(line: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
+    let bytes = line.iter().take(METHOD_BYTES + 1);
+    let method = bytes.take_while(|byte| is_token_byte(**byte)).count();
+    if method > METHOD_BYTES {
+        return Err(RequestError::MethodTooLong);
+    }
+    let target = match line.get(method..) {
+        None | Some([]) => return Ok(()),
+        Some([b' ', target @ ..]) if method > 0 => target,
+        Some(_) => return Err(RequestError::Method),
+    };
+    let longest = target.get(..=limits.target_bytes);
+    match memchr(b' ', longest.unwrap_or(target)) {
+        None if longest.is_some() => Err(RequestError::TargetTooLong),
+        Some(space) if target.len() - space > " HTTP/1.1".len() => Err(RequestError::RequestLine),
+        _ => Ok(()),
     }
 }

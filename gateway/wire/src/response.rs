@@ -2,7 +2,7 @@
 
 use crate::bytes::is_field_value;
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines};
+use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Line, Lines};
 use crate::{BodyFraming, Version};
 
 /// What the response answers: it decides whether there is a body (RFC 9112 6.3).
@@ -63,27 +63,17 @@ impl ResponseHead {
     /// Parses the head at the start of `buffer`; see [`crate::RequestHead::parse`].
     ///
     /// # Errors
-    /// As soon as the bytes cannot become a head that is accepted.
+    /// At the end of the first line that no accepted head has, and at the first byte that is not HTTP's.
     pub fn parse(
         &mut self,
         buffer: &[u8],
         limits: &HeadLimits,
         request: ResponseTo,
     ) -> Result<Option<usize>, ResponseError> {
-        let Some(end) = self.lines.find_end(buffer, limits)? else {
-            let start = self.lines.unfinished_first(buffer).unwrap_or_default();
-            let plausible = start
-                .iter()
-                .zip(b"HTTP/1.")
-                .all(|(byte, expected)| byte == expected);
-            return if plausible {
-                Ok(None)
-            } else {
-                Err(ResponseError::StatusLine)
-            };
-        };
-        let outcome = self.parse_complete(buffer, request).map(|()| Some(end));
-        self.lines.reset();
+        let outcome = self.parse_lines(buffer, limits, request);
+        if outcome != Ok(None) {
+            self.lines.reset();
+        }
         outcome
     }
 
@@ -97,8 +87,32 @@ impl ResponseHead {
         asked && self.framing != BodyFraming::UntilClose
     }
 
-    fn parse_complete(&mut self, buffer: &[u8], request: ResponseTo) -> Result<(), ResponseError> {
-        let (line, offset) = self.lines.first(buffer).ok_or(ResponseError::StatusLine)?;
+    fn parse_lines(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+        request: ResponseTo,
+    ) -> Result<Option<usize>, ResponseError> {
+        loop {
+            match self.lines.next(buffer, limits) {
+                Ok(Some(Line::First(line, offset))) => {
+                    self.fields.clear();
+                    self.parse_status_line(line, offset)?;
+                }
+                Ok(Some(Line::Field(line, offset))) => self.fields.push(Field::parse(line, offset)?),
+                Ok(Some(Line::End(end))) => return self.read_fields(buffer, request).map(|()| Some(end)),
+                unfinished => {
+                    if let Some(line) = self.lines.unfinished_first(buffer, limits) {
+                        check_status_line(line)?;
+                    }
+                    return Ok(unfinished.map(|_| None)?);
+                }
+            }
+        }
+    }
+
+    fn parse_status_line(&mut self, line: &[u8], offset: usize) -> Result<(), ResponseError> {
+        check_status_line(line)?;
         // An empty line before the status line is not tolerated from a server.
         if offset != 0 {
             return Err(ResponseError::StatusLine);
@@ -128,8 +142,7 @@ impl ResponseHead {
             _ => return Err(ResponseError::StatusLine),
         };
         self.reason = Span::new(line.len() - reason.len(), line.len());
-        self.lines.fields(buffer, &mut self.fields)?;
-        self.read_fields(buffer, request)
+        Ok(())
     }
 
     fn read_fields(&mut self, head: &[u8], request: ResponseTo) -> Result<(), ResponseError> {
@@ -154,5 +167,14 @@ impl ResponseHead {
             (false, false, None) => BodyFraming::UntilClose,
         };
         Ok(())
+    }
+}
+
+/// What can be told from a part of the status line.
+fn check_status_line(line: &[u8]) -> Result<(), ResponseError> {
+    if line.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected) {
+        Ok(())
+    } else {
+        Err(ResponseError::StatusLine)
     }
 }

@@ -37,7 +37,12 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
             for problem in &problems {
                 print(problem);
             }
-            let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+            let count = |severity| {
+                problems
+                    .iter()
+                    .filter(|problem| problem.severity == severity)
+                    .count()
+            };
             print(format!(
                 "{} doors, {} errors, {} warnings, {} notes",
                 loaded.config.doors.len(),
@@ -56,7 +61,11 @@ fn problems(config: &Config) -> Result<Vec<Problem>, String> {
     let backends = BackendPolicy {
         allow_loopback: config.source.allow_loopback_backends,
         own_addresses: Vec::new(),
-        own_ports: config.doors.iter().map(|door| door.binding.address.port()).collect(),
+        own_ports: config
+            .doors
+            .iter()
+            .map(|door| door.binding.address.port())
+            .collect(),
     };
     let (mut publishers, _unbound): (Vec<_>, Vec<_>) = config
         .doors

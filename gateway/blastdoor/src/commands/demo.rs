@@ -66,7 +66,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             .environment
             .iter()
             .cloned()
-            .chain([("BLASTDOOR_SOURCE__ALLOW_LOOPBACK_BACKENDS".to_owned(), "true".to_owned())])
+            .chain([(
+                "BLASTDOOR_SOURCE__ALLOW_LOOPBACK_BACKENDS".to_owned(),
+                "true".to_owned(),
+            )])
             .collect(),
         ..options.clone()
     };
@@ -91,28 +94,47 @@ fn prepare() -> io::Result<Folder> {
 }
 
 fn write_manifest(folder: &Path, sample: &Sample, address: SocketAddr) -> io::Result<()> {
-    let manifest = sample.manifest.replace(WRITTEN_PORT, &format!("port: {}", address.port()));
+    let manifest = sample
+        .manifest
+        .replace(WRITTEN_PORT, &format!("port: {}", address.port()));
     std::fs::write(folder.join(format!("{}.yaml", sample.door)), manifest)
 }
 
 fn explain(config: &Config) {
-    let port = |name: &str| config.doors.iter().find(|door| door.name.as_str() == name).map(|door| door.binding.address.port());
+    let port = |name: &str| {
+        config
+            .doors
+            .iter()
+            .find(|door| door.name.as_str() == name)
+            .map(|door| door.binding.address.port())
+    };
     print("Blastdoor demo: four doors, one application behind each.\n");
     print("Each door answers its own host:");
     for sample in &SAMPLES {
         if let Some(port) = port(sample.door) {
-            print(format!("  curl -H 'Host: {}' http://localhost:{port}/hello      # {}", sample.host, sample.door));
+            print(format!(
+                "  curl -H 'Host: {}' http://localhost:{port}/hello      # {}",
+                sample.host, sample.door
+            ));
         }
     }
     print("\nand refuses the other doors' hosts, with the same 404 as for a host that exists nowhere:");
     for sample in &SAMPLES {
-        let other = SAMPLES.iter().find(|other| other.door != sample.door && config.doors.iter().any(|door| door.name.as_str() == other.door));
+        let other = SAMPLES.iter().find(|other| {
+            other.door != sample.door && config.doors.iter().any(|door| door.name.as_str() == other.door)
+        });
         if let (Some(port), Some(other)) = (port(sample.door), other) {
-            print(format!("  curl -i -H 'Host: {}' http://localhost:{port}/      # {} at {}", other.host, other.door, sample.door));
+            print(format!(
+                "  curl -i -H 'Host: {}' http://localhost:{port}/      # {} at {}",
+                other.host, other.door, sample.door
+            ));
         }
     }
     if let SourceKind::Files(folder) = &config.source.kind {
-        print(format!("\nThe manifests are in {}; change one and watch what happens.", folder.display()));
+        print(format!(
+            "\nThe manifests are in {}; change one and watch what happens.",
+            folder.display()
+        ));
     }
     print("Metrics: curl http://127.0.0.1:10254/metrics   End with Ctrl-C.\n");
 }

@@ -49,7 +49,10 @@ fn ask(admin: &AdminBind, path: &str) -> io::Result<u16> {
 }
 
 fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<u16> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = Vec::new();
     stream.take(64 * 1024).read_to_end(&mut answer)?;
     let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));

@@ -52,9 +52,11 @@ pub(crate) fn serve(options: &Options, config: Config) -> ExitCode {
 pub(crate) fn open_source(config: &Config) -> Result<FileSource, String> {
     match &config.source.kind {
         SourceKind::Files(directory) => FileSource::open(directory).map_err(|error| error.to_string()),
-        SourceKind::Kubernetes => Err("source.kind: this version reads objects from files alone; set kind = \"files\" \
+        SourceKind::Kubernetes => Err(
+            "source.kind: this version reads objects from files alone; set kind = \"files\" \
                                        and path, or give --manifests DIR"
-            .to_owned()),
+                .to_owned(),
+        ),
     }
 }
 
@@ -72,13 +74,18 @@ fn start(options: Options, config: Config, source: FileSource) -> anyhow::Result
         registry.register_collector(Box::new(metrics.clone()));
         registry.register_collector(Box::new(gauges.clone()));
 
-        let admin = Admin::bind(&config.admin).await.map_err(|error| admin_error(&config.admin, &error))?;
+        let admin = Admin::bind(&config.admin)
+            .await
+            .map_err(|error| admin_error(&config.admin, &error))?;
         let admin_bind = config.admin.clone();
         let supervisor = Supervisor::open(options, config, board.clone(), gauges, metrics, access.clone())?;
         tokio::task::spawn_local(admin.serve(board, Arc::new(registry)));
         let (sender, events) = mpsc::channel(4);
         tokio::task::spawn_local(source.watch(sender));
-        let ended = supervisor.run(events).await.context("cannot listen for signals")?;
+        let ended = supervisor
+            .run(events)
+            .await
+            .context("cannot listen for signals")?;
         access.flush(LAST_LINES);
         if let AdminBind::Unix(path) = admin_bind {
             // Best effort: a dead socket file is recognised at the next start.
@@ -94,7 +101,9 @@ fn admin_error(bind: &AdminBind, error: &io::Error) -> anyhow::Error {
         AdminBind::Unix(path) => format!("unix:{}", path.display()),
     };
     if error.kind() == io::ErrorKind::AddrInUse {
-        anyhow::anyhow!("admin: address {address} is already in use; stop whoever uses it or choose another `admin.bind`")
+        anyhow::anyhow!(
+            "admin: address {address} is already in use; stop whoever uses it or choose another `admin.bind`"
+        )
     } else {
         anyhow::anyhow!("admin: cannot bind {address}: {error}")
     }
@@ -104,7 +113,13 @@ fn admin_error(bind: &AdminBind, error: &io::Error) -> anyhow::Error {
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
         tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
     }
 }

@@ -33,24 +33,42 @@ impl Overlay {
         errors: &mut Vec<ConfigError>,
     ) -> Self {
         let mut overlay = Self::default();
-        let mut variables: Vec<(String, String)> =
-            variables.into_iter().filter(|(name, _)| name.starts_with("BLASTDOOR_")).collect();
+        let mut variables: Vec<(String, String)> = variables
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("BLASTDOOR_"))
+            .collect();
         variables.sort();
         for (name, value) in variables {
             if name == "BLASTDOOR_LOG" {
-                overlay.set(name, vec!["log".to_owned(), "level".to_owned()], Value::String(value));
+                overlay.set(
+                    name,
+                    vec!["log".to_owned(), "level".to_owned()],
+                    Value::String(value),
+                );
                 continue;
             }
-            let Some(rest) = name.strip_prefix("BLASTDOOR_") else { continue };
-            let Some((section, keys)) = rest.split_once("__") else { continue };
+            let Some(rest) = name.strip_prefix("BLASTDOOR_") else {
+                continue;
+            };
+            let Some((section, keys)) = rest.split_once("__") else {
+                continue;
+            };
             if !SECTIONS.contains(&section) {
                 continue;
             }
-            let path = if section == "LISTENERS" { door_path(keys, doors) } else { Ok(plain_path(section, keys)) };
+            let path = if section == "LISTENERS" {
+                door_path(keys, doors)
+            } else {
+                Ok(plain_path(section, keys))
+            };
             match path {
                 Ok(path) => overlay.set(name, path, value_of(&value)),
                 Err(message) => {
-                    errors.push(ConfigError { place: Place::Variable(name), key: "listeners".to_owned(), message });
+                    errors.push(ConfigError {
+                        place: Place::Variable(name),
+                        key: "listeners".to_owned(),
+                        message,
+                    });
                 }
             }
         }
@@ -59,9 +77,13 @@ impl Overlay {
 
     fn set(&mut self, name: String, path: Vec<String>, value: Value) {
         let mut place = &mut self.values;
-        let Some((last, parents)) = path.split_last() else { return };
+        let Some((last, parents)) = path.split_last() else {
+            return;
+        };
         for parent in parents {
-            let entry = place.entry(parent.clone()).or_insert_with(|| Value::Object(Map::new()));
+            let entry = place
+                .entry(parent.clone())
+                .or_insert_with(|| Value::Object(Map::new()));
             let Value::Object(inner) = entry else { return };
             place = inner;
         }
@@ -71,15 +93,24 @@ impl Overlay {
 }
 
 fn plain_path(section: &str, keys: &str) -> Vec<String> {
-    std::iter::once(section).chain(keys.split("__")).map(str::to_ascii_lowercase).collect()
+    std::iter::once(section)
+        .chain(keys.split("__"))
+        .map(str::to_ascii_lowercase)
+        .collect()
 }
 
 fn door_path(keys: &str, doors: &[String]) -> Result<Vec<String>, String> {
     let Some((door, keys)) = keys.split_once("__") else {
         return Err("names no key; write BLASTDOOR_LISTENERS__DOOR__KEY".to_owned());
     };
-    let Some(name) = doors.iter().find(|name| name.replace('-', "_").eq_ignore_ascii_case(door)) else {
-        return Err(format!("no such door is declared; declared: {}", doors.join(", ")));
+    let Some(name) = doors
+        .iter()
+        .find(|name| name.replace('-', "_").eq_ignore_ascii_case(door))
+    else {
+        return Err(format!(
+            "no such door is declared; declared: {}",
+            doors.join(", ")
+        ));
     };
     let mut path = vec!["listeners".to_owned(), name.clone()];
     path.extend(keys.split("__").map(str::to_ascii_lowercase));
@@ -93,9 +124,12 @@ fn value_of(text: &str) -> Value {
         value: Value,
     }
     use figment::providers::Format;
-    let typed = text.trim_start().starts_with(['[', '{', '"', '\'']) || matches!(text, "true" | "false") || text.parse::<i64>().is_ok();
+    let typed = text.trim_start().starts_with(['[', '{', '"', '\''])
+        || matches!(text, "true" | "false")
+        || text.parse::<i64>().is_ok();
     if typed {
-        let parsed = figment::Figment::from(figment::providers::Toml::string(&format!("value = {text}"))).extract::<One>();
+        let parsed = figment::Figment::from(figment::providers::Toml::string(&format!("value = {text}")))
+            .extract::<One>();
         if let Ok(one) = parsed {
             return one.value;
         }

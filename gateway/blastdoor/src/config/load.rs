@@ -42,12 +42,22 @@ pub struct Loaded {
 /// Everything that is wrong with it, in order of the keys.
 pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
     let (path, text) = read(options)?;
-    let name = path.as_ref().map_or_else(|| "(built-in configuration)".to_owned(), |path| path.display().to_string());
-    let origin = Origin { name, text: text.clone(), overlay: Overlay::default() };
+    let name = path.as_ref().map_or_else(
+        || "(built-in configuration)".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let origin = Origin {
+        name,
+        text,
+        overlay: Overlay::default(),
+    };
     let file = parse_toml(&origin)?;
 
-    let doors: Vec<String> =
-        file.get("listeners").and_then(Value::as_object).map(|doors| doors.keys().cloned().collect()).unwrap_or_default();
+    let doors: Vec<String> = file
+        .get("listeners")
+        .and_then(Value::as_object)
+        .map(|doors| doors.keys().cloned().collect())
+        .unwrap_or_default();
     let mut errors = Vec::new();
     let overlay = Overlay::read(options.environment.iter().cloned(), &doors, &mut errors);
     let merged: Value = Figment::from(Serialized::defaults(&file))
@@ -58,7 +68,10 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
 
     let raw = typed(merged, &origin, &mut errors);
     if raw.listeners.is_empty() && errors.is_empty() {
-        errors.push(origin.error("listeners", "no door is declared; write at least one [listeners.NAME]".to_owned()));
+        errors.push(origin.error(
+            "listeners",
+            "no door is declared; write at least one [listeners.NAME]".to_owned(),
+        ));
     }
     let mut parser = Parser::new(&origin, path.as_deref().and_then(Path::parent), errors);
     let config = parser.config(raw, path.clone(), options);
@@ -78,11 +91,15 @@ fn read(options: &Options) -> Result<(Option<PathBuf>, String), ConfigErrors> {
     };
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok((Some(path), text)),
-        Err(error) if !required && error.kind() == std::io::ErrorKind::NotFound => Ok((None, STANDARD.to_owned())),
+        Err(error) if !required && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok((None, STANDARD.to_owned()))
+        }
         Err(error) => Err(ConfigErrors(vec![ConfigError {
             place: Place::File(path.display().to_string(), None),
             key: String::new(),
-            message: format!("cannot be read: {error}; check the path given with --config or BLASTDOOR_CONFIG"),
+            message: format!(
+                "cannot be read: {error}; check the path given with --config or BLASTDOOR_CONFIG"
+            ),
         }])),
     }
 }
@@ -97,7 +114,11 @@ pub(super) struct Origin {
 impl Origin {
     /// An error at a dotted key.
     pub(super) fn error(&self, key: &str, message: String) -> ConfigError {
-        ConfigError { place: self.place(key), key: key.to_owned(), message }
+        ConfigError {
+            place: self.place(key),
+            key: key.to_owned(),
+            message,
+        }
     }
 
     fn place(&self, key: &str) -> Place {
@@ -113,16 +134,20 @@ impl Origin {
 }
 
 fn parse_toml(origin: &Origin) -> Result<Value, ConfigErrors> {
-    Figment::from(Toml::string(&origin.text)).extract::<Value>().map_err(|error| {
-        let message = error.to_string();
-        // The parser's own words carry the place: `TOML parse error at line 3, column 7`.
-        let line = message.split_once("line ").and_then(|(_, rest)| rest.split([',', ' ', '\n']).next()?.parse().ok());
-        ConfigErrors(vec![ConfigError {
-            place: Place::File(origin.name.clone(), line),
-            key: String::new(),
-            message: format!("is not valid TOML: {}", message.trim()),
-        }])
-    })
+    Figment::from(Toml::string(&origin.text))
+        .extract::<Value>()
+        .map_err(|error| {
+            let message = error.to_string();
+            // The parser's own words carry the place: `TOML parse error at line 3, column 7`.
+            let line = message
+                .split_once("line ")
+                .and_then(|(_, rest)| rest.split([',', ' ', '\n']).next()?.parse().ok());
+            ConfigErrors(vec![ConfigError {
+                place: Place::File(origin.name.clone(), line),
+                key: String::new(),
+                message: format!("is not valid TOML: {}", message.trim()),
+            }])
+        })
 }
 
 /// Deserialises, and after each error takes the offending key out and tries again, so that all are found.
@@ -135,7 +160,9 @@ fn typed(mut value: Value, origin: &Origin, errors: &mut Vec<ConfigError>) -> Ra
         let mut path: Vec<String> = error.path().iter().map(|segment| segment.to_string()).collect();
         let message = error.inner().to_string();
         // An unknown field is told at its parent; its name is in the message.
-        if let Some(field) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next())
+        if let Some(field) = message
+            .strip_prefix("unknown field `")
+            .and_then(|rest| rest.split('`').next())
             && path.last().is_none_or(|last| last != field)
         {
             path.push(field.to_owned());
@@ -156,7 +183,9 @@ fn readable(message: &str) -> String {
             let field = what.split('`').nth(1).unwrap_or_default();
             let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
             let near = known.iter().find(|name| is_near(name, field));
-            let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            let hint = near
+                .map(|name| format!("; did you mean `{name}`?"))
+                .unwrap_or_default();
             format!("unknown key{hint}; allowed: {}", known.join(", "))
         }
         Some((what, expected)) => format!("{what}; allowed: {expected}"),
@@ -167,29 +196,51 @@ fn readable(message: &str) -> String {
 /// One letter more, less, or other, or two swapped.
 fn is_near(left: &str, right: &str) -> bool {
     let (left, right) = (left.as_bytes(), right.as_bytes());
-    let start = left.iter().zip(right).take_while(|(one, other)| one == other).count();
+    let start = left
+        .iter()
+        .zip(right)
+        .take_while(|(one, other)| one == other)
+        .count();
     let rest = left.len().min(right.len()) - start;
-    let end = left.iter().rev().zip(right.iter().rev()).take(rest).take_while(|(one, other)| one == other).count();
+    let end = left
+        .iter()
+        .rev()
+        .zip(right.iter().rev())
+        .take(rest)
+        .take_while(|(one, other)| one == other)
+        .count();
     left.len().abs_diff(right.len()) <= 1 && left.len().max(right.len()) - start - end <= 2 && start + end > 0
 }
 
 /// Takes out what `path` names, or the nearest thing around it.
 fn remove(value: &mut Value, path: &[String]) -> bool {
-    let Some((last, parents)) = path.split_last() else { return false };
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
     let mut place = &mut *value;
     for (depth, parent) in parents.iter().enumerate() {
         let next = match place {
             Value::Object(map) => map.get_mut(parent),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
         };
         match next {
             Some(next) => place = next,
-            None => return remove(value, parents.get(..=depth).filter(|shorter| shorter.len() < path.len()).unwrap_or_default()),
+            None => {
+                return remove(
+                    value,
+                    parents
+                        .get(..=depth)
+                        .filter(|shorter| shorter.len() < path.len())
+                        .unwrap_or_default(),
+                );
+            }
         }
     }
     match place {
         Value::Object(map) => map.remove(last).is_some() || (!parents.is_empty() && remove(value, parents)),
-        _ => !parents.is_empty() && remove(value, parents),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            !parents.is_empty() && remove(value, parents)
+        }
     }
 }
 
@@ -206,7 +257,11 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
             table.clone()
         } else if let Some((name, _)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
             let name = name.trim().replace('"', "");
-            if table.is_empty() { name } else { format!("{table}.{name}") }
+            if table.is_empty() {
+                name
+            } else {
+                format!("{table}.{name}")
+            }
         } else {
             continue;
         };

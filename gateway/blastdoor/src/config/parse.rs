@@ -42,7 +42,14 @@ fn presets() -> [Preset; 6] {
         preset("nlb", ClientIp::Peer, false, 620, 150, 90),
         preset("nlb-proxy-v2", ClientIp::ProxyProtocol, true, 620, 150, 90),
         preset("gclb", ClientIp::ForwardedForGoogle, false, 620, 40, 60),
-        preset("cloudflare", ClientIp::Header("cf-connecting-ip".into()), false, 905, 2, 30),
+        preset(
+            "cloudflare",
+            ClientIp::Header("cf-connecting-ip".into()),
+            false,
+            905,
+            2,
+            30,
+        ),
     ]
 }
 
@@ -57,7 +64,12 @@ pub(super) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(origin: &'a Origin, folder: Option<&Path>, errors: Vec<ConfigError>) -> Self {
-        Self { origin, folder: folder.map(Path::to_owned).unwrap_or_default(), errors, warnings: Vec::new() }
+        Self {
+            origin,
+            folder: folder.map(Path::to_owned).unwrap_or_default(),
+            errors,
+            warnings: Vec::new(),
+        }
     }
 
     pub(super) fn finish(self) -> (Vec<ConfigError>, Vec<ConfigError>) {
@@ -68,15 +80,26 @@ impl<'a> Parser<'a> {
         let source = self.source(&raw.source, options);
         let admin = self.admin(raw.admin.bind.as_deref().unwrap_or("127.0.0.1:10254"));
         let log = self.log(raw.log);
-        let classes: Vec<Box<str>> =
-            raw.source.ingress_class.unwrap_or_default().into_iter().map(Into::into).collect();
+        let classes: Vec<Box<str>> = raw
+            .source
+            .ingress_class
+            .unwrap_or_default()
+            .into_iter()
+            .map(Into::into)
+            .collect();
         let mut doors = Vec::new();
         let mut overlaps = BTreeMap::new();
         for (name, listener) in &raw.listeners {
             match name.parse::<ListenerName>() {
                 Ok(parsed) => {
                     overlaps.insert(parsed.clone(), listener.overlap.unwrap_or(false));
-                    doors.extend(Door { parser: self, key: format!("listeners.{name}") }.parse(parsed, listener, &classes));
+                    doors.extend(
+                        Door {
+                            parser: self,
+                            key: format!("listeners.{name}"),
+                        }
+                        .parse(parsed, listener, &classes),
+                    );
                 }
                 Err(error) => self.error(&format!("listeners.{name}"), error.to_string()),
             }
@@ -85,7 +108,13 @@ impl<'a> Parser<'a> {
         if let Some(wanted) = &options.doors {
             self.only(wanted, &mut doors);
         }
-        Config { path, source, admin, log, doors }
+        Config {
+            path,
+            source,
+            admin,
+            log,
+            doors,
+        }
     }
 
     fn error(&mut self, key: &str, message: String) {
@@ -110,28 +139,47 @@ impl<'a> Parser<'a> {
     }
 
     fn source(&mut self, raw: &RawSource, options: &Options) -> Source {
-        let files = self.word("source.kind", raw.kind.as_deref(), false, &[("kubernetes", false), ("files", true)]);
+        let files = self.word(
+            "source.kind",
+            raw.kind.as_deref(),
+            false,
+            &[("kubernetes", false), ("files", true)],
+        );
         let secrets = ["auto", "none", "named", "cluster"].map(|word| (word, ()));
         self.word("source.secrets", raw.secrets.as_deref(), (), &secrets);
         let kind = match (&options.manifests, files, &raw.path) {
             (Some(path), _, _) => SourceKind::Files(self.manifests(path.clone(), None)),
-            (None, true, Some(path)) => SourceKind::Files(self.manifests(self.folder.join(path), Some("source.path"))),
+            (None, true, Some(path)) => {
+                SourceKind::Files(self.manifests(self.folder.join(path), Some("source.path")))
+            }
             (None, true, None) => {
-                self.error("source.path", "missing; with kind = \"files\" write the directory of manifests".to_owned());
+                self.error(
+                    "source.path",
+                    "missing; with kind = \"files\" write the directory of manifests".to_owned(),
+                );
                 SourceKind::Kubernetes
             }
             (None, false, Some(_)) => {
-                self.error("source.path", "belongs to kind = \"files\"; remove it or set the kind".to_owned());
+                self.error(
+                    "source.path",
+                    "belongs to kind = \"files\"; remove it or set the kind".to_owned(),
+                );
                 SourceKind::Kubernetes
             }
             (None, false, None) => SourceKind::Kubernetes,
         };
-        Source { kind, allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false) }
+        Source {
+            kind,
+            allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false),
+        }
     }
 
     fn manifests(&mut self, path: PathBuf, key: Option<&str>) -> PathBuf {
         if !path.is_dir() {
-            let message = format!("`{}` is not a directory; create it or correct the path", path.display());
+            let message = format!(
+                "`{}` is not a directory; create it or correct the path",
+                path.display()
+            );
             match key {
                 Some(key) => self.error(key, message),
                 None => self.errors.push(ConfigError {
@@ -151,15 +199,26 @@ impl<'a> Parser<'a> {
         match bind.parse() {
             Ok(address) => AdminBind::Tcp(address),
             Err(_) => {
-                self.error("admin.bind", format!("`{bind}` is not an address; allowed: `IP:PORT`, `[IPv6]:PORT`, `unix:PATH`"));
+                self.error(
+                    "admin.bind",
+                    format!("`{bind}` is not an address; allowed: `IP:PORT`, `[IPv6]:PORT`, `unix:PATH`"),
+                );
                 AdminBind::Tcp(SocketAddr::from(([127, 0, 0, 1], 10254)))
             }
         }
     }
 
     fn log(&mut self, raw: RawLog) -> Log {
-        let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
-        let access = [("all", AccessPolicy::All), ("errors", AccessPolicy::Errors), ("off", AccessPolicy::Off)];
+        let formats = [
+            ("auto", LogFormat::Auto),
+            ("json", LogFormat::Json),
+            ("text", LogFormat::Text),
+        ];
+        let access = [
+            ("all", AccessPolicy::All),
+            ("errors", AccessPolicy::Errors),
+            ("off", AccessPolicy::Off),
+        ];
         let level = raw.level.unwrap_or_else(|| "info".to_owned());
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
             self.error(
@@ -179,7 +238,9 @@ impl<'a> Parser<'a> {
         for (index, door) in doors.iter().enumerate() {
             let key = format!("listeners.{}", door.name);
             for other in doors.iter().skip(index + 1) {
-                let both_allow = [door, other].iter().all(|one| overlaps.get(&one.name) == Some(&true));
+                let both_allow = [door, other]
+                    .iter()
+                    .all(|one| overlaps.get(&one.name) == Some(&true));
                 if !both_allow && door.policy.selector.may_overlap(&other.policy.selector) {
                     self.error(
                         &format!("{key}.selector"),
@@ -192,20 +253,34 @@ impl<'a> Parser<'a> {
                 if door.binding.address == other.binding.address && door.binding.address.port() != 0 {
                     self.error(
                         &format!("{key}.bind"),
-                        format!("{} is also the address of door `{}`; each door needs its own", door.binding.address, other.name),
+                        format!(
+                            "{} is also the address of door `{}`; each door needs its own",
+                            door.binding.address, other.name
+                        ),
                     );
                 }
             }
-            let Some(target) = &door.policy.redirect else { continue };
+            let Some(target) = &door.policy.redirect else {
+                continue;
+            };
             let key = format!("{key}.redirect");
             match doors.iter().find(|other| other.name == *target) {
                 _ if *target == door.name => self.error(&key, "a door cannot redirect to itself".to_owned()),
                 None => {
-                    let names = doors.iter().map(|door| door.name.as_str()).collect::<Vec<_>>().join(", ");
+                    let names = doors
+                        .iter()
+                        .map(|door| door.name.as_str())
+                        .collect::<Vec<_>>()
+                        .join(", ");
                     self.error(&key, format!("no door `{target}` is declared; allowed: {names}"));
                 }
                 Some(other) if other.policy.scheme != Scheme::Https => {
-                    self.error(&key, format!("door `{target}` has scheme `http`; redirect to a door with scheme = \"https\""));
+                    self.error(
+                        &key,
+                        format!(
+                            "door `{target}` has scheme `http`; redirect to a door with scheme = \"https\""
+                        ),
+                    );
                 }
                 Some(_) => {}
             }
@@ -215,7 +290,11 @@ impl<'a> Parser<'a> {
     fn only(&mut self, wanted: &[String], doors: &mut Vec<DoorConfig>) {
         for name in wanted {
             if !doors.iter().any(|door| door.name.as_str() == name) {
-                let names = doors.iter().map(|door| door.name.as_str()).collect::<Vec<_>>().join(", ");
+                let names = doors
+                    .iter()
+                    .map(|door| door.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 self.errors.push(ConfigError {
                     place: Place::Option("--doors"),
                     key: String::new(),
@@ -237,19 +316,29 @@ impl Door<'_, '_> {
     fn parse(&mut self, name: ListenerName, raw: &RawListener, classes: &[Box<str>]) -> Option<DoorConfig> {
         let before = self.parser.errors.len();
         let words: Vec<(&str, usize)> = presets().iter().map(|preset| preset.name).zip(0..).collect();
-        let index = self.parser.word(&self.at("behind"), raw.behind.as_deref(), 0, &words);
+        let index = self
+            .parser
+            .word(&self.at("behind"), raw.behind.as_deref(), 0, &words);
         let preset = presets().into_iter().nth(index)?;
 
         let schemes = [("http", Scheme::Http), ("https", Scheme::Https)];
         if raw.scheme.is_none() {
-            self.error("scheme", "missing; allowed: http, https (what the client spoke to the load balancer)".to_owned());
+            self.error(
+                "scheme",
+                "missing; allowed: http, https (what the client spoke to the load balancer)".to_owned(),
+            );
         }
-        let scheme = self.parser.word(&self.at("scheme"), raw.scheme.as_deref(), Scheme::Http, &schemes);
+        let scheme = self
+            .parser
+            .word(&self.at("scheme"), raw.scheme.as_deref(), Scheme::Http, &schemes);
         let forwarded_port = raw.forwarded_port.unwrap_or(scheme.default_port());
         let selector = self.selector(raw.selector.as_deref());
         let binding = self.binding(raw);
         self.not_yet(raw, &preset, scheme);
-        let trusted_proxies_file = raw.trusted_proxies_file.as_ref().map(|path| self.parser.folder.join(path));
+        let trusted_proxies_file = raw
+            .trusted_proxies_file
+            .as_ref()
+            .map(|path| self.parser.folder.join(path));
         let trusted = self.trusted(raw, trusted_proxies_file.as_deref());
         let client_ip = self.client_ip(raw.client_ip.as_deref(), preset.client_ip.clone());
         if trusted.is_empty() && client_ip != ClientIp::Peer {
@@ -258,10 +347,22 @@ impl Door<'_, '_> {
                 "nobody is trusted, so the client's address is always the TCP peer's; name the load balancer's networks".to_owned(),
             );
         }
-        let idle = self.duration("idle_timeout", raw.idle_timeout.as_deref(), Duration::from_secs(preset.idle));
+        let idle = self.duration(
+            "idle_timeout",
+            raw.idle_timeout.as_deref(),
+            Duration::from_secs(preset.idle),
+        );
         let drain = Drain {
-            wait: self.duration_or_zero("drain.wait", raw.drain.wait.as_deref(), Duration::from_secs(preset.wait)),
-            timeout: self.duration_or_zero("drain.timeout", raw.drain.timeout.as_deref(), Duration::from_secs(preset.timeout)),
+            wait: self.duration_or_zero(
+                "drain.wait",
+                raw.drain.wait.as_deref(),
+                Duration::from_secs(preset.wait),
+            ),
+            timeout: self.duration_or_zero(
+                "drain.timeout",
+                raw.drain.timeout.as_deref(),
+                Duration::from_secs(preset.timeout),
+            ),
         };
         let redirect = raw.redirect.as_deref().and_then(|name| match name.parse() {
             Ok(name) => Some(name),
@@ -293,7 +394,13 @@ impl Door<'_, '_> {
         let binding = binding?;
         // A door that has an error of its own still takes part in the comparison with the others.
         let _had_errors = self.parser.errors.len() > before;
-        Some(DoorConfig { name, policy, settings, binding, trusted_proxies_file })
+        Some(DoorConfig {
+            name,
+            policy,
+            settings,
+            binding,
+            trusted_proxies_file,
+        })
     }
 
     fn at(&self, key: &str) -> String {
@@ -310,7 +417,9 @@ impl Door<'_, '_> {
     fn not_yet(&mut self, raw: &RawListener, preset: &Preset, scheme: Scheme) {
         if raw.tls.is_some() {
             let message = match scheme {
-                Scheme::Http => "a door with scheme = \"http\" cannot end TLS; set scheme = \"https\" or remove the table",
+                Scheme::Http => {
+                    "a door with scheme = \"http\" cannot end TLS; set scheme = \"https\" or remove the table"
+                }
                 Scheme::Https => {
                     "this version does not end TLS at the door; end it at the load balancer and remove the table"
                 }
@@ -318,36 +427,67 @@ impl Door<'_, '_> {
             self.error("tls", message.to_owned());
         }
         let modes = [("off", false), ("optional", true), ("required", true)];
-        let wanted =
-            self.parser.word(&self.at("proxy_protocol"), raw.proxy_protocol.as_deref(), preset.proxy_protocol, &modes);
+        let wanted = self.parser.word(
+            &self.at("proxy_protocol"),
+            raw.proxy_protocol.as_deref(),
+            preset.proxy_protocol,
+            &modes,
+        );
         if wanted {
-            let key = if raw.proxy_protocol.is_some() { "proxy_protocol" } else { "behind" };
-            self.error(key, "this version does not read the PROXY header; use proxy_protocol = \"off\"".to_owned());
+            let key = if raw.proxy_protocol.is_some() {
+                "proxy_protocol"
+            } else {
+                "behind"
+            };
+            self.error(
+                key,
+                "this version does not read the PROXY header; use proxy_protocol = \"off\"".to_owned(),
+            );
         }
         let _accepted_for_later = (raw.h2c, &raw.publish, raw.limits.h2_streams);
     }
 
     fn selector(&mut self, written: Option<&str>) -> Option<Selector> {
         let Some(written) = written else {
-            self.error("selector", "missing; write the labels that choose this door, such as `expose=internal-http`".to_owned());
+            self.error(
+                "selector",
+                "missing; write the labels that choose this door, such as `expose=internal-http`".to_owned(),
+            );
             return None;
         };
-        Selector::parse(written).map_err(|error| self.error("selector", error.to_string())).ok()
+        Selector::parse(written)
+            .map_err(|error| self.error("selector", error.to_string()))
+            .ok()
     }
 
     fn binding(&mut self, raw: &RawListener) -> Option<Binding> {
-        let workers = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let workers = raw
+            .workers
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         if !(1..=256).contains(&workers) {
-            self.error("workers", format!("{workers} is not a number of workers; allowed: 1 to 256"));
+            self.error(
+                "workers",
+                format!("{workers} is not a number of workers; allowed: 1 to 256"),
+            );
         }
         let Some(written) = raw.bind.as_deref() else {
-            self.error("bind", "missing; write the address to listen on, such as `[::]:10000`".to_owned());
+            self.error(
+                "bind",
+                "missing; write the address to listen on, such as `[::]:10000`".to_owned(),
+            );
             return None;
         };
         match written.parse::<SocketAddr>() {
-            Ok(address) => Some(Binding { address, workers, reuse_port: raw.reuse_port.unwrap_or(true) }),
+            Ok(address) => Some(Binding {
+                address,
+                workers,
+                reuse_port: raw.reuse_port.unwrap_or(true),
+            }),
             Err(_) => {
-                self.error("bind", format!("`{written}` is not an address; allowed: `IP:PORT` or `[IPv6]:PORT`"));
+                self.error(
+                    "bind",
+                    format!("`{written}` is not an address; allowed: `IP:PORT` or `[IPv6]:PORT`"),
+                );
                 None
             }
         }
@@ -360,7 +500,9 @@ impl Door<'_, '_> {
                 Some(network) => networks.push(network),
                 None => self.error(
                     &format!("trusted_proxies[{index}]"),
-                    format!("`{written}` is not a network; allowed: `10.0.0.0/8`, `2001:db8::/32`, or one address"),
+                    format!(
+                        "`{written}` is not a network; allowed: `10.0.0.0/8`, `2001:db8::/32`, or one address"
+                    ),
                 ),
             }
         }
@@ -381,7 +523,10 @@ impl Door<'_, '_> {
 
     fn client_ip(&mut self, written: Option<&str>, default: ClientIp) -> ClientIp {
         let header = |name: &str| {
-            let token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let token = !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             token.then(|| ClientIp::Header(name.to_ascii_lowercase().into()))
         };
         match written {
@@ -392,7 +537,10 @@ impl Door<'_, '_> {
             Some("xff") => ClientIp::ForwardedFor,
             Some("proxy-protocol") => ClientIp::ProxyProtocol,
             Some(other) => other.strip_prefix("header:").and_then(header).unwrap_or_else(|| {
-                self.error("client_ip", format!("`{other}` is not known; allowed: peer, xff, proxy-protocol, header:NAME"));
+                self.error(
+                    "client_ip",
+                    format!("`{other}` is not known; allowed: peer, xff, proxy-protocol, header:NAME"),
+                );
                 default
             }),
         }
@@ -401,7 +549,10 @@ impl Door<'_, '_> {
     fn health_path(&mut self, written: Option<&str>) -> Option<Box<str>> {
         let path = written?;
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?') {
-            self.error("health_path", format!("`{path}` is not a path; it starts with `/` and has no query"));
+            self.error(
+                "health_path",
+                format!("`{path}` is not a path; it starts with `/` and has no query"),
+            );
         }
         Some(path.into())
     }
@@ -420,7 +571,10 @@ impl Door<'_, '_> {
             }
         }
         if written.is_some_and(<[String]>::is_empty) {
-            self.error(key, "an empty list would admit nothing; remove the key to admit all".to_owned());
+            self.error(
+                key,
+                "an empty list would admit nothing; remove the key to admit all".to_owned(),
+            );
         }
         parsed
     }
@@ -429,11 +583,17 @@ impl Door<'_, '_> {
         let limits = &raw.limits;
         let connections = limits.connections.unwrap_or(30_000);
         if connections == 0 {
-            self.error("limits.connections", "0 would refuse every client; allowed: 1 and above".to_owned());
+            self.error(
+                "limits.connections",
+                "0 would refuse every client; allowed: 1 and above".to_owned(),
+            );
         }
         let headers = limits.headers.unwrap_or(100);
         if !(1..=10_000).contains(&headers) {
-            self.error("limits.headers", format!("{headers} is out of range; allowed: 1 to 10000"));
+            self.error(
+                "limits.headers",
+                format!("{headers} is out of range; allowed: 1 to 10000"),
+            );
         }
         Limits {
             connections,
@@ -455,7 +615,10 @@ impl Door<'_, '_> {
         match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
             Some(bytes) if (256..=256 << 10).contains(&bytes) => bytes,
             Some(bytes) => {
-                self.error(key, format!("{bytes} bytes is out of range; allowed: 256 to 256KiB"));
+                self.error(
+                    key,
+                    format!("{bytes} bytes is out of range; allowed: 256 to 256KiB"),
+                );
                 default
             }
             None => {
@@ -471,7 +634,10 @@ impl Door<'_, '_> {
             Some(Size::Bytes(bytes)) => Some(*bytes),
             Some(Size::Text(text)) if text == "unlimited" => None,
             Some(Size::Text(text)) => size(text).or_else(|| {
-                self.error("limits.body", format!("`{text}` is not a size; allowed: unlimited, {SIZE}"));
+                self.error(
+                    "limits.body",
+                    format!("`{text}` is not a size; allowed: unlimited, {SIZE}"),
+                );
                 None
             }),
         }
@@ -480,7 +646,11 @@ impl Door<'_, '_> {
     fn timeouts(&mut self, raw: &RawListener, idle: Duration) -> Timeouts {
         let timeouts = &raw.timeouts;
         let mut of = |key: &str, written: &Option<String>, default: u64| {
-            self.duration(&format!("timeouts.{key}"), written.as_deref(), Duration::from_secs(default))
+            self.duration(
+                &format!("timeouts.{key}"),
+                written.as_deref(),
+                Duration::from_secs(default),
+            )
         };
         of("tls_handshake", &timeouts.tls_handshake, 10);
         Timeouts {
@@ -498,7 +668,10 @@ impl Door<'_, '_> {
     fn duration(&mut self, key: &str, written: Option<&str>, default: Duration) -> Duration {
         let duration = self.duration_or_zero(key, written, default);
         if duration.is_zero() {
-            self.error(key, format!("zero would end everything at once; allowed: {DURATION}"));
+            self.error(
+                key,
+                format!("zero would end everything at once; allowed: {DURATION}"),
+            );
         }
         duration
     }
@@ -514,13 +687,20 @@ impl Door<'_, '_> {
 
 /// A network, or one address.
 fn network(text: &str) -> Option<IpNet> {
-    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|network| network.trunc())
+    text.parse::<IpNet>()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        .map(|network| network.trunc())
 }
 
 /// The networks in a file: one per line, `#` starts a comment.
 pub(crate) fn read_networks(path: &Path) -> Result<Vec<IpNet>, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("`{}` cannot be read: {error}; create it or correct the path", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!(
+            "`{}` cannot be read: {error}; create it or correct the path",
+            path.display()
+        )
+    })?;
     let mut networks = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -529,7 +709,13 @@ pub(crate) fn read_networks(path: &Path) -> Result<Vec<IpNet>, String> {
         }
         match network(line) {
             Some(network) => networks.push(network),
-            None => return Err(format!("{}:{}: `{line}` is not a network", path.display(), index + 1)),
+            None => {
+                return Err(format!(
+                    "{}:{}: `{line}` is not a network",
+                    path.display(),
+                    index + 1
+                ));
+            }
         }
     }
     Ok(networks)

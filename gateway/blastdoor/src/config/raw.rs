@@ -32,12 +32,14 @@ pub(super) struct RawSource {
     /// `files`: a directory of Kubernetes YAML, watched. Relative to the configuration file.
     pub(super) path: Option<String>,
     /// `kubernetes`: the namespaces to watch; absent means all.
+    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) namespaces: Option<Vec<String>>,
     /// Ingress classes that are admitted, by name; absent: the labels alone decide.
     pub(super) ingress_class: Option<Vec<String>>,
     /// Allow backends on loopback addresses: for the demo and for tests. Default false.
     pub(super) allow_loopback_backends: Option<bool>,
     /// Allow Services of type ExternalName. Default false.
+    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) allow_external_names: Option<bool>,
     /// Which Secrets are read: `auto` (default), `none`, `named` or `cluster`.
     pub(super) secrets: Option<String>,
@@ -130,10 +132,13 @@ pub(super) struct RawDrain {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPublish {
     /// A host name.
+    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) hostname: Option<String>,
     /// A Service (`namespace/name`) whose address is published.
+    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) service: Option<String>,
     /// IP addresses.
+    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) ip: Option<Vec<String>>,
 }
 

@@ -37,9 +37,14 @@ pub fn markdown() -> String {
         ("[listeners.NAME.tls]", &["listeners", "*", "tls"]),
     ] {
         page.push_str(&format!("\n## `{table}`\n\n| key | meaning |\n|---|---|\n"));
-        let Some(properties) = properties(&schema, path) else { continue };
+        let Some(properties) = properties(&schema, path) else {
+            continue;
+        };
         for (key, property) in properties {
-            let meaning = description(&schema, property).unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+            let meaning = description(&schema, property)
+                .unwrap_or_default()
+                .replace('\n', " ")
+                .replace('|', "\\|");
             page.push_str(&format!("| `{key}` | {meaning} |\n"));
         }
     }
@@ -64,7 +69,10 @@ fn resolve<'s>(schema: &'s Value, place: &'s Value) -> Option<&'s Value> {
         return resolve(schema, schema.pointer(reference.strip_prefix('#')?)?);
     }
     match place.get("anyOf").and_then(Value::as_array) {
-        Some(choices) => choices.iter().find(|choice| choice.get("type") != Some(&Value::from("null"))).and_then(|choice| resolve(schema, choice)),
+        Some(choices) => choices
+            .iter()
+            .find(|choice| choice.get("type") != Some(&Value::from("null")))
+            .and_then(|choice| resolve(schema, choice)),
         None => Some(place),
     }
 }
@@ -80,13 +88,19 @@ mod tests {
 
     /// Compares a generated file with the one in the repository; `UPDATE_DOCS=1` writes it.
     fn is_fresh(path: &str, generated: &str) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(path);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../docs")
+            .join(path);
         #[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
         if std::env::var("UPDATE_DOCS").is_ok() {
             std::fs::write(&path, generated).unwrap();
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == generated, "{} is stale; run `UPDATE_DOCS=1 cargo test -p blastdoor`", path.display());
+        assert!(
+            written == generated,
+            "{} is stale; run `UPDATE_DOCS=1 cargo test -p blastdoor`",
+            path.display()
+        );
     }
 
     #[test]

@@ -26,7 +26,9 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 
 /// `1024`, `32KiB`, `1MiB`, `1GiB`, and the decimal `kB`, `MB`, `GB`.
 pub(super) fn size(text: &str) -> Option<u64> {
-    let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(split)?;
     let unit = match unit.trim() {
         "" | "B" => 1,
@@ -50,13 +52,29 @@ mod tests {
         assert_eq!(duration("620s"), Some(Duration::from_secs(620)));
         assert_eq!(duration("200ms"), Some(Duration::from_millis(200)));
         assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
-        for wrong in ["", "5", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "9000000h"] {
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "1d",
+            "99999999999999999999s",
+            "9000000h",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
         assert_eq!(size("32KiB"), Some(32 << 10));
         assert_eq!(size("1MiB"), Some(1 << 20));
         assert_eq!(size("77"), Some(77));
-        for wrong in ["", "KiB", "1.5MiB", "-1", "99999999999999999999", "99999999999GiB"] {
+        for wrong in [
+            "",
+            "KiB",
+            "1.5MiB",
+            "-1",
+            "99999999999999999999",
+            "99999999999GiB",
+        ] {
             assert_eq!(size(wrong), None, "{wrong}");
         }
     }

@@ -136,6 +136,11 @@ mod tests {
         );
         endpoints[&2].eject_for_test();
         assert_eq!(choose(None), None);
-        assert!(power_of_two(&upstream(&[]), None, |_| unreachable!()).is_none());
+        assert!(
+            power_of_two(&upstream(&[]), None, |address| Rc::clone(
+                &endpoints[&address.port()]
+            ))
+            .is_none()
+        );
     }
 }
