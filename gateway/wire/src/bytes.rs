@@ -65,10 +65,6 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
     class(byte) & TOKEN != 0
 }
 
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
-}
-
 pub(crate) fn is_path_byte(byte: u8) -> bool {
     class(byte) & PATH != 0
 }

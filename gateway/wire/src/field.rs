@@ -219,10 +219,10 @@ impl FieldId {
     }
 
     fn twin(name: &[u8]) -> Self {
+        // No known name is as long as this, and no known start of a name.
         let mut hyphenated = [0; 64];
-        let Some(target) = hyphenated.get_mut(..name.len()) else {
-            return Self::Other;
-        };
+        let length = name.len().min(hyphenated.len());
+        let target = hyphenated.get_mut(..length).unwrap_or_default();
         for (to, from) in target.iter_mut().zip(name) {
             *to = if *from == b'_' { b'-' } else { *from };
         }
