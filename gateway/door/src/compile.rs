@@ -44,6 +44,8 @@ struct Draft<'a> {
     door: &'a ListenerName,
     policy: &'a Policy,
     table: TableBuilder<Arc<Route>>,
+    /// Places of rules that cannot be read; they yield to every rule that can.
+    unreadable: Vec<(HostPattern, Option<PathPattern>, Arc<Route>)>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -97,11 +99,13 @@ impl<'v> Compiler<'v> {
             door,
             policy,
             table: TableBuilder::new(),
+            unreadable: Vec::new(),
             problems,
         };
         for admitted in admitted {
             self.ingress(&mut draft, admitted.ingress());
         }
+        draft.close_unreadable();
         draft.table.build()
     }
 
@@ -371,12 +375,19 @@ impl Draft<'_> {
     /// A path that cannot be read still closes what it most likely meant, so that no broader rule answers there:
     /// the readable beginning of what is written, whole elements only; the host's remaining paths when nothing is.
     fn block_unreadable(&mut self, ingress: &Ingress, host: &HostPattern, path: &PathRule) {
-        let blocked = || route(ingress, Action::Blocked(Blocked::InvalidRule));
-        // Whoever already holds the place keeps it: the neighbours of a broken rule stand.
-        let _taken = match readable_prefix(&path.written) {
-            Some(pattern) => self.table.insert(host.clone(), pattern, blocked()).is_err(),
-            None => self.table.set_host_default(host.clone(), blocked()).is_err(),
-        };
+        let blocked = route(ingress, Action::Blocked(Blocked::InvalidRule));
+        self.unreadable
+            .push((host.clone(), readable_prefix(&path.written), blocked));
+    }
+
+    /// Puts the closed places where nobody else is: the neighbours of a broken rule stand.
+    fn close_unreadable(&mut self) {
+        for (host, pattern, blocked) in self.unreadable.drain(..) {
+            let _taken = match pattern {
+                Some(pattern) => self.table.insert(host, pattern, blocked).is_err(),
+                None => self.table.set_host_default(host, blocked).is_err(),
+            };
+        }
     }
 
     fn lost(&mut self, ingress: &Ingress, field: &str, what: &str, winner: &ObjectKey) {

@@ -1,0 +1,339 @@
+//! The promise as properties, and golden cases: one set of manifests, four tables.
+
+use std::collections::BTreeSet;
+
+use door::{Action, BackendPolicy, Door, Policy, Publisher, Scheme, Selector, Verdict, open, publish};
+use proptest::prelude::*;
+use resource::{ClusterView, manifest};
+use route::{HostBuf, PathScratch, normalise_authority, normalise_path};
+
+const DOORS: [&str; 4] = [
+    "internal-http",
+    "internal-https",
+    "external-http",
+    "external-https",
+];
+
+fn policy(selector: &str) -> Policy {
+    Policy {
+        selector: Selector::parse(selector).unwrap(),
+        namespaces: Vec::new(),
+        hosts: Vec::new(),
+        ingress_classes: Vec::new(),
+        scheme: Scheme::Http,
+        forwarded_port: 80,
+        redirect: None,
+    }
+}
+
+fn four_doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
+    DOORS
+        .iter()
+        .map(|door| open(door.parse().unwrap(), policy(&format!("expose={door}")), ()))
+        .unzip()
+}
+
+fn view(yaml: &str) -> ClusterView {
+    manifest::collect([&manifest::parse("test.yaml", yaml.as_bytes())]).0
+}
+
+/// Everything a door's table holds, as text.
+fn table(door: &Door<()>) -> Vec<String> {
+    let snapshot = door.snapshot();
+    snapshot
+        .routes()
+        .map(|row| {
+            format!(
+                "{} {:?} -> {} {:?}",
+                row.host, row.path, row.action.ingress, row.action.action
+            )
+        })
+        .collect()
+}
+
+/// The name of the Ingress that answers, `blocked`, or nothing.
+fn ask(door: &Door<()>, host: &str, path: &str) -> Option<String> {
+    let (mut host_buf, mut scratch) = (HostBuf::new(), PathScratch::default());
+    let host = normalise_authority(host.as_bytes(), &mut host_buf).unwrap();
+    let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
+    match door.snapshot().find(Some(&host), &path) {
+        Verdict::Matched(route) => Some(match &route.action {
+            Action::Forward(_) => route.ingress.name().to_owned(),
+            Action::Blocked(_) => "blocked".to_owned(),
+            Action::RedirectToHttps { .. } => "redirect".to_owned(),
+        }),
+        Verdict::Redirect { .. } => Some("redirect".to_owned()),
+        Verdict::Unknown { .. } => None,
+        Verdict::NotSynced => Some("not synced".to_owned()),
+    }
+}
+
+/// An Ingress as the generator makes it: sound or broken in many ways.
+#[derive(Debug, Clone)]
+struct Made {
+    name: String,
+    label: Option<String>,
+    host: String,
+    path: String,
+    path_type: String,
+    service: String,
+    annotation: Option<String>,
+    default_backend: bool,
+}
+
+impl Made {
+    fn yaml(&self) -> String {
+        let text = |text: &str| serde_json::to_string(text).unwrap();
+        let label = self
+            .label
+            .as_ref()
+            .map(|label| format!("  labels: {{expose: {}}}\n", text(label)))
+            .unwrap_or_default();
+        let annotation = self
+            .annotation
+            .as_ref()
+            .map(|key| format!("  annotations: {{{}: x}}\n", text(key)))
+            .unwrap_or_default();
+        let default = if self.default_backend {
+            format!(
+                "  defaultBackend: {{service: {{name: {}, port: {{number: 80}}}}}}\n",
+                text(&self.service)
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {}\n  namespace: test\n{label}{annotation}spec:\n{default}  rules:\n  - host: {}\n    http: {{paths: [{{path: {}, pathType: {}, backend: {{service: {{name: {}, port: {{number: 80}}}}}}}}]}}\n---\n",
+            self.name,
+            text(&self.host),
+            text(&self.path),
+            text(&self.path_type),
+            text(&self.service),
+        )
+    }
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let pick = |values: &'static [&'static str]| prop::sample::select(values).prop_map(str::to_owned);
+    (
+        "[a-z]{1,4}",
+        prop::option::of(pick(&[
+            "internal-http",
+            "internal-https",
+            "external-http",
+            "external-https",
+            "nonsense",
+            "",
+            "External-Http",
+        ])),
+        pick(&[
+            "",
+            "a.test",
+            "b.test",
+            "*.test",
+            "*.a.test",
+            "A.TEST",
+            "bad host",
+            "a.test:80",
+            "*",
+            "1.2.3.4",
+            "\u{0}",
+        ]),
+        pick(&[
+            "/", "/x", "/x/", "/x/y", "x", "", "/../x", "/x\n", "/%2e%2e", "/a?b",
+        ]),
+        pick(&["Prefix", "Exact", "ImplementationSpecific", "Regex", ""]),
+        pick(&["app", "gone", "bad name"]),
+        prop::option::of(pick(&[
+            "nginx.ingress.kubernetes.io/auth-type",
+            "traefik.ingress.kubernetes.io/router.middlewares",
+            "unrelated",
+        ])),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(name, label, host, path, path_type, service, annotation, default_backend)| Made {
+                name,
+                label,
+                host,
+                path,
+                path_type,
+                service,
+                annotation,
+                default_backend,
+            },
+        )
+}
+
+const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: app, namespace: test}\nspec: {ports: [{port: 80}]}\n---\n\
+    apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: app-1, namespace: test, labels: {kubernetes.io/service-name: app}}\n\
+    addressType: IPv4\nports: [{port: 8080}]\nendpoints: [{addresses: [\"10.0.0.1\"]}]\n---\n";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// The isolation law: whatever is found behind a door comes from an Ingress that its selector admits.
+    #[test]
+    fn isolation_law(ingresses in prop::collection::vec(made(), 0..12)) {
+        let (mut publishers, doors) = four_doors();
+        let yaml: String = ingresses.iter().map(Made::yaml).collect();
+        let view = view(&(SERVICE.to_owned() + &yaml));
+        publish(&mut publishers, &view, &BackendPolicy::default());
+        for (door, name) in doors.iter().zip(DOORS) {
+            let selector = Selector::parse(&format!("expose={name}")).unwrap();
+            for row in door.snapshot().routes() {
+                let ingress = view.ingress(&row.action.ingress).expect("a route comes from an object");
+                prop_assert!(selector.matches(&ingress.labels), "{} at {name}", row.action.ingress);
+            }
+        }
+    }
+
+    /// Non-interference: an Ingress that a door does not admit, however broken, leaves the door's table equal.
+    #[test]
+    fn non_interference(ingresses in prop::collection::vec(made(), 0..8), stranger in made()) {
+        let yaml: String = ingresses.iter().map(Made::yaml).collect();
+        let stranger = Made { name: "zz-stranger".to_owned(), ..stranger };
+        let tables = |yaml: &str| {
+            let (mut publishers, doors) = four_doors();
+            publish(&mut publishers, &view(yaml), &BackendPolicy::default());
+            doors.iter().map(table).collect::<Vec<_>>()
+        };
+        let before = tables(&(SERVICE.to_owned() + &yaml));
+        let after = tables(&(SERVICE.to_owned() + &yaml + &stranger.yaml()));
+        for ((before, after), name) in before.iter().zip(&after).zip(DOORS) {
+            if stranger.label.as_deref() != Some(name) {
+                prop_assert_eq!(before, after, "{} changed by {:?}", name, stranger);
+            }
+        }
+    }
+
+    /// What is served is a function of the objects alone: another history, the same tables.
+    #[test]
+    fn no_memory(first in prop::collection::vec(made(), 0..6), second in prop::collection::vec(made(), 0..6)) {
+        let yaml = |ingresses: &[Made]| SERVICE.to_owned() + &ingresses.iter().map(Made::yaml).collect::<String>();
+        let (mut fresh, fresh_doors) = four_doors();
+        publish(&mut fresh, &view(&yaml(&second)), &BackendPolicy::default());
+        let (mut used, used_doors) = four_doors();
+        publish(&mut used, &view(&yaml(&first)), &BackendPolicy::default());
+        publish(&mut used, &view(&yaml(&second)), &BackendPolicy::default());
+        for (fresh, used) in fresh_doors.iter().zip(&used_doors) {
+            prop_assert_eq!(table(fresh), table(used));
+        }
+    }
+}
+
+fn rule(name: &str, label: &str, host: &str, path: &str) -> String {
+    Made {
+        name: name.to_owned(),
+        label: Some(label.to_owned()),
+        host: host.to_owned(),
+        path: path.to_owned(),
+        path_type: "Prefix".to_owned(),
+        service: "app".to_owned(),
+        annotation: None,
+        default_backend: false,
+    }
+    .yaml()
+}
+
+/// One input, four outputs.
+#[test]
+fn golden() {
+    let yaml = SERVICE.to_owned()
+        + &rule("everywhere-in", "internal-http", "same.test", "/")
+        + &rule("everywhere-out", "external-http", "same.test", "/")
+        + &rule("wild", "internal-https", "*.test", "/")
+        + &rule("secret", "internal-https", "secret.test", "/admin")
+        + &rule("precise", "external-https", "a.test", "/x")
+        + &rule("nobody", "nonsense", "nobody.test", "/")
+        + &rule("broken", "external-https", "a.test", "/x/../y");
+    let (mut publishers, doors) = four_doors();
+    publish(&mut publishers, &view(&yaml), &BackendPolicy::default());
+    let requests = [
+        ("same.test", "/"),
+        ("a.test", "/x"),
+        ("a.test", "/y"),
+        ("secret.test", "/admin"),
+        ("secret.test", "/"),
+        ("nobody.test", "/"),
+    ];
+    let answers: Vec<Vec<Option<String>>> = doors
+        .iter()
+        .map(|door| {
+            requests
+                .iter()
+                .map(|(host, path)| ask(door, host, path))
+                .collect()
+        })
+        .collect();
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        answers,
+        [
+            vec![some("everywhere-in"), None, None, None, None, None],
+            vec![
+                some("wild"),
+                some("wild"),
+                some("wild"),
+                some("secret"),
+                None,
+                some("wild")
+            ],
+            vec![some("everywhere-out"), None, None, None, None, None],
+            vec![None, some("precise"), None, None, None, None],
+        ]
+        .map(|row| row)
+    );
+}
+
+#[test]
+fn before_the_first_publication_a_door_says_so() {
+    let (_publishers, doors) = four_doors();
+    assert_eq!(ask(&doors[0], "a.test", "/").as_deref(), Some("not synced"));
+}
+
+/// An equal view leaves the live tables alone.
+#[test]
+fn nothing_is_swapped_when_nothing_changed() {
+    let yaml = SERVICE.to_owned() + &rule("app", "internal-http", "a.test", "/");
+    let (mut publishers, doors) = four_doors();
+    publish(&mut publishers, &view(&yaml), &BackendPolicy::default());
+    let before = std::sync::Arc::clone(&doors[0].snapshot());
+    publish(&mut publishers, &view(&yaml), &BackendPolicy::default());
+    assert!(std::sync::Arc::ptr_eq(&before, &doors[0].snapshot()));
+}
+
+/// The messages that tell an author why an Ingress is served nowhere, or not as written.
+#[test]
+fn problems() {
+    let yaml = SERVICE.to_owned()
+        + &rule("unlabelled", "internal-http", "a.test", "/")
+            .replace("  labels: {expose: \"internal-http\"}\n", "")
+        + &rule("typo", "internal-htp", "b.test", "/")
+        + &rule("late", "internal-http", "c.test", "/")
+        + &rule("early", "internal-http", "c.test", "/").replace(
+            "  namespace: test\n",
+            "  namespace: test\n  creationTimestamp: \"2020-01-01T00:00:00Z\"\n",
+        );
+    let (mut publishers, _doors) = four_doors();
+    let told: BTreeSet<String> = publish(&mut publishers, &view(&yaml), &BackendPolicy::default())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let has = |part: &str| {
+        assert!(
+            told.iter().any(|problem| problem.contains(part)),
+            "{part}: {told:#?}"
+        )
+    };
+    has(
+        "note: Ingress test/unlabelled metadata.labels: served nowhere: no label chooses a door; doors select by `expose`",
+    );
+    has(
+        "warning: Ingress test/typo metadata.labels[expose]: served nowhere: no door's selector matches `expose=internal-htp`; known values: external-http, external-https, internal-http, internal-https",
+    );
+    has(
+        "warning: Ingress test/late spec.rules[0].http.paths[0].path: c.test/ at door `internal-http` belongs to the older Ingress `test/early`; this rule is not served",
+    );
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
