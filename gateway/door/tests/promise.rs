@@ -1,4 +1,11 @@
 //! The promise as properties, and golden cases: one set of manifests, four tables.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeSet;
 
@@ -324,7 +331,7 @@ fn problems() {
         assert!(
             told.iter().any(|problem| problem.contains(part)),
             "{part}: {told:#?}"
-        )
+        );
     };
     has(
         "note: Ingress test/unlabelled metadata.labels: served nowhere: no label chooses a door; doors select by `expose`",

@@ -6,7 +6,6 @@
 //! ```
 //! The response may begin, and end, before the request body does; whatever then is not finished is not reused.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -29,8 +28,8 @@ const INTERIM: u8 = 16;
 /// A request body that gives less than this within its timeout drips.
 const DRIP_BYTES: u64 = 1024;
 
-/// How long an exchange goes on without progress once the client has closed its side: most likely it is gone.
-const HALF_CLOSED: Duration = Duration::from_secs(30);
+/// How long an exchange goes on without progress once one side has closed: most likely it is gone.
+pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(30);
 
 /// How long a stream that is meant to idle (server-sent events, an upgraded connection) may do so.
 pub(crate) const STREAM_IDLE: Duration = Duration::from_secs(3600);
@@ -497,118 +496,6 @@ impl Asked {
             te_trailers: request.te_trailers,
             expect_continue: request.expect_continue,
             upgrade: request.upgrade && other_than_h2c && bodiless,
-        }
-    }
-}
-
-/// Two sockets of another protocol: bytes pass both ways until both sides have ended.
-pub(crate) struct Tunnel<'a> {
-    pub(crate) client: &'a mut TcpStream,
-    pub(crate) upstream: &'a mut TcpStream,
-    pub(crate) scratch: &'a mut Scratch,
-    pub(crate) deadline: &'a Deadline,
-    pub(crate) pipes: &'a Pipes,
-    up: Option<Relay>,
-    down: Option<Relay>,
-    armed: bool,
-}
-
-impl<'a> Tunnel<'a> {
-    pub(crate) fn new(
-        client: &'a mut TcpStream,
-        upstream: &'a mut TcpStream,
-        scratch: &'a mut Scratch,
-        deadline: &'a Deadline,
-        pipes: &'a Pipes,
-    ) -> Self {
-        let relay = || Some(Relay::new(BodyFraming::UntilClose, Sink::Plain, u64::MAX, 0));
-        scratch.to_client.clear();
-        scratch.to_upstream.clear();
-        Self {
-            client,
-            upstream,
-            scratch,
-            deadline,
-            pipes,
-            up: relay(),
-            down: relay(),
-            armed: false,
-        }
-    }
-
-    /// Ready when both sides have ended, one has broken, or nothing has moved for [`STREAM_IDLE`].
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Scratch {
-            from_client,
-            from_upstream,
-            to_client,
-            to_upstream,
-            ..
-        } = &mut *self.scratch;
-        let mut progressed = !self.armed;
-        match poll_half(
-            &mut self.up,
-            context,
-            self.client,
-            self.upstream,
-            from_client,
-            to_upstream,
-            self.pipes,
-        ) {
-            Ok(moved) => progressed |= moved,
-            Err(_) => return Poll::Ready(()),
-        }
-        match poll_half(
-            &mut self.down,
-            context,
-            self.upstream,
-            self.client,
-            from_upstream,
-            to_client,
-            self.pipes,
-        ) {
-            Ok(moved) => progressed |= moved,
-            Err(_) => return Poll::Ready(()),
-        }
-        if self.up.is_none() && self.down.is_none() {
-            return Poll::Ready(());
-        }
-        if progressed {
-            self.armed = true;
-            // Once one side has ended, the other has little left to say.
-            let both = self.up.is_some() && self.down.is_some();
-            self.deadline
-                .set(Instant::now(), if both { STREAM_IDLE } else { HALF_CLOSED });
-        }
-        if self.deadline.has_passed(context) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-}
-
-/// Moves one direction of a tunnel; when its source has ended, tells the sink so.
-fn poll_half(
-    half: &mut Option<Relay>,
-    context: &mut Context<'_>,
-    from: &mut TcpStream,
-    to: &mut TcpStream,
-    input: &mut crate::buffers::ReadBuffer,
-    out: &mut Vec<u8>,
-    pipes: &Pipes,
-) -> io::Result<bool> {
-    let Some(relay) = half else { return Ok(false) };
-    match relay.poll(context, from, to, input, out, pipes) {
-        Poll::Pending => Ok(relay.take_progress()),
-        Poll::Ready(Ok(())) => {
-            *half = None;
-            socket2::SockRef::from(&*to).shutdown(std::net::Shutdown::Write)?;
-            Ok(true)
-        }
-        Poll::Ready(Err(RelayError::Read(error) | RelayError::Write(error))) => Err(error),
-        Poll::Ready(Err(RelayError::Truncated | RelayError::Chunk(_) | RelayError::TooLarge)) => {
-            Err(io::ErrorKind::UnexpectedEof.into())
         }
     }
 }

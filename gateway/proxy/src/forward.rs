@@ -16,12 +16,13 @@ use wire::{BodyFraming, Method, RequestHead, Target};
 use crate::buffers::Scratch;
 use crate::connection::{Client, Next};
 use crate::emit;
-use crate::exchange::{Asked, Ended, Exchange, Failure, Patience, Tunnel};
+use crate::exchange::{Asked, Ended, Exchange, Failure, Patience};
 use crate::identity::Identity;
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::relay::{Relay, Sink};
 use crate::settings::Settings;
+use crate::tunnel::Tunnel;
 use crate::upstream::{Endpoint, InFlight, Reuse};
 use crate::worker::{Phase, Worker};
 

@@ -28,6 +28,7 @@ mod refusal;
 mod relay;
 mod settings;
 mod splice;
+mod tunnel;
 mod upstream;
 mod worker;
 

@@ -1,12 +1,14 @@
 //! `listeners.toml` and its environment: read, merged, checked as a whole, every error told at once.
 //!
-//! [`raw`] is what may be written, [`parse`] makes of it what is meant: a [`Config`] has no `Option` that means
+//! [`raw`] is what may be written, [`parse`] and [`listener`] make of it what is meant: a [`Config`] has no `Option` that means
 //! "default".
 
 mod environment;
 mod error;
+mod listener;
 mod load;
-pub(crate) mod parse;
+mod networks;
+mod parse;
 mod raw;
 mod reference;
 mod units;

@@ -1,0 +1,126 @@
+//! An upgraded connection (RFC 9110 7.8): the bytes of another protocol, both ways.
+
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use wire::BodyFraming;
+
+use crate::buffers::{ReadBuffer, Scratch};
+use crate::deadlines::Deadline;
+use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
+use crate::relay::{Relay, RelayError, Sink};
+use crate::splice::Pipes;
+
+/// Two sockets of another protocol: bytes pass both ways until both sides have ended.
+pub(crate) struct Tunnel<'a> {
+    pub(crate) client: &'a mut TcpStream,
+    pub(crate) upstream: &'a mut TcpStream,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) pipes: &'a Pipes,
+    up: Option<Relay>,
+    down: Option<Relay>,
+    armed: bool,
+}
+
+impl<'a> Tunnel<'a> {
+    pub(crate) fn new(
+        client: &'a mut TcpStream,
+        upstream: &'a mut TcpStream,
+        scratch: &'a mut Scratch,
+        deadline: &'a Deadline,
+        pipes: &'a Pipes,
+    ) -> Self {
+        let relay = || Some(Relay::new(BodyFraming::UntilClose, Sink::Plain, u64::MAX, 0));
+        scratch.to_client.clear();
+        scratch.to_upstream.clear();
+        Self {
+            client,
+            upstream,
+            scratch,
+            deadline,
+            pipes,
+            up: relay(),
+            down: relay(),
+            armed: false,
+        }
+    }
+
+    /// Ready when both sides have ended, one has broken, or nothing has moved for [`STREAM_IDLE`].
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Scratch {
+            from_client,
+            from_upstream,
+            to_client,
+            to_upstream,
+            ..
+        } = &mut *self.scratch;
+        let mut progressed = !self.armed;
+        match poll_half(
+            &mut self.up,
+            context,
+            self.client,
+            self.upstream,
+            from_client,
+            to_upstream,
+            self.pipes,
+        ) {
+            Ok(moved) => progressed |= moved,
+            Err(_) => return Poll::Ready(()),
+        }
+        match poll_half(
+            &mut self.down,
+            context,
+            self.upstream,
+            self.client,
+            from_upstream,
+            to_client,
+            self.pipes,
+        ) {
+            Ok(moved) => progressed |= moved,
+            Err(_) => return Poll::Ready(()),
+        }
+        if self.up.is_none() && self.down.is_none() {
+            return Poll::Ready(());
+        }
+        if progressed {
+            self.armed = true;
+            // Once one side has ended, the other has little left to say.
+            let both = self.up.is_some() && self.down.is_some();
+            self.deadline
+                .set(Instant::now(), if both { STREAM_IDLE } else { HALF_CLOSED });
+        }
+        if self.deadline.has_passed(context) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// Moves one direction of a tunnel; when its source has ended, tells the sink so.
+fn poll_half(
+    half: &mut Option<Relay>,
+    context: &mut Context<'_>,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    input: &mut ReadBuffer,
+    out: &mut Vec<u8>,
+    pipes: &Pipes,
+) -> io::Result<bool> {
+    let Some(relay) = half else { return Ok(false) };
+    match relay.poll(context, from, to, input, out, pipes) {
+        Poll::Pending => Ok(relay.take_progress()),
+        Poll::Ready(Ok(())) => {
+            *half = None;
+            socket2::SockRef::from(&*to).shutdown(std::net::Shutdown::Write)?;
+            Ok(true)
+        }
+        Poll::Ready(Err(RelayError::Read(error) | RelayError::Write(error))) => Err(error),
+        Poll::Ready(Err(RelayError::Truncated | RelayError::Chunk(_) | RelayError::TooLarge)) => {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+}
