@@ -36,6 +36,8 @@
 mod admission;
 mod compile;
 mod opening;
+#[doc(hidden)]
+pub mod properties;
 mod publish;
 mod selector;
 mod snapshot;

@@ -117,7 +117,10 @@ impl Lines {
             match (line, self.count) {
                 // One empty line before a request line is ignored (RFC 9112 2.2); a second one is not.
                 ([], 0) if start == 0 => {}
-                ([], 0) => return Err(HeadError::FieldName),
+                ([], 0) => {
+                    self.start = start;
+                    return Err(HeadError::FieldName);
+                }
                 ([], _) => return Ok(Some(Line::End(lf + 1))),
                 (_, 0) => {
                     self.count = 1;

@@ -18,6 +18,8 @@ mod chunk;
 mod field;
 pub mod forwarded;
 mod head;
+#[doc(hidden)]
+pub mod properties;
 pub mod proxy_header;
 mod request;
 mod response;

@@ -1,0 +1,160 @@
+//! Class P: PROXY headers, bytes → verdict (haproxy.org, `proxy-protocol.txt`).
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use wire::proxy_header::{ProxyError, ProxyStep, parse};
+
+fn header(consumed: usize, addresses: Option<(&str, &str)>) -> Result<ProxyStep, ProxyError> {
+    let address = |text: &str| text.parse().expect("an address");
+    let addresses = addresses.map(|(source, destination)| (address(source), address(destination)));
+    Ok(ProxyStep::Header { consumed, addresses })
+}
+
+/// 2.1, the human-readable header.
+#[test]
+fn version_1() {
+    let accepted = [
+        (
+            "PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n",
+            Some(("192.0.2.1:56324", "198.51.100.7:443")),
+        ),
+        (
+            "PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n",
+            Some(("0.0.0.0:0", "255.255.255.255:65535")),
+        ),
+        (
+            "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
+            Some(("[2001:db8::1]:1", "[::1]:2")),
+        ),
+        (
+            "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+            Some((
+                "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+                "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+            )),
+        ),
+        ("PROXY UNKNOWN\r\n", None),
+        ("PROXY UNKNOWN ffff::1 whatever 1 2\r\n", None),
+    ];
+    for (text, addresses) in accepted {
+        assert_eq!(parse(text.as_bytes()), header(text.len(), addresses), "{text}");
+        // What follows is the connection's.
+        let more = format!("{text}GET / HTTP/1.1\r\n");
+        assert_eq!(parse(more.as_bytes()), header(text.len(), addresses), "{text}");
+    }
+    let refused = [
+        "PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\n",
+        "PROXY TCP4  192.0.2.1 198.51.100.7 56324 443\r\n",
+        "PROXY TCP4 192.0.2.1 198.51.100.7 56324 443 \r\n",
+        "PROXY TCP4 192.0.2.1 198.51.100.7 56324\r\n",
+        "PROXY TCP4 192.0.2.1 198.51.100.7 56324 65536\r\n",
+        "PROXY TCP4 192.0.2.1 198.51.100.7 056324 443\r\n",
+        "PROXY TCP4 192.0.2.1 198.51.100.7 +1 443\r\n",
+        "PROXY TCP4 192.0.2.01 198.51.100.7 1 443\r\n",
+        "PROXY TCP4 192.0.2 198.51.100.7 1 443\r\n",
+        "PROXY TCP4 2001:db8::1 ::1 1 2\r\n",
+        "PROXY TCP6 192.0.2.1 198.51.100.7 1 2\r\n",
+        "PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n",
+        "PROXY TCP6 [::1] [::1] 1 2\r\n",
+        "PROXY tcp4 192.0.2.1 198.51.100.7 1 2\r\n",
+        "PROXY UDP4 192.0.2.1 198.51.100.7 1 2\r\n",
+        "PROXY \r\n",
+        "PROXY TCP4\r\n",
+    ];
+    for text in refused {
+        assert_eq!(parse(text.as_bytes()), Err(ProxyError::Version1), "{text}");
+    }
+    let endless = format!("PROXY UNKNOWN {}", "x".repeat(100));
+    assert_eq!(parse(endless.as_bytes()), Err(ProxyError::Version1));
+}
+
+/// 2.2, the binary header.
+fn binary(version_command: u8, family: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len()).expect("short").to_be_bytes();
+    [
+        b"\r\n\r\n\0\r\nQUIT\n".as_slice(),
+        &[version_command, family],
+        &length,
+        body,
+    ]
+    .concat()
+}
+
+#[test]
+fn version_2() {
+    let v4 = [192, 0, 2, 1, 198, 51, 100, 7, 0xdc, 0x04, 0x01, 0xbb].as_slice();
+    let v6: Vec<u8> = [[0_u8; 15].as_slice(), &[1], &[0; 15], &[2], &[0, 80, 1, 0xbb]].concat();
+    let tlv = [v4, &[0x04, 0, 1, 0, 0xea, 0xff, 0xff]].concat();
+    let accepted = [
+        (
+            binary(0x21, 0x11, v4),
+            Some(("192.0.2.1:56324", "198.51.100.7:443")),
+        ),
+        (binary(0x21, 0x21, &v6), Some(("[::1]:80", "[::2]:443"))),
+        // TLVs are skipped by the header's length, whatever they claim.
+        (
+            binary(0x21, 0x11, &tlv),
+            Some(("192.0.2.1:56324", "198.51.100.7:443")),
+        ),
+        // LOCAL: a health check; the addresses mean nothing.
+        (binary(0x20, 0x00, b""), None),
+        (binary(0x20, 0x11, v4), None),
+        (binary(0x21, 0x00, b""), None),
+        (binary(0x21, 0x12, v4), None),
+        (binary(0x21, 0x31, &[0; 216]), None),
+    ];
+    for (raw, addresses) in accepted {
+        assert_eq!(
+            parse(&raw),
+            header(raw.len(), addresses),
+            "{}",
+            raw.escape_ascii()
+        );
+        let more = [raw.as_slice(), b"GET /"].concat();
+        assert_eq!(
+            parse(&more),
+            header(raw.len(), addresses),
+            "{}",
+            raw.escape_ascii()
+        );
+    }
+    let refused = [
+        (binary(0x11, 0x11, v4), ProxyError::Version2),
+        (binary(0x31, 0x11, v4), ProxyError::Version2),
+        (binary(0x22, 0x11, v4), ProxyError::Version2),
+        (binary(0x21, 0x13, v4), ProxyError::Version2),
+        (binary(0x21, 0x41, v4), ProxyError::Version2),
+        (binary(0x21, 0x11, &v4[..11]), ProxyError::Version2),
+        (binary(0x21, 0x11, b""), ProxyError::Version2),
+        (binary(0x21, 0x21, v4), ProxyError::Version2),
+        (binary(0x21, 0x11, &[0; 4081]), ProxyError::TooLong),
+    ];
+    for (raw, error) in refused {
+        assert_eq!(parse(&raw), Err(error), "{}", raw.escape_ascii());
+    }
+    // The length alone tells that it is too long; nobody waits for it.
+    assert_eq!(
+        parse(&binary(0x21, 0x11, &[0; 65_535])[..16]),
+        Err(ProxyError::TooLong)
+    );
+}
+
+#[test]
+fn other_protocols() {
+    for other in [
+        "GET / HTTP/1.1\r\n",
+        "PROPFIND / HTTP/1.1\r\n",
+        "proxy TCP4 ",
+        "\r\nGET /",
+        "\x16\x03\x01",
+    ] {
+        assert_eq!(parse(other.as_bytes()), Ok(ProxyStep::NotProxy), "{other:?}");
+    }
+    for start in ["", "P", "PROXY", "PROXY TCP4 1", "\r\n\r\n", "\r\n\r\n\0\r\nQUI"] {
+        assert_eq!(parse(start.as_bytes()), Ok(ProxyStep::NeedMore), "{start:?}");
+    }
+}
