@@ -54,7 +54,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "fuzz",
-        checks: "fuzz targets build, their corpora replay, a short run with nightly",
+        checks: "fuzz targets have corpora, and find nothing in ten seconds each",
         run: fuzz::check,
     },
     Step {
@@ -142,8 +142,10 @@ fn clippy(workspace: &Workspace) -> Result<Vec<LeftOut>> {
 }
 
 fn docs(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    // Nobody but us reads it, so private items are part of it and may be linked to.
+    let flags = "-D warnings -A rustdoc::private-intra-doc-links --document-private-items";
     let doc = Invocation::cargo(workspace).args(["doc", "--workspace", "--no-deps"]);
-    doc.env("RUSTDOCFLAGS", "-D warnings").run()?;
+    doc.env("RUSTDOCFLAGS", flags).run()?;
     Ok(Vec::new())
 }
 

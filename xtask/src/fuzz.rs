@@ -1,11 +1,10 @@
-//! Fuzz smoke: every target builds, has a corpus, and its corpus replays; with nightly and cargo-fuzz each target
-//! also runs for a few seconds.
+//! Fuzzing with libFuzzer on the stable toolchain. The crates forbid `unsafe`, so coverage is all the instrumentation
+//! that is needed, and that takes no nightly compiler and no cargo-fuzz.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -15,22 +14,18 @@ use crate::command::Invocation;
 use crate::workspace::Workspace;
 
 pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
-/// Seconds that each target runs.
-const RUN: &str = "10";
+/// Seconds that each target runs in CI.
+const SMOKE: &str = "-max_total_time=10";
 /// What a run finds is kept apart from the committed corpora.
-const SCRATCH: &str = "target/fuzz-smoke";
+const FOUND: &str = "target/fuzz/found";
+/// Coverage counters for libFuzzer, and arithmetic that panics on overflow.
+const INSTRUMENTED: &str = "--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// Checks the targets against their corpora, builds, replays and, where possible, runs them.
+/// Checks that targets, sources and corpora belong together, and runs each target for a few seconds.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
-    let metadata = [
-        "metadata",
-        "--format-version",
-        "1",
-        "--no-deps",
-        "--manifest-path",
-        MANIFEST,
-    ];
-    let declared = targets(&Invocation::cargo(workspace).args(metadata).output()?)?;
+    let declared = declared(workspace)?;
     let sources = workspace.files("fuzz/fuzz_targets", |file| {
         file.extension() == Some(OsStr::new("rs"))
     })?;
@@ -41,35 +36,74 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     if !mismatches.is_empty() {
         bail!("fuzz targets, their sources and their corpora do not belong together");
     }
-    Invocation::cargo(workspace)
-        .args(["check", "--bins", "--manifest-path", MANIFEST])
-        .run()?;
-    Invocation::cargo(workspace)
-        .args(["test", "--workspace", "--test", "corpus"])
-        .run()?;
-    run_briefly(workspace, &declared)
-}
-
-fn run_briefly(workspace: &Workspace, targets: &BTreeSet<String>) -> Result<Vec<LeftOut>> {
-    let nightly = |arguments: &[&str]| {
-        Invocation::cargo(workspace)
-            .args(["+nightly", "fuzz"])
-            .args(arguments)
-    };
-    if !nightly(&["--version"]).succeeds_within(Duration::from_secs(20))? {
-        let missing =
-            "running the targets, which takes a nightly toolchain and `cargo install cargo-fuzz --locked`";
-        return Ok(vec![LeftOut(missing.to_owned())]);
-    }
-    for target in targets {
-        let scratch = format!("{SCRATCH}/{target}");
-        fs::create_dir_all(workspace.path(&scratch)).with_context(|| format!("creating {scratch}"))?;
-        // libFuzzer writes what it finds into the first folder alone.
-        let corpora = [scratch.as_str(), &format!("fuzz/corpus/{target}")];
-        let limits = ["--", &format!("-max_total_time={RUN}"), "-max_len=4096"];
-        nightly(&["run", target]).args(corpora).args(limits).run()?;
+    let programs = build(workspace)?;
+    for target in &declared {
+        run_one(workspace, &programs, target, &[SMOKE.to_owned()])?;
     }
     Ok(Vec::new())
+}
+
+/// `cargo xtask fuzz TARGET [LIBFUZZER OPTION…]`
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let declared = declared(workspace)?;
+    let names = || declared.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match arguments.split_first() {
+        Some((target, options)) if declared.contains(target) => {
+            run_one(workspace, &build(workspace)?, target, options)
+        }
+        Some((target, _)) => bail!("no fuzz target is named `{target}`; there are: {}", names()),
+        None => bail!("which target? There are: {}", names()),
+    }
+}
+
+/// Builds all targets; returns the folder that they are in.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    // A target triple of its own keeps the flags away from build scripts and macros.
+    let version = Invocation::new(workspace, "rustc").args(["-vV"]).output()?;
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc -vV: no host")?;
+    let arguments = [
+        "build",
+        "--release",
+        "--manifest-path",
+        MANIFEST,
+        "--target",
+        host,
+    ];
+    Invocation::cargo(workspace)
+        .args(arguments)
+        .args(["--target-dir", "target/fuzz"])
+        .env("RUSTFLAGS", INSTRUMENTED)
+        .run()?;
+    Ok(workspace.path(format!("target/fuzz/{host}/release")))
+}
+
+fn run_one(workspace: &Workspace, programs: &Path, target: &str, options: &[String]) -> Result<()> {
+    let found = format!("{FOUND}/{target}");
+    fs::create_dir_all(workspace.path(&found)).with_context(|| format!("creating {found}"))?;
+    // libFuzzer writes what it finds into the first folder alone.
+    let corpora = [found.as_str(), &format!("fuzz/corpus/{target}")];
+    let limits = ["-max_len=4096", "-verbosity=0", "-print_final_stats=1"];
+    Invocation::new(workspace, programs.join(target))
+        .args(corpora)
+        .args(limits)
+        .args([format!("-artifact_prefix={FOUND}/{target}-")])
+        .args(options)
+        .run()
+}
+
+fn declared(workspace: &Workspace) -> Result<BTreeSet<String>> {
+    let metadata = [
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+        "--manifest-path",
+        MANIFEST,
+    ];
+    targets(&Invocation::cargo(workspace).args(metadata).output()?)
 }
 
 /// The binaries of the fuzz crate, from the output of `cargo metadata`.

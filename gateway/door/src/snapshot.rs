@@ -10,7 +10,7 @@ use route::{HostIndex, ListenerName, ObjectKey, RequestHost, RequestPath, Table}
 /// Everything one door serves at one moment: its settings and its routes, swapped as one value so that a request
 /// never sees half of a change.
 ///
-/// There is no public constructor and no `Default`: only [`crate::publish`] makes one, from Ingresses that the
+/// There is no public constructor and no `Default`: only [`crate::publish()`] makes one, from Ingresses that the
 /// door's own policy admitted.
 pub struct Snapshot<S> {
     pub(crate) settings: Arc<S>,

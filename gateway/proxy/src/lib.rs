@@ -10,7 +10,7 @@
 //! - Memory per connection is bounded whatever the sizes of bodies; idle connections hold no buffers.
 //! - A request that may have been processed is never sent twice unless its method is idempotent.
 //! - An upgraded connection, or one with bytes left over, never returns to a pool.
-//! - Every answer that is not the backend's comes out of one exhaustive table ([`Refusal`](refusal)).
+//! - Every answer that is not the backend's comes out of one exhaustive table (`refusal`).
 
 mod access;
 mod buffers;

@@ -1,6 +1,6 @@
 //! `listeners.toml` and its environment: read, merged, checked as a whole, every error told at once.
 //!
-//! [`raw`] is what may be written, [`parse`] and [`listener`] make of it what is meant: a [`Config`] has no `Option` that means
+//! `raw` is what may be written, `parse` and `listener` make of it what is meant: a [`Config`] has no `Option` that means
 //! "default".
 
 mod environment;
