@@ -10,7 +10,7 @@ use resource::{
 };
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
 
-use crate::snapshot::{Action, Blocked, Endpoint, Route, Tuning, Upstream};
+use crate::snapshot::{Action, Blocked, Endpoint, Route, Tuning, Upstream, UpstreamProtocol};
 use crate::{Admitted, Policy, Scheme};
 
 /// Which endpoint addresses the gateway may call.
@@ -331,6 +331,7 @@ impl<'v> Compiler<'v> {
         Ok(Upstream {
             service: backend.service.clone(),
             port: port.port,
+            protocol: UpstreamProtocol::Http1,
             endpoints,
         })
     }

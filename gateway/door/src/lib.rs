@@ -41,13 +41,15 @@ pub mod properties;
 mod publish;
 mod selector;
 mod snapshot;
+mod tls;
 
 pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
 pub use compile::BackendPolicy;
 pub use opening::{Door, Publisher, open};
 pub use publish::publish;
 pub use selector::{Selector, SelectorError};
-pub use snapshot::{Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, Verdict};
+pub use snapshot::{Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict};
+pub use tls::{BackendTls, DoorTls, Handshake};
 
 /// The scheme that clients spoke to reach a door: the door's own, never taken from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -18,6 +18,7 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
     let settings = Arc::new(settings);
     let current = Arc::new(ArcSwap::from_pointee(Snapshot {
         settings: Arc::clone(&settings),
+        tls: None,
         routes: None,
     }));
     let door = Door {
@@ -90,6 +91,7 @@ impl<S> Publisher<S> {
         self.routes = Some(Arc::clone(&routes));
         self.current.store(Arc::new(Snapshot {
             settings: Arc::clone(&self.settings),
+            tls: None,
             routes: Some(routes),
         }));
         true

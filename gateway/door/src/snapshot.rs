@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use route::{HostIndex, ListenerName, ObjectKey, RequestHost, RequestPath, Table};
 
+use crate::tls::{BackendTls, DoorTls};
+
 /// Everything one door serves at one moment: its settings and its routes, swapped as one value so that a request
 /// never sees half of a change.
 ///
@@ -14,6 +16,8 @@ use route::{HostIndex, ListenerName, ObjectKey, RequestHost, RequestPath, Table}
 /// door's own policy admitted.
 pub struct Snapshot<S> {
     pub(crate) settings: Arc<S>,
+    /// `None` at a door that ends no TLS, and before the first publication.
+    pub(crate) tls: Option<Arc<DoorTls>>,
     /// `None` until the first publication.
     pub(crate) routes: Option<Arc<Routes>>,
 }
@@ -84,8 +88,21 @@ pub struct Upstream {
     pub service: ObjectKey,
     /// The port of the Service (`spec.ports[].port`).
     pub port: u16,
+    /// What is spoken to the endpoints.
+    pub protocol: UpstreamProtocol,
     /// Where requests go; empty means 503.
     pub endpoints: Box<[Endpoint]>,
+}
+
+/// What is spoken to the endpoints of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 in clear text.
+    Http1,
+    /// HTTP/2 in clear text, by prior knowledge (RFC 9113 3.3).
+    H2c,
+    /// TLS; HTTP/2 inside where the settings say so, else HTTP/1.1.
+    Tls(Arc<BackendTls>),
 }
 
 /// One address that takes requests.
@@ -140,6 +157,12 @@ impl<S> Snapshot<S> {
     #[must_use]
     pub fn settings(&self) -> &Arc<S> {
         &self.settings
+    }
+
+    /// The door's certificates; `None` at a door that ends no TLS, and before the first publication.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<DoorTls>> {
+        self.tls.as_ref()
     }
 
     /// Whether a table has been published.

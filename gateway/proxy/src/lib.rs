@@ -35,5 +35,5 @@ mod worker;
 pub use access::{AccessFormat, AccessLog, AccessPolicy};
 pub use listener::{BindError, Listener, ListenerStatus};
 pub use metrics::Metrics;
-pub use settings::{Binding, ClientIp, Drain, Limits, Settings, Timeouts, TrustedProxies};
+pub use settings::{Binding, ClientIp, Drain, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies};
 pub use worker::Phase;

@@ -18,6 +18,12 @@ pub struct Settings {
     pub client_ip: ClientIp,
     /// Whose word on the client is believed.
     pub trusted: Arc<TrustedProxies>,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
+    /// The door ends TLS itself: what arrives on its port is a handshake, never plain HTTP.
+    pub ends_tls: bool,
+    /// HTTP/2 by prior knowledge is spoken beside HTTP/1.1 (RFC 9113 3.3); plain doors only.
+    pub h2c: bool,
     /// A path answered with 200 (or 503 while draining) before routing, for trusted peers.
     pub health_path: Option<Box<str>>,
     /// Sizes and counts.
@@ -43,6 +49,18 @@ pub enum ClientIp {
     ProxyProtocol,
 }
 
+/// The PROXY header, versions 1 and 2; believed from trusted proxies alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// It is not read: such bytes are malformed HTTP or TLS.
+    #[default]
+    Off,
+    /// A trusted proxy may send one.
+    Optional,
+    /// A connection without one is closed.
+    Required,
+}
+
 /// A set of networks whose word on the client is believed. Empty: nobody's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
@@ -64,6 +82,8 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// Request body in bytes (413); `None` is unlimited.
     pub body: Option<u64>,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub h2_streams: u32,
 }
 
 /// Durations after which something has taken too long.
@@ -71,6 +91,8 @@ pub struct Limits {
 pub struct Timeouts {
     /// From accept to the first byte.
     pub first_byte: Duration,
+    /// From accept, or the end of the PROXY header, to the end of the TLS handshake.
+    pub tls_handshake: Duration,
     /// From the first byte of a request to the end of its head (408).
     pub head: Duration,
     /// Between two requests of one connection.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use door::{NamespacePattern, Policy, Scheme, Selector};
 use ipnet::IpNet;
-use proxy::{Binding, ClientIp, Drain, Limits, Settings, Timeouts, TrustedProxies};
+use proxy::{Binding, ClientIp, Drain, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies};
 use route::{HostRestriction, ListenerName};
 
 use super::DoorConfig;
@@ -145,6 +145,9 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             forwarded_port,
             client_ip,
             trusted: Arc::new(TrustedProxies::new(trusted)),
+            proxy_protocol: ProxyProtocol::Off,
+            ends_tls: false,
+            h2c: raw.h2c.unwrap_or(true),
             health_path: self.health_path(raw.health_path.as_deref()),
             limits: self.limits(raw),
             timeouts: self.timeouts(raw, idle),
@@ -371,6 +374,7 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             headers,
             uri_bytes: self.bytes("limits.uri_bytes", limits.uri_bytes.as_ref(), 16 << 10),
             body: self.body(limits.body.as_ref()),
+            h2_streams: limits.h2_streams.and_then(|streams| u32::try_from(streams).ok()).unwrap_or(100),
         }
     }
 
@@ -421,9 +425,9 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
                 Duration::from_secs(default),
             )
         };
-        of("tls_handshake", &timeouts.tls_handshake, 10);
         Timeouts {
             first_byte: of("first_byte", &timeouts.first_byte, 10),
+            tls_handshake: of("tls_handshake", &timeouts.tls_handshake, 10),
             head: of("head", &timeouts.head, 10),
             idle,
             body_idle: of("body_idle", &timeouts.body_idle, 30),

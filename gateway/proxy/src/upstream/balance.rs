@@ -73,6 +73,7 @@ mod tests {
         Upstream {
             service: ObjectKey::new("shop", "web"),
             port: 80,
+            protocol: door::UpstreamProtocol::Http1,
             endpoints,
         }
     }
