@@ -1,0 +1,1 @@
+"""What bench/run and bench/instructions are made of. Python's standard library alone."""
