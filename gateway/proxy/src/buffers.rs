@@ -97,6 +97,18 @@ impl ReadBuffer {
         self.end = (self.end + count).min(self.bytes.len());
     }
 
+    /// Takes in bytes that are at hand, behind those that are there.
+    pub(crate) fn load(&mut self, bytes: &[u8]) {
+        let end = self.end + bytes.len();
+        if end > self.bytes.len() {
+            self.bytes.resize(end, 0);
+        }
+        if let Some(place) = self.bytes.get_mut(self.end..end) {
+            place.copy_from_slice(bytes);
+            self.end = end;
+        }
+    }
+
     /// Makes room for long reads; used only when the buffer is empty.
     pub(crate) fn widen(&mut self) {
         if self.bytes.len() < LONG_READ {

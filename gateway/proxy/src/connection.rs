@@ -5,40 +5,53 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use wire::{BodyFraming, HeadLimits, Method, RequestError, Version};
+use door::Handshake;
+use smallvec::SmallVec;
+use tokio::io::ReadBuf;
+use wire::{BodyFraming, Method, RequestError, Version};
 
 use crate::buffers::Scratch;
 use crate::deadlines::Deadline;
 use crate::emit::{Connection, OwnAnswer};
 use crate::forward;
+use crate::http2;
+use crate::metrics::WorkerMetrics;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::Settings;
+use crate::stream::Stream;
 use crate::worker::{Phase, Worker};
 
 /// Requests after which a connection is closed, so that none lives for ever.
-const REQUESTS: u32 = 10_000;
+pub(crate) const REQUESTS: u32 = 10_000;
 
 /// How much a client may still send while it is told that its connection closes, and for how long. Closing at once
 /// would reset the connection, and with it the answer.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A client's connection.
+/// A client and what it asks through: a connection, or one stream of an HTTP/2 connection.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) peer: IpAddr,
+    pub(crate) session: Option<Rc<Session>>,
     pub(crate) deadline: Deadline,
     pub(crate) worker: Rc<Worker>,
+    /// The request is gRPC's: refusals speak its language.
+    pub(crate) grpc: bool,
     requests: u32,
+}
+
+/// What the TLS handshake of a connection settled.
+pub(crate) struct Session {
+    pub(crate) handshake: Handshake,
+    /// The client's verified certificate, as `X-Forwarded-Client-Cert` describes it.
+    pub(crate) certificate: Option<Box<str>>,
 }
 
 /// What becomes of the connection after a request.
@@ -50,27 +63,36 @@ pub(crate) enum Next {
     Close,
     /// It is broken or was told to go.
     Drop,
+    /// It speaks HTTP/2 from its first byte on.
+    Http2,
 }
 
 impl Client {
-    pub(crate) fn new(stream: TcpStream, peer: IpAddr, worker: Rc<Worker>) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: IpAddr,
+        session: Option<Rc<Session>>,
+        worker: Rc<Worker>,
+    ) -> Self {
         let deadline = worker.deadlines.register();
         Self {
             stream,
             peer,
+            session,
             deadline,
             worker,
+            grpc: false,
             requests: 0,
         }
     }
 
-    /// Serves the connection until it ends.
+    /// Serves a connection until it ends.
     pub(crate) async fn serve(mut self) {
         while self.wait_for_request().await {
-            let metrics = Arc::clone(&self.worker.metrics);
-            metrics.connections_active.add(1);
-            let next = Box::pin(self.serve_requests()).await;
-            metrics.connections_active.subtract(1);
+            let (next, ahead) = {
+                let _active = Active::new(&self.worker);
+                Box::pin(self.serve_requests()).await
+            };
             match next {
                 Next::Keep => {}
                 Next::Close => {
@@ -78,6 +100,14 @@ impl Client {
                     return;
                 }
                 Next::Drop => return,
+                Next::Http2 => {
+                    if let Stream::Socket(socket) = self.stream {
+                        let connection =
+                            http2::serve(socket, ahead, self.peer, self.session, self.deadline, self.worker);
+                        Box::pin(connection).await;
+                    }
+                    return;
+                }
             }
         }
     }
@@ -91,8 +121,11 @@ impl Client {
             settings.timeouts.idle
         };
         self.deadline.set(Instant::now(), patience);
-        poll_fn(|context| match self.stream.poll_read_ready(context) {
-            Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
+        let Stream::Socket(socket) = &mut self.stream else {
+            return false;
+        };
+        poll_fn(|context| match socket.poll_readable(context) {
+            Poll::Ready(readable) => Poll::Ready(readable),
             Poll::Pending if self.worker.phase() == Phase::Closing => Poll::Ready(false),
             Poll::Pending if self.deadline.has_passed(context) => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
@@ -100,16 +133,20 @@ impl Client {
         .await
     }
 
-    /// Serves requests as long as the client has sent the next one already.
-    async fn serve_requests(&mut self) -> Next {
+    /// Serves requests as long as the client has sent the next one already. What it has sent and another protocol is
+    /// to read comes back.
+    async fn serve_requests(&mut self) -> (Next, Vec<u8>) {
         let mut loan = self.worker.buffers.borrow();
         loop {
             let next = self.serve_request(loan.scratch()).await;
             let scratch = loan.scratch();
             scratch.to_client.clear();
             scratch.to_upstream.clear();
+            if next == Next::Http2 {
+                return (next, scratch.from_client.filled().to_vec());
+            }
             if next != Next::Keep || scratch.from_client.is_empty() {
-                return next;
+                return (next, Vec::new());
             }
         }
     }
@@ -121,6 +158,9 @@ impl Client {
         let length = match self.read_head(scratch, &settings, started).await {
             Ok(Some(length)) => length,
             Ok(None) => return Next::Drop,
+            Err(Refusal::Head(RequestError::Http2Preface)) if self.requests == 0 && settings.h2c => {
+                return Next::Http2;
+            }
             Err(refusal) => {
                 let next = self.refuse(scratch, &refusal, &mut record, None).await;
                 record.finish(&self.worker, self.peer);
@@ -128,6 +168,7 @@ impl Client {
             }
         };
         self.requests += 1;
+        let _under_way = self.worker.under_way();
         let next = forward::answer(self, scratch, length, &mut record).await;
         record.finish(&self.worker, self.peer);
         next
@@ -140,11 +181,7 @@ impl Client {
         settings: &Settings,
         started: Instant,
     ) -> Result<Option<usize>, Refusal> {
-        let limits = HeadLimits {
-            bytes: settings.limits.header_bytes,
-            fields: settings.limits.headers,
-            target_bytes: settings.limits.uri_bytes,
-        };
+        let limits = settings.head_limits();
         let mut armed = false;
         scratch.request.reset();
         loop {
@@ -163,7 +200,7 @@ impl Client {
             let (stream, deadline) = (&mut self.stream, &self.deadline);
             let count = poll_fn(|context| {
                 let mut room = ReadBuf::new(buffer.room(limits.bytes + 1));
-                match Pin::new(&mut *stream).poll_read(context, &mut room) {
+                match stream.poll_read(context, &mut room) {
                     Poll::Ready(Ok(())) => Poll::Ready(Ok(room.filled().len())),
                     Poll::Ready(Err(_)) => Poll::Ready(Err(Refusal::ClientGone)),
                     Poll::Pending if armed && deadline.has_passed(context) => {
@@ -207,54 +244,63 @@ impl Client {
             (true, Version::Http11) => Connection::Keep,
         };
         let method = if head_parsed { request.method } else { Method::Get };
-        let mut extra = Vec::new();
+        let mut extra: SmallVec<[(&str, &[u8]); 2]> = SmallVec::new();
         if let Some(location) = location {
-            extra.extend_from_slice(b"Location: ");
-            extra.extend_from_slice(location);
-            extra.extend_from_slice(b"\r\n");
+            extra.push(("Location", location));
         }
         match verdict.status {
-            503 => extra.extend_from_slice(b"Retry-After: 1\r\n"),
-            405 => extra.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"),
+            503 => extra.push(("Retry-After", b"1")),
+            405 => extra.push(("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
             _ => {}
         }
         let date = self.worker.date();
-        scratch.to_client.clear();
-        crate::emit::own(
-            &mut scratch.to_client,
-            &OwnAnswer {
-                status: verdict.status,
-                method,
-                date: &date,
-                connection,
-                extra: &extra,
-            },
-        );
-        self.send(&scratch.to_client, keep).await
+        let answer = OwnAnswer {
+            status: verdict.status,
+            method,
+            date: &date,
+            connection,
+            extra: &extra,
+            grpc: self.grpc.then(|| verdict.grpc_status()),
+        };
+        self.send(&mut scratch.to_client, &answer).await
     }
 
-    /// Writes a whole answer.
-    pub(crate) async fn send(&mut self, bytes: &[u8], keep: bool) -> Next {
+    /// Sends an answer of the gateway's own.
+    pub(crate) async fn send(&mut self, out: &mut Vec<u8>, answer: &OwnAnswer<'_>) -> Next {
+        let socket = match &mut self.stream {
+            Stream::Http2(stream) => {
+                // A stream that has gone needs no answer.
+                let _gone = http2::answer(stream, answer);
+                return Next::Drop;
+            }
+            Stream::Socket(socket) => socket,
+        };
+        out.clear();
+        crate::emit::own(out, answer);
         let patience = self.worker.door.snapshot().settings().timeouts.write_stall;
         self.deadline.set(Instant::now(), patience);
-        let (stream, deadline) = (&mut self.stream, &self.deadline);
-        let mut rest = bytes;
+        let mut rest: &[u8] = out;
+        let deadline = &self.deadline;
         let sent = poll_fn(|context| {
-            while !rest.is_empty() {
-                match Pin::new(&mut *stream).poll_write(context, rest) {
-                    Poll::Ready(Ok(count)) if count > 0 => rest = rest.get(count..).unwrap_or_default(),
-                    Poll::Ready(_) => return Poll::Ready(false),
+            loop {
+                let step = match rest {
+                    [] => socket.poll_flush(context).map_ok(|()| 0),
+                    rest => socket.poll_write(context, rest),
+                };
+                match step {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(rest.is_empty()),
+                    Poll::Ready(Ok(count)) => rest = rest.get(count..).unwrap_or_default(),
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
                     Poll::Pending if deadline.has_passed(context) => return Poll::Ready(false),
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            Poll::Ready(true)
         })
         .await;
-        match (sent, keep) {
+        match (sent, answer.connection) {
             (false, _) => Next::Drop,
-            (true, true) => Next::Keep,
-            (true, false) => Next::Close,
+            (true, Connection::Keep | Connection::KeepExplicitly) => Next::Keep,
+            (true, Connection::Close | Connection::Upgrade) => Next::Close,
         }
     }
 
@@ -265,30 +311,51 @@ impl Client {
 
     /// Ends the sending side and reads on for a moment, so that the client gets to read the answer.
     async fn linger(&mut self) {
-        if socket2::SockRef::from(&self.stream)
-            .shutdown(std::net::Shutdown::Write)
-            .is_err()
-        {
+        let Stream::Socket(socket) = &mut self.stream else {
             return;
-        }
+        };
         self.deadline.set(Instant::now(), LINGER);
         let mut bytes = vec![0; 16 * 1024];
         let mut left = LINGER_BYTES;
-        let (stream, deadline) = (&mut self.stream, &self.deadline);
+        let mut told = false;
+        let deadline = &self.deadline;
         poll_fn(|context| {
+            if deadline.has_passed(context) {
+                return Poll::Ready(());
+            }
+            if !told {
+                match ready!(socket.poll_shutdown(context)) {
+                    Ok(()) => told = true,
+                    Err(_) => return Poll::Ready(()),
+                }
+            }
             loop {
                 let mut room = ReadBuf::new(&mut bytes);
-                match Pin::new(&mut *stream).poll_read(context, &mut room) {
-                    Poll::Ready(Ok(())) if !room.filled().is_empty() && left > 0 => {
+                match ready!(socket.poll_read(context, &mut room)) {
+                    Ok(()) if !room.filled().is_empty() && left > 0 => {
                         left = left.saturating_sub(room.filled().len());
                     }
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending if deadline.has_passed(context) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
+                    _ => return Poll::Ready(()),
                 }
             }
         })
         .await;
+    }
+}
+
+/// Counts a connection as active while it serves requests.
+struct Active(Arc<WorkerMetrics>);
+
+impl Active {
+    fn new(worker: &Worker) -> Self {
+        worker.metrics.connections_active.add(1);
+        Self(Arc::clone(&worker.metrics))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.connections_active.subtract(1);
     }
 }
 

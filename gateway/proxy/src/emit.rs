@@ -23,7 +23,8 @@ pub(crate) enum Framing {
     UntilClose,
 }
 
-/// Writes the head of the request to the backend.
+/// Writes the head of the request to the backend. `certificate` describes the client's verified one.
+#[expect(clippy::too_many_arguments, reason = "a head is made of what the request, the connection and the door know")]
 pub(crate) fn request(
     out: &mut Vec<u8>,
     head: &[u8],
@@ -31,6 +32,7 @@ pub(crate) fn request(
     identity: &Identity,
     settings: &Settings,
     door: &ListenerName,
+    certificate: Option<&str>,
     upgrade: bool,
 ) {
     let host = request.host.map(|host| host.of(head)).unwrap_or_default();
@@ -45,6 +47,11 @@ pub(crate) fn request(
             && !request.connection.names(field, &request.fields, head)
     });
     forwarded(out, head, request, identity, settings, door);
+    if let Some(certificate) = certificate {
+        out.extend_from_slice(b"X-Forwarded-Client-Cert: ");
+        out.extend_from_slice(certificate.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
     match request.framing {
         BodyFraming::Length(length) => content_length(out, length),
         BodyFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -197,7 +204,8 @@ pub(crate) enum Connection {
     Upgrade,
 }
 
-fn passes_to_client(id: FieldId, trailers: bool) -> bool {
+/// Which of the backend's fields a client sees; `trailers`: trailers may follow.
+pub(crate) fn passes_to_client(id: FieldId, trailers: bool) -> bool {
     match id {
         FieldId::ContentLength
         | FieldId::TransferEncoding
@@ -242,8 +250,10 @@ pub(crate) struct OwnAnswer<'a> {
     pub(crate) method: Method,
     pub(crate) date: &'a str,
     pub(crate) connection: Connection,
-    /// Further lines, each with its CRLF.
-    pub(crate) extra: &'a [u8],
+    /// Further fields.
+    pub(crate) extra: &'a [(&'static str, &'a [u8])],
+    /// The status that a gRPC client is told instead, on HTTP/2.
+    pub(crate) grpc: Option<u8>,
 }
 
 /// Writes a short plain-text answer. It depends on nothing but its arguments, so that two answers of one kind are
@@ -256,7 +266,12 @@ pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     out.extend_from_slice(b"Date: ");
     out.extend_from_slice(answer.date.as_bytes());
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(answer.extra);
+    for (name, value) in answer.extra {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
     match answer.connection {
         Connection::Keep | Connection::Upgrade => {}
         Connection::KeepExplicitly => out.extend_from_slice(b"Connection: keep-alive\r\n"),

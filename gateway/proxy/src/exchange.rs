@@ -1,4 +1,4 @@
-//! One request and its response between two sockets: both directions at once, in one task.
+//! One request and its response between two streams: both directions at once, in one task.
 //!
 //! ```text
 //! client ──from_client──▶ upload ──to_upstream──▶ backend
@@ -6,12 +6,10 @@
 //! ```
 //! The response may begin, and end, before the request body does; whatever then is not finished is not reused.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 use wire::{BodyFraming, FieldId, HeadLimits, Method, RequestHead, ResponseTo, Version};
 
 use crate::buffers::Scratch;
@@ -20,7 +18,9 @@ use crate::emit::{self, Connection, Framing};
 use crate::refusal::Refusal;
 use crate::relay::{Relay, RelayError, Sink, WaitsFor};
 use crate::settings::Settings;
+use crate::http2::{self, Http2Error};
 use crate::splice::Pipes;
+use crate::stream::Stream;
 
 /// Interim responses that one request may have; more are a flood.
 const INTERIM: u8 = 16;
@@ -45,6 +45,8 @@ pub(crate) struct Asked {
     pub(crate) expect_continue: bool,
     /// The request asks for another protocol, and the gateway passes that on.
     pub(crate) upgrade: bool,
+    /// A call that may stay open for long with little to say.
+    pub(crate) grpc: bool,
 }
 
 /// The timeouts of one exchange: the door's, or the route's where it has its own.
@@ -54,6 +56,8 @@ pub(crate) struct Patience {
     pub(crate) write_stall: Duration,
     pub(crate) response_head: Duration,
     pub(crate) response_idle: Duration,
+    /// When the whole exchange must have ended (gRPC's deadline).
+    pub(crate) until: Option<Instant>,
 }
 
 /// How an exchange ended.
@@ -76,12 +80,14 @@ pub(crate) struct Failure {
     pub(crate) refusal: Refusal,
     /// The backend's connection broke before it said anything: on a reused one, most likely an idle timeout.
     pub(crate) silent: bool,
+    /// The backend has said that it did not look at the request.
+    pub(crate) unprocessed: bool,
 }
 
 /// An exchange under way.
 pub(crate) struct Exchange<'a> {
-    pub(crate) client: &'a mut TcpStream,
-    pub(crate) upstream: &'a mut TcpStream,
+    pub(crate) client: &'a mut Stream,
+    pub(crate) upstream: &'a mut Stream,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) upload: &'a mut Relay,
     pub(crate) deadline: &'a Deadline,
@@ -102,6 +108,7 @@ struct Progress {
     upload_broken: bool,
     client_ended: bool,
     heard: bool,
+    unprocessed: bool,
     interims: u8,
     interim: Option<Relay>,
     download: Option<Relay>,
@@ -128,8 +135,8 @@ impl<'a> Exchange<'a> {
         reason = "the parts of an exchange have different owners, and it borrows all of them"
     )]
     pub(crate) fn new(
-        client: &'a mut TcpStream,
-        upstream: &'a mut TcpStream,
+        client: &'a mut Stream,
+        upstream: &'a mut Stream,
         scratch: &'a mut Scratch,
         upload: &'a mut Relay,
         deadline: &'a Deadline,
@@ -189,7 +196,11 @@ impl<'a> Exchange<'a> {
 
     fn failure(&self, refusal: Refusal) -> Failure {
         let silent = !self.progress.heard && matches!(refusal, Refusal::UpstreamReset);
-        Failure { refusal, silent }
+        Failure {
+            refusal,
+            silent,
+            unprocessed: self.progress.unprocessed,
+        }
     }
 
     /// Moves the request. True when something moved.
@@ -298,8 +309,25 @@ impl<'a> Exchange<'a> {
                     Err(_) => return Poll::Ready(Err(Refusal::UpstreamMalformed)),
                 }
             }
+            let socket = match &mut *self.upstream {
+                Stream::Http2(stream) => match ready!(stream.poll_head(context)) {
+                    Ok(head) => {
+                        self.progress.heard = true;
+                        http2::write_response(&head.into_parts().0, from_upstream);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.progress.unprocessed = error == Http2Error::Unprocessed;
+                        return Poll::Ready(Err(match error {
+                            Http2Error::Malformed => Refusal::UpstreamMalformed,
+                            Http2Error::Unprocessed | Http2Error::Broken => Refusal::UpstreamReset,
+                        }));
+                    }
+                },
+                Stream::Socket(socket) => socket,
+            };
             let mut room = ReadBuf::new(from_upstream.room(limits.bytes + 1));
-            let read = ready!(Pin::new(&mut *self.upstream).poll_read(context, &mut room));
+            let read = ready!(socket.poll_read(context, &mut room));
             let count = room.filled().len();
             from_upstream.filled_by(count);
             match read {
@@ -312,6 +340,70 @@ impl<'a> Exchange<'a> {
     }
 
     fn accept_head(&mut self, length: usize) -> Result<(), Refusal> {
+        match self.scratch.response.status {
+            101 if self.asked.upgrade && self.progress.upload_done => self.accept_upgrade(length),
+            101 => Err(Refusal::UpstreamMalformed),
+            100..=199 => self.accept_interim(length),
+            _ => self.accept_final(length),
+        }
+    }
+
+    fn accept_upgrade(&mut self, length: usize) -> Result<(), Refusal> {
+        let Scratch {
+            from_upstream,
+            to_client,
+            response,
+            ..
+        } = &mut *self.scratch;
+        let head = from_upstream.filled().get(..length).unwrap_or_default();
+        match &mut *self.client {
+            // What HTTP/1 calls 101 is a 200 on a stream of HTTP/2 (RFC 8441 5).
+            Stream::Http2(stream) => {
+                let head = http2::response_of(head, response, 200, None).ok_or(Refusal::UpstreamMalformed)?;
+                stream.respond(head, false).map_err(|_gone| Refusal::ClientGone)?;
+            }
+            Stream::Socket(_) => {
+                let (framing, connection) = (Framing::None(None), Connection::Upgrade);
+                emit::response(to_client, head, response, framing, connection, false);
+            }
+        }
+        let sink = self.client_sink(Framing::UntilClose);
+        self.begin_download(length, BodyFraming::None, sink);
+        Ok(())
+    }
+
+    fn accept_interim(&mut self, length: usize) -> Result<(), Refusal> {
+        self.progress.interims += 1;
+        if self.progress.interims > INTERIM {
+            return Err(Refusal::UpstreamMalformed);
+        }
+        let Scratch {
+            from_upstream,
+            to_client,
+            response,
+            ..
+        } = &mut *self.scratch;
+        let head = from_upstream.filled().get(..length).unwrap_or_default();
+        // A client that did not ask for 100, or cannot read interim responses, is spared them.
+        let wanted = response.status != 100 || self.asked.expect_continue;
+        if wanted && self.asked.version == Version::Http11 {
+            match &mut *self.client {
+                Stream::Http2(stream) => {
+                    let head = http2::response_of(head, response, response.status, None)
+                        .ok_or(Refusal::UpstreamMalformed)?;
+                    stream.inform(head).map_err(|_gone| Refusal::ClientGone)?;
+                }
+                Stream::Socket(_) => {
+                    emit::interim(to_client, head, response);
+                    self.progress.interim = Some(Relay::new(BodyFraming::None, Sink::Plain, 0, 0));
+                }
+            }
+        }
+        from_upstream.consume(length);
+        Ok(())
+    }
+
+    fn accept_final(&mut self, length: usize) -> Result<(), Refusal> {
         let Scratch {
             from_upstream,
             to_client,
@@ -320,38 +412,25 @@ impl<'a> Exchange<'a> {
         } = &mut *self.scratch;
         let head = from_upstream.filled().get(..length).unwrap_or_default();
         let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
-        match response.status {
-            101 if self.asked.upgrade && self.progress.upload_done => {
-                emit::response(
-                    to_client,
-                    head,
-                    response,
-                    Framing::None(None),
-                    Connection::Upgrade,
-                    false,
-                );
+        let framing = emit::client_framing(response, self.asked.version);
+        // A backend that will not read the rest of the request leaves bytes that no one can use.
+        let cut = !self.upload.source_ended() && !response.persistent();
+        self.progress.keep =
+            self.asked.persistent && !self.closing && framing != Framing::UntilClose && !cut;
+        match &mut *self.client {
+            Stream::Http2(stream) => {
+                let (stated, ends) = match framing {
+                    Framing::None(stated) => (stated, true),
+                    Framing::Length(length) => (Some(length), length == 0),
+                    Framing::Chunked | Framing::UntilClose => (None, false),
+                };
+                // A stream that has ended already says so with its head, as gRPC's errors do.
+                let ends = ends || self.upstream.has_ended();
+                let head = http2::response_of(head, response, response.status, stated)
+                    .ok_or(Refusal::UpstreamMalformed)?;
+                stream.respond(head, ends).map_err(|_gone| Refusal::ClientGone)?;
             }
-            101 => return Err(Refusal::UpstreamMalformed),
-            100..=199 => {
-                self.progress.interims += 1;
-                if self.progress.interims > INTERIM {
-                    return Err(Refusal::UpstreamMalformed);
-                }
-                // A client that did not ask for 100, or cannot read interim responses, is spared them.
-                let wanted = response.status != 100 || self.asked.expect_continue;
-                if wanted && self.asked.version == Version::Http11 {
-                    emit::interim(to_client, head, response);
-                    self.progress.interim = Some(Relay::new(BodyFraming::None, Sink::Plain, 0, 0));
-                }
-                from_upstream.consume(length);
-                return Ok(());
-            }
-            _ => {
-                let framing = emit::client_framing(response, self.asked.version);
-                // A backend that will not read the rest of the request leaves bytes that no one can use.
-                let cut = !self.upload.source_ended() && !response.persistent();
-                self.progress.keep =
-                    self.asked.persistent && !self.closing && framing != Framing::UntilClose && !cut;
+            Stream::Socket(_) => {
                 let connection = match (self.progress.keep, self.asked.version) {
                     (true, Version::Http11) => Connection::Keep,
                     (true, Version::Http10) => Connection::KeepExplicitly,
@@ -371,15 +450,37 @@ impl<'a> Exchange<'a> {
         if is_event_stream {
             self.patience.response_idle = self.patience.response_idle.max(STREAM_IDLE);
         }
-        let sink = match emit::client_framing(response, self.asked.version) {
-            Framing::Chunked => Sink::Chunked { trailers },
-            Framing::None(_) | Framing::Length(_) | Framing::UntilClose => Sink::Plain,
+        let source = match (&*self.upstream, response.framing) {
+            (_, BodyFraming::None) => BodyFraming::None,
+            // The end of the stream counts; that it agrees with a stated length is checked where frames are read.
+            (Stream::Http2(_), _) => BodyFraming::UntilClose,
+            (Stream::Socket(_), framing) => framing,
         };
-        self.progress.status = response.status;
-        let trailer_bytes = self.settings.limits.header_bytes;
-        self.progress.download = Some(Relay::new(response.framing, sink, u64::MAX, trailer_bytes));
-        from_upstream.consume(length);
+        let sink = self.client_sink(framing);
+        self.begin_download(length, source, sink);
         Ok(())
+    }
+
+    fn client_sink(&self, framing: Framing) -> Sink {
+        match (&*self.client, framing) {
+            (Stream::Http2(_), _) => Sink::Frames,
+            (Stream::Socket(_), Framing::Chunked) => Sink::Chunked {
+                trailers: self.asked.te_trailers && self.asked.version == Version::Http11,
+            },
+            (Stream::Socket(_), Framing::None(_) | Framing::Length(_) | Framing::UntilClose) => Sink::Plain,
+        }
+    }
+
+    /// The head is sent or on its way: from now on the client cannot be told otherwise.
+    fn begin_download(&mut self, length: usize, source: BodyFraming, sink: Sink) {
+        self.progress.status = self.scratch.response.status;
+        let trailer_bytes = self.settings.limits.header_bytes;
+        let mut relay = Relay::new(source, sink, u64::MAX, trailer_bytes);
+        if self.progress.status == 101 {
+            relay.leave_open();
+        }
+        self.progress.download = Some(relay);
+        self.scratch.from_upstream.consume(length);
     }
 
     fn ended(&mut self) -> Ended {
@@ -401,6 +502,15 @@ impl<'a> Exchange<'a> {
         if !self.upload.source_ended() || self.progress.client_ended {
             return Ok(());
         }
+        let socket = match &mut *self.client {
+            Stream::Socket(socket) => socket,
+            Stream::Http2(stream) => {
+                return match stream.poll_gone(context) {
+                    Poll::Ready(()) => Err(Refusal::ClientGone),
+                    Poll::Pending => Ok(()),
+                };
+            }
+        };
         loop {
             let buffer = &mut self.scratch.from_client;
             let room = buffer.room(0);
@@ -408,7 +518,7 @@ impl<'a> Exchange<'a> {
                 return Ok(());
             }
             let mut room = ReadBuf::new(room);
-            match Pin::new(&mut *self.client).poll_read(context, &mut room) {
+            match socket.poll_read(context, &mut room) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(_)) => return Err(Refusal::ClientGone),
                 Poll::Ready(Ok(())) => {
@@ -428,7 +538,8 @@ impl<'a> Exchange<'a> {
         let waits = self.waits();
         let moved = self.upload.moved();
         // A body that drips is not progress.
-        let drips = waits == Waits::RequestBody && moved - self.progress.moved < DRIP_BYTES;
+        let drips =
+            waits == Waits::RequestBody && !self.asked.grpc && moved - self.progress.moved < DRIP_BYTES;
         if self.progress.waits != Some(waits) || (progressed && !drips) {
             self.progress.waits = Some(waits);
             self.progress.moved = moved;
@@ -443,12 +554,16 @@ impl<'a> Exchange<'a> {
             } else {
                 patience
             };
-            self.deadline.set(Instant::now(), patience);
+            let now = Instant::now();
+            let left = self.patience.until.map(|until| until.saturating_duration_since(now));
+            self.deadline
+                .set(now, left.map_or(patience, |left| left.min(patience)));
         }
         if !self.deadline.has_passed(context) {
             return Poll::Pending;
         }
         let refusal = match waits {
+            _ if self.patience.until.is_some_and(|until| until <= Instant::now()) => Refusal::DeadlineExceeded,
             Waits::RequestBody => Refusal::BodyTimeout,
             Waits::ClientWrite => Refusal::ClientStalled,
             _ if self.progress.client_ended => Refusal::ClientGone,
@@ -489,6 +604,7 @@ impl Asked {
             });
         let bodiless = matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
         Self {
+            grpc: is_grpc_request(request, head),
             method: request.method,
             version: request.version,
             framing: request.framing,
@@ -498,4 +614,18 @@ impl Asked {
             upgrade: request.upgrade && other_than_h2c && bodiless,
         }
     }
+}
+
+/// Whether a request is a gRPC call.
+pub(crate) fn is_grpc_request(request: &RequestHead, head: &[u8]) -> bool {
+    let mut fields = request.fields.iter();
+    fields.any(|field| field.id == FieldId::ContentType && is_grpc(field.value.of(head)))
+}
+
+/// `application/grpc`, alone or with a message format (gRPC over HTTP/2, "Requests").
+fn is_grpc(content_type: &[u8]) -> bool {
+    let Some((kind, rest)) = content_type.split_at_checked(b"application/grpc".len()) else {
+        return false;
+    };
+    kind.eq_ignore_ascii_case(b"application/grpc") && matches!(rest, [] | [b'+' | b';', ..])
 }

@@ -6,24 +6,25 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use door::{Action, Matched, Route, Upstream, Verdict};
+use door::{Action, Matched, Route, Upstream, UpstreamProtocol};
 use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
-use tokio::net::TcpStream;
-use wire::{BodyFraming, Method, RequestHead, Target};
+use wire::{BodyFraming, HeadLimits, Method, RequestHead, Target};
 
 use crate::buffers::Scratch;
 use crate::connection::{Client, Next};
 use crate::emit;
-use crate::exchange::{Asked, Ended, Exchange, Failure, Patience};
+use crate::http2::{self, Http2Stream};
+use crate::exchange::{Asked, Ended, Exchange, Failure, Patience, STREAM_IDLE, is_grpc_request};
 use crate::identity::Identity;
 use crate::record::Record;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Verdict};
 use crate::relay::{Relay, Sink};
 use crate::settings::Settings;
 use crate::tunnel::Tunnel;
-use crate::upstream::{Endpoint, InFlight, Reuse};
+use crate::stream::{Socket, Stream};
+use crate::upstream::{ConnectError, Endpoint, InFlight, InStream, Reuse};
 use crate::worker::{Phase, Worker};
 
 /// What a checked request calls for.
@@ -58,6 +59,7 @@ pub(crate) async fn answer(
                 upstream,
                 identity,
                 length,
+                message: None,
             }
             .run()
             .await;
@@ -81,7 +83,7 @@ pub(crate) async fn answer(
 /// Checks host and path and asks the door's table. Everything here is synchronous and holds one snapshot.
 fn decide(
     worker: &Worker,
-    client: &Client,
+    client: &mut Client,
     scratch: &mut Scratch,
     length: usize,
     record: &mut Record,
@@ -98,6 +100,7 @@ fn decide(
     let head = from_client.filled().get(..length).unwrap_or_default();
     let identity = Identity::of(client.peer, settings, request, head);
     record.request(worker, request, head, &identity);
+    client.grpc = is_grpc_request(request, head);
     let refuse = |refusal| (Decision::Refuse(refusal), identity);
     if matches!(request.method, Method::Connect | Method::Trace) {
         return refuse(Refusal::Method);
@@ -112,6 +115,12 @@ fn decide(
         Ok(host) => host,
         Err(refusal) => return refuse(refusal),
     };
+    if let (Some(session), Some(tls)) = (&client.session, snapshot.tls())
+        && !tls.admits(&session.handshake, host.as_ref())
+    {
+        // Before the table is asked: the answer must not depend on whether the host exists here.
+        return refuse(Refusal::Misdirected);
+    }
     let raw_path = match request.path.of(head) {
         [] => b"/",
         path => path,
@@ -121,18 +130,18 @@ fn decide(
         Err(error) => return refuse(Refusal::Path(error)),
     };
     let decision = match snapshot.find(host.as_ref(), &path) {
-        Verdict::Matched(route) => {
+        door::Verdict::Matched(route) => {
             record.route = Some(Arc::clone(route));
             act(route, Arc::clone(settings), host.as_ref(), request, head)
         }
-        Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
-        Verdict::Unknown { owner } => {
+        door::Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
+        door::Verdict::Unknown { owner } => {
             if let Some(owner) = owner {
                 worker.door_metrics.probed(owner);
             }
             Decision::Refuse(Refusal::NoRoute)
         }
-        Verdict::NotSynced => Decision::Refuse(Refusal::NotSynced),
+        door::Verdict::NotSynced => Decision::Refuse(Refusal::NotSynced),
     };
     (decision, identity)
 }
@@ -241,16 +250,15 @@ async fn health(client: &mut Client, scratch: &mut Scratch, record: &mut Record,
         emit::Connection::Close
     };
     let date = client.worker.date();
-    scratch.to_client.clear();
     let answer = emit::OwnAnswer {
         status: 200,
         method: scratch.request.method,
         date: &date,
         connection,
-        extra: b"",
+        extra: &[],
+        grpc: None,
     };
-    emit::own(&mut scratch.to_client, &answer);
-    client.send(&scratch.to_client, keep).await
+    client.send(&mut scratch.to_client, &answer).await
 }
 
 /// A matched request on its way to a backend.
@@ -263,6 +271,8 @@ struct Forwarding<'a> {
     upstream: Arc<Upstream>,
     identity: Identity,
     length: usize,
+    /// The head for a backend that speaks HTTP/2.
+    message: Option<http::Request<()>>,
 }
 
 /// How one attempt ended.
@@ -284,7 +294,19 @@ impl Forwarding<'_> {
             ..
         } = &mut *self.scratch;
         let head = from_client.filled().get(..self.length).unwrap_or_default();
-        let asked = Asked::of(request, head);
+        let mut asked = Asked::of(request, head);
+        let scheme = match &self.upstream.protocol {
+            UpstreamProtocol::H2c => Some("http"),
+            UpstreamProtocol::Tls(tls) if tls.h2 => Some("https"),
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tls(_) => None,
+        };
+        // HTTP/2 knows no upgrade.
+        asked.upgrade &= scheme.is_none();
+        let until = asked
+            .grpc
+            .then(|| grpc_timeout(request, head))
+            .flatten()
+            .and_then(|timeout| self.record.started().checked_add(timeout));
         to_upstream.clear();
         emit::request(
             to_upstream,
@@ -293,16 +315,29 @@ impl Forwarding<'_> {
             &self.identity,
             &self.matched.settings,
             self.worker.door.name(),
+            self.client
+                .session
+                .as_ref()
+                .and_then(|session| session.certificate.as_deref()),
             asked.upgrade,
         );
         from_client.consume(self.length);
+        let mut message = Ok(None);
+        if let Some(scheme) = scheme {
+            message = as_http2(to_upstream, scheme).map(Some);
+            to_upstream.clear();
+        }
+        match message {
+            Ok(message) => self.message = message,
+            Err(refusal) => return self.client.refuse(self.scratch, &refusal, self.record, None).await,
+        }
         let mut upload = self.upload(asked);
 
-        let first = self.attempt(None, asked, &mut upload).await;
+        let first = self.attempt(None, asked, until, &mut upload).await;
         let last = match first {
             Attempt::Retry(_, failed) if upload.rewind() => {
                 self.worker.metrics.upstream_retries.add(1);
-                self.attempt(Some(failed), asked, &mut upload).await
+                self.attempt(Some(failed), asked, until, &mut upload).await
             }
             first @ (Attempt::Over(_) | Attempt::Failed(_) | Attempt::Retry(..)) => first,
         };
@@ -330,46 +365,56 @@ impl Forwarding<'_> {
             .body
             .map_or(settings.limits.body, |limit| (limit > 0).then_some(limit));
         let sink = match asked.framing {
+            _ if self.message.is_some() => Sink::Frames,
             BodyFraming::Chunked => Sink::Chunked { trailers: true },
             BodyFraming::None | BodyFraming::Length(_) | BodyFraming::UntilClose => Sink::Plain,
         };
+        let source = match (&self.client.stream, asked.framing) {
+            // The end of the stream counts; that it agrees with a stated length is checked where frames are read.
+            (Stream::Http2(_), BodyFraming::Length(_) | BodyFraming::Chunked) => BodyFraming::UntilClose,
+            (_, framing) => framing,
+        };
         Relay::new(
-            asked.framing,
+            source,
             sink,
             limit.unwrap_or(u64::MAX),
             settings.limits.header_bytes,
         )
     }
 
-    async fn attempt(&mut self, avoid: Option<SocketAddr>, asked: Asked, upload: &mut Relay) -> Attempt {
+    async fn attempt(
+        &mut self,
+        avoid: Option<SocketAddr>,
+        asked: Asked,
+        until: Option<Instant>,
+        upload: &mut Relay,
+    ) -> Attempt {
         let Some(endpoint) = self.worker.upstreams.choose(&self.upstream, avoid) else {
             return Attempt::Failed(Refusal::NoEndpoint);
         };
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
-        // A connection that may be closing is for requests that may be sent twice.
-        let rule = if asked.method.is_idempotent() && !asked.upgrade {
-            Reuse::Any
-        } else {
-            Reuse::Sure
+        let opened = match &self.message {
+            Some(_) => Box::pin(self.open_stream(&endpoint, asked)).await,
+            None => self.open_socket(&endpoint, avoid.is_some(), asked).await,
         };
-        let (mut stream, reused) = match endpoint.reuse(rule, self.record.started()) {
-            Some(stream) => (stream, true),
-            None => match self.connect(&endpoint).await {
-                Ok(stream) => (stream, false),
-                Err(refusal @ (Refusal::ConnectFailed | Refusal::ConnectTimeout)) => {
-                    return Attempt::Retry(refusal, endpoint.address());
-                }
-                Err(refusal) => return Attempt::Failed(refusal),
-            },
+        let (mut stream, reused, _counted) = match opened {
+            Ok(opened) => opened,
+            Err(refusal @ (Refusal::ConnectFailed | Refusal::ConnectTimeout)) => {
+                return Attempt::Retry(refusal, endpoint.address());
+            }
+            Err(refusal) => return Attempt::Failed(refusal),
         };
         let settings = Arc::clone(&self.matched.settings);
         let tuning = self.matched.route.tuning;
+        // A gRPC call may stay open with nothing to say in either direction, and says itself for how long.
+        let or = |timeout: Duration| if asked.grpc { STREAM_IDLE } else { timeout };
         let patience = Patience {
-            body_idle: tuning.body_idle.unwrap_or(settings.timeouts.body_idle),
+            body_idle: tuning.body_idle.unwrap_or(or(settings.timeouts.body_idle)),
             write_stall: settings.timeouts.write_stall,
-            response_head: tuning.response_idle.unwrap_or(settings.timeouts.response_head),
-            response_idle: tuning.response_idle.unwrap_or(settings.timeouts.response_idle),
+            response_head: tuning.response_idle.unwrap_or(or(settings.timeouts.response_head)),
+            response_idle: tuning.response_idle.unwrap_or(or(settings.timeouts.response_idle)),
+            until,
         };
         let closing = self.client.is_closing();
         let worker = Rc::clone(&self.worker);
@@ -391,6 +436,7 @@ impl Forwarding<'_> {
                 return Poll::Ready(Err(Failure {
                     refusal: Refusal::Drained,
                     silent: false,
+                    unprocessed: false,
                 }));
             }
             exchange.closing |= phase != Phase::Serving;
@@ -401,8 +447,10 @@ impl Forwarding<'_> {
         self.record.bytes_out = exchange.sent();
         match outcome {
             Ok(Ended::Answered { reuse, keep }) => {
-                if reuse {
-                    endpoint.keep(stream, Instant::now());
+                if let Stream::Socket(socket) = stream
+                    && reuse
+                {
+                    endpoint.keep(socket, Instant::now());
                 }
                 Attempt::Over(if keep { Next::Keep } else { Next::Close })
             }
@@ -426,37 +474,86 @@ impl Forwarding<'_> {
         let verdict = failure.refusal.verdict();
         if self.record.status != 0 || !self.scratch.to_client.is_empty() {
             self.record.refused(verdict);
+            if let Stream::Http2(stream) = &mut self.client.stream {
+                break_off(stream, self.client.grpc, &verdict);
+            }
             return Attempt::Over(Next::Drop);
         }
         // Only a reused connection that broke in silence: the backend closed it before it saw the request. What
         // may have been processed is never sent again unless doing it twice is doing it once.
         let unsent = upload.is_unwritten();
-        if failure.silent && reused && (unsent || asked.method.is_idempotent()) {
+        let safe = failure.silent && reused && (unsent || asked.method.is_idempotent());
+        if safe || failure.unprocessed {
             return Attempt::Retry(failure.refusal, endpoint.address());
         }
         Attempt::Failed(failure.refusal)
     }
 
-    async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<TcpStream, Refusal> {
-        let timeout = self
-            .matched
-            .route
-            .tuning
-            .connect
-            .unwrap_or(self.matched.settings.timeouts.connect);
-        endpoint.connect(timeout).await.map_err(|error| {
-            if error.kind() == io::ErrorKind::TimedOut {
-                Refusal::ConnectTimeout
-            } else if Endpoint::is_ours(&error) {
-                Refusal::Overload
-            } else {
-                Refusal::ConnectFailed
+    fn connect_timeout(&self) -> Duration {
+        let tuning = self.matched.route.tuning.connect;
+        tuning.unwrap_or(self.matched.settings.timeouts.connect)
+    }
+
+    /// A connection for this request alone, kept or new; `again`: one has just turned out to be closed.
+    async fn open_socket(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        again: bool,
+        asked: Asked,
+    ) -> Result<(Stream, bool, Option<InStream>), Refusal> {
+        // A connection that may be closing is for requests that may be sent twice.
+        let rule = match again {
+            true => Reuse::None,
+            false if asked.method.is_idempotent() && !asked.upgrade => Reuse::Any,
+            false => Reuse::Sure,
+        };
+        if let Some(socket) = endpoint.reuse(rule, self.record.started()) {
+            return Ok((Stream::Socket(socket), true, None));
+        }
+        let socket: Socket = endpoint
+            .connect(self.connect_timeout())
+            .await
+            .map_err(|error| self.no_connection(endpoint, &error))?;
+        Ok((Stream::Socket(socket), false, None))
+    }
+
+    /// A stream on a connection that other requests use as well.
+    async fn open_stream(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        asked: Asked,
+    ) -> Result<(Stream, bool, Option<InStream>), Refusal> {
+        let Some(message) = self.message.clone() else {
+            return Err(Refusal::UpstreamReset);
+        };
+        let ends = matches!(asked.framing, BodyFraming::None | BodyFraming::Length(0));
+        let (stream, counted): (Http2Stream, InStream) = endpoint
+            .open_stream(message, ends, self.connect_timeout())
+            .await
+            .map_err(|error| self.no_connection(endpoint, &error))?;
+        Ok((Stream::Http2(Box::new(stream)), true, Some(counted)))
+    }
+
+    fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
+        match error {
+            ConnectError::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
+            ConnectError::Tcp(error) if Endpoint::is_ours(error) => Refusal::Overload,
+            ConnectError::Tcp(_) => Refusal::ConnectFailed,
+            ConnectError::Tls(error) => {
+                tracing::debug!(
+                    listener = %self.worker.door.name(),
+                    ingress = %self.matched.route.ingress_text,
+                    endpoint = %endpoint.address(),
+                    %error,
+                    "TLS handshake with the backend failed"
+                );
+                Refusal::UpstreamTls
             }
-        })
+        }
     }
 
     /// Passes bytes both ways until the upgraded connection ends, or the drain does.
-    async fn tunnel(&mut self, stream: &mut TcpStream, _in_flight: InFlight) {
+    async fn tunnel(&mut self, stream: &mut Stream, _in_flight: InFlight) {
         let worker = Rc::clone(&self.worker);
         let upgraded = worker.upgraded();
         let mut tunnel = Tunnel::new(
@@ -476,4 +573,54 @@ impl Forwarding<'_> {
         .await;
         drop(upgraded);
     }
+}
+
+/// The head that the gateway would send as HTTP/1, as HTTP/2.
+fn as_http2(head: &[u8], scheme: &'static str) -> Result<http::Request<()>, Refusal> {
+    let limits = HeadLimits {
+        bytes: head.len() + 1,
+        fields: usize::MAX,
+        target_bytes: head.len(),
+    };
+    let mut parsed = RequestHead::new();
+    match parsed.parse(head, &limits) {
+        Ok(Some(_)) => http2::request_of(head, &parsed, scheme).ok_or(Refusal::HostMissing),
+        Ok(None) => Err(Refusal::HostMissing),
+        Err(error) => Err(Refusal::Head(error)),
+    }
+}
+
+/// Ends a stream whose head has been sent and whose body will not be whole. A gRPC client gets its status.
+fn break_off(stream: &mut Http2Stream, grpc: bool, verdict: &Verdict) {
+    if grpc {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from(u16::from(verdict.grpc_status())));
+        trailers.insert("grpc-message", http::HeaderValue::from_static(verdict.reason.label()));
+        // A stream that has gone needs no status.
+        let _gone = stream.finish(Some(trailers));
+    } else {
+        stream.reset(h2::Reason::INTERNAL_ERROR);
+    }
+}
+
+/// How long a gRPC call may take (gRPC over HTTP/2, "Timeout"): at most eight digits and a unit.
+fn grpc_timeout(request: &RequestHead, head: &[u8]) -> Option<Duration> {
+    let field = request
+        .fields
+        .iter()
+        .find(|field| field.name.of(head).eq_ignore_ascii_case(b"grpc-timeout"))?;
+    let (unit, digits) = field.value.of(head).split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let count: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(count * 3600),
+        b'M' => Duration::from_secs(count * 60),
+        b'S' => Duration::from_secs(count),
+        b'm' => Duration::from_millis(count),
+        b'u' => Duration::from_micros(count),
+        b'n' => Duration::from_nanos(count),
+        _ => return None,
+    })
 }

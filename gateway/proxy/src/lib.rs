@@ -12,6 +12,7 @@
 //! - An upgraded connection, or one with bytes left over, never returns to a pool.
 //! - Every answer that is not the backend's comes out of one exhaustive table (`refusal`).
 
+mod accept;
 mod access;
 mod buffers;
 mod clients;
@@ -20,6 +21,7 @@ mod deadlines;
 mod emit;
 mod exchange;
 mod forward;
+mod http2;
 mod identity;
 mod listener;
 mod metrics;
@@ -28,6 +30,7 @@ mod refusal;
 mod relay;
 mod settings;
 mod splice;
+mod stream;
 mod tunnel;
 mod upstream;
 mod worker;

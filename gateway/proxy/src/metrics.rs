@@ -67,7 +67,7 @@ pub(crate) struct WorkerMetrics {
     requests: [[Counter; CLASSES.len()]; METHODS.len()],
     durations: [Counter; BUCKETS.len() + 1],
     duration_micros: Counter,
-    refusals: [Counter; Reason::COUNT],
+    refusals: Refusals,
     pub(crate) connections_accepted: Counter,
     pub(crate) connections_open: Counter,
     pub(crate) connections_active: Counter,
@@ -79,6 +79,16 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upstream_retries: Counter,
     pub(crate) upstream_ejections: Counter,
     pub(crate) panics: Counter,
+}
+
+/// One counter per reason.
+#[derive(Debug)]
+struct Refusals([Counter; Reason::COUNT]);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
 }
 
 /// The counters of one door: those of all its workers, past and present.
@@ -114,7 +124,7 @@ impl WorkerMetrics {
 
     /// Counts one answer that the gateway made itself, or one exchange that it cut.
     pub(crate) fn refused(&self, reason: Reason) {
-        if let Some(counter) = self.refusals.get(reason as usize) {
+        if let Some(counter) = self.refusals.0.get(reason as usize) {
             counter.add(1);
         }
     }
@@ -353,7 +363,7 @@ fn encode_refusals(
             let count: u64 = door
                 .lock()
                 .iter()
-                .filter_map(|worker| worker.refusals.get(reason as usize))
+                .filter_map(|worker| worker.refusals.0.get(reason as usize))
                 .map(Counter::value)
                 .sum();
             if count > 0 {

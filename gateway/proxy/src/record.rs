@@ -78,6 +78,16 @@ impl Record {
         self.ends[3] = self.text.len();
     }
 
+    /// Takes note of a connection that is passed on as it is: what is known of it is the server name it asked for.
+    pub(crate) fn connection(&mut self, worker: &Worker, client: IpAddr, name: &str, route: &Arc<Route>) {
+        self.client = Some(client);
+        self.route = Some(Arc::clone(route));
+        if worker.lines.borrow().wants_any() {
+            self.text.extend_from_slice(name.as_bytes());
+            self.ends = [0, name.len(), name.len(), name.len()];
+        }
+    }
+
     /// Takes note of an answer of the gateway's own. Once the backend's status is sent it stays the status.
     pub(crate) fn refused(&mut self, verdict: Verdict) {
         self.refusal = Some(verdict.reason);

@@ -37,6 +37,11 @@ pub(crate) enum Reason {
     ConnectionLimit,
     Drained,
     Overload,
+    Misdirected,
+    UpstreamTls,
+    DeadlineExceeded,
+    ProxyHeader,
+    TlsHandshake,
 }
 
 /// Whose fault an ended exchange is. Errors of the client never count against a backend.
@@ -62,6 +67,12 @@ pub(crate) enum Refusal {
     Path(#[expect(dead_code, reason = "for debugging")] route::PathError),
     /// CONNECT and TRACE are not for gateways.
     Method,
+    /// A request without a host, for a backend whose protocol demands one.
+    HostMissing,
+    /// An extended CONNECT for a protocol that the gateway does not pass on (RFC 8441).
+    Protocol,
+    /// The TLS handshake was for another host, whose certificate or client-auth policy differs (RFC 9110 15.5.20).
+    Misdirected,
     /// No rule matches.
     NoRoute,
     /// The door sends the client to its sibling.
@@ -86,6 +97,10 @@ pub(crate) enum Refusal {
     ConnectFailed,
     /// The endpoint did not answer the connection attempt in time.
     ConnectTimeout,
+    /// The TLS handshake with the endpoint failed: its certificate does not verify, or it refuses ours.
+    UpstreamTls,
+    /// The time that a gRPC client gave its call is over.
+    DeadlineExceeded,
     /// The backend closed or broke the connection before its response head was complete.
     UpstreamReset,
     /// The backend's head or chunks are malformed, or it spoke out of turn.
@@ -121,9 +136,12 @@ impl Refusal {
             Self::Head(error) => (error.status(), head_reason(error), Client, true),
             Self::HeadTimeout => (408, Reason::HeadTimeout, Client, true),
             Self::Host(_) => (400, Reason::HostInvalid, Client, true),
+            Self::HostMissing => (400, Reason::HostInvalid, Client, true),
             Self::HostMismatch => (400, Reason::HostMismatch, Client, true),
             Self::Path(_) => (400, Reason::PathInvalid, Client, true),
             Self::Method => (405, Reason::MethodRefused, Client, true),
+            Self::Protocol => (501, Reason::MethodRefused, Client, true),
+            Self::Misdirected => (421, Reason::Misdirected, Client, false),
             Self::NoRoute => (404, Reason::NoRoute, Client, false),
             Self::Redirect => (308, Reason::Redirect, Client, false),
             Self::NotSynced => (503, Reason::NotSynced, Gateway, false),
@@ -135,6 +153,8 @@ impl Refusal {
             Self::ClientGone => (499, Reason::ClientGone, Client, true),
             Self::ClientStalled => (499, Reason::ClientStalled, Client, true),
             Self::ConnectFailed => (502, Reason::ConnectFailed, Upstream, false),
+            Self::UpstreamTls => (502, Reason::UpstreamTls, Upstream, false),
+            Self::DeadlineExceeded => (504, Reason::DeadlineExceeded, Upstream, false),
             Self::ConnectTimeout => (504, Reason::ConnectTimeout, Upstream, false),
             Self::UpstreamReset => (502, Reason::UpstreamReset, Upstream, false),
             Self::UpstreamMalformed => (502, Reason::UpstreamMalformed, Upstream, false),
@@ -153,6 +173,30 @@ impl Refusal {
     }
 }
 
+impl Verdict {
+    /// What a gRPC client is told (grpc, "HTTP to gRPC Status Code Mapping", and "Status codes and their use").
+    pub(crate) fn grpc_status(self) -> u8 {
+        const DEADLINE_EXCEEDED: u8 = 4;
+        const PERMISSION_DENIED: u8 = 7;
+        const RESOURCE_EXHAUSTED: u8 = 8;
+        const UNIMPLEMENTED: u8 = 12;
+        const INTERNAL: u8 = 13;
+        const UNAVAILABLE: u8 = 14;
+        const UNAUTHENTICATED: u8 = 16;
+        const UNKNOWN: u8 = 2;
+        match (self.status, self.reason) {
+            (_, Reason::DeadlineExceeded) => DEADLINE_EXCEEDED,
+            (400, _) => INTERNAL,
+            (401, _) => UNAUTHENTICATED,
+            (403, _) => PERMISSION_DENIED,
+            (404 | 405 | 501, _) => UNIMPLEMENTED,
+            (413 | 431, _) => RESOURCE_EXHAUSTED,
+            (429 | 502..=504, _) => UNAVAILABLE,
+            _ => UNKNOWN,
+        }
+    }
+}
+
 fn head_reason(error: &RequestError) -> Reason {
     match error.status() {
         414 => Reason::UriTooLong,
@@ -164,7 +208,7 @@ fn head_reason(error: &RequestError) -> Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::NoRoute,
         Self::Redirect,
         Self::NotSynced,
@@ -195,6 +239,11 @@ impl Reason {
         Self::ConnectionLimit,
         Self::Drained,
         Self::Overload,
+        Self::Misdirected,
+        Self::UpstreamTls,
+        Self::DeadlineExceeded,
+        Self::ProxyHeader,
+        Self::TlsHandshake,
     ];
 
     pub(crate) const COUNT: usize = Self::ALL.len();
@@ -232,6 +281,11 @@ impl Reason {
             Self::ConnectionLimit => "connection_limit",
             Self::Drained => "drained",
             Self::Overload => "overload",
+            Self::Misdirected => "misdirected",
+            Self::UpstreamTls => "upstream_tls",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::ProxyHeader => "proxy_header",
+            Self::TlsHandshake => "tls_handshake",
         }
     }
 }

@@ -1,14 +1,13 @@
-//! Moves one message body from one socket to another, re-framed, without ever holding more than a buffer of it.
+//! Moves one message body from one stream to another, re-framed, without ever holding more than a buffer of it.
 //!
 //! The same code serves both directions. Back-pressure is its shape: nothing is read while something waits to be
 //! written. Long bodies of known length are moved by `splice(2)`, inside the kernel.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::io::{Interest, ReadBuf};
 use wire::{
     BodyFraming, CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK,
     LAST_CHUNK_BEFORE_TRAILERS, chunk_head,
@@ -16,6 +15,7 @@ use wire::{
 
 use crate::buffers::ReadBuffer;
 use crate::splice::{Pipe, Pipes};
+use crate::stream::Stream;
 
 /// Up to this many bytes are copied behind the head, so that both leave in one plain write.
 const COPIED: usize = 2 * 1024;
@@ -42,6 +42,8 @@ enum Source {
 pub(crate) enum Sink {
     /// As it is: with a length that the head announced, or until the connection closes.
     Plain,
+    /// In the frames of HTTP/2, which know an end and trailers of their own.
+    Frames,
     /// In chunks of what is at hand; the head announced them. With trailers if the receiver takes them.
     Chunked { trailers: bool },
 }
@@ -55,6 +57,8 @@ pub(crate) struct Relay {
     /// How many bytes of the read buffer follow the output buffer as they are.
     direct: usize,
     pipe: Option<Pipe>,
+    /// Trailers for a sink that sends them in frames.
+    trailers: Option<HeaderMap>,
     /// Bytes of body taken from the source.
     moved: u64,
     limit: u64,
@@ -64,6 +68,8 @@ pub(crate) struct Relay {
     progress: bool,
     /// What the last `Pending` waits for.
     waits_for: WaitsFor,
+    /// The sink goes on after this body: it is not told of an end.
+    open: bool,
 }
 
 /// The side that a stalled body waits for.
@@ -106,12 +112,19 @@ impl Relay {
             written: 0,
             direct: 0,
             pipe: None,
+            trailers: None,
             moved: 0,
             limit,
             replayable: true,
             progress: false,
             waits_for: WaitsFor::Source,
+            open: false,
         }
+    }
+
+    /// The sink goes on after this body, as another protocol.
+    pub(crate) fn leave_open(&mut self) {
+        self.open = true;
     }
 
     /// Body bytes taken from the source so far.
@@ -151,8 +164,8 @@ impl Relay {
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
         input: &mut ReadBuffer,
         out: &mut Vec<u8>,
         pipes: &Pipes,
@@ -162,7 +175,12 @@ impl Relay {
             let hungry = self.direct == 0 && self.pipe.is_none() && self.take(input, out)?;
             ready!(self.poll_flush(context, to, input, out))?;
             if matches!(self.source, Source::Ended) && self.pipe.is_none() {
-                return Poll::Ready(Ok(()));
+                let finished = ready!(if self.open {
+                    to.poll_flush(context)
+                } else {
+                    to.poll_finish(context, self.trailers.take())
+                });
+                return Poll::Ready(finished.map_err(RelayError::Write));
             }
             if self.pipe.is_some() {
                 ready!(self.poll_splice(context, from, to, pipes))?;
@@ -172,7 +190,12 @@ impl Relay {
                 continue;
             }
             match self.source {
-                Source::Length(left) if left >= SPLICED && input.is_empty() => {
+                Source::Length(left)
+                    if left >= SPLICED
+                        && input.is_empty()
+                        && from.as_plain().is_some()
+                        && to.as_plain().is_some() =>
+                {
                     self.pipe = pipes.take();
                     if self.pipe.is_some() {
                         self.replayable = false;
@@ -214,11 +237,11 @@ impl Relay {
         }
         self.account(count)?;
         match self.sink {
-            Sink::Plain if count > COPIED => {
+            Sink::Plain | Sink::Frames if count > COPIED => {
                 self.direct = count;
                 self.replayable = false;
             }
-            Sink::Plain | Sink::Chunked { .. } => {
+            Sink::Plain | Sink::Frames | Sink::Chunked { .. } => {
                 write_data(self.sink, input.filled().get(..count).unwrap_or_default(), out);
                 input.consume(count);
             }
@@ -248,6 +271,7 @@ impl Relay {
                 ChunkStep::Done { consumed } => {
                     match self.sink {
                         Sink::Plain => {}
+                        Sink::Frames => self.trailers = header_map(decoder.trailers()),
                         Sink::Chunked { trailers } => {
                             out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
                             for (name, value) in decoder.trailers().filter(|_| trailers) {
@@ -281,7 +305,7 @@ impl Relay {
     fn poll_flush(
         &mut self,
         context: &mut Context<'_>,
-        to: &mut TcpStream,
+        to: &mut Stream,
         input: &mut ReadBuffer,
         out: &mut Vec<u8>,
     ) -> Poll<Result<(), RelayError>> {
@@ -289,16 +313,10 @@ impl Relay {
         loop {
             let head = out.get(self.written..).unwrap_or_default();
             let direct = input.filled().get(..self.direct).unwrap_or_default();
-            let sent = match (head.is_empty(), direct.is_empty()) {
-                (true, true) => break,
-                (false, true) => ready!(Pin::new(&mut *to).poll_write(context, head)),
-                (true, false) => ready!(Pin::new(&mut *to).poll_write(context, direct)),
-                (false, false) => {
-                    let both = [io::IoSlice::new(head), io::IoSlice::new(direct)];
-                    ready!(Pin::new(&mut *to).poll_write_vectored(context, &both))
-                }
+            if head.is_empty() && direct.is_empty() {
+                break;
             }
-            .map_err(RelayError::Write)?;
+            let sent = ready!(to.poll_write(context, head, direct)).map_err(RelayError::Write)?;
             if sent == 0 {
                 return Poll::Ready(Err(RelayError::Write(io::ErrorKind::WriteZero.into())));
             }
@@ -307,6 +325,9 @@ impl Relay {
             self.written += of_head;
             self.direct -= sent - of_head;
             input.consume(sent - of_head);
+        }
+        if !matches!(self.source, Source::Ended) {
+            ready!(to.poll_flush(context)).map_err(RelayError::Write)?;
         }
         // While everything still fits, what was sent is kept for a second try elsewhere.
         if !(self.replayable && matches!(self.source, Source::Ended)) && self.written > 0 {
@@ -321,7 +342,7 @@ impl Relay {
     fn poll_fill(
         &mut self,
         context: &mut Context<'_>,
-        from: &mut TcpStream,
+        from: &mut Stream,
         input: &mut ReadBuffer,
         out: &mut Vec<u8>,
     ) -> Poll<Result<(), RelayError>> {
@@ -330,7 +351,7 @@ impl Relay {
             input.widen();
         }
         let mut room = ReadBuf::new(input.room(crate::buffers::LONG_READ));
-        ready!(Pin::new(from).poll_read(context, &mut room)).map_err(RelayError::Read)?;
+        ready!(from.poll_read(context, &mut room)).map_err(RelayError::Read)?;
         let count = room.filled().len();
         input.filled_by(count);
         self.progress = true;
@@ -340,8 +361,13 @@ impl Relay {
         match self.source {
             Source::UntilClose => {
                 self.source = Source::Ended;
-                if let Sink::Chunked { .. } = self.sink {
-                    out.extend_from_slice(LAST_CHUNK);
+                let trailers = from.take_trailers();
+                match self.sink {
+                    Sink::Plain => {}
+                    Sink::Frames => self.trailers = trailers,
+                    Sink::Chunked { trailers: wanted } => {
+                        last_chunk(trailers.filter(|_| wanted).as_ref(), out);
+                    }
                 }
                 Poll::Ready(Ok(()))
             }
@@ -353,16 +379,16 @@ impl Relay {
     fn poll_splice(
         &mut self,
         context: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
         pipes: &Pipes,
     ) -> Poll<Result<(), RelayError>> {
-        let Some(pipe) = &mut self.pipe else {
+        let (Some(pipe), Some(from), Some(to)) = (&mut self.pipe, from.as_plain(), to.as_plain()) else {
             return Poll::Ready(Ok(()));
         };
         while pipe.holds() > 0 {
             self.waits_for = WaitsFor::Sink;
-            match to.try_io(Interest::WRITABLE, || pipe.drain(&*to)) {
+            match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
                 Ok(_) => self.progress = true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(to.poll_write_ready(context)).map_err(RelayError::Write)?;
@@ -378,7 +404,7 @@ impl Relay {
             return Poll::Ready(Ok(()));
         };
         loop {
-            match from.try_io(Interest::READABLE, || pipe.fill(&*from, *left)) {
+            match from.try_io(Interest::READABLE, || pipe.fill(from, *left)) {
                 Ok(0) => return Poll::Ready(Err(RelayError::Truncated)),
                 Ok(count) => {
                     self.progress = true;
@@ -401,11 +427,40 @@ impl Relay {
 /// Appends body bytes in the sink's framing. A chunk's size is that of bytes at hand, never an announced one.
 fn write_data(sink: Sink, data: &[u8], out: &mut Vec<u8>) {
     match sink {
-        Sink::Plain => out.extend_from_slice(data),
+        Sink::Plain | Sink::Frames => out.extend_from_slice(data),
         Sink::Chunked { .. } => {
             out.extend_from_slice(chunk_head(data.len(), &mut [0; 18]));
             out.extend_from_slice(data);
             out.extend_from_slice(CHUNK_END);
         }
     }
+}
+
+/// Ends a chunked body with trailers that have passed HTTP/2's grammar; those that must not trail are left out.
+fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
+    let Some(trailers) = trailers else {
+        out.extend_from_slice(LAST_CHUNK);
+        return;
+    };
+    out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
+    for (name, value) in trailers {
+        if wire::may_trail(name.as_str().as_bytes()) {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(CHUNK_END);
+        }
+    }
+    out.extend_from_slice(CHUNK_END);
+}
+
+/// Trailers of a chunked body as HTTP/2 sends them.
+fn header_map<'t>(trailers: impl Iterator<Item = (&'t [u8], &'t [u8])>) -> Option<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for (name, value) in trailers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            map.append(name, value);
+        }
+    }
+    (!map.is_empty()).then_some(map)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use door::Scheme;
 use ipnet::IpNet;
+use wire::HeadLimits;
 
 /// How a door serves. Carried beside the routes in the door's snapshot, so that both change in one swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,17 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The shutdown choreography.
     pub drain: Drain,
+}
+
+impl Settings {
+    /// How large the head of a request may be.
+    pub(crate) fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            bytes: self.limits.header_bytes,
+            fields: self.limits.headers,
+            target_bytes: self.limits.uri_bytes,
+        }
+    }
 }
 
 /// Where the client's address comes from; every source but the peer is believed from trusted peers alone.

@@ -4,7 +4,6 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::net::TcpStream;
 use wire::BodyFraming;
 
 use crate::buffers::{ReadBuffer, Scratch};
@@ -12,23 +11,26 @@ use crate::deadlines::Deadline;
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
 use crate::relay::{Relay, RelayError, Sink};
 use crate::splice::Pipes;
+use crate::stream::Stream;
 
 /// Two sockets of another protocol: bytes pass both ways until both sides have ended.
 pub(crate) struct Tunnel<'a> {
-    pub(crate) client: &'a mut TcpStream,
-    pub(crate) upstream: &'a mut TcpStream,
+    pub(crate) client: &'a mut Stream,
+    pub(crate) upstream: &'a mut Stream,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) deadline: &'a Deadline,
     pub(crate) pipes: &'a Pipes,
     up: Option<Relay>,
     down: Option<Relay>,
     armed: bool,
+    /// Bytes of the directions that have ended.
+    moved: (u64, u64),
 }
 
 impl<'a> Tunnel<'a> {
     pub(crate) fn new(
-        client: &'a mut TcpStream,
-        upstream: &'a mut TcpStream,
+        client: &'a mut Stream,
+        upstream: &'a mut Stream,
         scratch: &'a mut Scratch,
         deadline: &'a Deadline,
         pipes: &'a Pipes,
@@ -45,7 +47,14 @@ impl<'a> Tunnel<'a> {
             up: relay(),
             down: relay(),
             armed: false,
+            moved: (0, 0),
         }
+    }
+
+    /// Bytes from the client, and to it.
+    pub(crate) fn moved(&self) -> (u64, u64) {
+        let more = |half: &Option<Relay>| half.as_ref().map_or(0, Relay::moved);
+        (self.moved.0 + more(&self.up), self.moved.1 + more(&self.down))
     }
 
     /// Ready when both sides have ended, one has broken, or nothing has moved for [`STREAM_IDLE`].
@@ -60,6 +69,7 @@ impl<'a> Tunnel<'a> {
         let mut progressed = !self.armed;
         match poll_half(
             &mut self.up,
+            &mut self.moved.0,
             context,
             self.client,
             self.upstream,
@@ -72,6 +82,7 @@ impl<'a> Tunnel<'a> {
         }
         match poll_half(
             &mut self.down,
+            &mut self.moved.1,
             context,
             self.upstream,
             self.client,
@@ -100,12 +111,14 @@ impl<'a> Tunnel<'a> {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "a relay's arguments and where its half of the tunnel is kept")]
 /// Moves one direction of a tunnel; when its source has ended, tells the sink so.
 fn poll_half(
     half: &mut Option<Relay>,
+    moved: &mut u64,
     context: &mut Context<'_>,
-    from: &mut TcpStream,
-    to: &mut TcpStream,
+    from: &mut Stream,
+    to: &mut Stream,
     input: &mut ReadBuffer,
     out: &mut Vec<u8>,
     pipes: &Pipes,
@@ -113,11 +126,14 @@ fn poll_half(
     let Some(relay) = half else { return Ok(false) };
     match relay.poll(context, from, to, input, out, pipes) {
         Poll::Pending => Ok(relay.take_progress()),
-        Poll::Ready(Ok(())) => {
-            *half = None;
-            socket2::SockRef::from(&*to).shutdown(std::net::Shutdown::Write)?;
-            Ok(true)
-        }
+        Poll::Ready(Ok(())) => match to.poll_shutdown(context) {
+            Poll::Ready(told) => {
+                *moved += relay.moved();
+                *half = None;
+                told.map(|()| true)
+            }
+            Poll::Pending => Ok(false),
+        },
         Poll::Ready(Err(RelayError::Read(error) | RelayError::Write(error))) => Err(error),
         Poll::Ready(Err(RelayError::Truncated | RelayError::Chunk(_) | RelayError::TooLarge)) => {
             Err(io::ErrorKind::UnexpectedEof.into())

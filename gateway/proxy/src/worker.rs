@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,14 +12,14 @@ use door::Door;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::accept;
 use crate::access::{self, Lines};
 use crate::buffers::Pool;
 use crate::clients::ClientCounts;
-use crate::connection::Client;
 use crate::deadlines::{Deadlines, TICK};
 use crate::metrics::{DoorMetrics, WorkerMetrics};
 use crate::refusal::Reason;
-use crate::settings::Settings;
+use crate::settings::{ProxyProtocol, Settings};
 use crate::splice::Pipes;
 use crate::upstream::Upstreams;
 
@@ -72,6 +72,8 @@ pub(crate) struct Worker {
     pub(crate) lines: RefCell<Lines>,
     shared: Arc<Shared>,
     phase: Cell<Phase>,
+    /// Requests under way, those that became tunnels included.
+    requests: Cell<usize>,
     upgraded: Cell<usize>,
     open: Cell<usize>,
     date: RefCell<(Instant, Rc<str>)>,
@@ -88,6 +90,15 @@ impl std::ops::Deref for DoorRef {
     }
 }
 
+/// Counts a request for as long as it is under way.
+pub(crate) struct UnderWay(Rc<Worker>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.requests.set(self.0.requests.get().saturating_sub(1));
+    }
+}
+
 /// Counts an upgraded connection for as long as it lives.
 pub(crate) struct Upgraded(Rc<Worker>);
 
@@ -98,20 +109,30 @@ impl Drop for Upgraded {
 }
 
 /// Counts one open connection for as long as it lives, and a panic that ends it.
-struct Open {
+pub(crate) struct Open {
     worker: Rc<Worker>,
-    client: std::net::IpAddr,
+    /// The client whose share it is counted in, once that is known.
+    client: Cell<Option<IpAddr>>,
 }
 
 impl Open {
-    fn new(worker: &Rc<Worker>, client: std::net::IpAddr) -> Self {
+    fn new(worker: &Rc<Worker>) -> Self {
         worker.metrics.connections_accepted.add(1);
         worker.metrics.connections_open.add(1);
         worker.open.set(worker.open.get() + 1);
         Self {
             worker: Rc::clone(worker),
-            client,
+            client: Cell::new(None),
         }
+    }
+
+    /// Counts the connection as the client's, unless that has `limit` already.
+    pub(crate) fn enter(&self, client: IpAddr, limit: usize) -> bool {
+        let within = self.worker.shared.clients.enter(client, limit);
+        if within {
+            self.client.set(Some(client));
+        }
+        within
     }
 }
 
@@ -120,7 +141,9 @@ impl Drop for Open {
         self.worker.metrics.connections_open.subtract(1);
         self.worker.open.set(self.worker.open.get().saturating_sub(1));
         self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        self.worker.shared.clients.leave(self.client);
+        if let Some(client) = self.client.take() {
+            self.worker.shared.clients.leave(client);
+        }
         if std::thread::panicking() {
             self.worker.metrics.panics.add(1);
         }
@@ -146,6 +169,7 @@ impl Worker {
             lines: RefCell::new(lines),
             shared,
             phase: Cell::new(Phase::Serving),
+            requests: Cell::new(0),
             upgraded: Cell::new(0),
             open: Cell::new(0),
             date: RefCell::new((Instant::now(), access::http_date().into())),
@@ -159,6 +183,11 @@ impl Worker {
     pub(crate) fn upgraded(self: &Rc<Self>) -> Upgraded {
         self.upgraded.set(self.upgraded.get() + 1);
         Upgraded(Rc::clone(self))
+    }
+
+    pub(crate) fn under_way(self: &Rc<Self>) -> UnderWay {
+        self.requests.set(self.requests.get() + 1);
+        UnderWay(Rc::clone(self))
     }
 
     /// The value of `Date`, worked out once a second.
@@ -222,9 +251,7 @@ impl Worker {
 
     /// Ends what is left, and gives it a moment to notice.
     async fn cut(&self) {
-        let active = self.metrics.connections_active.value();
-        let upgraded = self.upgraded.get() as u64;
-        let cut = usize::try_from(active.saturating_sub(upgraded)).unwrap_or(usize::MAX);
+        let cut = self.requests.get().saturating_sub(self.upgraded.get());
         self.shared.cut.fetch_add(cut, Ordering::Relaxed);
         self.enter(Phase::Ended);
         for _ in 0..20 {
@@ -260,26 +287,27 @@ impl Worker {
 
     /// Serves a connection within the door's budget; refuses it otherwise.
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let limits = self.door.snapshot().settings().limits;
+        let snapshot = self.door.snapshot();
+        let settings = snapshot.settings();
         let client = peer.ip().to_canonical();
         let open = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        let within =
-            open < limits.connections && self.shared.clients.enter(client, limits.connections_per_client);
+        let counted = Open::new(self);
+        // Behind a PROXY header the peer is the load balancer; whose connection it is comes out later.
+        let within = open < settings.limits.connections
+            && (settings.proxy_protocol != ProxyProtocol::Off
+                || counted.enter(client, settings.limits.connections_per_client));
         if !within {
-            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.metrics.refused(Reason::ConnectionLimit);
-            // Best effort: the socket's buffer is empty, so this fits.
-            let _sent = stream.try_write(
-                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
-            );
+            if !settings.ends_tls {
+                // Best effort: the socket's buffer is empty, so this fits.
+                let _sent = stream.try_write(
+                    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
+                );
+            }
             return;
         }
-        let counted = Open::new(self, client);
-        let served = Client::new(stream, client, Rc::clone(self)).serve();
-        tokio::task::spawn_local(async move {
-            let _counted = counted;
-            served.await;
-        });
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move { accept::serve(stream, client, counted, worker).await });
     }
 
     /// Checks deadlines, hands over log lines, sweeps the pools.

@@ -173,7 +173,7 @@ impl ChunkDecoder {
                 let line = rest.get(..end)?;
                 rest = rest.get(end + 2..)?;
                 let field = Field::parse(line, 0).ok()?;
-                if may_trail(field.id, field.name.of(line)) {
+                if may_trail(field.name.of(line)) {
                     return Some((field.name.of(line), field.value.of(line)));
                 }
             }
@@ -280,8 +280,10 @@ fn quoted_length(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// RFC 9110 6.5.1: not for framing, routing, authentication, or processing of the content.
-fn may_trail(id: FieldId, name: &[u8]) -> bool {
+/// Whether a field may be passed on as a trailer: those for framing, routing, authentication and the processing of the
+/// content may not (RFC 9110 6.5.1).
+#[must_use]
+pub fn may_trail(name: &[u8]) -> bool {
     let refused: [&[u8]; 12] = [
         b"authorization",
         b"cache-control",
@@ -296,7 +298,7 @@ fn may_trail(id: FieldId, name: &[u8]) -> bool {
         b"age",
         b"vary",
     ];
-    id == FieldId::Other && !refused.iter().any(|other| name.eq_ignore_ascii_case(other))
+    FieldId::classify(name) == FieldId::Other && !refused.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 /// Writes the head of a chunk of `len` bytes, which must all be at hand.

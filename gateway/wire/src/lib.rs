@@ -26,7 +26,7 @@ mod response;
 
 pub use chunk::{
     CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS,
-    chunk_head,
+    chunk_head, may_trail,
 };
 pub use field::{Field, FieldId, Span};
 pub use head::{ConnectionOptions, HeadError, HeadLimits};

@@ -88,6 +88,7 @@ mod tests {
                     *port,
                     Rc::new(Endpoint::new(
                         address,
+                        door::UpstreamProtocol::Http1,
                         board.health(address),
                         Arc::new(WorkerMetrics::default()),
                     )),

@@ -7,10 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use door::{BackendTls, UpstreamProtocol};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::health::Health;
+use super::multiplexed::Multiplexed;
 use crate::metrics::WorkerMetrics;
+use crate::stream::Socket;
 
 /// Kept connections per endpoint and worker.
 const KEPT: usize = 256;
@@ -22,11 +26,13 @@ const SURE: Duration = Duration::from_secs(4);
 /// How often an ejected endpoint is probed, and how long one probe may take.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// An endpoint of some upstream.
+/// An endpoint of some upstream, spoken to in one way: connections of one protocol or trust never serve another.
 pub(crate) struct Endpoint {
     address: SocketAddr,
+    protocol: UpstreamProtocol,
     in_flight: Cell<usize>,
     idle: RefCell<Vec<Idle>>,
+    pub(super) multiplexed: Multiplexed,
     last_used: Cell<Instant>,
     /// Some request would have taken it, had it not been ejected.
     wanted: Cell<bool>,
@@ -35,8 +41,19 @@ pub(crate) struct Endpoint {
 }
 
 struct Idle {
-    stream: TcpStream,
+    socket: Socket,
     since: Instant,
+}
+
+/// Why there is no connection to an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// Nobody takes connections there, or nobody answers.
+    #[error(transparent)]
+    Tcp(io::Error),
+    /// Somebody does, but is not who it should be, or does not want us.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
 }
 
 /// Which kept connections a request may take.
@@ -46,17 +63,26 @@ pub(crate) enum Reuse {
     Any,
     /// Only one that the backend has no reason to be closing right now.
     Sure,
+    /// None: one has just turned out to be closed, and others may be as well.
+    None,
 }
 
 /// Counts a request in flight for as long as it lives.
 pub(crate) struct InFlight(Rc<Endpoint>);
 
 impl Endpoint {
-    pub(super) fn new(address: SocketAddr, health: Arc<Health>, metrics: Arc<WorkerMetrics>) -> Self {
+    pub(super) fn new(
+        address: SocketAddr,
+        protocol: UpstreamProtocol,
+        health: Arc<Health>,
+        metrics: Arc<WorkerMetrics>,
+    ) -> Self {
         Self {
             address,
+            protocol,
             in_flight: Cell::new(0),
             idle: RefCell::default(),
+            multiplexed: Multiplexed::default(),
             last_used: Cell::new(Instant::now()),
             wanted: Cell::new(false),
             health,
@@ -89,10 +115,13 @@ impl Endpoint {
 
     /// A kept connection, if there is one that lives. The check costs no system call: the runtime knows from its
     /// last poll whether anything has arrived, and on an idle connection anything is a reason to drop it.
-    pub(crate) fn reuse(&self, rule: Reuse, now: Instant) -> Option<TcpStream> {
+    pub(crate) fn reuse(&self, rule: Reuse, now: Instant) -> Option<Socket> {
+        if rule == Reuse::None {
+            return None;
+        }
         let mut idle = self.idle.borrow_mut();
-        while let Some(kept) = idle.pop() {
-            if !is_silent(&kept.stream) {
+        while let Some(mut kept) = idle.pop() {
+            if !kept.socket.is_silent() {
                 continue;
             }
             if rule == Reuse::Sure && now.duration_since(kept.since) > SURE {
@@ -101,25 +130,42 @@ impl Endpoint {
                 return None;
             }
             self.metrics.upstream_reused.add(1);
-            return Some(kept.stream);
+            return Some(kept.socket);
         }
         None
     }
 
     /// Keeps a connection on which an exchange has ended cleanly.
-    pub(crate) fn keep(&self, stream: TcpStream, now: Instant) {
+    pub(crate) fn keep(&self, socket: Socket, now: Instant) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < KEPT && !self.health.is_ejected() {
-            idle.push(Idle { stream, since: now });
+            idle.push(Idle { socket, since: now });
         }
         self.last_used.set(now);
     }
 
     /// Connects, and learns from the outcome.
-    pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> io::Result<TcpStream> {
+    pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Socket, ConnectError> {
         self.metrics.upstream_connects.add(1);
+        let started = Instant::now();
         let outcome = connect(self.address, timeout).await;
-        match &outcome {
+        self.learn(&outcome);
+        let stream = outcome.map_err(ConnectError::Tcp)?;
+        match &self.protocol {
+            UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Ok(Socket::Plain(stream)),
+            UpstreamProtocol::Tls(tls) => {
+                // A handshake takes a few turns more than a connection does.
+                let left = (timeout * 2).saturating_sub(started.elapsed());
+                Box::pin(secure(tls, stream, left)).await.map_err(|error| {
+                    self.metrics.upstream_connect_failures.add(1);
+                    ConnectError::Tls(error)
+                })
+            }
+        }
+    }
+
+    fn learn(self: &Rc<Self>, outcome: &io::Result<TcpStream>) {
+        match outcome {
             Ok(_) => self.health.succeeded(),
             // Running out of our own descriptors or ports says nothing about the endpoint.
             Err(error) if Self::is_ours(error) => self.metrics.upstream_connect_failures.add(1),
@@ -133,7 +179,6 @@ impl Endpoint {
                 }
             }
         }
-        outcome
     }
 
     /// Probes until the endpoint answers, or until no request has wanted it for a while: it is then most likely
@@ -170,12 +215,14 @@ impl Endpoint {
     pub(super) fn sweep(&self, now: Instant, most: Duration) {
         self.idle
             .borrow_mut()
-            .retain(|kept| now.duration_since(kept.since) < most && is_silent(&kept.stream));
+            .retain_mut(|kept| now.duration_since(kept.since) < most && kept.socket.is_silent());
+        self.multiplexed.sweep(now, most);
     }
 
     pub(super) fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
         self.in_flight.get() == 0
             && self.idle.borrow().is_empty()
+            && self.multiplexed.is_empty()
             && now.saturating_duration_since(self.last_used.get()) > after
     }
 
@@ -193,15 +240,19 @@ impl Drop for InFlight {
     }
 }
 
-/// Neither data nor an end has arrived on an idle connection.
-fn is_silent(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
 async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
         .await
         .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+async fn secure(tls: &BackendTls, stream: TcpStream, timeout: Duration) -> io::Result<Socket> {
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let handshake = connector.connect(tls.server_name.clone(), stream);
+    let stream = tokio::time::timeout(timeout, handshake)
+        .await
+        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+    Ok(Socket::Tls(Box::new(stream.into())))
 }

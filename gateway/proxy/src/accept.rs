@@ -1,0 +1,308 @@
+//! What comes before the first request of a connection: the PROXY header, the choice to pass TLS through, the TLS
+//! handshake.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use door::{Action, DoorTls, Route};
+use route::{HostBuf, RequestHost, normalise_sni};
+use rustix::net::RecvFlags;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use wire::proxy_header::{self, ProxyStep};
+
+use crate::connection::{Client, Session};
+use crate::deadlines::Deadline;
+use crate::http2;
+use crate::record::Record;
+use crate::refusal::{Reason, Refusal};
+use crate::settings::{ProxyProtocol, Settings};
+use crate::stream::{Socket, Stream};
+use crate::tunnel::Tunnel;
+use crate::worker::{Open, Phase, Worker};
+
+/// How long a PROXY header may take.
+const PROXY_HEADER: Duration = Duration::from_secs(5);
+
+/// The longest PROXY header, and the most of a ClientHello, that is looked at before it is read.
+const AHEAD: usize = 17 * 1024;
+
+/// Serves a connection from its first byte on.
+pub(crate) async fn serve(stream: TcpStream, peer: IpAddr, open: Open, worker: Rc<Worker>) {
+    let settings = Arc::clone(worker.door.snapshot().settings());
+    if settings.proxy_protocol == ProxyProtocol::Off && !settings.ends_tls {
+        drop(settings);
+        return Client::new(Stream::plain(stream), peer, None, worker).serve().await;
+    }
+    let prepared = Box::pin(prepare(stream, peer, &open, &worker, &settings)).await;
+    drop(settings);
+    let Some((socket, peer, session, is_http2)) = prepared else {
+        return;
+    };
+    if is_http2 {
+        let deadline = worker.deadlines.register();
+        Box::pin(http2::serve(socket, Vec::new(), peer, session, deadline, worker)).await;
+    } else {
+        Client::new(Stream::Socket(socket), peer, session, worker).serve().await;
+    }
+}
+
+type Prepared = (Socket, IpAddr, Option<Rc<Session>>, bool);
+
+async fn prepare(
+    mut stream: TcpStream,
+    mut peer: IpAddr,
+    open: &Open,
+    worker: &Rc<Worker>,
+    settings: &Settings,
+) -> Option<Prepared> {
+    let deadline = worker.deadlines.register();
+    if settings.proxy_protocol != ProxyProtocol::Off {
+        deadline.set(Instant::now(), PROXY_HEADER);
+        match read_proxy_header(&mut stream, peer, settings, &deadline, worker).await {
+            Ok(source) => peer = source.map_or(peer, |source| source.ip().to_canonical()),
+            Err(_) => {
+                worker.metrics.refused(Reason::ProxyHeader);
+                return None;
+            }
+        }
+        // Only now it is known whose connection this is.
+        if !open.enter(peer, settings.limits.connections_per_client) {
+            worker.metrics.refused(Reason::ConnectionLimit);
+            return None;
+        }
+    }
+    if !settings.ends_tls {
+        return Some((Socket::Plain(stream), peer, None, false));
+    }
+    // Before the first table there is no certificate to show.
+    let tls = Arc::clone(worker.door.snapshot().tls()?);
+    deadline.set(Instant::now(), settings.timeouts.tls_handshake);
+    if tls.has_passthrough() {
+        let route = peek(&stream, worker, &deadline, |bytes| passthrough(&tls, bytes)).await;
+        match route {
+            Ok(None) => {}
+            Ok(Some((route, name))) => {
+                pass_through(stream, peer, &route, &name, worker).await;
+                return None;
+            }
+            Err(_) => {
+                worker.metrics.refused(Reason::TlsHandshake);
+                return None;
+            }
+        }
+    }
+    match handshake(stream, &tls, &deadline, worker).await {
+        Ok((socket, session, is_http2)) => Some((socket, peer, Some(Rc::new(session)), is_http2)),
+        Err(error) => {
+            worker.metrics.refused(Reason::TlsHandshake);
+            tracing::debug!(listener = %worker.door.name(), client = %peer, %error, "TLS handshake failed");
+            None
+        }
+    }
+}
+
+/// Reads the PROXY header of a connection and nothing behind it. `None` when it names no source, or there is none and
+/// need not be.
+async fn read_proxy_header(
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    settings: &Settings,
+    deadline: &Deadline,
+    worker: &Worker,
+) -> io::Result<Option<SocketAddr>> {
+    let required = settings.proxy_protocol == ProxyProtocol::Required;
+    if !settings.trusted.contains(peer) {
+        // Its word on the client is not believed: what looks like a header is read as what the door speaks.
+        return if required {
+            Err(io::ErrorKind::PermissionDenied.into())
+        } else {
+            Ok(None)
+        };
+    }
+    let found = peek(stream, worker, deadline, |bytes| match proxy_header::parse(bytes) {
+        Ok(ProxyStep::NeedMore) => Ok(Step::More),
+        Ok(ProxyStep::NotProxy) if required => Err(io::ErrorKind::InvalidData.into()),
+        Ok(ProxyStep::NotProxy) => Ok(Step::Done(None)),
+        Ok(ProxyStep::Header { consumed, addresses }) => Ok(Step::Done(Some((consumed, addresses)))),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    })
+    .await?;
+    let Some((length, addresses)) = found else {
+        return Ok(None);
+    };
+    let mut header = vec![0; length];
+    // All of it has arrived.
+    stream.read_exact(&mut header).await?;
+    Ok(addresses.map(|(source, _)| source))
+}
+
+/// What a look at the first bytes says.
+enum Step<T> {
+    /// More of them are needed.
+    More,
+    Done(T),
+}
+
+/// Looks at the first bytes of a connection without reading them, again whenever more have arrived.
+async fn peek<T>(
+    stream: &TcpStream,
+    worker: &Worker,
+    deadline: &Deadline,
+    mut look: impl FnMut(&[u8]) -> io::Result<Step<T>>,
+) -> io::Result<T> {
+    let mut seen = 0;
+    let mut bytes = vec![0; AHEAD];
+    poll_fn(|context| {
+        loop {
+            match poll_peek(stream, context, &mut bytes, seen) {
+                Poll::Ready(Ok(count)) => {
+                    seen = count;
+                    match look(bytes.get(..count).unwrap_or_default())? {
+                        Step::Done(found) => return Poll::Ready(Ok(found)),
+                        Step::More if count == AHEAD => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                        Step::More => {}
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// Ready when more than `seen` bytes are there to look at.
+fn poll_peek(
+    stream: &TcpStream,
+    context: &mut Context<'_>,
+    bytes: &mut [u8],
+    seen: usize,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(context))?;
+        // Readiness stays until a call would block, and looking never does: the same bytes as before mean that
+        // nothing new has come.
+        let peeked = stream.try_io(Interest::READABLE, || {
+            match rustix::net::recv(stream, &mut *bytes, RecvFlags::PEEK).map(|(_, count)| count) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) if count <= seen => Err(io::ErrorKind::WouldBlock.into()),
+                outcome => outcome.map_err(io::Error::from),
+            }
+        });
+        match peeked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return Poll::Ready(outcome),
+        }
+    }
+}
+
+/// Whether the server name of a handshake that begins with `bytes` belongs to a route that takes TLS as it is.
+fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<(Arc<Route>, String)>>> {
+    let mut acceptor = Acceptor::default();
+    acceptor.read_tls(&mut &*bytes)?;
+    match acceptor.accept() {
+        Ok(None) => Ok(Step::More),
+        // Whatever is wrong with it, the handshake will say so.
+        Err(_) => Ok(Step::Done(None)),
+        Ok(Some(accepted)) => {
+            let mut buffer = HostBuf::new();
+            let hello = accepted.client_hello();
+            let name = hello
+                .server_name()
+                .and_then(|name| normalise_sni(name.as_bytes(), &mut buffer).ok());
+            let route = name.and_then(|name| Some((Arc::clone(tls.passthrough(&name)?), name.as_str().to_owned())));
+            Ok(Step::Done(route))
+        }
+    }
+}
+
+/// Connects a client to a backend of the route and passes their bytes both ways.
+async fn pass_through(stream: TcpStream, peer: IpAddr, route: &Arc<Route>, name: &str, worker: &Rc<Worker>) {
+    let mut record = Record::new(Instant::now());
+    record.connection(worker, peer, name, route);
+    let outcome = tunnel(stream, route, worker, &mut record).await;
+    if let Err(refusal) = outcome {
+        record.refused(refusal.verdict());
+    }
+    record.finish(worker, peer);
+}
+
+async fn tunnel(
+    stream: TcpStream,
+    route: &Route,
+    worker: &Rc<Worker>,
+    record: &mut Record,
+) -> Result<(), Refusal> {
+    let Action::Forward(upstream) = &route.action else {
+        return Err(Refusal::Blocked);
+    };
+    let timeout = route
+        .tuning
+        .connect
+        .unwrap_or(worker.door.snapshot().settings().timeouts.connect);
+    let mut avoid = None;
+    let (_in_flight, backend) = loop {
+        let endpoint = worker.upstreams.choose(upstream, avoid).ok_or(Refusal::NoEndpoint)?;
+        record.upstream = Some(endpoint.address());
+        let in_flight = endpoint.begin();
+        match (endpoint.connect(timeout).await, avoid) {
+            (Ok(socket), _) => break (in_flight, socket),
+            (Err(_), None) => avoid = Some(endpoint.address()),
+            (Err(_), Some(_)) => return Err(Refusal::ConnectFailed),
+        }
+    };
+    let mut loan = worker.buffers.borrow();
+    let deadline = worker.deadlines.register();
+    let _upgraded = worker.upgraded();
+    let (mut client, mut backend) = (Stream::plain(stream), Stream::Socket(backend));
+    let mut tunnel = Tunnel::new(&mut client, &mut backend, loan.scratch(), &deadline, &worker.pipes);
+    poll_fn(|context| {
+        if worker.phase() == Phase::Ended {
+            Poll::Ready(())
+        } else {
+            tunnel.poll(context)
+        }
+    })
+    .await;
+    (record.bytes_in, record.bytes_out) = tunnel.moved();
+    Ok(())
+}
+
+async fn handshake(
+    stream: TcpStream,
+    tls: &DoorTls,
+    deadline: &Deadline,
+    worker: &Worker,
+) -> io::Result<(Socket, Session, bool)> {
+    let mut accepting = pin!(TlsAcceptor::from(Arc::clone(tls.server_config())).accept(stream));
+    let stream = poll_fn(|context| match accepting.as_mut().poll(context) {
+        Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => {
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        }
+        outcome => outcome,
+    })
+    .await?;
+    let (_, settled) = stream.get_ref();
+    let mut buffer = HostBuf::new();
+    let name: Option<RequestHost<'_>> = settled
+        .server_name()
+        .and_then(|name| normalise_sni(name.as_bytes(), &mut buffer).ok());
+    let session = Session {
+        handshake: tls.handshake(name.as_ref()),
+        certificate: None,
+    };
+    let is_http2 = settled.alpn_protocol() == Some(b"h2");
+    Ok((Socket::Tls(Box::new(stream.into())), session, is_http2))
+}

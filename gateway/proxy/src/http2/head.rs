@@ -1,0 +1,187 @@
+//! Heads of HTTP/2 as HTTP/1 text, and back.
+
+use std::io;
+
+use bytes::Bytes;
+use h2::ext::Protocol;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
+use wire::{FieldId, RequestHead, ResponseHead};
+
+use super::Http2Stream;
+use crate::buffers::ReadBuffer;
+use crate::emit::{self, OwnAnswer};
+use crate::refusal::{self, Refusal};
+
+/// Writes a client's request as an HTTP/1 head, for the strict parser to judge. `ends`: no body follows.
+///
+/// `:authority` becomes `Host`; a `Host` beside it must say the same. `Cookie` fields are joined (RFC 9113 8.2.3), and
+/// an extended CONNECT for `websocket` (RFC 8441) becomes the upgrade that backends know.
+pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let protocol = parts.extensions.get::<Protocol>();
+    let websocket = match protocol {
+        Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => true,
+        Some(_) => return Err(Refusal::Protocol),
+        None => false,
+    };
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let method = if websocket { "GET" } else { parts.method.as_str() };
+    line(out, &[method.as_bytes(), b" "]);
+    match (parts.uri.path_and_query(), websocket || parts.method != Method::CONNECT) {
+        (Some(target), true) => out.extend_from_slice(target.as_str().as_bytes()),
+        (None, true) => {}
+        (_, false) => out.extend_from_slice(authority.unwrap_or_default().as_bytes()),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if let Some(authority) = authority {
+        line(out, &[b"host: ", authority.as_bytes(), b"\r\n"]);
+        let same = |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
+        if !parts.headers.get_all(HOST).iter().all(same) {
+            return Err(Refusal::HostMismatch);
+        }
+    }
+    for (name, value) in &parts.headers {
+        let skipped = (*name == HOST && authority.is_some()) || *name == COOKIE || *name == TRANSFER_ENCODING;
+        if !skipped {
+            line(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+    }
+    let mut cookies = parts.headers.get_all(COOKIE).iter();
+    if let Some(first) = cookies.next() {
+        line(out, &[b"cookie: ", first.as_bytes()]);
+        for crumb in cookies {
+            line(out, &[b"; ", crumb.as_bytes()]);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    if websocket {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ");
+        websocket_key(out);
+        out.extend_from_slice(b"\r\n");
+    } else if !ends && !parts.headers.contains_key(CONTENT_LENGTH) {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// Writes a backend's response as an HTTP/1 head, for the strict parser to judge.
+pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
+    for part in [b"HTTP/1.1 ", parts.status.as_str().as_bytes(), b" \r\n"] {
+        out.load(part);
+    }
+    for (name, value) in &parts.headers {
+        if *name != TRANSFER_ENCODING {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                out.load(part);
+            }
+        }
+    }
+    out.load(b"\r\n");
+}
+
+/// The head of a response as HTTP/2 sends it, without what belongs to the connection; `None` when HTTP/2 cannot say it.
+pub(crate) fn response_of(head: &[u8], parsed: &ResponseHead, status: u16, length: Option<u64>) -> Option<Response<()>> {
+    // One copy, which every value shares.
+    let shared = Bytes::copy_from_slice(head);
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).ok()?;
+    *response.version_mut() = Version::HTTP_2;
+    let headers = response.headers_mut();
+    headers.reserve(parsed.fields.len() + 1);
+    for field in &parsed.fields {
+        let passes = emit::passes_to_client(field.id, true)
+            && !parsed.connection.names(field, &parsed.fields, head)
+            // The handshake of an upgrade is HTTP/1's own (RFC 8441 5).
+            && !(parsed.status == 101 && field.name.of(head).eq_ignore_ascii_case(b"sec-websocket-accept"));
+        if passes {
+            let name = HeaderName::from_bytes(field.name.of(head)).ok()?;
+            let value = shared.slice_ref(shared.get(field.value.start()..field.value.end())?);
+            headers.append(name, HeaderValue::from_maybe_shared(value).ok()?);
+        }
+    }
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Some(response)
+}
+
+/// The head of a request as HTTP/2 sends it to a backend, from the HTTP/1 head that the gateway would send.
+pub(crate) fn request_of(head: &[u8], parsed: &RequestHead, scheme: &'static str) -> Option<Request<()>> {
+    let host = parsed.host.map(|host| host.of(head)).unwrap_or_default();
+    let path = parsed.path.of(head);
+    let mut target = if path.is_empty() { b"*".to_vec() } else { path.to_vec() };
+    if let Some(query) = parsed.query {
+        target.push(b'?');
+        target.extend_from_slice(query.of(head));
+    }
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(host)
+        .path_and_query(target.as_slice())
+        .build()
+        .ok()?;
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(parsed.method_span.of(head)).ok()?;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = uri;
+    for field in &parsed.fields {
+        let connection_specific = matches!(
+            field.id,
+            FieldId::Host | FieldId::Connection | FieldId::TransferEncoding | FieldId::Upgrade | FieldId::KeepAlive
+        );
+        if !connection_specific {
+            let name = HeaderName::from_bytes(field.name.of(head)).ok()?;
+            let value = HeaderValue::from_bytes(field.value.of(head)).ok()?;
+            request.headers_mut().append(name, value);
+        }
+    }
+    Some(request)
+}
+
+/// Sends an answer of the gateway's own. A gRPC client gets it as trailers alone (gRPC over HTTP/2, "Trailers-Only").
+pub(crate) fn answer(stream: &mut Http2Stream, answer: &OwnAnswer<'_>) -> io::Result<()> {
+    let phrase = refusal::phrase(answer.status);
+    let mut head = Response::new(());
+    *head.version_mut() = Version::HTTP_2;
+    if let Some(status) = answer.grpc {
+        let headers = head.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
+        headers.insert("grpc-message", HeaderValue::from_static(phrase));
+        return stream.respond(head, true);
+    }
+    *head.status_mut() = StatusCode::from_u16(answer.status).map_err(io::Error::other)?;
+    let headers = head.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(phrase.len() + 1));
+    headers.insert(DATE, HeaderValue::from_str(answer.date).map_err(io::Error::other)?);
+    for (name, value) in answer.extra {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
+        headers.insert(name, HeaderValue::from_bytes(value).map_err(io::Error::other)?);
+    }
+    let bodiless = answer.method == wire::Method::Head;
+    stream.respond(head, bodiless)?;
+    if bodiless {
+        return Ok(());
+    }
+    stream.end_with(format!("{phrase}\n").into())
+}
+
+fn line(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+/// Sixteen random bytes in base64 (RFC 6455 4.1). Nothing depends on their quality: the gateway checks no answer by
+/// them, it only has to send some.
+fn websocket_key(out: &mut Vec<u8>) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |bits: u128| ALPHABET.get((bits & 63) as usize).copied().unwrap_or(b'A');
+    let random = fastrand::u128(..);
+    out.extend((0..21).map(|index| digit(random >> (index * 6))));
+    // 128 bits are 21 digits and two bits, which the last digit carries on top.
+    out.push(digit((random >> 126) << 4));
+    out.extend_from_slice(b"==");
+}

@@ -1,0 +1,22 @@
+//! HTTP/2 (RFC 9113): connections of clients, connections to backends, and how their messages become HTTP/1 heads
+//! and back.
+//!
+//! Inside the gateway a head is always HTTP/1 text that has passed the strict grammar: a request that arrives as
+//! HTTP/2 is written as such and parsed, so that one set of rules decides for both versions, and what would split
+//! or smuggle never leaves the parser.
+
+mod budget;
+mod head;
+mod server;
+mod stream;
+
+pub(crate) use head::{answer, request_of, response_of, write_request, write_response};
+pub(crate) use server::serve;
+pub(crate) use stream::{Http2Error, Http2Stream};
+
+/// Flow-control windows of a stream and of a connection, in bytes.
+pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes that one stream may have waiting to be sent.
+pub(crate) const SEND_BUFFER: usize = 64 * 1024;

@@ -1,0 +1,255 @@
+//! A client's HTTP/2 connection: accepts streams, each of which is served by a task of its own, keeps the connection
+//! alive, and ends it in order.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Ping, PingPong, Reason, RecvStream};
+use http::Request;
+
+use super::budget::Counted;
+use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, write_request};
+use crate::connection::{Client, REQUESTS, Session};
+use crate::deadlines::Deadline;
+use crate::forward;
+use crate::record::Record;
+use crate::refusal::Refusal;
+use crate::stream::{Socket, Stream};
+use crate::worker::{Phase, Worker};
+
+/// How often a connection is asked whether it lives, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(60);
+const PONG: Duration = Duration::from_secs(20);
+
+/// Streams that the client has reset and that may wait to be noticed: more is an attack (CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+
+/// Resets that the client's own errors may cause (CVE-2025-8671).
+const LOCAL_RESETS: usize = 1024;
+
+/// What the streams of a connection share with it.
+struct Streams {
+    worker: Rc<Worker>,
+    peer: IpAddr,
+    session: Option<Rc<Session>>,
+    active: Cell<usize>,
+    /// When the last of them ended.
+    idle_since: Cell<Instant>,
+}
+
+/// Serves a connection on which HTTP/2 is spoken until it ends. `ahead` was read before that was clear.
+pub(crate) async fn serve(
+    socket: Socket,
+    ahead: Vec<u8>,
+    peer: IpAddr,
+    session: Option<Rc<Session>>,
+    deadline: Deadline,
+    worker: Rc<Worker>,
+) {
+    let settings = std::sync::Arc::clone(worker.door.snapshot().settings());
+    let socket = Counted::new(socket, ahead);
+    let exceeded = socket.exceeded();
+    deadline.set(Instant::now(), settings.timeouts.first_byte);
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(settings.limits.h2_streams)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(Some(LOCAL_RESETS))
+        .enable_connect_protocol();
+    let mut handshake = pin!(builder.handshake::<_, Bytes>(socket));
+    let connection = poll_fn(|context| match handshake.as_mut().poll(context) {
+        Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(connection) => Poll::Ready(connection.ok()),
+    })
+    .await;
+    let Some(mut connection) = connection else { return };
+    let pings = connection.ping_pong();
+    let streams = Rc::new(Streams {
+        worker,
+        peer,
+        session,
+        active: Cell::new(0),
+        idle_since: Cell::new(Instant::now()),
+    });
+    let mut driver = Driver {
+        connection,
+        pings,
+        streams,
+        deadline,
+        exceeded,
+        requests: 0,
+        leaving: false,
+        asked: false,
+        idle: settings.timeouts.idle,
+    };
+    driver.rearm();
+    poll_fn(|context| driver.poll(context)).await;
+}
+
+/// Drives one connection.
+struct Driver {
+    connection: Connection<Counted, Bytes>,
+    pings: Option<PingPong>,
+    streams: Rc<Streams>,
+    deadline: Deadline,
+    exceeded: Rc<Cell<bool>>,
+    requests: u32,
+    /// GOAWAY is sent.
+    leaving: bool,
+    /// A ping waits for its answer.
+    asked: bool,
+    idle: Duration,
+}
+
+impl Driver {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.streams.worker.phase() {
+                Phase::Ended => return Poll::Ready(()),
+                Phase::Draining | Phase::Closing => self.leave(),
+                Phase::Serving => {}
+            }
+            match self.connection.poll_accept(context) {
+                Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => {
+                    if self.exceeded.take() {
+                        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                        self.leaving = true;
+                        continue;
+                    }
+                    match self.poll_pulse(context) {
+                        Poll::Ready(true) => {}
+                        Poll::Ready(false) => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the client to open no more streams here; those that are open go on (RFC 9113 6.8).
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.leaving, true) {
+            self.connection.graceful_shutdown();
+        }
+    }
+
+    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        self.requests += 1;
+        if self.requests >= REQUESTS {
+            self.leave();
+        }
+        let stream = Active::new(&self.streams);
+        tokio::task::spawn_local(async move { stream.serve(request, respond).await });
+    }
+
+    /// Whether the connection is alive and of use: asks it now and then, and ends it when it has idled too long.
+    /// Ready with true when there is something new to poll for.
+    fn poll_pulse(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if let Some(pings) = self.pings.as_mut().filter(|_| self.asked) {
+            match pings.poll_pong(context) {
+                Poll::Ready(Ok(_)) => {
+                    self.asked = false;
+                    self.rearm();
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => {}
+            }
+        }
+        if !self.deadline.has_passed(context) {
+            return Poll::Pending;
+        }
+        if self.asked {
+            return Poll::Ready(false);
+        }
+        if self.streams.active.get() == 0 && self.streams.idle_since.get().elapsed() >= self.idle {
+            if self.leaving {
+                return Poll::Ready(false);
+            }
+            self.leave();
+        }
+        if let Some(pings) = &mut self.pings {
+            self.asked = pings.send_ping(Ping::opaque()).is_ok();
+        }
+        self.deadline.set(Instant::now(), PONG);
+        Poll::Ready(true)
+    }
+
+    fn rearm(&self) {
+        self.deadline.set(Instant::now(), PING.min(self.idle));
+    }
+}
+
+/// One stream under way, counted for as long as it lives.
+struct Active(Rc<Streams>);
+
+impl Active {
+    fn new(streams: &Rc<Streams>) -> Self {
+        let active = streams.active.get();
+        if active == 0 {
+            streams.worker.metrics.connections_active.add(1);
+        }
+        streams.active.set(active + 1);
+        Self(Rc::clone(streams))
+    }
+
+    async fn serve(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let streams = &self.0;
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let mut record = Record::new(started);
+        let mut loan = streams.worker.buffers.borrow();
+        let scratch = loan.scratch();
+        let written = write_request(&parts, body.is_end_stream(), &mut scratch.to_upstream);
+        let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond)));
+        let mut client = Client::new(
+            stream,
+            streams.peer,
+            streams.session.clone(),
+            Rc::clone(&streams.worker),
+        );
+        drop(parts);
+        let head = written.and_then(|()| {
+            scratch.from_client.load(&scratch.to_upstream);
+            scratch.to_upstream.clear();
+            let snapshot = streams.worker.door.snapshot();
+            let limits = snapshot.settings().head_limits();
+            match scratch.request.parse(scratch.from_client.filled(), &limits) {
+                Ok(Some(length)) if length == scratch.from_client.len() => Ok(length),
+                // What was written is one head and nothing else, or it is refused.
+                Ok(_) => Err(Refusal::Head(wire::RequestError::RequestLine)),
+                Err(error) => Err(Refusal::Head(error)),
+            }
+        });
+        let _under_way = streams.worker.under_way();
+        let _next = match head {
+            Ok(length) => forward::answer(&mut client, scratch, length, &mut record).await,
+            Err(refusal) => client.refuse(scratch, &refusal, &mut record, None).await,
+        };
+        record.finish(&streams.worker, streams.peer);
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let streams = &self.0;
+        streams.active.set(streams.active.get().saturating_sub(1));
+        if streams.active.get() == 0 {
+            streams.idle_since.set(Instant::now());
+            streams.worker.metrics.connections_active.subtract(1);
+        }
+    }
+}

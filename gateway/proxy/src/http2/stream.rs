@@ -1,0 +1,246 @@
+//! One HTTP/2 stream as one side of an exchange.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::client::ResponseFuture;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Response};
+use tokio::io::ReadBuf;
+
+/// One HTTP/2 stream: a message each way.
+pub(crate) struct Http2Stream {
+    role: Role,
+    /// The body that arrives; `None` when it has ended.
+    incoming: Option<RecvStream>,
+    /// Received and not yet read.
+    chunk: Bytes,
+    /// The trailers that came behind the body.
+    trailers: Option<HeaderMap>,
+    /// The body that leaves; `None` before its head and after its end.
+    outgoing: Option<SendStream<Bytes>>,
+    /// The last bytes written, kept for a moment so that the end of the stream can go with them.
+    held: Bytes,
+}
+
+/// Which end of the stream we are.
+enum Role {
+    /// A client's request: its response is ours to send.
+    Server(SendResponse<Bytes>),
+    /// A request to a backend: its response is awaited.
+    Client(ResponseFuture),
+    /// The response has arrived.
+    Answered,
+}
+
+/// Why a backend's stream failed before its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Http2Error {
+    /// The backend said that it has not looked at the request (RFC 9113 8.7): sending it again is safe.
+    Unprocessed,
+    /// It broke otherwise.
+    Broken,
+    /// What it sent is not HTTP/2.
+    Malformed,
+}
+
+impl Http2Stream {
+    /// A client's request, whose head has been taken.
+    pub(crate) fn server(incoming: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        Self {
+            role: Role::Server(respond),
+            incoming: (!incoming.is_end_stream()).then_some(incoming),
+            chunk: Bytes::new(),
+            trailers: None,
+            outgoing: None,
+            held: Bytes::new(),
+        }
+    }
+
+    /// A request to a backend, whose head has been sent.
+    pub(crate) fn client(response: ResponseFuture, outgoing: SendStream<Bytes>) -> Self {
+        Self {
+            role: Role::Client(response),
+            incoming: None,
+            chunk: Bytes::new(),
+            trailers: None,
+            outgoing: Some(outgoing),
+            held: Bytes::new(),
+        }
+    }
+
+    /// Sends the head of the response; `ends` when nothing follows it.
+    pub(crate) fn respond(&mut self, head: Response<()>, ends: bool) -> io::Result<()> {
+        let Role::Server(respond) = &mut self.role else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let outgoing = respond.send_response(head, ends).map_err(io_error)?;
+        self.outgoing = (!ends).then_some(outgoing);
+        Ok(())
+    }
+
+    /// Sends an interim response.
+    pub(crate) fn inform(&mut self, head: Response<()>) -> io::Result<()> {
+        match &mut self.role {
+            Role::Server(respond) => respond.send_informational(head).map_err(io_error),
+            Role::Client(_) | Role::Answered => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The next head of a backend's response, interim ones included.
+    pub(crate) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<()>, Http2Error>> {
+        let Role::Client(response) = &mut self.role else {
+            return Poll::Ready(Err(Http2Error::Broken));
+        };
+        match response.poll_informational(context) {
+            Poll::Ready(Some(Ok(interim))) => return Poll::Ready(Ok(interim)),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Http2Error::of(&error))),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        let outcome = ready!(Pin::new(response).poll(context));
+        self.role = Role::Answered;
+        Poll::Ready(match outcome {
+            Ok(response) => {
+                let (parts, incoming) = response.into_parts();
+                self.incoming = (!incoming.is_end_stream()).then_some(incoming);
+                Ok(Response::from_parts(parts, ()))
+            }
+            Err(error) => Err(Http2Error::of(&error)),
+        })
+    }
+
+    /// Whether a body, or trailers, may still arrive.
+    pub(crate) fn has_incoming(&self) -> bool {
+        self.incoming.is_some()
+    }
+
+    /// Reads body bytes; none is the end.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some(incoming) = &mut self.incoming else {
+                return Poll::Ready(Ok(()));
+            };
+            if !self.chunk.is_empty() {
+                let count = self.chunk.len().min(into.remaining());
+                into.put_slice(self.chunk.get(..count).unwrap_or_default());
+                self.chunk.advance(count);
+                // Only what has been read makes room for more: this is the back-pressure.
+                incoming.flow_control().release_capacity(count).map_err(io_error)?;
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(incoming.poll_data(context)) {
+                Some(Ok(chunk)) => self.chunk = chunk,
+                Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
+                None => {
+                    self.trailers = ready!(incoming.poll_trailers(context)).map_err(io_error)?;
+                    self.incoming = None;
+                }
+            }
+        }
+    }
+
+    /// The trailers behind the body that has ended.
+    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take()
+    }
+
+    /// Writes body bytes as far as the receiver's window allows.
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.flush()?;
+        let Some(outgoing) = &mut self.outgoing else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        outgoing.reserve_capacity(bytes.len());
+        let mut capacity = outgoing.capacity();
+        while capacity == 0 {
+            capacity = match ready!(outgoing.poll_capacity(context)) {
+                Some(capacity) => capacity.map_err(io_error)?,
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            };
+        }
+        let taken = bytes.get(..capacity).unwrap_or(bytes);
+        self.held = Bytes::copy_from_slice(taken);
+        Poll::Ready(Ok(taken.len()))
+    }
+
+    /// Sends what is held back.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.outgoing {
+            Some(outgoing) if !self.held.is_empty() => outgoing
+                .send_data(std::mem::take(&mut self.held), false)
+                .map_err(io_error),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Ends the body, with trailers if there are any.
+    pub(crate) fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
+        let Some(mut outgoing) = self.outgoing.take() else {
+            return Ok(());
+        };
+        let held = std::mem::take(&mut self.held);
+        match trailers {
+            None => outgoing.send_data(held, true).map_err(io_error),
+            Some(trailers) => {
+                if !held.is_empty() {
+                    outgoing.send_data(held, false).map_err(io_error)?;
+                }
+                outgoing.send_trailers(trailers).map_err(io_error)
+            }
+        }
+    }
+
+    /// Sends a short body whole; it waits in the connection when the window is closed.
+    pub(crate) fn end_with(&mut self, body: Bytes) -> io::Result<()> {
+        self.held = body;
+        self.finish(None)
+    }
+
+    /// Ready when the other end has given the stream up.
+    pub(crate) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let reset = match (&mut self.outgoing, &mut self.role) {
+            (Some(outgoing), _) => outgoing.poll_reset(context),
+            (None, Role::Server(respond)) => respond.poll_reset(context),
+            (None, Role::Client(_) | Role::Answered) => return Poll::Pending,
+        };
+        reset.map(|_reason_or_error| ())
+    }
+
+    /// Breaks the stream off: what was sent is not a whole message.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        match (&mut self.outgoing, &mut self.role) {
+            (Some(outgoing), _) => outgoing.send_reset(reason),
+            (None, Role::Server(respond)) => respond.send_reset(reason),
+            (None, Role::Client(_) | Role::Answered) => {}
+        }
+        self.outgoing = None;
+    }
+}
+
+impl Http2Error {
+    pub(crate) fn of(error: &h2::Error) -> Self {
+        if error.reason() == Some(Reason::REFUSED_STREAM) && error.is_remote() {
+            return Self::Unprocessed;
+        }
+        // A GOAWAY that names a lower stream says that this one was not processed (RFC 9113 6.8).
+        if error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) {
+            return Self::Unprocessed;
+        }
+        if error.is_remote() || error.is_io() {
+            Self::Broken
+        } else {
+            Self::Malformed
+        }
+    }
+}
+
+fn io_error(error: h2::Error) -> io::Error {
+    match error.into_io() {
+        Some(error) => error,
+        None => io::ErrorKind::ConnectionReset.into(),
+    }
+}

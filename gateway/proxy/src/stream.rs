@@ -1,0 +1,215 @@
+//! What bytes of a message come from and go to: a socket, clear or under TLS, or one stream of an HTTP/2 connection.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+use crate::http2::Http2Stream;
+
+/// A connection of one's own: everything on it is HTTP/1 or another protocol's bytes.
+pub(crate) enum Socket {
+    /// Clear text.
+    Plain(TcpStream),
+    /// Under TLS, ended or begun here.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// One side of an exchange.
+pub(crate) enum Stream {
+    Socket(Socket),
+    /// One of many exchanges on a connection.
+    Http2(Box<Http2Stream>),
+}
+
+impl Socket {
+    /// Ready when there is something to read, or nothing more will come; holds no buffer while it waits. True when
+    /// reading is worth a try.
+    pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        match self {
+            Self::Plain(stream) => stream.poll_read_ready(context).map(|ready| ready.is_ok()),
+            Self::Tls(stream) => {
+                let (tcp, session) = stream.get_mut();
+                if session_holds_data(session) {
+                    return Poll::Ready(true);
+                }
+                tcp.poll_read_ready(context).map(|ready| ready.is_ok())
+            }
+        }
+    }
+
+    /// Neither data nor an end has arrived. Costs a system call only when something has.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut byte = [0; 1];
+        self.poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, into),
+        }
+    }
+
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_both(
+        &mut self,
+        context: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let both = [IoSlice::new(first), IoSlice::new(second)];
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, &both),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, &both),
+        }
+    }
+
+    /// What TLS has encrypted and not yet sent.
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+        }
+    }
+
+    /// Tells the other side that nothing more will be sent.
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// Whether decrypted bytes wait inside the TLS session, where the socket's readiness does not show them.
+fn session_holds_data(session: &mut rustls::CommonState) -> bool {
+    !session.wants_read() && !session.is_handshaking()
+}
+
+impl Stream {
+    pub(crate) fn plain(stream: TcpStream) -> Self {
+        Self::Socket(Socket::Plain(stream))
+    }
+
+    /// The TCP connection, when its bytes are the message's own.
+    pub(crate) fn as_plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Socket(Socket::Plain(stream)) => Some(stream),
+            Self::Socket(Socket::Tls(_)) | Self::Http2(_) => None,
+        }
+    }
+
+    /// It is known that nothing more arrives, not even trailers.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Socket(_) => false,
+            Self::Http2(stream) => !stream.has_incoming(),
+        }
+    }
+
+    /// Reads body bytes; none is the end.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(socket) => socket.poll_read(context, into),
+            Self::Http2(stream) => stream.poll_read(context, into),
+        }
+    }
+
+    /// Writes `first` and then `second`; says how much of both.
+    pub(crate) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match (self, first, second) {
+            (Self::Socket(socket), [], only) | (Self::Socket(socket), only, []) => socket.poll_write(context, only),
+            (Self::Socket(socket), first, second) => socket.poll_write_both(context, first, second),
+            (Self::Http2(stream), [], only) | (Self::Http2(stream), only, _) => stream.poll_write(context, only),
+        }
+    }
+
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(socket) => socket.poll_flush(context),
+            Self::Http2(stream) => Poll::Ready(stream.flush()),
+        }
+    }
+
+    /// Ends the message where the transport can say so; elsewhere its framing has.
+    pub(crate) fn poll_finish(
+        &mut self,
+        context: &mut Context<'_>,
+        trailers: Option<HeaderMap>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(socket) => socket.poll_flush(context),
+            Self::Http2(stream) => Poll::Ready(stream.finish(trailers)),
+        }
+    }
+
+    /// Ends this direction of a tunnel.
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(socket) => socket.poll_shutdown(context),
+            Self::Http2(stream) => Poll::Ready(stream.finish(None)),
+        }
+    }
+
+    /// The trailers that ended the message, if it had any.
+    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Http2(stream) => stream.take_trailers(),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Self::poll_read(self.get_mut(), context, into)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Self::poll_write(self.get_mut(), context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(self.get_mut(), context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = self.get_mut();
+        ready!(Self::poll_flush(socket, context))?;
+        Self::poll_shutdown(socket, context)
+    }
+}

@@ -1,0 +1,244 @@
+//! Connections to one endpoint that carry many requests at once.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Ping, PingPong};
+use http::Request;
+use tokio::sync::Semaphore;
+
+use super::endpoint::{ConnectError, Endpoint};
+use crate::http2::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW};
+
+/// Requests at once on one connection, if the backend allows as many: beyond that one lost packet stalls too many.
+const STREAMS: usize = 100;
+
+/// Connections per endpoint and worker.
+const CONNECTIONS: usize = 16;
+
+/// Bytes of a response's fields; the exchange's own limit is lower or the same.
+const HEADER_LIST: u32 = 256 * 1024;
+
+/// How many connections may turn out to be closing before a request gives up.
+const ATTEMPTS: usize = 3;
+
+/// How often a backend is asked whether it lives while requests are under way, and how long it may take.
+const PING: Duration = Duration::from_secs(30);
+
+/// The connections to one endpoint.
+pub(crate) struct Multiplexed {
+    connections: RefCell<Vec<Connection>>,
+    /// One task connects at a time; the others then find room on what it made.
+    connecting: Semaphore,
+}
+
+struct Connection {
+    sender: SendRequest<Bytes>,
+    state: Rc<State>,
+}
+
+struct State {
+    streams: Cell<usize>,
+    closed: Cell<bool>,
+    idle_since: Cell<Instant>,
+}
+
+/// Counts one request for as long as it lives.
+pub(crate) struct InStream(Rc<State>);
+
+impl Default for Multiplexed {
+    fn default() -> Self {
+        Self {
+            connections: RefCell::default(),
+            connecting: Semaphore::new(1),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Sends the head of a request on a connection with room for it, which is made if there is none. `ends`: no body
+    /// follows.
+    pub(crate) async fn open_stream(
+        self: &Rc<Self>,
+        request: Request<()>,
+        ends: bool,
+        timeout: Duration,
+    ) -> Result<(Http2Stream, InStream), ConnectError> {
+        let until = tokio::time::Instant::now() + timeout * 3;
+        let opening = async {
+            for _ in 0..ATTEMPTS {
+                let connection = match self.multiplexed.with_room() {
+                    Some(connection) => connection,
+                    None => self.multiplex(timeout).await?,
+                };
+                // It may turn out to be closing only now.
+                if let Some(opened) = connection.open(&request, ends).await {
+                    return Ok(opened);
+                }
+            }
+            Err(ConnectError::Tcp(std::io::ErrorKind::ConnectionReset.into()))
+        };
+        match tokio::time::timeout_at(until, opening).await {
+            Ok(opened) => opened,
+            Err(_elapsed) => Err(ConnectError::Tcp(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    async fn multiplex(self: &Rc<Self>, timeout: Duration) -> Result<Connection, ConnectError> {
+        let multiplexed = &self.multiplexed;
+        let Ok(_turn) = multiplexed.connecting.acquire().await else {
+            return Err(ConnectError::Tcp(std::io::ErrorKind::NotConnected.into()));
+        };
+        if let Some(connection) = multiplexed.with_room() {
+            return Ok(connection);
+        }
+        if multiplexed.connections.borrow().len() >= CONNECTIONS
+            && let Some(fullest) = multiplexed.least_used()
+        {
+            // It queues behind the others until one of them ends.
+            return Ok(fullest);
+        }
+        let socket = self.connect(timeout).await?;
+        let mut builder = Builder::new();
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST)
+            .max_send_buffer_size(SEND_BUFFER)
+            .enable_push(false);
+        let (sender, mut connection) = builder
+            .handshake::<_, Bytes>(socket)
+            .await
+            .map_err(|error| ConnectError::Tcp(std::io::Error::other(error)))?;
+        let state = Rc::new(State {
+            streams: Cell::new(0),
+            closed: Cell::new(false),
+            idle_since: Cell::new(Instant::now()),
+        });
+        let pings = connection.ping_pong();
+        let driven = Rc::clone(&state);
+        tokio::task::spawn_local(async move {
+            drive(connection, pings, &driven).await;
+            driven.closed.set(true);
+        });
+        let connection = Connection { sender, state };
+        multiplexed.connections.borrow_mut().push(connection.clone());
+        Ok(connection)
+    }
+}
+
+/// Drives a connection until it closes or no longer answers.
+async fn drive(
+    connection: impl Future<Output = Result<(), h2::Error>>,
+    mut pings: Option<PingPong>,
+    state: &State,
+) {
+    let mut connection = pin!(connection);
+    let mut next = pin!(tokio::time::sleep(PING));
+    let mut asked = false;
+    poll_fn(|context| {
+        if connection.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(pings) = &mut pings else {
+            return Poll::Pending;
+        };
+        if asked && pings.poll_pong(context).is_ready() {
+            asked = false;
+        }
+        while next.as_mut().poll(context).is_ready() {
+            if asked && state.streams.get() > 0 {
+                return Poll::Ready(());
+            }
+            if state.streams.get() > 0 {
+                asked = pings.send_ping(Ping::opaque()).is_ok();
+                let _registers_the_waker = pings.poll_pong(context);
+            }
+            next.as_mut().reset(tokio::time::Instant::now() + PING);
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+impl Connection {
+    fn clone(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            state: Rc::clone(&self.state),
+        }
+    }
+
+    fn room(&self) -> usize {
+        let most = STREAMS.min(self.sender.current_max_send_streams());
+        most.saturating_sub(self.state.streams.get())
+    }
+
+    async fn open(self, request: &Request<()>, ends: bool) -> Option<(Http2Stream, InStream)> {
+        let counted = InStream::new(&self.state);
+        let mut sender = self.sender.ready().await.ok().or_else(|| {
+            self.state.closed.set(true);
+            None
+        })?;
+        match sender.send_request(request.clone(), ends) {
+            Ok((response, outgoing)) => Some((Http2Stream::client(response, outgoing), counted)),
+            Err(_closing) => {
+                self.state.closed.set(true);
+                None
+            }
+        }
+    }
+}
+
+impl Multiplexed {
+    fn with_room(&self) -> Option<Connection> {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| !connection.state.closed.get());
+        connections
+            .iter()
+            .filter(|connection| connection.room() > 0)
+            .min_by_key(|connection| connection.state.streams.get())
+            .map(Connection::clone)
+    }
+
+    fn least_used(&self) -> Option<Connection> {
+        let connections = self.connections.borrow();
+        connections
+            .iter()
+            .min_by_key(|connection| connection.state.streams.get())
+            .map(Connection::clone)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.borrow().is_empty()
+    }
+
+    /// Forgets connections that are closed or have idled for `most`; without users they close themselves.
+    pub(super) fn sweep(&self, now: Instant, most: Duration) {
+        self.connections.borrow_mut().retain(|connection| {
+            let state = &connection.state;
+            let idle = state.streams.get() == 0 && now.duration_since(state.idle_since.get()) > most;
+            !state.closed.get() && !idle
+        });
+    }
+}
+
+impl InStream {
+    fn new(state: &Rc<State>) -> Self {
+        state.streams.set(state.streams.get() + 1);
+        Self(Rc::clone(state))
+    }
+}
+
+impl Drop for InStream {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+        self.0.idle_since.set(Instant::now());
+    }
+}
