@@ -309,6 +309,34 @@ impl Client {
         self.worker.phase() != Phase::Serving || self.requests >= REQUESTS
     }
 
+    /// Reads on for a moment after an answer that came before the end of the request: ending the stream at once would
+    /// be an error to many a client, and it may have sent all of it already.
+    pub(crate) async fn discard(&mut self) {
+        let Stream::Http2(stream) = &mut self.stream else {
+            return;
+        };
+        if !stream.has_incoming() {
+            return;
+        }
+        self.deadline.set(Instant::now(), LINGER);
+        let mut bytes = vec![0; 16 * 1024];
+        let mut left = LINGER_BYTES;
+        let deadline = &self.deadline;
+        poll_fn(|context| {
+            while !deadline.has_passed(context) {
+                let mut room = ReadBuf::new(&mut bytes);
+                match ready!(stream.poll_read(context, &mut room)) {
+                    Ok(()) if !room.filled().is_empty() && left > 0 => {
+                        left = left.saturating_sub(room.filled().len());
+                    }
+                    _ => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Ends the sending side and reads on for a moment, so that the client gets to read the answer.
     async fn linger(&mut self) {
         let Stream::Socket(socket) = &mut self.stream else {

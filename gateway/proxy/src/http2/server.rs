@@ -240,6 +240,8 @@ impl Active {
             Err(refusal) => client.refuse(scratch, &refusal, &mut record, None).await,
         };
         record.finish(&streams.worker, streams.peer);
+        drop(loan);
+        client.discard().await;
     }
 }
 
