@@ -29,7 +29,7 @@ class Problem(Exception):
     """Something the user can do something about; its text says what."""
 
 
-def settle(core):
+def settle(core, realtime=False):
     """Runs in a new child: its core, its priority, and that it ends when this program is killed."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.sched_setaffinity(0, {core})
@@ -39,6 +39,19 @@ def settle(core):
             pathlib.Path("/proc/self/autogroup").write_text(str(PRIORITY))
         except OSError:
             pass  # a kernel without autogroups, or a container without the right: measured at normal priority
+    if realtime:
+        be_realtime([os.getpid()])
+
+
+def be_realtime(pids, on=True):
+    """As root: these run as soon as they can, whatever else wants the core. For loads that leave it idle mostly."""
+    policy, parameter = (os.SCHED_FIFO, os.sched_param(10)) if on else (os.SCHED_OTHER, os.sched_param(0))
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            try:
+                os.sched_setscheduler(int(task), policy, parameter)
+            except OSError:
+                return
 
 
 class Processes:
@@ -53,12 +66,12 @@ class Processes:
     def __exit__(self, *_):
         self.end(*self._running)
 
-    def start(self, command, core, **options):
+    def start(self, command, core, realtime=False, **options):
         # A session of its own: Ctrl-C reaches this program alone, which then ends its children in order.
         process = subprocess.Popen(
             [str(part) for part in command],
             start_new_session=True,
-            preexec_fn=lambda: settle(core),
+            preexec_fn=lambda: settle(core, realtime),
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options},
         )
         self._running.append(process)
@@ -81,9 +94,9 @@ class Processes:
         """All that runs here but these."""
         return [pid for process in self._running for pid in tree(process.pid) if pid not in others]
 
-    def output_of(self, command, core=LOAD_CORE):
-        """Runs a program to its end: its output, or a Problem with its error."""
-        process = self.start(command, core, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def output_of(self, command, realtime=False):
+        """Runs a program on the load's core to its end: its output, or a Problem with its error."""
+        process = self.start(command, LOAD_CORE, realtime, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             out, error = process.communicate()
         finally:

@@ -29,7 +29,8 @@ class Setting:
 class Ground:
     """What every proxy stands on: the upstreams and a certificate."""
 
-    upstreams: tuple
+    upstreams: tuple  # their ports
+    upstream_pid: int
     certificate: pathlib.Path
     key: pathlib.Path
     bundle: pathlib.Path  # certificate and key in one file
@@ -41,7 +42,7 @@ def prepare_ground(running):
     ports = tuple(int(port) for port in upstream.stdout.readline().split())
     folder = OUT / "certificate"
     folder.mkdir(parents=True, exist_ok=True)
-    ground = Ground(ports, folder / "cert.pem", folder / "key.pem", folder / "both.pem")
+    ground = Ground(ports, upstream.pid, folder / "cert.pem", folder / "key.pem", folder / "both.pem")
     if shutil.which("openssl"):
         command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30".split()
         command += ["-subj", "/CN=app.example.com", "-addext", "subjectAltName=DNS:app.example.com"]
@@ -130,8 +131,8 @@ class Proxy:
         """A program to run it under; instructions puts valgrind here."""
         return []
 
-    def wait_until_ready(self, begun, timeout=START_TIMEOUT):
-        while time.monotonic() < begun + timeout and self.process.poll() is None:
+    def wait_until_ready(self, begun):
+        while time.monotonic() < begun + START_TIMEOUT and self.process.poll() is None:
             if self.answers():
                 self.ready_after = time.monotonic() - begun
                 return
@@ -238,9 +239,23 @@ class Blastdoor(Proxy):
         return "---\n".join(parts)
 
     def version(self):
+        number = first_version(output([self.path, "--version"]))
+        if self.path != ROOT / "target" / "release" / "blastdoor":
+            return number  # built from who knows what
         commit = output(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]).strip()
         changed = output(["git", "-C", ROOT, "status", "--porcelain", "gateway", "Cargo.lock"]).strip()
-        return f"{first_version(output([self.path, '--version']))} ({commit}{', with changes' if changed else ''})"
+        return f"{number} ({commit}{', with changes' if changed else ''})"
+
+
+class Baseline(Blastdoor):
+    """Another build of Blastdoor, to compare a change with what was before it."""
+
+    name = "baseline"
+    optional = True
+    path = pathlib.Path("/nonexistent")
+
+    def version(self):
+        return first_version(output([self.path, "--version"]))
 
 
 class Floor(Proxy):
@@ -348,4 +363,4 @@ class Caddy(FromPyPi):
         return first_version(output([*self.binary(), "version"]))
 
 
-ALL = (Floor, Nginx, Haproxy, Envoy, Traefik, Caddy, Blastdoor)
+ALL = (Floor, Nginx, Haproxy, Envoy, Traefik, Caddy, Baseline, Blastdoor)

@@ -12,6 +12,16 @@ def spread(values):
     return statistics.median(values), min(values), max(values)
 
 
+def verdict(values, bound, more_is_better):
+    """Whether the median keeps to a bound; undecided where the middle half of the values lies on both sides of it."""
+    if len(values) > 2:
+        lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
+        if lower < bound < upper:
+            return "undecided"
+    median = statistics.median(values)
+    return "reached" if (median >= bound if more_is_better else median <= bound) else "missed"
+
+
 def values_of(rounds, label, key):
     return [row[label][key] for row in rounds if label in row]
 
@@ -38,13 +48,12 @@ def summary(test, rounds):
             ratios = [] if own else ratios_of(rounds, label, figure.key)
             if ratios:
                 row["ratio"], row["ratio_least"], row["ratio_greatest"] = spread(ratios)
-                if goal is not None:
-                    row["goal"] = f"{'≥' if figure.more_is_better else '≤'} {goal}"
-                    reached = row["ratio"] >= goal if figure.more_is_better else row["ratio"] <= goal
-                    row["reached"] = reached
+            if ratios and goal is not None:
+                row["goal"] = f"{'≥' if figure.more_is_better else '≤'} {goal}"
+                row["verdict"] = verdict(ratios, goal, figure.more_is_better)
             if own and figure.limit is not None:
                 row["goal"] = f"≤ {figure.limit}"
-                row["reached"] = median <= figure.limit
+                row["verdict"] = verdict(values_of(rounds, label, figure.key), figure.limit, figure.more_is_better)
             rows.append(row)
     return rows
 
@@ -56,7 +65,7 @@ def cells(row):
     if "ratio" in row:
         ratio = f"{row['ratio']:.2f} ({row['ratio_least']:.2f}–{row['ratio_greatest']:.2f})"
     if "goal" in row:
-        goal = f"{row['goal']}: {'reached' if row['reached'] else 'missed'}"
+        goal = f"{row['goal']}: {row['verdict']}"
     return [row["proxy"], value, ratio, goal]
 
 

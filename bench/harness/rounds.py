@@ -7,8 +7,6 @@ from . import processes
 from .processes import LOAD_CORE, PROXY_CORE, Problem
 from .tests import FOREIGN_LIMIT
 
-ATTEMPTS = 4
-
 
 def note(text):
     print(text, file=sys.stderr, flush=True)
@@ -48,7 +46,7 @@ def run(test, bench, kinds, rounds):
 def measure(test, bench, proxy):
     """One measurement, repeated while others disturb it; of several disturbed ones the least disturbed."""
     attempts = []
-    for _ in range(ATTEMPTS if test.watches_cores else 1):
+    for _ in range(bench.attempts if test.watches_cores else 1):
         if test.fresh:
             proxy.start(bench.running, bench.ground)
         try:
