@@ -38,14 +38,16 @@ pub(crate) struct Scratch {
 /// The free list of one worker.
 #[derive(Default)]
 pub(crate) struct Pool {
-    free: RefCell<Vec<Scratch>>,
+    /// Boxed, because a set is moved in and out at each request.
+    #[expect(clippy::vec_box, reason = "a pointer is moved at each request, not half a kilobyte")]
+    free: RefCell<Vec<Box<Scratch>>>,
     /// Sets that were not needed since the last trim.
     spare: Cell<usize>,
 }
 
 /// A set on loan; it returns to the pool when dropped.
 pub(crate) struct Loan {
-    scratch: Option<Scratch>,
+    scratch: Option<Box<Scratch>>,
     pool: Rc<Pool>,
 }
 
@@ -155,7 +157,7 @@ impl Pool {
     /// A clean set, used before or new.
     pub(crate) fn borrow(self: &Rc<Self>) -> Loan {
         let mut free = self.free.borrow_mut();
-        let scratch = free.pop().unwrap_or_else(Scratch::new);
+        let scratch = free.pop().unwrap_or_else(|| Box::new(Scratch::new()));
         self.spare.set(self.spare.get().min(free.len()));
         Loan {
             scratch: Some(scratch),
@@ -175,7 +177,7 @@ impl Pool {
 impl Loan {
     /// The set. It is there for as long as the loan is.
     pub(crate) fn scratch(&mut self) -> &mut Scratch {
-        self.scratch.get_or_insert_with(Scratch::new)
+        self.scratch.get_or_insert_with(|| Box::new(Scratch::new()))
     }
 }
 

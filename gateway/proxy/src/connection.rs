@@ -20,6 +20,7 @@ use crate::deadlines::Deadline;
 use crate::emit::{Connection, OwnAnswer};
 use crate::forward;
 use crate::http2;
+use crate::identity::AddressText;
 use crate::metrics::WorkerMetrics;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
@@ -39,6 +40,7 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) struct Client {
     pub(crate) stream: Stream,
     pub(crate) peer: IpAddr,
+    pub(crate) peer_text: AddressText,
     pub(crate) session: Option<Rc<Session>>,
     pub(crate) deadline: Deadline,
     pub(crate) worker: Rc<Worker>,
@@ -78,6 +80,7 @@ impl Client {
         Self {
             stream,
             peer,
+            peer_text: AddressText::new(peer),
             session,
             deadline,
             worker,

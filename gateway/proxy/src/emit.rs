@@ -1,8 +1,6 @@
 //! Heads as the gateway writes them: every line is either the gateway's own or has passed the grammar, and
 //! hop-by-hop fields end here, in both directions (RFC 9110 7.6.1).
 
-use std::io::Write;
-
 use route::ListenerName;
 use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Version};
 
@@ -108,11 +106,10 @@ fn forwarded(
             out.extend_from_slice(b", ");
         }
     }
-    text(
-        out,
-        format_args!("{}\r\nX-Real-IP: {}\r\n", identity.peer, identity.client),
-    );
-    out.extend_from_slice(b"X-Forwarded-Proto: ");
+    identity.write_peer(out);
+    out.extend_from_slice(b"\r\nX-Real-IP: ");
+    identity.write_client(out);
+    out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
     out.extend_from_slice(settings.scheme.as_str().as_bytes());
     out.extend_from_slice(b"\r\nX-Forwarded-Port: ");
     number(out, u64::from(settings.forwarded_port));
@@ -352,9 +349,4 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
 
 fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn text(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
-    // Writing to a Vec cannot fail.
-    let _infallible = out.write_fmt(arguments);
 }

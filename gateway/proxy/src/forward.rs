@@ -98,7 +98,7 @@ fn decide(
         ..
     } = scratch;
     let head = from_client.filled().get(..length).unwrap_or_default();
-    let identity = Identity::of(client.peer, settings, request, head);
+    let identity = Identity::of((client.peer, client.peer_text), settings, request, head);
     record.request(worker, request, head, &identity);
     client.grpc = is_grpc_request(request, head);
     let refuse = |refusal| (Decision::Refuse(refusal), identity);
@@ -272,7 +272,7 @@ struct Forwarding<'a> {
     identity: Identity,
     length: usize,
     /// The head for a backend that speaks HTTP/2.
-    message: Option<http::Request<()>>,
+    message: Option<Box<http::Request<()>>>,
 }
 
 /// How one attempt ended.
@@ -328,7 +328,7 @@ impl Forwarding<'_> {
             to_upstream.clear();
         }
         match message {
-            Ok(message) => self.message = message,
+            Ok(message) => self.message = message.map(Box::new),
             Err(refusal) => return self.client.refuse(self.scratch, &refusal, self.record, None).await,
         }
         let mut upload = self.upload(asked);
@@ -523,7 +523,7 @@ impl Forwarding<'_> {
         endpoint: &Rc<Endpoint>,
         asked: Asked,
     ) -> Result<(Stream, bool, Option<InStream>), Refusal> {
-        let Some(message) = self.message.clone() else {
+        let Some(message) = self.message.as_deref().cloned() else {
             return Err(Refusal::UpstreamReset);
         };
         let ends = matches!(asked.framing, BodyFraming::None | BodyFraming::Length(0));

@@ -1,5 +1,6 @@
 //! Who the client is, and which request this is.
 
+use std::io::Write;
 use std::net::IpAddr;
 
 use wire::forwarded::{client_at_depth, client_from_xff, parse_hop};
@@ -13,13 +14,22 @@ const REQUEST_ID_BYTES: usize = 128;
 /// The client of one request as the door's settings make it out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
-    /// The TCP peer.
+    /// The TCP peer, or whom the PROXY header names.
     pub(crate) peer: IpAddr,
+    peer_text: AddressText,
     /// The peer's word is believed.
     pub(crate) trusted: bool,
     /// The client: `X-Real-IP` and the access log.
     pub(crate) client: IpAddr,
     pub(crate) request_id: RequestId,
+}
+
+/// An IP address as text, made once for each connection and written with each of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AddressText {
+    /// The longest is an IPv6 address with eight groups of four.
+    bytes: [u8; 39],
+    length: u8,
 }
 
 /// Where a request's id comes from.
@@ -32,7 +42,12 @@ pub(crate) enum RequestId {
 }
 
 impl Identity {
-    pub(crate) fn of(peer: IpAddr, settings: &Settings, request: &RequestHead, head: &[u8]) -> Self {
+    pub(crate) fn of(
+        (peer, peer_text): (IpAddr, AddressText),
+        settings: &Settings,
+        request: &RequestHead,
+        head: &[u8],
+    ) -> Self {
         let trusted = settings.trusted.contains(peer);
         let client = if trusted {
             reported_client(peer, settings, request, head)
@@ -53,9 +68,24 @@ impl Identity {
         };
         Self {
             peer,
+            peer_text,
             trusted,
             client,
             request_id,
+        }
+    }
+
+    /// The peer as text.
+    pub(crate) fn write_peer(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.peer_text.as_bytes());
+    }
+
+    /// The client as text.
+    pub(crate) fn write_client(&self, out: &mut Vec<u8>) {
+        if self.client == self.peer {
+            self.write_peer(out);
+        } else {
+            out.extend_from_slice(AddressText::new(self.client).as_bytes());
         }
     }
 }
@@ -88,6 +118,22 @@ fn reported_client(peer: IpAddr, settings: &Settings, request: &RequestHead, hea
     }
 }
 
+impl AddressText {
+    pub(crate) fn new(address: IpAddr) -> Self {
+        let mut bytes = [0; 39];
+        let mut rest = bytes.as_mut_slice();
+        let room = rest.len();
+        // The longest fits, an IPv4-mapped one as well.
+        let _fits = write!(rest, "{address}");
+        let length = u8::try_from(room - rest.len()).unwrap_or_default();
+        Self { bytes, length }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
 impl RequestId {
     /// Appends the id as text.
     pub(crate) fn write(self, head: &[u8], out: &mut Vec<u8>) {
@@ -108,6 +154,25 @@ impl RequestId {
                         .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
                 );
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AddressText;
+
+    #[test]
+    fn addresses_fit() {
+        for text in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "::",
+            "2001:db8:1111:2222:3333:4444:5555:6666",
+            "::ffff:255.255.255.255",
+        ] {
+            let address = text.parse().unwrap();
+            assert_eq!(AddressText::new(address).as_bytes(), text.as_bytes());
         }
     }
 }

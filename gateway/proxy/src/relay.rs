@@ -58,7 +58,7 @@ pub(crate) struct Relay {
     direct: usize,
     pipe: Option<Pipe>,
     /// Trailers for a sink that sends them in frames.
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// Bytes of body taken from the source.
     moved: u64,
     limit: u64,
@@ -178,7 +178,7 @@ impl Relay {
                 let finished = ready!(if self.open {
                     to.poll_flush(context)
                 } else {
-                    to.poll_finish(context, self.trailers.take())
+                    to.poll_finish(context, self.trailers.take().map(|trailers| *trailers))
                 });
                 return Poll::Ready(finished.map_err(RelayError::Write));
             }
@@ -271,7 +271,7 @@ impl Relay {
                 ChunkStep::Done { consumed } => {
                     match self.sink {
                         Sink::Plain => {}
-                        Sink::Frames => self.trailers = header_map(decoder.trailers()),
+                        Sink::Frames => self.trailers = header_map(decoder.trailers()).map(Box::new),
                         Sink::Chunked { trailers } => {
                             out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
                             for (name, value) in decoder.trailers().filter(|_| trailers) {
@@ -364,7 +364,7 @@ impl Relay {
                 let trailers = from.take_trailers();
                 match self.sink {
                     Sink::Plain => {}
-                    Sink::Frames => self.trailers = trailers,
+                    Sink::Frames => self.trailers = trailers.map(Box::new),
                     Sink::Chunked { trailers: wanted } => {
                         last_chunk(trailers.filter(|_| wanted).as_ref(), out);
                     }

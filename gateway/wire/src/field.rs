@@ -132,10 +132,7 @@ impl Span {
 impl Field {
     /// Parses one line, given without its CRLF (RFC 9112 5).
     pub(crate) fn parse(line: &[u8], offset: usize) -> Result<Self, HeadError> {
-        let length = line
-            .iter()
-            .position(|byte| !is_token_byte(*byte))
-            .unwrap_or(line.len());
+        let length = line.iter().take_while(|byte| is_token_byte(**byte)).count();
         let Some((name, [b':', rest @ ..])) = line.split_at_checked(length) else {
             return Err(HeadError::FieldName);
         };
