@@ -113,6 +113,9 @@ impl Client {
                 }
             }
         }
+        if let Stream::Socket(socket) = &mut self.stream {
+            socket.part();
+        }
     }
 
     /// Waits until there is something to read. False when the connection is to end instead.

@@ -481,7 +481,8 @@ impl Forwarding<'_> {
         }
         // Only a reused connection that broke in silence: the backend closed it before it saw the request. What
         // may have been processed is never sent again unless doing it twice is doing it once.
-        let unsent = upload.is_unwritten();
+        // A head of HTTP/2 has left by then, whatever became of the body.
+        let unsent = self.message.is_none() && upload.is_unwritten();
         let safe = failure.silent && reused && (unsent || asked.method.is_idempotent());
         if safe || failure.unprocessed {
             return Attempt::Retry(failure.refusal, endpoint.address());

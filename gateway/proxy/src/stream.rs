@@ -49,6 +49,14 @@ impl Socket {
         self.poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
+    /// Tells a peer that is idle of the end, as far as that takes no waiting: under TLS it could otherwise not tell an
+    /// end from a cut (RFC 8446 6.1).
+    pub(crate) fn part(&mut self) {
+        if let Self::Tls(_) = self {
+            let _as_far_as_it_goes = self.poll_shutdown(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+    }
+
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
