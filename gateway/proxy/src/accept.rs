@@ -22,6 +22,7 @@ use wire::proxy_header::{self, ProxyStep};
 use crate::connection::{Client, Session};
 use crate::deadlines::Deadline;
 use crate::http2;
+use crate::identity::Peer;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{ProxyProtocol, Settings};
@@ -36,7 +37,8 @@ const PROXY_HEADER: Duration = Duration::from_secs(5);
 const AHEAD: usize = 17 * 1024;
 
 /// Serves a connection from its first byte on.
-pub(crate) async fn serve(stream: TcpStream, peer: IpAddr, open: Open, worker: Rc<Worker>) {
+pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker: Rc<Worker>) {
+    let peer = Peer::of_socket(address);
     let settings = Arc::clone(worker.door.snapshot().settings());
     if settings.proxy_protocol == ProxyProtocol::Off && !settings.ends_tls {
         drop(settings);
@@ -55,11 +57,11 @@ pub(crate) async fn serve(stream: TcpStream, peer: IpAddr, open: Open, worker: R
     }
 }
 
-type Prepared = (Socket, IpAddr, Option<Rc<Session>>, bool);
+type Prepared = (Socket, Peer, Option<Rc<Session>>, bool);
 
 async fn prepare(
     mut stream: TcpStream,
-    mut peer: IpAddr,
+    mut peer: Peer,
     open: &Open,
     worker: &Rc<Worker>,
     settings: &Settings,
@@ -67,15 +69,16 @@ async fn prepare(
     let deadline = worker.deadlines.register();
     if settings.proxy_protocol != ProxyProtocol::Off {
         deadline.set(Instant::now(), PROXY_HEADER);
-        match read_proxy_header(&mut stream, peer, settings, &deadline, worker).await {
-            Ok(source) => peer = source.map_or(peer, |source| source.ip().to_canonical()),
+        match read_proxy_header(&mut stream, peer.address, settings, &deadline, worker).await {
+            Ok(Some(source)) => peer = Peer::of_proxy_header(source.ip().to_canonical()),
+            Ok(None) => {}
             Err(_) => {
                 worker.metrics.refused(Reason::ProxyHeader);
                 return None;
             }
         }
         // Only now it is known whose connection this is.
-        if !open.enter(peer, settings.limits.connections_per_client) {
+        if !open.enter(peer.address, settings.limits.connections_per_client) {
             worker.metrics.refused(Reason::ConnectionLimit);
             return None;
         }
@@ -91,7 +94,7 @@ async fn prepare(
         match route {
             Ok(None) => {}
             Ok(Some((route, name))) => {
-                pass_through(stream, peer, &route, &name, worker).await;
+                pass_through(stream, peer.address, &route, &name, worker).await;
                 return None;
             }
             Err(_) => {
@@ -104,7 +107,7 @@ async fn prepare(
         Ok((socket, session, is_http2)) => Some((socket, peer, Some(Rc::new(session)), is_http2)),
         Err(error) => {
             worker.metrics.refused(Reason::TlsHandshake);
-            tracing::debug!(listener = %worker.door.name(), client = %peer, %error, "TLS handshake failed");
+            tracing::debug!(listener = %worker.door.name(), client = %peer.address, %error, "TLS handshake failed");
             None
         }
     }

@@ -4,7 +4,6 @@
 //! box of its own, so that it does not weigh on idle connections.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -20,7 +19,7 @@ use crate::deadlines::Deadline;
 use crate::emit::{Connection, OwnAnswer};
 use crate::forward;
 use crate::http2;
-use crate::identity::AddressText;
+use crate::identity::Peer;
 use crate::metrics::WorkerMetrics;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
@@ -39,8 +38,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A client and what it asks through: a connection, or one stream of an HTTP/2 connection.
 pub(crate) struct Client {
     pub(crate) stream: Stream,
-    pub(crate) peer: IpAddr,
-    pub(crate) peer_text: AddressText,
+    pub(crate) peer: Peer,
     pub(crate) session: Option<Rc<Session>>,
     pub(crate) deadline: Deadline,
     pub(crate) worker: Rc<Worker>,
@@ -72,7 +70,7 @@ pub(crate) enum Next {
 impl Client {
     pub(crate) fn new(
         stream: Stream,
-        peer: IpAddr,
+        peer: Peer,
         session: Option<Rc<Session>>,
         worker: Rc<Worker>,
     ) -> Self {
@@ -80,7 +78,6 @@ impl Client {
         Self {
             stream,
             peer,
-            peer_text: AddressText::new(peer),
             session,
             deadline,
             worker,
@@ -169,14 +166,14 @@ impl Client {
             }
             Err(refusal) => {
                 let next = self.refuse(scratch, &refusal, &mut record, None).await;
-                record.finish(&self.worker, self.peer);
+                record.finish(&self.worker, self.peer.address);
                 return next;
             }
         };
         self.requests += 1;
         let _under_way = self.worker.under_way();
         let next = forward::answer(self, scratch, length, &mut record).await;
-        record.finish(&self.worker, self.peer);
+        record.finish(&self.worker, self.peer.address);
         next
     }
 

@@ -6,7 +6,7 @@ use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Versi
 
 use crate::identity::Identity;
 use crate::refusal::phrase;
-use crate::settings::Settings;
+use crate::settings::{ClientIp, Settings};
 
 /// How the response to the client ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,19 @@ pub(crate) fn request(
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
+    // The field that names the client is a forgery from anyone but a trusted proxy, whatever it is called.
+    let names_client = match &settings.client_ip {
+        ClientIp::Header(name) if !identity.trusted => Some(name.as_bytes()),
+        ClientIp::Header(_)
+        | ClientIp::Peer
+        | ClientIp::ForwardedFor
+        | ClientIp::ForwardedForGoogle
+        | ClientIp::ProxyProtocol => None,
+    };
+    let is_forged = |field: &Field| names_client.is_some_and(|name| field.is_named(name, head));
     fields(out, head, &request.fields, |field| {
         passes_to_backend(field.id, identity.trusted)
+            && !is_forged(field)
             && !request.connection.names(field, &request.fields, head)
     });
     forwarded(out, head, request, identity, settings, door);

@@ -98,7 +98,7 @@ fn decide(
         ..
     } = scratch;
     let head = from_client.filled().get(..length).unwrap_or_default();
-    let identity = Identity::of((client.peer, client.peer_text), settings, request, head);
+    let identity = Identity::of(&client.peer, settings, request, head);
     record.request(worker, request, head, &identity);
     client.grpc = is_grpc_request(request, head);
     let refuse = |refusal| (Decision::Refuse(refusal), identity);
@@ -153,10 +153,7 @@ fn act(
     request: &RequestHead,
     head: &[u8],
 ) -> Decision {
-    let limit = route
-        .tuning
-        .body
-        .map_or(settings.limits.body, |limit| (limit > 0).then_some(limit));
+    let limit = body_limit(route, &settings);
     match (&route.action, request.framing) {
         (Action::Blocked(_), _) => Decision::Refuse(Refusal::Blocked),
         (Action::RedirectToHttps { port }, _) => redirect(host, *port, request, head),
@@ -173,6 +170,15 @@ fn act(
                 upstream,
             )
         }
+    }
+}
+
+/// How large a request body may be: what the route asks for (0 is unlimited), and never more than the door allows.
+fn body_limit(route: &Route, settings: &Settings) -> Option<u64> {
+    let asked = route.tuning.body.filter(|limit| *limit > 0);
+    match (asked, settings.limits.body) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (asked, most) => asked.or(most),
     }
 }
 
@@ -358,12 +364,7 @@ impl Forwarding<'_> {
 
     fn upload(&self, asked: Asked) -> Relay {
         let settings = &self.matched.settings;
-        let limit = self
-            .matched
-            .route
-            .tuning
-            .body
-            .map_or(settings.limits.body, |limit| (limit > 0).then_some(limit));
+        let limit = body_limit(&self.matched.route, settings);
         let sink = match asked.framing {
             _ if self.message.is_some() => Sink::Frames,
             BodyFraming::Chunked => Sink::Chunked { trailers: true },

@@ -14,9 +14,7 @@ const REQUEST_ID_BYTES: usize = 128;
 /// The client of one request as the door's settings make it out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
-    /// The TCP peer, or whom the PROXY header names.
-    pub(crate) peer: IpAddr,
-    peer_text: AddressText,
+    peer: Peer,
     /// The peer's word is believed.
     pub(crate) trusted: bool,
     /// The client: `X-Real-IP` and the access log.
@@ -24,9 +22,19 @@ pub(crate) struct Identity {
     pub(crate) request_id: RequestId,
 }
 
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    /// The TCP peer, or whom the PROXY header names.
+    pub(crate) address: IpAddr,
+    text: AddressText,
+    /// A PROXY header named it.
+    proxied: bool,
+}
+
 /// An IP address as text, made once for each connection and written with each of its requests.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AddressText {
+struct AddressText {
     /// The longest is an IPv6 address with eight groups of four.
     bytes: [u8; 39],
     length: u8,
@@ -42,17 +50,14 @@ pub(crate) enum RequestId {
 }
 
 impl Identity {
-    pub(crate) fn of(
-        (peer, peer_text): (IpAddr, AddressText),
-        settings: &Settings,
-        request: &RequestHead,
-        head: &[u8],
-    ) -> Self {
-        let trusted = settings.trusted.contains(peer);
+    pub(crate) fn of(peer: &Peer, settings: &Settings, request: &RequestHead, head: &[u8]) -> Self {
+        // Where the PROXY header names the client, what follows it is the client's own word, however near it is.
+        let is_client = peer.proxied && settings.client_ip == ClientIp::ProxyProtocol;
+        let trusted = !is_client && settings.trusted.contains(peer.address);
         let client = if trusted {
-            reported_client(peer, settings, request, head)
+            reported_client(peer.address, settings, request, head)
         } else {
-            peer
+            peer.address
         };
         let kept = request
             .fields
@@ -67,8 +72,7 @@ impl Identity {
             None => RequestId::Made(fastrand::u128(..)),
         };
         Self {
-            peer,
-            peer_text,
+            peer: *peer,
             trusted,
             client,
             request_id,
@@ -77,12 +81,12 @@ impl Identity {
 
     /// The peer as text.
     pub(crate) fn write_peer(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.peer_text.as_bytes());
+        out.extend_from_slice(self.peer.text.as_bytes());
     }
 
     /// The client as text.
     pub(crate) fn write_client(&self, out: &mut Vec<u8>) {
-        if self.client == self.peer {
+        if self.client == self.peer.address {
             self.write_peer(out);
         } else {
             out.extend_from_slice(AddressText::new(self.client).as_bytes());
@@ -118,8 +122,27 @@ fn reported_client(peer: IpAddr, settings: &Settings, request: &RequestHead, hea
     }
 }
 
+impl Peer {
+    /// The other end of the TCP connection.
+    pub(crate) fn of_socket(address: IpAddr) -> Self {
+        Self {
+            address,
+            text: AddressText::new(address),
+            proxied: false,
+        }
+    }
+
+    /// The source that a trusted proxy's PROXY header names.
+    pub(crate) fn of_proxy_header(address: IpAddr) -> Self {
+        Self {
+            proxied: true,
+            ..Self::of_socket(address)
+        }
+    }
+}
+
 impl AddressText {
-    pub(crate) fn new(address: IpAddr) -> Self {
+    fn new(address: IpAddr) -> Self {
         let mut bytes = [0; 39];
         let mut rest = bytes.as_mut_slice();
         let room = rest.len();
@@ -129,7 +152,7 @@ impl AddressText {
         Self { bytes, length }
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 }

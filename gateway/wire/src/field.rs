@@ -155,6 +155,16 @@ impl Field {
     }
 }
 
+impl Field {
+    /// Whether the field has this name, without case and with `_` for `-`: some backends read both alike.
+    #[must_use]
+    pub fn is_named(&self, name: &[u8], head: &[u8]) -> bool {
+        let own = self.name.of(head);
+        let same = |(left, right): (&u8, &u8)| left.eq_ignore_ascii_case(right) || (*left, *right) == (b'_', b'-');
+        own.len() == name.len() && own.iter().zip(name).all(same)
+    }
+}
+
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;

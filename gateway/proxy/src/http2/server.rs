@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,6 +18,7 @@ use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, write_re
 use crate::connection::{Client, REQUESTS, Session};
 use crate::deadlines::Deadline;
 use crate::forward;
+use crate::identity::Peer;
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::stream::{Socket, Stream};
@@ -37,7 +37,7 @@ const LOCAL_RESETS: usize = 1024;
 /// What the streams of a connection share with it.
 struct Streams {
     worker: Rc<Worker>,
-    peer: IpAddr,
+    peer: Peer,
     session: Option<Rc<Session>>,
     active: Cell<usize>,
     /// When the last of them ended.
@@ -48,7 +48,7 @@ struct Streams {
 pub(crate) async fn serve(
     socket: Socket,
     ahead: Vec<u8>,
-    peer: IpAddr,
+    peer: Peer,
     session: Option<Rc<Session>>,
     deadline: Deadline,
     worker: Rc<Worker>,
@@ -239,7 +239,7 @@ impl Active {
             Ok(length) => forward::answer(&mut client, scratch, length, &mut record).await,
             Err(refusal) => client.refuse(scratch, &refusal, &mut record, None).await,
         };
-        record.finish(&streams.worker, streams.peer);
+        record.finish(&streams.worker, streams.peer.address);
         drop(loan);
         client.discard().await;
     }
