@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use proxy::AccessLog;
 use resource::Severity;
+use route::ListenerName;
 
 /// The state of the configuration, shared between the supervisor and the admin port.
 #[derive(Debug, Clone)]
@@ -26,6 +27,17 @@ struct State {
     notes: usize,
     /// Since when the source has been out of reach.
     stale_since: Option<Instant>,
+    certificates: Vec<ExpiryOf>,
+}
+
+/// When a certificate of a door ends.
+#[derive(Debug)]
+pub(crate) struct ExpiryOf {
+    pub(crate) listener: ListenerName,
+    /// `namespace/name` of its Secret, or `default`.
+    pub(crate) secret: String,
+    /// Seconds from 1970.
+    pub(crate) expires: u64,
 }
 
 impl Gauges {
@@ -56,6 +68,11 @@ impl Gauges {
             (true, _) => None,
             (false, since) => since.or_else(|| Some(Instant::now())),
         };
+    }
+
+    /// Takes note of the certificates that are served now.
+    pub(crate) fn certificates(&self, certificates: impl Iterator<Item = ExpiryOf>) {
+        self.lock().certificates = certificates.collect();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -90,6 +107,20 @@ impl Collector for Gauges {
             MetricType::Gauge,
         )?;
         ConstGauge::new(age).encode(family)?;
+        let mut family = encoder.encode_descriptor(
+            "blastdoor_certificate_expiry_seconds",
+            "End of the validity of each certificate served, as Unix time",
+            None,
+            MetricType::Gauge,
+        )?;
+        for certificate in &state.certificates {
+            let expires = i64::try_from(certificate.expires).unwrap_or(i64::MAX);
+            let labels = [
+                ("listener", certificate.listener.as_str()),
+                ("secret", certificate.secret.as_str()),
+            ];
+            ConstGauge::new(expires).encode(family.encode_family(&labels)?)?;
+        }
         let family = encoder.encode_descriptor(
             "blastdoor_access_log_dropped",
             "Access-log lines that the sink was too slow for",

@@ -11,6 +11,7 @@ mod commands;
 pub mod config;
 mod echo;
 mod gauges;
+mod roots;
 mod supervisor;
 mod telemetry;
 

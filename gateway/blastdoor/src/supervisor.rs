@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use control::SourceEvent;
-use door::{BackendPolicy, Publisher};
+use door::{BackendPolicy, PlatformRoots, Publisher};
 use proxy::{AccessLog, BindError, Listener, ListenerStatus, Metrics, Settings};
 use resource::{ClusterView, Problem, Severity};
 use route::ListenerName;
@@ -16,10 +16,14 @@ use tokio::task::JoinSet;
 
 use crate::admin::Board;
 use crate::config::{self, AdminBind, Config, DoorConfig, Options};
-use crate::gauges::Gauges;
+use crate::gauges::{ExpiryOf, Gauges};
+use crate::roots::platform_roots;
 
 /// How often watched files (configuration, trust lists) are looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How often objects are looked at although nothing changed: certificates expire.
+const REVIEW: Duration = Duration::from_secs(3_600);
 
 /// The doors of the process and what they serve.
 pub(crate) struct Supervisor {
@@ -42,6 +46,7 @@ pub(crate) struct Supervisor {
     metrics: Metrics,
     access: AccessLog,
     leaving: JoinSet<usize>,
+    platform_roots: PlatformRoots,
 }
 
 /// How the process ended.
@@ -82,6 +87,7 @@ impl Supervisor {
             metrics,
             access,
             leaving: JoinSet::new(),
+            platform_roots: platform_roots(),
         };
         for door in supervisor.config.doors.clone() {
             supervisor.open_door(door)?;
@@ -105,6 +111,8 @@ impl Supervisor {
         let mut signals = Signals::new()?;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut review = tokio::time::interval(REVIEW);
+        review.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut fingerprint = self.fingerprint();
         let mut draining = false;
         let mut cut = 0;
@@ -118,6 +126,7 @@ impl Supervisor {
                         self.reload();
                     }
                 }
+                _ = review.tick(), if !draining => self.publish(),
                 () = signals.next() => {
                     if draining {
                         tracing::warn!("second signal: ending at once");
@@ -181,6 +190,8 @@ impl Supervisor {
         let Some(view) = &self.view else { return };
         let backends = self.backend_policy();
         self.compiled_problems = door::publish(&mut self.publishers, view, &backends);
+        self.gauges
+            .certificates(self.publishers.iter().flat_map(expiries));
         self.tell();
         self.board.published();
     }
@@ -198,6 +209,7 @@ impl Supervisor {
             allow_loopback: self.config.source.allow_loopback_backends,
             own_addresses: own_addresses(),
             own_ports,
+            platform_roots: self.platform_roots.clone(),
         }
     }
 
@@ -225,16 +237,13 @@ impl Supervisor {
 
     /// The content of every file that may change while we run.
     fn fingerprint(&self) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-        let trusted = self
-            .config
-            .doors
-            .iter()
-            .filter_map(|door| door.trusted_proxies_file.clone());
+        let doors = self.config.doors.iter();
+        let beside = doors.flat_map(|door| door.trusted_proxies_file.iter().chain(&door.tls_files));
         self.config
             .path
             .iter()
+            .chain(beside)
             .cloned()
-            .chain(trusted)
             .map(|path| (path.clone(), std::fs::read(path).ok()))
             .collect()
     }
@@ -339,6 +348,16 @@ impl Supervisor {
         statuses.sort_by(|left, right| left.name().cmp(right.name()));
         self.board.show(statuses);
     }
+}
+
+/// When the certificates of a door end.
+fn expiries(publisher: &Publisher<Settings>) -> impl Iterator<Item = ExpiryOf> {
+    let certificates = publisher.tls().map(|tls| tls.certificates()).unwrap_or_default();
+    certificates.into_iter().map(|certificate| ExpiryOf {
+        listener: publisher.name().clone(),
+        secret: certificate.secret,
+        expires: certificate.expires,
+    })
 }
 
 /// SIGTERM and SIGINT mean the same.

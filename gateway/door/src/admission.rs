@@ -5,7 +5,7 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
-use crate::{Scheme, Selector};
+use crate::{Scheme, Selector, TlsPolicy};
 
 /// Who may be exposed at a door. The admission half of a listener's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Policy {
     pub forwarded_port: u16,
     /// The door to which this one redirects (308) whatever that one serves and this one does not.
     pub redirect: Option<ListenerName>,
+    /// How the door ends TLS; `None` where it does not.
+    pub tls: Option<TlsPolicy>,
 }
 
 /// A namespace name, or a pattern in which `*` stands for any run of characters.

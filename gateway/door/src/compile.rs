@@ -1,42 +1,26 @@
 //! From admitted Ingresses to a door's table.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use resource::{
-    AppProtocol, Backend, ClusterView, EndpointSlice, Ingress, InvalidBackend, PathRule, Problem, Protocol,
-    Rule, Service, ServicePort, ServicePortRef, ServiceType, Severity,
-};
+use resource::{Backend, ClusterView, Ingress, InvalidBackend, PathRule, Problem, Rule, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
 
-use crate::snapshot::{Action, Blocked, Endpoint, Route, Tuning, Upstream, UpstreamProtocol};
+use crate::snapshot::{Action, Blocked, Route, Tuning};
+use crate::tls::Passthrough;
+use crate::upstreams::{BackendPolicy, Speech, Upstreams};
 use crate::{Admitted, Policy, Scheme};
-
-/// Which endpoint addresses the gateway may call.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BackendPolicy {
-    /// Loopback addresses are allowed (`[source] allow_loopback_backends`): for the demo and for tests.
-    pub allow_loopback: bool,
-    /// The addresses of this host, so that the gateway does not become its own backend.
-    pub own_addresses: Vec<IpAddr>,
-    /// The ports on which this process listens, its admin port included.
-    pub own_ports: Vec<u16>,
-}
 
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are worked out once.
 pub(crate) struct Compiler<'v> {
-    view: &'v ClusterView,
-    backends: &'v BackendPolicy,
-    upstreams: HashMap<(ObjectKey, ServicePortRef), Result<Arc<Upstream>, Refused>>,
+    upstreams: Upstreams<'v>,
 }
 
-/// Why a backend reference yields no upstream: the reason for the data path, the words for the user.
-#[derive(Debug, Clone)]
-struct Refused {
-    reason: Blocked,
-    severity: Severity,
-    message: String,
+/// What a door serves.
+pub(crate) struct Compiled {
+    pub(crate) table: Table<Arc<Route>>,
+    /// Names whose TLS is not ended here; empty at a door that ends no TLS.
+    pub(crate) passthrough: Passthrough,
 }
 
 /// One door's table in the making.
@@ -46,44 +30,28 @@ struct Draft<'a> {
     table: TableBuilder<Arc<Route>>,
     /// Places of rules that cannot be read; they yield to every rule that can.
     unreadable: Vec<(HostPattern, Option<PathPattern>, Arc<Route>)>,
+    passthrough: Passthrough,
+    /// Who has a host, and whether its TLS is passed through; empty where nothing is.
+    owners: HashMap<HostPattern, Owner>,
     problems: &'a mut Vec<Problem>,
 }
 
-impl BackendPolicy {
-    /// Why `address` must not be called, if so.
-    fn refuses(&self, address: SocketAddr) -> Option<&'static str> {
-        let ip = address.ip().to_canonical();
-        if self.own_ports.contains(&address.port())
-            && (ip.is_loopback() || ip.is_unspecified() || self.own_addresses.contains(&ip))
-        {
-            return Some("one of the gateway's own ports");
-        }
-        if ip.is_loopback() {
-            return (!self.allow_loopback).then_some("a loopback address");
-        }
-        match ip {
-            IpAddr::V4(ip) if ip.is_link_local() => Some("a link-local address (cloud metadata lives there)"),
-            IpAddr::V4(ip) if ip == Ipv4Addr::new(100, 100, 100, 200) => Some("a cloud metadata address"),
-            IpAddr::V6(ip) if ip.is_unicast_link_local() => Some("a link-local address"),
-            IpAddr::V6(ip) if ip == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254) => {
-                Some("a cloud metadata address")
-            }
-            IpAddr::V4(ip) if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() => {
-                Some("no unicast address")
-            }
-            IpAddr::V6(ip) if ip.is_unspecified() || ip.is_multicast() => Some("no unicast address"),
-            IpAddr::V4(_) | IpAddr::V6(_) => None,
-        }
-    }
+/// The oldest Ingress that names a host decides whether the host's TLS is ended here.
+struct Owner {
+    ingress: ObjectKey,
+    passes_through: bool,
 }
 
 impl<'v> Compiler<'v> {
     pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy) -> Self {
         Self {
-            view,
-            backends,
-            upstreams: HashMap::new(),
+            upstreams: Upstreams::new(view, backends),
         }
+    }
+
+    /// Keeps what a live route has that must not be made anew while nothing changes.
+    pub(crate) fn keep(&mut self, live: &Route) {
+        self.upstreams.keep(live);
     }
 
     /// Compiles one door. `admitted` is in order of precedence; whoever comes second to a host and path loses it
@@ -94,30 +62,41 @@ impl<'v> Compiler<'v> {
         policy: &Policy,
         admitted: &[Admitted<'_>],
         problems: &mut Vec<Problem>,
-    ) -> Table<Arc<Route>> {
+    ) -> Compiled {
         let mut draft = Draft {
             door,
             policy,
             table: TableBuilder::new(),
             unreadable: Vec::new(),
+            passthrough: Passthrough::default(),
+            owners: owners(policy, admitted),
             problems,
         };
         for admitted in admitted {
             self.ingress(&mut draft, admitted.ingress());
         }
         draft.close_unreadable();
-        draft.table.build()
+        draft.keep_own_hosts();
+        Compiled {
+            table: draft.table.build(),
+            passthrough: draft.passthrough,
+        }
     }
 
     fn ingress(&mut self, draft: &mut Draft<'_>, ingress: &Ingress) {
         let closed = self.closed(draft, ingress);
+        if ingress.annotations.ssl_passthrough && draft.policy.tls.is_some() {
+            self.pass_through(draft, ingress, closed);
+            return;
+        }
         for (index, rule) in ingress.rules.iter().enumerate() {
             self.rule(draft, ingress, index, rule, closed);
         }
         let Some(backend) = &ingress.default_backend else {
             return;
         };
-        let action = self.action(draft, ingress, "spec.defaultBackend", backend, closed);
+        let speech = Speech::Http(&ingress.annotations.backend);
+        let action = self.action(draft, ingress, "spec.defaultBackend", backend, closed, speech);
         if ingress.rules.is_empty() {
             if !draft.policy.host_admits(&HostPattern::Any) {
                 draft.refuse_host(ingress, "spec.defaultBackend", &HostPattern::Any);
@@ -139,6 +118,38 @@ impl<'v> Compiler<'v> {
         }
     }
 
+    /// The hosts of the Ingress go to the backend of their first path, TLS and all.
+    fn pass_through(&mut self, draft: &mut Draft<'_>, ingress: &Ingress, closed: bool) {
+        for (index, rule) in ingress.rules.iter().enumerate() {
+            let field = format!("spec.rules[{index}]");
+            let Ok(host) = &rule.host else { continue };
+            if *host == HostPattern::Any {
+                let message = "TLS is passed through by host, and this rule has none; it is not served";
+                draft
+                    .problems
+                    .push(ingress.problem(Severity::Error, &format!("{field}.host"), message));
+                continue;
+            }
+            if !draft.admits_host(ingress, &field, host) {
+                continue;
+            }
+            let action = match rule.paths.first() {
+                Some(path) => {
+                    let field = format!("{field}.http.paths[0].backend");
+                    self.action(draft, ingress, &field, &path.backend, closed, Speech::Raw)
+                }
+                None => Action::Blocked(Blocked::InvalidRule),
+            };
+            draft.passthrough.insert(host.clone(), route(ingress, action));
+        }
+        if ingress.default_backend.is_some() {
+            let message = "TLS is passed through by host, so this has no effect";
+            draft
+                .problems
+                .push(ingress.problem(Severity::Warning, "spec.defaultBackend", message));
+        }
+    }
+
     /// `defaultBackend` beside rules answers the Ingress's own hosts where no path matched.
     fn host_default(
         &self,
@@ -149,7 +160,7 @@ impl<'v> Compiler<'v> {
         action: &Action,
     ) {
         let Ok(host) = &rule.host else { return };
-        if !draft.policy.host_admits(host) {
+        if !draft.policy.host_admits(host) || draft.is_passed_elsewhere(ingress, host).is_some() {
             return;
         }
         if let Err(winner) = draft
@@ -170,16 +181,17 @@ impl<'v> Compiler<'v> {
     fn rule(&mut self, draft: &mut Draft<'_>, ingress: &Ingress, index: usize, rule: &Rule, closed: bool) {
         // An invalid host names no place where a blocked route could stand; its problem is already told.
         let Ok(host) = &rule.host else { return };
-        if !draft.policy.host_admits(host) {
-            draft.refuse_host(ingress, &format!("spec.rules[{index}].host"), host);
+        if !draft.admits_host(ingress, &format!("spec.rules[{index}]"), host) {
             return;
         }
         for (position, path) in rule.paths.iter().enumerate() {
             let field = format!("spec.rules[{index}].http.paths[{position}]");
             match &path.pattern {
                 Ok(pattern) => {
+                    let speech = Speech::Http(&ingress.annotations.backend);
+                    let field_of_backend = format!("{field}.backend");
                     let action =
-                        self.action(draft, ingress, &format!("{field}.backend"), &path.backend, closed);
+                        self.action(draft, ingress, &field_of_backend, &path.backend, closed, speech);
                     if let Err(winner) =
                         draft
                             .table
@@ -214,6 +226,17 @@ impl<'v> Compiler<'v> {
             ));
             return true;
         }
+        if ingress.annotations.ssl_passthrough && draft.policy.tls.is_none() {
+            draft.problems.push(ingress.problem(
+                Severity::Error,
+                "metadata.annotations[nginx.ingress.kubernetes.io/ssl-passthrough]",
+                format!(
+                    "door `{}` does not see the client's TLS, so it cannot pass it through; closed (503)",
+                    draft.door
+                ),
+            ));
+            return true;
+        }
         !ingress.annotations.closes.is_empty()
     }
 
@@ -224,6 +247,7 @@ impl<'v> Compiler<'v> {
         field: &str,
         backend: &Result<Backend, InvalidBackend>,
         closed: bool,
+        speech: Speech<'_>,
     ) -> Action {
         if closed {
             return Action::Blocked(Blocked::Annotation);
@@ -234,7 +258,7 @@ impl<'v> Compiler<'v> {
         let Ok(backend) = backend else {
             return Action::Blocked(Blocked::InvalidRule);
         };
-        match self.upstream(backend, draft.problems) {
+        match self.upstreams.find(backend, speech, draft.problems) {
             Ok(upstream) => Action::Forward(upstream),
             Err(refused) => {
                 let problem = ingress.problem(refused.severity, field, refused.message);
@@ -245,130 +269,6 @@ impl<'v> Compiler<'v> {
                 Action::Blocked(refused.reason)
             }
         }
-    }
-
-    fn upstream(&mut self, backend: &Backend, problems: &mut Vec<Problem>) -> Result<Arc<Upstream>, Refused> {
-        let key = (backend.service.clone(), backend.port.clone());
-        if let Some(known) = self.upstreams.get(&key) {
-            return known.clone();
-        }
-        let resolved = self.resolve(backend, problems).map(Arc::new);
-        self.upstreams.insert(key, resolved.clone());
-        resolved
-    }
-
-    fn resolve(&self, backend: &Backend, problems: &mut Vec<Problem>) -> Result<Upstream, Refused> {
-        let refused = |reason, message| Refused {
-            reason,
-            severity: Severity::Error,
-            message,
-        };
-        let Some(service) = self.view.service(&backend.service) else {
-            return Err(refused(
-                Blocked::NoSuchBackend,
-                format!(
-                    "Service `{}` does not exist; the rule answers 503",
-                    backend.service
-                ),
-            ));
-        };
-        if let ServiceType::ExternalName(_) = service.kind {
-            return Err(refused(
-                Blocked::RefusedAddress,
-                format!(
-                    "Service `{}` is of type ExternalName, which is refused; the rule answers 503",
-                    backend.service
-                ),
-            ));
-        }
-        let Some(port) = service_port(service, &backend.port) else {
-            let ports = service.ports.iter().map(describe).collect::<Vec<_>>().join(", ");
-            return Err(refused(
-                Blocked::NoSuchBackend,
-                format!(
-                    "Service `{}` has no port {}; it has: {ports}",
-                    backend.service, backend.port
-                ),
-            ));
-        };
-        if port.protocol != Protocol::Tcp {
-            return Err(refused(
-                Blocked::Protocol,
-                format!(
-                    "port {} of Service `{}` is not TCP",
-                    backend.port, backend.service
-                ),
-            ));
-        }
-        if let Some(closed) = service.closes.first() {
-            return Err(refused(
-                Blocked::Annotation,
-                format!(
-                    "Service `{}` is closed by its annotation {}: {}; the rule answers 503",
-                    backend.service, closed.annotation, closed.reason
-                ),
-            ));
-        }
-        if let Some(protocol) = unspoken(port.app_protocol) {
-            return Err(refused(
-                Blocked::Protocol,
-                format!(
-                    "port {} of Service `{}` asks for `{protocol}`, which is not supported yet; the rule answers 503",
-                    backend.port, backend.service
-                ),
-            ));
-        }
-        let (endpoints, any_refused) = self.endpoints(&backend.service, port, problems);
-        if endpoints.is_empty() && any_refused {
-            return Err(refused(
-                Blocked::RefusedAddress,
-                format!(
-                    "every address of Service `{}` is refused; the rule answers 503",
-                    backend.service
-                ),
-            ));
-        }
-        Ok(Upstream {
-            service: backend.service.clone(),
-            port: port.port,
-            protocol: UpstreamProtocol::Http1,
-            endpoints,
-        })
-    }
-
-    /// The addresses that take requests: the ready ones, or, when none is left, those that still serve while they
-    /// terminate (Kubernetes, EndpointConditions). Says also whether any address was refused.
-    fn endpoints(
-        &self,
-        service: &ObjectKey,
-        port: &ServicePort,
-        problems: &mut Vec<Problem>,
-    ) -> (Box<[Endpoint]>, bool) {
-        let (mut ready, mut last_resort, mut any_refused) = (Vec::new(), Vec::new(), false);
-        for slice in self.view.endpoint_slices(service) {
-            // A Service port and an EndpointSlice port belong together by name, the empty one included.
-            let named = slice.ports.iter().filter(|candidate| {
-                candidate.name.as_deref().unwrap_or("") == port.name.as_deref().unwrap_or("")
-                    && candidate.protocol == port.protocol
-            });
-            for target in named.filter_map(|candidate| candidate.port) {
-                for endpoint in &slice.endpoints {
-                    let address = SocketAddr::new(endpoint.address, target);
-                    if let Some(reason) = self.backends.refuses(address) {
-                        any_refused = true;
-                        problems.push(refused_address(slice, address, reason));
-                    } else if endpoint.ready {
-                        ready.push(Endpoint { address });
-                    } else if endpoint.serving && endpoint.terminating {
-                        last_resort.push(Endpoint { address });
-                    }
-                }
-            }
-        }
-        let mut chosen = if ready.is_empty() { last_resort } else { ready };
-        chosen.sort_unstable();
-        chosen.dedup();
-        (chosen.into_boxed_slice(), any_refused)
     }
 }
 
@@ -388,6 +288,39 @@ impl Draft<'_> {
                 Some(pattern) => self.table.insert(host, pattern, blocked).is_err(),
                 None => self.table.set_host_default(host, blocked).is_err(),
             };
+        }
+    }
+
+    /// Whether rules for the host may stand here; if not, the author is told.
+    fn admits_host(&mut self, ingress: &Ingress, rule: &str, host: &HostPattern) -> bool {
+        if !self.policy.host_admits(host) {
+            self.refuse_host(ingress, &format!("{rule}.host"), host);
+            return false;
+        }
+        match self.is_passed_elsewhere(ingress, host) {
+            None => true,
+            Some(winner) => {
+                self.lost(ingress, &format!("{rule}.host"), &format!("host {host}"), &winner);
+                false
+            }
+        }
+    }
+
+    /// The other Ingress that has the host, when only one of the two ends its TLS here, or none does.
+    fn is_passed_elsewhere(&self, ingress: &Ingress, host: &HostPattern) -> Option<ObjectKey> {
+        let owner = self.owners.get(host)?;
+        let shared = !owner.passes_through && !ingress.annotations.ssl_passthrough;
+        (!shared && owner.ingress != ingress.key).then(|| owner.ingress.clone())
+    }
+
+    /// Keeps names that the door itself answers out of the wildcards that pass through.
+    fn keep_own_hosts(&mut self) {
+        for (host, owner) in &self.owners {
+            if let HostPattern::Exact(host) = host
+                && !owner.passes_through
+            {
+                self.passthrough.keep(host);
+            }
         }
     }
 
@@ -425,6 +358,34 @@ impl Draft<'_> {
     }
 }
 
+/// Who has each host, where any Ingress passes TLS through.
+fn owners(policy: &Policy, admitted: &[Admitted<'_>]) -> HashMap<HostPattern, Owner> {
+    let passes = |admitted: &Admitted<'_>| admitted.ingress().annotations.ssl_passthrough;
+    let mut owners = HashMap::new();
+    if policy.tls.is_none() || !admitted.iter().any(passes) {
+        return owners;
+    }
+    for admitted in admitted {
+        let ingress = admitted.ingress();
+        let passes_through = passes(admitted);
+        let rules = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
+        let certificates = ingress
+            .tls
+            .iter()
+            .flat_map(|tls| &tls.hosts)
+            .filter(|_| !passes_through);
+        for host in rules.chain(certificates) {
+            if *host != HostPattern::Any && policy.host_admits(host) {
+                owners.entry(host.clone()).or_insert_with(|| Owner {
+                    ingress: ingress.key.clone(),
+                    passes_through,
+                });
+            }
+        }
+    }
+    owners
+}
+
 /// The longest run of whole path elements at the start of `written` that can be read.
 fn readable_prefix(written: &str) -> Option<PathPattern> {
     let rooted = if written.starts_with('/') {
@@ -460,36 +421,4 @@ fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
             body: asked.body_size,
         },
     })
-}
-
-fn service_port<'s>(service: &'s Service, wanted: &ServicePortRef) -> Option<&'s ServicePort> {
-    service.ports.iter().find(|port| match wanted {
-        ServicePortRef::Number(number) => port.port == *number,
-        ServicePortRef::Name(name) => port.name.as_deref() == Some(&**name),
-    })
-}
-
-fn describe(port: &ServicePort) -> String {
-    match &port.name {
-        Some(name) => format!("{} ({name})", port.port),
-        None => port.port.to_string(),
-    }
-}
-
-/// The protocol that a backend asks for and the gateway does not speak to backends.
-fn unspoken(protocol: AppProtocol) -> Option<&'static str> {
-    match protocol {
-        AppProtocol::Http => None,
-        AppProtocol::H2c | AppProtocol::Grpc | AppProtocol::Https | AppProtocol::Wss => {
-            Some(protocol.as_str())
-        }
-    }
-}
-
-fn refused_address(slice: &EndpointSlice, address: SocketAddr, reason: &str) -> Problem {
-    slice.problem(
-        Severity::Error,
-        "endpoints",
-        format!("{address} is {reason}; the gateway does not call it"),
-    )
 }

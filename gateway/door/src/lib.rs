@@ -13,7 +13,8 @@
 //!   listener answers 503, not 404.
 //! - A rule that does not compile becomes a blocked route (503). It never vanishes, because a broader rule would
 //!   answer in its place.
-//! - What is served is a function of the current objects alone; there is no memory of an earlier version.
+//! - What is served is a function of the current objects alone; there is no memory of an earlier version. The last
+//!   good certificate of a Secret is the one exception.
 //!
 //! Forging any of these does not compile:
 //! ```compile_fail,E0451
@@ -42,14 +43,20 @@ mod publish;
 mod selector;
 mod snapshot;
 mod tls;
+mod upstreams;
 
 pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
-pub use compile::BackendPolicy;
 pub use opening::{Door, Publisher, open};
 pub use publish::publish;
 pub use selector::{Selector, SelectorError};
-pub use snapshot::{Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict};
-pub use tls::{BackendTls, DoorTls, Handshake};
+pub use snapshot::{
+    Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict,
+};
+pub use tls::{
+    BackendTls, CaBundle, CaError, CaSource, Certificate, CertificateError, ClientAuth, DefaultCertificate,
+    DoorTls, Handshake, PlatformRoots, ServedCertificate, TlsPolicy, TlsVersion, client_identity,
+};
+pub use upstreams::BackendPolicy;
 
 /// The scheme that clients spoke to reach a door: the door's own, never taken from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

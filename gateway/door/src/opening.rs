@@ -8,6 +8,7 @@ use route::ListenerName;
 
 use crate::Policy;
 use crate::snapshot::{Routes, Snapshot};
+use crate::tls::{DoorTls, TlsMemory};
 
 /// Opens a door with its admission half and its serving half.
 ///
@@ -31,6 +32,7 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
             policy,
             settings,
             routes: None,
+            tls: TlsMemory::default(),
             stale: false,
             current,
         },
@@ -45,6 +47,7 @@ pub struct Publisher<S> {
     policy: Policy,
     settings: Arc<S>,
     routes: Option<Arc<Routes>>,
+    tls: TlsMemory,
     /// The settings changed since the last swap.
     stale: bool,
     current: Arc<ArcSwap<Snapshot<S>>>,
@@ -82,16 +85,34 @@ impl<S> Publisher<S> {
         self.routes.as_ref()
     }
 
-    /// Makes `routes` live. An equal table is left alone, so that a change elsewhere costs this door nothing.
-    pub(crate) fn go_live(&mut self, routes: Arc<Routes>) -> bool {
-        if !self.stale && self.routes.as_ref() == Some(&routes) {
+    /// The certificates that are live; `None` at a door that ends no TLS, and before the first publication.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<DoorTls>> {
+        self.tls.live.as_ref()
+    }
+
+    /// Name, policy and memory, borrowed apart.
+    pub(crate) fn parts(&mut self) -> (&ListenerName, &Policy, &mut TlsMemory) {
+        (&self.name, &self.policy, &mut self.tls)
+    }
+
+    /// Makes routes and certificates live, in one swap. Equal ones are left alone, so that a change elsewhere costs
+    /// this door nothing.
+    pub(crate) fn go_live(&mut self, routes: Arc<Routes>, tls: Option<Arc<DoorTls>>) -> bool {
+        let same_tls = match (&self.tls.live, &tls) {
+            (Some(live), Some(tls)) => Arc::ptr_eq(live, tls),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !self.stale && same_tls && self.routes.as_ref() == Some(&routes) {
             return false;
         }
         self.stale = false;
         self.routes = Some(Arc::clone(&routes));
+        self.tls.live.clone_from(&tls);
         self.current.store(Arc::new(Snapshot {
             settings: Arc::clone(&self.settings),
-            tls: None,
+            tls,
             routes: Some(routes),
         }));
         true

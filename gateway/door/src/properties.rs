@@ -58,6 +58,7 @@ fn policy(door: &str) -> Option<Policy> {
         scheme: Scheme::Http,
         forwarded_port: 80,
         redirect: None,
+        tls: None,
     })
 }
 

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use resource::{ClusterView, Problem, Severity};
-use route::{HostIndex, ListenerName, ObjectKey, Table};
+use route::{HostIndex, HostPattern, ListenerName, ObjectKey, Table};
 
-use crate::compile::{BackendPolicy, Compiler};
+use crate::compile::Compiler;
 use crate::snapshot::{RedirectProjection, Route, Routes};
+use crate::tls::{DoorTls, Gathering, Shelf};
+use crate::upstreams::BackendPolicy;
 use crate::{Admitted, Publisher};
 
 /// Compiles `view` for every door and makes the results live.
@@ -25,33 +27,65 @@ pub fn publish<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &Bac
     explain_the_unadmitted(doors, view, &admitted, &mut problems);
 
     let mut compiler = Compiler::new(view, backends);
-    let tables: Vec<Table<Arc<Route>>> = doors
-        .iter()
-        .zip(&admitted)
-        .map(|(door, admitted)| compiler.compile(door.name(), door.policy(), admitted, &mut problems))
-        .collect();
-
+    for live in doors.iter().filter_map(Publisher::live) {
+        live.table.iter().for_each(|row| compiler.keep(row.action));
+    }
+    let mut shelf = Shelf::default();
     let arriving = arriving(doors, &admitted);
     if !arriving.is_empty() {
         // First only what leaves: each door without the Ingresses that come to it from another door.
-        let staying: Vec<Table<Arc<Route>>> = doors
+        let staying: Vec<Vec<Admitted<'_>>> = doors
             .iter()
             .zip(&admitted)
             .map(|(door, admitted)| {
-                let staying: Vec<Admitted<'_>> = admitted
-                    .iter()
-                    .copied()
-                    .filter(|admitted| {
-                        !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
-                    })
-                    .collect();
-                compiler.compile(door.name(), door.policy(), &staying, &mut Vec::new())
+                let stays = |admitted: &&Admitted<'_>| {
+                    !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
+                };
+                admitted.iter().filter(stays).copied().collect()
             })
             .collect();
-        go_live(doors, staying);
+        let made = make(doors, &staying, view, &mut compiler, &mut shelf, &mut Vec::new());
+        go_live(doors, made);
     }
-    go_live(doors, tables);
+    let made = make(doors, &admitted, view, &mut compiler, &mut shelf, &mut problems);
+    go_live(doors, made);
     problems
+}
+
+/// What a door is to serve.
+struct Made {
+    table: Table<Arc<Route>>,
+    tls: Option<Arc<DoorTls>>,
+}
+
+/// Compiles each door from what it admits, and from nothing else.
+fn make<'v, S>(
+    doors: &mut [Publisher<S>],
+    admitted: &[Vec<Admitted<'v>>],
+    view: &'v ClusterView,
+    compiler: &mut Compiler<'v>,
+    shelf: &mut Shelf,
+    problems: &mut Vec<Problem>,
+) -> Vec<Made> {
+    let each = doors.iter_mut().zip(admitted);
+    each.map(|(publisher, admitted)| {
+        let (door, policy, memory) = publisher.parts();
+        let compiled = compiler.compile(door, policy, admitted, problems);
+        let gathering = Gathering {
+            door,
+            policy,
+            view,
+            memory,
+            shelf,
+            problems,
+        };
+        let tls = gathering.gather(admitted, compiled.passthrough);
+        Made {
+            table: compiled.table,
+            tls,
+        }
+    })
+    .collect()
 }
 
 /// The (door, Ingress) pairs in which the Ingress was live at another door that no longer admits it.
@@ -59,9 +93,10 @@ fn arriving<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> HashSe
     let live: Vec<HashSet<&ObjectKey>> = doors
         .iter()
         .map(|door| {
-            door.live()
-                .map(|live| live.table.iter().map(|row| &row.action.ingress).collect())
-                .unwrap_or_default()
+            let served = door.live().into_iter().flat_map(|live| live.table.iter());
+            let passed = door.tls().into_iter().flat_map(|tls| tls.passthrough_routes());
+            let served = served.map(|row| &row.action.ingress);
+            served.chain(passed.map(|(_, route)| &route.ingress)).collect()
         })
         .collect();
     let next: Vec<HashSet<&ObjectKey>> = admitted
@@ -82,42 +117,50 @@ fn arriving<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> HashSe
     arriving
 }
 
-/// Adds the projections, which need every door's table, and swaps each door's routes.
-fn go_live<S>(doors: &mut [Publisher<S>], tables: Vec<Table<Arc<Route>>>) {
+/// Adds the projections, which need every door's table, and swaps what each door serves.
+fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Made>) {
     let redirects: Vec<Option<RedirectProjection>> = doors
         .iter()
         .map(|door| {
             let sibling = door.policy().redirect.as_ref()?;
-            let (sibling, table) = doors
+            let (sibling, made) = doors
                 .iter()
-                .zip(&tables)
+                .zip(&made)
                 .find(|(other, _)| other.name() == sibling)?;
             Some(RedirectProjection {
-                table: Arc::new(table.map(|_| ())),
+                table: Arc::new(made.table.map(|_| ())),
+                passed: HostIndex::build(made.passed_hosts().map(|host| (host, ()))),
                 port: sibling.policy().forwarded_port,
             })
         })
         .collect();
-    let neighbours: Vec<HostIndex<ListenerName>> =
-        doors
-            .iter()
-            .map(|door| {
-                let others = doors
-                    .iter()
-                    .zip(&tables)
-                    .filter(|(other, _)| other.name() != door.name());
-                HostIndex::build(others.flat_map(|(other, table)| {
-                    table.hosts().map(|host| (host.clone(), other.name().clone()))
-                }))
-            })
-            .collect();
-    for (((door, table), redirect), neighbours) in doors.iter_mut().zip(tables).zip(redirects).zip(neighbours)
-    {
-        door.go_live(Arc::new(Routes {
-            table,
+    let neighbours: Vec<HostIndex<ListenerName>> = doors
+        .iter()
+        .map(|door| {
+            let others = doors
+                .iter()
+                .zip(&made)
+                .filter(|(other, _)| other.name() != door.name());
+            HostIndex::build(others.flat_map(|(other, made)| {
+                let hosts = made.table.hosts().cloned().chain(made.passed_hosts());
+                hosts.map(|host| (host, other.name().clone()))
+            }))
+        })
+        .collect();
+    for (((door, made), redirect), neighbours) in doors.iter_mut().zip(made).zip(redirects).zip(neighbours) {
+        let routes = Routes {
+            table: made.table,
             redirect,
             neighbours,
-        }));
+        };
+        door.go_live(Arc::new(routes), made.tls);
+    }
+}
+
+impl Made {
+    fn passed_hosts(&self) -> impl Iterator<Item = HostPattern> {
+        let passed = self.tls.iter().flat_map(|tls| tls.passthrough_routes());
+        passed.map(|(host, _)| host)
     }
 }
 

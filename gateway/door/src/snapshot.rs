@@ -36,6 +36,8 @@ pub(crate) struct Routes {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RedirectProjection {
     pub(crate) table: Arc<Table<()>>,
+    /// Hosts that the sibling passes through: every path of them.
+    pub(crate) passed: HostIndex<()>,
     pub(crate) port: u16,
 }
 
@@ -79,6 +81,8 @@ pub enum Blocked {
     Protocol,
     /// An annotation asks for protection that cannot be given.
     Annotation,
+    /// TLS cannot be spoken to the backend as it is written: a Secret or an authority is missing or unusable.
+    BackendTls,
 }
 
 /// What a Service port stands for: its name and the endpoints that take requests.
@@ -152,6 +156,13 @@ pub enum Verdict<'s> {
     NotSynced,
 }
 
+impl RedirectProjection {
+    fn serves(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> bool {
+        let passed = host.is_some_and(|host| self.passed.find(host).next().is_some());
+        passed || self.table.find(host, path).is_some()
+    }
+}
+
 impl<S> Snapshot<S> {
     /// The door's settings.
     #[must_use]
@@ -181,7 +192,7 @@ impl<S> Snapshot<S> {
             return Verdict::Matched(route);
         }
         if let Some(projection) = &routes.redirect
-            && projection.table.find(host, path).is_some()
+            && projection.serves(host, path)
         {
             return Verdict::Redirect {
                 port: projection.port,

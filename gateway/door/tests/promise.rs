@@ -30,6 +30,7 @@ fn policy(selector: &str) -> Policy {
         scheme: Scheme::Http,
         forwarded_port: 80,
         redirect: None,
+        tls: None,
     }
 }
 

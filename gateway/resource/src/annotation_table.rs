@@ -67,7 +67,11 @@ impl AnnotationRow {
     pub(crate) fn protects(&self) -> bool {
         match self.kind {
             Default(_) | Closes | Snippet => true,
-            Honoured | Usual(_) | Ignored => false,
+            // How backends are verified, and what is shown to them.
+            Honoured => ["backend-tls-", "proxy-ssl-", "ssl-passthrough"]
+                .iter()
+                .any(|part| self.key.contains(part)),
+            Usual(_) | Ignored => false,
         }
     }
 
@@ -138,19 +142,40 @@ const INGRESS: &[AnnotationRow] = &[
         "bytes, or with `k`, `m`, `g`; 0 for no limit",
     ),
     row(
+        "blastdoor.dev/backend-tls-verify",
+        Honoured,
+        "`on` or `off`: whether certificates of backends are verified; on unless `backend-protocol` asks for TLS",
+    ),
+    row(
+        "blastdoor.dev/backend-tls-ca",
+        Honoured,
+        "`secret/NAME` or `configmap/NAME` with `ca.crt`: whom to believe; the platform's authorities by default",
+    ),
+    row(
+        "blastdoor.dev/backend-tls-name",
+        Honoured,
+        "the name that is sent and verified; `SERVICE.NAMESPACE.svc` by default",
+    ),
+    row(
+        "blastdoor.dev/backend-tls-client-certificate",
+        Honoured,
+        "a Secret with `tls.crt` and `tls.key` that backends are shown",
+    ),
+    row(
         "nginx.ingress.kubernetes.io/backend-protocol",
-        Default(&["HTTP"]),
-        "only HTTP is spoken to backends yet",
+        Honoured,
+        "`HTTP`, `HTTPS`, `GRPC` or `GRPCS`; TLS is not verified unless `proxy-ssl-verify` says so",
     ),
     row(
         "nginx.ingress.kubernetes.io/secure-backends",
-        OFF,
-        "TLS to backends is not supported yet",
+        Honoured,
+        "`true`: as `backend-protocol: HTTPS`",
     ),
     row(
         "nginx.ingress.kubernetes.io/ssl-passthrough",
-        OFF,
-        "not supported yet",
+        Honoured,
+        "at a door that ends TLS: connections for the hosts go to the backend of the first path as they are; \
+         at any other door it closes the Ingress",
     ),
     row(
         "nginx.ingress.kubernetes.io/proxy-buffering",
@@ -429,10 +454,41 @@ const INGRESS: &[AnnotationRow] = &[
         "errors of the backend are never replaced",
     ),
     row(
-        "nginx.ingress.kubernetes.io/proxy-ssl-*",
-        Closes,
-        "TLS to backends is not supported yet",
+        "nginx.ingress.kubernetes.io/proxy-ssl-secret",
+        Honoured,
+        "`ca.crt`, `tls.crt` and `tls.key` for TLS to backends; in the namespace of the Ingress",
     ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-ssl-verify",
+        Honoured,
+        "`on` or `off`",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-ssl-name",
+        Honoured,
+        "the name that is sent and verified; `SERVICE.NAMESPACE.svc` by default",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-ssl-server-name",
+        Honoured,
+        "`on` (default) or `off`: whether the name is sent",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-ssl-verify-depth",
+        Ignored,
+        "chains of any length are verified up to an authority",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-ssl-ciphers",
+        Ignored,
+        "authenticated encryption with ephemeral keys alone",
+    ),
+    row(
+        "nginx.ingress.kubernetes.io/proxy-ssl-protocols",
+        Usual(&["TLSv1.2 TLSv1.3", "TLSv1.3 TLSv1.2"]),
+        "TLS 1.2 and 1.3 are spoken",
+    ),
+    row("nginx.ingress.kubernetes.io/proxy-ssl-*", Closes, "not supported"),
     row(
         "nginx.ingress.kubernetes.io/ssl-*",
         Closes,
@@ -525,7 +581,7 @@ const SERVICE: &[AnnotationRow] = &[
     row(
         "traefik.ingress.kubernetes.io/service.serverstransport",
         Closes,
-        "TLS to backends is not supported yet",
+        "not supported; `blastdoor.dev/backend-tls-*` on the Ingress says how TLS is spoken",
     ),
     row(
         "traefik.ingress.kubernetes.io/service.passhostheader",

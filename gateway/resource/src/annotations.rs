@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use route::ObjectKey;
+
 use crate::AppProtocol;
 use crate::annotation_table::{
     AnnotationKind, AnnotationRow, annotation_table, service_annotation_table, split,
 };
+use crate::backend::{AuthoritySource, BackendAnnotations, local};
 use crate::metadata::{Damage, Report};
 
 /// What the annotations of an Ingress ask for.
@@ -19,6 +22,10 @@ pub struct Annotations {
     pub entrypoints: Vec<Box<str>>,
     /// Timeouts and limits.
     pub tuning: IngressTuning,
+    /// How backends are spoken to.
+    pub backend: BackendAnnotations,
+    /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
+    pub ssl_passthrough: bool,
     /// What is asked for and cannot be honoured, although serving without it would be unsafe. Not empty: every
     /// rule of the Ingress answers 503.
     pub closes: Vec<ClosedBy>,
@@ -57,18 +64,35 @@ pub(crate) struct ServiceAnnotations {
 const IGNORE_SNIPPETS: &str = "blastdoor.dev/ignore-snippets";
 
 /// Reads the annotations of an Ingress.
-pub(crate) fn ingress_annotations(raw: &BTreeMap<String, String>, report: &mut Report<'_>) -> Annotations {
+pub(crate) fn ingress_annotations(
+    raw: &BTreeMap<String, String>,
+    namespace: &str,
+    report: &mut Report<'_>,
+) -> Annotations {
     let ignore_snippets = raw
         .get(IGNORE_SNIPPETS)
         .is_some_and(|value| truth(value) == Some(true));
     let mut asked = Annotations::default();
     let mut closes = Vec::new();
     for (key, value) in raw {
-        let honour = |report: &mut Report<'_>| asked.honour(key, value, report);
+        let honour = |report: &mut Report<'_>| asked.honour(key, value, namespace, report);
         let closed = weigh(key, value, annotation_table(), ignore_snippets, report, honour);
         closes.extend(closed);
     }
     asked.closes = closes;
+    if asked.backend.is_silently_unverified() {
+        let written =
+            ["backend-protocol", "secure-backends"].map(|name| format!("nginx.ingress.kubernetes.io/{name}"));
+        let key = written
+            .iter()
+            .find(|key| raw.contains_key(*key))
+            .map_or("", |key| key);
+        report.warning(
+            &format!("metadata.annotations[{key}]"),
+            "the backend's certificate is not verified, as in ingress-nginx: anyone on the way can pose as the backend; \
+             set `blastdoor.dev/backend-tls-verify` to `on`, or to `off` to say that this is meant",
+        );
+    }
     asked
 }
 
@@ -209,7 +233,13 @@ fn listed(values: &[&str]) -> String {
 
 impl Annotations {
     /// Reads an annotation of the kind [`AnnotationKind::Honoured`].
-    fn honour(&mut self, key: &str, value: &str, report: &mut Report<'_>) -> Result<(), Unparsed> {
+    fn honour(
+        &mut self,
+        key: &str,
+        value: &str,
+        namespace: &str,
+        report: &mut Report<'_>,
+    ) -> Result<(), Unparsed> {
         match split(key).map_or(key, |(_, name)| name) {
             "ssl-redirect" | "force-ssl-redirect" => {
                 let redirect = truth(value).ok_or_else(|| Unparsed::Closes(not_a_truth_value(value)))?;
@@ -232,6 +262,55 @@ impl Annotations {
             "proxy-read-timeout" => self.tuning.read_timeout = Some(seconds(value)?),
             "proxy-send-timeout" => self.tuning.send_timeout = Some(seconds(value)?),
             "proxy-body-size" => self.tuning.body_size = Some(size(value)?),
+            "ssl-passthrough" => {
+                self.ssl_passthrough =
+                    truth(value).ok_or_else(|| Unparsed::Closes(not_a_truth_value(value)))?;
+            }
+            name => return self.honour_backend(name, value.trim(), namespace),
+        }
+        Ok(())
+    }
+
+    /// Reads an annotation on how backends are spoken to. The gateway's own come first in the order of keys, so what
+    /// is there already counts.
+    fn honour_backend(&mut self, name: &str, value: &str, namespace: &str) -> Result<(), Unparsed> {
+        let backend = &mut self.backend;
+        match name {
+            "backend-protocol" => {
+                backend.protocol.get_or_insert(protocol(value)?);
+            }
+            "secure-backends" => {
+                let secure = truth(value).ok_or_else(|| Unparsed::Closes(not_a_truth_value(value)))?;
+                if secure {
+                    backend.protocol.get_or_insert(AppProtocol::Https);
+                }
+            }
+            "backend-tls-verify" | "proxy-ssl-verify" => {
+                backend.verify.get_or_insert(switch(value)?);
+            }
+            "backend-tls-ca" => {
+                let source = AuthoritySource::parse(value, namespace).ok_or_else(|| {
+                    Unparsed::Closes(format!(
+                        "`{value}` is not `secret/NAME` or `configmap/NAME` in the namespace of the Ingress"
+                    ))
+                })?;
+                backend.authorities = Some(source);
+            }
+            "backend-tls-client-certificate" => {
+                backend.client_certificate = Some(local(value, namespace).ok_or_else(|| {
+                    Unparsed::Closes(format!(
+                        "`{value}` is not the name of a Secret in the namespace of the Ingress"
+                    ))
+                })?);
+            }
+            "proxy-ssl-secret" => backend.secret = Some(own_secret(value, namespace)?),
+            "backend-tls-name" | "proxy-ssl-name" => {
+                if value.is_empty() {
+                    return Err(Unparsed::Closes("the name is empty".to_owned()));
+                }
+                backend.name.get_or_insert(value.into());
+            }
+            "proxy-ssl-server-name" => backend.send_name = Some(switch(value)?),
             _ => return Err(Unparsed::Closes("not implemented".to_owned())),
         }
         Ok(())
@@ -250,6 +329,43 @@ impl Annotations {
             reason: "it cannot be read, and it may ask for protection".into(),
         }));
     }
+}
+
+/// `backend-protocol` of ingress-nginx.
+fn protocol(value: &str) -> Result<AppProtocol, Unparsed> {
+    match value.to_ascii_uppercase().as_str() {
+        "HTTP" => Ok(AppProtocol::Http),
+        "HTTPS" => Ok(AppProtocol::Https),
+        "GRPC" => Ok(AppProtocol::Grpc),
+        "GRPCS" => Ok(AppProtocol::Grpcs),
+        _ => Err(Unparsed::Closes(format!(
+            "`{value}` is not spoken to backends; write `HTTP`, `HTTPS`, `GRPC` or `GRPCS`"
+        ))),
+    }
+}
+
+/// `on` or `off`; truth values are understood too.
+fn switch(value: &str) -> Result<bool, Unparsed> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => truth(other).ok_or_else(|| Unparsed::Closes(format!("`{other}` is neither `on` nor `off`"))),
+    }
+}
+
+/// `namespace/name` of a Secret, which must be the Ingress's own namespace: a Secret of someone else's is not lent.
+fn own_secret(value: &str, namespace: &str) -> Result<ObjectKey, Unparsed> {
+    let name = match value.split_once('/') {
+        None => value,
+        Some((written, name)) if written == namespace => name,
+        Some((written, _)) => {
+            return Err(Unparsed::Closes(format!(
+                "the Secret is in namespace `{written}`; only Secrets of the Ingress's own namespace `{namespace}` are read"
+            )));
+        }
+    };
+    local(name, namespace)
+        .ok_or_else(|| Unparsed::Closes(format!("`{value}` is not `namespace/name` of a Secret")))
 }
 
 /// Truth values as ingress-nginx reads them (Go, `strconv.ParseBool`).

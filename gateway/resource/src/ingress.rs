@@ -109,6 +109,8 @@ pub enum ServicePortRef {
 pub struct IngressTls {
     /// `hosts`; hosts that cannot be read are left out.
     pub hosts: Vec<HostPattern>,
+    /// Whether any host is written, readable or not: without hosts an entry stands for all that its certificate names.
+    pub names_hosts: bool,
     /// `secretName`, in the Ingress's own namespace.
     pub secret: Option<ObjectKey>,
 }
@@ -204,7 +206,7 @@ impl Ingress {
         let meta = Metadata::namespaced(Kind::Ingress, object.metadata, problems)?;
         let mut report = Report::new(ObjectRef::namespaced(Kind::Ingress, &meta.key), damage, problems);
         let spec = object.spec.unwrap_or_default();
-        let mut annotations = ingress_annotations(&meta.annotations, &mut report);
+        let mut annotations = ingress_annotations(&meta.annotations, meta.key.namespace(), &mut report);
         annotations.close_unreadable(damage);
 
         let namespace = meta.key.namespace();
@@ -522,7 +524,10 @@ impl ServicePortRef {
 impl IngressTls {
     fn read(raw: IngressTLS, namespace: &str, index: usize, report: &mut Report<'_>) -> Self {
         let mut hosts = Vec::new();
-        for (position, host) in raw.hosts.unwrap_or_default().iter().enumerate() {
+        let written = raw.hosts.unwrap_or_default();
+        let unreadable = ["", ".hosts"].map(|part| format!("spec.tls[{index}]{part}"));
+        let names_hosts = !written.is_empty() || unreadable.iter().any(|field| report.damage().hit(field));
+        for (position, host) in written.iter().enumerate() {
             let field = format!("spec.tls[{index}].hosts[{position}]");
             match HostPattern::parse(host) {
                 Ok(HostPattern::Any) => {
@@ -535,6 +540,7 @@ impl IngressTls {
         let secret = raw.secret_name.filter(|name| !name.is_empty());
         Self {
             hosts,
+            names_hosts,
             secret: secret.map(|name| ObjectKey::new(namespace, name)),
         }
     }

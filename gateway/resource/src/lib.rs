@@ -17,6 +17,7 @@
 
 mod annotation_table;
 mod annotations;
+mod backend;
 mod class;
 mod endpoint_slice;
 mod ingress;
@@ -32,6 +33,7 @@ mod view;
 
 pub use annotation_table::{AnnotationKind, AnnotationRow, annotation_table, service_annotation_table};
 pub use annotations::{Annotations, ClosedBy, IngressTuning};
+pub use backend::{AuthoritySource, BackendAnnotations};
 pub use class::{IngressClass, Namespace};
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use ingress::{

@@ -78,6 +78,8 @@ pub enum AppProtocol {
     Https,
     /// WebSocket over TLS: `kubernetes.io/wss`.
     Wss,
+    /// gRPC over TLS.
+    Grpcs,
 }
 
 impl Service {
@@ -253,6 +255,7 @@ impl AppProtocol {
             Self::Grpc => "grpc",
             Self::Https => "https",
             Self::Wss => "wss",
+            Self::Grpcs => "grpcs",
         }
     }
 
@@ -263,6 +266,7 @@ impl AppProtocol {
             Some("grpc") => Self::Grpc,
             Some("https" | "tls") => Self::Https,
             Some("kubernetes.io/wss" | "wss") => Self::Wss,
+            Some("grpcs") => Self::Grpcs,
             Some(other) => {
                 report.note(
                     field,

@@ -8,6 +8,7 @@ use resource::{Problem, Severity};
 use super::run::open_source;
 use super::{WRONG, complain, fail, print};
 use crate::config::{self, Config, Options};
+use crate::roots::platform_roots;
 
 /// How problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,6 +67,7 @@ fn problems(config: &Config) -> Result<Vec<Problem>, String> {
             .iter()
             .map(|door| door.binding.address.port())
             .collect(),
+        platform_roots: platform_roots(),
     };
     let (mut publishers, _unbound): (Vec<_>, Vec<_>) = config
         .doors

@@ -1,7 +1,7 @@
 //! One door of `listeners.toml`: its preset, and every rule that a schema cannot say.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use super::DoorConfig;
 use super::networks::{network, read_networks};
 use super::parse::Parser;
 use super::raw::{RawListener, Size};
+use super::tls::Tls;
 use super::units::{DURATION, SIZE, duration, size};
 
 /// What stands in front of a door, and what follows from it.
 struct Preset {
     name: &'static str,
     client_ip: ClientIp,
-    /// The PROXY header is on every connection.
-    proxy_protocol: bool,
+    proxy_protocol: ProxyProtocol,
     idle: u64,
     wait: u64,
     timeout: u64,
@@ -37,15 +37,29 @@ fn presets() -> [Preset; 6] {
         timeout,
     };
     [
-        preset("none", ClientIp::Peer, false, 620, 5, 30),
-        preset("alb", ClientIp::ForwardedFor, false, 620, 25, 60),
-        preset("nlb", ClientIp::Peer, false, 620, 150, 90),
-        preset("nlb-proxy-v2", ClientIp::ProxyProtocol, true, 620, 150, 90),
-        preset("gclb", ClientIp::ForwardedForGoogle, false, 620, 40, 60),
+        preset("none", ClientIp::Peer, ProxyProtocol::Off, 620, 5, 30),
+        preset("alb", ClientIp::ForwardedFor, ProxyProtocol::Off, 620, 25, 60),
+        preset("nlb", ClientIp::Peer, ProxyProtocol::Off, 620, 150, 90),
+        preset(
+            "nlb-proxy-v2",
+            ClientIp::ProxyProtocol,
+            ProxyProtocol::Required,
+            620,
+            150,
+            90,
+        ),
+        preset(
+            "gclb",
+            ClientIp::ForwardedForGoogle,
+            ProxyProtocol::Off,
+            620,
+            40,
+            60,
+        ),
         preset(
             "cloudflare",
             ClientIp::Header("cf-connecting-ip".into()),
-            false,
+            ProxyProtocol::Off,
             905,
             2,
             30,
@@ -92,15 +106,23 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         let forwarded_port = raw.forwarded_port.unwrap_or(scheme.default_port());
         let selector = self.selector(raw.selector.as_deref());
         let binding = self.binding(raw);
-        self.not_yet(raw, &preset, scheme);
-        self.without_effect(raw);
+        if raw.publish.is_some() {
+            let message = "has no effect: objects from files have no status";
+            self.parser.warn(&self.at("publish"), message.to_owned());
+        }
+        let Tls {
+            policy: tls,
+            files: tls_files,
+        } = self.tls(raw.tls.as_ref(), scheme);
         let trusted_proxies_file = raw
             .trusted_proxies_file
             .as_ref()
             .map(|path| self.parser.absolute(path));
         let trusted = self.trusted(raw, trusted_proxies_file.as_deref());
         let client_ip = self.client_ip(raw.client_ip.as_deref(), preset.client_ip.clone());
-        if trusted.is_empty() && client_ip != ClientIp::Peer {
+        let proxy_protocol = self.proxy_protocol(raw, preset.proxy_protocol, &client_ip, trusted.is_empty());
+        // The PROXY header has a warning of its own.
+        if trusted.is_empty() && !matches!(client_ip, ClientIp::Peer | ClientIp::ProxyProtocol) {
             self.parser.warn(
                 &self.at("trusted_proxies"),
                 "nobody is trusted, so the client's address is always the TCP peer's; name the load balancer's networks".to_owned(),
@@ -139,15 +161,16 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             scheme,
             forwarded_port,
             redirect,
+            tls,
         };
         let settings = Settings {
             scheme,
             forwarded_port,
             client_ip,
             trusted: Arc::new(TrustedProxies::new(trusted)),
-            proxy_protocol: ProxyProtocol::Off,
-            ends_tls: false,
-            h2c: raw.h2c.unwrap_or(true),
+            proxy_protocol,
+            ends_tls: raw.tls.is_some(),
+            h2c: self.h2c(raw),
             health_path: self.health_path(raw.health_path.as_deref()),
             limits: self.limits(raw),
             timeouts: self.timeouts(raw, idle),
@@ -159,6 +182,7 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             settings,
             binding: binding?,
             trusted_proxies_file,
+            tls_files,
         })
     }
 
@@ -166,57 +190,72 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         format!("{}.{key}", self.key)
     }
 
-    fn error(&mut self, key: &str, message: String) {
+    pub(super) fn error(&mut self, key: &str, message: String) {
         let key = self.at(key);
         self.parser.error(&key, message);
     }
 
-    /// Keys that this version reads and does not act on. None of them protects anything.
-    fn without_effect(&mut self, raw: &RawListener) {
-        let http2 = "has no effect: this version speaks HTTP/1.1 alone";
-        let status = "has no effect: objects from files have no status";
-        let written = [
-            ("h2c", raw.h2c == Some(true), http2),
-            ("limits.h2_streams", raw.limits.h2_streams.is_some(), http2),
-            ("publish", raw.publish.is_some(), status),
-        ];
-        for (key, _, message) in written.iter().filter(|(_, is_written, _)| *is_written) {
-            self.parser.warn(&self.at(key), (*message).to_owned());
-        }
+    /// One of a few words.
+    pub(super) fn word<T: Clone>(
+        &mut self,
+        key: &str,
+        written: Option<&str>,
+        default: T,
+        words: &[(&str, T)],
+    ) -> T {
+        self.parser.word(&self.at(key), written, default, words)
     }
 
-    /// What the contract knows and this version does not do is refused: a door must not open with less protection
-    /// than is written.
-    fn not_yet(&mut self, raw: &RawListener, preset: &Preset, scheme: Scheme) {
-        if raw.tls.is_some() {
-            let message = match scheme {
-                Scheme::Http => {
-                    "a door with scheme = \"http\" cannot end TLS; set scheme = \"https\" or remove the table"
+    pub(super) fn absolute(&self, path: &str) -> PathBuf {
+        self.parser.absolute(path)
+    }
+
+    fn proxy_protocol(
+        &mut self,
+        raw: &RawListener,
+        default: ProxyProtocol,
+        client_ip: &ClientIp,
+        nobody_is_trusted: bool,
+    ) -> ProxyProtocol {
+        let modes = [
+            ("off", ProxyProtocol::Off),
+            ("optional", ProxyProtocol::Optional),
+            ("required", ProxyProtocol::Required),
+        ];
+        let mode = self.word("proxy_protocol", raw.proxy_protocol.as_deref(), default, &modes);
+        let consequence = match mode {
+            ProxyProtocol::Off => {
+                if *client_ip == ClientIp::ProxyProtocol {
+                    let key = if raw.client_ip.is_some() {
+                        "client_ip"
+                    } else {
+                        "proxy_protocol"
+                    };
+                    let message = "the client's address is to come from the PROXY header, which is off; set proxy_protocol to optional or required";
+                    self.error(key, message.to_owned());
                 }
-                Scheme::Https => {
-                    "this version does not end TLS at the door; end it at the load balancer and remove the table"
-                }
-            };
-            self.error("tls", message.to_owned());
-        }
-        let modes = [("off", false), ("optional", true), ("required", true)];
-        let wanted = self.parser.word(
-            &self.at("proxy_protocol"),
-            raw.proxy_protocol.as_deref(),
-            preset.proxy_protocol,
-            &modes,
-        );
-        if wanted {
-            let key = if raw.proxy_protocol.is_some() {
-                "proxy_protocol"
-            } else {
-                "behind"
-            };
-            self.error(
-                key,
-                "this version does not read the PROXY header; use proxy_protocol = \"off\"".to_owned(),
+                return mode;
+            }
+            ProxyProtocol::Optional => "every PROXY header is refused as malformed",
+            ProxyProtocol::Required => "every connection is refused",
+        };
+        if nobody_is_trusted {
+            let message = format!(
+                "nobody is trusted, so {consequence} (proxy_protocol is on); name the load balancer's networks"
             );
+            self.parser.warn(&self.at("trusted_proxies"), message);
         }
+        mode
+    }
+
+    /// On a door that ends TLS, HTTP/2 is agreed on in the handshake.
+    fn h2c(&mut self, raw: &RawListener) -> bool {
+        if raw.tls.is_some() && raw.h2c == Some(true) {
+            let message =
+                "HTTP/2 in clear text excludes `tls`, where it is agreed on in the handshake; remove the key";
+            self.error("h2c", message.to_owned());
+        }
+        raw.h2c.unwrap_or(raw.tls.is_none())
     }
 
     fn selector(&mut self, written: Option<&str>) -> Option<Selector> {
@@ -374,7 +413,19 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             headers,
             uri_bytes: self.bytes("limits.uri_bytes", limits.uri_bytes.as_ref(), 16 << 10),
             body: self.body(limits.body.as_ref()),
-            h2_streams: limits.h2_streams.and_then(|streams| u32::try_from(streams).ok()).unwrap_or(100),
+            h2_streams: self.h2_streams(limits.h2_streams),
+        }
+    }
+
+    fn h2_streams(&mut self, written: Option<usize>) -> u32 {
+        let streams = written.unwrap_or(100);
+        match u32::try_from(streams) {
+            Ok(streams) if (1..=1_000).contains(&streams) => streams,
+            Ok(_) | Err(_) => {
+                let message = format!("{streams} is out of range; allowed: 1 to 1000");
+                self.error("limits.h2_streams", message);
+                100
+            }
         }
     }
 

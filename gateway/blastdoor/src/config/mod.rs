@@ -11,6 +11,7 @@ mod networks;
 mod parse;
 mod raw;
 mod reference;
+mod tls;
 mod units;
 
 use std::net::SocketAddr;
@@ -103,4 +104,6 @@ pub struct DoorConfig {
     pub binding: Binding,
     /// Trusted networks are also read from this file, which is watched.
     pub trusted_proxies_file: Option<PathBuf>,
+    /// Certificates, keys and authorities are read from these files, which are watched.
+    pub tls_files: Vec<PathBuf>,
 }

@@ -2,9 +2,12 @@
 //! The comments of these fields are the reference documentation.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The configuration of Blastdoor.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -157,7 +160,7 @@ pub(super) struct RawLimits {
     pub(super) uri_bytes: Option<Size>,
     /// Bytes of a request body, or `unlimited` (default).
     pub(super) body: Option<Size>,
-    /// Concurrent HTTP/2 streams of a connection. Default 100.
+    /// Concurrent HTTP/2 streams of a connection, 1 to 1000. Default 100.
     pub(super) h2_streams: Option<usize>,
 }
 
@@ -186,17 +189,81 @@ pub(super) struct RawTimeouts {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTls {
     /// `ingress` (default): from each Ingress's `spec.tls` Secrets, by SNI.
-    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
     pub(super) certificates: Option<String>,
-    /// A Secret, files, or `self-signed`.
-    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
-    pub(super) default_certificate: Option<serde_json::Value>,
-    /// `1.2` (default) or `1.3`.
-    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
+    /// For names that no Ingress has a certificate for: `{ secret = "ns/name" }`, `{ cert = "tls.crt", key = "tls.key" }`
+    /// or `"self-signed"`. Default none: their handshakes fail.
+    pub(super) default_certificate: Option<RawDefaultCertificate>,
+    /// The oldest version that is spoken: `1.2` (default) or `1.3`.
     pub(super) min_version: Option<String>,
     /// Client certificates.
-    #[expect(dead_code, reason = "read with TLS doors; the door is refused until then")]
-    pub(super) client_auth: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(super) client_auth: RawClientAuth,
+}
+
+/// A certificate, or the word `self-signed`.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum RawDefaultCertificate {
+    /// `self-signed`: made at start; for load balancers that do not verify their targets.
+    Word(String),
+    /// From a Secret or from files.
+    Table(RawCertificate),
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCertificate {
+    /// `namespace/name` of a Secret of type `kubernetes.io/tls`.
+    pub(super) secret: Option<String>,
+    /// A PEM file with the chain, the server's own certificate first, watched. Relative to the configuration file.
+    pub(super) cert: Option<String>,
+    /// A PEM file with the private key, watched. Relative to the configuration file.
+    pub(super) key: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawClientAuth {
+    /// `off` (default), `optional` (a certificate that is presented must be good) or `require`.
+    pub(super) mode: Option<String>,
+    /// Whose certificates are good. Required unless the mode is `off`.
+    pub(super) ca: Option<RawAuthorities>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAuthorities {
+    /// `namespace/name` of a Secret with `ca.crt`.
+    pub(super) secret: Option<String>,
+    /// A PEM file, watched. Relative to the configuration file.
+    pub(super) file: Option<String>,
+}
+
+/// By hand, because a derived choice would not say which key of the table is wrong.
+impl<'de> Deserialize<'de> for RawDefaultCertificate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+
+        impl<'de> Visitor<'de> for Choice {
+            type Value = RawDefaultCertificate;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(
+                    "`{ secret = \"ns/name\" }`, `{ cert = \"FILE\", key = \"FILE\" }`, \"self-signed\"",
+                )
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
+                Ok(RawDefaultCertificate::Word(word.to_owned()))
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Self::Value, M::Error> {
+                RawCertificate::deserialize(MapAccessDeserializer::new(map)).map(RawDefaultCertificate::Table)
+            }
+        }
+
+        deserializer.deserialize_any(Choice)
+    }
 }
 
 /// A number of bytes, or text such as `32KiB`.

@@ -35,6 +35,18 @@ pub fn markdown() -> String {
         ("[listeners.NAME.limits]", &["listeners", "*", "limits"]),
         ("[listeners.NAME.timeouts]", &["listeners", "*", "timeouts"]),
         ("[listeners.NAME.tls]", &["listeners", "*", "tls"]),
+        (
+            "[listeners.NAME.tls.default_certificate]",
+            &["listeners", "*", "tls", "default_certificate"],
+        ),
+        (
+            "[listeners.NAME.tls.client_auth]",
+            &["listeners", "*", "tls", "client_auth"],
+        ),
+        (
+            "[listeners.NAME.tls.client_auth.ca]",
+            &["listeners", "*", "tls", "client_auth", "ca"],
+        ),
     ] {
         page.push_str(&format!("\n## `{table}`\n\n| key | meaning |\n|---|---|\n"));
         let Some(properties) = properties(&schema, path) else {
@@ -71,8 +83,14 @@ fn resolve<'s>(schema: &'s Value, place: &'s Value) -> Option<&'s Value> {
     match place.get("anyOf").and_then(Value::as_array) {
         Some(choices) => choices
             .iter()
-            .find(|choice| choice.get("type") != Some(&Value::from("null")))
-            .and_then(|choice| resolve(schema, choice)),
+            .filter_map(|choice| resolve(schema, choice))
+            // Of a word and a table, the table has keys to tell of.
+            .find(|choice| {
+                !matches!(
+                    choice.get("type").and_then(Value::as_str),
+                    Some("null" | "string")
+                )
+            }),
         None => Some(place),
     }
 }

@@ -1,17 +1,52 @@
 //! The TLS half of a door: its certificates, who its clients must be, and what a handshake entitles to.
+//!
+//! # Invariants
+//! - A door's certificates come from its own configuration and from `spec.tls` of Ingresses that it admits, and from
+//!   nothing else; another door's certificate cannot be presented because it is not there.
+//! - A name with a certificate of its own that was never good gets no certificate; it does not get another one.
+//! - Session keys belong to one door and one client-auth policy, and are never shared.
+//! - What clients must prove is never less than what is written: without authorities the door is closed.
+
+mod backend;
+mod certificate;
+mod digest;
+mod gather;
+mod identity;
+mod memory;
+mod passthrough;
+mod policy;
+mod server;
+mod table;
+mod x509;
 
 use std::fmt;
 use std::sync::Arc;
 
-use route::{Host, RequestHost};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
+use route::{Host, HostPattern, RequestHost};
+use rustls::ServerConfig;
 
 use crate::snapshot::Route;
+use passthrough::Passthrough as Passed;
+use server::ClientPolicy;
+use table::{CertificateOrigin, CertificateTable, Identity};
+
+pub use backend::{BackendTls, PlatformRoots};
+pub use certificate::{CaBundle, CaError, Certificate, CertificateError};
+pub use identity::client_identity;
+pub use policy::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};
+
+pub(crate) use backend::Clients;
+pub(crate) use gather::Gathering;
+pub(crate) use memory::{Shelf, TlsMemory};
+pub(crate) use passthrough::Passthrough;
 
 /// Certificates and client-auth policy of one door at one moment.
 pub struct DoorTls {
     config: Arc<ServerConfig>,
+    table: Arc<CertificateTable>,
+    policy: ClientPolicy,
+    min_version: TlsVersion,
+    passthrough: Passed,
 }
 
 /// What one handshake settled: kept with the connection.
@@ -19,16 +54,19 @@ pub struct DoorTls {
 pub struct Handshake {
     /// The name that the client asked for, in normal form.
     pub sni: Option<Host>,
+    /// The certificate that the client was shown.
+    presented: Option<Arc<Identity>>,
+    /// What the client had to prove.
+    policy: ClientPolicy,
 }
 
-/// How to speak TLS to the endpoints of an upstream.
-pub struct BackendTls {
-    /// Trust, client certificate and ALPN.
-    pub config: Arc<ClientConfig>,
-    /// The name that is sent (SNI) and verified.
-    pub server_name: ServerName<'static>,
-    /// HTTP/2 is spoken inside.
-    pub h2: bool,
+/// A certificate that a door serves, for those who watch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedCertificate {
+    /// `namespace/name` of its Secret, or `default` for the door's own.
+    pub secret: String,
+    /// Seconds from 1970 to the end of its validity.
+    pub expires: u64,
 }
 
 impl DoorTls {
@@ -38,54 +76,90 @@ impl DoorTls {
         &self.config
     }
 
-    /// What a handshake with this server name settles.
+    /// What a handshake with this server name settles. To be asked of the very value whose
+    /// [`server_config`](Self::server_config) made the handshake.
     #[must_use]
     pub fn handshake(&self, sni: Option<&RequestHost<'_>>) -> Handshake {
+        let slot = self.table.of(sni);
         Handshake {
             sni: sni.and_then(Host::of),
+            presented: slot.map(|slot| Arc::clone(slot.identity())),
+            policy: self.policy,
         }
     }
 
     /// Whether a request for `host` may be served on a connection of this handshake; 421 otherwise.
+    ///
+    /// - Whoever proved less than the door asks now is served nothing.
+    /// - Without a server name: every host.
+    /// - The server name itself: always. Another host: when its own name would have been given the same certificate.
+    ///   A request without a host, or for an address, stands for a handshake without a server name.
     #[must_use]
     pub fn admits(&self, handshake: &Handshake, host: Option<&RequestHost<'_>>) -> bool {
-        let _ = (handshake, host);
-        true
+        if !self.policy.is_met_by(handshake.policy) {
+            return false;
+        }
+        // Such a name is never served here, whatever the connection; a wildcard rule must not answer for it.
+        if host.is_some_and(|host| self.passthrough.find(host).is_some()) {
+            return false;
+        }
+        let Some(sni) = &handshake.sni else { return true };
+        if host.is_some_and(|host| !host.is_address() && host.as_str() == sni.as_str()) {
+            return true;
+        }
+        match (&handshake.presented, self.table.of(host)) {
+            (Some(presented), Some(slot)) => slot.identity().is(presented),
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// Whether any route of the door passes TLS through, so that server names must be looked at before a handshake.
     #[must_use]
     pub fn has_passthrough(&self) -> bool {
-        false
+        !self.passthrough.is_empty()
     }
 
-    /// The route that takes connections for this server name as they are, TLS and all.
+    /// The route that takes connections for this server name as they are, TLS and all. Its action is to forward, or
+    /// it is blocked: then the connection is closed.
     #[must_use]
     pub fn passthrough(&self, sni: &RequestHost<'_>) -> Option<&Arc<Route>> {
-        let _ = sni;
-        None
+        self.passthrough.find(sni)
+    }
+
+    /// Every name that is passed through, and its route.
+    pub fn passthrough_routes(&self) -> impl Iterator<Item = (HostPattern, &Arc<Route>)> {
+        self.passthrough.routes()
+    }
+
+    /// The certificates that are served, each once, in order of their names.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let mut certificates: Vec<ServedCertificate> = self
+            .table
+            .slots()
+            .filter_map(|slot| {
+                Some(ServedCertificate {
+                    secret: match &slot.identity().origin {
+                        CertificateOrigin::Secret(key) => key.to_string(),
+                        CertificateOrigin::Door => "default".to_owned(),
+                    },
+                    expires: slot.certificate()?.facts().expires(),
+                })
+            })
+            .collect();
+        certificates.sort_by(|left, right| left.secret.cmp(&right.secret));
+        certificates
     }
 }
 
+/// Shows names and certificates, no keys.
 impl fmt::Debug for DoorTls {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("DoorTls").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for BackendTls {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("BackendTls")
-            .field("server_name", &self.server_name)
-            .field("h2", &self.h2)
+        out.debug_struct("DoorTls")
+            .field("table", &self.table)
+            .field("policy", &self.policy)
+            .field("min_version", &self.min_version)
+            .field("passthrough", &self.passthrough)
             .finish_non_exhaustive()
     }
 }
-
-impl PartialEq for BackendTls {
-    fn eq(&self, other: &Self) -> bool {
-        self.server_name == other.server_name && self.h2 == other.h2 && Arc::ptr_eq(&self.config, &other.config)
-    }
-}
-
-impl Eq for BackendTls {}

@@ -8,7 +8,7 @@ fn read(pairs: &[(&str, &str)]) -> (Annotations, Vec<String>) {
     let (damage, mut problems) = (Damage::default(), Vec::new());
     let object = crate::ObjectRef::global(crate::Kind::Ingress, "x");
     let mut report = Report::new(object, &damage, &mut problems);
-    let annotations = ingress_annotations(&raw, &mut report);
+    let annotations = ingress_annotations(&raw, "shop", &mut report);
     let told = problems
         .into_iter()
         .map(|problem| format!("{}: {}", problem.severity.as_str(), problem.message));

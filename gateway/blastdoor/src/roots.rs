@@ -1,0 +1,13 @@
+//! The platform's certificate authorities, for backends that name no others.
+
+use door::PlatformRoots;
+
+/// Reads them from where the system keeps them (`SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise). A system without
+/// any is told where a backend needs them.
+pub(crate) fn platform_roots() -> PlatformRoots {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!(%error, "a certificate authority of the system cannot be read");
+    }
+    PlatformRoots::new(found.certs)
+}

@@ -1,0 +1,350 @@
+//! TLS towards backends: whom to trust, what to show, which name to expect.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use resource::{AuthoritySource, BackendAnnotations, ClusterView, Secret};
+use route::ObjectKey;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::digest::Digest;
+use super::server::PROVIDER;
+use super::{CaBundle, CaError, Certificate, CertificateError};
+
+/// How to speak TLS to the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the
+/// live ones, and with them their sessions.
+pub struct BackendTls {
+    /// Trust, client certificate and ALPN.
+    pub config: Arc<ClientConfig>,
+    /// The name that is sent (SNI) and verified.
+    pub server_name: ServerName<'static>,
+    /// HTTP/2 is spoken inside.
+    pub h2: bool,
+    /// What it was made from; `None` when it was made by hand.
+    key: Option<Key>,
+}
+
+/// The authorities of the platform, for backends whose certificate is to be verified and that name no others.
+#[derive(Clone, Default)]
+pub struct PlatformRoots(Option<Arc<RootCertStore>>);
+
+/// Why a backend that speaks TLS cannot be spoken to as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BackendFault {
+    #[error("{0} `{1}` does not exist")]
+    Missing(&'static str, ObjectKey),
+    #[error("{0} `{1}` has no `{2}`")]
+    Entry(&'static str, ObjectKey, &'static str),
+    #[error("{0} `{1}` cannot be used: its `ca.crt` {2}")]
+    Authorities(&'static str, ObjectKey, CaError),
+    #[error("Secret `{0}` cannot be used: {1}")]
+    Certificate(ObjectKey, CertificateError),
+    #[error("`{0}` is not a name that a certificate can have")]
+    Name(String),
+    #[error(
+        "this system has no certificate authorities; install its `ca-certificates`, or name the authorities"
+    )]
+    NoPlatformRoots,
+    #[error("the settings do not fit together: {0}")]
+    Settings(String),
+}
+
+/// Everything that makes two ways to speak TLS different.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    config: ConfigKey,
+    server_name: ServerName<'static>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ConfigKey {
+    trust: Trust,
+    client: Option<Digest>,
+    send_name: bool,
+    h2: bool,
+}
+
+/// Whose word on the backend is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Trust {
+    Nobody,
+    Platform,
+    Bundle(Digest),
+}
+
+/// The ways to speak TLS that are in use, so that equal settings share their sessions.
+#[derive(Default)]
+pub(crate) struct Clients {
+    whole: HashMap<Key, Arc<BackendTls>>,
+    configs: HashMap<ConfigKey, Arc<ClientConfig>>,
+}
+
+/// What is read from objects, and not yet parsed: most of the time it is known already.
+struct Material<'v> {
+    authorities: Option<(&'static str, ObjectKey, &'v [u8])>,
+    client: Option<(ObjectKey, &'v [u8], &'v [u8])>,
+}
+
+impl PlatformRoots {
+    /// These certificates, as far as they can be read: platforms ship a few odd ones.
+    pub fn new(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        Self((!roots.is_empty()).then(|| Arc::new(roots)))
+    }
+}
+
+impl BackendTls {
+    /// Settings made by hand, equal to no others.
+    #[must_use]
+    pub fn new(config: Arc<ClientConfig>, server_name: ServerName<'static>, h2: bool) -> Self {
+        Self {
+            config,
+            server_name,
+            h2,
+            key: None,
+        }
+    }
+}
+
+impl Clients {
+    /// Keeps what is in use.
+    pub(crate) fn keep(&mut self, tls: &Arc<BackendTls>) {
+        if let Some(key) = &tls.key {
+            self.configs
+                .entry(key.config.clone())
+                .or_insert_with(|| Arc::clone(&tls.config));
+            self.whole.entry(key.clone()).or_insert_with(|| Arc::clone(tls));
+        }
+    }
+
+    /// How to speak TLS to `service`, as the annotations `asked` say.
+    ///
+    /// # Errors
+    /// What is missing or unusable: the backend must not be spoken to with less.
+    pub(crate) fn settings(
+        &mut self,
+        service: &ObjectKey,
+        asked: &BackendAnnotations,
+        h2: bool,
+        view: &ClusterView,
+        platform: &PlatformRoots,
+    ) -> Result<Arc<BackendTls>, BackendFault> {
+        let name = match &asked.name {
+            Some(name) => name.to_string(),
+            None => format!("{}.{}.svc", service.name(), service.namespace()),
+        };
+        let server_name = ServerName::try_from(name.clone()).map_err(|_invalid| BackendFault::Name(name))?;
+        let material = Material::find(asked, view)?;
+        let trust = match &material.authorities {
+            _ if !asked.is_verified() => Trust::Nobody,
+            Some((_, _, pem)) => Trust::Bundle(Digest::of(pem)),
+            None => Trust::Platform,
+        };
+        let config = ConfigKey {
+            trust,
+            client: material
+                .client
+                .as_ref()
+                .map(|(_, chain, key)| Digest::of_all([*chain, *key])),
+            send_name: asked.send_name.unwrap_or(true),
+            h2,
+        };
+        let key = Key { config, server_name };
+        if let Some(known) = self.whole.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let config = match self.configs.get(&key.config) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(client_config(&key.config, &material, platform)?),
+        };
+        let tls = Arc::new(BackendTls {
+            config,
+            server_name: key.server_name.clone(),
+            h2,
+            key: Some(key),
+        });
+        self.keep(&tls);
+        Ok(tls)
+    }
+}
+
+impl<'v> Material<'v> {
+    fn find(asked: &BackendAnnotations, view: &'v ClusterView) -> Result<Self, BackendFault> {
+        let secret = |key: &ObjectKey| {
+            let secret = view.secret(key).map(AsRef::as_ref);
+            secret.ok_or_else(|| BackendFault::Missing("Secret", key.clone()))
+        };
+        // nginx's one Secret for both; what is written apart counts instead.
+        let both = asked.secret.as_ref().map(secret).transpose()?;
+        let authorities = match &asked.authorities {
+            Some(AuthoritySource::Secret(key)) => Some(("Secret", key, entry(secret(key)?, "ca.crt")?)),
+            Some(AuthoritySource::ConfigMap(key)) => {
+                let missing = || BackendFault::Missing("ConfigMap", key.clone());
+                let pem = view.config_map(key).ok_or_else(missing)?.data.get("ca.crt");
+                let pem = pem.ok_or_else(|| BackendFault::Entry("ConfigMap", key.clone(), "ca.crt"))?;
+                Some(("ConfigMap", key, pem.as_bytes()))
+            }
+            None => match both {
+                Some(both) if asked.is_verified() => Some(("Secret", &both.key, entry(both, "ca.crt")?)),
+                Some(_) | None => None,
+            },
+        };
+        let client = match (&asked.client_certificate, both) {
+            (Some(key), _) => Some(secret(key)?),
+            // A Secret with authorities alone is fine; half a certificate is not.
+            (None, Some(both)) => (both.data.contains_key("tls.crt")
+                || both.data.contains_key("tls.key")
+                || !both.data.contains_key("ca.crt"))
+            .then_some(both),
+            (None, None) => None,
+        };
+        let client = match client {
+            Some(secret) => Some((
+                secret.key.clone(),
+                entry(secret, "tls.crt")?,
+                entry(secret, "tls.key")?,
+            )),
+            None => None,
+        };
+        Ok(Self {
+            authorities: authorities.map(|(kind, key, pem)| (kind, key.clone(), pem)),
+            client,
+        })
+    }
+}
+
+fn entry<'v>(secret: &'v Secret, name: &'static str) -> Result<&'v [u8], BackendFault> {
+    let bytes = secret.data.get(name).map(AsRef::as_ref);
+    bytes.ok_or_else(|| BackendFault::Entry("Secret", secret.key.clone(), name))
+}
+
+fn client_config(
+    key: &ConfigKey,
+    material: &Material<'_>,
+    platform: &PlatformRoots,
+) -> Result<ClientConfig, BackendFault> {
+    let settings = |error: rustls::Error| BackendFault::Settings(error.to_string());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(settings)?;
+    // Authorities that are written must be readable even where nothing is verified: they may be switched on again.
+    let bundle = match &material.authorities {
+        Some((kind, object, pem)) => Some(
+            CaBundle::from_pem(pem)
+                .map_err(|error| BackendFault::Authorities(kind, object.clone(), error))?,
+        ),
+        None => None,
+    };
+    let builder = match (key.trust, bundle) {
+        (Trust::Nobody, _) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unverified)),
+        (Trust::Bundle(_), Some(bundle)) => builder.with_root_certificates(Arc::clone(bundle.roots())),
+        (Trust::Platform | Trust::Bundle(_), _) => {
+            let roots = platform.0.as_ref().ok_or(BackendFault::NoPlatformRoots)?;
+            builder.with_root_certificates(Arc::clone(roots))
+        }
+    };
+    let mut config = match &material.client {
+        Some((object, chain, private)) => {
+            let certificate = Certificate::from_pem(chain, private)
+                .map_err(|error| BackendFault::Certificate(object.clone(), error))?;
+            let shown = SingleCertAndKey::from(rustls::sign::CertifiedKey::clone(certificate.key()));
+            builder.with_client_cert_resolver(Arc::new(shown))
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.enable_sni = key.send_name;
+    config.alpn_protocols = vec![if key.h2 {
+        b"h2".to_vec()
+    } else {
+        b"http/1.1".to_vec()
+    }];
+    Ok(config)
+}
+
+/// Believes whoever answers, because an Ingress says so. Without trust in the certificate a signature by its key
+/// proves nothing, so that is not looked at either, and certificates too old to be parsed are fine.
+#[derive(Debug)]
+struct Unverified;
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        PROVIDER.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl PartialEq for BackendTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.server_name == other.server_name
+            && self.h2 == other.h2
+            && Arc::ptr_eq(&self.config, &other.config)
+    }
+}
+
+impl Eq for BackendTls {}
+
+impl PartialEq for PlatformRoots {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+impl Eq for PlatformRoots {}
+
+/// Says whom it trusts: `Nobody` is what an audit looks for.
+impl fmt::Debug for BackendTls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("BackendTls")
+            .field("server_name", &self.server_name)
+            .field("h2", &self.h2)
+            .field("trust", &self.key.as_ref().map(|key| key.config.trust))
+            .field("client", &self.key.as_ref().and_then(|key| key.config.client))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PlatformRoots {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.as_ref().map_or(0, |roots| roots.len());
+        out.debug_tuple("PlatformRoots").field(&count).finish()
+    }
+}

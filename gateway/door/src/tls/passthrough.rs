@@ -1,0 +1,62 @@
+//! Names whose connections go to a backend as they are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use route::{Host, HostPattern, RequestHost};
+
+use crate::snapshot::Route;
+
+/// The names of one door whose TLS is not ended at the door.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Passthrough {
+    /// `None`: the name is the door's own after all, although a wildcard covers it.
+    exact: HashMap<Host, Option<Arc<Route>>, RandomState>,
+    wildcard: HashMap<Host, Arc<Route>, RandomState>,
+}
+
+impl Passthrough {
+    /// Takes connections for a name.
+    pub(crate) fn insert(&mut self, host: HostPattern, route: Arc<Route>) {
+        match host {
+            HostPattern::Any => {}
+            HostPattern::Exact(host) => {
+                self.exact.insert(host, Some(route));
+            }
+            HostPattern::Wildcard(suffix) => {
+                self.wildcard.insert(suffix, route);
+            }
+        }
+    }
+
+    /// Keeps a name for the door itself.
+    pub(crate) fn keep(&mut self, host: &Host) {
+        self.exact.entry(host.clone()).or_insert(None);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wildcard.is_empty()
+    }
+
+    /// The route that takes a name.
+    pub(crate) fn find(&self, name: &RequestHost<'_>) -> Option<&Arc<Route>> {
+        if name.is_address() {
+            return None;
+        }
+        match self.exact.get(name.as_str()) {
+            Some(route) => route.as_ref(),
+            None => self.wildcard.get(name.parent()?),
+        }
+    }
+
+    /// Every name that is passed through.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (HostPattern, &Arc<Route>)> {
+        let exact = self
+            .exact
+            .iter()
+            .filter_map(|(host, route)| Some((HostPattern::Exact(host.clone()), route.as_ref()?)));
+        let wildcard = self.wildcard.iter();
+        exact.chain(wildcard.map(|(suffix, route)| (HostPattern::Wildcard(suffix.clone()), route)))
+    }
+}

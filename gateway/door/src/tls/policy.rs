@@ -1,0 +1,60 @@
+//! What a door is told about TLS.
+
+use std::sync::Arc;
+
+use route::ObjectKey;
+
+use super::{CaBundle, Certificate};
+
+/// How a door ends TLS. Certificates for names come from `spec.tls` of the Ingresses that the door admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsPolicy {
+    /// For names that no Ingress has a certificate for, and for clients that name nobody.
+    pub default_certificate: DefaultCertificate,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// Who clients must be.
+    pub client_auth: ClientAuth,
+}
+
+/// Where the default certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultCertificate {
+    /// There is none: a handshake for an unknown name fails.
+    None,
+    /// Made once per process and door; nobody vouches for it.
+    SelfSigned,
+    /// A Secret of type `kubernetes.io/tls`.
+    Secret(ObjectKey),
+    /// Read from files.
+    Given(Arc<Certificate>),
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// RFC 5246, with authenticated encryption and ephemeral keys alone.
+    V12,
+    /// RFC 8446
+    V13,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked.
+    Off,
+    /// They are asked, and whoever presents one must present a good one.
+    Optional(CaSource),
+    /// A handshake without a good one fails.
+    Required(CaSource),
+}
+
+/// Where the authorities of client certificates come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaSource {
+    /// A Secret with `ca.crt`.
+    Secret(ObjectKey),
+    /// Read from a file.
+    Given(Arc<CaBundle>),
+}

@@ -1,0 +1,121 @@
+//! From certificates and policies to what rustls serves with.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    NoClientAuth, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
+    WebPkiClientVerifier,
+};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+use super::table::Closed;
+use super::{CaBundle, TlsVersion};
+use crate::tls::digest::Digest;
+
+/// Sessions of clients that take no tickets, per door.
+const SESSIONS: usize = 1_024;
+
+/// Keys, ciphers and signatures: aws-lc, one for the process.
+pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+/// What a door asks of its clients, by content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientPolicy {
+    /// Nothing.
+    Off,
+    /// Whoever presents a certificate presents one of these authorities.
+    Optional(Digest),
+    /// Everyone presents one of these authorities.
+    Required(Digest),
+    /// What should be asked is unknown, so nobody is served.
+    Closed,
+}
+
+/// The session keys of one client-auth policy at one door. A ticket of another door, or of another policy, is sealed
+/// with another key: it never resumes here.
+pub(crate) struct Sessions {
+    pub(crate) policy: ClientPolicy,
+    storage: Arc<dyn StoresServerSessions>,
+    ticketer: Arc<dyn ProducesTickets>,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientPolicy {
+    /// Whether a handshake under `proved` proved what this policy asks.
+    pub(crate) fn is_met_by(self, proved: Self) -> bool {
+        match (self, proved) {
+            (Self::Off, _) => true,
+            (Self::Closed, _) => false,
+            (Self::Optional(asked), Self::Optional(held) | Self::Required(held))
+            | (Self::Required(asked), Self::Required(held)) => asked == held,
+            (Self::Optional(_), Self::Off | Self::Closed)
+            | (Self::Required(_), Self::Off | Self::Optional(_) | Self::Closed) => false,
+        }
+    }
+}
+
+impl Sessions {
+    /// New keys for a policy, whose authorities are `ca`.
+    pub(crate) fn new(policy: ClientPolicy, ca: Option<&CaBundle>) -> Result<Self, rustls::Error> {
+        let verifier: Arc<dyn ClientCertVerifier> = match (policy, ca) {
+            (ClientPolicy::Off | ClientPolicy::Closed, _) | (_, None) => Arc::new(NoClientAuth),
+            (ClientPolicy::Optional(_), Some(ca)) => verifier(ca, true)?,
+            (ClientPolicy::Required(_), Some(ca)) => verifier(ca, false)?,
+        };
+        // Authorities are what a policy is about: without them it is closed.
+        let policy = match (policy, ca) {
+            (ClientPolicy::Optional(_) | ClientPolicy::Required(_), None) => ClientPolicy::Closed,
+            (policy, _) => policy,
+        };
+        Ok(Self {
+            policy,
+            storage: ServerSessionMemoryCache::new(SESSIONS),
+            ticketer: Ticketer::new()?,
+            verifier,
+        })
+    }
+
+    /// A configuration that answers names from `certificates`.
+    pub(crate) fn config(
+        &self,
+        min_version: TlsVersion,
+        certificates: Arc<dyn ResolvesServerCert>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let certificates = match self.policy {
+            ClientPolicy::Closed => Arc::new(Closed),
+            ClientPolicy::Off | ClientPolicy::Optional(_) | ClientPolicy::Required(_) => certificates,
+        };
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+            .with_protocol_versions(versions(min_version))?
+            .with_client_cert_verifier(Arc::clone(&self.verifier))
+            .with_cert_resolver(certificates);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.session_storage = Arc::clone(&self.storage);
+        config.ticketer = Arc::clone(&self.ticketer);
+        Ok(Arc::new(config))
+    }
+}
+
+fn verifier(ca: &CaBundle, may_be_absent: bool) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(ca.roots()), Arc::clone(&PROVIDER));
+    let builder = if may_be_absent {
+        builder.allow_unauthenticated()
+    } else {
+        builder
+    };
+    builder
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))
+}
+
+fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static NEWEST: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+    match min {
+        TlsVersion::V12 => rustls::ALL_VERSIONS,
+        TlsVersion::V13 => &NEWEST,
+    }
+}

@@ -1,0 +1,132 @@
+//! Which certificate answers which server name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use route::{Host, HostBuf, HostPattern, ObjectKey, RequestHost, normalise_sni};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::Certificate;
+use super::digest::Digest;
+
+/// The certificates of one door by server name: precise names, then wildcards, then the default.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct CertificateTable {
+    exact: HashMap<Host, Slot, RandomState>,
+    wildcard: HashMap<Host, Slot, RandomState>,
+    default: Option<Slot>,
+}
+
+/// What a name is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Slot {
+    identity: Arc<Identity>,
+    /// `None`: the name has a certificate of its own that was never good, and gets no other one.
+    certificate: Option<Arc<Certificate>>,
+}
+
+/// Which certificate a client was shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) origin: CertificateOrigin,
+    fingerprint: Option<Digest>,
+}
+
+/// Where a certificate comes from. It stays the same certificate when its content is renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum CertificateOrigin {
+    /// This Secret.
+    Secret(ObjectKey),
+    /// The door's own configuration: files, or self-signed.
+    Door,
+}
+
+impl Slot {
+    pub(crate) fn new(origin: CertificateOrigin, certificate: Option<Arc<Certificate>>) -> Self {
+        let fingerprint = certificate.as_ref().map(|certificate| certificate.fingerprint());
+        Self {
+            identity: Arc::new(Identity { origin, fingerprint }),
+            certificate,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    pub(crate) fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
+    }
+}
+
+impl Identity {
+    /// The same certificate: from the same place, renewed since or not, or with the same content.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.origin == other.origin || (self.fingerprint.is_some() && self.fingerprint == other.fingerprint)
+    }
+}
+
+impl CertificateTable {
+    pub(crate) fn new(default: Option<Slot>) -> Self {
+        Self {
+            default,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a name that nobody has taken. A rule without a host names nobody.
+    pub(crate) fn insert(&mut self, host: HostPattern, slot: Slot) {
+        match host {
+            HostPattern::Any => {}
+            HostPattern::Exact(host) => {
+                self.exact.entry(host).or_insert(slot);
+            }
+            HostPattern::Wildcard(suffix) => {
+                self.wildcard.entry(suffix).or_insert(slot);
+            }
+        }
+    }
+
+    /// What a name is answered with. Nobody, and an address, which no server name can be, get the default.
+    pub(crate) fn of(&self, name: Option<&RequestHost<'_>>) -> Option<&Slot> {
+        let own = name.filter(|name| !name.is_address()).and_then(|name| {
+            let exact = self.exact.get(name.as_str());
+            exact.or_else(|| self.wildcard.get(name.parent()?))
+        });
+        own.or(self.default.as_ref())
+    }
+
+    /// Every certificate, the default one first, each once.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        let mut seen = std::collections::HashSet::new();
+        self.default
+            .iter()
+            .chain(self.exact.values())
+            .chain(self.wildcard.values())
+            .filter(move |slot| seen.insert(&slot.identity.origin))
+    }
+}
+
+impl ResolvesServerCert for CertificateTable {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut scratch = HostBuf::new();
+        let slot = match hello.server_name() {
+            None => self.of(None),
+            // What is no host name has no certificate.
+            Some(name) => self.of(Some(&normalise_sni(name.as_bytes(), &mut scratch).ok()?)),
+        };
+        Some(Arc::clone(slot?.certificate()?.key()))
+    }
+}
+
+/// Answers nobody: the client-auth policy of the door cannot be kept.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl ResolvesServerCert for Closed {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}

@@ -1,0 +1,298 @@
+//! From Service ports to upstreams: which endpoints there are, and what is spoken to them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use resource::{
+    AppProtocol, Backend, BackendAnnotations, ClusterView, EndpointSlice, Problem, Protocol, Service,
+    ServicePort, ServicePortRef, ServiceType, Severity,
+};
+use route::ObjectKey;
+
+use crate::snapshot::{Action, Blocked, Endpoint, Route, Upstream, UpstreamProtocol};
+use crate::tls::{Clients, PlatformRoots};
+
+/// What the gateway may call, and whom it believes there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackendPolicy {
+    /// Loopback addresses are allowed (`[source] allow_loopback_backends`): for the demo and for tests.
+    pub allow_loopback: bool,
+    /// The addresses of this host, so that the gateway does not become its own backend.
+    pub own_addresses: Vec<IpAddr>,
+    /// The ports on which this process listens, its admin port included.
+    pub own_ports: Vec<u16>,
+    /// Whom to believe of backends that speak TLS, where no authorities are named.
+    pub platform_roots: PlatformRoots,
+}
+
+/// The upstreams of one view. What is asked for twice is worked out once.
+pub(crate) struct Upstreams<'v> {
+    view: &'v ClusterView,
+    backends: &'v BackendPolicy,
+    known: HashMap<Key, Result<Arc<Upstream>, Refused>>,
+    clients: Clients,
+}
+
+/// What is spoken to a backend, as far as the Ingress says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Speech<'i> {
+    /// HTTP, in the way that these and the Service say.
+    Http(&'i BackendAnnotations),
+    /// Bytes as they come: the client's own TLS.
+    Raw,
+}
+
+/// What makes two upstreams different.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    service: ObjectKey,
+    port: ServicePortRef,
+    /// `None` for raw bytes.
+    speech: Option<BackendAnnotations>,
+}
+
+/// Why a backend reference yields no upstream: the reason for the data path, the words for the user.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub(crate) reason: Blocked,
+    pub(crate) severity: Severity,
+    pub(crate) message: String,
+}
+
+impl BackendPolicy {
+    /// Why `address` must not be called, if so.
+    fn refuses(&self, address: SocketAddr) -> Option<&'static str> {
+        let ip = address.ip().to_canonical();
+        if self.own_ports.contains(&address.port())
+            && (ip.is_loopback() || ip.is_unspecified() || self.own_addresses.contains(&ip))
+        {
+            return Some("one of the gateway's own ports");
+        }
+        if ip.is_loopback() {
+            return (!self.allow_loopback).then_some("a loopback address");
+        }
+        match ip {
+            IpAddr::V4(ip) if ip.is_link_local() => Some("a link-local address (cloud metadata lives there)"),
+            IpAddr::V4(ip) if ip == Ipv4Addr::new(100, 100, 100, 200) => Some("a cloud metadata address"),
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => Some("a link-local address"),
+            IpAddr::V6(ip) if ip == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254) => {
+                Some("a cloud metadata address")
+            }
+            IpAddr::V4(ip) if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() => {
+                Some("no unicast address")
+            }
+            IpAddr::V6(ip) if ip.is_unspecified() || ip.is_multicast() => Some("no unicast address"),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        }
+    }
+}
+
+impl<'v> Upstreams<'v> {
+    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy) -> Self {
+        Self {
+            view,
+            backends,
+            known: HashMap::new(),
+            clients: Clients::default(),
+        }
+    }
+
+    /// Keeps how a live route speaks TLS, so that an unchanged route stays equal and keeps its sessions.
+    pub(crate) fn keep(&mut self, live: &Route) {
+        if let Action::Forward(upstream) = &live.action
+            && let UpstreamProtocol::Tls(tls) = &upstream.protocol
+        {
+            self.clients.keep(tls);
+        }
+    }
+
+    /// The upstream of a backend.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn find(
+        &mut self,
+        backend: &Backend,
+        speech: Speech<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Arc<Upstream>, Refused> {
+        let key = Key {
+            service: backend.service.clone(),
+            port: backend.port.clone(),
+            speech: match speech {
+                Speech::Http(asked) => Some(asked.clone()),
+                Speech::Raw => None,
+            },
+        };
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let resolved = self.resolve(backend, speech, problems).map(Arc::new);
+        self.known.insert(key, resolved.clone());
+        resolved
+    }
+
+    fn resolve(
+        &mut self,
+        backend: &Backend,
+        speech: Speech<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Upstream, Refused> {
+        let refused = |reason, message| Refused {
+            reason,
+            severity: Severity::Error,
+            message,
+        };
+        let Some(service) = self.view.service(&backend.service) else {
+            return Err(refused(
+                Blocked::NoSuchBackend,
+                format!(
+                    "Service `{}` does not exist; the rule answers 503",
+                    backend.service
+                ),
+            ));
+        };
+        if let ServiceType::ExternalName(_) = service.kind {
+            return Err(refused(
+                Blocked::RefusedAddress,
+                format!(
+                    "Service `{}` is of type ExternalName, which is refused; the rule answers 503",
+                    backend.service
+                ),
+            ));
+        }
+        let Some(port) = service_port(service, &backend.port) else {
+            let ports = service.ports.iter().map(describe).collect::<Vec<_>>().join(", ");
+            return Err(refused(
+                Blocked::NoSuchBackend,
+                format!(
+                    "Service `{}` has no port {}; it has: {ports}",
+                    backend.service, backend.port
+                ),
+            ));
+        };
+        if port.protocol != Protocol::Tcp {
+            return Err(refused(
+                Blocked::Protocol,
+                format!(
+                    "port {} of Service `{}` is not TCP",
+                    backend.port, backend.service
+                ),
+            ));
+        }
+        if let Some(closed) = service.closes.first() {
+            return Err(refused(
+                Blocked::Annotation,
+                format!(
+                    "Service `{}` is closed by its annotation {}: {}; the rule answers 503",
+                    backend.service, closed.annotation, closed.reason
+                ),
+            ));
+        }
+        let protocol = self.protocol(service, port, speech)?;
+        let (endpoints, any_refused) = self.endpoints(&backend.service, port, problems);
+        if endpoints.is_empty() && any_refused {
+            return Err(refused(
+                Blocked::RefusedAddress,
+                format!(
+                    "every address of Service `{}` is refused; the rule answers 503",
+                    backend.service
+                ),
+            ));
+        }
+        Ok(Upstream {
+            service: backend.service.clone(),
+            port: port.port,
+            protocol,
+            endpoints,
+        })
+    }
+
+    /// What is spoken: the Ingress decides before the Service, and that before its port.
+    fn protocol(
+        &mut self,
+        service: &Service,
+        port: &ServicePort,
+        speech: Speech<'_>,
+    ) -> Result<UpstreamProtocol, Refused> {
+        let Speech::Http(asked) = speech else {
+            return Ok(UpstreamProtocol::Http1);
+        };
+        let h2 = match asked.protocol.unwrap_or(port.app_protocol) {
+            AppProtocol::Http => return Ok(UpstreamProtocol::Http1),
+            AppProtocol::H2c | AppProtocol::Grpc => return Ok(UpstreamProtocol::H2c),
+            AppProtocol::Https | AppProtocol::Wss => false,
+            AppProtocol::Grpcs => true,
+        };
+        let roots = &self.backends.platform_roots;
+        match self.clients.settings(&service.key, asked, h2, self.view, roots) {
+            Ok(tls) => Ok(UpstreamProtocol::Tls(tls)),
+            Err(fault) => Err(Refused {
+                reason: Blocked::BackendTls,
+                severity: Severity::Error,
+                message: format!(
+                    "Service `{}` is to be spoken to over TLS, and {fault}; the rule answers 503",
+                    service.key
+                ),
+            }),
+        }
+    }
+
+    /// The addresses that take requests: the ready ones, or, when none is left, those that still serve while they
+    /// terminate (Kubernetes, EndpointConditions). Says also whether any address was refused.
+    fn endpoints(
+        &self,
+        service: &ObjectKey,
+        port: &ServicePort,
+        problems: &mut Vec<Problem>,
+    ) -> (Box<[Endpoint]>, bool) {
+        let (mut ready, mut last_resort, mut any_refused) = (Vec::new(), Vec::new(), false);
+        for slice in self.view.endpoint_slices(service) {
+            // A Service port and an EndpointSlice port belong together by name, the empty one included.
+            let named = slice.ports.iter().filter(|candidate| {
+                candidate.name.as_deref().unwrap_or("") == port.name.as_deref().unwrap_or("")
+                    && candidate.protocol == port.protocol
+            });
+            for target in named.filter_map(|candidate| candidate.port) {
+                for endpoint in &slice.endpoints {
+                    let address = SocketAddr::new(endpoint.address, target);
+                    if let Some(reason) = self.backends.refuses(address) {
+                        any_refused = true;
+                        problems.push(refused_address(slice, address, reason));
+                    } else if endpoint.ready {
+                        ready.push(Endpoint { address });
+                    } else if endpoint.serving && endpoint.terminating {
+                        last_resort.push(Endpoint { address });
+                    }
+                }
+            }
+        }
+        let mut chosen = if ready.is_empty() { last_resort } else { ready };
+        chosen.sort_unstable();
+        chosen.dedup();
+        (chosen.into_boxed_slice(), any_refused)
+    }
+}
+
+fn service_port<'s>(service: &'s Service, wanted: &ServicePortRef) -> Option<&'s ServicePort> {
+    service.ports.iter().find(|port| match wanted {
+        ServicePortRef::Number(number) => port.port == *number,
+        ServicePortRef::Name(name) => port.name.as_deref() == Some(&**name),
+    })
+}
+
+fn describe(port: &ServicePort) -> String {
+    match &port.name {
+        Some(name) => format!("{} ({name})", port.port),
+        None => port.port.to_string(),
+    }
+}
+
+fn refused_address(slice: &EndpointSlice, address: SocketAddr, reason: &str) -> Problem {
+    slice.problem(
+        Severity::Error,
+        "endpoints",
+        format!("{address} is {reason}; the gateway does not call it"),
+    )
+}

@@ -1,0 +1,1 @@
+//! Wrong TLS and PROXY settings and wrong Secrets: each has its message, its place and its exit status.
