@@ -18,7 +18,7 @@ PEERS = OUT / "peers"
 
 PROXY_CORE = 0
 LOAD_CORE = 1
-# As root, what is measured gets almost all of its core even while others use the machine.
+# As root, what is measured gets almost all of its core even while others use the machine. 0: it gets its share.
 PRIORITY = -19
 
 _libc = ctypes.CDLL(None)
@@ -33,7 +33,7 @@ def settle(core, realtime=False):
     """Runs in a new child: its core, its priority, and that it ends when this program is killed."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.sched_setaffinity(0, {core})
-    if os.geteuid() == 0:
+    if PRIORITY and os.geteuid() == 0:
         try:
             os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
             pathlib.Path("/proc/self/autogroup").write_text(str(PRIORITY))
@@ -45,6 +45,8 @@ def settle(core, realtime=False):
 
 def be_realtime(pids, on=True):
     """As root: these run as soon as they can, whatever else wants the core. For loads that leave it idle mostly."""
+    if not PRIORITY:
+        return
     policy, parameter = (os.SCHED_FIFO, os.sched_param(10)) if on else (os.SCHED_OTHER, os.sched_param(0))
     for pid in pids:
         for task in os.listdir(f"/proc/{pid}/task"):

@@ -37,7 +37,10 @@ class Ground:
 
 
 def prepare_ground(running):
-    """Starts the upstream and makes a certificate."""
+    """Starts the upstream and makes a certificate; sweeps up after runs that were killed."""
+    for folder in (OUT / "work").glob("*-*-*"):
+        if not pathlib.Path("/proc", folder.name.split("-")[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
     upstream = running.start([processes.program("upstream")], processes.LOAD_CORE, stdout=subprocess.PIPE, text=True)
     ports = tuple(int(port) for port in upstream.stdout.readline().split())
     folder = OUT / "certificate"
@@ -242,6 +245,8 @@ class Blastdoor(Proxy):
         number = first_version(output([self.path, "--version"]))
         if self.path != ROOT / "target" / "release" / "blastdoor":
             return number  # built from who knows what
+        if not (ROOT / ".git").exists():
+            return number
         commit = output(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]).strip()
         changed = output(["git", "-C", ROOT, "status", "--porcelain", "gateway", "Cargo.lock"]).strip()
         return f"{number} ({commit}{', with changes' if changed else ''})"
