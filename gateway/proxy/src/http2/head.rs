@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
-use wire::{FieldId, RequestHead, ResponseHead};
+use wire::{FieldId, RequestError, RequestHead, ResponseHead};
 
 use super::Http2Stream;
 use crate::buffers::ReadBuffer;
@@ -35,9 +35,13 @@ pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(authority) = authority {
         line(out, &[b"host: ", authority.as_bytes(), b"\r\n"]);
-        let same = |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
-        if !parts.headers.get_all(HOST).iter().all(same) {
+        let mut hosts = parts.headers.get_all(HOST).iter();
+        let differs = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
+        if hosts.next().is_some_and(differs) {
             return Err(Refusal::HostMismatch);
+        }
+        if hosts.next().is_some() {
+            return Err(Refusal::Head(RequestError::DuplicateHost));
         }
     }
     for (name, value) in &parts.headers {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
+use wire::{HeadError, Method, RequestHead};
 
 use super::budget::Counted;
 use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, write_request};
@@ -213,7 +214,13 @@ impl Active {
         let mut record = Record::new(started);
         let mut loan = streams.worker.buffers.borrow();
         let scratch = loan.scratch();
-        let written = write_request(&parts, body.is_end_stream(), &mut scratch.to_upstream);
+        let limits = streams.worker.door.snapshot().settings().head_limits();
+        // Counted as they came: crumbs of a cookie are one field later on, and each cost what a field costs.
+        let written = if parts.headers.len() > limits.fields {
+            Err(Refusal::Head(HeadError::TooManyFields.into()))
+        } else {
+            write_request(&parts, body.is_end_stream(), &mut scratch.to_upstream)
+        };
         let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond)));
         let mut client = Client::new(
             stream,
@@ -221,12 +228,15 @@ impl Active {
             streams.session.clone(),
             Rc::clone(&streams.worker),
         );
+        if written.is_err() {
+            // What an earlier request left there is not this one's.
+            scratch.request = RequestHead::new();
+            scratch.request.method = Method::of(parts.method.as_str().as_bytes());
+        }
         drop(parts);
         let head = written.and_then(|()| {
             scratch.from_client.load(&scratch.to_upstream);
             scratch.to_upstream.clear();
-            let snapshot = streams.worker.door.snapshot();
-            let limits = snapshot.settings().head_limits();
             match scratch.request.parse(scratch.from_client.filled(), &limits) {
                 Ok(Some(length)) if length == scratch.from_client.len() => Ok(length),
                 // What was written is one head and nothing else, or it is refused.
