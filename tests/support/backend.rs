@@ -14,11 +14,22 @@ pub struct Seen {
     pub head: String,
     /// The body, without its framing.
     pub body: Vec<u8>,
+    /// Trailer lines of a chunked body.
+    pub trailers: Vec<String>,
     /// Which connection carried it, from 0.
     pub connection: usize,
 }
 
 impl Seen {
+    fn of(head: &str, body: Vec<u8>, trailers: Vec<String>, connection: usize) -> Self {
+        Self {
+            head: head.to_owned(),
+            body,
+            trailers,
+            connection,
+        }
+    }
+
     /// The value of a field, if there is exactly one of that name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
@@ -64,6 +75,8 @@ pub enum Reply {
     Reset,
     /// Never answer.
     Silence,
+    /// These bytes, made from the whole request; the connection stays open.
+    Computed(Arc<dyn Fn(&Seen) -> Vec<u8> + Send + Sync>),
     /// The script does everything, with the connection and the head.
     Script(Arc<dyn Fn(&mut TcpStream, &str) + Send + Sync>),
 }
@@ -73,6 +86,32 @@ impl Reply {
     #[must_use]
     pub fn text(body: &str) -> Self {
         Self::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+    }
+
+    /// The request's body back: with its length, or in chunks when the path contains `chunked`.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self::computed(|seen| {
+            let mut answer = b"HTTP/1.1 200 OK\r\n".to_vec();
+            if seen.line().contains("chunked") {
+                answer.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+                for chunk in seen.body.chunks(10_000) {
+                    answer.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                    answer.extend_from_slice(chunk);
+                    answer.extend_from_slice(b"\r\n");
+                }
+                answer.extend_from_slice(b"0\r\n\r\n");
+            } else {
+                answer.extend_from_slice(format!("Content-Length: {}\r\n\r\n", seen.body.len()).as_bytes());
+                answer.extend_from_slice(&seen.body);
+            }
+            answer
+        })
+    }
+
+    /// An answer made from the whole request.
+    pub fn computed(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Computed(Arc::new(answer))
     }
 
     /// A script.
@@ -218,19 +257,20 @@ fn serve(state: &State, stream: &mut TcpStream, connection: usize) {
             _ => None,
         };
         if let Some(bytes) = early {
-            note(state, keep, &head, Vec::new(), connection);
+            note(state, keep, Seen::of(&head, Vec::new(), Vec::new(), connection));
             let _gone = stream.write_all(&bytes);
             return;
         }
         if let Reply::Script(script) = &reply {
-            note(state, keep, &head, Vec::new(), connection);
+            note(state, keep, Seen::of(&head, Vec::new(), Vec::new(), connection));
             script(stream, &head);
             return;
         }
-        let Some(body) = read_body(stream, &mut pending, &head) else {
+        let Some((body, trailers)) = read_body(stream, &mut pending, &head) else {
             return;
         };
-        note(state, keep, &head, body, connection);
+        let seen = Seen::of(&head, body, trailers, connection);
+        note(state, keep, seen.clone());
         let sent = match reply {
             Reply::Name => {
                 let body = if head.starts_with("HEAD ") {
@@ -247,6 +287,7 @@ fn serve(state: &State, stream: &mut TcpStream, connection: usize) {
                 )
             }
             Reply::Raw(bytes) => stream.write_all(&bytes),
+            Reply::Computed(answer) => stream.write_all(&answer(&seen)),
             Reply::RawThenClose(bytes) => {
                 let _gone = stream.write_all(&bytes);
                 return;
@@ -269,13 +310,9 @@ fn serve(state: &State, stream: &mut TcpStream, connection: usize) {
     }
 }
 
-fn note(state: &State, keep: bool, head: &str, body: Vec<u8>, connection: usize) {
+fn note(state: &State, keep: bool, seen: Seen) {
     if keep {
-        state.seen.lock().unwrap().push(Seen {
-            head: head.to_owned(),
-            body,
-            connection,
-        });
+        state.seen.lock().unwrap().push(seen);
     }
 }
 
@@ -305,7 +342,8 @@ fn take(stream: &mut TcpStream, pending: &mut Vec<u8>, count: usize) -> Option<V
     Some(std::mem::replace(pending, rest))
 }
 
-fn read_body(stream: &mut TcpStream, pending: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
+/// The body and the trailer lines behind it.
+fn read_body(stream: &mut TcpStream, pending: &mut Vec<u8>, head: &str) -> Option<(Vec<u8>, Vec<String>)> {
     let lower = head.to_ascii_lowercase();
     if lower.contains("\r\ntransfer-encoding: chunked\r\n") {
         let mut body = Vec::new();
@@ -313,8 +351,14 @@ fn read_body(stream: &mut TcpStream, pending: &mut Vec<u8>, head: &str) -> Optio
             let size =
                 usize::from_str_radix(read_line(stream, pending)?.split(';').next()?.trim(), 16).ok()?;
             if size == 0 {
-                while !read_line(stream, pending)?.is_empty() {}
-                return Some(body);
+                let mut trailers = Vec::new();
+                loop {
+                    let line = read_line(stream, pending)?;
+                    if line.is_empty() {
+                        return Some((body, trailers));
+                    }
+                    trailers.push(line);
+                }
             }
             body.extend(take(stream, pending, size)?);
             take(stream, pending, 2)?;
@@ -324,7 +368,7 @@ fn read_body(stream: &mut TcpStream, pending: &mut Vec<u8>, head: &str) -> Optio
         .split("\r\ncontent-length: ")
         .nth(1)
         .and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-    take(stream, pending, length.unwrap_or(0))
+    Some((take(stream, pending, length.unwrap_or(0))?, Vec::new()))
 }
 
 fn read_line(stream: &mut TcpStream, pending: &mut Vec<u8>) -> Option<String> {

@@ -6,6 +6,7 @@
 mod backend;
 mod client;
 mod gateway;
+pub mod http2;
 mod load;
 pub mod manifest;
 
