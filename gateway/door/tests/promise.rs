@@ -8,11 +8,15 @@
 )]
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-use door::{Action, BackendPolicy, Door, Policy, Publisher, Scheme, Selector, Verdict, open, publish};
+use door::{
+    Action, BackendPolicy, ClientAuth, DefaultCertificate, Door, Policy, Publisher, Scheme, Selector,
+    TlsPolicy, TlsVersion, Verdict, open, publish,
+};
 use proptest::prelude::*;
 use resource::{ClusterView, manifest};
-use route::{HostBuf, PathScratch, normalise_authority, normalise_path};
+use route::{HostBuf, PathScratch, normalise_authority, normalise_path, normalise_sni};
 
 const DOORS: [&str; 4] = [
     "internal-http",
@@ -30,7 +34,12 @@ fn policy(selector: &str) -> Policy {
         scheme: Scheme::Http,
         forwarded_port: 80,
         redirect: None,
-        tls: None,
+        // Every door ends TLS: the promise holds for certificates as it does for routes.
+        tls: Some(TlsPolicy {
+            default_certificate: DefaultCertificate::None,
+            min_version: TlsVersion::V12,
+            client_auth: ClientAuth::Off,
+        }),
     }
 }
 
@@ -45,18 +54,44 @@ fn view(yaml: &str) -> ClusterView {
     manifest::collect([&manifest::parse("test.yaml", yaml.as_bytes())]).0
 }
 
-/// Everything a door's table holds, as text.
+/// Everything a door's table holds, as text: routes, passed names, and what each name is shown.
 fn table(door: &Door<()>) -> Vec<String> {
     let snapshot = door.snapshot();
+    let routes = snapshot.routes().map(|row| {
+        format!(
+            "{} {:?} -> {} {:?}",
+            row.host, row.path, row.action.ingress, row.action.action
+        )
+    });
+    let tls = snapshot.tls().expect("every door ends TLS");
+    let mut passed: Vec<String> = tls
+        .passthrough_routes()
+        .map(|(host, route)| format!("{host} => {} {:?}", route.ingress, route.action))
+        .collect();
+    passed.sort();
+    let shown = NAMES.map(|name| format!("{name} shows {:?}", shown(door, name)));
+    routes.chain(passed).chain(shown).collect()
+}
+
+/// Names that the certificates of the generator are for, and one that none is for.
+const NAMES: [&str; 6] = [
+    "a.test",
+    "b.test",
+    "x.a.test",
+    "test",
+    "a.b.test",
+    "elsewhere.invalid",
+];
+
+/// The Secret whose certificate a name is shown.
+fn shown(door: &Door<()>, name: &str) -> Option<String> {
+    let mut scratch = HostBuf::new();
+    let name = normalise_sni(name.as_bytes(), &mut scratch).unwrap();
+    let snapshot = door.snapshot();
     snapshot
-        .routes()
-        .map(|row| {
-            format!(
-                "{} {:?} -> {} {:?}",
-                row.host, row.path, row.action.ingress, row.action.action
-            )
-        })
-        .collect()
+        .tls()?
+        .certificate(Some(&name))
+        .map(|certificate| certificate.secret)
 }
 
 /// The name of the Ingress that answers, `blocked`, or nothing.
@@ -87,6 +122,8 @@ struct Made {
     service: String,
     annotation: Option<String>,
     default_backend: bool,
+    /// The host and the Secret of an entry of `spec.tls`.
+    tls: Option<(Option<String>, String)>,
 }
 
 impl Made {
@@ -100,7 +137,14 @@ impl Made {
         let annotation = self
             .annotation
             .as_ref()
-            .map(|key| format!("  annotations: {{{}: x}}\n", text(key)))
+            .map(|key| {
+                let value = if key.ends_with("ssl-passthrough") {
+                    "true"
+                } else {
+                    "x"
+                };
+                format!("  annotations: {{{}: {}}}\n", text(key), text(value))
+            })
             .unwrap_or_default();
         let default = if self.default_backend {
             format!(
@@ -110,8 +154,15 @@ impl Made {
         } else {
             String::new()
         };
+        let tls = match &self.tls {
+            Some((Some(host), secret)) => {
+                format!("  tls: [{{hosts: [{}], secretName: {secret}}}]\n", text(host))
+            }
+            Some((None, secret)) => format!("  tls: [{{secretName: {secret}}}]\n"),
+            None => String::new(),
+        };
         format!(
-            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {}\n  namespace: test\n{label}{annotation}spec:\n{default}  rules:\n  - host: {}\n    http: {{paths: [{{path: {}, pathType: {}, backend: {{service: {{name: {}, port: {{number: 80}}}}}}}}]}}\n---\n",
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {}\n  namespace: test\n{label}{annotation}spec:\n{default}{tls}  rules:\n  - host: {}\n    http: {{paths: [{{path: {}, pathType: {}, backend: {{service: {{name: {}, port: {{number: 80}}}}}}}}]}}\n---\n",
             self.name,
             text(&self.host),
             text(&self.path),
@@ -155,12 +206,17 @@ fn made() -> impl Strategy<Value = Made> {
         prop::option::of(pick(&[
             "nginx.ingress.kubernetes.io/auth-type",
             "traefik.ingress.kubernetes.io/router.middlewares",
+            "nginx.ingress.kubernetes.io/ssl-passthrough",
             "unrelated",
         ])),
         any::<bool>(),
+        prop::option::of((
+            prop::option::of(pick(&["a.test", "b.test", "*.test", "*.a.test", "a.test:443"])),
+            pick(&["one", "two", "gone"]),
+        )),
     )
         .prop_map(
-            |(name, label, host, path, path_type, service, annotation, default_backend)| Made {
+            |(name, label, host, path, path_type, service, annotation, default_backend, tls)| Made {
                 name,
                 label,
                 host,
@@ -169,6 +225,7 @@ fn made() -> impl Strategy<Value = Made> {
                 service,
                 annotation,
                 default_backend,
+                tls,
             },
         )
 }
@@ -177,21 +234,45 @@ const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: app, name
     apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: app-1, namespace: test, labels: {kubernetes.io/service-name: app}}\n\
     addressType: IPv4\nports: [{port: 8080}]\nendpoints: [{addresses: [\"10.0.0.1\"]}]\n---\n";
 
+/// The backend of every rule, and the two certificates that there are.
+static OBJECTS: LazyLock<String> = LazyLock::new(|| {
+    let certificates = [("one", ["a.test", "*.test"]), ("two", ["b.test", "*.a.test"])].map(|(name, hosts)| {
+        let made = rcgen::generate_simple_self_signed(hosts.map(str::to_owned)).unwrap();
+        let text = |text: &str| serde_json::to_string(text).unwrap();
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: test}}\ntype: kubernetes.io/tls\nstringData: {{tls.crt: {}, tls.key: {}}}\n---\n",
+            text(&made.cert.pem()),
+            text(&made.signing_key.serialize_pem()),
+        )
+    });
+    SERVICE.to_owned() + &certificates.concat()
+});
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// The isolation law: whatever is found behind a door comes from an Ingress that its selector admits.
+    /// The isolation law: whatever is found behind a door, and whatever certificate it shows, comes from an Ingress
+    /// that its selector admits.
     #[test]
     fn isolation_law(ingresses in prop::collection::vec(made(), 0..12)) {
         let (mut publishers, doors) = four_doors();
         let yaml: String = ingresses.iter().map(Made::yaml).collect();
-        let view = view(&(SERVICE.to_owned() + &yaml));
+        let view = view(&(OBJECTS.to_owned() + &yaml));
         publish(&mut publishers, &view, &BackendPolicy::default());
         for (door, name) in doors.iter().zip(DOORS) {
             let selector = Selector::parse(&format!("expose={name}")).unwrap();
             for row in door.snapshot().routes() {
                 let ingress = view.ingress(&row.action.ingress).expect("a route comes from an object");
                 prop_assert!(selector.matches(&ingress.labels), "{} at {name}", row.action.ingress);
+            }
+            for (_, route) in door.snapshot().tls().expect("every door ends TLS").passthrough_routes() {
+                let ingress = view.ingress(&route.ingress).expect("a route comes from an object");
+                prop_assert!(selector.matches(&ingress.labels), "{} at {name}", route.ingress);
+            }
+            let admitted: Vec<_> = view.ingresses().filter(|ingress| selector.matches(&ingress.labels)).collect();
+            for secret in NAMES.iter().filter_map(|asked| shown(door, asked)) {
+                let mut named = admitted.iter().flat_map(|ingress| &ingress.tls).filter_map(|tls| tls.secret.as_ref());
+                prop_assert!(named.any(|key| key.to_string() == secret), "{secret} at {name}");
             }
         }
     }
@@ -206,8 +287,8 @@ proptest! {
             publish(&mut publishers, &view(yaml), &BackendPolicy::default());
             doors.iter().map(table).collect::<Vec<_>>()
         };
-        let before = tables(&(SERVICE.to_owned() + &yaml));
-        let after = tables(&(SERVICE.to_owned() + &yaml + &stranger.yaml()));
+        let before = tables(&(OBJECTS.to_owned() + &yaml));
+        let after = tables(&(OBJECTS.to_owned() + &yaml + &stranger.yaml()));
         for ((before, after), name) in before.iter().zip(&after).zip(DOORS) {
             if stranger.label.as_deref() != Some(name) {
                 prop_assert_eq!(before, after, "{} changed by {:?}", name, stranger);
@@ -218,7 +299,7 @@ proptest! {
     /// What is served is a function of the objects alone: another history, the same tables.
     #[test]
     fn no_memory(first in prop::collection::vec(made(), 0..6), second in prop::collection::vec(made(), 0..6)) {
-        let yaml = |ingresses: &[Made]| SERVICE.to_owned() + &ingresses.iter().map(Made::yaml).collect::<String>();
+        let yaml = |ingresses: &[Made]| OBJECTS.to_owned() + &ingresses.iter().map(Made::yaml).collect::<String>();
         let (mut fresh, fresh_doors) = four_doors();
         publish(&mut fresh, &view(&yaml(&second)), &BackendPolicy::default());
         let (mut used, used_doors) = four_doors();
@@ -240,6 +321,7 @@ fn rule(name: &str, label: &str, host: &str, path: &str) -> String {
         service: "app".to_owned(),
         annotation: None,
         default_backend: false,
+        tls: None,
     }
     .yaml()
 }

@@ -93,6 +93,9 @@ impl Certificate {
     /// What cannot be read, or does not belong together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let chain = certificates(chain).map_err(CertificateError::Chain)?;
+        if chain.is_empty() {
+            return Err(CertificateError::NoCertificate);
+        }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey,
             // The words of the parser may quote a line of the key.

@@ -28,7 +28,7 @@ use rustls::ServerConfig;
 use crate::snapshot::Route;
 use passthrough::Passthrough as Passed;
 use server::ClientPolicy;
-use table::{CertificateOrigin, CertificateTable, Identity};
+use table::{CertificateOrigin, CertificateTable, Identity, Slot};
 
 pub use backend::{BackendTls, PlatformRoots};
 pub use certificate::{CaBundle, CaError, Certificate, CertificateError};
@@ -131,24 +131,35 @@ impl DoorTls {
         self.passthrough.routes()
     }
 
+    /// The certificate that a client is shown who asks for this name; `None` when its handshake fails.
+    #[must_use]
+    pub fn certificate(&self, sni: Option<&RequestHost<'_>>) -> Option<ServedCertificate> {
+        match self.policy {
+            ClientPolicy::Closed => None,
+            ClientPolicy::Off | ClientPolicy::Optional(_) | ClientPolicy::Required(_) => {
+                ServedCertificate::of(self.table.of(sni)?)
+            }
+        }
+    }
+
     /// The certificates that are served, each once, in order of their names.
     #[must_use]
     pub fn certificates(&self) -> Vec<ServedCertificate> {
-        let mut certificates: Vec<ServedCertificate> = self
-            .table
-            .slots()
-            .filter_map(|slot| {
-                Some(ServedCertificate {
-                    secret: match &slot.identity().origin {
-                        CertificateOrigin::Secret(key) => key.to_string(),
-                        CertificateOrigin::Door => "default".to_owned(),
-                    },
-                    expires: slot.certificate()?.facts().expires(),
-                })
-            })
-            .collect();
+        let mut certificates: Vec<_> = self.table.slots().filter_map(ServedCertificate::of).collect();
         certificates.sort_by(|left, right| left.secret.cmp(&right.secret));
         certificates
+    }
+}
+
+impl ServedCertificate {
+    fn of(slot: &Slot) -> Option<Self> {
+        Some(Self {
+            secret: match &slot.identity().origin {
+                CertificateOrigin::Secret(key) => key.to_string(),
+                CertificateOrigin::Door => "default".to_owned(),
+            },
+            expires: slot.certificate()?.facts().expires(),
+        })
     }
 }
 
