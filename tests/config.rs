@@ -143,33 +143,6 @@ fn each_wrong_key_has_its_message() {
     }
 }
 
-/// What a door cannot do yet it must not pretend to do.
-#[test]
-fn protection_that_cannot_be_given_is_refused_at_start() {
-    for (lines, message) in [
-        (
-            "scheme = \"https\"\ntls = { default_certificate = \"self-signed\" }",
-            "this version does not end TLS at the door",
-        ),
-        (
-            "proxy_protocol = \"required\"",
-            "this version does not read the PROXY header",
-        ),
-        (
-            "behind = \"nlb-proxy-v2\"",
-            "this version does not read the PROXY header",
-        ),
-    ] {
-        let output = wrong(lines);
-        assert_eq!(
-            (output.status, output.stderr.contains(message)),
-            (2, true),
-            "{lines}: {}",
-            output.stderr
-        );
-    }
-}
-
 #[test]
 fn every_error_is_told_at_once() {
     let output = gateway!()
