@@ -77,7 +77,7 @@ fn each_wrong_key_has_its_message() {
         ),
         (
             "tls = { default_certificate = { cert = \"a.crt\", key = \"a.crt\" } }",
-            "the private key is missing or encrypted",
+            "tls.default_certificate: `a.crt` and `a.crt`: the private key is missing or encrypted",
         ),
         (
             "tls = { client_auth = { mode = \"on\" } }",
@@ -231,9 +231,10 @@ fn with_secret(kind: &str, entries: &[(&str, &str)]) -> String {
 fn check_tells_of_wrong_secrets() {
     let (chain, key) = certificate(&["a.test"]);
     let (foreign, foreign_key) = certificate(&["b.test"]);
-    let (tls_type, both) = ("kubernetes.io/tls", |chain, key| {
-        vec![("tls.crt", chain), ("tls.key", key)]
-    });
+    let tls_type = "kubernetes.io/tls";
+    fn both<'a>(chain: &'a str, key: &'a str) -> [(&'a str, &'a str); 2] {
+        [("tls.crt", chain), ("tls.key", key)]
+    }
     let table = [
         (with_secret(tls_type, &both(&chain, &key)), None),
         (
