@@ -200,6 +200,12 @@ impl Backend {
         self.state.keep.store(false, Ordering::SeqCst);
     }
 
+    /// Forgets what it has seen and counted so far.
+    pub fn forget(&self) {
+        self.state.seen.lock().unwrap().clear();
+        self.state.requests.store(0, Ordering::SeqCst);
+    }
+
     /// How many requests have arrived, their heads at least.
     #[must_use]
     pub fn requests(&self) -> usize {

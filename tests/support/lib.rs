@@ -5,6 +5,7 @@
 
 mod backend;
 mod client;
+pub mod frames;
 mod gateway;
 pub mod http2;
 mod load;
