@@ -412,3 +412,7 @@ fn size(value: &str) -> Result<u64, Unparsed> {
 #[cfg(test)]
 #[path = "annotations/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "annotations/backend_tests.rs"]
+mod backend_tests;

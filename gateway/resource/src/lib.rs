@@ -15,6 +15,7 @@
 //!   name, an expression or a template.
 //! - `Debug` of a [`Secret`] shows no secret.
 
+mod annotation_rows;
 mod annotation_table;
 mod annotations;
 mod backend;

@@ -7,7 +7,7 @@ use resource::Secret;
 use route::ListenerName;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
@@ -96,10 +96,13 @@ impl Certificate {
         if chain.is_empty() {
             return Err(CertificateError::NoCertificate);
         }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey,
-            // The words of the parser may quote a line of the key.
-            _ => CertificateError::Key,
+        // Two words for all that may be wrong: those of the parser may quote a line of the key.
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+            if matches!(error, pem::Error::NoItemsFound) {
+                CertificateError::NoKey
+            } else {
+                CertificateError::Key
+            }
         })?;
         Self::new(chain, &key)
     }

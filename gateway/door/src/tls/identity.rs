@@ -41,13 +41,15 @@ pub fn client_identity(certificate: &CertificateDer<'_>, chain: &[CertificateDer
     };
     // Writing to a string does not fail.
     let _ok = write!(value, ";Subject=\"{subject}\"");
-    let names = alternative_names(&parsed)
-        .into_iter()
-        .filter_map(|name| match name {
-            GeneralName::UniformResourceIdentifier(uri) => Some(("URI", uri.as_str().to_owned())),
-            GeneralName::DnsName(name) => Some(("DNS", name.as_str().to_owned())),
-            _ => None,
-        });
+    let names = alternative_names(&parsed).into_iter().filter_map(|name| {
+        if let GeneralName::UniformResourceIdentifier(uri) = &name {
+            Some(("URI", uri.as_str().to_owned()))
+        } else if let GeneralName::DnsName(name) = &name {
+            Some(("DNS", name.as_str().to_owned()))
+        } else {
+            None
+        }
+    });
     let mut names: Vec<(&str, String)> = names
         .filter(|(_, name)| is_plain(name))
         .take(MOST_NAMES)

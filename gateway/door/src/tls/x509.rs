@@ -30,12 +30,12 @@ impl Facts {
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let parsed = Parsed::from_der(certificate).ok()?;
         let body = parsed.tbs_certificate();
-        let names = alternative_names(&parsed)
-            .into_iter()
-            .filter_map(|name| match name {
-                GeneralName::DnsName(name) => HostPattern::parse(name.as_str()).ok(),
-                _ => None,
-            });
+        let names = alternative_names(&parsed).into_iter().filter_map(|name| {
+            let GeneralName::DnsName(name) = name else {
+                return None;
+            };
+            HostPattern::parse(name.as_str()).ok()
+        });
         Some(Self {
             names: names.filter(|name| *name != HostPattern::Any).collect(),
             not_before: body.validity().not_before.to_date_time(),

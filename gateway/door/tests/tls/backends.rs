@@ -12,6 +12,9 @@ use crate::rig::{Authority, Made, Rules, authority, made, policy, secret, shake,
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
 const OWN: &str = "blastdoor.dev/";
 
+/// Annotations: prefix, name, value.
+type Pairs<'a> = &'a [(&'a str, &'a str, &'a str)];
+
 /// A door, published once and again, and the action of its only route.
 struct Backends {
     publisher: door::Publisher<()>,
@@ -89,13 +92,13 @@ fn borrowed<'a>(pairs: &'a [(String, &'a str)]) -> Vec<(&'a str, &'a str)> {
 }
 
 fn tls(action: &Action) -> &Arc<BackendTls> {
-    match action {
-        Action::Forward(upstream) => match &upstream.protocol {
-            UpstreamProtocol::Tls(tls) => tls,
-            other => panic!("{other:?}"),
-        },
-        other => panic!("{other:?}"),
-    }
+    let Action::Forward(upstream) = action else {
+        panic!("{action:?}")
+    };
+    let UpstreamProtocol::Tls(tls) = &upstream.protocol else {
+        panic!("{upstream:?}")
+    };
+    tls
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn whom_the_gateway_believes() {
             ours.pem
         );
     let all = [&by_platform, &by_ours, &other_name, &by_nobody, &asking];
-    let table: [(&[(&str, &str, &str)], [bool; 5]); 9] = [
+    let table: [(Pairs<'_>, [bool; 5]); 9] = [
         (&[], [true, false, false, false, false]),
         (
             &[(OWN, "backend-tls-verify", "off")],
@@ -290,7 +293,7 @@ fn what_cannot_be_honoured_closes() {
         )
         + &secret("half", "Opaque", &[("ca.crt", &ours.pem), ("tls.crt", &ours.pem)]);
     let off = (OWN, "backend-tls-verify", "off");
-    let table: [(&[(&str, &str, &str)], &str); 10] = [
+    let table: [(Pairs<'_>, &str); 10] = [
         (
             &[(OWN, "backend-tls-ca", "secret/gone")],
             "Secret `test/gone` does not exist",
@@ -387,7 +390,7 @@ fn equal_settings_are_shared_and_stay() {
             .all(|action| Arc::ptr_eq(tls(&before[0]), tls(action)))
     );
     // Other authorities are other settings.
-    let both = ours.pem.clone() + &authority("more").pem;
+    let both = format!("{}{}", ours.pem, authority("more").pem);
     let (renewed, _) = backends.publish(&(objects(&both) + &rules("a", "secret/ours")));
     assert!(!Arc::ptr_eq(tls(&before[0]), tls(&renewed[0])));
     assert_ne!(tls(&before[0]), tls(&renewed[0]));
