@@ -348,3 +348,47 @@ fn doors_that_end_no_tls() {
         output.stdout
     );
 }
+
+/// The files of a certificate are watched. What cannot be used is counted and changes nothing.
+#[test]
+fn files_are_watched() {
+    let until = |year: i32| {
+        let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        (
+            params.self_signed(&key).unwrap().pem(),
+            key.serialize_pem(),
+            params.not_after.unix_timestamp(),
+        )
+    };
+    let (chain, key, first) = until(2040);
+    let gateway = tls("tls = { default_certificate = { cert = \"a.crt\", key = \"a.key\" } }")
+        .file("a.crt", &chain)
+        .file("a.key", &key)
+        .start();
+    let folder = gateway.config().parent().unwrap().to_owned();
+    let labels = [("listener", "external-https"), ("secret", "default")];
+    let ends = |gateway: &gateway_tests::Gateway, time: i64| {
+        #[expect(clippy::cast_precision_loss, reason = "a date of this millennium is exact")]
+        let time = time as f64;
+        gateway.metric("blastdoor_certificate_expiry_seconds", &labels) == time
+    };
+    let errors = |gateway: &gateway_tests::Gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")])
+    };
+    gateway.until("the first certificate", |gateway| ends(gateway, first));
+
+    // One file after the other: for a moment they do not belong together.
+    let (chain, key, second) = until(2050);
+    std::fs::write(folder.join("a.crt"), chain).unwrap();
+    gateway.until("a mismatch is told", |gateway| errors(gateway) > 0.0);
+    assert!(ends(&gateway, first));
+    std::fs::write(folder.join("a.key"), key).unwrap();
+    gateway.until("the second certificate", |gateway| ends(gateway, second));
+    gateway.until("no problem is left", |gateway| errors(gateway) == 0.0);
+
+    std::fs::remove_file(folder.join("a.key")).unwrap();
+    gateway.until("the loss is told", |gateway| errors(gateway) > 0.0);
+    assert!(ends(&gateway, second));
+}
