@@ -8,12 +8,14 @@ mod client;
 pub mod frames;
 mod gateway;
 pub mod http2;
+mod http2_backend;
 mod load;
 pub mod manifest;
 
 pub use backend::{Backend, Reply, Seen};
 pub use client::{Client, Response, exchange, get};
 pub use gateway::{Builder, Gateway, Output, command};
+pub use http2_backend::Http2Backend;
 pub use load::{Load, Outcome};
 
 /// The four standard doors, and the label that chooses each.

@@ -38,6 +38,16 @@ pub fn service(name: &str, ports: &[u16]) -> String {
     yaml
 }
 
+/// As `service`, whose port says what it speaks.
+#[must_use]
+pub fn service_speaking(name: &str, ports: &[u16], app_protocol: &str) -> String {
+    service(name, ports).replacen(
+        "  - port: 80\n",
+        &format!("  - port: 80\n    appProtocol: {app_protocol}\n"),
+        1,
+    )
+}
+
 /// One EndpointSlice per port, all with these conditions.
 #[must_use]
 pub fn slices(service: &str, ports: &[u16], conditions: &str) -> String {
@@ -56,4 +66,10 @@ pub fn slices(service: &str, ports: &[u16], conditions: &str) -> String {
 #[must_use]
 pub fn app(name: &str, expose: &str, host: &str, port: u16) -> String {
     ingress(name, expose, &[(host, "Prefix", "/", name)]) + &service(name, &[port])
+}
+
+/// As `app`, whose Service's port says what it speaks.
+#[must_use]
+pub fn app_speaking(name: &str, expose: &str, host: &str, port: u16, app_protocol: &str) -> String {
+    ingress(name, expose, &[(host, "Prefix", "/", name)]) + &service_speaking(name, &[port], app_protocol)
 }
