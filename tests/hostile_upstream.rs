@@ -1,5 +1,9 @@
 //! U: backends that speak nonsense. The client gets a clean 502 or a closed connection, and never the nonsense.
 
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gateway_tests::{Backend, Client, Reply, gateway, get, manifest};
 
 const DOOR: &str = "external-http";
@@ -163,5 +167,76 @@ fn hop_by_hop_fields_of_the_backend() {
     assert_eq!(
         response.head,
         "HTTP/1.1 200 Fine\r\nServer: app\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n"
+    );
+}
+
+/// What one backend's connection has left over is never taken for another backend's answer, however fast the client
+/// asks.
+#[test]
+fn leftovers_of_one_backend_are_not_the_answer_of_another() {
+    let generous = Backend::with(
+        "generous",
+        Reply::Raw(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nSet-Cookie: x\r\nContent-Length: 3\r\n\r\nbad"
+                .to_vec(),
+        ),
+    );
+    let honest = Backend::start("honest");
+    let gateway = gateway!()
+        .manifest("a.yaml", &manifest::app("a", DOOR, "a.test", generous.port()))
+        .manifest("b.yaml", &manifest::app("b", DOOR, "b.test", honest.port()))
+        .start();
+    for _ in 0..50 {
+        let mut client = Client::connect(gateway.door(DOOR));
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\nGET / HTTP/1.1\r\nHost: b.test\r\n\r\n");
+        assert_eq!(client.response().expect("an answer").text(), "");
+        let second = client.response().expect("an answer");
+        assert_eq!(
+            (second.text().as_str(), second.field("set-cookie")),
+            ("honest", None)
+        );
+    }
+}
+
+/// A backend that gives up in the midst of a body: what the client has sent of it is never taken for a request.
+#[test]
+fn the_rest_of_a_body_is_not_a_request() {
+    let refusing = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = refusing.local_addr().expect("an address").port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for stream in refusing.incoming() {
+            let mut stream = stream.expect("a connection");
+            counted.fetch_add(1, Ordering::SeqCst);
+            stream.read_exact(&mut [0; 100]).expect("a part of the head");
+            // With unread bytes in its socket, closing is a reset.
+        }
+    });
+    let gateway = gateway!()
+        .manifest("a.yaml", &manifest::app("a", DOOR, "a.test", port))
+        .start();
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(400);
+    for _ in 0..20 {
+        let mut client = Client::connect(gateway.door(DOOR));
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{smuggled}",
+            smuggled.len()
+        ));
+        if let Some(answer) = client.response() {
+            assert_eq!(answer.status, 502);
+            // If all of the body was taken the connection may be kept, but there is no second answer on it.
+            let _closed = client.stream().shutdown(std::net::Shutdown::Write);
+            assert!(client.response().is_none(), "one request, one answer");
+        }
+    }
+    assert_eq!(
+        connections.load(Ordering::SeqCst),
+        20,
+        "a POST is never sent twice"
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_requests_total", &[("method", "GET")]),
+        0.0
     );
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use door::{Action, DoorTls, Route};
 use route::{HostBuf, RequestHost, normalise_sni};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, Interest};
@@ -42,7 +43,9 @@ pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker
     let settings = Arc::clone(worker.door.snapshot().settings());
     if settings.proxy_protocol == ProxyProtocol::Off && !settings.ends_tls {
         drop(settings);
-        return Client::new(Stream::plain(stream), peer, None, worker).serve().await;
+        return Client::new(Stream::plain(stream), peer, None, worker)
+            .serve()
+            .await;
     }
     let prepared = Box::pin(prepare(stream, peer, &open, &worker, &settings)).await;
     drop(settings);
@@ -53,7 +56,9 @@ pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker
         let deadline = worker.deadlines.register();
         Box::pin(http2::serve(socket, Vec::new(), peer, session, deadline, worker)).await;
     } else {
-        Client::new(Stream::Socket(socket), peer, session, worker).serve().await;
+        Client::new(Stream::Socket(socket), peer, session, worker)
+            .serve()
+            .await;
     }
 }
 
@@ -131,12 +136,14 @@ async fn read_proxy_header(
             Ok(None)
         };
     }
-    let found = peek(stream, worker, deadline, |bytes| match proxy_header::parse(bytes) {
-        Ok(ProxyStep::NeedMore) => Ok(Step::More),
-        Ok(ProxyStep::NotProxy) if required => Err(io::ErrorKind::InvalidData.into()),
-        Ok(ProxyStep::NotProxy) => Ok(Step::Done(None)),
-        Ok(ProxyStep::Header { consumed, addresses }) => Ok(Step::Done(Some((consumed, addresses)))),
-        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    let found = peek(stream, worker, deadline, |bytes| {
+        match proxy_header::parse(bytes) {
+            Ok(ProxyStep::NeedMore) => Ok(Step::More),
+            Ok(ProxyStep::NotProxy) if required => Err(io::ErrorKind::InvalidData.into()),
+            Ok(ProxyStep::NotProxy) => Ok(Step::Done(None)),
+            Ok(ProxyStep::Header { consumed, addresses }) => Ok(Step::Done(Some((consumed, addresses)))),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
     })
     .await?;
     let Some((length, addresses)) = found else {
@@ -147,6 +154,9 @@ async fn read_proxy_header(
     stream.read_exact(&mut header).await?;
     Ok(addresses.map(|(source, _)| source))
 }
+
+/// The route that takes a connection as it is, and the server name that chose it.
+type Passthrough = (Arc<Route>, String);
 
 /// What a look at the first bytes says.
 enum Step<T> {
@@ -171,7 +181,9 @@ async fn peek<T>(
                     seen = count;
                     match look(bytes.get(..count).unwrap_or_default())? {
                         Step::Done(found) => return Poll::Ready(Ok(found)),
-                        Step::More if count == AHEAD => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                        Step::More if count == AHEAD => {
+                            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                        }
                         Step::More => {}
                     }
                 }
@@ -200,6 +212,8 @@ fn poll_peek(
         let peeked = stream.try_io(Interest::READABLE, || {
             match rustix::net::recv(stream, &mut *bytes, RecvFlags::PEEK).map(|(_, count)| count) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                // What makes the socket ready then may be its end, which stays.
+                Ok(count) if count <= seen && has_ended(stream) => Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) if count <= seen => Err(io::ErrorKind::WouldBlock.into()),
                 outcome => outcome.map_err(io::Error::from),
             }
@@ -211,11 +225,27 @@ fn poll_peek(
     }
 }
 
+/// Whether the other side has ended its direction, whatever is left to read.
+fn has_ended(stream: &TcpStream) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
 /// Whether the server name of a handshake that begins with `bytes` belongs to a route that takes TLS as it is.
-fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<(Arc<Route>, String)>>> {
+fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<Passthrough>>> {
     let mut acceptor = Acceptor::default();
-    acceptor.read_tls(&mut &*bytes)?;
-    match acceptor.accept() {
+    let mut rest = bytes;
+    let accepted = loop {
+        // It takes a part of them at a time.
+        if acceptor.read_tls(&mut rest)? == 0 {
+            return Ok(Step::More);
+        }
+        match acceptor.accept() {
+            Ok(None) => {}
+            outcome => break outcome,
+        }
+    };
+    match accepted {
         Ok(None) => Ok(Step::More),
         // Whatever is wrong with it, the handshake will say so.
         Err(_) => Ok(Step::Done(None)),
@@ -225,7 +255,8 @@ fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<(Arc<Route
             let name = hello
                 .server_name()
                 .and_then(|name| normalise_sni(name.as_bytes(), &mut buffer).ok());
-            let route = name.and_then(|name| Some((Arc::clone(tls.passthrough(&name)?), name.as_str().to_owned())));
+            let route =
+                name.and_then(|name| Some((Arc::clone(tls.passthrough(&name)?), name.as_str().to_owned())));
             Ok(Step::Done(route))
         }
     }
@@ -235,6 +266,7 @@ fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<(Arc<Route
 async fn pass_through(stream: TcpStream, peer: IpAddr, route: &Arc<Route>, name: &str, worker: &Rc<Worker>) {
     let mut record = Record::new(Instant::now());
     record.connection(worker, peer, name, route);
+    let _under_way = worker.under_way();
     let outcome = tunnel(stream, route, worker, &mut record).await;
     if let Err(refusal) = outcome {
         record.refused(refusal.verdict());
@@ -257,7 +289,10 @@ async fn tunnel(
         .unwrap_or(worker.door.snapshot().settings().timeouts.connect);
     let mut avoid = None;
     let (_in_flight, backend) = loop {
-        let endpoint = worker.upstreams.choose(upstream, avoid).ok_or(Refusal::NoEndpoint)?;
+        let endpoint = worker
+            .upstreams
+            .choose(upstream, avoid)
+            .ok_or(Refusal::NoEndpoint)?;
         record.upstream = Some(endpoint.address());
         let in_flight = endpoint.begin();
         match (endpoint.connect(timeout).await, avoid) {
@@ -270,7 +305,13 @@ async fn tunnel(
     let deadline = worker.deadlines.register();
     let _upgraded = worker.upgraded();
     let (mut client, mut backend) = (Stream::plain(stream), Stream::Socket(backend));
-    let mut tunnel = Tunnel::new(&mut client, &mut backend, loan.scratch(), &deadline, &worker.pipes);
+    let mut tunnel = Tunnel::new(
+        &mut client,
+        &mut backend,
+        loan.scratch(),
+        &deadline,
+        &worker.pipes,
+    );
     poll_fn(|context| {
         if worker.phase() == Phase::Ended {
             Poll::Ready(())
@@ -294,7 +335,7 @@ async fn handshake(
         Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => {
             Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
         }
-        outcome => outcome,
+        outcome @ (Poll::Ready(_) | Poll::Pending) => outcome,
     })
     .await?;
     let (_, settled) = stream.get_ref();
@@ -304,7 +345,10 @@ async fn handshake(
         .and_then(|name| normalise_sni(name.as_bytes(), &mut buffer).ok());
     let session = Session {
         handshake: tls.handshake(name.as_ref()),
-        certificate: None,
+        certificate: settled
+            .peer_certificates()
+            .and_then(|chain| chain.split_first())
+            .map(|(certificate, chain)| door::client_identity(certificate, chain).into()),
     };
     let is_http2 = settled.alpn_protocol() == Some(b"h2");
     Ok((Socket::Tls(Box::new(stream.into())), session, is_http2))

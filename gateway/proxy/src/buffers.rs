@@ -9,6 +9,9 @@ use wire::{RequestHead, ResponseHead};
 /// What a read asks for at first: a head and a small body fit, and one page-sized body copy.
 const READ: usize = 16 * 1024;
 
+/// The same where one side is a stream of HTTP/2, whatever the length of the body.
+pub(crate) const SHORT_READ: usize = 64 * 1024;
+
 /// What a read asks for once a body turns out to be long.
 pub(crate) const LONG_READ: usize = 256 * 1024;
 
@@ -39,7 +42,10 @@ pub(crate) struct Scratch {
 #[derive(Default)]
 pub(crate) struct Pool {
     /// Boxed, because a set is moved in and out at each request.
-    #[expect(clippy::vec_box, reason = "a pointer is moved at each request, not half a kilobyte")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a pointer is moved at each request, not half a kilobyte"
+    )]
     free: RefCell<Vec<Box<Scratch>>>,
     /// Sets that were not needed since the last trim.
     spare: Cell<usize>,
@@ -97,6 +103,11 @@ impl ReadBuffer {
     /// Takes note of `count` bytes read into [`ReadBuffer::room`].
     pub(crate) fn filled_by(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
     }
 
     /// Takes in bytes that are at hand, behind those that are there.

@@ -61,19 +61,26 @@ pub(crate) enum Next {
     Keep,
     /// It is to be closed when the client has read everything.
     Close,
+    /// The next one has not begun after all.
+    Wait,
     /// It is broken or was told to go.
     Drop,
     /// It speaks HTTP/2 from its first byte on.
     Http2,
 }
 
+/// What has come of a request.
+enum Begun {
+    /// Its whole head, of this many bytes.
+    Head(usize),
+    /// Not a byte.
+    Nothing,
+    /// The client has closed the connection.
+    End,
+}
+
 impl Client {
-    pub(crate) fn new(
-        stream: Stream,
-        peer: Peer,
-        session: Option<Rc<Session>>,
-        worker: Rc<Worker>,
-    ) -> Self {
+    pub(crate) fn new(stream: Stream, peer: Peer, session: Option<Rc<Session>>, worker: Rc<Worker>) -> Self {
         let deadline = worker.deadlines.register();
         Self {
             stream,
@@ -88,13 +95,16 @@ impl Client {
 
     /// Serves a connection until it ends.
     pub(crate) async fn serve(mut self) {
+        self.start_waiting();
         while self.wait_for_request().await {
             let (next, ahead) = {
                 let _active = Active::new(&self.worker);
                 Box::pin(self.serve_requests()).await
             };
             match next {
-                Next::Keep => {}
+                Next::Keep => self.start_waiting(),
+                // What is waited for is still to come, and the time for it goes on.
+                Next::Wait => {}
                 Next::Close => {
                     Box::pin(self.linger()).await;
                     return;
@@ -115,8 +125,8 @@ impl Client {
         }
     }
 
-    /// Waits until there is something to read. False when the connection is to end instead.
-    async fn wait_for_request(&mut self) -> bool {
+    /// Gives the next request its time to begin.
+    fn start_waiting(&self) {
         let settings = Arc::clone(self.worker.door.snapshot().settings());
         let patience = if self.requests == 0 {
             settings.timeouts.first_byte
@@ -124,6 +134,10 @@ impl Client {
             settings.timeouts.idle
         };
         self.deadline.set(Instant::now(), patience);
+    }
+
+    /// Waits until there is something to read. False when the connection is to end instead.
+    async fn wait_for_request(&mut self) -> bool {
         let Stream::Socket(socket) = &mut self.stream else {
             return false;
         };
@@ -159,8 +173,9 @@ impl Client {
         let settings = Arc::clone(self.worker.door.snapshot().settings());
         let mut record = Record::new(started);
         let length = match self.read_head(scratch, &settings, started).await {
-            Ok(Some(length)) => length,
-            Ok(None) => return Next::Drop,
+            Ok(Begun::Head(length)) => length,
+            Ok(Begun::Nothing) => return Next::Wait,
+            Ok(Begun::End) => return Next::Drop,
             Err(Refusal::Head(RequestError::Http2Preface)) if self.requests == 0 && settings.h2c => {
                 return Next::Http2;
             }
@@ -177,20 +192,20 @@ impl Client {
         next
     }
 
-    /// Reads until the head is complete. `None` when the client closed before it began one.
+    /// Reads until the head is complete.
     async fn read_head(
         &mut self,
         scratch: &mut Scratch,
         settings: &Settings,
         started: Instant,
-    ) -> Result<Option<usize>, Refusal> {
+    ) -> Result<Begun, Refusal> {
         let limits = settings.head_limits();
         let mut armed = false;
         scratch.request.reset();
         loop {
             if !scratch.from_client.is_empty() {
                 match scratch.request.parse(scratch.from_client.filled(), &limits) {
-                    Ok(Some(length)) => return Ok(Some(length)),
+                    Ok(Some(length)) => return Ok(Begun::Head(length)),
                     Ok(None) => {}
                     Err(error) => return Err(Refusal::Head(error)),
                 }
@@ -209,14 +224,15 @@ impl Client {
                     Poll::Pending if armed && deadline.has_passed(context) => {
                         Poll::Ready(Err(Refusal::HeadTimeout))
                     }
-                    // Readiness can be a false alarm: the connection is idle still.
-                    Poll::Pending if !armed && deadline.has_passed(context) => Poll::Ready(Ok(0)),
+                    // Readiness can be a false alarm, and part of a TLS record is nothing yet.
+                    Poll::Pending if !armed => Poll::Ready(Err(Refusal::HeadTimeout)),
                     Poll::Pending => Poll::Pending,
                 }
             })
             .await;
             match count {
-                Ok(0) | Err(Refusal::ClientGone) if buffer.is_empty() => return Ok(None),
+                Err(Refusal::HeadTimeout) if buffer.is_empty() => return Ok(Begun::Nothing),
+                Ok(0) | Err(Refusal::ClientGone) if buffer.is_empty() => return Ok(Begun::End),
                 Ok(0) => return Err(Refusal::ClientGone),
                 Ok(count) => buffer.filled_by(count),
                 Err(refusal) => return Err(refusal),

@@ -22,7 +22,10 @@ pub(crate) enum Framing {
 }
 
 /// Writes the head of the request to the backend. `certificate` describes the client's verified one.
-#[expect(clippy::too_many_arguments, reason = "a head is made of what the request, the connection and the door know")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a head is made of what the request, the connection and the door know"
+)]
 pub(crate) fn request(
     out: &mut Vec<u8>,
     head: &[u8],
@@ -33,23 +36,23 @@ pub(crate) fn request(
     certificate: Option<&str>,
     upgrade: bool,
 ) {
-    let host = request.host.map(|host| host.of(head)).unwrap_or_default();
+    let host = request.authority().map(|host| host.of(head)).unwrap_or_default();
     out.extend_from_slice(request.method_span.of(head));
     out.push(b' ');
     target(out, head, request);
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
-    // The field that names the client is a forgery from anyone but a trusted proxy, whatever it is called.
-    let names_client = match &settings.client_ip {
-        ClientIp::Header(name) if !identity.trusted => Some(name.as_bytes()),
-        ClientIp::Header(_)
-        | ClientIp::Peer
-        | ClientIp::ForwardedFor
-        | ClientIp::ForwardedForGoogle
-        | ClientIp::ProxyProtocol => None,
+    // The field that names the client is a forgery from anyone but a trusted proxy, and its twin from everyone.
+    let is_forged = |field: &Field| match &settings.client_ip {
+        ClientIp::Header(name) => {
+            let exact = identity.trusted && field.name.of(head).eq_ignore_ascii_case(name.as_bytes());
+            !exact && field.is_named(name.as_bytes(), head)
+        }
+        ClientIp::Peer | ClientIp::ForwardedFor | ClientIp::ForwardedForGoogle | ClientIp::ProxyProtocol => {
+            false
+        }
     };
-    let is_forged = |field: &Field| names_client.is_some_and(|name| field.is_named(name, head));
     fields(out, head, &request.fields, |field| {
         passes_to_backend(field.id, identity.trusted)
             && !is_forged(field)
@@ -124,7 +127,7 @@ fn forwarded(
     out.extend_from_slice(settings.scheme.as_str().as_bytes());
     out.extend_from_slice(b"\r\nX-Forwarded-Port: ");
     number(out, u64::from(settings.forwarded_port));
-    if let Some(host) = request.host {
+    if let Some(host) = request.authority() {
         out.extend_from_slice(b"\r\nX-Forwarded-Host: ");
         out.extend_from_slice(host.of(head));
     }

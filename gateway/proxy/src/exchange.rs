@@ -15,10 +15,10 @@ use wire::{BodyFraming, FieldId, HeadLimits, Method, RequestHead, ResponseTo, Ve
 use crate::buffers::Scratch;
 use crate::deadlines::Deadline;
 use crate::emit::{self, Connection, Framing};
+use crate::http2::{self, Http2Error};
 use crate::refusal::Refusal;
 use crate::relay::{Relay, RelayError, Sink, WaitsFor};
 use crate::settings::Settings;
-use crate::http2::{self, Http2Error};
 use crate::splice::Pipes;
 use crate::stream::Stream;
 
@@ -114,6 +114,7 @@ struct Progress {
     download: Option<Relay>,
     keep: bool,
     status: u16,
+    upgraded: bool,
     waits: Option<Waits>,
     /// `upload.moved()` when the deadline was last set.
     moved: u64,
@@ -149,6 +150,8 @@ impl<'a> Exchange<'a> {
         let progress = Progress::default();
         // An earlier attempt may have left half a head.
         scratch.response.reset();
+        // What another backend's connection has left is no part of this one's answer.
+        scratch.from_upstream.clear();
         Self {
             client,
             upstream,
@@ -414,9 +417,12 @@ impl<'a> Exchange<'a> {
         let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
         let framing = emit::client_framing(response, self.asked.version);
         // A backend that will not read the rest of the request leaves bytes that no one can use.
-        let cut = !self.upload.source_ended() && !response.persistent();
+        let unread = !self.upload.source_ended();
+        let cut = unread && !response.persistent();
+        // A client that waits for 100 and gets its answer may never send the body.
+        let unasked = unread && self.asked.expect_continue && self.upload.moved() == 0;
         self.progress.keep =
-            self.asked.persistent && !self.closing && framing != Framing::UntilClose && !cut;
+            self.asked.persistent && !self.closing && framing != Framing::UntilClose && !cut && !unasked;
         match &mut *self.client {
             Stream::Http2(stream) => {
                 let (stated, ends) = match framing {
@@ -473,10 +479,14 @@ impl<'a> Exchange<'a> {
 
     /// The head is sent or on its way: from now on the client cannot be told otherwise.
     fn begin_download(&mut self, length: usize, source: BodyFraming, sink: Sink) {
-        self.progress.status = self.scratch.response.status;
+        self.progress.upgraded = self.scratch.response.status == 101;
+        self.progress.status = match &*self.client {
+            Stream::Http2(_) if self.progress.upgraded => 200,
+            Stream::Http2(_) | Stream::Socket(_) => self.scratch.response.status,
+        };
         let trailer_bytes = self.settings.limits.header_bytes;
         let mut relay = Relay::new(source, sink, u64::MAX, trailer_bytes);
-        if self.progress.status == 101 {
+        if self.progress.upgraded {
             relay.leave_open();
         }
         self.progress.download = Some(relay);
@@ -484,7 +494,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn ended(&mut self) -> Ended {
-        if self.progress.status == 101 {
+        if self.progress.upgraded {
             return Ended::Upgraded;
         }
         let whole_request = self.progress.upload_done && !self.progress.upload_broken;
@@ -555,7 +565,10 @@ impl<'a> Exchange<'a> {
                 patience
             };
             let now = Instant::now();
-            let left = self.patience.until.map(|until| until.saturating_duration_since(now));
+            let left = self
+                .patience
+                .until
+                .map(|until| until.saturating_duration_since(now));
             self.deadline
                 .set(now, left.map_or(patience, |left| left.min(patience)));
         }
@@ -563,7 +576,14 @@ impl<'a> Exchange<'a> {
             return Poll::Pending;
         }
         let refusal = match waits {
-            _ if self.patience.until.is_some_and(|until| until <= Instant::now()) => Refusal::DeadlineExceeded,
+            // Deadlines are kept in whole milliseconds.
+            _ if self
+                .patience
+                .until
+                .is_some_and(|until| until <= Instant::now() + Duration::from_millis(2)) =>
+            {
+                Refusal::DeadlineExceeded
+            }
             Waits::RequestBody => Refusal::BodyTimeout,
             Waits::ClientWrite => Refusal::ClientStalled,
             _ if self.progress.client_ended => Refusal::ClientGone,

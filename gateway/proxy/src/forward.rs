@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use door::{Action, Matched, Route, Upstream, UpstreamProtocol};
 use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
-use wire::{BodyFraming, HeadLimits, Method, RequestHead, Target};
+use wire::{BodyFraming, HeadLimits, Method, RequestHead, Span, Target};
 
 use crate::buffers::Scratch;
 use crate::connection::{Client, Next};
 use crate::emit;
-use crate::http2::{self, Http2Stream};
 use crate::exchange::{Asked, Ended, Exchange, Failure, Patience, STREAM_IDLE, is_grpc_request};
+use crate::http2::{self, Http2Stream};
 use crate::identity::Identity;
 use crate::record::Record;
-use crate::refusal::{Refusal, Verdict};
+use crate::refusal::{Refusal, Side, Verdict};
 use crate::relay::{Relay, Sink};
 use crate::settings::Settings;
-use crate::tunnel::Tunnel;
 use crate::stream::{Socket, Stream};
+use crate::tunnel::Tunnel;
 use crate::upstream::{ConnectError, Endpoint, InFlight, InStream, Reuse};
 use crate::worker::{Phase, Worker};
 
@@ -306,8 +306,17 @@ impl Forwarding<'_> {
             UpstreamProtocol::Tls(tls) if tls.h2 => Some("https"),
             UpstreamProtocol::Http1 | UpstreamProtocol::Tls(_) => None,
         };
-        // HTTP/2 knows no upgrade.
-        asked.upgrade &= scheme.is_none();
+        let multiplexed = (self.client.stream.is_http2(), scheme.is_some());
+        // A stream that is to become a WebSocket can become nothing else (RFC 8441 5), and HTTP/2 has no upgrade.
+        if multiplexed.0 && request.upgrade && (multiplexed.1 || !asked.upgrade) {
+            return self
+                .client
+                .refuse(self.scratch, &Refusal::Protocol, self.record, None)
+                .await;
+        }
+        asked.upgrade &= !multiplexed.1;
+        // gRPC is spoken over HTTP/2 alone; from anyone else its name buys no patience.
+        asked.grpc &= multiplexed == (true, true);
         let until = asked
             .grpc
             .then(|| grpc_timeout(request, head))
@@ -335,7 +344,12 @@ impl Forwarding<'_> {
         }
         match message {
             Ok(message) => self.message = message.map(Box::new),
-            Err(refusal) => return self.client.refuse(self.scratch, &refusal, self.record, None).await,
+            Err(refusal) => {
+                return self
+                    .client
+                    .refuse(self.scratch, &refusal, self.record, None)
+                    .await;
+            }
         }
         let mut upload = self.upload(asked);
 
@@ -347,12 +361,12 @@ impl Forwarding<'_> {
             }
             first @ (Attempt::Over(_) | Attempt::Failed(_) | Attempt::Retry(..)) => first,
         };
-        self.record.bytes_in = upload.moved();
+        self.record.bytes_in += upload.moved();
         match last {
             Attempt::Over(next) => next,
             Attempt::Failed(refusal) | Attempt::Retry(refusal, _) => {
                 // An unread body makes the connection useless; `refuse` closes it then.
-                if upload.source_ended() {
+                if upload.is_taken_whole() {
                     self.scratch.request.framing = BodyFraming::None;
                 }
                 self.client
@@ -401,7 +415,7 @@ impl Forwarding<'_> {
         };
         let (mut stream, reused, _counted) = match opened {
             Ok(opened) => opened,
-            Err(refusal @ (Refusal::ConnectFailed | Refusal::ConnectTimeout)) => {
+            Err(refusal @ (Refusal::ConnectFailed | Refusal::ConnectTimeout | Refusal::UpstreamTls)) => {
                 return Attempt::Retry(refusal, endpoint.address());
             }
             Err(refusal) => return Attempt::Failed(refusal),
@@ -413,8 +427,12 @@ impl Forwarding<'_> {
         let patience = Patience {
             body_idle: tuning.body_idle.unwrap_or(or(settings.timeouts.body_idle)),
             write_stall: settings.timeouts.write_stall,
-            response_head: tuning.response_idle.unwrap_or(or(settings.timeouts.response_head)),
-            response_idle: tuning.response_idle.unwrap_or(or(settings.timeouts.response_idle)),
+            response_head: tuning
+                .response_idle
+                .unwrap_or(or(settings.timeouts.response_head)),
+            response_idle: tuning
+                .response_idle
+                .unwrap_or(or(settings.timeouts.response_idle)),
             until,
         };
         let closing = self.client.is_closing();
@@ -573,6 +591,7 @@ impl Forwarding<'_> {
             }
         })
         .await;
+        (self.record.bytes_in, self.record.bytes_out) = tunnel.moved();
         drop(upgraded);
     }
 }
@@ -586,7 +605,8 @@ fn as_http2(head: &[u8], scheme: &'static str) -> Result<http::Request<()>, Refu
     };
     let mut parsed = RequestHead::new();
     match parsed.parse(head, &limits) {
-        Ok(Some(_)) => http2::request_of(head, &parsed, scheme).ok_or(Refusal::HostMissing),
+        Ok(Some(_)) if parsed.host.is_none_or(Span::is_empty) => Err(Refusal::HostMissing),
+        Ok(Some(_)) => http2::request_of(head, &parsed, scheme).ok_or(Refusal::NotForHttp2),
         Ok(None) => Err(Refusal::HostMissing),
         Err(error) => Err(Refusal::Head(error)),
     }
@@ -594,10 +614,16 @@ fn as_http2(head: &[u8], scheme: &'static str) -> Result<http::Request<()>, Refu
 
 /// Ends a stream whose head has been sent and whose body will not be whole. A gRPC client gets its status.
 fn break_off(stream: &mut Http2Stream, grpc: bool, verdict: &Verdict) {
-    if grpc {
+    if grpc && verdict.side != Side::Client {
         let mut trailers = http::HeaderMap::new();
-        trailers.insert("grpc-status", http::HeaderValue::from(u16::from(verdict.grpc_status())));
-        trailers.insert("grpc-message", http::HeaderValue::from_static(verdict.reason.label()));
+        trailers.insert(
+            "grpc-status",
+            http::HeaderValue::from(u16::from(verdict.grpc_status())),
+        );
+        trailers.insert(
+            "grpc-message",
+            http::HeaderValue::from_static(verdict.reason.label()),
+        );
         // A stream that has gone needs no status.
         let _gone = stream.finish(Some(trailers));
     } else {

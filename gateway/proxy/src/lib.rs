@@ -1,4 +1,4 @@
-//! Everything that touches bytes: accept, HTTP/1, upstream connections, balancing, drain.
+//! Everything that touches bytes: accept, TLS, HTTP/1, HTTP/2, upstream connections, balancing, drain.
 //!
 //! Data flows one way: socket → [`connection`](self) → request head → decision by the door's snapshot → exchange →
 //! response. Each door has its own worker threads, pools, budgets and counters; nothing of one door is reachable from

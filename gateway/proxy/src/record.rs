@@ -23,6 +23,7 @@ pub(crate) struct Record {
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) route: Option<Arc<Route>>,
     refusal: Option<Reason>,
+    is_connection: bool,
     /// Text for the log, kept only when there is one: method, host, path and request id, with their ends.
     text: Vec<u8>,
     ends: [usize; 4],
@@ -40,6 +41,7 @@ impl Record {
             upstream: None,
             route: None,
             refusal: None,
+            is_connection: false,
             text: Vec::new(),
             ends: [0; 4],
         }
@@ -62,7 +64,7 @@ impl Record {
         if !worker.lines.borrow().wants_any() {
             return;
         }
-        let host = request.host.map(|host| host.of(head)).unwrap_or_default();
+        let host = request.authority().map(|host| host.of(head)).unwrap_or_default();
         self.text
             .reserve(request.method_span.len() + host.len() + request.path.len() + 40);
         for (index, part) in [request.method_span.of(head), host, request.path.of(head)]
@@ -80,6 +82,7 @@ impl Record {
 
     /// Takes note of a connection that is passed on as it is: what is known of it is the server name it asked for.
     pub(crate) fn connection(&mut self, worker: &Worker, client: IpAddr, name: &str, route: &Arc<Route>) {
+        self.is_connection = true;
         self.client = Some(client);
         self.route = Some(Arc::clone(route));
         if worker.lines.borrow().wants_any() {
@@ -96,10 +99,18 @@ impl Record {
         }
     }
 
+    /// The client gave the request up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.refusal == Some(Reason::ClientGone)
+    }
+
     /// Counts and logs the request.
     pub(crate) fn finish(self, worker: &Worker, peer: IpAddr) {
         let duration = self.started.elapsed();
-        worker.metrics.finished(self.method, self.status, duration);
+        // A connection that was passed on as it is was no request.
+        if !self.is_connection {
+            worker.metrics.finished(self.method, self.status, duration);
+        }
         worker.metrics.bytes_in.add(self.bytes_in);
         worker.metrics.bytes_out.add(self.bytes_out);
         if let Some(reason) = self.refusal {

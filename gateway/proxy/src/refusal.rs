@@ -42,6 +42,7 @@ pub(crate) enum Reason {
     DeadlineExceeded,
     ProxyHeader,
     TlsHandshake,
+    Flood,
 }
 
 /// Whose fault an ended exchange is. Errors of the client never count against a backend.
@@ -69,6 +70,8 @@ pub(crate) enum Refusal {
     Method,
     /// A request without a host, for a backend whose protocol demands one.
     HostMissing,
+    /// A target that the grammar of HTTP/2's libraries does not admit, for a backend that speaks it.
+    NotForHttp2,
     /// An extended CONNECT for a protocol that the gateway does not pass on (RFC 8441).
     Protocol,
     /// The TLS handshake was for another host, whose certificate or client-auth policy differs (RFC 9110 15.5.20).
@@ -136,6 +139,7 @@ impl Refusal {
             Self::Head(error) => (error.status(), head_reason(error), Client, true),
             Self::HeadTimeout => (408, Reason::HeadTimeout, Client, true),
             Self::Host(_) => (400, Reason::HostInvalid, Client, true),
+            Self::NotForHttp2 => (400, Reason::PathInvalid, Client, true),
             Self::HostMissing => (400, Reason::HostInvalid, Client, true),
             Self::HostMismatch => (400, Reason::HostMismatch, Client, true),
             Self::Path(_) => (400, Reason::PathInvalid, Client, true),
@@ -208,7 +212,7 @@ fn head_reason(error: &RequestError) -> Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::NoRoute,
         Self::Redirect,
         Self::NotSynced,
@@ -244,6 +248,7 @@ impl Reason {
         Self::DeadlineExceeded,
         Self::ProxyHeader,
         Self::TlsHandshake,
+        Self::Flood,
     ];
 
     pub(crate) const COUNT: usize = Self::ALL.len();
@@ -286,6 +291,7 @@ impl Reason {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::ProxyHeader => "proxy_header",
             Self::TlsHandshake => "tls_handshake",
+            Self::Flood => "flood",
         }
     }
 }

@@ -13,7 +13,7 @@ use wire::{
     LAST_CHUNK_BEFORE_TRAILERS, chunk_head,
 };
 
-use crate::buffers::ReadBuffer;
+use crate::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
 use crate::splice::{Pipe, Pipes};
 use crate::stream::Stream;
 
@@ -132,7 +132,13 @@ impl Relay {
         self.moved
     }
 
-    /// Whether the source has given its whole body (the rest is writing).
+    /// Whether the source has given its whole body and nothing of it is left in the read buffer: what follows there is
+    /// another message.
+    pub(crate) fn is_taken_whole(&self) -> bool {
+        self.source_ended() && self.direct == 0
+    }
+
+    /// Whether the source has given its whole body; some of it may still wait in the read buffer.
     pub(crate) fn source_ended(&self) -> bool {
         matches!(self.source, Source::Ended)
     }
@@ -178,7 +184,8 @@ impl Relay {
                 let finished = ready!(if self.open {
                     to.poll_flush(context)
                 } else {
-                    to.poll_finish(context, self.trailers.take().map(|trailers| *trailers))
+                    // Kept for a second try elsewhere.
+                    to.poll_finish(context, self.trailers.as_deref().cloned())
                 });
                 return Poll::Ready(finished.map_err(RelayError::Write));
             }
@@ -347,10 +354,13 @@ impl Relay {
         out: &mut Vec<u8>,
     ) -> Poll<Result<(), RelayError>> {
         // A first full read says that the body is long: larger copies cost fewer system calls.
-        if self.moved > COPIED as u64 * 8 && input.is_empty() {
+        // A stream of HTTP/2 gives and takes less at once, and there may be a hundred of them on a connection.
+        let long = !from.is_http2() && self.sink != Sink::Frames;
+        if long && self.moved > COPIED as u64 * 8 && input.is_empty() {
             input.widen();
         }
-        let mut room = ReadBuf::new(input.room(crate::buffers::LONG_READ));
+        let limit = if long { LONG_READ } else { SHORT_READ };
+        let mut room = ReadBuf::new(input.room(limit));
         ready!(from.poll_read(context, &mut room)).map_err(RelayError::Read)?;
         let count = room.filled().len();
         input.filled_by(count);
@@ -436,7 +446,7 @@ fn write_data(sink: Sink, data: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Ends a chunked body with trailers that have passed HTTP/2's grammar; those that must not trail are left out.
+/// Ends a chunked body with trailers that have passed HTTP/2's grammar.
 fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     let Some(trailers) = trailers else {
         out.extend_from_slice(LAST_CHUNK);
@@ -444,12 +454,10 @@ fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
     for (name, value) in trailers {
-        if wire::may_trail(name.as_str().as_bytes()) {
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(CHUNK_END);
-        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(CHUNK_END);
     }
     out.extend_from_slice(CHUNK_END);
 }

@@ -46,7 +46,8 @@ impl Socket {
     pub(crate) fn is_silent(&mut self) -> bool {
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut byte = [0; 1];
-        self.poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+        self.poll_read(&mut context, &mut ReadBuf::new(&mut byte))
+            .is_pending()
     }
 
     /// Tells a peer that is idle of the end, as far as that takes no waiting: under TLS it could otherwise not tell an
@@ -57,7 +58,11 @@ impl Socket {
         }
     }
 
-    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, into),
@@ -119,6 +124,10 @@ impl Stream {
         }
     }
 
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
     /// It is known that nothing more arrives, not even trailers.
     pub(crate) fn has_ended(&self) -> bool {
         match self {
@@ -128,7 +137,11 @@ impl Stream {
     }
 
     /// Reads body bytes; none is the end.
-    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(socket) => socket.poll_read(context, into),
             Self::Http2(stream) => stream.poll_read(context, into),
@@ -143,9 +156,13 @@ impl Stream {
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
         match (self, first, second) {
-            (Self::Socket(socket), [], only) | (Self::Socket(socket), only, []) => socket.poll_write(context, only),
+            (Self::Socket(socket), [], only) | (Self::Socket(socket), only, []) => {
+                socket.poll_write(context, only)
+            }
             (Self::Socket(socket), first, second) => socket.poll_write_both(context, first, second),
-            (Self::Http2(stream), [], only) | (Self::Http2(stream), only, _) => stream.poll_write(context, only),
+            (Self::Http2(stream), [], only) | (Self::Http2(stream), only, _) => {
+                stream.poll_write(context, only)
+            }
         }
     }
 
@@ -176,7 +193,7 @@ impl Stream {
         }
     }
 
-    /// The trailers that ended the message, if it had any.
+    /// The trailers that ended the message, as far as they may be passed on.
     pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
         match self {
             Self::Socket(_) => None,
@@ -186,7 +203,11 @@ impl Stream {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Self::poll_read(self.get_mut(), context, into)
     }
 }

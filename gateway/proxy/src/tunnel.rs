@@ -13,7 +13,7 @@ use crate::relay::{Relay, RelayError, Sink};
 use crate::splice::Pipes;
 use crate::stream::Stream;
 
-/// Two sockets of another protocol: bytes pass both ways until both sides have ended.
+/// Two streams of another protocol: bytes pass both ways until both sides have ended.
 pub(crate) struct Tunnel<'a> {
     pub(crate) client: &'a mut Stream,
     pub(crate) upstream: &'a mut Stream,
@@ -35,7 +35,11 @@ impl<'a> Tunnel<'a> {
         deadline: &'a Deadline,
         pipes: &'a Pipes,
     ) -> Self {
-        let relay = || Some(Relay::new(BodyFraming::UntilClose, Sink::Plain, u64::MAX, 0));
+        let relay = |to: &Stream| {
+            let sink = if to.is_http2() { Sink::Frames } else { Sink::Plain };
+            Some(Relay::new(BodyFraming::UntilClose, sink, u64::MAX, 0))
+        };
+        let (up, down) = (relay(upstream), relay(client));
         scratch.to_client.clear();
         scratch.to_upstream.clear();
         Self {
@@ -44,8 +48,8 @@ impl<'a> Tunnel<'a> {
             scratch,
             deadline,
             pipes,
-            up: relay(),
-            down: relay(),
+            up,
+            down,
             armed: false,
             moved: (0, 0),
         }
@@ -111,7 +115,10 @@ impl<'a> Tunnel<'a> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "a relay's arguments and where its half of the tunnel is kept")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a relay's arguments and where its half of the tunnel is kept"
+)]
 /// Moves one direction of a tunnel; when its source has ended, tells the sink so.
 fn poll_half(
     half: &mut Option<Relay>,

@@ -129,7 +129,7 @@ impl Open {
     /// Counts the connection as the client's, unless that has `limit` already.
     pub(crate) fn enter(&self, client: IpAddr, limit: usize) -> bool {
         let within = self.worker.shared.clients.enter(client, limit);
-        if within {
+        if within && limit > 0 {
             self.client.set(Some(client));
         }
         within

@@ -131,7 +131,11 @@ mod tests {
                 for place in 0..19 {
                     let mut value = [neighbour; 19];
                     value[place] = byte;
-                    assert_eq!(is_field_value(&value), fine, "{byte} at {place} beside {neighbour}");
+                    assert_eq!(
+                        is_field_value(&value),
+                        fine,
+                        "{byte} at {place} beside {neighbour}"
+                    );
                 }
             }
         }

@@ -80,7 +80,7 @@ pub enum FieldId {
     CfConnectingIp,
     /// Any other `CF-…`, and `True-Client-IP`
     CfOther,
-    /// `X-Amzn-Mtls-…` and `X-Amzn-Tls-…`
+    /// `X-Amzn-Mtls-…`, `X-Amzn-Tls-…` and `X-Amzn-Oidc-…`
     XAmznIdentity,
     /// A name that would be one of the above if `_` were `-`: some backends read both alike (CGI variables).
     Twin,
@@ -160,7 +160,8 @@ impl Field {
     #[must_use]
     pub fn is_named(&self, name: &[u8], head: &[u8]) -> bool {
         let own = self.name.of(head);
-        let same = |(left, right): (&u8, &u8)| left.eq_ignore_ascii_case(right) || (*left, *right) == (b'_', b'-');
+        let same =
+            |(left, right): (&u8, &u8)| left.eq_ignore_ascii_case(right) || (*left, *right) == (b'_', b'-');
         own.len() == name.len() && own.iter().zip(name).all(same)
     }
 }
@@ -219,7 +220,9 @@ impl FieldId {
         }
         match name.first().map(u8::to_ascii_lowercase) {
             Some(b'x') if starts(b"x-forwarded-") => Self::XForwardedOther,
-            Some(b'x') if starts(b"x-amzn-mtls-") || starts(b"x-amzn-tls-") => Self::XAmznIdentity,
+            Some(b'x') if starts(b"x-amzn-mtls-") || starts(b"x-amzn-tls-") || starts(b"x-amzn-oidc-") => {
+                Self::XAmznIdentity
+            }
             Some(b'c') if starts(b"cf-") => Self::CfOther,
             _ => Self::Other,
         }

@@ -217,6 +217,15 @@ impl RequestHead {
         outcome
     }
 
+    /// The host that the request is for, as written: `Host`, or the authority of an absolute target without one.
+    #[must_use]
+    pub fn authority(&self) -> Option<Span> {
+        match self.target {
+            Target::Absolute { authority, .. } => self.host.or(Some(authority)),
+            Target::Origin | Target::Asterisk | Target::Authority => self.host,
+        }
+    }
+
     /// Whether the connection stays open after this request (RFC 9112 9.3).
     #[must_use]
     pub fn persistent(&self) -> bool {

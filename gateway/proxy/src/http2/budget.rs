@@ -5,19 +5,29 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stream::Socket;
 
-/// SETTINGS, PING and PRIORITY frames in one window of time.
+/// SETTINGS, PING and PRIORITY frames in one window of time, beside those that are earned.
 const FRAMES: u32 = 1000;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Bytes of a frame's head (RFC 9113 4.1).
 const HEAD: usize = 9;
+
+/// The preface that comes before the first frame of a client (RFC 9113 3.4).
+const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
+/// Types of frames (RFC 9113 6).
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const PRIORITY: u8 = 0x2;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
 
 /// A client's socket under HTTP/2: bytes that were read ahead come first, and control frames are counted.
 pub(super) struct Counted {
@@ -25,17 +35,25 @@ pub(super) struct Counted {
     /// Read before it was clear that this is HTTP/2.
     ahead: Vec<u8>,
     taken: usize,
-    frames: Frames,
+    received: Frames,
+    sent: Frames,
+    budget: Budget,
     exceeded: Rc<Cell<bool>>,
 }
 
-/// Follows the frames of a connection.
+/// Follows the frames of one direction.
 struct Frames {
     /// Bytes until the next frame's head.
     skip: usize,
     head: [u8; HEAD],
     filled: usize,
-    count: u32,
+}
+
+/// Control frames within a window of time. A request and each piece of an answer earn one more: many a client measures
+/// its connection by a PING for the data that it gets.
+struct Budget {
+    spent: u32,
+    earned: u32,
     since: Instant,
 }
 
@@ -45,7 +63,9 @@ impl Counted {
             socket,
             ahead,
             taken: 0,
-            frames: Frames::new(Instant::now()),
+            received: Frames::behind(PREFACE),
+            sent: Frames::behind(0),
+            budget: Budget::new(Instant::now()),
             exceeded: Rc::default(),
         }
     }
@@ -57,19 +77,16 @@ impl Counted {
 }
 
 impl Frames {
-    fn new(now: Instant) -> Self {
+    fn behind(preface: usize) -> Self {
         Self {
-            // The preface comes first (RFC 9113 3.4).
-            skip: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len(),
+            skip: preface,
             head: [0; HEAD],
             filled: 0,
-            count: 0,
-            since: now,
         }
     }
 
-    /// Follows the next bytes. False when there were too many control frames.
-    fn follow(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> bool {
+    /// Follows the next bytes and tells the type of each frame that begins in them.
+    fn follow(&mut self, mut bytes: &[u8], mut begins: impl FnMut(u8)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = self.skip.min(bytes.len());
@@ -88,39 +105,55 @@ impl Frames {
                 self.filled = 0;
                 let [high, middle, low, kind, ..] = self.head;
                 self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-                if !self.allows(kind, &now) {
-                    return false;
-                }
+                begins(kind);
             }
         }
-        true
+    }
+}
+
+impl Budget {
+    fn new(now: Instant) -> Self {
+        Self {
+            spent: 0,
+            earned: 0,
+            since: now,
+        }
     }
 
-    fn allows(&mut self, kind: u8, now: impl Fn() -> Instant) -> bool {
-        // PRIORITY, SETTINGS, PING (RFC 9113 6.3, 6.5, 6.7).
-        if !matches!(kind, 0x2 | 0x4 | 0x6) {
-            return true;
+    fn earn(&mut self) {
+        self.earned = self.earned.saturating_add(1);
+    }
+
+    /// Counts a frame from the peer. False when it is one too many.
+    fn receive(&mut self, kind: u8, now: impl Fn() -> Instant) -> bool {
+        match kind {
+            HEADERS => self.earn(),
+            PRIORITY | SETTINGS | PING => {
+                self.spent += 1;
+                if self.spent > FRAMES.saturating_add(self.earned) {
+                    let now = now();
+                    let within = now.duration_since(self.since) < WINDOW;
+                    (self.spent, self.earned, self.since) = (0, 0, now);
+                    return !within;
+                }
+            }
+            _ => {}
         }
-        self.count += 1;
-        if self.count <= FRAMES {
-            return true;
-        }
-        let now = now();
-        if now.duration_since(self.since) < WINDOW {
-            return false;
-        }
-        (self.count, self.since) = (0, now);
         true
     }
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
         let ahead = this.ahead.get(this.taken..).unwrap_or_default();
         if ahead.is_empty() {
-            std::task::ready!(this.socket.poll_read(context, into))?;
+            ready!(this.socket.poll_read(context, into))?;
         } else {
             let count = ahead.len().min(into.remaining());
             into.put_slice(ahead.get(..count).unwrap_or_default());
@@ -130,16 +163,19 @@ impl AsyncRead for Counted {
             }
         }
         let new = into.filled().get(before..).unwrap_or_default();
-        if !this.frames.follow(new, Instant::now) {
-            this.exceeded.set(true);
-        }
+        let (budget, exceeded) = (&mut this.budget, &this.exceeded);
+        this.received.follow(new, |kind| {
+            if !budget.receive(kind, Instant::now) {
+                exceeded.set(true);
+            }
+        });
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Counted {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().socket.poll_write(context, bytes)
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -147,7 +183,19 @@ impl AsyncWrite for Counted {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(context, bytes)
+        let this = self.get_mut();
+        let count = ready!(Pin::new(&mut this.socket).poll_write_vectored(context, bytes))?;
+        let mut left = count;
+        for part in bytes {
+            let written = part.get(..left.min(part.len())).unwrap_or_default();
+            left -= written.len();
+            this.sent.follow(written, |kind| {
+                if kind == DATA {
+                    this.budget.earn();
+                }
+            });
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -183,19 +231,25 @@ mod tests {
 
     #[test]
     fn control_frames_have_a_budget_and_others_do_not() {
-        let table: [(&[(u8, u8, usize)], bool); 5] = [
-            (&[(0x4, 6, 1), (0x6, 8, 999)], true),
-            (&[(0x4, 6, 1), (0x6, 8, 1000)], false),
-            (&[(0x2, 5, 1001)], false),
-            (&[(0x0, 200, 5000), (0x1, 20, 5000), (0x8, 4, 5000)], true),
-            (&[(0xff, 3, 5000)], true),
+        // Frames by type, length and number.
+        type Case = (&'static [(u8, u8, usize)], bool);
+        let table: [Case; 6] = [
+            (&[(SETTINGS, 6, 1), (PING, 8, 999)], true),
+            (&[(SETTINGS, 6, 1), (PING, 8, 1000)], false),
+            (&[(PRIORITY, 5, 1001)], false),
+            (&[(DATA, 200, 5000), (0x8, 4, 5000), (0xff, 3, 5000)], true),
+            (&[(HEADERS, 20, 50), (PING, 8, 1050)], true),
+            (&[(HEADERS, 20, 50), (PING, 8, 1051)], false),
         ];
         let now = Instant::now();
         for (frames, expected) in table {
             let bytes = connection(frames);
             for size in [1, 7, 9, 16 * 1024] {
-                let mut follower = Frames::new(now);
-                let fine = bytes.chunks(size).all(|part| follower.follow(part, || now));
+                let (mut follower, mut budget) = (Frames::behind(PREFACE), Budget::new(now));
+                let mut fine = true;
+                for part in bytes.chunks(size) {
+                    follower.follow(part, |kind| fine &= budget.receive(kind, || now));
+                }
                 assert_eq!(fine, expected, "{frames:?} in pieces of {size}");
             }
         }
@@ -204,9 +258,9 @@ mod tests {
     #[test]
     fn the_budget_is_renewed_with_time() {
         let start = Instant::now();
-        let mut follower = Frames::new(start);
-        assert!(follower.follow(&connection(&[(0x6, 8, 1000)]), || start));
-        assert!(follower.follow(&frame(0x6, 8), || start + WINDOW));
-        assert!(follower.follow(&frame(0x6, 8).repeat(999), || start + WINDOW));
+        let mut budget = Budget::new(start);
+        assert!((0..1000).all(|_| budget.receive(PING, || start)));
+        assert!((0..1001).all(|_| budget.receive(PING, || start + WINDOW)));
+        assert!(!budget.receive(PING, || start + WINDOW));
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use h2::ext::Protocol;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
 use wire::{FieldId, RequestError, RequestHead, ResponseHead};
 
@@ -27,7 +27,10 @@ pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let method = if websocket { "GET" } else { parts.method.as_str() };
     line(out, &[method.as_bytes(), b" "]);
-    match (parts.uri.path_and_query(), websocket || parts.method != Method::CONNECT) {
+    match (
+        parts.uri.path_and_query(),
+        websocket || parts.method != Method::CONNECT,
+    ) {
         (Some(target), true) => out.extend_from_slice(target.as_str().as_bytes()),
         (None, true) => {}
         (_, false) => out.extend_from_slice(authority.unwrap_or_default().as_bytes()),
@@ -45,7 +48,11 @@ pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8
         }
     }
     for (name, value) in &parts.headers {
-        let skipped = (*name == HOST && authority.is_some()) || *name == COOKIE || *name == TRANSFER_ENCODING;
+        let own_key = websocket && *name == SEC_WEBSOCKET_KEY;
+        let skipped = own_key
+            || (*name == HOST && authority.is_some())
+            || *name == COOKIE
+            || *name == TRANSFER_ENCODING;
         if !skipped {
             line(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
@@ -85,7 +92,12 @@ pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
 }
 
 /// The head of a response as HTTP/2 sends it, without what belongs to the connection; `None` when HTTP/2 cannot say it.
-pub(crate) fn response_of(head: &[u8], parsed: &ResponseHead, status: u16, length: Option<u64>) -> Option<Response<()>> {
+pub(crate) fn response_of(
+    head: &[u8],
+    parsed: &ResponseHead,
+    status: u16,
+    length: Option<u64>,
+) -> Option<Response<()>> {
     // One copy, which every value shares.
     let shared = Bytes::copy_from_slice(head);
     let mut response = Response::new(());
@@ -114,7 +126,11 @@ pub(crate) fn response_of(head: &[u8], parsed: &ResponseHead, status: u16, lengt
 pub(crate) fn request_of(head: &[u8], parsed: &RequestHead, scheme: &'static str) -> Option<Request<()>> {
     let host = parsed.host.map(|host| host.of(head)).unwrap_or_default();
     let path = parsed.path.of(head);
-    let mut target = if path.is_empty() { b"*".to_vec() } else { path.to_vec() };
+    let mut target = if path.is_empty() {
+        b"*".to_vec()
+    } else {
+        path.to_vec()
+    };
     if let Some(query) = parsed.query {
         target.push(b'?');
         target.extend_from_slice(query.of(head));
@@ -132,7 +148,11 @@ pub(crate) fn request_of(head: &[u8], parsed: &RequestHead, scheme: &'static str
     for field in &parsed.fields {
         let connection_specific = matches!(
             field.id,
-            FieldId::Host | FieldId::Connection | FieldId::TransferEncoding | FieldId::Upgrade | FieldId::KeepAlive
+            FieldId::Host
+                | FieldId::Connection
+                | FieldId::TransferEncoding
+                | FieldId::Upgrade
+                | FieldId::KeepAlive
         );
         if !connection_specific {
             let name = HeaderName::from_bytes(field.name.of(head)).ok()?;
@@ -157,9 +177,15 @@ pub(crate) fn answer(stream: &mut Http2Stream, answer: &OwnAnswer<'_>) -> io::Re
     }
     *head.status_mut() = StatusCode::from_u16(answer.status).map_err(io::Error::other)?;
     let headers = head.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(CONTENT_LENGTH, HeaderValue::from(phrase.len() + 1));
-    headers.insert(DATE, HeaderValue::from_str(answer.date).map_err(io::Error::other)?);
+    headers.insert(
+        DATE,
+        HeaderValue::from_str(answer.date).map_err(io::Error::other)?,
+    );
     for (name, value) in answer.extra {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
         headers.insert(name, HeaderValue::from_bytes(value).map_err(io::Error::other)?);

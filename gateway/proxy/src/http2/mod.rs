@@ -14,9 +14,11 @@ pub(crate) use head::{answer, request_of, response_of, write_request, write_resp
 pub(crate) use server::serve;
 pub(crate) use stream::{Http2Error, Http2Stream};
 
-/// Flow-control windows of a stream and of a connection, in bytes.
+/// How much of one body may be on its way to us, in bytes.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
-pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// The same for all bodies of a client's connection: its own slow streams may slow down its others.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Bytes that one stream may have waiting to be sent.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;

@@ -21,7 +21,8 @@ use crate::deadlines::Deadline;
 use crate::forward;
 use crate::identity::Peer;
 use crate::record::Record;
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
+use crate::settings::Limits;
 use crate::stream::{Socket, Stream};
 use crate::worker::{Phase, Worker};
 
@@ -35,12 +36,17 @@ const PENDING_RESETS: usize = 20;
 /// Resets that the client's own errors may cause (CVE-2025-8671).
 const LOCAL_RESETS: usize = 1024;
 
+/// Requests that may be given up before it counts how many are not.
+const GIVEN_UP: u32 = 500;
+
 /// What the streams of a connection share with it.
 struct Streams {
     worker: Rc<Worker>,
     peer: Peer,
     session: Option<Rc<Session>>,
     active: Cell<usize>,
+    /// Requests that the client gave up.
+    given_up: Cell<u32>,
     /// When the last of them ended.
     idle_since: Cell<Instant>,
 }
@@ -63,7 +69,7 @@ pub(crate) async fn serve(
         .max_concurrent_streams(settings.limits.h2_streams)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(header_list(&settings.limits))
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(LOCAL_RESETS))
@@ -82,6 +88,7 @@ pub(crate) async fn serve(
         peer,
         session,
         active: Cell::new(0),
+        given_up: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
     });
     let mut driver = Driver {
@@ -97,6 +104,12 @@ pub(crate) async fn serve(
     };
     driver.rearm();
     poll_fn(|context| driver.poll(context)).await;
+}
+
+/// What the library must take for the strict parser to refuse what is beyond the door's limits, and to tell so: it
+/// counts 32 bytes for each field on top of its name and value (RFC 9113 6.5.2).
+fn header_list(limits: &Limits) -> u32 {
+    u32::try_from(limits.header_bytes + 64 * limits.headers).unwrap_or(u32::MAX)
 }
 
 /// Drives one connection.
@@ -119,14 +132,17 @@ impl Driver {
         loop {
             match self.streams.worker.phase() {
                 Phase::Ended => return Poll::Ready(()),
-                Phase::Draining | Phase::Closing => self.leave(),
-                Phase::Serving => {}
+                Phase::Closing => self.leave(),
+                // Load balancers still send new connections: each gets to ask once, as in HTTP/1.
+                Phase::Draining if self.requests > 0 => self.leave(),
+                Phase::Draining | Phase::Serving => {}
             }
             match self.connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => {
-                    if self.exceeded.take() {
+                    if self.exceeded.take() || self.is_toyed_with() {
+                        self.streams.worker.metrics.refused(refusal::Reason::Flood);
                         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                         self.leaving = true;
                         continue;
@@ -146,6 +162,13 @@ impl Driver {
         if !std::mem::replace(&mut self.leaving, true) {
             self.connection.graceful_shutdown();
         }
+    }
+
+    /// Requests that are mostly given up again cost a backend's connection each, and the client nothing
+    /// (CVE-2023-44487).
+    fn is_toyed_with(&self) -> bool {
+        let given_up = self.streams.given_up.get();
+        !self.leaving && given_up > GIVEN_UP && given_up > self.requests / 2
     }
 
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
@@ -244,13 +267,16 @@ impl Active {
                 Err(error) => Err(Refusal::Head(error)),
             }
         });
-        let _under_way = streams.worker.under_way();
+        let under_way = streams.worker.under_way();
         let _next = match head {
             Ok(length) => forward::answer(&mut client, scratch, length, &mut record).await,
             Err(refusal) => client.refuse(scratch, &refusal, &mut record, None).await,
         };
+        if record.is_given_up() {
+            streams.given_up.set(streams.given_up.get() + 1);
+        }
         record.finish(&streams.worker, streams.peer.address);
-        drop(loan);
+        drop((under_way, loan));
         client.discard().await;
     }
 }

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use tokio::io::ReadBuf;
 
 /// One HTTP/2 stream: a message each way.
@@ -61,14 +61,14 @@ impl Http2Stream {
         }
     }
 
-    /// A request to a backend, whose head has been sent.
-    pub(crate) fn client(response: ResponseFuture, outgoing: SendStream<Bytes>) -> Self {
+    /// A request to a backend, whose head has been sent; `ends`: and nothing follows it.
+    pub(crate) fn client(response: ResponseFuture, outgoing: SendStream<Bytes>, ends: bool) -> Self {
         Self {
             role: Role::Client(response),
             incoming: None,
             chunk: Bytes::new(),
             trailers: None,
-            outgoing: Some(outgoing),
+            outgoing: (!ends).then_some(outgoing),
             held: Bytes::new(),
         }
     }
@@ -119,7 +119,11 @@ impl Http2Stream {
     }
 
     /// Reads body bytes; none is the end.
-    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             let Some(incoming) = &mut self.incoming else {
                 return Poll::Ready(Ok(()));
@@ -129,7 +133,10 @@ impl Http2Stream {
                 into.put_slice(self.chunk.get(..count).unwrap_or_default());
                 self.chunk.advance(count);
                 // Only what has been read makes room for more: this is the back-pressure.
-                incoming.flow_control().release_capacity(count).map_err(io_error)?;
+                incoming
+                    .flow_control()
+                    .release_capacity(count)
+                    .map_err(io_error)?;
                 return Poll::Ready(Ok(()));
             }
             match ready!(incoming.poll_data(context)) {
@@ -143,9 +150,19 @@ impl Http2Stream {
         }
     }
 
-    /// The trailers behind the body that has ended.
+    /// The trailers behind the body that has ended, those that may be passed on: fields that frame, route or identify
+    /// would be forgeries there.
     pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
-        self.trailers.take()
+        let mut trailers = self.trailers.take()?;
+        let refused: Vec<HeaderName> = trailers
+            .keys()
+            .filter(|name| !wire::may_trail(name.as_str().as_bytes()))
+            .cloned()
+            .collect();
+        for name in refused {
+            trailers.remove(name);
+        }
+        (!trailers.is_empty()).then_some(trailers)
     }
 
     /// Writes body bytes as far as the receiver's window allows.

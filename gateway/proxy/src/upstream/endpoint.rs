@@ -34,8 +34,6 @@ pub(crate) struct Endpoint {
     idle: RefCell<Vec<Idle>>,
     pub(super) multiplexed: Multiplexed,
     last_used: Cell<Instant>,
-    /// Some request would have taken it, had it not been ejected.
-    wanted: Cell<bool>,
     health: Arc<Health>,
     metrics: Arc<WorkerMetrics>,
 }
@@ -84,7 +82,6 @@ impl Endpoint {
             idle: RefCell::default(),
             multiplexed: Multiplexed::default(),
             last_used: Cell::new(Instant::now()),
-            wanted: Cell::new(false),
             health,
             metrics,
         }
@@ -102,7 +99,7 @@ impl Endpoint {
     pub(super) fn is_usable(&self) -> bool {
         let ejected = self.health.is_ejected();
         if ejected {
-            self.wanted.set(true);
+            self.health.want();
         }
         !ejected
     }
@@ -148,28 +145,29 @@ impl Endpoint {
     pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Socket, ConnectError> {
         self.metrics.upstream_connects.add(1);
         let started = Instant::now();
-        let outcome = connect(self.address, timeout).await;
-        self.learn(&outcome);
-        let stream = outcome.map_err(ConnectError::Tcp)?;
-        match &self.protocol {
-            UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Ok(Socket::Plain(stream)),
-            UpstreamProtocol::Tls(tls) => {
+        let connected = connect(self.address, timeout).await.map_err(ConnectError::Tcp);
+        let outcome = match (connected, &self.protocol) {
+            (Ok(stream), UpstreamProtocol::Tls(tls)) => {
                 // A handshake takes a few turns more than a connection does.
                 let left = (timeout * 2).saturating_sub(started.elapsed());
-                Box::pin(secure(tls, stream, left)).await.map_err(|error| {
-                    self.metrics.upstream_connect_failures.add(1);
-                    ConnectError::Tls(error)
-                })
+                Box::pin(secure(tls, stream, left)).await
             }
-        }
+            (connected, _) => connected.map(Socket::Plain),
+        };
+        self.learn(&outcome);
+        outcome
     }
 
-    fn learn(self: &Rc<Self>, outcome: &io::Result<TcpStream>) {
+    fn learn(self: &Rc<Self>, outcome: &Result<Socket, ConnectError>) {
         match outcome {
             Ok(_) => self.health.succeeded(),
+            // It answers: that it is not who this route takes it for says nothing to other routes.
+            Err(ConnectError::Tls(_)) => self.metrics.upstream_connect_failures.add(1),
             // Running out of our own descriptors or ports says nothing about the endpoint.
-            Err(error) if Self::is_ours(error) => self.metrics.upstream_connect_failures.add(1),
-            Err(error) => {
+            Err(ConnectError::Tcp(error)) if Self::is_ours(error) => {
+                self.metrics.upstream_connect_failures.add(1);
+            }
+            Err(ConnectError::Tcp(error)) => {
                 self.metrics.upstream_connect_failures.add(1);
                 if self.health.failed() {
                     self.metrics.upstream_ejections.add(1);
@@ -191,7 +189,7 @@ impl Endpoint {
                 tracing::info!(endpoint = %self.address, "endpoint is back");
                 break;
             }
-            if self.wanted.take() {
+            if self.health.take_wanted() {
                 unwanted_since = Instant::now();
             }
         }
@@ -220,7 +218,9 @@ impl Endpoint {
     }
 
     pub(super) fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
-        self.in_flight.get() == 0
+        // Whoever forgets that it is down sends requests there again.
+        !self.health.is_ejected()
+            && self.in_flight.get() == 0
             && self.idle.borrow().is_empty()
             && self.multiplexed.is_empty()
             && now.saturating_duration_since(self.last_used.get()) > after
@@ -248,11 +248,20 @@ async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream
     Ok(stream)
 }
 
-async fn secure(tls: &BackendTls, stream: TcpStream, timeout: Duration) -> io::Result<Socket> {
+async fn secure(tls: &BackendTls, stream: TcpStream, timeout: Duration) -> Result<Socket, ConnectError> {
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let handshake = connector.connect(tls.server_name.clone(), stream);
     let stream = tokio::time::timeout(timeout, handshake)
         .await
-        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+        // Silence is no word of TLS: it is as if nobody had answered.
+        .map_err(|_elapsed| ConnectError::Tcp(io::ErrorKind::TimedOut.into()))?
+        .map_err(ConnectError::Tls)?;
+    if tls.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let message = "the backend does not speak HTTP/2 (ALPN)";
+        return Err(ConnectError::Tls(io::Error::new(
+            io::ErrorKind::InvalidData,
+            message,
+        )));
+    }
     Ok(Socket::Tls(Box::new(stream.into())))
 }

@@ -19,6 +19,8 @@ pub(crate) struct HealthBoard {
 pub(crate) struct Health {
     failures: AtomicU32,
     ejected: AtomicBool,
+    /// Some request would have gone there, had it not been ejected.
+    wanted: AtomicBool,
 }
 
 impl HealthBoard {
@@ -46,6 +48,18 @@ impl HealthBoard {
 impl Health {
     pub(crate) fn is_ejected(&self) -> bool {
         self.ejected.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that a request would have gone there.
+    pub(crate) fn want(&self) {
+        if !self.wanted.load(Ordering::Relaxed) {
+            self.wanted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether any request would have gone there since the last call.
+    pub(crate) fn take_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::Relaxed)
     }
 
     /// The endpoint is alive, or at least worth another try.

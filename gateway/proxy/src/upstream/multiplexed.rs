@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -14,10 +15,14 @@ use http::Request;
 use tokio::sync::Semaphore;
 
 use super::endpoint::{ConnectError, Endpoint};
-use crate::http2::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW};
+use crate::http2::{Http2Stream, SEND_BUFFER, STREAM_WINDOW};
 
 /// Requests at once on one connection, if the backend allows as many: beyond that one lost packet stalls too many.
 const STREAMS: usize = 100;
+
+/// What may be on its way to us on one connection. Its streams belong to different clients: however many of them read
+/// slowly, the others' answers must have room.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 100;
 
 /// Connections per endpoint and worker.
 const CONNECTIONS: usize = 16;
@@ -34,8 +39,9 @@ const PING: Duration = Duration::from_secs(30);
 /// The connections to one endpoint.
 pub(crate) struct Multiplexed {
     connections: RefCell<Vec<Connection>>,
-    /// One task connects at a time; the others then find room on what it made.
+    /// One task connects at a time; the others then find room on what it made, or share its failure.
     connecting: Semaphore,
+    failed: Cell<Option<(Instant, io::ErrorKind)>>,
 }
 
 struct Connection {
@@ -57,6 +63,7 @@ impl Default for Multiplexed {
         Self {
             connections: RefCell::default(),
             connecting: Semaphore::new(1),
+            failed: Cell::new(None),
         }
     }
 }
@@ -82,18 +89,19 @@ impl Endpoint {
                     return Ok(opened);
                 }
             }
-            Err(ConnectError::Tcp(std::io::ErrorKind::ConnectionReset.into()))
+            Err(ConnectError::Tcp(io::ErrorKind::ConnectionReset.into()))
         };
         match tokio::time::timeout_at(until, opening).await {
             Ok(opened) => opened,
-            Err(_elapsed) => Err(ConnectError::Tcp(std::io::ErrorKind::TimedOut.into())),
+            Err(_elapsed) => Err(ConnectError::Tcp(io::ErrorKind::TimedOut.into())),
         }
     }
 
     async fn multiplex(self: &Rc<Self>, timeout: Duration) -> Result<Connection, ConnectError> {
         let multiplexed = &self.multiplexed;
+        let began = Instant::now();
         let Ok(_turn) = multiplexed.connecting.acquire().await else {
-            return Err(ConnectError::Tcp(std::io::ErrorKind::NotConnected.into()));
+            return Err(ConnectError::Tcp(io::ErrorKind::NotConnected.into()));
         };
         if let Some(connection) = multiplexed.with_room() {
             return Ok(connection);
@@ -104,7 +112,13 @@ impl Endpoint {
             // It queues behind the others until one of them ends.
             return Ok(fullest);
         }
-        let socket = self.connect(timeout).await?;
+        if let Some((_, kind)) = multiplexed.failed.get().filter(|(at, _)| *at >= began) {
+            return Err(ConnectError::Tcp(kind.into()));
+        }
+        let socket = self.connect(timeout).await.inspect_err(|error| {
+            let (ConnectError::Tcp(error) | ConnectError::Tls(error)) = error;
+            multiplexed.failed.set(Some((Instant::now(), error.kind())));
+        })?;
         let mut builder = Builder::new();
         builder
             .initial_window_size(STREAM_WINDOW)
@@ -115,7 +129,7 @@ impl Endpoint {
         let (sender, mut connection) = builder
             .handshake::<_, Bytes>(socket)
             .await
-            .map_err(|error| ConnectError::Tcp(std::io::Error::other(error)))?;
+            .map_err(|error| ConnectError::Tcp(io::Error::other(error)))?;
         let state = Rc::new(State {
             streams: Cell::new(0),
             closed: Cell::new(false),
@@ -187,7 +201,7 @@ impl Connection {
             None
         })?;
         match sender.send_request(request.clone(), ends) {
-            Ok((response, outgoing)) => Some((Http2Stream::client(response, outgoing), counted)),
+            Ok((response, outgoing)) => Some((Http2Stream::client(response, outgoing, ends), counted)),
             Err(_closing) => {
                 self.state.closed.set(true);
                 None
