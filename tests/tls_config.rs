@@ -370,7 +370,6 @@ fn files_are_watched() {
     let folder = gateway.config().parent().unwrap().to_owned();
     let labels = [("listener", "external-https"), ("secret", "default")];
     let ends = |gateway: &gateway_tests::Gateway, time: i64| {
-        #[expect(clippy::cast_precision_loss, reason = "a date of this millennium is exact")]
         let time = time as f64;
         gateway.metric("blastdoor_certificate_expiry_seconds", &labels) == time
     };
