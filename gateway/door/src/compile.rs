@@ -393,9 +393,13 @@ fn readable_prefix(written: &str) -> Option<PathPattern> {
     } else {
         format!("/{written}")
     };
-    let mut candidate = rooted
-        .split(|character: char| character.is_control() || character == '?')
-        .next()?;
+    let refused = |character: char| character.is_control() || "`{};#?".contains(character);
+    let mut candidate = match rooted.split_once(refused) {
+        None => &*rooted,
+        // What stands before a query, a fragment or a parameter is a whole element.
+        Some((whole, _)) if rooted.get(whole.len()..)?.starts_with(['?', '#', ';']) => whole,
+        Some((cut, _)) => cut.rsplit_once('/')?.0,
+    };
     loop {
         let trimmed = candidate.trim_end_matches('/');
         if trimmed.is_empty() {
@@ -421,4 +425,29 @@ fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
             body: asked.body_size,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_read_of_a_path() {
+        let table = [
+            ("/api/{id}", Some("/api")),
+            ("/api/{id}/more", Some("/api")),
+            ("/a{b}/c", None),
+            ("/shop?x=1", Some("/shop")),
+            ("/shop#top", Some("/shop")),
+            ("/shop;v=1/cart", Some("/shop")),
+            ("/a/b\u{0}c", Some("/a")),
+            ("a/../b", Some("/a")),
+            ("`", None),
+            ("", None),
+        ];
+        for (written, expected) in table {
+            let expected = expected.map(|path| PathPattern::prefix(path).unwrap());
+            assert_eq!(readable_prefix(written), expected, "{written:?}");
+        }
+    }
 }
