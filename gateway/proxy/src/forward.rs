@@ -1,4 +1,4 @@
-//! From a parsed head to an answer: check, match, choose an endpoint, exchange, and once more if that is safe.
+//! From a decision to an answer: choose an endpoint, exchange, and once more if that is safe.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use door::{Action, Matched, Route, Upstream, UpstreamProtocol};
-use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
-use wire::{BodyFraming, HeadLimits, Method, RequestHead, Span, Target};
+use door::{Matched, Upstream, UpstreamProtocol};
+use wire::{BodyFraming, HeadLimits, RequestHead, Span};
 
+use crate::asked::{Asked, grpc_timeout};
 use crate::buffers::Scratch;
 use crate::connection::{Client, Next};
+use crate::decide::{Decision, body_limit, decide};
 use crate::emit;
-use crate::exchange::{Asked, Ended, Exchange, Failure, Patience, STREAM_IDLE, is_grpc_request};
+use crate::exchange::{Ended, Exchange, Failure, Patience, STREAM_IDLE};
 use crate::http2::{self, Http2Stream};
 use crate::identity::Identity;
 use crate::record::Record;
@@ -26,18 +27,6 @@ use crate::stream::{Socket, Stream};
 use crate::tunnel::Tunnel;
 use crate::upstream::{ConnectError, Endpoint, InFlight, InStream, Reuse};
 use crate::worker::{Phase, Worker};
-
-/// What a checked request calls for.
-enum Decision {
-    /// A backend's answer.
-    Forward(Matched<Settings>, Arc<Upstream>),
-    /// The gateway's.
-    Refuse(Refusal),
-    /// A redirect to this URL.
-    Redirect(Vec<u8>),
-    /// The health check of a load balancer.
-    Healthy(bool),
-}
 
 /// Answers the request whose head is the first `length` bytes of the client's buffer.
 pub(crate) async fn answer(
@@ -78,165 +67,6 @@ pub(crate) async fn answer(
     };
     scratch.from_client.consume(length);
     client.refuse(scratch, &refusal, record, None).await
-}
-
-/// Checks host and path and asks the door's table. Everything here is synchronous and holds one snapshot.
-fn decide(
-    worker: &Worker,
-    client: &mut Client,
-    scratch: &mut Scratch,
-    length: usize,
-    record: &mut Record,
-) -> (Decision, Identity) {
-    let snapshot = worker.door.snapshot();
-    let settings = snapshot.settings();
-    let Scratch {
-        from_client,
-        request,
-        host: host_buf,
-        path: path_scratch,
-        ..
-    } = scratch;
-    let head = from_client.filled().get(..length).unwrap_or_default();
-    let identity = Identity::of(&client.peer, settings, request, head);
-    record.request(worker, request, head, &identity);
-    client.grpc = is_grpc_request(request, head);
-    let refuse = |refusal| (Decision::Refuse(refusal), identity);
-    if matches!(request.method, Method::Connect | Method::Trace) {
-        return refuse(Refusal::Method);
-    }
-    if is_health_check(settings, identity.trusted, request, head) {
-        return (
-            Decision::Healthy(worker.phase() == Phase::Serving && snapshot.is_synced()),
-            identity,
-        );
-    }
-    let host = match request_host(request, head, host_buf) {
-        Ok(host) => host,
-        Err(refusal) => return refuse(refusal),
-    };
-    if let (Some(session), Some(tls)) = (&client.session, snapshot.tls())
-        && !tls.admits(&session.handshake, host.as_ref())
-    {
-        // Before the table is asked: the answer must not depend on whether the host exists here.
-        return refuse(Refusal::Misdirected);
-    }
-    let raw_path = match request.path.of(head) {
-        [] => b"/",
-        path => path,
-    };
-    let path = match normalise_path(raw_path, path_scratch) {
-        Ok(path) => path,
-        Err(error) => return refuse(Refusal::Path(error)),
-    };
-    let decision = match snapshot.find(host.as_ref(), &path) {
-        door::Verdict::Matched(route) => {
-            record.route = Some(Arc::clone(route));
-            act(route, Arc::clone(settings), host.as_ref(), request, head)
-        }
-        door::Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
-        door::Verdict::Unknown { owner } => {
-            if let Some(owner) = owner {
-                worker.door_metrics.probed(owner);
-            }
-            Decision::Refuse(Refusal::NoRoute)
-        }
-        door::Verdict::NotSynced => Decision::Refuse(Refusal::NotSynced),
-    };
-    (decision, identity)
-}
-
-fn act(
-    route: &Arc<Route>,
-    settings: Arc<Settings>,
-    host: Option<&RequestHost<'_>>,
-    request: &RequestHead,
-    head: &[u8],
-) -> Decision {
-    let limit = body_limit(route, &settings);
-    match (&route.action, request.framing) {
-        (Action::Blocked(_), _) => Decision::Refuse(Refusal::Blocked),
-        (Action::RedirectToHttps { port }, _) => redirect(host, *port, request, head),
-        (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
-            Decision::Refuse(Refusal::BodyTooLarge)
-        }
-        (Action::Forward(upstream), _) => {
-            let upstream = Arc::clone(upstream);
-            Decision::Forward(
-                Matched {
-                    route: Arc::clone(route),
-                    settings,
-                },
-                upstream,
-            )
-        }
-    }
-}
-
-/// How large a request body may be: what the route asks for (0 is unlimited), and never more than the door allows.
-fn body_limit(route: &Route, settings: &Settings) -> Option<u64> {
-    let asked = route.tuning.body.filter(|limit| *limit > 0);
-    match (asked, settings.limits.body) {
-        (Some(asked), Some(most)) => Some(asked.min(most)),
-        (asked, most) => asked.or(most),
-    }
-}
-
-/// 308 to the same host and path over https. A request without a host has nowhere to be sent to.
-fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, head: &[u8]) -> Decision {
-    let Some(host) = host else {
-        return Decision::Refuse(Refusal::NoRoute);
-    };
-    let mut location = b"https://".to_vec();
-    location.extend_from_slice(host.as_str().as_bytes());
-    if port != 443 {
-        location.extend_from_slice(format!(":{port}").as_bytes());
-    }
-    match request.path.of(head) {
-        [] => location.push(b'/'),
-        path => location.extend_from_slice(path),
-    }
-    if let Some(query) = request.query {
-        location.push(b'?');
-        location.extend_from_slice(query.of(head));
-    }
-    Decision::Redirect(location)
-}
-
-fn is_health_check(settings: &Settings, trusted: bool, request: &RequestHead, head: &[u8]) -> bool {
-    trusted
-        && matches!(request.method, Method::Get | Method::Head)
-        && settings
-            .health_path
-            .as_deref()
-            .is_some_and(|path| path.as_bytes() == request.path.of(head))
-}
-
-/// The host that a request is for; `Host` and an absolute target must say the same (RFC 9112 3.2.2 would let the
-/// target win, and another server may read it the other way).
-fn request_host<'b>(
-    request: &RequestHead,
-    head: &'b [u8],
-    scratch: &'b mut HostBuf,
-) -> Result<Option<RequestHost<'b>>, Refusal> {
-    let (authority, default_port) = match request.target {
-        Target::Absolute { authority, https } => (Some(authority.of(head)), if https { 443 } else { 80 }),
-        Target::Origin | Target::Asterisk | Target::Authority => (None, 80),
-    };
-    let host = request.host.map(|host| host.of(head));
-    if let (Some(authority), Some(host)) = (authority, host) {
-        let (mut left, mut right) = (HostBuf::new(), HostBuf::new());
-        let authority = normalise_authority(authority, &mut left).map_err(Refusal::Host)?;
-        let host = normalise_authority(host, &mut right).map_err(Refusal::Host)?;
-        let same_port = host.port().unwrap_or(default_port) == authority.port().unwrap_or(default_port);
-        if host.as_str() != authority.as_str() || !same_port {
-            return Err(Refusal::HostMismatch);
-        }
-    }
-    match host.or(authority) {
-        Some(raw) => normalise_authority(raw, scratch).map(Some).map_err(Refusal::Host),
-        None => Ok(None),
-    }
 }
 
 async fn health(client: &mut Client, scratch: &mut Scratch, record: &mut Record, healthy: bool) -> Next {
@@ -629,26 +459,4 @@ fn break_off(stream: &mut Http2Stream, grpc: bool, verdict: &Verdict) {
     } else {
         stream.reset(h2::Reason::INTERNAL_ERROR);
     }
-}
-
-/// How long a gRPC call may take (gRPC over HTTP/2, "Timeout"): at most eight digits and a unit.
-fn grpc_timeout(request: &RequestHead, head: &[u8]) -> Option<Duration> {
-    let field = request
-        .fields
-        .iter()
-        .find(|field| field.name.of(head).eq_ignore_ascii_case(b"grpc-timeout"))?;
-    let (unit, digits) = field.value.of(head).split_last()?;
-    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let count: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(match unit {
-        b'H' => Duration::from_secs(count * 3600),
-        b'M' => Duration::from_secs(count * 60),
-        b'S' => Duration::from_secs(count),
-        b'm' => Duration::from_millis(count),
-        b'u' => Duration::from_micros(count),
-        b'n' => Duration::from_nanos(count),
-        _ => return None,
-    })
 }

@@ -14,10 +14,12 @@
 
 mod accept;
 mod access;
+mod asked;
 mod buffers;
 mod clients;
 mod connection;
 mod deadlines;
+mod decide;
 mod emit;
 mod exchange;
 mod forward;

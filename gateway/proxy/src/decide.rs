@@ -1,0 +1,187 @@
+//! From a parsed head to a decision: who asks, for which host and path, and what the door's table says.
+
+use std::sync::Arc;
+
+use door::{Action, Matched, Route, Upstream, Verdict};
+use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
+use wire::{BodyFraming, Method, RequestHead, Target};
+
+use crate::asked::is_grpc_request;
+use crate::buffers::Scratch;
+use crate::connection::Client;
+use crate::identity::Identity;
+use crate::record::Record;
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+use crate::worker::{Phase, Worker};
+
+/// What a checked request calls for.
+pub(crate) enum Decision {
+    /// A backend's answer.
+    Forward(Matched<Settings>, Arc<Upstream>),
+    /// The gateway's.
+    Refuse(Refusal),
+    /// A redirect to this URL.
+    Redirect(Vec<u8>),
+    /// The health check of a load balancer.
+    Healthy(bool),
+}
+
+/// Checks host and path and asks the door's table. Everything here is synchronous and holds one snapshot.
+pub(crate) fn decide(
+    worker: &Worker,
+    client: &mut Client,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> (Decision, Identity) {
+    let snapshot = worker.door.snapshot();
+    let settings = snapshot.settings();
+    let Scratch {
+        from_client,
+        request,
+        host: host_buf,
+        path: path_scratch,
+        ..
+    } = scratch;
+    let head = from_client.filled().get(..length).unwrap_or_default();
+    let identity = Identity::of(&client.peer, settings, request, head);
+    record.request(worker, request, head, &identity);
+    client.grpc = is_grpc_request(request, head);
+    let refuse = |refusal| (Decision::Refuse(refusal), identity);
+    if matches!(request.method, Method::Connect | Method::Trace) {
+        return refuse(Refusal::Method);
+    }
+    if is_health_check(settings, identity.trusted, request, head) {
+        return (
+            Decision::Healthy(worker.phase() == Phase::Serving && snapshot.is_synced()),
+            identity,
+        );
+    }
+    let host = match request_host(request, head, host_buf) {
+        Ok(host) => host,
+        Err(refusal) => return refuse(refusal),
+    };
+    if let (Some(session), Some(tls)) = (&client.session, snapshot.tls())
+        && !tls.admits(&session.handshake, host.as_ref())
+    {
+        // Before the table is asked: the answer must not depend on whether the host exists here.
+        return refuse(Refusal::Misdirected);
+    }
+    let raw_path = match request.path.of(head) {
+        [] => b"/",
+        path => path,
+    };
+    let path = match normalise_path(raw_path, path_scratch) {
+        Ok(path) => path,
+        Err(error) => return refuse(Refusal::Path(error)),
+    };
+    let decision = match snapshot.find(host.as_ref(), &path) {
+        Verdict::Matched(route) => {
+            record.route = Some(Arc::clone(route));
+            act(route, Arc::clone(settings), host.as_ref(), request, head)
+        }
+        Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
+        Verdict::Unknown { owner } => {
+            if let Some(owner) = owner {
+                worker.door_metrics.probed(owner);
+            }
+            Decision::Refuse(Refusal::NoRoute)
+        }
+        Verdict::NotSynced => Decision::Refuse(Refusal::NotSynced),
+    };
+    (decision, identity)
+}
+
+fn act(
+    route: &Arc<Route>,
+    settings: Arc<Settings>,
+    host: Option<&RequestHost<'_>>,
+    request: &RequestHead,
+    head: &[u8],
+) -> Decision {
+    let limit = body_limit(route, &settings);
+    match (&route.action, request.framing) {
+        (Action::Blocked(_), _) => Decision::Refuse(Refusal::Blocked),
+        (Action::RedirectToHttps { port }, _) => redirect(host, *port, request, head),
+        (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
+            Decision::Refuse(Refusal::BodyTooLarge)
+        }
+        (Action::Forward(upstream), _) => {
+            let upstream = Arc::clone(upstream);
+            Decision::Forward(
+                Matched {
+                    route: Arc::clone(route),
+                    settings,
+                },
+                upstream,
+            )
+        }
+    }
+}
+
+/// How large a request body may be: what the route asks for (0 is unlimited), and never more than the door allows.
+pub(crate) fn body_limit(route: &Route, settings: &Settings) -> Option<u64> {
+    let asked = route.tuning.body.filter(|limit| *limit > 0);
+    match (asked, settings.limits.body) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (asked, most) => asked.or(most),
+    }
+}
+
+/// 308 to the same host and path over https. A request without a host has nowhere to be sent to.
+fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, head: &[u8]) -> Decision {
+    let Some(host) = host else {
+        return Decision::Refuse(Refusal::NoRoute);
+    };
+    let mut location = b"https://".to_vec();
+    location.extend_from_slice(host.as_str().as_bytes());
+    if port != 443 {
+        location.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    match request.path.of(head) {
+        [] => location.push(b'/'),
+        path => location.extend_from_slice(path),
+    }
+    if let Some(query) = request.query {
+        location.push(b'?');
+        location.extend_from_slice(query.of(head));
+    }
+    Decision::Redirect(location)
+}
+
+fn is_health_check(settings: &Settings, trusted: bool, request: &RequestHead, head: &[u8]) -> bool {
+    trusted
+        && matches!(request.method, Method::Get | Method::Head)
+        && settings
+            .health_path
+            .as_deref()
+            .is_some_and(|path| path.as_bytes() == request.path.of(head))
+}
+
+/// The host that a request is for; `Host` and an absolute target must say the same (RFC 9112 3.2.2 would let the
+/// target win, and another server may read it the other way).
+fn request_host<'b>(
+    request: &RequestHead,
+    head: &'b [u8],
+    scratch: &'b mut HostBuf,
+) -> Result<Option<RequestHost<'b>>, Refusal> {
+    let (authority, default_port) = match request.target {
+        Target::Absolute { authority, https } => (Some(authority.of(head)), if https { 443 } else { 80 }),
+        Target::Origin | Target::Asterisk | Target::Authority => (None, 80),
+    };
+    let host = request.host.map(|host| host.of(head));
+    if let (Some(authority), Some(host)) = (authority, host) {
+        let (mut left, mut right) = (HostBuf::new(), HostBuf::new());
+        let authority = normalise_authority(authority, &mut left).map_err(Refusal::Host)?;
+        let host = normalise_authority(host, &mut right).map_err(Refusal::Host)?;
+        let same_port = host.port().unwrap_or(default_port) == authority.port().unwrap_or(default_port);
+        if host.as_str() != authority.as_str() || !same_port {
+            return Err(Refusal::HostMismatch);
+        }
+    }
+    match host.or(authority) {
+        Some(raw) => normalise_authority(raw, scratch).map(Some).map_err(Refusal::Host),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,222 @@
+//! The heads of an exchange's responses: read from the backend, judged, and told to the client.
+
+use std::task::{Context, Poll, ready};
+
+use tokio::io::ReadBuf;
+use wire::{BodyFraming, FieldId, HeadLimits, Method, ResponseTo, Version};
+
+use super::{Exchange, INTERIM, STREAM_IDLE};
+use crate::buffers::Scratch;
+use crate::emit::{self, Connection, Framing};
+use crate::http2::{self, Http2Error};
+use crate::refusal::Refusal;
+use crate::relay::{Relay, Sink};
+use crate::stream::Stream;
+
+impl Exchange<'_> {
+    /// Reads the next response head and prepares what follows it.
+    pub(super) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let limits = HeadLimits {
+            bytes: self.settings.limits.header_bytes,
+            fields: self.settings.limits.headers,
+            target_bytes: 0,
+        };
+        let request = if self.asked.method == Method::Head {
+            ResponseTo::Head
+        } else {
+            ResponseTo::Other
+        };
+        loop {
+            let Scratch {
+                from_upstream,
+                response,
+                ..
+            } = &mut *self.scratch;
+            if !from_upstream.is_empty() {
+                match response.parse(from_upstream.filled(), &limits, request) {
+                    Ok(Some(length)) => return Poll::Ready(self.accept_head(length)),
+                    Ok(None) => {}
+                    Err(_) => return Poll::Ready(Err(Refusal::UpstreamMalformed)),
+                }
+            }
+            let socket = match &mut *self.upstream {
+                Stream::Http2(stream) => match ready!(stream.poll_head(context)) {
+                    Ok(head) => {
+                        self.progress.heard = true;
+                        http2::write_response(&head.into_parts().0, from_upstream);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.progress.unprocessed = error == Http2Error::Unprocessed;
+                        return Poll::Ready(Err(match error {
+                            Http2Error::Malformed => Refusal::UpstreamMalformed,
+                            Http2Error::Unprocessed | Http2Error::Broken => Refusal::UpstreamReset,
+                        }));
+                    }
+                },
+                Stream::Socket(socket) => socket,
+            };
+            let mut room = ReadBuf::new(from_upstream.room(limits.bytes + 1));
+            let read = ready!(socket.poll_read(context, &mut room));
+            let count = room.filled().len();
+            from_upstream.filled_by(count);
+            match read {
+                Ok(()) if count > 0 => self.progress.heard = true,
+                // Bytes that never became a head are nonsense; none at all is a broken connection.
+                Ok(()) if self.progress.heard => return Poll::Ready(Err(Refusal::UpstreamMalformed)),
+                Ok(()) | Err(_) => return Poll::Ready(Err(Refusal::UpstreamReset)),
+            }
+        }
+    }
+
+    fn accept_head(&mut self, length: usize) -> Result<(), Refusal> {
+        match self.scratch.response.status {
+            101 if self.asked.upgrade && self.progress.upload_done => self.accept_upgrade(length),
+            101 => Err(Refusal::UpstreamMalformed),
+            100..=199 => self.accept_interim(length),
+            _ => self.accept_final(length),
+        }
+    }
+
+    fn accept_upgrade(&mut self, length: usize) -> Result<(), Refusal> {
+        let Scratch {
+            from_upstream,
+            to_client,
+            response,
+            ..
+        } = &mut *self.scratch;
+        let head = from_upstream.filled().get(..length).unwrap_or_default();
+        match &mut *self.client {
+            // What HTTP/1 calls 101 is a 200 on a stream of HTTP/2 (RFC 8441 5).
+            Stream::Http2(stream) => {
+                let head = http2::response_of(head, response, 200, None).ok_or(Refusal::UpstreamMalformed)?;
+                stream.respond(head, false).map_err(|_gone| Refusal::ClientGone)?;
+            }
+            Stream::Socket(_) => {
+                let (framing, connection) = (Framing::None(None), Connection::Upgrade);
+                emit::response(to_client, head, response, framing, connection, false);
+            }
+        }
+        let sink = self.client_sink(Framing::UntilClose);
+        self.begin_download(length, BodyFraming::None, sink);
+        Ok(())
+    }
+
+    fn accept_interim(&mut self, length: usize) -> Result<(), Refusal> {
+        self.progress.interims += 1;
+        if self.progress.interims > INTERIM {
+            return Err(Refusal::UpstreamMalformed);
+        }
+        let Scratch {
+            from_upstream,
+            to_client,
+            response,
+            ..
+        } = &mut *self.scratch;
+        let head = from_upstream.filled().get(..length).unwrap_or_default();
+        // A client that did not ask for 100, or cannot read interim responses, is spared them.
+        let wanted = response.status != 100 || self.asked.expect_continue;
+        if wanted && self.asked.version == Version::Http11 {
+            match &mut *self.client {
+                Stream::Http2(stream) => {
+                    let head = http2::response_of(head, response, response.status, None)
+                        .ok_or(Refusal::UpstreamMalformed)?;
+                    stream.inform(head).map_err(|_gone| Refusal::ClientGone)?;
+                }
+                Stream::Socket(_) => {
+                    emit::interim(to_client, head, response);
+                    self.progress.interim = Some(Relay::new(BodyFraming::None, Sink::Plain, 0, 0));
+                }
+            }
+        }
+        from_upstream.consume(length);
+        Ok(())
+    }
+
+    fn accept_final(&mut self, length: usize) -> Result<(), Refusal> {
+        let Scratch {
+            from_upstream,
+            to_client,
+            response,
+            ..
+        } = &mut *self.scratch;
+        let head = from_upstream.filled().get(..length).unwrap_or_default();
+        let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
+        let framing = emit::client_framing(response, self.asked.version);
+        // A backend that will not read the rest of the request leaves bytes that no one can use.
+        let unread = !self.upload.source_ended();
+        let cut = unread && !response.persistent();
+        // A client that waits for 100 and gets its answer may never send the body.
+        let unasked = unread && self.asked.expect_continue && self.upload.moved() == 0;
+        self.progress.keep =
+            self.asked.persistent && !self.closing && framing != Framing::UntilClose && !cut && !unasked;
+        match &mut *self.client {
+            Stream::Http2(stream) => {
+                let (stated, ends) = match framing {
+                    Framing::None(stated) => (stated, true),
+                    Framing::Length(length) => (Some(length), length == 0),
+                    Framing::Chunked | Framing::UntilClose => (None, false),
+                };
+                // A stream that has ended already says so with its head, as gRPC's errors do.
+                let ends = ends || self.upstream.has_ended();
+                let head = http2::response_of(head, response, response.status, stated)
+                    .ok_or(Refusal::UpstreamMalformed)?;
+                stream.respond(head, ends).map_err(|_gone| Refusal::ClientGone)?;
+            }
+            Stream::Socket(_) => {
+                let connection = match (self.progress.keep, self.asked.version) {
+                    (true, Version::Http11) => Connection::Keep,
+                    (true, Version::Http10) => Connection::KeepExplicitly,
+                    (false, _) => Connection::Close,
+                };
+                emit::response(to_client, head, response, framing, connection, trailers);
+            }
+        }
+        let is_event_stream = response.fields.iter().any(|field| {
+            field.id == FieldId::ContentType
+                && field
+                    .value
+                    .of(head)
+                    .get(..17)
+                    .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+        });
+        if is_event_stream {
+            self.patience.response_idle = self.patience.response_idle.max(STREAM_IDLE);
+        }
+        let source = match (&*self.upstream, response.framing) {
+            (_, BodyFraming::None) => BodyFraming::None,
+            // The end of the stream counts; that it agrees with a stated length is checked where frames are read.
+            (Stream::Http2(_), _) => BodyFraming::UntilClose,
+            (Stream::Socket(_), framing) => framing,
+        };
+        let sink = self.client_sink(framing);
+        self.begin_download(length, source, sink);
+        Ok(())
+    }
+
+    fn client_sink(&self, framing: Framing) -> Sink {
+        match (&*self.client, framing) {
+            (Stream::Http2(_), _) => Sink::Frames,
+            (Stream::Socket(_), Framing::Chunked) => Sink::Chunked {
+                trailers: self.asked.te_trailers && self.asked.version == Version::Http11,
+            },
+            (Stream::Socket(_), Framing::None(_) | Framing::Length(_) | Framing::UntilClose) => Sink::Plain,
+        }
+    }
+
+    /// The head is sent or on its way: from now on the client cannot be told otherwise.
+    fn begin_download(&mut self, length: usize, source: BodyFraming, sink: Sink) {
+        self.progress.upgraded = self.scratch.response.status == 101;
+        self.progress.status = match &*self.client {
+            Stream::Http2(_) if self.progress.upgraded => 200,
+            Stream::Http2(_) | Stream::Socket(_) => self.scratch.response.status,
+        };
+        let trailer_bytes = self.settings.limits.header_bytes;
+        let mut relay = Relay::new(source, sink, u64::MAX, trailer_bytes);
+        if self.progress.upgraded {
+            relay.leave_open();
+        }
+        self.progress.download = Some(relay);
+        self.scratch.from_upstream.consume(length);
+    }
+}
