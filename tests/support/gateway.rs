@@ -29,6 +29,8 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     wait_ready: bool,
     suffix: String,
+    /// The credentials of an API server, which is the source instead of the manifests.
+    kubeconfig: Option<PathBuf>,
 }
 
 /// A running gateway; killed when dropped.
@@ -78,6 +80,7 @@ impl Gateway {
             environment: Vec::new(),
             wait_ready: true,
             suffix: "1".to_owned(),
+            kubeconfig: None,
         }
     }
 
@@ -293,6 +296,14 @@ impl Builder {
         self
     }
 
+    /// Reads objects from an API server instead of manifests.
+    #[must_use]
+    pub fn cluster(mut self, kubeconfig: &Path) -> Self {
+        self.kubeconfig = Some(kubeconfig.to_owned());
+        self.source = String::new();
+        self
+    }
+
     /// Replaces the lines of `[source]` beside kind and path.
     #[must_use]
     pub fn source(mut self, lines: &str) -> Self {
@@ -331,8 +342,12 @@ impl Builder {
     /// The configuration as text.
     #[must_use]
     pub fn config(&self) -> String {
+        let kind = match self.kubeconfig {
+            Some(_) => "kind = \"kubernetes\"",
+            None => "kind = \"files\"\npath = \"manifests\"",
+        };
         let mut toml = format!(
-            "[source]\nkind = \"files\"\npath = \"manifests\"\n{}[admin]\nbind = \"unix:{}\"\n[log]\n{}\n",
+            "[source]\n{kind}\n{}[admin]\nbind = \"unix:{}\"\n[log]\n{}\n",
             self.source,
             self.admin().display(),
             self.log
@@ -361,6 +376,11 @@ impl Builder {
             .arg("run")
             .arg("--config")
             .arg(&config)
+            .args(
+                self.kubeconfig
+                    .iter()
+                    .flat_map(|path| [Path::new("--kubeconfig"), path]),
+            )
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file("stdout"))
@@ -395,6 +415,7 @@ impl Builder {
             environment: self.environment.clone(),
             wait_ready: true,
             suffix: number.to_string(),
+            kubeconfig: self.kubeconfig.clone(),
         }
     }
 
@@ -405,6 +426,9 @@ impl Builder {
         std::fs::write(&config, self.config()).unwrap();
         let mut all = vec!["--config", config.to_str().unwrap()];
         all.extend(arguments);
+        if let Some(path) = &self.kubeconfig {
+            all.extend(["--kubeconfig", path.to_str().unwrap()]);
+        }
         command(&self.program, &all, &self.environment, self.directory.path())
     }
 

@@ -12,6 +12,7 @@
     reason = "what a chore prints is its result"
 )]
 
+mod apiserver;
 mod chart;
 mod ci;
 mod command;
@@ -34,6 +35,7 @@ The project's own chores.
   cargo xtask ci [STEP…]     everything CI checks, or these steps alone
   cargo xtask bench ARG…     side by side with other proxies: see bench/README.md, or --help
   cargo xtask fuzz TARGET…   one fuzz target, with options for libFuzzer; Ctrl-C ends it
+  cargo xtask apiserver      etcd, kube-apiserver and kubectl for the tests: found, or built once with Go
   cargo xtask help           this text
 
 Steps of ci, in order:
@@ -55,6 +57,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((chore, steps)) if chore == "ci" => ci::run(&workspace, steps),
         Some((chore, rest)) if chore == "bench" => bench(&workspace, rest),
+        Some((chore, _)) if chore == "apiserver" => apiserver::run(&workspace),
         Some((chore, rest)) if chore == "fuzz" => fuzz::run(&workspace, rest),
         Some((chore, _)) if chore == "help" || chore == "--help" || chore == "-h" => {
             print!("{}", usage());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use control::cluster::Contact;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -28,6 +29,8 @@ struct State {
     /// Since when the source has been out of reach.
     stale_since: Option<Instant>,
     certificates: Vec<ExpiryOf>,
+    /// With an API server as the source: when it last spoke.
+    contact: Option<Contact>,
 }
 
 /// When a certificate of a door ends.
@@ -70,6 +73,11 @@ impl Gauges {
         };
     }
 
+    /// The source is an API server: what counts is when it last spoke.
+    pub(crate) fn contact(&self, contact: Contact) {
+        self.lock().contact = Some(contact);
+    }
+
     /// Takes note of the certificates that are served now.
     pub(crate) fn certificates(&self, certificates: impl Iterator<Item = ExpiryOf>) {
         self.lock().certificates = certificates.collect();
@@ -97,9 +105,11 @@ impl Collector for Gauges {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             ConstGauge::new(count).encode(family.encode_family(&[("severity", severity)])?)?;
         }
-        let age = state
-            .stale_since
-            .map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let age = match (&state.contact, state.stale_since) {
+            (Some(contact), _) => contact.age().as_secs_f64(),
+            (None, Some(since)) => since.elapsed().as_secs_f64(),
+            (None, None) => 0.0,
+        };
         let family = encoder.encode_descriptor(
             "blastdoor_config_age_seconds",
             "Time since the source of objects was last in reach",

@@ -7,6 +7,7 @@
 //! - A door is never served with less protection than is written: what this version cannot do is refused at start.
 
 mod admin;
+mod cluster;
 mod commands;
 pub mod config;
 mod echo;
@@ -39,6 +40,9 @@ struct Common {
     /// Read Kubernetes objects from this directory instead of the configured source
     #[arg(long, global = true, value_name = "DIR")]
     manifests: Option<PathBuf>,
+    /// Credentials for the API server [default: KUBECONFIG, the pod's service account, ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// Only these doors
     #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
     doors: Option<Vec<String>>,
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
     let options = config::Options {
         config: cli.common.config,
         manifests: cli.common.manifests,
+        kubeconfig: cli.common.kubeconfig,
         doors: cli.common.doors,
         environment: environment(),
     };

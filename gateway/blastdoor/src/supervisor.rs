@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use control::SourceEvent;
+use control::cluster::Briefing;
 use door::{BackendPolicy, PlatformRoots, Publisher};
 use proxy::{AccessLog, BindError, Listener, ListenerStatus, Metrics, Settings};
 use resource::{ClusterView, Problem, Severity};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::admin::Board;
+use crate::cluster::{ClusterLink, outlook};
 use crate::config::{self, AdminBind, Config, DoorConfig, Options};
 use crate::gauges::{ExpiryOf, Gauges};
 use crate::roots::platform_roots;
@@ -47,6 +49,16 @@ pub(crate) struct Supervisor {
     access: AccessLog,
     leaving: JoinSet<usize>,
     platform_roots: PlatformRoots,
+    /// Where an API server as the source is told of doors and problems.
+    briefing: Option<Briefing>,
+}
+
+/// Where the process shows what it does.
+pub(crate) struct Reporting {
+    pub(crate) board: Board,
+    pub(crate) gauges: Gauges,
+    pub(crate) metrics: Metrics,
+    pub(crate) access: AccessLog,
 }
 
 /// How the process ended.
@@ -66,11 +78,18 @@ impl Supervisor {
     pub(crate) fn open(
         options: Options,
         config: Config,
-        board: Board,
-        gauges: Gauges,
-        metrics: Metrics,
-        access: AccessLog,
+        reporting: Reporting,
+        cluster: Option<ClusterLink>,
     ) -> Result<Self, BindError> {
+        let Reporting {
+            board,
+            gauges,
+            metrics,
+            access,
+        } = reporting;
+        if let Some(cluster) = &cluster {
+            gauges.contact(cluster.contact.clone());
+        }
         let mut supervisor = Self {
             options,
             config,
@@ -88,6 +107,7 @@ impl Supervisor {
             access,
             leaving: JoinSet::new(),
             platform_roots: platform_roots(),
+            briefing: cluster.map(|cluster| cluster.briefing),
         };
         for door in supervisor.config.doors.clone() {
             supervisor.open_door(door)?;
@@ -232,6 +252,9 @@ impl Supervisor {
                 Severity::Note => tracing::info!("{problem}"),
             }
         }
+        if let Some(briefing) = &self.briefing {
+            briefing.problems(problems.iter().cloned().collect());
+        }
         self.told = problems;
     }
 
@@ -317,6 +340,9 @@ impl Supervisor {
             path: new.path,
             ..self.config.clone()
         };
+        if let Some(briefing) = &self.briefing {
+            briefing.doors(outlook(&self.config.doors));
+        }
         self.show_listeners();
     }
 

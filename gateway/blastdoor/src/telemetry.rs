@@ -7,11 +7,14 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// Crates that tell of every failed attempt what we tell of once. Later directives, the user's, count.
+const QUIET: &str = "kube_client=off";
+
 /// Starts diagnostics: text on a terminal, JSON elsewhere, unless the configuration says otherwise.
 pub(crate) fn start_diagnostics(log: &Log) {
     // The level has been checked with the configuration.
     let filter = EnvFilter::builder()
-        .parse(&log.level)
+        .parse(format!("{QUIET},{}", log.level))
         .unwrap_or_else(|_checked| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

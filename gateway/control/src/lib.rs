@@ -11,6 +11,7 @@
 //! - Every queue and every file has a bound.
 
 mod changes;
+pub mod cluster;
 mod files;
 mod watch;
 

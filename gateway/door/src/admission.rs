@@ -117,6 +117,16 @@ impl Policy {
         admitted
     }
 
+    /// Whether the door admits the Ingress. For those who care for what belongs to Ingresses (their Secrets, their
+    /// status); what is served is decided by [`admit`](Self::admit) alone.
+    #[must_use]
+    pub fn admits(&self, ingress: &Ingress, view: &ClusterView) -> bool {
+        let namespace = ingress.key.namespace();
+        self.selector.matches(&ingress.labels)
+            && self.class_admits(ingress, view)
+            && self.namespace_is_admitted(namespace)
+    }
+
     /// Whether a rule for `host` may be exposed at this door.
     #[must_use]
     pub(crate) fn host_admits(&self, host: &HostPattern) -> bool {
@@ -125,7 +135,8 @@ impl Policy {
 
     /// Whether the Ingress belongs to one of the door's classes; without a class of its own it belongs to the
     /// cluster's default class (Kubernetes, `ingressclass.kubernetes.io/is-default-class`).
-    pub(crate) fn class_admits(&self, ingress: &Ingress, view: &ClusterView) -> bool {
+    #[must_use]
+    pub fn class_admits(&self, ingress: &Ingress, view: &ClusterView) -> bool {
         if self.ingress_classes.is_empty() {
             return true;
         }
@@ -138,10 +149,13 @@ impl Policy {
         }
     }
 
+    fn namespace_is_admitted(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|pattern| pattern.matches(namespace))
+    }
+
     fn namespace_admits(&self, door: &ListenerName, ingress: &Ingress, problems: &mut Vec<Problem>) -> bool {
         let namespace = ingress.key.namespace();
-        let admits =
-            self.namespaces.is_empty() || self.namespaces.iter().any(|pattern| pattern.matches(namespace));
+        let admits = self.namespace_is_admitted(namespace);
         if !admits {
             problems.push(ingress.problem(
                 Severity::Error,

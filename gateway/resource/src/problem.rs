@@ -40,6 +40,8 @@ pub enum Kind {
     Middleware,
     /// A file or document that is no object, or none that the gateway knows.
     File,
+    /// The API server as a whole.
+    Cluster,
 }
 
 /// Which object a problem belongs to.
@@ -125,7 +127,7 @@ impl Kind {
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "v1",
             Self::Middleware => "traefik.io/v1alpha1",
-            Self::File => "",
+            Self::File | Self::Cluster => "",
         }
     }
 
@@ -137,7 +139,7 @@ impl Kind {
             | Self::Secret
             | Self::ConfigMap
             | Self::Middleware => true,
-            Self::IngressClass | Self::Namespace | Self::File => false,
+            Self::IngressClass | Self::Namespace | Self::File | Self::Cluster => false,
         }
     }
 
@@ -154,6 +156,7 @@ impl Kind {
             Self::Namespace => "Namespace",
             Self::Middleware => "Middleware",
             Self::File => "File",
+            Self::Cluster => "Cluster",
         }
     }
 }
@@ -221,6 +224,18 @@ impl Problem {
             message: message.into(),
             source,
         }
+    }
+
+    /// A problem with the API server as a whole; `server` is its address.
+    #[must_use]
+    pub fn of_cluster(severity: Severity, server: &str, message: impl Into<String>) -> Self {
+        Self::of(
+            ObjectRef::global(Kind::Cluster, server),
+            None,
+            severity,
+            "",
+            message,
+        )
     }
 
     /// A problem of a file or directory as a whole.

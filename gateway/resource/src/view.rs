@@ -70,6 +70,21 @@ impl ClusterView {
             .filter_map(|key| self.endpoint_slices.get(key))
     }
 
+    /// Every EndpointSlice.
+    pub fn all_endpoint_slices(&self) -> impl ExactSizeIterator<Item = &Arc<EndpointSlice>> {
+        self.endpoint_slices.values()
+    }
+
+    /// Every Secret.
+    pub fn secrets(&self) -> impl ExactSizeIterator<Item = &Arc<Secret>> {
+        self.secrets.values()
+    }
+
+    /// Every ConfigMap.
+    pub fn config_maps(&self) -> impl ExactSizeIterator<Item = &Arc<ConfigMap>> {
+        self.config_maps.values()
+    }
+
     /// One Secret.
     #[must_use]
     pub fn secret(&self, key: &ObjectKey) -> Option<&Arc<Secret>> {
@@ -131,7 +146,7 @@ impl ClusterView {
             Kind::Secret => self.secrets.remove(&key()).map(Object::Secret),
             Kind::ConfigMap => self.config_maps.remove(&key()).map(Object::ConfigMap),
             Kind::Namespace => self.namespaces.remove(name).map(Object::Namespace),
-            Kind::Middleware | Kind::File => None,
+            Kind::Middleware | Kind::File | Kind::Cluster => None,
         }
     }
 

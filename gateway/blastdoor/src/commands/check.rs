@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use door::BackendPolicy;
 use resource::{Problem, Severity};
 
-use super::run::open_source;
+use super::run::runtime;
 use super::{WRONG, complain, fail, print};
+use crate::cluster::Source;
 use crate::config::{self, Config, Options};
 use crate::roots::platform_roots;
 
@@ -28,7 +29,7 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
     for warning in &loaded.warnings {
         complain(format!("warning: {warning}"));
     }
-    let problems = match problems(&loaded.config) {
+    let problems = match problems(&loaded.config, options) {
         Ok(problems) => problems,
         Err(message) => return fail(WRONG, message),
     };
@@ -57,8 +58,12 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
     ExitCode::from(u8::from(found))
 }
 
-fn problems(config: &Config) -> Result<Vec<Problem>, String> {
-    let load = open_source(config)?.load().map_err(|error| error.to_string())?;
+fn problems(config: &Config, options: &Options) -> Result<Vec<Problem>, String> {
+    let runtime = runtime()?;
+    let tasks = tokio::task::LocalSet::new();
+    let load = tasks
+        .block_on(&runtime, async { Source::open(config, options)?.load().await })
+        .map_err(|error| error.to_string())?;
     let backends = BackendPolicy {
         allow_loopback: config.source.allow_loopback_backends,
         own_addresses: Vec::new(),

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use control::FileSource;
 use prometheus_client::registry::Registry;
 use proxy::Metrics;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::{WRONG, fail};
 use crate::admin::{Admin, Board};
-use crate::config::{self, AdminBind, Config, Options, SourceKind};
+use crate::cluster::Source;
+use crate::config::{self, AdminBind, Config, Options};
 use crate::gauges::Gauges;
-use crate::supervisor::{Ended, Supervisor};
+use crate::supervisor::{Ended, Reporting, Supervisor};
 use crate::telemetry;
 
 /// How long the access log may take to write its last lines.
@@ -36,38 +37,36 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 /// Runs a configuration that has been checked.
 pub(crate) fn serve(options: &Options, config: Config) -> ExitCode {
-    let source = match open_source(&config) {
-        Ok(source) => source,
-        Err(message) => return fail(WRONG, message),
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, error),
     };
+    let entered = runtime.enter();
+    let source = match Source::open(&config, options) {
+        Ok(source) => source,
+        Err(error) => return fail(WRONG, error),
+    };
+    drop(entered);
     raise_descriptor_limit();
-    match start(options.clone(), config, source) {
+    match start(&runtime, options.clone(), config, source) {
         Ok(Ended::Clean) => ExitCode::SUCCESS,
         Ok(Ended::Cut) => ExitCode::from(1),
         Err(error) => fail(1, format!("{error:#}")),
     }
 }
 
-/// The source of objects that the configuration names.
-pub(crate) fn open_source(config: &Config) -> Result<FileSource, String> {
-    match &config.source.kind {
-        SourceKind::Files(directory) => FileSource::open(directory).map_err(|error| error.to_string()),
-        SourceKind::Kubernetes => Err(
-            "source.kind: this version reads objects from files alone; set kind = \"files\" \
-                                       and path, or give --manifests DIR"
-                .to_owned(),
-        ),
-    }
-}
-
-fn start(options: Options, config: Config, source: FileSource) -> anyhow::Result<Ended> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// The runtime of everything that is no traffic.
+pub(crate) fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
         .thread_name("control")
         .enable_all()
         .build()
-        .context("cannot start the control runtime")?;
+        .map_err(|error| format!("cannot start the control runtime: {error}"))
+}
+
+fn start(runtime: &Runtime, options: Options, config: Config, source: Source) -> anyhow::Result<Ended> {
     let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime, async move {
+    tasks.block_on(runtime, async move {
         let access = telemetry::start_access_log(&config.log).context("cannot start the access log")?;
         let (metrics, gauges, board) = (Metrics::default(), Gauges::new(access.clone()), Board::default());
         let mut registry = Registry::default();
@@ -78,9 +77,15 @@ fn start(options: Options, config: Config, source: FileSource) -> anyhow::Result
             .await
             .map_err(|error| admin_error(&config.admin, &error))?;
         let admin_bind = config.admin.clone();
-        let supervisor = Supervisor::open(options, config, board.clone(), gauges, metrics, access.clone())?;
+        let reporting = Reporting {
+            board: board.clone(),
+            gauges,
+            metrics,
+            access: access.clone(),
+        };
+        let supervisor = Supervisor::open(options, config, reporting, source.link())?;
         tokio::task::spawn_local(admin.serve(board, Arc::new(registry)));
-        let (sender, events) = mpsc::channel(4);
+        let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));
         let ended = supervisor
             .run(events)

@@ -106,10 +106,7 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         let forwarded_port = raw.forwarded_port.unwrap_or(scheme.default_port());
         let selector = self.selector(raw.selector.as_deref());
         let binding = self.binding(raw);
-        if raw.publish.is_some() {
-            let message = "has no effect: objects from files have no status";
-            self.parser.warn(&self.at("publish"), message.to_owned());
-        }
+        let publish = self.publish(raw.publish.as_ref());
         let Tls {
             policy: tls,
             files: tls_files,
@@ -181,6 +178,7 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             policy,
             settings,
             binding: binding?,
+            publish,
             trusted_proxies_file,
             tls_files,
         })

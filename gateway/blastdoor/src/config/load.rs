@@ -21,6 +21,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// `--manifests`
     pub manifests: Option<PathBuf>,
+    /// `--kubeconfig`
+    pub kubeconfig: Option<PathBuf>,
     /// `--doors`
     pub doors: Option<Vec<String>>,
     /// The environment.

@@ -9,6 +9,7 @@ mod listener;
 mod load;
 mod networks;
 mod parse;
+mod publish;
 mod raw;
 mod reference;
 mod tls;
@@ -17,6 +18,7 @@ mod units;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use control::cluster::{Publish, SecretScope};
 use proxy::{AccessPolicy, Binding, Settings};
 use route::ListenerName;
 
@@ -47,6 +49,10 @@ pub struct Config {
 pub struct Source {
     /// Files or a cluster.
     pub kind: SourceKind,
+    /// The namespaces of the cluster that are watched; empty: all.
+    pub namespaces: Vec<Box<str>>,
+    /// Which Secrets of the cluster are read.
+    pub secrets: SecretScope,
     /// Backends on loopback addresses are allowed.
     pub allow_loopback_backends: bool,
 }
@@ -102,6 +108,8 @@ pub struct DoorConfig {
     pub settings: Settings,
     /// Its socket.
     pub binding: Binding,
+    /// What is written into the status of the Ingresses that it admits.
+    pub publish: Publish,
     /// Trusted networks are also read from this file, which is watched.
     pub trusted_proxies_file: Option<PathBuf>,
     /// Certificates, keys and authorities are read from these files, which are watched.

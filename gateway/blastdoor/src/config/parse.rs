@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use door::Scheme;
+use control::cluster::{Publish, SecretScope};
+use door::{DefaultCertificate, Scheme};
 use proxy::AccessPolicy;
 use route::ListenerName;
 
 use super::listener::ListenerParser;
 use super::load::{Options, Origin};
-use super::raw::{Raw, RawLog, RawSource};
+use super::raw::{Raw, RawListener, RawLog, RawSource};
 use super::{AdminBind, Config, ConfigError, DoorConfig, Log, LogFormat, Place, Source, SourceKind};
 
 /// Checks raw values, and keeps errors and doubts until all is looked at.
@@ -59,6 +60,7 @@ impl<'a> Parser<'a> {
             }
         }
         self.between_doors(&doors, &overlaps);
+        self.with_source(&doors, &source, &raw.listeners);
         if let Some(wanted) = &options.doors {
             self.only(wanted, &mut doors);
         }
@@ -110,8 +112,23 @@ impl<'a> Parser<'a> {
             false,
             &[("kubernetes", false), ("files", true)],
         );
-        let secrets = ["auto", "none", "named", "cluster"].map(|word| (word, ()));
-        self.word("source.secrets", raw.secrets.as_deref(), (), &secrets);
+        let scopes = [
+            ("auto", SecretScope::Auto),
+            ("none", SecretScope::None),
+            ("named", SecretScope::Named),
+            ("cluster", SecretScope::Cluster),
+        ];
+        let secrets = self.word(
+            "source.secrets",
+            raw.secrets.as_deref(),
+            SecretScope::Auto,
+            &scopes,
+        );
+        let namespaces = self.namespaces(raw);
+        if raw.allow_external_names == Some(true) {
+            let message = "has no effect yet: Services of type ExternalName are refused";
+            self.warn("source.allow_external_names", message.to_owned());
+        }
         let kind = match (&options.manifests, files, &raw.path) {
             (Some(path), _, _) => SourceKind::Files(self.manifests(path.clone(), None)),
             (None, true, Some(path)) => {
@@ -135,8 +152,28 @@ impl<'a> Parser<'a> {
         };
         Source {
             kind,
+            namespaces,
+            secrets,
             allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false),
         }
+    }
+
+    /// Names of namespaces; unlike at a door no patterns, because each is asked for by itself.
+    fn namespaces(&mut self, raw: &RawSource) -> Vec<Box<str>> {
+        let written = raw.namespaces.iter().flatten();
+        let mut namespaces: Vec<Box<str>> = written.map(|name| name.as_str().into()).collect();
+        for (index, name) in namespaces.iter().enumerate() {
+            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if name.is_empty() || name.len() > 63 || !name.bytes().all(fits) {
+                self.error(
+                    &format!("source.namespaces[{index}]"),
+                    format!("`{name}` is not a namespace; allowed: lower-case letters, digits and `-`"),
+                );
+            }
+        }
+        namespaces.sort();
+        namespaces.dedup();
+        namespaces
     }
 
     fn manifests(&mut self, path: PathBuf, key: Option<&str>) -> PathBuf {
@@ -195,6 +232,43 @@ impl<'a> Parser<'a> {
             level,
             format: self.word("log.format", raw.format.as_deref(), LogFormat::Auto, &formats),
             access: self.word("log.access", raw.access.as_deref(), AccessPolicy::All, &access),
+        }
+    }
+
+    /// What only shows when doors are looked at together with the source.
+    fn with_source(
+        &mut self,
+        doors: &[DoorConfig],
+        source: &Source,
+        written: &BTreeMap<String, RawListener>,
+    ) {
+        let is_files = matches!(source.kind, SourceKind::Files(_));
+        for door in doors {
+            let key = format!("listeners.{}", door.name);
+            if is_files && door.publish != Publish::Nothing {
+                let message = "has no effect: objects from files have no status";
+                self.warn(&format!("{key}.publish"), message.to_owned());
+            }
+            let Some(tls) = &door.policy.tls else { continue };
+            if is_files || source.secrets != SecretScope::None {
+                continue;
+            }
+            let asked = written
+                .get(door.name.as_str())
+                .and_then(|raw| raw.tls.as_ref()?.certificates.as_ref())
+                .is_some();
+            let has_other = matches!(
+                tls.default_certificate,
+                DefaultCertificate::SelfSigned | DefaultCertificate::Given(_)
+            );
+            if asked || !has_other {
+                self.error(
+                    &format!("{key}.tls.certificates"),
+                    "certificates come from Secrets, and source.secrets = \"none\" forbids to read any; set it to \
+                     auto, named or cluster, or give the door a default_certificate of files and leave `certificates` out"
+                        .to_owned(),
+                );
+            }
         }
     }
 

@@ -35,14 +35,12 @@ pub(super) struct RawSource {
     /// `files`: a directory of Kubernetes YAML, watched. Relative to the configuration file.
     pub(super) path: Option<String>,
     /// `kubernetes`: the namespaces to watch; absent means all.
-    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) namespaces: Option<Vec<String>>,
     /// Ingress classes that are admitted, by name; absent: the labels alone decide.
     pub(super) ingress_class: Option<Vec<String>>,
     /// Allow backends on loopback addresses: for the demo and for tests. Default false.
     pub(super) allow_loopback_backends: Option<bool>,
-    /// Allow Services of type ExternalName. Default false.
-    #[expect(dead_code, reason = "read with the Kubernetes source")]
+    /// Allow Services of type ExternalName. Default false. Has no effect yet: they are refused.
     pub(super) allow_external_names: Option<bool>,
     /// Which Secrets are read: `auto` (default), `none`, `named` or `cluster`.
     pub(super) secrets: Option<String>,
@@ -135,13 +133,10 @@ pub(super) struct RawDrain {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPublish {
     /// A host name.
-    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) hostname: Option<String>,
     /// A Service (`namespace/name`) whose address is published.
-    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) service: Option<String>,
     /// IP addresses.
-    #[expect(dead_code, reason = "read with the Kubernetes source")]
     pub(super) ip: Option<Vec<String>>,
 }
 

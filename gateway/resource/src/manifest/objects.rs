@@ -157,7 +157,7 @@ impl Reader {
                     message,
                 );
             }
-            Kind::File => None,
+            Kind::File | Kind::Cluster => None,
         };
         if let Some(object) = object {
             let at = self.at(node.line);

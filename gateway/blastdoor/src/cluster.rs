@@ -1,0 +1,122 @@
+//! Where objects come from, put together: files or an API server.
+
+use std::path::PathBuf;
+
+use control::cluster::{
+    Briefing, ClusterError, ClusterOptions, ClusterSource, Contact, Credentials, DoorOutlook,
+};
+use control::{FileSource, FilesError, Load, SourceEvent};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, DoorConfig, Options, SourceKind};
+
+/// A source of objects that can be read.
+pub(crate) enum Source {
+    /// A directory of manifests.
+    Files(FileSource),
+    /// An API server.
+    Cluster(Box<ClusterSource>),
+}
+
+/// What passes between the supervisor and an API server beside objects.
+pub(crate) struct ClusterLink {
+    pub(crate) briefing: Briefing,
+    pub(crate) contact: Contact,
+}
+
+/// Why there is no source.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+impl Source {
+    /// The source that the configuration names. An API server is not asked yet. Needs a runtime.
+    pub(crate) fn open(config: &Config, options: &Options) -> Result<Self, SourceError> {
+        match &config.source.kind {
+            SourceKind::Files(directory) => Ok(Self::Files(FileSource::open(directory)?)),
+            SourceKind::Kubernetes => {
+                let source = ClusterSource::open(ClusterOptions {
+                    credentials: credentials(options),
+                    namespaces: config.source.namespaces.clone(),
+                    secrets: config.source.secrets,
+                })?;
+                source.briefing().doors(outlook(&config.doors));
+                Ok(Self::Cluster(Box::new(source)))
+            }
+        }
+    }
+
+    pub(crate) fn link(&self) -> Option<ClusterLink> {
+        match self {
+            Self::Files(_) => None,
+            Self::Cluster(source) => Some(ClusterLink {
+                briefing: source.briefing(),
+                contact: source.contact(),
+            }),
+        }
+    }
+
+    /// How many views may wait for the supervisor. Those of files are rare and each is read as a whole; of an API
+    /// server only the newest counts.
+    pub(crate) fn queue(&self) -> usize {
+        match self {
+            Self::Files(_) => 4,
+            Self::Cluster(_) => 1,
+        }
+    }
+
+    /// Sends what there is, and what changes, until nobody listens.
+    pub(crate) async fn watch(self, events: mpsc::Sender<SourceEvent>) {
+        match self {
+            Self::Files(source) => source.watch(events).await,
+            Self::Cluster(source) => source.watch(events).await,
+        }
+    }
+
+    /// Everything, once.
+    pub(crate) async fn load(self) -> Result<Load, SourceError> {
+        match self {
+            Self::Files(mut source) => Ok(source.load()?),
+            Self::Cluster(source) => Ok(source.load().await?),
+        }
+    }
+}
+
+/// The doors as the source of objects is concerned with them.
+pub(crate) fn outlook(doors: &[DoorConfig]) -> Vec<DoorOutlook> {
+    doors
+        .iter()
+        .map(|door| DoorOutlook {
+            name: door.name.clone(),
+            policy: door.policy.clone(),
+            publish: door.publish.clone(),
+        })
+        .collect()
+}
+
+fn credentials(options: &Options) -> Credentials {
+    let variable = |name: &str| {
+        let found = options.environment.iter().find(|(known, _)| known == name);
+        found
+            .map(|(_, value)| value.clone())
+            .filter(|value| !value.is_empty())
+    };
+    Credentials {
+        file: options.kubeconfig.clone(),
+        kubeconfig: variable("KUBECONFIG"),
+        home: variable("HOME").map(PathBuf::from),
+        in_cluster: variable("KUBERNETES_SERVICE_HOST").is_some(),
+        pod_namespace: variable("POD_NAMESPACE"),
+        identity: variable("POD_NAME").unwrap_or_else(host_and_process),
+    }
+}
+
+/// Tells replicas apart that no pod has named.
+fn host_and_process() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}_{}", host.trim(), std::process::id())
+}

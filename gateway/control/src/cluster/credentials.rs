@@ -1,0 +1,119 @@
+//! Which API server, as whom, and who we are there.
+
+use std::path::{Path, PathBuf};
+
+use kube::config::{Kubeconfig, KubeconfigError};
+
+/// Where credentials may come from, and who we are. Taken from the command line and the environment by whoever reads
+/// those.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// `--kubeconfig`
+    pub file: Option<PathBuf>,
+    /// `KUBECONFIG`: files separated by colons.
+    pub kubeconfig: Option<String>,
+    /// `HOME`
+    pub home: Option<PathBuf>,
+    /// `KUBERNETES_SERVICE_HOST` is set: this is a pod.
+    pub in_cluster: bool,
+    /// `POD_NAMESPACE`
+    pub pod_namespace: Option<String>,
+    /// `POD_NAME`, or host name and process id.
+    pub identity: String,
+}
+
+/// Why there is no source.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// None of the places has any.
+    #[error(
+        "no credentials for an API server: give --kubeconfig FILE or set KUBECONFIG, run in a pod with a service \
+         account, or write ~/.kube/config"
+    )]
+    NoCredentials,
+    /// A file that was named does not give any.
+    #[error("the kubeconfig `{}` cannot be used: {reason}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The pod's service account gives none.
+    #[error(
+        "this is a pod, and its service account cannot be used: {0}; set `automountServiceAccountToken: true`, or \
+         give --kubeconfig FILE"
+    )]
+    ServiceAccount(String),
+    /// They are there, and no client can be made of them.
+    #[error("no client for the API server can be made: {0}")]
+    Client(#[source] Box<kube::Error>),
+    /// It did not answer a command that needs an answer.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl Credentials {
+    /// Finds them: the file that was named, `KUBECONFIG`, the pod's service account, `~/.kube/config`.
+    pub(super) fn find(&self) -> Result<kube::Config, ClusterError> {
+        if let Some(path) = &self.file {
+            return read(std::slice::from_ref(path));
+        }
+        let listed: Vec<PathBuf> = self
+            .kubeconfig
+            .iter()
+            .flat_map(|list| list.split(':'))
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .collect();
+        if !listed.is_empty() {
+            return read(&listed);
+        }
+        if self.in_cluster {
+            return kube::Config::incluster_env()
+                .map_err(|error| ClusterError::ServiceAccount(innermost(&error)));
+        }
+        let usual = self.home.as_ref().map(|home| home.join(".kube/config"));
+        match usual.filter(|path| path.exists()) {
+            Some(path) => read(&[path]),
+            None => Err(ClusterError::NoCredentials),
+        }
+    }
+}
+
+fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
+    let mut merged: Option<Kubeconfig> = None;
+    let mut last = Path::new("");
+    for path in paths {
+        last = path;
+        // As kubectl does: of several files some may be missing.
+        if paths.len() > 1 && !path.exists() {
+            continue;
+        }
+        let next = Kubeconfig::read_from(path).map_err(|error| unusable(path, &error))?;
+        merged = Some(match merged {
+            Some(merged) => merged.merge(next).map_err(|error| unusable(path, &error))?,
+            None => next,
+        });
+    }
+    let merged = merged.ok_or_else(|| ClusterError::Kubeconfig {
+        path: last.to_owned(),
+        reason: "there is no such file".to_owned(),
+    })?;
+    kube::Config::try_from(merged).map_err(|error| unusable(last, &error))
+}
+
+fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
+    ClusterError::Kubeconfig {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

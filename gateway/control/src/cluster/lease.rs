@@ -1,0 +1,155 @@
+//! The Lease: of all replicas, one writes.
+//!
+//! As client-go's leader election does it, in small: time is measured on our own clock from when we saw the Lease
+//! change, never by comparing clocks of two machines.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::Connection;
+use super::fault::Fault;
+
+/// Name of the Lease, in the gateway's own namespace.
+const NAME: &str = "blastdoor";
+/// A holder that has not renewed for this long has lost it.
+const DURATION: Duration = Duration::from_secs(15);
+/// Between two looks, by holder and waiting alike.
+const LOOK: Duration = Duration::from_secs(5);
+/// The holder stops to write this long before others may begin.
+const MARGIN: Duration = Duration::from_secs(4);
+const ANSWER: Duration = Duration::from_secs(4);
+/// Between two attempts without the right to hold it.
+const DENIED: Duration = Duration::from_secs(60);
+
+/// What was last seen of the Lease, and when it was first seen so.
+struct Sighting {
+    version: Option<String>,
+    at: Instant,
+}
+
+/// Tries to hold the Lease, for ever; `held` says until when it is held.
+pub(super) async fn hold(connection: Connection, held: watch::Sender<Option<Instant>>) {
+    let api: Api<Lease> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let mut sighting: Option<Sighting> = None;
+    let mut denied = false;
+    loop {
+        let asked = Instant::now();
+        let result = timeout(ANSWER, attempt(&api, &connection.identity, &mut sighting)).await;
+        let mut pause = LOOK;
+        match result {
+            Ok(Ok(is_held)) => {
+                denied = false;
+                set(&held, is_held.then(|| asked + DURATION - MARGIN));
+            }
+            Ok(Err(fault @ Fault::Forbidden(_))) => {
+                if !std::mem::replace(&mut denied, true) {
+                    tracing::warn!(
+                        %fault,
+                        "no right to hold the Lease `{NAME}`, so neither status nor Events are written; add to a Role in \
+                         namespace {}: {{apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: \
+                         [\"create\"]}} and {{apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], \
+                         resourceNames: [\"{NAME}\"], verbs: [\"get\", \"update\"]}}",
+                        connection.namespace
+                    );
+                }
+                set(&held, None);
+                pause = DENIED;
+            }
+            // It runs out by itself.
+            Ok(Err(_)) | Err(_) => {}
+        }
+        // So that replicas that started together do not stay together.
+        tokio::time::sleep(pause.mul_f64(0.9 + 0.1 * fastrand::f64())).await;
+    }
+}
+
+fn set(held: &watch::Sender<Option<Instant>>, until: Option<Instant>) {
+    held.send_if_modified(|known| {
+        let was_held = known.is_some_and(|until| until > Instant::now());
+        let turned = was_held != until.is_some();
+        *known = until;
+        if turned {
+            tracing::info!(
+                "{} the Lease `{NAME}`",
+                if until.is_some() {
+                    "holding"
+                } else {
+                    "no longer holding"
+                }
+            );
+        }
+        turned
+    });
+}
+
+/// One look, and one write if the Lease is ours or free. Says whether it is ours now.
+async fn attempt(api: &Api<Lease>, identity: &str, sighting: &mut Option<Sighting>) -> Result<bool, Fault> {
+    let Some(mut lease) = api.get_opt(NAME).await? else {
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(NAME.to_owned()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(spec(identity, None)),
+        };
+        return written(api.create(&PostParams::default(), &lease).await);
+    };
+    let version = lease.metadata.resource_version.clone();
+    if sighting.as_ref().is_none_or(|seen| seen.version != version) {
+        *sighting = Some(Sighting {
+            version,
+            at: Instant::now(),
+        });
+    }
+    let before = lease.spec.take().unwrap_or_default();
+    let holder = before.holder_identity.as_deref().unwrap_or_default();
+    let term = before
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(DURATION, Duration::from_secs);
+    let has_run_out = sighting.as_ref().is_some_and(|seen| seen.at.elapsed() > term);
+    if holder != identity && !holder.is_empty() && !has_run_out {
+        return Ok(false);
+    }
+    lease.spec = Some(spec(identity, Some(before)));
+    // With the version that was read: whoever writes second fails.
+    written(api.replace(NAME, &PostParams::default(), &lease).await)
+}
+
+fn written(result: kube::Result<Lease>) -> Result<bool, Fault> {
+    match result.map_err(Fault::from) {
+        Ok(_) => Ok(true),
+        Err(Fault::Conflict) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn spec(identity: &str, before: Option<LeaseSpec>) -> LeaseSpec {
+    // For people who look at it; nothing here compares it.
+    let now = MicroTime(Timestamp::now());
+    let before = before.unwrap_or_default();
+    let is_same = before.holder_identity.as_deref() == Some(identity);
+    let transitions = before.lease_transitions.unwrap_or(0);
+    LeaseSpec {
+        holder_identity: Some(identity.to_owned()),
+        lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+        acquire_time: before
+            .acquire_time
+            .filter(|_| is_same)
+            .or_else(|| Some(now.clone())),
+        renew_time: Some(now),
+        lease_transitions: Some(if is_same {
+            transitions
+        } else {
+            transitions.saturating_add(1)
+        }),
+        ..LeaseSpec::default()
+    }
+}

@@ -1,0 +1,184 @@
+//! An API server as a source: everything that doors are compiled from, followed by watches.
+//!
+//! # Invariants
+//! - Nothing is told before every kind has been listed completely, and a list that is read again replaces what was
+//!   known in one step: a table never shrinks because of how it is read.
+//! - Whatever becomes of the API server, what it said last stays in force.
+//! - Objects are converted where they arrive and the rest of them is dropped.
+//! - Only the holder of the Lease writes, and it writes nothing that is already so.
+
+mod contact;
+mod credentials;
+mod fault;
+mod lease;
+mod outlook;
+mod reflector;
+mod report;
+mod rights;
+mod seen;
+mod source;
+mod store;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use resource::Problem;
+use tokio::sync::{mpsc, watch};
+
+pub use contact::Contact;
+pub use credentials::{ClusterError, Credentials};
+pub use outlook::{DoorOutlook, Publish, SecretScope};
+pub use report::EVENT_REASONS;
+pub use seen::Address;
+
+use crate::{Load, SourceEvent};
+use source::Follower;
+use store::Store;
+
+/// How the API server is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// Who we are there.
+    pub credentials: Credentials,
+    /// The namespaces that are watched; empty: all.
+    pub namespaces: Vec<Box<str>>,
+    /// Which Secrets are read.
+    pub secrets: SecretScope,
+}
+
+/// An API server as a source of objects.
+pub struct ClusterSource {
+    connection: Connection,
+    options: ClusterOptions,
+    briefing: Briefing,
+}
+
+/// What the source is told by whoever opens doors. Clones reach the same source.
+#[derive(Debug, Clone)]
+pub struct Briefing {
+    doors: watch::Sender<Arc<[DoorOutlook]>>,
+    problems: watch::Sender<Arc<[Problem]>>,
+}
+
+/// The client, and who we are.
+#[derive(Clone)]
+struct Connection {
+    client: kube::Client,
+    contact: Contact,
+    /// For messages.
+    server: Rc<str>,
+    namespace: Rc<str>,
+    identity: Rc<str>,
+}
+
+/// How long a command waits for everything to be listed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl ClusterSource {
+    /// Finds credentials. The API server is not asked. Needs a runtime.
+    ///
+    /// # Errors
+    /// When there are none, or none that can be used.
+    pub fn open(options: ClusterOptions) -> Result<Self, ClusterError> {
+        let config = options.credentials.find()?;
+        let contact = Contact::new();
+        let own = options.credentials.pod_namespace.as_ref();
+        let connection = Connection {
+            server: config.cluster_url.to_string().trim_end_matches('/').into(),
+            namespace: own.unwrap_or(&config.default_namespace).as_str().into(),
+            identity: options.credentials.identity.as_str().into(),
+            client: contact::connect(config, &contact)?,
+            contact,
+        };
+        Ok(Self {
+            connection,
+            options,
+            briefing: Briefing {
+                doors: watch::Sender::new(Arc::from([])),
+                problems: watch::Sender::new(Arc::from([])),
+            },
+        })
+    }
+
+    /// When the API server last spoke.
+    #[must_use]
+    pub fn contact(&self) -> Contact {
+        self.connection.contact.clone()
+    }
+
+    /// Where the source is told of doors and problems.
+    #[must_use]
+    pub fn briefing(&self) -> Briefing {
+        self.briefing.clone()
+    }
+
+    /// Sends everything as soon as it is known completely, and again whenever it changes, until nobody listens any
+    /// more. Writes status and Events while this process holds the Lease. Needs a `LocalSet`.
+    pub async fn watch(self, events: mpsc::Sender<SourceEvent>) {
+        let connection = self.connection;
+        let store = Rc::new(RefCell::new(Store::default()));
+        let doors = self.briefing.doors.subscribe();
+        let (follower, changes) = Follower::new(connection.clone(), self.options, Rc::clone(&store), doors);
+        let reporter = report::run(connection, store, changes, &self.briefing);
+        tokio::select! {
+            () = follower.run(&events) => {}
+            () = reporter => {}
+            () = events.closed() => {}
+        }
+    }
+
+    /// Everything, once. Writes nothing. Needs a `LocalSet`.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn load(self) -> Result<Load, ClusterError> {
+        let connection = self.connection;
+        let server = Rc::clone(&connection.server);
+        let doors = self.briefing.doors.subscribe();
+        let (follower, _changes) = Follower::new(connection, self.options, Rc::default(), doors);
+        let (sender, mut events) = mpsc::channel(1);
+        let mut obstacle = None;
+        let wait = async {
+            loop {
+                match events.recv().await {
+                    Some(SourceEvent::Loaded(load)) => return Some(load),
+                    Some(SourceEvent::Unavailable(problem)) => obstacle = Some(problem),
+                    None => return None,
+                }
+            }
+        };
+        let load = tokio::select! {
+            load = tokio::time::timeout(PATIENCE, wait) => load.ok().flatten(),
+            () = follower.run(&sender) => None,
+        };
+        load.ok_or_else(|| {
+            ClusterError::NoAnswer(match obstacle {
+                Some(problem) => format!("{server}: {}", problem.message),
+                None => format!(
+                    "{server}: not everything was listed within {} seconds",
+                    PATIENCE.as_secs()
+                ),
+            })
+        })
+    }
+}
+
+impl Briefing {
+    /// The doors that there are now.
+    pub fn doors(&self, doors: Vec<DoorOutlook>) {
+        self.doors.send_if_modified(|known| {
+            let differs = **known != *doors;
+            if differs {
+                *known = doors.into();
+            }
+            differs
+        });
+    }
+
+    /// What is wrong with objects now.
+    pub fn problems(&self, problems: Vec<Problem>) {
+        self.problems.send_replace(problems.into());
+    }
+}

@@ -1,0 +1,121 @@
+//! What the source has to know of the doors: which objects they need, and what they publish.
+
+use std::collections::BTreeSet;
+
+use door::{CaSource, ClientAuth, DefaultCertificate, Policy};
+use resource::{AuthoritySource, ClusterView, Ingress, Kind, ObjectRef};
+use route::{ListenerName, ObjectKey};
+
+use super::seen::Address;
+
+/// A door, as far as the source is concerned with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoorOutlook {
+    /// Its name.
+    pub name: ListenerName,
+    /// Whom it admits.
+    pub policy: Policy,
+    /// What is written into the status of those.
+    pub publish: Publish,
+}
+
+/// What a door publishes in `status.loadBalancer` of the Ingresses that it admits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Publish {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// These.
+    Addresses(Vec<Address>),
+    /// The addresses of this Service.
+    Service(ObjectKey),
+}
+
+/// Which Secrets are read (`[source] secrets`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SecretScope {
+    /// None when nothing needs one, else as [`Named`](Self::Named).
+    #[default]
+    Auto,
+    /// None.
+    None,
+    /// Each by its name.
+    Named,
+    /// All that are in the watched namespaces are looked at, and those that are needed kept.
+    Cluster,
+}
+
+/// The Secrets and ConfigMaps that doors and Ingresses name, except Secrets where none may be read.
+pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScope) -> BTreeSet<ObjectRef> {
+    let mut needs = BTreeSet::new();
+    let mut need = |kind, key: &ObjectKey| {
+        if kind != Kind::Secret || scope != SecretScope::None {
+            needs.insert(ObjectRef::namespaced(kind, key));
+        }
+    };
+    for tls in doors.iter().filter_map(|door| door.policy.tls.as_ref()) {
+        if let DefaultCertificate::Secret(key) = &tls.default_certificate {
+            need(Kind::Secret, key);
+        }
+        if let ClientAuth::Optional(CaSource::Secret(key)) | ClientAuth::Required(CaSource::Secret(key)) =
+            &tls.client_auth
+        {
+            need(Kind::Secret, key);
+        }
+    }
+    for ingress in view.ingresses() {
+        let mut admitting = doors
+            .iter()
+            .filter(|door| door.policy.admits(ingress, view))
+            .peekable();
+        if admitting.peek().is_none() {
+            continue;
+        }
+        if admitting.any(|door| door.policy.tls.is_some()) {
+            for secret in ingress.tls.iter().filter_map(|tls| tls.secret.as_ref()) {
+                need(Kind::Secret, secret);
+            }
+        }
+        let asked = &ingress.annotations.backend;
+        for secret in asked.client_certificate.iter().chain(&asked.secret) {
+            need(Kind::Secret, secret);
+        }
+        match &asked.authorities {
+            Some(AuthoritySource::Secret(key)) => need(Kind::Secret, key),
+            Some(AuthoritySource::ConfigMap(key)) => need(Kind::ConfigMap, key),
+            None => {}
+        }
+    }
+    needs
+}
+
+/// What the status of an Ingress should be, if that is for us to say.
+pub(super) fn wanted(
+    doors: &[DoorOutlook],
+    view: &ClusterView,
+    ingress: &Ingress,
+    service: impl Fn(&ObjectKey) -> Vec<Address>,
+) -> Option<Vec<Address>> {
+    let mut addresses: Vec<Address> = Vec::new();
+    let mut publishes = false;
+    for door in doors.iter().filter(|door| door.policy.admits(ingress, view)) {
+        match &door.publish {
+            Publish::Nothing => {}
+            Publish::Addresses(published) => {
+                publishes = true;
+                addresses.extend(published.iter().cloned());
+            }
+            Publish::Service(key) => {
+                publishes = true;
+                addresses.extend(
+                    service(key)
+                        .into_iter()
+                        .filter(|address| *address != Address::Other),
+                );
+            }
+        }
+    }
+    addresses.sort();
+    addresses.dedup();
+    publishes.then_some(addresses)
+}

@@ -1,0 +1,267 @@
+//! One kind of object in one scope, followed: a complete list first, then every change.
+//!
+//! `kube_runtime::watcher` does nearly this. It is done here because of what it leaves to chance: how often it asks
+//! when watches end at once, and how long it waits for an answer that does not come.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use kube::Api;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use resource::{Kind, ObjectRef};
+use route::ObjectKey;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::contact::Contact;
+use super::fault::{Fault, Pace};
+use super::seen::{Seen, Watched, reference};
+
+/// Which objects a reflector follows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Slot {
+    pub(super) kind: Kind,
+    pub(super) scope: Scope,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Scope {
+    /// All of them.
+    Cluster,
+    /// Those of a namespace.
+    Namespace(Box<str>),
+    /// This one.
+    Object(ObjectKey),
+}
+
+/// What is new in a slot.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) slot: Slot,
+    pub(super) news: News,
+}
+
+#[derive(Debug)]
+pub(super) enum News {
+    /// These are all there are.
+    Listed(Vec<Seen>),
+    /// Changes arrive from now on.
+    Following,
+    /// One is new or has changed.
+    Applied(Box<Seen>),
+    /// One is gone.
+    Removed(ObjectRef),
+    /// Nothing is heard of the slot at the moment; what was heard last stands.
+    Trouble(Fault),
+}
+
+/// Objects in one answer.
+const PAGE: u32 = 500;
+/// Seconds after which the API server ends a watch. A stalled one is noticed when it does not.
+const WATCH: u32 = 50;
+/// Without a word for this long, a watch is dead.
+const SILENCE: Duration = Duration::from_secs(55);
+/// For the answer to a list.
+const ANSWER: Duration = Duration::from_secs(55);
+
+pub(super) struct Reflector<K> {
+    api: Api<K>,
+    slot: Slot,
+    fields: Option<String>,
+    updates: mpsc::Sender<Update>,
+    contact: Contact,
+}
+
+/// Nobody listens any more.
+struct Closed;
+
+/// Why a watch has ended.
+enum Ended {
+    /// As it should, or because it broke: it can be taken up where it was.
+    Over,
+    /// With a fault.
+    Failed(Fault),
+}
+
+impl Slot {
+    pub(super) fn covers(&self, object: &ObjectRef) -> bool {
+        self.kind == object.kind
+            && match &self.scope {
+                Scope::Cluster => true,
+                Scope::Namespace(namespace) => object.namespace.as_ref() == Some(namespace),
+                Scope::Object(key) => {
+                    object.namespace.as_deref() == Some(key.namespace()) && &*object.name == key.name()
+                }
+            }
+    }
+}
+
+impl<K: Watched> Reflector<K> {
+    pub(super) fn new(
+        api: Api<K>,
+        slot: Slot,
+        fields: Option<String>,
+        updates: mpsc::Sender<Update>,
+        contact: Contact,
+    ) -> Self {
+        Self {
+            api,
+            slot,
+            fields,
+            updates,
+            contact,
+        }
+    }
+
+    /// Follows the slot until nobody listens any more.
+    pub(super) async fn run(self) {
+        let mut pace = Pace::new(self.contact.clone());
+        while self.list_and_follow(&mut pace).await.is_ok() {}
+    }
+
+    async fn list_and_follow(&self, pace: &mut Pace) -> Result<(), Closed> {
+        pace.turn().await;
+        match self.list().await {
+            Ok((objects, version)) => {
+                self.tell(News::Listed(objects)).await?;
+                self.follow(version, pace).await
+            }
+            Err(fault) => self.trouble(fault, pace).await,
+        }
+    }
+
+    /// Everything there is, page by page, and the version from which to watch.
+    async fn list(&self) -> Result<(Vec<Seen>, String), Fault> {
+        let mut params = ListParams {
+            field_selector: self.fields.clone(),
+            limit: Some(PAGE),
+            ..ListParams::default()
+        };
+        let mut objects = Vec::new();
+        loop {
+            let page = timeout(ANSWER, self.api.list(&params))
+                .await
+                .map_err(|_elapsed| Fault::Stalled(ANSWER))??;
+            objects.extend(page.items.into_iter().map(Seen::new));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => {
+                    let version = page
+                        .metadata
+                        .resource_version
+                        .filter(|version| !version.is_empty());
+                    let version =
+                        version.ok_or_else(|| Fault::Nonsense("a list without a version".into()))?;
+                    return Ok((objects, version));
+                }
+            }
+        }
+    }
+
+    /// Passes on every change after `version`, over as many watches as that takes. Returns when everything has to be
+    /// listed again.
+    async fn follow(&self, mut version: String, pace: &mut Pace) -> Result<(), Closed> {
+        let params = WatchParams {
+            field_selector: self.fields.clone(),
+            timeout: Some(WATCH),
+            ..WatchParams::default()
+        };
+        let (mut following, mut first) = (false, true);
+        loop {
+            // The watch belongs to the list before it; waiting would only delay the first changes.
+            if !std::mem::take(&mut first) {
+                pace.turn().await;
+            }
+            let started = match timeout(ANSWER, self.api.watch(&params, &version)).await {
+                Ok(started) => started.map_err(Fault::from),
+                Err(_elapsed) => Err(Fault::Stalled(ANSWER)),
+            };
+            let ended = match started {
+                Ok(stream) => {
+                    if !following {
+                        following = true;
+                        self.tell(News::Following).await?;
+                    }
+                    let before = version.clone();
+                    let ended = self.pass_on(stream, &mut version).await?;
+                    if version != before {
+                        pace.succeeded();
+                    }
+                    ended
+                }
+                Err(fault) => Ended::Failed(fault),
+            };
+            match ended {
+                Ended::Over => pace.succeeded(),
+                Ended::Failed(fault @ Fault::Expired) => {
+                    pace.after(&fault).await;
+                    return Ok(());
+                }
+                Ended::Failed(fault) => {
+                    following = false;
+                    // A right that was taken away: whether the list is still allowed is worth knowing as well.
+                    let again = matches!(fault, Fault::Forbidden(_) | Fault::Absent | Fault::Nonsense(_));
+                    self.trouble(fault, pace).await?;
+                    if again {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pass_on(
+        &self,
+        stream: impl Stream<Item = kube::Result<WatchEvent<K>>>,
+        version: &mut String,
+    ) -> Result<Ended, Closed> {
+        let mut stream = pin!(stream);
+        loop {
+            let event = match timeout(SILENCE, stream.next()).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error))) => return Ok(Ended::Failed(error.into())),
+                Ok(None) => return Ok(Ended::Over),
+                Err(_elapsed) => return Ok(Ended::Failed(Fault::Stalled(SILENCE))),
+            };
+            self.contact.word();
+            match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    advance(version, object.meta().resource_version.as_deref());
+                    self.tell(News::Applied(Box::new(Seen::new(object)))).await?;
+                }
+                WatchEvent::Deleted(object) => {
+                    advance(version, object.meta().resource_version.as_deref());
+                    self.tell(News::Removed(reference::<K>(object.meta()))).await?;
+                }
+                WatchEvent::Bookmark(bookmark) => {
+                    advance(version, Some(&bookmark.metadata.resource_version));
+                }
+                WatchEvent::Error(status) => return Ok(Ended::Failed(kube::Error::Api(status).into())),
+            }
+        }
+    }
+
+    async fn trouble(&self, fault: Fault, pace: &mut Pace) -> Result<(), Closed> {
+        tracing::debug!(slot = ?self.slot, %fault, "watch failed");
+        self.tell(News::Trouble(fault.clone())).await?;
+        tokio::select! {
+            () = pace.after(&fault) => Ok(()),
+            () = self.updates.closed() => Err(Closed),
+        }
+    }
+
+    async fn tell(&self, news: News) -> Result<(), Closed> {
+        let update = Update {
+            slot: self.slot.clone(),
+            news,
+        };
+        self.updates.send(update).await.map_err(|_closed| Closed)
+    }
+}
+
+fn advance(version: &mut String, to: Option<&str>) {
+    if let Some(to) = to.filter(|to| !to.is_empty()) {
+        to.clone_into(version);
+    }
+}

@@ -1,0 +1,180 @@
+//! Which rights the gateway needs, in the words of RBAC.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use resource::{Kind, Problem, Severity};
+
+use super::fault::Fault;
+use super::reflector::{Scope, Slot};
+use super::store::Standing;
+
+/// API group and resource of a kind.
+pub(super) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Ingress => ("networking.k8s.io", "ingresses"),
+        Kind::IngressClass => ("networking.k8s.io", "ingressclasses"),
+        Kind::EndpointSlice => ("discovery.k8s.io", "endpointslices"),
+        Kind::Service => ("", "services"),
+        Kind::Secret => ("", "secrets"),
+        Kind::ConfigMap => ("", "configmaps"),
+        Kind::Namespace => ("", "namespaces"),
+        Kind::Middleware => ("traefik.io", "middlewares"),
+        Kind::File | Kind::Cluster => ("", ""),
+    }
+}
+
+/// Without these nothing can be served.
+pub(super) const fn is_essential(kind: Kind) -> bool {
+    matches!(kind, Kind::Ingress | Kind::Service | Kind::EndpointSlice)
+}
+
+/// One problem for each kind that may not be read, with the rule that is missing.
+pub(super) fn missing_rights<'s>(
+    server: &str,
+    slots: impl Iterator<Item = (&'s Slot, &'s Standing)>,
+) -> Vec<Problem> {
+    let mut denied: Vec<(Kind, Vec<&Slot>, bool)> = Vec::new();
+    for (slot, standing) in slots {
+        if !matches!(standing.fault, Some(Fault::Forbidden(_))) {
+            continue;
+        }
+        match denied.iter_mut().find(|(kind, ..)| *kind == slot.kind) {
+            Some((_, slots, is_listed)) => {
+                slots.push(slot);
+                *is_listed &= standing.is_listed;
+            }
+            None => denied.push((slot.kind, vec![slot], standing.is_listed)),
+        }
+    }
+    denied
+        .into_iter()
+        .map(|(kind, slots, is_listed)| {
+            let consequence = match (is_listed, is_essential(kind)) {
+                (true, _) => "what was read before stays in force",
+                (false, true) => "nothing is served until then",
+                (false, false) => "what needs one of them is closed",
+            };
+            let severity = if is_essential(kind) {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            let message = format!(
+                "no right to read {}; {consequence}; add this rule: {}",
+                resource_of(kind).1,
+                rule(kind, &slots)
+            );
+            Problem::of_cluster(severity, server, message)
+        })
+        .collect()
+}
+
+/// A rule as it is written in a Role or ClusterRole, and where.
+fn rule(kind: Kind, slots: &[&Slot]) -> String {
+    let (group, resource) = resource_of(kind);
+    let (mut namespaces, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for slot in slots {
+        match &slot.scope {
+            Scope::Cluster => {}
+            Scope::Namespace(namespace) => {
+                namespaces.insert(&**namespace);
+            }
+            Scope::Object(key) => {
+                namespaces.insert(key.namespace());
+                names.insert(key.name());
+            }
+        }
+    }
+    let quoted = |names: &BTreeSet<&str>| {
+        let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        names.join(", ")
+    };
+    let mut rule = format!("{{apiGroups: [\"{group}\"], resources: [\"{resource}\"]");
+    if !names.is_empty() {
+        let _infallible = write!(rule, ", resourceNames: [{}]", quoted(&names));
+    }
+    rule.push_str(", verbs: [\"list\", \"watch\"]}");
+    if namespaces.is_empty() {
+        rule.push_str(" in a ClusterRole");
+    } else {
+        let namespaces: Vec<&str> = namespaces.into_iter().collect();
+        let _infallible = write!(rule, " in a Role in namespace {}", namespaces.join(", "));
+    }
+    rule
+}
+
+#[cfg(test)]
+mod tests {
+    use route::ObjectKey;
+
+    use super::*;
+
+    #[test]
+    fn the_missing_rule_is_spelled_out() {
+        let slot = |kind, scope| Slot { kind, scope };
+        let services = slot(Kind::Service, Scope::Cluster);
+        assert_eq!(
+            rule(Kind::Service, &[&services]),
+            r#"{apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]} in a ClusterRole"#
+        );
+        let secret = |name| slot(Kind::Secret, Scope::Object(ObjectKey::new("shop", name)));
+        assert_eq!(
+            rule(Kind::Secret, &[&secret("b"), &secret("a")]),
+            r#"{apiGroups: [""], resources: ["secrets"], resourceNames: ["a", "b"], verbs: ["list", "watch"]} in a Role in namespace shop"#
+        );
+    }
+
+    #[test]
+    fn one_problem_for_each_kind() {
+        let denied = |is_listed| Standing {
+            is_listed,
+            fault: Some(Fault::Forbidden(String::new())),
+            ..Standing::new()
+        };
+        let slots = [
+            (
+                Slot {
+                    kind: Kind::Service,
+                    scope: Scope::Namespace("a".into()),
+                },
+                denied(false),
+            ),
+            (
+                Slot {
+                    kind: Kind::Service,
+                    scope: Scope::Namespace("b".into()),
+                },
+                denied(false),
+            ),
+            (
+                Slot {
+                    kind: Kind::IngressClass,
+                    scope: Scope::Cluster,
+                },
+                denied(false),
+            ),
+            (
+                Slot {
+                    kind: Kind::Ingress,
+                    scope: Scope::Cluster,
+                },
+                Standing::new(),
+            ),
+        ];
+        let problems = missing_rights(
+            "https://api",
+            slots.iter().map(|(slot, standing)| (slot, standing)),
+        );
+        let severities: Vec<Severity> = problems.iter().map(|problem| problem.severity).collect();
+        assert_eq!(severities, [Severity::Error, Severity::Warning]);
+        assert!(
+            problems[0].message.contains("nothing is served until then"),
+            "{problems:?}"
+        );
+        assert!(
+            problems[0].message.ends_with("in a Role in namespace a, b"),
+            "{problems:?}"
+        );
+    }
+}

@@ -1,0 +1,454 @@
+//! From single changes to views: which slots are followed, when everything is known, and when it is told.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap as RawConfigMap, Secret as RawSecret, Service as RawService};
+use k8s_openapi::api::discovery::v1::EndpointSlice as RawEndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress as RawIngress, IngressClass as RawIngressClass};
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
+use kube::Api;
+use resource::{Kind, ObjectRef, Problem, Severity};
+use route::ObjectKey;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::outlook::{DoorOutlook, SecretScope, needs};
+use super::reflector::{News, Reflector, Scope, Slot, Update};
+use super::rights::{is_essential, missing_rights};
+use super::seen::{Seen, Watched};
+use super::store::{Changed, Store};
+use super::{ClusterOptions, Connection};
+use crate::{Load, SourceEvent};
+
+/// A change is told when nothing has happened for this long,
+const QUIET: Duration = Duration::from_millis(2);
+/// but not later than this after its beginning.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// A Secret that has just been named is waited for before the Ingress that names it is told of, but not longer.
+const COMPANY: Duration = Duration::from_secs(1);
+/// Changes that wait to be looked at.
+const QUEUE: usize = 1_024;
+/// Objects that are followed one by one. Each costs a connection.
+const MOST_SINGLE: usize = 200;
+/// Types of Secrets that are never anything to a gateway, and often large.
+const NO_SECRETS_OF: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
+
+/// Follows the API server and tells of it.
+pub(super) struct Follower {
+    connection: Connection,
+    options: ClusterOptions,
+    store: Rc<RefCell<Store>>,
+    doors: watch::Receiver<Arc<[DoorOutlook]>>,
+    needs: BTreeSet<ObjectRef>,
+    /// Objects that are named and not followed, because there are too many.
+    left_out: usize,
+    reflectors: HashMap<Slot, Task>,
+    sender: mpsc::Sender<Update>,
+    updates: mpsc::Receiver<Update>,
+    /// Wakes the reporter.
+    changes: watch::Sender<()>,
+    told: Told,
+}
+
+/// What the listener knows.
+#[derive(Default)]
+struct Told {
+    is_loaded: bool,
+    obstacle: Option<Obstacle>,
+}
+
+/// What keeps objects from being known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Obstacle {
+    /// The API server cannot be talked to.
+    Lost,
+    /// Rights are missing without which nothing can be served.
+    Denied(Vec<Problem>),
+}
+
+/// A task that ends with its owner.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Changes that have not been told.
+#[derive(Default)]
+struct Pending {
+    changed: Changed,
+    span: Option<(Instant, Instant)>,
+}
+
+impl Follower {
+    pub(super) fn new(
+        connection: Connection,
+        options: ClusterOptions,
+        store: Rc<RefCell<Store>>,
+        doors: watch::Receiver<Arc<[DoorOutlook]>>,
+    ) -> (Self, watch::Receiver<()>) {
+        let (sender, updates) = mpsc::channel(QUEUE);
+        let (changes, changed) = watch::channel(());
+        let follower = Self {
+            connection,
+            options,
+            store,
+            doors,
+            needs: BTreeSet::new(),
+            left_out: 0,
+            reflectors: HashMap::new(),
+            sender,
+            updates,
+            changes,
+            told: Told::default(),
+        };
+        (follower, changed)
+    }
+
+    /// Follows and tells until nobody listens any more.
+    pub(super) async fn run(mut self, events: &mpsc::Sender<SourceEvent>) {
+        for slot in self.standing_slots() {
+            self.open(slot);
+        }
+        let mut pending = Pending::default();
+        loop {
+            let due = pending.due();
+            tokio::select! {
+                Some(update) = self.updates.recv() => {
+                    let changed = self.take(update);
+                    pending.add(changed);
+                }
+                changed = self.doors.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    pending.add(Changed { needs: true, status: true, ..Changed::default() });
+                }
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    if self.settle(&mut pending, events).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is followed whatever the objects say.
+    fn standing_slots(&self) -> Vec<Slot> {
+        let scopes: Vec<Scope> = if self.options.namespaces.is_empty() {
+            vec![Scope::Cluster]
+        } else {
+            let namespaces = self.options.namespaces.iter().cloned();
+            namespaces.map(Scope::Namespace).collect()
+        };
+        let mut slots = Vec::new();
+        for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice] {
+            slots.extend(scopes.iter().cloned().map(|scope| Slot { kind, scope }));
+        }
+        // Classes are cluster-scoped: without rights there, names alone decide.
+        if self.options.namespaces.is_empty() {
+            slots.push(Slot {
+                kind: Kind::IngressClass,
+                scope: Scope::Cluster,
+            });
+        }
+        if self.options.secrets == SecretScope::Cluster {
+            let kind = Kind::Secret;
+            slots.extend(scopes.iter().cloned().map(|scope| Slot { kind, scope }));
+        }
+        slots
+    }
+
+    fn open(&mut self, slot: Slot) {
+        let fields = match (&slot.scope, slot.kind) {
+            (Scope::Object(key), _) => Some(format!("metadata.name={}", key.name())),
+            (Scope::Cluster | Scope::Namespace(_), Kind::Secret) => Some(NO_SECRETS_OF.to_owned()),
+            (Scope::Cluster | Scope::Namespace(_), _) => None,
+        };
+        let task = match slot.kind {
+            Kind::Ingress => self.follow(self.namespaced::<RawIngress>(&slot.scope), &slot, fields),
+            Kind::Service => self.follow(self.namespaced::<RawService>(&slot.scope), &slot, fields),
+            Kind::EndpointSlice => {
+                self.follow(self.namespaced::<RawEndpointSlice>(&slot.scope), &slot, fields)
+            }
+            Kind::Secret => self.follow(self.namespaced::<RawSecret>(&slot.scope), &slot, fields),
+            Kind::ConfigMap => self.follow(self.namespaced::<RawConfigMap>(&slot.scope), &slot, fields),
+            Kind::IngressClass => self.follow(self.global::<RawIngressClass>(), &slot, fields),
+            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster => return,
+        };
+        self.store.borrow_mut().open(slot.clone());
+        self.reflectors.insert(slot, task);
+    }
+
+    fn namespaced<K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>>(
+        &self,
+        scope: &Scope,
+    ) -> Api<K> {
+        let client = self.connection.client.clone();
+        match scope {
+            Scope::Cluster => Api::all(client),
+            Scope::Namespace(namespace) => Api::namespaced(client, namespace),
+            Scope::Object(key) => Api::namespaced(client, key.namespace()),
+        }
+    }
+
+    fn global<K: kube::Resource<DynamicType = (), Scope = ClusterResourceScope>>(&self) -> Api<K> {
+        Api::all(self.connection.client.clone())
+    }
+
+    fn follow<K: Watched>(&self, api: Api<K>, slot: &Slot, fields: Option<String>) -> Task {
+        let reflector = Reflector::new(
+            api,
+            slot.clone(),
+            fields,
+            self.sender.clone(),
+            self.connection.contact.clone(),
+        );
+        Task(tokio::task::spawn_local(reflector.run()))
+    }
+
+    fn take(&mut self, mut update: Update) -> Changed {
+        if update.slot.kind == Kind::Secret {
+            self.drop_unneeded(&mut update);
+        }
+        self.store.borrow_mut().take(update)
+    }
+
+    /// Secrets that nobody needs are not kept.
+    fn drop_unneeded(&self, update: &mut Update) {
+        let needed = |seen: &Seen| self.needs.contains(&seen.reference);
+        match &mut update.news {
+            News::Listed(objects) => objects.retain(needed),
+            News::Applied(seen) if !needed(seen) => {
+                update.news = News::Removed(seen.reference.clone());
+            }
+            News::Applied(_) | News::Removed(_) | News::Following | News::Trouble(_) => {}
+        }
+    }
+
+    /// Tells what there is to tell.
+    async fn settle(
+        &mut self,
+        pending: &mut Pending,
+        events: &mpsc::Sender<SourceEvent>,
+    ) -> Result<(), mpsc::error::SendError<()>> {
+        if std::mem::take(&mut pending.changed.needs) {
+            self.adjust();
+        }
+        if pending.changed.standing {
+            self.tell_obstacle(events).await?;
+        }
+        if let Some(until) = self.waits_for_company() {
+            pending.postpone(until);
+            return Ok(());
+        }
+        let is_complete = self.is_complete();
+        if is_complete && (pending.changed.view || pending.changed.standing || !self.told.is_loaded) {
+            // Whatever arrives until the listener has time for it belongs to the same event.
+            let permit = events.reserve().await?;
+            while let Ok(update) = self.updates.try_recv() {
+                let changed = self.take(update);
+                pending.changed.merge(changed);
+            }
+            if std::mem::take(&mut pending.changed.needs) {
+                self.adjust();
+            }
+            permit.send(SourceEvent::Loaded(self.load()));
+            self.told.is_loaded = true;
+        }
+        if is_complete && (pending.changed.view || pending.changed.status) {
+            self.changes.send_replace(());
+        }
+        *pending = Pending::default();
+        Ok(())
+    }
+
+    /// Follows what is named by doors and Ingresses, and nothing else.
+    fn adjust(&mut self) {
+        let doors = Arc::clone(&self.doors.borrow_and_update());
+        let needs = needs(&doors, &self.store.borrow().view, self.options.secrets);
+        if self.options.secrets == SecretScope::Cluster {
+            let fresh = needs
+                .difference(&self.needs)
+                .any(|need| need.kind == Kind::Secret);
+            if fresh {
+                // It may have been looked at and dropped.
+                let slots: Vec<Slot> = self
+                    .reflectors
+                    .keys()
+                    .filter(|slot| slot.kind == Kind::Secret)
+                    .cloned()
+                    .collect();
+                slots.into_iter().for_each(|slot| self.open(slot));
+            }
+        }
+        let single =
+            |need: &&ObjectRef| need.kind == Kind::ConfigMap || self.options.secrets != SecretScope::Cluster;
+        let wanted: BTreeSet<Slot> = needs
+            .iter()
+            .filter(single)
+            .take(MOST_SINGLE)
+            .map(single_slot)
+            .collect();
+        self.left_out = needs.iter().filter(single).count().saturating_sub(wanted.len());
+        self.needs = needs;
+        let unwanted: Vec<Slot> = self
+            .reflectors
+            .keys()
+            .filter(|slot| matches!(slot.scope, Scope::Object(_)) && !wanted.contains(slot))
+            .cloned()
+            .collect();
+        for slot in unwanted {
+            self.reflectors.remove(&slot);
+            self.store.borrow_mut().close(&slot);
+        }
+        for slot in wanted {
+            if !self.reflectors.contains_key(&slot) {
+                self.open(slot);
+            }
+        }
+    }
+
+    /// Until when an object is waited for that has just been named.
+    fn waits_for_company(&self) -> Option<Instant> {
+        if !self.told.is_loaded {
+            return None;
+        }
+        let store = self.store.borrow();
+        let young = store.slots().filter(|(slot, standing)| {
+            matches!(slot.scope, Scope::Object(_)) && !standing.is_known() && standing.fault.is_none()
+        });
+        let until = young.map(|(_, standing)| standing.since + COMPANY).max();
+        until.filter(|until| *until > Instant::now())
+    }
+
+    /// Whether everything is known that has to be known before anything is served.
+    fn is_complete(&self) -> bool {
+        let store = self.store.borrow();
+        self.told.is_loaded
+            || store.slots().all(|(slot, standing)| {
+                standing.is_listed || (!is_essential(slot.kind) && standing.is_known())
+            })
+    }
+
+    fn load(&self) -> Load {
+        let store = self.store.borrow();
+        let mut problems: Vec<Problem> = store.problems().cloned().collect();
+        problems.extend(missing_rights(&self.connection.server, store.slots()));
+        if self.left_out > 0 {
+            problems.push(Problem::of_cluster(
+                Severity::Error,
+                &self.connection.server,
+                format!(
+                    "{} Secrets and ConfigMaps are not read, because only {MOST_SINGLE} are followed one by one; \
+                     set `secrets = \"cluster\"` in [source]",
+                    self.left_out
+                ),
+            ));
+        }
+        Load {
+            view: store.view.clone(),
+            problems,
+        }
+    }
+
+    async fn tell_obstacle(
+        &mut self,
+        events: &mpsc::Sender<SourceEvent>,
+    ) -> Result<(), mpsc::error::SendError<()>> {
+        let obstacle = self.obstacle();
+        if obstacle == self.told.obstacle {
+            return Ok(());
+        }
+        let problem = match &obstacle {
+            None => None,
+            Some(Obstacle::Lost) => Some(self.loss()),
+            Some(Obstacle::Denied(problems)) => {
+                let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+                Some(Problem::of_cluster(
+                    Severity::Error,
+                    &self.connection.server,
+                    messages.join("; "),
+                ))
+            }
+        };
+        if obstacle.is_none() {
+            tracing::info!(server = %self.connection.server, "the API server can be read");
+        }
+        self.told.obstacle = obstacle;
+        if let Some(problem) = problem {
+            events.reserve().await?.send(SourceEvent::Unavailable(problem));
+        }
+        Ok(())
+    }
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        let store = self.store.borrow();
+        if store
+            .slots()
+            .any(|(_, standing)| standing.fault.as_ref().is_some_and(Fault::is_loss))
+        {
+            return Some(Obstacle::Lost);
+        }
+        let denied = store
+            .slots()
+            .filter(|(slot, standing)| is_essential(slot.kind) && !standing.is_listed);
+        let problems = missing_rights(&self.connection.server, denied);
+        (!problems.is_empty()).then_some(Obstacle::Denied(problems))
+    }
+
+    fn loss(&self) -> Problem {
+        let store = self.store.borrow();
+        let fault = store
+            .slots()
+            .find_map(|(_, standing)| standing.fault.as_ref().filter(|fault| fault.is_loss()));
+        let fault = fault.map(ToString::to_string).unwrap_or_default();
+        let consequence = if self.told.is_loaded {
+            "what it said last stays in force"
+        } else {
+            "no door serves anything before it has listed everything"
+        };
+        Problem::of_cluster(
+            Severity::Error,
+            &self.connection.server,
+            format!("{fault}; {consequence}; trying again"),
+        )
+    }
+}
+
+fn single_slot(need: &ObjectRef) -> Slot {
+    let namespace = need.namespace.as_deref().unwrap_or_default();
+    Slot {
+        kind: need.kind,
+        scope: Scope::Object(ObjectKey::new(namespace, &*need.name)),
+    }
+}
+
+impl Pending {
+    fn add(&mut self, changed: Changed) {
+        if changed == Changed::default() {
+            return;
+        }
+        self.changed.merge(changed);
+        let now = Instant::now();
+        self.span = Some((self.span.map_or(now, |(first, _)| first), now));
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let (first, last) = self.span?;
+        Some((last + QUIET).min(first + PATIENCE))
+    }
+
+    /// Nothing is due before `until`, unless something new happens.
+    fn postpone(&mut self, until: Instant) {
+        self.span = Some((until, until));
+    }
+}

@@ -1,0 +1,241 @@
+//! What the API server has shown so far.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use resource::{ClusterView, Kind, ObjectRef, Problem};
+use route::ObjectKey;
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::reflector::{News, Scope, Slot, Update};
+use super::seen::{Address, Seen, Status};
+
+/// Everything that is known, by slot and by object.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) view: ClusterView,
+    slots: BTreeMap<Slot, Standing>,
+    /// Problems of single objects.
+    problems: BTreeMap<ObjectRef, Vec<Problem>>,
+    /// Statuses that are not empty.
+    ingress_status: HashMap<ObjectKey, Status>,
+    service_status: HashMap<ObjectKey, Status>,
+}
+
+/// How things stand with a slot.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) since: Instant,
+    /// It has been listed completely at least once.
+    pub(super) is_listed: bool,
+    /// Why nothing is heard of it now.
+    pub(super) fault: Option<Fault>,
+}
+
+/// What an update changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// Something that doors are compiled from, or what is to be told of it.
+    pub(super) view: bool,
+    /// Which objects are referred to may have changed.
+    pub(super) needs: bool,
+    /// A status.
+    pub(super) status: bool,
+    /// What is known of a slot.
+    pub(super) standing: bool,
+}
+
+impl Standing {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            is_listed: false,
+            fault: None,
+        }
+    }
+
+    /// Whether what is in it, or that nothing is to be had, is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_listed || matches!(self.fault, Some(Fault::Forbidden(_) | Fault::Absent))
+    }
+}
+
+impl Store {
+    /// Begins to keep account of a slot.
+    pub(super) fn open(&mut self, slot: Slot) {
+        self.slots.entry(slot).or_insert_with(Standing::new);
+    }
+
+    /// Forgets a slot and what was in it.
+    pub(super) fn close(&mut self, slot: &Slot) -> Changed {
+        self.slots.remove(slot);
+        let mut changed = Changed::default();
+        if let Scope::Object(key) = &slot.scope {
+            self.remove(&ObjectRef::namespaced(slot.kind, key), &mut changed);
+        }
+        changed
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = (&Slot, &Standing)> {
+        self.slots.iter()
+    }
+
+    /// The problems of single objects, in order of kind and name.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.values().flatten()
+    }
+
+    pub(super) fn ingress_status(&self, key: &ObjectKey) -> Option<&Status> {
+        self.ingress_status.get(key)
+    }
+
+    pub(super) fn addresses_of(&self, service: &ObjectKey) -> Vec<Address> {
+        let status = self.service_status.get(service);
+        status.map(|status| status.addresses.to_vec()).unwrap_or_default()
+    }
+
+    pub(super) fn take(&mut self, update: Update) -> Changed {
+        let mut changed = Changed::default();
+        let Some(standing) = self.slots.get_mut(&update.slot) else {
+            // Of a reflector that has been told to end.
+            return changed;
+        };
+        match update.news {
+            News::Trouble(fault) => {
+                changed.standing = standing.fault.as_ref() != Some(&fault);
+                standing.fault = Some(fault);
+            }
+            News::Following => {
+                changed.standing = standing.fault.take().is_some();
+            }
+            News::Listed(objects) => {
+                changed.standing = !std::mem::replace(&mut standing.is_listed, true);
+                // A right to list without the right to watch stays a fault.
+                if standing.fault.as_ref().is_some_and(Fault::is_loss) {
+                    standing.fault = None;
+                    changed.standing = true;
+                }
+                self.replace(&update.slot, objects, &mut changed);
+            }
+            News::Applied(seen) => self.apply(*seen, &mut changed),
+            News::Removed(object) => self.remove(&object, &mut changed),
+        }
+        changed
+    }
+
+    fn replace(&mut self, slot: &Slot, objects: Vec<Seen>, changed: &mut Changed) {
+        let present: HashSet<ObjectRef> = objects.iter().map(|seen| seen.reference.clone()).collect();
+        let gone: BTreeSet<ObjectRef> = self
+            .known(slot.kind)
+            .chain(self.problems.keys().cloned())
+            .filter(|known| slot.covers(known) && !present.contains(known))
+            .collect();
+        for object in gone {
+            self.remove(&object, changed);
+        }
+        for seen in objects {
+            self.apply(seen, changed);
+        }
+    }
+
+    fn known(&self, kind: Kind) -> Box<dyn Iterator<Item = ObjectRef> + '_> {
+        let view = &self.view;
+        let named = move |key: &ObjectKey| ObjectRef::namespaced(kind, key);
+        match kind {
+            Kind::Ingress => Box::new(view.ingresses().map(move |object| named(&object.key))),
+            Kind::Service => Box::new(view.services().map(move |object| named(&object.key))),
+            Kind::EndpointSlice => Box::new(view.all_endpoint_slices().map(move |object| named(&object.key))),
+            Kind::Secret => Box::new(view.secrets().map(move |object| named(&object.key))),
+            Kind::ConfigMap => Box::new(view.config_maps().map(move |object| named(&object.key))),
+            Kind::IngressClass => Box::new(
+                view.classes()
+                    .map(move |object| ObjectRef::global(kind, &object.name)),
+            ),
+            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster => Box::new(std::iter::empty()),
+        }
+    }
+
+    fn apply(&mut self, seen: Seen, changed: &mut Changed) {
+        let Seen {
+            reference,
+            object,
+            problems,
+            status,
+        } = seen;
+        self.put_status(&reference, &status, changed);
+        self.put_problems(&reference, &problems, changed);
+        let Some(object) = object else {
+            self.take_out(&reference, changed);
+            return;
+        };
+        // An object that says the same as before stays the one it was: most changes in a cluster are of parts that
+        // matter to others.
+        let before = self.view.insert(object.clone());
+        match before {
+            Some(before) if before == object => {
+                self.view.insert(before);
+            }
+            Some(_) | None => changed.note(reference.kind),
+        }
+    }
+
+    fn remove(&mut self, reference: &ObjectRef, changed: &mut Changed) {
+        self.put_status(reference, &Status::default(), changed);
+        self.put_problems(reference, &[], changed);
+        self.take_out(reference, changed);
+    }
+
+    fn take_out(&mut self, reference: &ObjectRef, changed: &mut Changed) {
+        if self.view.remove(reference).is_some() {
+            changed.note(reference.kind);
+        }
+    }
+
+    fn put_problems(&mut self, reference: &ObjectRef, problems: &[Problem], changed: &mut Changed) {
+        let before = if problems.is_empty() {
+            self.problems.remove(reference)
+        } else {
+            self.problems.insert(reference.clone(), problems.to_vec())
+        };
+        changed.view |= before.unwrap_or_default() != problems;
+    }
+
+    fn put_status(&mut self, reference: &ObjectRef, status: &Status, changed: &mut Changed) {
+        let statuses = match reference.kind {
+            Kind::Ingress => &mut self.ingress_status,
+            Kind::Service => &mut self.service_status,
+            Kind::IngressClass
+            | Kind::EndpointSlice
+            | Kind::Secret
+            | Kind::ConfigMap
+            | Kind::Namespace
+            | Kind::Middleware
+            | Kind::File
+            | Kind::Cluster => return,
+        };
+        let key = ObjectKey::new(
+            reference.namespace.as_deref().unwrap_or_default(),
+            &*reference.name,
+        );
+        let before = if status.addresses.is_empty() {
+            statuses.remove(&key)
+        } else {
+            statuses.insert(key, status.clone())
+        };
+        changed.status |= before.unwrap_or_default() != *status;
+    }
+}
+
+impl Changed {
+    fn note(&mut self, kind: Kind) {
+        self.view = true;
+        self.needs |= matches!(kind, Kind::Ingress | Kind::IngressClass);
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.view |= other.view;
+        self.needs |= other.needs;
+        self.status |= other.status;
+        self.standing |= other.standing;
+    }
+}

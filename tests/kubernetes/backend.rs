@@ -1,0 +1,73 @@
+//! A backend with an address that the API server accepts for an endpoint: it refuses loopback.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Answers every request with 200 and its name.
+pub struct Backend {
+    pub address: IpAddr,
+    pub port: u16,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Backend {
+    pub fn start(name: &str) -> Self {
+        let address = own_address();
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (name, counter) = (name.to_owned(), Arc::clone(&requests));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (name, counter) = (name.clone(), Arc::clone(&counter));
+                std::thread::spawn(move || serve(stream, &name, &counter));
+            }
+        });
+        Self {
+            address,
+            port,
+            requests,
+        }
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(stream: TcpStream, name: &str, counter: &AtomicUsize) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    loop {
+        let mut empty = true;
+        loop {
+            let mut line = String::new();
+            match reader.read_line(&mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) if line == "\r\n" => break,
+                Ok(_) => empty = false,
+            }
+        }
+        if empty {
+            continue;
+        }
+        counter.fetch_add(1, Ordering::SeqCst);
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        if writer.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// An address of this machine that is not loopback. Nothing is sent to find it.
+fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let found = socket
+        .connect("198.51.100.1:9")
+        .and_then(|()| socket.local_addr());
+    let address = found.expect("a machine with a route: endpoints need an address that is not loopback");
+    assert!(!address.ip().is_loopback(), "{address}");
+    address.ip()
+}

@@ -1,0 +1,20 @@
+//! Black-box tests against a real API server: etcd and kube-apiserver, started for each test.
+//!
+//! `cargo xtask apiserver` builds them once (three minutes); `KUBEBUILDER_ASSETS` names a folder that has them already.
+//! Without them these tests are left out, with a line that says so; with `CI=true` that is a failure.
+
+mod apiserver;
+mod backend;
+mod objects;
+mod serving;
+
+/// An API server, or the end of a test that is left out.
+#[macro_export]
+macro_rules! api_server {
+    () => {
+        match $crate::apiserver::ApiServer::start() {
+            Some(server) => server,
+            None => return,
+        }
+    };
+}

@@ -1,0 +1,143 @@
+//! From objects to answers: nothing before everything is known, and every change at once.
+
+use std::time::{Duration, Instant};
+
+use gateway_tests::{Load, gateway, get};
+use serde_json::json;
+
+use crate::api_server;
+use crate::apiserver::ApiServer;
+use crate::backend::Backend;
+use crate::objects::{app, ingress};
+
+const DOOR: &str = "external-http";
+const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+
+fn deploy(server: &ApiServer, backend: &Backend) {
+    for object in app("app", backend) {
+        server.create(&object);
+    }
+    server.create(&ingress("app", DOOR, "a.test", "app"));
+}
+
+#[test]
+fn objects_come_change_and_go() {
+    let server = api_server!();
+    let backend = Backend::start("app");
+    deploy(&server, &backend);
+    let gateway = gateway!().cluster(&server.admin()).start();
+    let at = |door: &str| get(gateway.door(door), "a.test", "/").status;
+    assert_eq!(at(DOOR), 200);
+    assert_eq!(at("internal-http"), 404);
+
+    // Relabelled: it leaves the old door before it appears at the new one.
+    let (old, new) = (gateway.door(DOOR), gateway.door("internal-http"));
+    let started = Instant::now();
+    let relabel = json!({ "metadata": { "labels": { "expose": "internal-http" } } });
+    assert_eq!(
+        server
+            .request("PATCH", &format!("{INGRESSES}/app"), Some(&relabel))
+            .0,
+        200
+    );
+    loop {
+        // In this order, an Ingress at both doors at once would show as 200 and 200.
+        let (there, here) = (get(new, "a.test", "/").status, get(old, "a.test", "/").status);
+        assert!(there != 200 || here != 200, "served at both doors");
+        if there == 200 {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(at(DOOR), 404);
+
+    assert_eq!(server.request("DELETE", &format!("{INGRESSES}/app"), None).0, 200);
+    gateway.until_status("internal-http", "a.test", "/", 404);
+}
+
+#[test]
+fn without_an_api_server_it_waits_and_says_so() {
+    let Some(mut server) = ApiServer::prepare() else {
+        return;
+    };
+    let gateway = gateway!().cluster(&server.admin()).without_waiting().start();
+    gateway.until("a word about it", |gateway| {
+        gateway.stderr().contains("cannot be reached")
+    });
+    assert_eq!(gateway.admin("/readyz").0, 503);
+    // Without a table the doors listen after two seconds, and refuse politely: never 404.
+    std::thread::sleep(Duration::from_millis(2500));
+    let answer = get(gateway.door(DOOR), "a.test", "/");
+    assert_eq!(answer.status, 503);
+    assert!(answer.field("retry-after").is_some(), "{answer:?}");
+    assert_eq!(gateway.admin("/readyz").0, 503);
+
+    server.start_etcd();
+    server.start_server();
+    server.start_proxy();
+    let backend = Backend::start("app");
+    deploy(&server, &backend);
+    gateway.until("ready by itself", |gateway| gateway.admin("/readyz").0 == 200);
+    gateway.until_status(DOOR, "a.test", "/", 200);
+}
+
+#[test]
+fn the_loss_of_the_api_server_changes_nothing() {
+    let mut server = api_server!();
+    let backend = Backend::start("app");
+    deploy(&server, &backend);
+    let gateway = gateway!()
+        .log("access = \"off\"")
+        .cluster(&server.admin())
+        .start();
+    let load = Load::start(gateway.door(DOOR), "a.test", 8, 400);
+
+    let seconds = gateway_tests::scaled("seconds without an API server", 8, 600);
+    server.kill_server();
+    std::thread::sleep(Duration::from_secs(seconds as u64));
+    assert_eq!(gateway.admin("/readyz").0, 200);
+    let age = gateway.metric("blastdoor_config_age_seconds", &[]);
+    assert!(age >= seconds as f64 - 2.0, "{age}");
+
+    server.start_server();
+    let started = Instant::now();
+    server.create(&ingress("new", DOOR, "new.test", "app"));
+    gateway.until_status(DOOR, "new.test", "/", 200);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let outcome = load.finish();
+    assert_eq!(outcome.failures, Vec::<String>::new(), "of {}", outcome.done);
+    assert!(outcome.done > seconds * 200, "{}", outcome.done);
+}
+
+#[test]
+fn what_was_deleted_meanwhile_is_gone_afterwards() {
+    let mut server = api_server!();
+    let backend = Backend::start("app");
+    deploy(&server, &backend);
+    let gateway = gateway!()
+        .cluster(&server.user_with_all_rights("gateway"))
+        .start();
+    assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 200);
+
+    // The gateway alone is cut off: its API server listens at another port for a while.
+    let port = server.port;
+    server.kill_server();
+    server.move_to(crate::apiserver::free_port());
+    server.start_server();
+    server.restart_proxy();
+    assert_eq!(server.request("DELETE", &format!("{INGRESSES}/app"), None).0, 200);
+    server.create(&ingress("other", DOOR, "b.test", "app"));
+    assert_eq!(
+        get(gateway.door(DOOR), "a.test", "/").status,
+        200,
+        "still as before"
+    );
+    // Long enough in versions that the gateway's place in the history is forgotten (410 Gone).
+    server.forget_history();
+    server.kill_server();
+    server.move_to(port);
+    server.start_server();
+    gateway.until_status(DOOR, "b.test", "/", 200);
+    assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 404);
+}
