@@ -276,3 +276,36 @@ fn a_door_is_no_backend() {
     gateway.until_status("external-http", "inside.test", "/", 503);
     assert_eq!(inside.requests(), 0);
 }
+
+/// A door that drains still answers, so it is no backend then either, whatever changes meanwhile.
+#[test]
+fn a_draining_door_is_no_backend() {
+    let (inside, other) = (Backend::start("inside"), Backend::start("other"));
+    let gateway = gateway!()
+        .every_door("drain = { wait = \"4s\", timeout = \"1s\" }")
+        .manifest(
+            "inside.yaml",
+            &manifest::app("inside", "internal-http", "inside.test", inside.port()),
+        )
+        .start();
+    let port = gateway.door("internal-http").port();
+    gateway.put(
+        "loop.yaml",
+        &manifest::app("loop", "external-http", "inside.test", port),
+    );
+    gateway.until_status("external-http", "inside.test", "/", 503);
+    gateway.terminate();
+    gateway.until("the doors drain", |gateway| {
+        gateway.admin("/lb/external-http").0 == 503
+    });
+    gateway.put(
+        "other.yaml",
+        &manifest::app("other", "external-http", "other.test", other.port()),
+    );
+    gateway.until_status("external-http", "other.test", "/", 200);
+    assert_eq!(
+        gateway_tests::get(gateway.door("external-http"), "inside.test", "/").status,
+        503
+    );
+    assert_eq!(inside.requests(), 0);
+}

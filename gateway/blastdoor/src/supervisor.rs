@@ -33,6 +33,8 @@ pub(crate) struct Supervisor {
     config: Config,
     publishers: Vec<Publisher<Settings>>,
     listeners: HashMap<ListenerName, Listener>,
+    /// Every port that a door has had: one that drains still answers, and must be no backend of another.
+    own_ports: BTreeSet<u16>,
     /// What the source told last.
     view: Option<ClusterView>,
     source_problems: Vec<Problem>,
@@ -95,6 +97,7 @@ impl Supervisor {
             config,
             publishers: Vec::new(),
             listeners: HashMap::new(),
+            own_ports: BTreeSet::new(),
             view: None,
             source_problems: Vec::new(),
             compiled_problems: Vec::new(),
@@ -207,6 +210,8 @@ impl Supervisor {
 
     /// Compiles the current view for every door and makes it live.
     fn publish(&mut self) {
+        self.own_ports
+            .extend(self.listeners.values().map(|listener| listener.address().port()));
         let Some(view) = &self.view else { return };
         let backends = self.backend_policy();
         self.compiled_problems = door::publish(&mut self.publishers, view, &backends);
@@ -217,18 +222,15 @@ impl Supervisor {
     }
 
     fn backend_policy(&self) -> BackendPolicy {
-        let mut own_ports: Vec<u16> = self
-            .listeners
-            .values()
-            .map(|listener| listener.address().port())
-            .collect();
-        if let AdminBind::Tcp(address) = &self.config.admin {
-            own_ports.push(address.port());
-        }
         BackendPolicy {
             allow_loopback: self.config.source.allow_loopback_backends,
             own_addresses: own_addresses(),
-            own_ports,
+            own_ports: self
+                .own_ports
+                .iter()
+                .copied()
+                .chain(admin_port(&self.config))
+                .collect(),
             platform_roots: self.platform_roots.clone(),
         }
     }
@@ -273,7 +275,12 @@ impl Supervisor {
 
     /// Takes over a changed configuration as a whole, or keeps the old one as a whole.
     fn reload(&mut self) {
-        match config::load(&self.options) {
+        // A file that was found without being named must not give way to the built-in doors when it is lost.
+        let options = Options {
+            config: self.config.path.clone().or_else(|| self.options.config.clone()),
+            ..self.options.clone()
+        };
+        match config::load(&options) {
             Ok(loaded) => {
                 self.config_problems.clear();
                 self.apply(loaded.config);
@@ -408,8 +415,16 @@ impl Signals {
     }
 }
 
+/// The admin port, when it is one of TCP.
+pub(crate) fn admin_port(config: &Config) -> Option<u16> {
+    match &config.admin {
+        AdminBind::Tcp(address) => Some(address.port()),
+        AdminBind::Unix(_) => None,
+    }
+}
+
 /// The addresses of this host's interfaces. Without them, backends are compared with loopback alone.
-fn own_addresses() -> Vec<IpAddr> {
+pub(crate) fn own_addresses() -> Vec<IpAddr> {
     let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };

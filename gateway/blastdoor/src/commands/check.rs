@@ -10,6 +10,7 @@ use super::{WRONG, complain, fail, print};
 use crate::cluster::Source;
 use crate::config::{self, Config, Options};
 use crate::roots::platform_roots;
+use crate::supervisor::{admin_port, own_addresses};
 
 /// How problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,11 +67,12 @@ fn problems(config: &Config, options: &Options) -> Result<Vec<Problem>, String> 
         .map_err(|error| error.to_string())?;
     let backends = BackendPolicy {
         allow_loopback: config.source.allow_loopback_backends,
-        own_addresses: Vec::new(),
+        own_addresses: own_addresses(),
         own_ports: config
             .doors
             .iter()
             .map(|door| door.binding.address.port())
+            .chain(admin_port(config))
             .collect(),
         platform_roots: platform_roots(),
     };
