@@ -252,3 +252,53 @@ fn listeners_toml_is_reloaded_live() {
         std::net::TcpStream::connect(address).is_err()
     });
 }
+
+/// A `listeners.toml` that was found, not named, gives way to nothing when it is lost: the standard doors are for those
+/// who never had one.
+#[test]
+fn a_lost_listeners_toml_keeps_its_doors() {
+    let backend = Backend::start("app");
+    let free = || {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap()
+    };
+    let (address, other) = (free(), free());
+    let builder = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()));
+    let folder = builder.folder();
+    let config = folder.join("listeners.toml");
+    let toml = |address: std::net::SocketAddr| {
+        format!(
+            "[source]\nkind = \"files\"\npath = \"{}\"\nallow_loopback_backends = true\n[admin]\nbind = \"unix:{}\"\n\
+             [listeners.{DOOR}]\nbind = \"{address}\"\nselector = \"expose={DOOR}\"\nscheme = \"http\"\nworkers = 1\n\
+             drain = {{ wait = \"0s\", timeout = \"1s\" }}\n",
+            folder.join("manifests").display(),
+            folder.join("admin").display()
+        )
+    };
+    std::fs::write(&config, toml(address)).unwrap();
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_blastdoor-under-test"))
+        .current_dir(folder)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = |what: &str, condition: &dyn Fn() -> bool| {
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < patience, "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let listens = |address: std::net::SocketAddr| std::net::TcpStream::connect(address).is_ok();
+    until("the door opens", &|| listens(address));
+    std::fs::remove_file(&config).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(get(address, "a.test", "/").status, 200);
+    assert!(process.try_wait().unwrap().is_none());
+    // It is still followed when it comes back.
+    std::fs::write(&config, toml(other)).unwrap();
+    until("the door moves", &|| listens(other));
+    assert_eq!(get(other, "a.test", "/").status, 200);
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
