@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gateway_tests::http2::{Answer, Http2, block, fields, receive, request_with, response, send, send_some};
-use gateway_tests::{Backend, Gateway, Http2Backend, Reply, gateway, get, manifest};
+use gateway_tests::{Backend, Gateway, Http2Backend, gateway, get, manifest};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
@@ -265,7 +265,7 @@ fn an_error_is_a_head_alone() {
 /// What the gateway says itself, gRPC clients read as a status (gRPC, "Status codes and their use").
 #[test]
 fn own_errors_have_a_grpc_status() {
-    let (silent, closed) = (Backend::with("silent", Reply::Silence), Backend::start("closed"));
+    let (silent, closed) = (Http2Backend::start(serve), Backend::start("closed"));
     closed.stop();
     let empty = manifest::ingress("empty", DOOR, &[("empty.test", "Prefix", "/", "empty")])
         + &manifest::service_speaking("empty", &[], "grpc");
@@ -281,7 +281,7 @@ fn own_errors_have_a_grpc_status() {
         )
         .manifest(
             "silent.yaml",
-            &manifest::app("silent", DOOR, "silent.test", silent.port()),
+            &manifest::app_speaking("silent", DOOR, "silent.test", silent.port(), "grpc"),
         )
         .start();
     block(async {
@@ -305,8 +305,8 @@ fn own_errors_have_a_grpc_status() {
                 "application/grpc+proto",
                 "application/grpc;x=y",
             ] {
-                let mut asked = call("/test.S/Unary", more);
-                *asked.uri_mut() = format!("http://{host}/test.S/Unary").parse().unwrap();
+                let mut asked = call("/test.S/Never", more);
+                *asked.uri_mut() = format!("http://{host}/test.S/Never").parse().unwrap();
                 asked.headers_mut().insert("content-type", kind.parse().unwrap());
                 let answer = client.exchange(asked, &vec![0; size]).await;
                 assert_eq!((answer.status, answer.body.len()), (200, 0), "{what}");
@@ -540,7 +540,7 @@ fn what_was_not_looked_at_is_sent_again() {
         let answer = block(async {
             let client = Http2::connect(gateway.door(DOOR)).await;
             client
-                .exchange(request_with("POST", "a.test", "/", &[]), b"once")
+                .exchange(request_with("POST", "a.test", "/", &[]), &[])
                 .await
         });
         assert_eq!(

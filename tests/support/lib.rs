@@ -11,6 +11,7 @@ pub mod http2;
 mod http2_backend;
 mod load;
 pub mod manifest;
+pub mod tls;
 
 pub use backend::{Backend, Reply, Seen};
 pub use client::{Client, Response, exchange, get};
