@@ -6,7 +6,9 @@
 mod apiserver;
 mod backend;
 mod objects;
+mod rights;
 mod serving;
+mod status;
 
 /// An API server, or the end of a test that is left out.
 #[macro_export]
