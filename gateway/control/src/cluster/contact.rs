@@ -53,7 +53,7 @@ impl Contact {
         self.state().hushed.filter(|until| *until > Instant::now())
     }
 
-    fn heard(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(super) fn heard(&self, status: StatusCode, headers: &HeaderMap) {
         if status.is_success() {
             self.word();
         }

@@ -18,6 +18,8 @@ mod rights;
 mod seen;
 mod source;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::rc::Rc;

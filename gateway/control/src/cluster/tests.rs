@@ -1,0 +1,280 @@
+//! The source against an API server that says what the test wants, on a clock that the test turns.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Request, Response};
+use k8s_openapi::api::core::v1::Service as RawService;
+use kube::Api;
+use kube::client::{Body, Client};
+use proptest::prelude::*;
+use resource::{Kind, ObjectRef};
+use route::ObjectKey;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::contact::Contact;
+use super::fault::Fault;
+use super::reflector::{News, Reflector, Scope, Slot, Update};
+use super::seen::Seen;
+use super::store::Store;
+
+/// What the API server answers, one after the other; afterwards it never answers.
+type Script = Arc<Mutex<VecDeque<Response<String>>>>;
+
+/// The requests that were sent: when, and for what.
+type Asked = Arc<Mutex<Vec<(Instant, String)>>>;
+
+fn answer(status: u16, body: impl ToString) -> Response<String> {
+    Response::builder().status(status).body(body.to_string()).unwrap()
+}
+
+fn failure(status: u16) -> Response<String> {
+    answer(
+        status,
+        json!({ "kind": "Status", "status": "Failure", "code": status, "message": "no", "reason": "" }),
+    )
+}
+
+fn service(name: &str, port: u16, version: u64) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": name, "namespace": "default", "resourceVersion": version.to_string() },
+        "spec": { "ports": [{ "port": port }] }
+    })
+}
+
+fn list(version: u64, items: &[Value]) -> Response<String> {
+    answer(
+        200,
+        json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": version.to_string() }, "items": items }),
+    )
+}
+
+fn watch(events: &[Value]) -> Response<String> {
+    answer(
+        200,
+        events
+            .iter()
+            .map(|event| format!("{event}\n"))
+            .collect::<String>(),
+    )
+}
+
+fn event(kind: &str, object: &Value) -> Value {
+    json!({ "type": kind, "object": object })
+}
+
+fn slot() -> Slot {
+    Slot {
+        kind: Kind::Service,
+        scope: Scope::Cluster,
+    }
+}
+
+/// Follows the script, and returns what came of it: requests, and updates.
+async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant, String)>, Vec<News>) {
+    let (script, asked): (Script, Asked) = (Arc::new(Mutex::new(script.into())), Arc::default());
+    let contact = Contact::new();
+    let (said, heard) = (Arc::clone(&asked), contact.clone());
+    let server = tower::service_fn(move |request: Request<Body>| {
+        let query = request.uri().to_string();
+        said.lock().unwrap().push((Instant::now(), query));
+        let next = script.lock().unwrap().pop_front();
+        let heard = heard.clone();
+        async move {
+            let Some(response) = next else {
+                return std::future::pending().await;
+            };
+            heard.heard(response.status(), response.headers());
+            Ok::<_, Infallible>(response.map(|body| Body::from(body.into_bytes())))
+        }
+    });
+    let api: Api<RawService> = Api::all(Client::new(server, "default"));
+    let (sender, mut updates) = mpsc::channel(100);
+    let reflector = Reflector::new(api, slot(), None, sender, contact);
+    let mut news = Vec::new();
+    let collect = async {
+        while let Some(Update { news: one, .. }) = updates.recv().await {
+            news.push(one);
+        }
+    };
+    tokio::select! {
+        () = reflector.run() => {}
+        () = collect => {}
+        () = tokio::time::sleep(time) => {}
+    }
+    let asked = asked.lock().unwrap().clone();
+    (asked, news)
+}
+
+fn names(news: &[News]) -> Vec<String> {
+    news.iter()
+        .map(|news| match news {
+            News::Listed(objects) => format!("{} listed", objects.len()),
+            News::Following => "following".to_owned(),
+            News::Applied(seen) => format!("{} applied", seen.reference.name),
+            News::Removed(reference) => format!("{} removed", reference.name),
+            News::Trouble(fault) => format!("trouble: {fault}"),
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_and_then_every_change() {
+    let (asked, news) = follow(
+        vec![
+            list(7, &[service("a", 80, 5), service("b", 80, 6)]),
+            watch(&[
+                event("MODIFIED", &service("a", 81, 8)),
+                event("DELETED", &service("b", 80, 9)),
+                json!({ "type": "BOOKMARK", "object": { "kind": "Service", "apiVersion": "v1", "metadata": { "resourceVersion": "30" } } }),
+            ]),
+        ],
+        Duration::from_secs(10),
+    )
+    .await;
+    assert_eq!(names(&news), ["2 listed", "following", "a applied", "b removed"]);
+    let queries: Vec<&str> = asked.iter().map(|(_, query)| query.as_str()).collect();
+    assert!(queries[0].contains("limit=500"), "{queries:?}");
+    assert!(
+        queries[1].contains("resourceVersion=7") && queries[1].contains("timeoutSeconds=50"),
+        "{queries:?}"
+    );
+    // Taken up where the bookmark was.
+    assert!(queries[2].contains("resourceVersion=30"), "{queries:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_version_is_listed_again_within_five_seconds() {
+    let gone = json!({ "type": "ERROR", "object": { "kind": "Status", "status": "Failure", "code": 410, "message": "too old", "reason": "Expired" } });
+    for refusal in [watch(&[gone]), failure(410)] {
+        let script = vec![
+            list(7, &[service("a", 80, 5)]),
+            refusal,
+            list(90, &[service("b", 80, 80)]),
+        ];
+        let started = Instant::now();
+        let (asked, news) = follow(script, Duration::from_secs(20)).await;
+        assert_eq!(names(&news).last().map(String::as_str), Some("1 listed"));
+        let again = asked
+            .iter()
+            .filter(|(_, query)| !query.contains("watch="))
+            .nth(1)
+            .unwrap()
+            .0;
+        assert!(again - started < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_honoured_and_failures_are_asked_ever_less_often() {
+    let mut busy = failure(429);
+    busy.headers_mut().insert("retry-after", "25".parse().unwrap());
+    let mut script = vec![busy];
+    script.extend((0..50).map(|_| failure(500)));
+    let (asked, _) = follow(script, Duration::from_secs(600)).await;
+    let gaps: Vec<Duration> = asked.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert!(gaps[0] >= Duration::from_secs(25), "{gaps:?}");
+    assert!(
+        gaps.iter()
+            .all(|gap| *gap >= Duration::from_secs(1) && *gap <= Duration::from_secs(30)),
+        "{gaps:?}"
+    );
+    assert!(gaps.len() < 60, "{}", gaps.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_at_once_are_no_flood() {
+    let mut script = vec![list(7, &[])];
+    script.extend((0..200).map(|_| watch(&[])));
+    let (asked, _) = follow(script, Duration::from_secs(60)).await;
+    assert!(asked.len() <= 62, "{}", asked.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_noticed_within_a_minute() {
+    // The second request is never answered.
+    let (_, news) = follow(vec![list(7, &[])], Duration::from_secs(60)).await;
+    assert_eq!(
+        names(&news),
+        [
+            "0 listed",
+            "trouble: the API server has said nothing for 55 seconds"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_page_after_the_other() {
+    let mut first = json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": "7", "continue": "token" }, "items": [service("a", 80, 5)] });
+    first["metadata"]["remainingItemCount"] = 1.into();
+    let script = vec![answer(200, first), list(7, &[service("b", 80, 6)])];
+    let (_, news) = follow(script, Duration::from_secs(1)).await;
+    assert_eq!(names(&news), ["2 listed"], "never a part of it");
+}
+
+/// What happens to a few Services, in whatever order and however often.
+#[derive(Debug, Clone)]
+enum Happening {
+    Listed(Vec<(usize, u16)>),
+    Applied(usize, u16),
+    Removed(usize),
+    Trouble,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let one = || (0..6_usize, 1..4_u16);
+    prop_oneof![
+        1 => prop::collection::vec(one(), 0..6).prop_map(Happening::Listed),
+        6 => one().prop_map(|(name, port)| Happening::Applied(name, port)),
+        3 => (0..6_usize).prop_map(Happening::Removed),
+        1 => Just(Happening::Trouble),
+    ]
+}
+
+fn seen(name: usize, port: u16) -> Seen {
+    let raw: RawService = serde_json::from_value(service(&format!("s{name}"), port, 1)).unwrap();
+    Seen::new(raw)
+}
+
+proptest! {
+    /// The view is what a plain map says, and says that it has changed exactly when it has.
+    #[test]
+    fn the_view_is_what_was_said_last(happenings in prop::collection::vec(happening(), 0..40)) {
+        let mut store = Store::default();
+        store.open(slot());
+        let mut model: BTreeMap<usize, u16> = BTreeMap::new();
+        for happening in happenings {
+            let before = model.clone();
+            let news = match happening {
+                Happening::Listed(objects) => {
+                    model = objects.iter().copied().collect();
+                    let objects = model.iter().map(|(name, port)| seen(*name, *port)).collect();
+                    News::Listed(objects)
+                }
+                Happening::Applied(name, port) => {
+                    model.insert(name, port);
+                    News::Applied(Box::new(seen(name, port)))
+                }
+                Happening::Removed(name) => {
+                    model.remove(&name);
+                    let key = ObjectKey::new("default", format!("s{name}"));
+                    News::Removed(ObjectRef::namespaced(Kind::Service, &key))
+                }
+                Happening::Trouble => News::Trouble(Fault::Unreachable(String::new())),
+            };
+            let changed = store.take(Update { slot: slot(), news });
+            prop_assert_eq!(changed.view, before != model);
+            let view: BTreeMap<usize, u16> = store
+                .view
+                .services()
+                .map(|service| (service.key.name()[1..].parse().unwrap(), service.ports[0].port))
+                .collect();
+            prop_assert_eq!(view, model.clone());
+        }
+    }
+}
