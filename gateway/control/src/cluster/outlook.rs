@@ -63,7 +63,16 @@ pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScop
             need(Kind::Secret, key);
         }
     }
+    let any_ends_tls = doors.iter().any(|door| door.policy.tls.is_some());
     for ingress in view.ingresses() {
+        let asked = &ingress.annotations.backend;
+        let secrets = asked.client_certificate.iter().chain(&asked.secret);
+        let certificates = || ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
+        // Most Ingresses name nothing; these cost no selector.
+        let names_certificates = any_ends_tls && certificates().next().is_some();
+        if !names_certificates && asked.authorities.is_none() && secrets.clone().next().is_none() {
+            continue;
+        }
         let mut admitting = doors
             .iter()
             .filter(|door| door.policy.admits(ingress, view))
@@ -71,19 +80,14 @@ pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScop
         if admitting.peek().is_none() {
             continue;
         }
-        if admitting.any(|door| door.policy.tls.is_some()) {
-            for secret in ingress.tls.iter().filter_map(|tls| tls.secret.as_ref()) {
-                need(Kind::Secret, secret);
-            }
-        }
-        let asked = &ingress.annotations.backend;
-        for secret in asked.client_certificate.iter().chain(&asked.secret) {
-            need(Kind::Secret, secret);
-        }
+        secrets.for_each(|secret| need(Kind::Secret, secret));
         match &asked.authorities {
             Some(AuthoritySource::Secret(key)) => need(Kind::Secret, key),
             Some(AuthoritySource::ConfigMap(key)) => need(Kind::ConfigMap, key),
             None => {}
+        }
+        if names_certificates && admitting.any(|door| door.policy.tls.is_some()) {
+            certificates().for_each(|secret| need(Kind::Secret, secret));
         }
     }
     needs

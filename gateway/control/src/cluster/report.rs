@@ -29,6 +29,8 @@ use super::{Briefing, Connection, lease};
 
 /// What Events call themselves by, and what an IngressClass of ours names.
 const CONTROLLER: &str = "blastdoor.dev/gateway";
+/// Before what has changed is looked through, so that a storm is looked through once. Doors come first.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Between two writes.
 const GAP: Duration = Duration::from_millis(20);
 /// A problem is told when it has lasted this long: objects that belong together arrive one after the other.
@@ -102,6 +104,8 @@ pub(super) async fn run(
                 changed = holding.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
+            tokio::time::sleep(PAUSE).await;
+            changes.mark_unchanged();
             next = None;
             if reporter.is_holding() {
                 let doors = doors.borrow_and_update().clone();
@@ -455,6 +459,15 @@ mod tests {
         }
         let documented: HashSet<&str> = EVENT_REASONS.iter().map(|(reason, _)| *reason).collect();
         assert_eq!(reasons, documented);
+    }
+
+    #[test]
+    fn the_guide_lists_every_reason() {
+        let guide = include_str!("../../../../docs/guide-kubernetes.md");
+        for (reason, meaning) in EVENT_REASONS {
+            let row = format!("| `{reason}` | {meaning} |");
+            assert!(guide.contains(&row), "{row}");
+        }
     }
 
     #[test]

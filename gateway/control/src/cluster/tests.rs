@@ -28,14 +28,14 @@ type Script = Arc<Mutex<VecDeque<Response<String>>>>;
 /// The requests that were sent: when, and for what.
 type Asked = Arc<Mutex<Vec<(Instant, String)>>>;
 
-fn answer(status: u16, body: impl ToString) -> Response<String> {
+fn answer(status: u16, body: &impl ToString) -> Response<String> {
     Response::builder().status(status).body(body.to_string()).unwrap()
 }
 
 fn failure(status: u16) -> Response<String> {
     answer(
         status,
-        json!({ "kind": "Status", "status": "Failure", "code": status, "message": "no", "reason": "" }),
+        &json!({ "kind": "Status", "status": "Failure", "code": status, "message": "no", "reason": "" }),
     )
 }
 
@@ -50,14 +50,14 @@ fn service(name: &str, port: u16, version: u64) -> Value {
 fn list(version: u64, items: &[Value]) -> Response<String> {
     answer(
         200,
-        json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": version.to_string() }, "items": items }),
+        &json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": version.to_string() }, "items": items }),
     )
 }
 
 fn watch(events: &[Value]) -> Response<String> {
     answer(
         200,
-        events
+        &events
             .iter()
             .map(|event| format!("{event}\n"))
             .collect::<String>(),
@@ -212,7 +212,7 @@ async fn silence_is_noticed_within_a_minute() {
 async fn one_page_after_the_other() {
     let mut first = json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": "7", "continue": "token" }, "items": [service("a", 80, 5)] });
     first["metadata"]["remainingItemCount"] = 1.into();
-    let script = vec![answer(200, first), list(7, &[service("b", 80, 6)])];
+    let script = vec![answer(200, &first), list(7, &[service("b", 80, 6)])];
     let (_, news) = follow(script, Duration::from_secs(1)).await;
     assert_eq!(names(&news), ["2 listed"], "never a part of it");
 }
@@ -272,7 +272,7 @@ proptest! {
             let view: BTreeMap<usize, u16> = store
                 .view
                 .services()
-                .map(|service| (service.key.name()[1..].parse().unwrap(), service.ports[0].port))
+                .map(|service| (service.key.name().trim_start_matches('s').parse().unwrap(), service.ports[0].port))
                 .collect();
             prop_assert_eq!(view, model.clone());
         }
