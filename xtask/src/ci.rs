@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, chart, deny, fuzz, imports, sizes};
+use crate::{apiserver, chart, deny, fuzz, imports, interop, sizes};
 
 /// A check that could not run here, and what it would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "tests",
         checks: "cargo test --workspace",
         run: tests,
+    },
+    Step {
+        name: "interop",
+        checks: "clients, servers and scanners that nobody here wrote",
+        run: interop::check,
     },
 ];
 
@@ -151,7 +156,10 @@ fn docs(workspace: &Workspace) -> Result<Vec<LeftOut>> {
 
 /// `CI=true`: what cannot run is a failure.
 fn is_ci() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a chore of the project, not the gateway")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a chore of the project, not the gateway"
+    )]
     std::env::var("CI").is_ok()
 }
 

@@ -19,6 +19,7 @@ mod command;
 mod deny;
 mod fuzz;
 mod imports;
+mod interop;
 mod sizes;
 mod workspace;
 
@@ -36,6 +37,7 @@ The project's own chores.
   cargo xtask bench ARG…     side by side with other proxies: see bench/README.md, or --help
   cargo xtask fuzz TARGET…   one fuzz target, with options for libFuzzer; Ctrl-C ends it
   cargo xtask apiserver      etcd, kube-apiserver and kubectl for the tests: found, or built once with Go
+  cargo xtask interop NAME…  clients and servers that nobody here wrote, or those whose names contain NAME
   cargo xtask help           this text
 
 Steps of ci, in order:
@@ -59,6 +61,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((chore, rest)) if chore == "bench" => bench(&workspace, rest),
         Some((chore, _)) if chore == "apiserver" => apiserver::run(&workspace),
         Some((chore, rest)) if chore == "fuzz" => fuzz::run(&workspace, rest),
+        Some((chore, rest)) if chore == "interop" => interop::run(&workspace, rest),
         Some((chore, _)) if chore == "help" || chore == "--help" || chore == "-h" => {
             print!("{}", usage());
             Ok(())

@@ -1,0 +1,76 @@
+//! Interoperation with clients, servers and scanners that nobody here wrote: `tests/interop`.
+//!
+//! What Python brings is installed into a virtual environment of its own, at the versions of `requirements.txt`;
+//! h2spec is built from the sources that `go.mod` pins. Everything else is the system's.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::ci::LeftOut;
+use crate::command::Invocation;
+use crate::workspace::Workspace;
+
+const RUNNER: &str = "tests/interop/run.py";
+const REQUIREMENTS: &str = "tests/interop/requirements.txt";
+/// Where the virtual environment and built tools are kept.
+const TOOLS: &str = "target/interop";
+const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
+
+/// Runs every check.
+pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    run(workspace, &[])?;
+    let left_out = fs::read_to_string(workspace.path(TOOLS).join("left-out")).context("reading left-out")?;
+    Ok(left_out.lines().map(|line| LeftOut(line.to_owned())).collect())
+}
+
+/// Runs the checks whose names contain one of `only`, or all of them.
+pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
+    Invocation::cargo(workspace)
+        .args(["build", "--package", "blastdoor"])
+        .run()?;
+    let tools = workspace.path(TOOLS);
+    fs::create_dir_all(&tools).with_context(|| format!("making {}", tools.display()))?;
+    python(workspace)?;
+    h2spec(workspace)?;
+    Invocation::new(workspace, tools.join("venv/bin/python"))
+        .args([RUNNER, "--binary", "target/debug/blastdoor"])
+        .args(["--h2spec", &format!("{TOOLS}/h2spec")])
+        .args(["--left-out", &format!("{TOOLS}/left-out")])
+        .args(only)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .run()
+}
+
+/// A virtual environment with what `requirements.txt` names, made anew when that changes.
+fn python(workspace: &Workspace) -> Result<()> {
+    let venv = workspace.path(TOOLS).join("venv");
+    let installed = venv.join("requirements.txt");
+    let wanted = fs::read_to_string(workspace.path(REQUIREMENTS)).context("reading the requirements")?;
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    Invocation::new(workspace, "python3")
+        .args(["-m", "venv", "--clear"])
+        .args([&venv])
+        .run()
+        .context("making the virtual environment takes Debian's python3-venv")?;
+    Invocation::new(workspace, venv.join("bin/pip"))
+        .args(["install", "--quiet", "--requirement", REQUIREMENTS])
+        .run()?;
+    fs::write(&installed, wanted).context("noting what is installed")
+}
+
+/// Without Go there is no h2spec; the runner says that it is missing.
+fn h2spec(workspace: &Workspace) -> Result<()> {
+    let go = |arguments: &[&str]| Invocation::new(workspace, "go").args(arguments);
+    if !go(&["version"]).succeeds_within(Duration::from_secs(20))? {
+        return Ok(());
+    }
+    let target = workspace.path(TOOLS).join("h2spec");
+    go(&["-C", "tests/interop/h2spec", "build", "-o"])
+        .args([&target])
+        .args([H2SPEC])
+        .run()
+}
