@@ -7,6 +7,7 @@ mod apiserver;
 mod backend;
 mod objects;
 mod rights;
+mod scale;
 mod serving;
 mod status;
 
