@@ -53,6 +53,8 @@ pub(crate) struct Supervisor {
     platform_roots: PlatformRoots,
     /// Where an API server as the source is told of doors and problems.
     briefing: Option<Briefing>,
+    /// What the doors were compiled from last.
+    ledger: door::Ledger,
 }
 
 /// Where the process shows what it does.
@@ -111,6 +113,7 @@ impl Supervisor {
             leaving: JoinSet::new(),
             platform_roots: platform_roots(),
             briefing: cluster.map(|cluster| cluster.briefing),
+            ledger: door::Ledger::default(),
         };
         for door in supervisor.config.doors.clone() {
             supervisor.open_door(door)?;
@@ -214,7 +217,7 @@ impl Supervisor {
             .extend(self.listeners.values().map(|listener| listener.address().port()));
         let Some(view) = &self.view else { return };
         let backends = self.backend_policy();
-        self.compiled_problems = door::publish(&mut self.publishers, view, &backends);
+        self.compiled_problems = door::publish(&mut self.publishers, view, &backends, &mut self.ledger);
         self.gauges
             .certificates(self.publishers.iter().flat_map(expiries));
         self.tell();

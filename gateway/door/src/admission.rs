@@ -1,9 +1,11 @@
 //! Membership: which Ingresses a door admits, and which of their hosts it may expose.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use resource::{ClusterView, Ingress, Problem, Severity};
-use route::{HostPattern, HostRestriction, ListenerName};
+use route::{HostPattern, HostRestriction, ListenerName, ObjectKey};
 
 use crate::{Scheme, Selector, TlsPolicy};
 
@@ -43,6 +45,55 @@ pub struct NamespacePatternError(String);
 #[derive(Debug, Clone, Copy)]
 pub struct Admitted<'v> {
     ingress: &'v Arc<Ingress>,
+}
+
+/// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], made by a policy alone.
+#[derive(Debug, Default)]
+pub(crate) struct Roll(Vec<Arc<Ingress>>);
+
+impl Roll {
+    pub(crate) fn of(admitted: &[Admitted<'_>]) -> Self {
+        Self(
+            admitted
+                .iter()
+                .map(|admitted| Arc::clone(admitted.ingress))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn admitted(&self) -> impl Iterator<Item = Admitted<'_>> {
+        self.0.iter().map(|ingress| Admitted { ingress })
+    }
+
+    pub(crate) fn holds(&self, ingress: &Ingress) -> bool {
+        self.0.binary_search_by(|held| precedence(held, ingress)).is_ok()
+    }
+
+    /// The roll for a view that differs from the one before in these Ingresses alone.
+    pub(crate) fn revised(
+        &self,
+        door: &ListenerName,
+        policy: &Policy,
+        view: &ClusterView,
+        changed: &BTreeSet<ObjectKey>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let stays = |ingress: &&Arc<Ingress>| !changed.contains(&ingress.key);
+        let mut roll: Vec<Arc<Ingress>> = self.0.iter().filter(stays).cloned().collect();
+        for ingress in changed.iter().filter_map(|key| view.ingress(key)) {
+            if policy.chooses(ingress, view) && policy.namespace_admits(door, ingress, problems) {
+                let place = roll.partition_point(|other| precedence(other, ingress).is_lt());
+                roll.insert(place, Arc::clone(ingress));
+            }
+        }
+        Self(roll)
+    }
+}
+
+/// Oldest first, and then by namespace and name; without a creation time, newest.
+fn precedence(left: &Ingress, right: &Ingress) -> Ordering {
+    let age = |ingress: &Ingress| (ingress.created.is_none(), ingress.created);
+    age(left).cmp(&age(right)).then_with(|| left.key.cmp(&right.key))
 }
 
 impl NamespacePattern {
@@ -104,16 +155,11 @@ impl Policy {
     ) -> Vec<Admitted<'v>> {
         let mut admitted: Vec<Admitted<'v>> = view
             .ingresses()
-            .filter(|ingress| self.selector.matches(&ingress.labels) && self.class_admits(ingress, view))
+            .filter(|ingress| self.chooses(ingress, view))
             .filter(|ingress| self.namespace_admits(door, ingress, problems))
             .map(|ingress| Admitted { ingress })
             .collect();
-        admitted.sort_by(|left, right| {
-            let (left, right) = (left.ingress, right.ingress);
-            // An Ingress without a creation time counts as the newest.
-            let age = |ingress: &Ingress| (ingress.created.is_none(), ingress.created);
-            age(left).cmp(&age(right)).then_with(|| left.key.cmp(&right.key))
-        });
+        admitted.sort_by(|left, right| precedence(left.ingress, right.ingress));
         admitted
     }
 
@@ -122,9 +168,11 @@ impl Policy {
     #[must_use]
     pub fn admits(&self, ingress: &Ingress, view: &ClusterView) -> bool {
         let namespace = ingress.key.namespace();
-        self.selector.matches(&ingress.labels)
-            && self.class_admits(ingress, view)
-            && self.namespace_is_admitted(namespace)
+        self.chooses(ingress, view) && self.namespace_is_admitted(namespace)
+    }
+
+    fn chooses(&self, ingress: &Ingress, view: &ClusterView) -> bool {
+        self.selector.matches(&ingress.labels) && self.class_admits(ingress, view)
     }
 
     /// Whether a rule for `host` may be exposed at this door.

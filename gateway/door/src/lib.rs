@@ -37,9 +37,11 @@
 mod admission;
 mod compile;
 mod opening;
+mod projections;
 #[doc(hidden)]
 pub mod properties;
 mod publish;
+mod revision;
 mod selector;
 mod snapshot;
 mod tls;
@@ -47,7 +49,7 @@ mod upstreams;
 
 pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
 pub use opening::{Door, Publisher, open};
-pub use publish::publish;
+pub use publish::{Ledger, publish};
 pub use selector::{Selector, SelectorError};
 pub use snapshot::{
     Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict,

@@ -91,6 +91,11 @@ impl<S> Publisher<S> {
         self.tls.live.as_ref()
     }
 
+    /// Whether the settings have changed since the last swap.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// Name, policy and memory, borrowed apart.
     pub(crate) fn parts(&mut self) -> (&ListenerName, &Policy, &mut TlsMemory) {
         (&self.name, &self.policy, &mut self.tls)
@@ -107,6 +112,12 @@ impl<S> Publisher<S> {
         if !self.stale && same_tls && self.routes.as_ref() == Some(&routes) {
             return false;
         }
+        self.swap(routes, tls);
+        true
+    }
+
+    /// Makes routes and certificates live that are known to differ.
+    pub(crate) fn swap(&mut self, routes: Arc<Routes>, tls: Option<Arc<DoorTls>>) {
         self.stale = false;
         self.routes = Some(Arc::clone(&routes));
         self.tls.live.clone_from(&tls);
@@ -115,7 +126,6 @@ impl<S> Publisher<S> {
             tls,
             routes: Some(routes),
         }));
-        true
     }
 }
 

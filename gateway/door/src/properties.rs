@@ -4,7 +4,7 @@
 use resource::{ClusterView, manifest};
 use route::ListenerName;
 
-use crate::{BackendPolicy, Policy, Scheme, Selector, open, publish};
+use crate::{BackendPolicy, Ledger, Policy, Scheme, Selector, open, publish};
 
 const DOORS: [&str; 4] = [
     "internal-http",
@@ -24,7 +24,8 @@ pub fn manifest_properties(bytes: &[u8]) {
         .unzip();
     assert_eq!(doors.len(), DOORS.len());
 
-    let compiled = publish(&mut publishers, &view, &BackendPolicy::default());
+    let mut ledger = Ledger::default();
+    let compiled = publish(&mut publishers, &view, &BackendPolicy::default(), &mut ledger);
     for problem in manifest.problems.iter().chain(&doubled).chain(&compiled) {
         let text = problem.to_string();
         assert!(!text.chars().any(char::is_control), "{text:?}");
@@ -36,7 +37,7 @@ pub fn manifest_properties(bytes: &[u8]) {
         }
     }
     assert_eq!(
-        publish(&mut publishers, &view, &BackendPolicy::default()),
+        publish(&mut publishers, &view, &BackendPolicy::default(), &mut ledger),
         compiled
     );
     for (door, before) in doors.iter().zip(&tables) {

@@ -1,91 +1,180 @@
 //! From one view of the cluster to the live tables of every door.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use resource::{ClusterView, Problem, Severity};
-use route::{HostIndex, HostPattern, ListenerName, ObjectKey, Table};
+use resource::{ClusterView, Ingress, Problem, Severity};
+use route::{ListenerName, ObjectKey};
 
+use crate::admission::Roll;
 use crate::compile::Compiler;
-use crate::snapshot::{RedirectProjection, Route, Routes};
-use crate::tls::{DoorTls, Gathering, Shelf};
+use crate::projections::{Made, go_live};
+use crate::revision::revise;
+use crate::tls::{Gathering, Shelf};
 use crate::upstreams::BackendPolicy;
-use crate::{Admitted, Publisher};
+use crate::{Admitted, Policy, Publisher};
+
+/// From what the doors were compiled last, so that next time only what changed is compiled. It decides how much work
+/// is done and never what comes out: a property test compares with doors that have none.
+#[derive(Debug, Default)]
+pub struct Ledger(Option<Entry>);
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) view: ClusterView,
+    pub(crate) backends: BackendPolicy,
+    /// In the order of the doors.
+    pub(crate) doors: Vec<DoorEntry>,
+    /// What admission told, by Ingress.
+    pub(crate) admission: BTreeMap<ObjectKey, Vec<Problem>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DoorEntry {
+    pub(crate) name: ListenerName,
+    pub(crate) policy: Policy,
+    pub(crate) roll: Roll,
+    /// What compilation told.
+    pub(crate) problems: Vec<Problem>,
+}
 
 /// Compiles `view` for every door and makes the results live.
 ///
 /// An Ingress that moves from one door to another leaves the old one before it appears at the new one: never both
 /// at once, and neither only for the moment between two swaps.
 ///
-/// Returns every problem that admission and compilation found. A door whose table is unchanged is not touched.
-pub fn publish<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPolicy) -> Vec<Problem> {
-    let mut problems = Vec::new();
+/// Returns every problem that admission and compilation found, sorted. A door whose table is unchanged is not touched.
+/// With the `ledger` of the publication before, the work is in proportion to what has changed.
+pub fn publish<S>(
+    doors: &mut [Publisher<S>],
+    view: &ClusterView,
+    backends: &BackendPolicy,
+    ledger: &mut Ledger,
+) -> Vec<Problem> {
+    let entry = match ledger
+        .0
+        .take()
+        .and_then(|last| revise(doors, view, backends, last))
+    {
+        Some(entry) => entry,
+        None => begin(doors, view, backends),
+    };
+    let told = entry.doors.iter().flat_map(|door| &door.problems);
+    let mut problems: Vec<Problem> = told.chain(entry.admission.values().flatten()).cloned().collect();
+    // The same Ingress may stand at several doors; one telling is enough.
+    problems.sort_unstable();
+    problems.dedup();
+    ledger.0 = Some(entry);
+    problems
+}
+
+/// Compiles everything.
+fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPolicy) -> Entry {
+    let mut told = Vec::new();
     let admitted: Vec<Vec<Admitted<'_>>> = doors
         .iter()
-        .map(|door| door.policy().admit(door.name(), view, &mut problems))
+        .map(|door| door.policy().admit(door.name(), view, &mut told))
         .collect();
-    explain_the_unadmitted(doors, view, &admitted, &mut problems);
+    explain_the_unadmitted(doors, view, &admitted, &mut told);
 
     let mut compiler = Compiler::new(view, backends);
-    for live in doors.iter().filter_map(Publisher::live) {
-        live.table.iter().for_each(|row| compiler.keep(row.action));
-    }
+    doors.iter().for_each(|door| keep(door, &mut compiler));
     let mut shelf = Shelf::default();
     let arriving = arriving(doors, &admitted);
     if !arriving.is_empty() {
         // First only what leaves: each door without the Ingresses that come to it from another door.
-        let staying: Vec<Vec<Admitted<'_>>> = doors
-            .iter()
-            .zip(&admitted)
-            .map(|(door, admitted)| {
-                let stays = |admitted: &&Admitted<'_>| {
-                    !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
-                };
-                admitted.iter().filter(stays).copied().collect()
-            })
-            .collect();
-        let made = make(doors, &staying, view, &mut compiler, &mut shelf, &mut Vec::new());
+        let mut made = Vec::new();
+        for (door, admitted) in doors.iter_mut().zip(&admitted) {
+            let stays = |admitted: &&Admitted<'_>| {
+                !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
+            };
+            let staying: Vec<Admitted<'_>> = admitted.iter().filter(stays).copied().collect();
+            made.push(Some(make(
+                door,
+                &staying,
+                view,
+                &mut compiler,
+                &mut shelf,
+                &mut Vec::new(),
+            )));
+        }
         go_live(doors, made);
     }
-    let made = make(doors, &admitted, view, &mut compiler, &mut shelf, &mut problems);
+    let mut made = Vec::new();
+    let mut entries = Vec::new();
+    for (door, admitted) in doors.iter_mut().zip(&admitted) {
+        let mut problems = Vec::new();
+        made.push(Some(make(
+            door,
+            admitted,
+            view,
+            &mut compiler,
+            &mut shelf,
+            &mut problems,
+        )));
+        entries.push(DoorEntry {
+            name: door.name().clone(),
+            policy: door.policy().clone(),
+            roll: Roll::of(admitted),
+            problems,
+        });
+    }
     go_live(doors, made);
-    problems
+    Entry {
+        view: view.clone(),
+        backends: backends.clone(),
+        doors: entries,
+        admission: by_ingress(told),
+    }
 }
 
-/// What a door is to serve.
-struct Made {
-    table: Table<Arc<Route>>,
-    tls: Option<Arc<DoorTls>>,
+pub(crate) fn key_of(problem: &Problem) -> Option<ObjectKey> {
+    let namespace = problem.object.namespace.as_deref()?;
+    Some(ObjectKey::new(namespace, &*problem.object.name))
 }
 
-/// Compiles each door from what it admits, and from nothing else.
-fn make<'v, S>(
-    doors: &mut [Publisher<S>],
-    admitted: &[Vec<Admitted<'v>>],
+pub(crate) fn by_ingress(problems: Vec<Problem>) -> BTreeMap<ObjectKey, Vec<Problem>> {
+    let mut sorted: BTreeMap<ObjectKey, Vec<Problem>> = BTreeMap::new();
+    for problem in problems {
+        if let Some(key) = key_of(&problem) {
+            sorted.entry(key).or_default().push(problem);
+        }
+    }
+    sorted
+}
+
+/// Keeps what the live routes of a door have that must not be made anew while nothing changes.
+pub(crate) fn keep<S>(door: &Publisher<S>, compiler: &mut Compiler<'_>) {
+    if let Some(live) = door.live() {
+        live.table.iter().for_each(|row| compiler.keep(row.action));
+    }
+}
+
+/// Compiles a door as a whole, from what it admits and from nothing else.
+pub(crate) fn make<'v, S>(
+    publisher: &mut Publisher<S>,
+    admitted: &[Admitted<'_>],
     view: &'v ClusterView,
     compiler: &mut Compiler<'v>,
     shelf: &mut Shelf,
     problems: &mut Vec<Problem>,
-) -> Vec<Made> {
-    let each = doors.iter_mut().zip(admitted);
-    each.map(|(publisher, admitted)| {
-        let (door, policy, memory) = publisher.parts();
-        let compiled = compiler.compile(door, policy, admitted, problems);
-        let gathering = Gathering {
-            door,
-            policy,
-            view,
-            memory,
-            shelf,
-            problems,
-        };
-        let tls = gathering.gather(admitted, compiled.passthrough);
-        Made {
-            table: compiled.table,
-            tls,
-        }
-    })
-    .collect()
+) -> Made {
+    let (door, policy, memory) = publisher.parts();
+    let compiled = compiler.compile(door, policy, admitted, problems);
+    let gathering = Gathering {
+        door,
+        policy,
+        view,
+        memory,
+        shelf,
+        problems,
+    };
+    let tls = gathering.gather(admitted, compiled.passthrough);
+    Made {
+        table: Arc::new(compiled.table),
+        tls,
+        differs: false,
+    }
 }
 
 /// The (door, Ingress) pairs in which the Ingress was live at another door that no longer admits it.
@@ -117,53 +206,6 @@ fn arriving<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> HashSe
     arriving
 }
 
-/// Adds the projections, which need every door's table, and swaps what each door serves.
-fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Made>) {
-    let redirects: Vec<Option<RedirectProjection>> = doors
-        .iter()
-        .map(|door| {
-            let sibling = door.policy().redirect.as_ref()?;
-            let (sibling, made) = doors
-                .iter()
-                .zip(&made)
-                .find(|(other, _)| other.name() == sibling)?;
-            Some(RedirectProjection {
-                table: Arc::new(made.table.map(|_| ())),
-                passed: HostIndex::build(made.passed_hosts().map(|host| (host, ()))),
-                port: sibling.policy().forwarded_port,
-            })
-        })
-        .collect();
-    let neighbours: Vec<HostIndex<ListenerName>> = doors
-        .iter()
-        .map(|door| {
-            let others = doors
-                .iter()
-                .zip(&made)
-                .filter(|(other, _)| other.name() != door.name());
-            HostIndex::build(others.flat_map(|(other, made)| {
-                let hosts = made.table.hosts().cloned().chain(made.passed_hosts());
-                hosts.map(|host| (host, other.name().clone()))
-            }))
-        })
-        .collect();
-    for (((door, made), redirect), neighbours) in doors.iter_mut().zip(made).zip(redirects).zip(neighbours) {
-        let routes = Routes {
-            table: made.table,
-            redirect,
-            neighbours,
-        };
-        door.go_live(Arc::new(routes), made.tls);
-    }
-}
-
-impl Made {
-    fn passed_hosts(&self) -> impl Iterator<Item = HostPattern> {
-        let passed = self.tls.iter().flat_map(|tls| tls.passthrough_routes());
-        passed.map(|(host, _)| host)
-    }
-}
-
 /// Tells of each Ingress that no door's selector matched: a note without the label, a warning when the label is
 /// there and its value belongs to no door.
 fn explain_the_unadmitted<S>(
@@ -178,56 +220,64 @@ fn explain_the_unadmitted<S>(
         .map(|admitted| &admitted.ingress().key)
         .collect();
     for ingress in view.ingresses() {
-        let matched = doors
-            .iter()
-            .any(|door| door.policy().selector.matches(&ingress.labels));
-        if matched && !admitted.contains(&ingress.key) {
-            let ours = doors.iter().any(|door| door.policy().class_admits(ingress, view));
-            if !ours {
-                problems.push(ingress.problem(
-                    Severity::Note,
-                    "spec.ingressClassName",
-                    "served nowhere: the Ingress belongs to another class".to_owned(),
-                ));
-            }
-            continue;
-        }
-        if matched {
-            continue;
-        }
-        let keys: std::collections::BTreeSet<&str> = doors
-            .iter()
-            .flat_map(|door| door.policy().selector.positive_keys())
-            .collect();
-        let labelled = keys
-            .iter()
-            .find_map(|key| ingress.labels.get(key).map(|value| (*key, value)));
-        problems.push(match labelled {
-            Some((key, value)) => {
-                let accepted: std::collections::BTreeSet<&str> = doors
-                    .iter()
-                    .flat_map(|door| door.policy().selector.accepted_values(key))
-                    .collect();
-                let accepted = accepted.into_iter().collect::<Vec<_>>().join(", ");
-                ingress.problem(
-                    Severity::Warning,
-                    &format!("metadata.labels[{key}]"),
-                    format!(
-                        "served nowhere: no door's selector matches `{key}={value}`; known values: {accepted}"
-                    ),
-                )
-            }
-            None => ingress.problem(
+        problems.extend(explain(doors, view, ingress, admitted.contains(&ingress.key)));
+    }
+}
+
+pub(crate) fn explain<S>(
+    doors: &[Publisher<S>],
+    view: &ClusterView,
+    ingress: &Ingress,
+    is_admitted: bool,
+) -> Option<Problem> {
+    if is_admitted {
+        return None;
+    }
+    let matched = doors
+        .iter()
+        .any(|door| door.policy().selector.matches(&ingress.labels));
+    if matched {
+        let ours = doors.iter().any(|door| door.policy().class_admits(ingress, view));
+        return (!ours).then(|| {
+            ingress.problem(
                 Severity::Note,
-                "metadata.labels",
-                format!(
-                    "served nowhere: no label chooses a door; doors select by {}",
-                    keys.iter()
-                        .map(|key| format!("`{key}`"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            ),
+                "spec.ingressClassName",
+                "served nowhere: the Ingress belongs to another class".to_owned(),
+            )
         });
     }
+    let keys: BTreeSet<&str> = doors
+        .iter()
+        .flat_map(|door| door.policy().selector.positive_keys())
+        .collect();
+    let labelled = keys
+        .iter()
+        .find_map(|key| ingress.labels.get(key).map(|value| (*key, value)));
+    Some(match labelled {
+        Some((key, value)) => {
+            let accepted: BTreeSet<&str> = doors
+                .iter()
+                .flat_map(|door| door.policy().selector.accepted_values(key))
+                .collect();
+            let accepted = accepted.into_iter().collect::<Vec<_>>().join(", ");
+            ingress.problem(
+                Severity::Warning,
+                &format!("metadata.labels[{key}]"),
+                format!(
+                    "served nowhere: no door's selector matches `{key}={value}`; known values: {accepted}"
+                ),
+            )
+        }
+        None => ingress.problem(
+            Severity::Note,
+            "metadata.labels",
+            format!(
+                "served nowhere: no label chooses a door; doors select by {}",
+                keys.iter()
+                    .map(|key| format!("`{key}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        ),
+    })
 }

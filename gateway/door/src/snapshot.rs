@@ -25,11 +25,11 @@ pub struct Snapshot<S> {
 /// The routing half of a snapshot.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Routes {
-    pub(crate) table: Table<Arc<Route>>,
+    pub(crate) table: Arc<Table<Arc<Route>>>,
     /// What the sibling of a `redirect` door serves: hosts and paths, no routes.
     pub(crate) redirect: Option<RedirectProjection>,
     /// Which other doors know a host: for the cross-door alarm alone, names and no routes.
-    pub(crate) neighbours: HostIndex<ListenerName>,
+    pub(crate) neighbours: Arc<HostIndex<ListenerName>>,
 }
 
 /// The hosts and paths of the door that a `redirect` door points to.
@@ -37,7 +37,7 @@ pub(crate) struct Routes {
 pub(crate) struct RedirectProjection {
     pub(crate) table: Arc<Table<()>>,
     /// Hosts that the sibling passes through: every path of them.
-    pub(crate) passed: HostIndex<()>,
+    pub(crate) passed: Arc<HostIndex<()>>,
     pub(crate) port: u16,
 }
 

@@ -258,7 +258,7 @@ proptest! {
         let (mut publishers, doors) = four_doors();
         let yaml: String = ingresses.iter().map(Made::yaml).collect();
         let view = view(&(OBJECTS.to_owned() + &yaml));
-        publish(&mut publishers, &view, &BackendPolicy::default());
+        publish(&mut publishers, &view, &BackendPolicy::default(), &mut door::Ledger::default());
         for (door, name) in doors.iter().zip(DOORS) {
             let selector = Selector::parse(&format!("expose={name}")).unwrap();
             for row in door.snapshot().routes() {
@@ -284,7 +284,7 @@ proptest! {
         let stranger = Made { name: "zz-stranger".to_owned(), ..stranger };
         let tables = |yaml: &str| {
             let (mut publishers, doors) = four_doors();
-            publish(&mut publishers, &view(yaml), &BackendPolicy::default());
+            publish(&mut publishers, &view(yaml), &BackendPolicy::default(), &mut door::Ledger::default());
             doors.iter().map(table).collect::<Vec<_>>()
         };
         let before = tables(&(OBJECTS.to_owned() + &yaml));
@@ -301,10 +301,10 @@ proptest! {
     fn no_memory(first in prop::collection::vec(made(), 0..6), second in prop::collection::vec(made(), 0..6)) {
         let yaml = |ingresses: &[Made]| OBJECTS.to_owned() + &ingresses.iter().map(Made::yaml).collect::<String>();
         let (mut fresh, fresh_doors) = four_doors();
-        publish(&mut fresh, &view(&yaml(&second)), &BackendPolicy::default());
+        publish(&mut fresh, &view(&yaml(&second)), &BackendPolicy::default(), &mut door::Ledger::default());
         let (mut used, used_doors) = four_doors();
-        publish(&mut used, &view(&yaml(&first)), &BackendPolicy::default());
-        publish(&mut used, &view(&yaml(&second)), &BackendPolicy::default());
+        publish(&mut used, &view(&yaml(&first)), &BackendPolicy::default(), &mut door::Ledger::default());
+        publish(&mut used, &view(&yaml(&second)), &BackendPolicy::default(), &mut door::Ledger::default());
         for (fresh, used) in fresh_doors.iter().zip(&used_doors) {
             prop_assert_eq!(table(fresh), table(used));
         }
@@ -338,7 +338,12 @@ fn golden() {
         + &rule("nobody", "nonsense", "nobody.test", "/")
         + &rule("broken", "external-https", "a.test", "/x/../y");
     let (mut publishers, doors) = four_doors();
-    publish(&mut publishers, &view(&yaml), &BackendPolicy::default());
+    publish(
+        &mut publishers,
+        &view(&yaml),
+        &BackendPolicy::default(),
+        &mut door::Ledger::default(),
+    );
     let requests = [
         ("same.test", "/"),
         ("a.test", "/x"),
@@ -387,9 +392,19 @@ fn before_the_first_publication_a_door_says_so() {
 fn nothing_is_swapped_when_nothing_changed() {
     let yaml = SERVICE.to_owned() + &rule("app", "internal-http", "a.test", "/");
     let (mut publishers, doors) = four_doors();
-    publish(&mut publishers, &view(&yaml), &BackendPolicy::default());
+    publish(
+        &mut publishers,
+        &view(&yaml),
+        &BackendPolicy::default(),
+        &mut door::Ledger::default(),
+    );
     let before = std::sync::Arc::clone(&doors[0].snapshot());
-    publish(&mut publishers, &view(&yaml), &BackendPolicy::default());
+    publish(
+        &mut publishers,
+        &view(&yaml),
+        &BackendPolicy::default(),
+        &mut door::Ledger::default(),
+    );
     assert!(std::sync::Arc::ptr_eq(&before, &doors[0].snapshot()));
 }
 
@@ -406,10 +421,15 @@ fn problems() {
             "  namespace: test\n  creationTimestamp: \"2020-01-01T00:00:00Z\"\n",
         );
     let (mut publishers, _doors) = four_doors();
-    let told: BTreeSet<String> = publish(&mut publishers, &view(&yaml), &BackendPolicy::default())
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let told: BTreeSet<String> = publish(
+        &mut publishers,
+        &view(&yaml),
+        &BackendPolicy::default(),
+        &mut door::Ledger::default(),
+    )
+    .iter()
+    .map(ToString::to_string)
+    .collect();
     let has = |part: &str| {
         assert!(
             told.iter().any(|problem| problem.contains(part)),

@@ -46,4 +46,4 @@ pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
 pub use secret::{ConfigMap, Secret};
 pub use service::{AppProtocol, Protocol, Service, ServicePort, ServiceType};
-pub use view::ClusterView;
+pub use view::{ClusterView, Difference};

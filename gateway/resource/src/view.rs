@@ -1,6 +1,6 @@
 //! Everything the gateway knows of the cluster at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use route::ObjectKey;
@@ -11,18 +11,18 @@ use crate::{
 
 /// Everything the gateway knows of the cluster at one moment. Iteration is in order of namespace and name.
 ///
-/// A clone copies maps of pointers, not objects.
+/// A clone shares everything; the first change after it copies one map of pointers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterView {
-    ingresses: BTreeMap<ObjectKey, Arc<Ingress>>,
-    classes: BTreeMap<Box<str>, Arc<IngressClass>>,
-    services: BTreeMap<ObjectKey, Arc<Service>>,
-    endpoint_slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
+    ingresses: Arc<BTreeMap<ObjectKey, Arc<Ingress>>>,
+    classes: Arc<BTreeMap<Box<str>, Arc<IngressClass>>>,
+    services: Arc<BTreeMap<ObjectKey, Arc<Service>>>,
+    endpoint_slices: Arc<BTreeMap<ObjectKey, Arc<EndpointSlice>>>,
     /// The keys of a Service's slices, sorted.
-    slices_of: BTreeMap<ObjectKey, Vec<ObjectKey>>,
-    secrets: BTreeMap<ObjectKey, Arc<Secret>>,
-    config_maps: BTreeMap<ObjectKey, Arc<ConfigMap>>,
-    namespaces: BTreeMap<Box<str>, Arc<Namespace>>,
+    slices_of: Arc<BTreeMap<ObjectKey, Vec<ObjectKey>>>,
+    secrets: Arc<BTreeMap<ObjectKey, Arc<Secret>>>,
+    config_maps: Arc<BTreeMap<ObjectKey, Arc<ConfigMap>>>,
+    namespaces: Arc<BTreeMap<Box<str>, Arc<Namespace>>>,
 }
 
 impl ClusterView {
@@ -106,29 +106,23 @@ impl ClusterView {
     /// Puts an object in its place and returns the one that was there.
     pub fn insert(&mut self, object: Object) -> Option<Object> {
         match object {
-            Object::Ingress(object) => self
-                .ingresses
+            Object::Ingress(object) => Arc::make_mut(&mut self.ingresses)
                 .insert(object.key.clone(), object)
                 .map(Object::Ingress),
-            Object::IngressClass(object) => self
-                .classes
+            Object::IngressClass(object) => Arc::make_mut(&mut self.classes)
                 .insert(object.name.clone(), object)
                 .map(Object::IngressClass),
-            Object::Service(object) => self
-                .services
+            Object::Service(object) => Arc::make_mut(&mut self.services)
                 .insert(object.key.clone(), object)
                 .map(Object::Service),
             Object::EndpointSlice(object) => self.insert_slice(object).map(Object::EndpointSlice),
-            Object::Secret(object) => self
-                .secrets
+            Object::Secret(object) => Arc::make_mut(&mut self.secrets)
                 .insert(object.key.clone(), object)
                 .map(Object::Secret),
-            Object::ConfigMap(object) => self
-                .config_maps
+            Object::ConfigMap(object) => Arc::make_mut(&mut self.config_maps)
                 .insert(object.key.clone(), object)
                 .map(Object::ConfigMap),
-            Object::Namespace(object) => self
-                .namespaces
+            Object::Namespace(object) => Arc::make_mut(&mut self.namespaces)
                 .insert(object.name.clone(), object)
                 .map(Object::Namespace),
         }
@@ -139,13 +133,25 @@ impl ClusterView {
         let name = &*object.name;
         let key = || ObjectKey::new(object.namespace.as_deref().unwrap_or_default(), name);
         match object.kind {
-            Kind::Ingress => self.ingresses.remove(&key()).map(Object::Ingress),
-            Kind::IngressClass => self.classes.remove(name).map(Object::IngressClass),
-            Kind::Service => self.services.remove(&key()).map(Object::Service),
+            Kind::Ingress => Arc::make_mut(&mut self.ingresses)
+                .remove(&key())
+                .map(Object::Ingress),
+            Kind::IngressClass => Arc::make_mut(&mut self.classes)
+                .remove(name)
+                .map(Object::IngressClass),
+            Kind::Service => Arc::make_mut(&mut self.services)
+                .remove(&key())
+                .map(Object::Service),
             Kind::EndpointSlice => self.remove_slice(&key()).map(Object::EndpointSlice),
-            Kind::Secret => self.secrets.remove(&key()).map(Object::Secret),
-            Kind::ConfigMap => self.config_maps.remove(&key()).map(Object::ConfigMap),
-            Kind::Namespace => self.namespaces.remove(name).map(Object::Namespace),
+            Kind::Secret => Arc::make_mut(&mut self.secrets)
+                .remove(&key())
+                .map(Object::Secret),
+            Kind::ConfigMap => Arc::make_mut(&mut self.config_maps)
+                .remove(&key())
+                .map(Object::ConfigMap),
+            Kind::Namespace => Arc::make_mut(&mut self.namespaces)
+                .remove(name)
+                .map(Object::Namespace),
             Kind::Middleware | Kind::File | Kind::Cluster => None,
         }
     }
@@ -153,23 +159,114 @@ impl ClusterView {
     fn insert_slice(&mut self, slice: Arc<EndpointSlice>) -> Option<Arc<EndpointSlice>> {
         // It may have moved from one Service to another.
         let previous = self.remove_slice(&slice.key);
-        let siblings = self.slices_of.entry(slice.service.clone()).or_default();
+        let siblings = Arc::make_mut(&mut self.slices_of)
+            .entry(slice.service.clone())
+            .or_default();
         if let Err(place) = siblings.binary_search(&slice.key) {
             siblings.insert(place, slice.key.clone());
         }
-        self.endpoint_slices.insert(slice.key.clone(), slice);
+        Arc::make_mut(&mut self.endpoint_slices).insert(slice.key.clone(), slice);
         previous
     }
 
     fn remove_slice(&mut self, key: &ObjectKey) -> Option<Arc<EndpointSlice>> {
-        let slice = self.endpoint_slices.remove(key)?;
-        if let Some(siblings) = self.slices_of.get_mut(&slice.service) {
+        if !self.endpoint_slices.contains_key(key) {
+            return None;
+        }
+        let slice = Arc::make_mut(&mut self.endpoint_slices).remove(key)?;
+        let slices_of = Arc::make_mut(&mut self.slices_of);
+        if let Some(siblings) = slices_of.get_mut(&slice.service) {
             siblings.retain(|sibling| sibling != key);
             if siblings.is_empty() {
-                self.slices_of.remove(&slice.service);
+                slices_of.remove(&slice.service);
             }
         }
         Some(slice)
+    }
+}
+
+/// What is different between two views.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Ingresses that came, went or changed.
+    pub ingresses: BTreeSet<ObjectKey>,
+    /// Services that did, or whose endpoints did.
+    pub services: BTreeSet<ObjectKey>,
+    /// Anything else did.
+    pub rest: bool,
+}
+
+impl ClusterView {
+    /// What is different from an earlier view. By identity, so that an object that was read again and says the same
+    /// may count as changed.
+    #[must_use]
+    pub fn difference(&self, earlier: &Self) -> Difference {
+        let mut services = BTreeSet::new();
+        differing(&earlier.services, &self.services, |key, _| {
+            services.insert(key.clone());
+        });
+        differing(&earlier.endpoint_slices, &self.endpoint_slices, |_, slice| {
+            services.insert(slice.service.clone());
+        });
+        let mut ingresses = BTreeSet::new();
+        differing(&earlier.ingresses, &self.ingresses, |key, _| {
+            ingresses.insert(key.clone());
+        });
+        let rest = self.classes != earlier.classes
+            || self.secrets != earlier.secrets
+            || self.config_maps != earlier.config_maps
+            || self.namespaces != earlier.namespaces;
+        Difference {
+            ingresses,
+            services,
+            rest,
+        }
+    }
+}
+
+/// Tells of every object that is in one of the maps alone, or not the same in both: the old one and the new one.
+fn differing<V>(
+    old: &Arc<BTreeMap<ObjectKey, Arc<V>>>,
+    new: &Arc<BTreeMap<ObjectKey, Arc<V>>>,
+    mut tell: impl FnMut(&ObjectKey, &Arc<V>),
+) {
+    if Arc::ptr_eq(old, new) {
+        return;
+    }
+    let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        match (olds.peek(), news.peek()) {
+            (None, None) => return,
+            (Some((old_key, before)), Some((new_key, after))) => {
+                // Most of them are the same, which needs no look at their names.
+                if Arc::ptr_eq(before, after) {
+                    olds.next();
+                    news.next();
+                    continue;
+                }
+                let order = old_key.cmp(new_key);
+                if order.is_le() {
+                    tell(old_key, before);
+                }
+                if order.is_ge() {
+                    tell(new_key, after);
+                }
+                if order.is_le() {
+                    olds.next();
+                }
+                if order.is_ge() {
+                    news.next();
+                }
+            }
+            (Some((key, object)), None) => {
+                tell(key, object);
+                olds.next();
+            }
+            (None, Some((key, object))) => {
+                tell(key, object);
+                news.next();
+            }
+        }
     }
 }
 

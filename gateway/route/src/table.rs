@@ -1,7 +1,8 @@
 //! The routing table of one door.
 
-use std::collections::{BTreeMap, HashMap, btree_map};
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -21,9 +22,9 @@ pub struct Table<A> {
     rules: Vec<Rule<A>>,
     default: Option<A>,
     /// Positions in `hosts`.
-    exact: HashMap<Host, usize, RandomState>,
+    exact: Arc<HashMap<Host, usize, RandomState>>,
     /// The same, by suffix.
-    wildcard: HashMap<Host, usize, RandomState>,
+    wildcard: Arc<HashMap<Host, usize, RandomState>>,
 }
 
 /// Collects rules in order of precedence: whoever comes first to a place keeps it.
@@ -158,8 +159,8 @@ impl<A> Table<A> {
             hosts: hosts.collect(),
             rules,
             default: self.default.as_ref().map(&mut change),
-            exact: self.exact.clone(),
-            wildcard: self.wildcard.clone(),
+            exact: Arc::clone(&self.exact),
+            wildcard: Arc::clone(&self.wildcard),
         }
     }
 
@@ -184,6 +185,98 @@ impl<A> Table<A> {
         find_exact(exact, path)
             .or_else(|| longest_prefix(prefixes, path))
             .or(host.default.as_ref())
+    }
+}
+
+impl<A: Clone + PartialEq> Table<A> {
+    /// This table with the rules of `hosts` taken from `other`, which must have rules for no other hosts; `None` when
+    /// they are the same there. The table's default stays.
+    #[must_use]
+    pub fn with_hosts(&self, hosts: &HashSet<HostPattern>, other: &Self) -> Option<Self> {
+        let same = hosts
+            .iter()
+            .all(|host| match (self.block(host), other.block(host)) {
+                (None, None) => true,
+                (Some((ours, our_rules)), Some((theirs, their_rules))) => {
+                    ours.default == theirs.default && our_rules == their_rules
+                }
+                (Some(_), None) | (None, Some(_)) => false,
+            });
+        if same {
+            return None;
+        }
+        let mut merged = Self {
+            hosts: Vec::with_capacity(self.hosts.len() + other.hosts.len()),
+            rules: Vec::with_capacity(self.rules.len() + other.rules.len()),
+            default: self.default.clone(),
+            exact: Arc::clone(&self.exact),
+            wildcard: Arc::clone(&self.wildcard),
+        };
+        let mut moved = false;
+        let mut news = other.hosts.iter().peekable();
+        for old in &self.hosts {
+            while let Some(new) = news.next_if(|new| new.pattern < old.pattern) {
+                merged.append(new, other);
+                moved = true;
+            }
+            if !hosts.contains(&old.pattern) {
+                merged.append(old, self);
+                continue;
+            }
+            match news.next_if(|new| new.pattern == old.pattern) {
+                Some(new) => merged.append(new, other),
+                None => moved = true,
+            }
+        }
+        for new in news {
+            merged.append(new, other);
+            moved = true;
+        }
+        if moved {
+            merged.index();
+        }
+        Some(merged)
+    }
+
+    fn append(&mut self, host: &HostRules<A>, from: &Self) {
+        let start = self.rules.len();
+        self.rules
+            .extend_from_slice(from.rules.get(host.start..host.end).unwrap_or_default());
+        self.hosts.push(HostRules {
+            pattern: host.pattern.clone(),
+            start,
+            prefixes: start + (host.prefixes - host.start),
+            end: self.rules.len(),
+            default: host.default.clone(),
+        });
+    }
+
+    fn block(&self, host: &HostPattern) -> Option<(&HostRules<A>, &[Rule<A>])> {
+        let position = match host {
+            HostPattern::Any => return self.hostless().map(|host| (host, self.rules_of(host))),
+            HostPattern::Exact(host) => self.exact.get(host),
+            HostPattern::Wildcard(suffix) => self.wildcard.get(suffix),
+        };
+        let host = self.hosts.get(*position?)?;
+        Some((host, self.rules_of(host)))
+    }
+
+    fn rules_of(&self, host: &HostRules<A>) -> &[Rule<A>] {
+        self.rules.get(host.start..host.end).unwrap_or_default()
+    }
+}
+
+impl<A> Table<A> {
+    /// Works the positions of hosts out.
+    fn index(&mut self) {
+        self.exact = positions(&self.hosts, |pattern| match pattern {
+            HostPattern::Exact(host) => Some(host),
+            HostPattern::Any | HostPattern::Wildcard(_) => None,
+        });
+        self.wildcard = positions(&self.hosts, |pattern| match pattern {
+            HostPattern::Wildcard(suffix) => Some(suffix),
+            HostPattern::Any | HostPattern::Exact(_) => None,
+        });
     }
 }
 
@@ -285,21 +378,15 @@ impl<A> TableBuilder<A> {
             .into_iter()
             .map(|(pattern, draft)| draft.finish(pattern, &mut rules));
         let hosts: Vec<HostRules<A>> = hosts.collect();
-        let exact = positions(&hosts, |pattern| match pattern {
-            HostPattern::Exact(host) => Some(host),
-            HostPattern::Any | HostPattern::Wildcard(_) => None,
-        });
-        let wildcard = positions(&hosts, |pattern| match pattern {
-            HostPattern::Wildcard(suffix) => Some(suffix),
-            HostPattern::Any | HostPattern::Exact(_) => None,
-        });
-        Table {
+        let mut table = Table {
             hosts,
             rules,
             default: self.default,
-            exact,
-            wildcard,
-        }
+            exact: Arc::default(),
+            wildcard: Arc::default(),
+        };
+        table.index();
+        table
     }
 
     fn host(&mut self, host: HostPattern) -> &mut HostDraft<A> {
@@ -314,7 +401,7 @@ impl<A> TableBuilder<A> {
 fn positions<A>(
     hosts: &[HostRules<A>],
     key: impl Fn(&HostPattern) -> Option<&Host>,
-) -> HashMap<Host, usize, RandomState> {
+) -> Arc<HashMap<Host, usize, RandomState>> {
     let picked = || {
         hosts
             .iter()
@@ -323,7 +410,7 @@ fn positions<A>(
     };
     let mut positions = HashMap::with_capacity_and_hasher(picked().count(), RandomState::default());
     positions.extend(picked());
-    positions
+    Arc::new(positions)
 }
 
 fn set<A>(place: &mut Option<A>, action: A) -> Result<(), &A> {

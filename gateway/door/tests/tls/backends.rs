@@ -41,7 +41,12 @@ impl Backends {
 
     fn publish(&mut self, yaml: &str) -> (Vec<Action>, Vec<String>) {
         let publishers = std::slice::from_mut(&mut self.publisher);
-        let problems = publish(publishers, &view(yaml), &self.backends);
+        let problems = publish(
+            publishers,
+            &view(yaml),
+            &self.backends,
+            &mut door::Ledger::default(),
+        );
         let actions = self
             .door
             .snapshot()

@@ -225,18 +225,23 @@ impl Doors {
     /// Publishes manifests and returns what is told of them.
     pub(crate) fn publish(&mut self, yaml: &str) -> Vec<String> {
         let view = view(&format!("{SERVICE}{yaml}"));
-        publish(&mut self.publishers, &view, &BackendPolicy::default())
-            .iter()
-            .map(|problem| {
-                format!(
-                    "{}: {} {}: {}",
-                    problem.severity.as_str(),
-                    problem.object,
-                    problem.field,
-                    problem.message
-                )
-            })
-            .collect()
+        publish(
+            &mut self.publishers,
+            &view,
+            &BackendPolicy::default(),
+            &mut door::Ledger::default(),
+        )
+        .iter()
+        .map(|problem| {
+            format!(
+                "{}: {} {}: {}",
+                problem.severity.as_str(),
+                problem.object,
+                problem.field,
+                problem.message
+            )
+        })
+        .collect()
     }
 
     /// The TLS half of door `one` (0) or `two` (1).

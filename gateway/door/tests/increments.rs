@@ -1,0 +1,189 @@
+//! What is compiled from changes is what is compiled from scratch, whatever changes, in whatever order.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    reason = "what cannot be had fails the test"
+)]
+
+use door::{BackendPolicy, Door, Ledger, Policy, Publisher, Scheme, Selector, Verdict, open, publish};
+use proptest::prelude::*;
+use resource::{ClusterView, Kind, ObjectRef, manifest};
+use route::{HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni};
+
+const HOSTS: [&str; 5] = ["a.test", "b.test", "c.test", "*.test", ""];
+const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
+const LABELS: [&str; 4] = ["one", "two", "three", "nowhere"];
+
+/// Four doors, one of which redirects to another.
+fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
+    let policy = |selector: &str, redirect: Option<&str>, scheme| Policy {
+        selector: Selector::parse(selector).unwrap(),
+        namespaces: Vec::new(),
+        hosts: Vec::new(),
+        ingress_classes: Vec::new(),
+        scheme,
+        forwarded_port: 443,
+        redirect: redirect.map(|name| name.parse().unwrap()),
+        tls: None,
+    };
+    [
+        ("one", policy("expose=one", None, Scheme::Https)),
+        ("two", policy("expose in (two, three)", Some("one"), Scheme::Http)),
+        ("three", policy("expose=three", None, Scheme::Http)),
+    ]
+    .into_iter()
+    .map(|(name, policy)| open(name.parse().unwrap(), policy, ()))
+    .unzip()
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Ingress {
+        number: usize,
+        label: usize,
+        age: usize,
+        rules: Vec<(usize, usize, usize)>,
+        default: bool,
+    },
+    NoIngress(usize),
+    Service(usize),
+    NoService(usize),
+    /// Addresses of a Service; 127.0.0.0/8 among them is refused.
+    Slice(usize, Vec<u8>),
+    NoSlice(usize),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let rule = (0..HOSTS.len(), 0..PATHS.len(), 0..3_usize);
+    let ingress = (
+        0..6_usize,
+        0..LABELS.len(),
+        0..3_usize,
+        prop::collection::vec(rule, 0..4),
+        prop::bool::weighted(0.2),
+    );
+    prop_oneof![
+        6 => ingress.prop_map(|(number, label, age, rules, default)| Change::Ingress { number, label, age, rules, default }),
+        1 => (0..6_usize).prop_map(Change::NoIngress),
+        2 => (0..3_usize).prop_map(Change::Service),
+        1 => (0..3_usize).prop_map(Change::NoService),
+        2 => (0..3_usize, prop::collection::vec(1..5_u8, 0..3)).prop_map(|(service, addresses)| Change::Slice(service, addresses)),
+        1 => (0..3_usize).prop_map(Change::NoSlice),
+    ]
+}
+
+fn apply(view: &mut ClusterView, change: &Change) {
+    let gone = |kind, name: String| ObjectRef::namespaced(kind, &ObjectKey::new("test", name));
+    let yaml = match change {
+        Change::Ingress {
+            number,
+            label,
+            age,
+            rules,
+            default,
+        } => ingress(*number, *label, *age, rules, *default),
+        Change::NoIngress(number) => {
+            view.remove(&gone(Kind::Ingress, format!("i{number}")));
+            return;
+        }
+        Change::Service(number) => format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s{number}, namespace: test}}\nspec: {{ports: [{{port: 80}}]}}\n"
+        ),
+        Change::NoService(number) => {
+            view.remove(&gone(Kind::Service, format!("s{number}")));
+            return;
+        }
+        Change::Slice(number, addresses) => {
+            let endpoints: Vec<String> = addresses
+                .iter()
+                .map(|last| match last {
+                    4 => "{addresses: [\"127.0.0.1\"]}".to_owned(),
+                    last => format!("{{addresses: [\"10.0.0.{last}\"]}}"),
+                })
+                .collect();
+            format!(
+                "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s{number}-1, namespace: test, labels: {{kubernetes.io/service-name: s{number}}}}}\naddressType: IPv4\nports: [{{port: 8080}}]\nendpoints: [{}]\n",
+                endpoints.join(", ")
+            )
+        }
+        Change::NoSlice(number) => {
+            view.remove(&gone(Kind::EndpointSlice, format!("s{number}-1")));
+            return;
+        }
+    };
+    for placed in manifest::parse("change.yaml", yaml.as_bytes()).objects {
+        view.insert(placed.object);
+    }
+}
+
+fn ingress(
+    number: usize,
+    label: usize,
+    age: usize,
+    rules: &[(usize, usize, usize)],
+    default: bool,
+) -> String {
+    let mut yaml = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i{number}, namespace: test, creationTimestamp: \"2026-01-0{}T00:00:00Z\", labels: {{expose: {}}}}}\nspec:\n",
+        age + 1,
+        LABELS[label]
+    );
+    if default {
+        yaml += "  defaultBackend: {service: {name: s0, port: {number: 80}}}\n";
+    }
+    if !rules.is_empty() {
+        yaml += "  rules:\n";
+    }
+    for (host, path, service) in rules {
+        yaml += &format!(
+            "  - {{host: \"{}\", http: {{paths: [{{path: \"{}\", pathType: Prefix, backend: {{service: {{name: s{service}, port: {{number: 80}}}}}}}}]}}}}\n",
+            HOSTS[*host], PATHS[*path]
+        );
+    }
+    yaml
+}
+
+/// Everything that can be asked of a door.
+fn shown(door: &Door<()>) -> Vec<String> {
+    let snapshot = door.snapshot();
+    let rows = snapshot.routes().map(|row| format!("{row:?}"));
+    let mut shown: Vec<String> = rows.collect();
+    for host in ["a.test", "b.test", "c.test", "d.test", "other"] {
+        for path in ["/", "/x/y", "/z"] {
+            let (mut host_scratch, mut path_scratch) = (HostBuf::default(), PathScratch::default());
+            let host = normalise_sni(host.as_bytes(), &mut host_scratch).unwrap();
+            let path = normalise_path(path.as_bytes(), &mut path_scratch).unwrap();
+            shown.push(match snapshot.find(Some(&host), &path) {
+                Verdict::Matched(route) => format!("{route:?}"),
+                Verdict::Redirect { port } => format!("redirect {port}"),
+                Verdict::Unknown { owner } => format!("unknown {owner:?}"),
+                Verdict::NotSynced => "not synced".to_owned(),
+            });
+        }
+    }
+    shown
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn compiled_from_changes_is_compiled_from_scratch(
+        steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
+    ) {
+        let (mut publishers, doors_used) = doors();
+        let (mut view, mut ledger) = (ClusterView::default(), Ledger::default());
+        let backends = BackendPolicy::default();
+        for step in steps {
+            step.iter().for_each(|change| apply(&mut view, change));
+            let told = publish(&mut publishers, &view, &backends, &mut ledger);
+            let (mut fresh, doors_fresh) = doors();
+            let expected = publish(&mut fresh, &view, &backends, &mut Ledger::default());
+            prop_assert_eq!(told, expected);
+            for (used, fresh) in doors_used.iter().zip(&doors_fresh) {
+                prop_assert_eq!(shown(used), shown(fresh), "at {}", used.name());
+            }
+        }
+    }
+}
