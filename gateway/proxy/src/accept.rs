@@ -43,9 +43,8 @@ pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker
     let settings = Arc::clone(worker.door.snapshot().settings());
     if settings.proxy_protocol == ProxyProtocol::Off && !settings.ends_tls {
         drop(settings);
-        return Client::new(Stream::plain(stream), peer, None, worker)
-            .serve()
-            .await;
+        let client = Client::new(Stream::plain(stream), peer, None, worker);
+        return Box::new(client).serve().await;
     }
     let prepared = Box::pin(prepare(stream, peer, &open, &worker, &settings)).await;
     drop(settings);
@@ -56,9 +55,8 @@ pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker
         let deadline = worker.deadlines.register();
         Box::pin(http2::serve(socket, Vec::new(), peer, session, deadline, worker)).await;
     } else {
-        Client::new(Stream::Socket(socket), peer, session, worker)
-            .serve()
-            .await;
+        let client = Client::new(Stream::Socket(socket), peer, session, worker);
+        Box::new(client).serve().await;
     }
 }
 
@@ -298,7 +296,7 @@ async fn tunnel(
         match (endpoint.connect(timeout).await, avoid) {
             (Ok(socket), _) => break (in_flight, socket),
             (Err(_), None) => avoid = Some(endpoint.address()),
-            (Err(_), Some(_)) => return Err(Refusal::ConnectFailed),
+            (Err(error), Some(_)) => return Err(error.refusal()),
         }
     };
     let mut loan = worker.buffers.borrow();

@@ -51,13 +51,13 @@ impl Asked {
 }
 
 /// Whether a request is a gRPC call.
-pub(crate) fn is_grpc_request(request: &RequestHead, head: &[u8]) -> bool {
+fn is_grpc_request(request: &RequestHead, head: &[u8]) -> bool {
     let mut fields = request.fields.iter();
     fields.any(|field| field.id == FieldId::ContentType && is_grpc(field.value.of(head)))
 }
 
 /// `application/grpc`, alone or with a message format (gRPC over HTTP/2, "Requests").
-fn is_grpc(content_type: &[u8]) -> bool {
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     let Some((kind, rest)) = content_type.split_at_checked(b"application/grpc".len()) else {
         return false;
     };

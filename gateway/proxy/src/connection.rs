@@ -93,8 +93,8 @@ impl Client {
         }
     }
 
-    /// Serves a connection until it ends.
-    pub(crate) async fn serve(mut self) {
+    /// Serves a connection until it ends. Boxed, so that a task holds one copy of it and not one for each step.
+    pub(crate) async fn serve(mut self: Box<Self>) {
         self.start_waiting();
         while self.wait_for_request().await {
             let (next, ahead) = {
@@ -111,9 +111,11 @@ impl Client {
                 }
                 Next::Drop => return,
                 Next::Http2 => {
-                    if let Stream::Socket(socket) = self.stream {
+                    let client = *self;
+                    if let Stream::Socket(socket) = client.stream {
+                        let (peer, session) = (client.peer, client.session);
                         let connection =
-                            http2::serve(socket, ahead, self.peer, self.session, self.deadline, self.worker);
+                            http2::serve(socket, ahead, peer, session, client.deadline, client.worker);
                         Box::pin(connection).await;
                     }
                     return;

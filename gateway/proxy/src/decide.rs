@@ -6,7 +6,6 @@ use door::{Action, Matched, Route, Upstream, Verdict};
 use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
 use wire::{BodyFraming, Method, RequestHead, Target};
 
-use crate::asked::is_grpc_request;
 use crate::buffers::Scratch;
 use crate::connection::Client;
 use crate::identity::Identity;
@@ -30,7 +29,7 @@ pub(crate) enum Decision {
 /// Checks host and path and asks the door's table. Everything here is synchronous and holds one snapshot.
 pub(crate) fn decide(
     worker: &Worker,
-    client: &mut Client,
+    client: &Client,
     scratch: &mut Scratch,
     length: usize,
     record: &mut Record,
@@ -47,7 +46,6 @@ pub(crate) fn decide(
     let head = from_client.filled().get(..length).unwrap_or_default();
     let identity = Identity::of(&client.peer, settings, request, head);
     record.request(worker, request, head, &identity);
-    client.grpc = is_grpc_request(request, head);
     let refuse = |refusal| (Decision::Refuse(refusal), identity);
     if matches!(request.method, Method::Connect | Method::Trace) {
         return refuse(Refusal::Method);

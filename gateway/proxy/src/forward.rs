@@ -1,7 +1,6 @@
 //! From a decision to an answer: choose an endpoint, exchange, and once more if that is safe.
 
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -215,8 +214,10 @@ impl Forwarding<'_> {
             BodyFraming::None | BodyFraming::Length(_) | BodyFraming::UntilClose => Sink::Plain,
         };
         let source = match (&self.client.stream, asked.framing) {
-            // The end of the stream counts; that it agrees with a stated length is checked where frames are read.
-            (Stream::Http2(_), BodyFraming::Length(_) | BodyFraming::Chunked) => BodyFraming::UntilClose,
+            // The end of the stream counts, and trailers may come before it. Where a length is passed on there is no
+            // room for them, and the backend may answer before the end has arrived.
+            (Stream::Http2(_), BodyFraming::Length(_)) if sink == Sink::Frames => BodyFraming::UntilClose,
+            (Stream::Http2(_), BodyFraming::Chunked) => BodyFraming::UntilClose,
             (_, framing) => framing,
         };
         Relay::new(
@@ -385,21 +386,14 @@ impl Forwarding<'_> {
     }
 
     fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
-        match error {
-            ConnectError::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
-            ConnectError::Tcp(error) if Endpoint::is_ours(error) => Refusal::Overload,
-            ConnectError::Tcp(_) => Refusal::ConnectFailed,
-            ConnectError::Tls(error) => {
-                tracing::debug!(
-                    listener = %self.worker.door.name(),
-                    ingress = %self.matched.route.ingress_text,
-                    endpoint = %endpoint.address(),
-                    %error,
-                    "TLS handshake with the backend failed"
-                );
-                Refusal::UpstreamTls
-            }
-        }
+        tracing::debug!(
+            listener = %self.worker.door.name(),
+            ingress = %self.matched.route.ingress_text,
+            endpoint = %endpoint.address(),
+            %error,
+            "no connection to the backend"
+        );
+        error.refusal()
     }
 
     /// Passes bytes both ways until the upgraded connection ends, or the drain does.

@@ -44,7 +44,7 @@ pub(crate) const INGRESS: &[AnnotationRow] = &[
     row(
         "nginx.ingress.kubernetes.io/proxy-body-size",
         Honoured,
-        "bytes, or with `k`, `m`, `g`; 0 for no limit",
+        "bytes, or with `k`, `m`, `g`; 0 for no limit of its own; the door's `limits.body` is never exceeded",
     ),
     row(
         "blastdoor.dev/backend-tls-verify",
@@ -120,7 +120,7 @@ pub(crate) const INGRESS: &[AnnotationRow] = &[
     row(
         "nginx.ingress.kubernetes.io/proxy-http-version",
         Usual(&["1.1"]),
-        "HTTP/1.1 is always spoken to backends",
+        "`backend-protocol` and the port's `appProtocol` say what is spoken to backends",
     ),
     row(
         "nginx.ingress.kubernetes.io/enable-access-log",

@@ -83,7 +83,7 @@ pub(super) struct RawListener {
     pub(super) trusted_proxies: Option<Vec<String>>,
     /// A file with further trusted networks, one per line, watched. Relative to the configuration file.
     pub(super) trusted_proxies_file: Option<String>,
-    /// `off` (default), `optional` or `required`: the PROXY header, versions 1 and 2, from trusted proxies alone.
+    /// `off`, `optional` or `required`; default by `behind`: the PROXY header, versions 1 and 2, from trusted proxies alone.
     pub(super) proxy_protocol: Option<String>,
     /// Redirect (308) to https whatever the named door serves and this one does not.
     pub(super) redirect: Option<String>,

@@ -141,6 +141,10 @@ impl Exchange<'_> {
             ..
         } = &mut *self.scratch;
         let head = from_upstream.filled().get(..length).unwrap_or_default();
+        if self.asked.upgrade && self.client.is_http2() && matches!(response.status, 200..=299) {
+            // To the client every 2xx would mean that the WebSocket is open (RFC 8441 5), and it is not.
+            return Err(Refusal::UpstreamMalformed);
+        }
         let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
         let framing = emit::client_framing(response, self.asked.version);
         // A backend that will not read the rest of the request leaves bytes that no one can use.

@@ -12,10 +12,12 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
+use http::header::CONTENT_TYPE;
 use wire::{HeadError, Method, RequestHead};
 
 use super::budget::Counted;
 use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, write_request};
+use crate::asked::is_grpc;
 use crate::connection::{Client, REQUESTS, Session};
 use crate::deadlines::Deadline;
 use crate::forward;
@@ -131,8 +133,8 @@ impl Driver {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.streams.worker.phase() {
-                Phase::Ended => return Poll::Ready(()),
-                Phase::Closing => self.leave(),
+                // At the end each stream still says that it is cut; whoever does not read that is dropped with the worker.
+                Phase::Closing | Phase::Ended => self.leave(),
                 // Load balancers still send new connections: each gets to ask once, as in HTTP/1.
                 Phase::Draining if self.requests > 0 => self.leave(),
                 Phase::Draining | Phase::Serving => {}
@@ -256,6 +258,8 @@ impl Active {
             scratch.request = RequestHead::new();
             scratch.request.method = Method::of(parts.method.as_str().as_bytes());
         }
+        let content_type = parts.headers.get(CONTENT_TYPE);
+        client.grpc = content_type.is_some_and(|value| is_grpc(value.as_bytes()));
         drop(parts);
         let head = written.and_then(|()| {
             scratch.from_client.load(&scratch.to_upstream);
@@ -284,6 +288,9 @@ impl Active {
 impl Drop for Active {
     fn drop(&mut self) {
         let streams = &self.0;
+        if std::thread::panicking() {
+            streams.worker.metrics.panics.add(1);
+        }
         streams.active.set(streams.active.get().saturating_sub(1));
         if streams.active.get() == 0 {
             streams.idle_since.set(Instant::now());

@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::health::Health;
 use super::multiplexed::Multiplexed;
 use crate::metrics::WorkerMetrics;
+use crate::refusal::Refusal;
 use crate::stream::Socket;
 
 /// Kept connections per endpoint and worker.
@@ -67,6 +68,18 @@ pub(crate) enum Reuse {
 
 /// Counts a request in flight for as long as it lives.
 pub(crate) struct InFlight(Rc<Endpoint>);
+
+impl ConnectError {
+    /// What the client is told.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
+            Self::Tcp(error) if Endpoint::is_ours(error) => Refusal::Overload,
+            Self::Tcp(_) => Refusal::ConnectFailed,
+            Self::Tls(_) => Refusal::UpstreamTls,
+        }
+    }
+}
 
 impl Endpoint {
     pub(super) fn new(
@@ -197,7 +210,7 @@ impl Endpoint {
     }
 
     /// Errors of this process, not of the endpoint: descriptors, memory, local ports.
-    pub(crate) fn is_ours(error: &io::Error) -> bool {
+    fn is_ours(error: &io::Error) -> bool {
         use rustix::io::Errno;
         [
             Errno::MFILE,
