@@ -82,7 +82,12 @@ fn problems(config: &Config, options: &Options) -> Result<Vec<Problem>, String> 
         .map(|door| door::open(door.name.clone(), door.policy.clone(), door.settings.clone()))
         .unzip();
     let mut problems = load.problems;
-    problems.extend(door::publish(&mut publishers, &load.view, &backends, &mut door::Ledger::default()));
+    problems.extend(door::publish(
+        &mut publishers,
+        &load.view,
+        &backends,
+        &mut door::Ledger::default(),
+    ));
     problems.sort();
     problems.dedup();
     Ok(problems)
