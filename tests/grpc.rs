@@ -511,13 +511,15 @@ fn a_backend_that_leaves_costs_no_call() {
     );
 }
 
-/// A POST that the backend has not looked at is sent again; one that it broke is not.
+/// A request that the backend has not looked at is sent again; one that it gave up is not, whatever its method.
 #[test]
 fn what_was_not_looked_at_is_sent_again() {
-    for (reason, expected, requests) in [
-        (Reason::REFUSED_STREAM, 200, 2),
-        (Reason::INTERNAL_ERROR, 502, 1),
-        (Reason::CANCEL, 502, 1),
+    for (method, reason, expected, requests) in [
+        ("POST", Reason::REFUSED_STREAM, 200, 2),
+        ("POST", Reason::INTERNAL_ERROR, 502, 1),
+        ("POST", Reason::CANCEL, 502, 1),
+        ("GET", Reason::REFUSED_STREAM, 200, 2),
+        ("GET", Reason::INTERNAL_ERROR, 502, 1),
     ] {
         let tries = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let counted = std::sync::Arc::clone(&tries);
@@ -540,13 +542,13 @@ fn what_was_not_looked_at_is_sent_again() {
         let answer = block(async {
             let client = Http2::connect(gateway.door(DOOR)).await;
             client
-                .exchange(request_with("POST", "a.test", "/", &[]), &[])
+                .exchange(request_with(method, "a.test", "/", &[]), &[])
                 .await
         });
         assert_eq!(
             (answer.status, backend.requests()),
             (expected, requests),
-            "{reason:?}"
+            "{method} {reason:?}"
         );
     }
 }

@@ -48,9 +48,12 @@ impl Exchange<'_> {
                     }
                     Err(error) => {
                         self.progress.unprocessed = error == Http2Error::Unprocessed;
+                        self.progress.heard |= error == Http2Error::Reset;
                         return Poll::Ready(Err(match error {
                             Http2Error::Malformed => Refusal::UpstreamMalformed,
-                            Http2Error::Unprocessed | Http2Error::Broken => Refusal::UpstreamReset,
+                            Http2Error::Unprocessed | Http2Error::Reset | Http2Error::Broken => {
+                                Refusal::UpstreamReset
+                            }
                         }));
                     }
                 },

@@ -42,7 +42,9 @@ enum Role {
 pub(crate) enum Http2Error {
     /// The backend said that it has not looked at the request (RFC 9113 8.7): sending it again is safe.
     Unprocessed,
-    /// It broke otherwise.
+    /// It gave this request up, and may have worked on it.
+    Reset,
+    /// The connection broke.
     Broken,
     /// What it sent is not HTTP/2.
     Malformed,
@@ -246,6 +248,9 @@ impl Http2Error {
         // A GOAWAY that names a lower stream says that this one was not processed (RFC 9113 6.8).
         if error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) {
             return Self::Unprocessed;
+        }
+        if error.is_reset() && error.is_remote() {
+            return Self::Reset;
         }
         if error.is_remote() || error.is_io() {
             Self::Broken
