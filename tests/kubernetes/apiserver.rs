@@ -499,7 +499,6 @@ pub fn free_port() -> u16 {
 
 /// The folder with etcd, kube-apiserver and kubectl.
 fn assets() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "switches of the tests alone")]
     let (named, is_ci) = (
         std::env::var_os("KUBEBUILDER_ASSETS"),
         std::env::var_os("CI").is_some(),

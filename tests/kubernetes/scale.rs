@@ -120,7 +120,7 @@ fn ten_thousand_ingresses_are_no_burden() {
             connection.request("PATCH", &format!("{INGRESSES}/app-{number}"), Some(&relabel));
         assert_eq!(status, 200);
     }
-    let last = (0..many).step_by(many / 100).last().unwrap();
+    let last = (0..many).step_by(many / 100).next_back().unwrap();
     let inside = gateway.door("internal-http");
     while get(inside, &format!("app-{last}.test"), "/").status == 404 {
         assert!(started.elapsed() < Duration::from_secs(30));

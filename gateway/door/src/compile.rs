@@ -394,12 +394,7 @@ fn readable_prefix(written: &str) -> Option<PathPattern> {
         format!("/{written}")
     };
     let refused = |character: char| character.is_control() || "`{};#?".contains(character);
-    let mut candidate = match rooted.split_once(refused) {
-        None => &*rooted,
-        // What stands before a query, a fragment or a parameter is a whole element.
-        Some((whole, _)) if rooted.get(whole.len()..)?.starts_with(['?', '#', ';']) => whole,
-        Some((cut, _)) => cut.rsplit_once('/')?.0,
-    };
+    let mut candidate = rooted.split(refused).next()?;
     loop {
         let trimmed = candidate.trim_end_matches('/');
         if trimmed.is_empty() {
@@ -436,11 +431,11 @@ mod tests {
         let table = [
             ("/api/{id}", Some("/api")),
             ("/api/{id}/more", Some("/api")),
-            ("/a{b}/c", None),
+            ("/a{b}/c", Some("/a")),
             ("/shop?x=1", Some("/shop")),
             ("/shop#top", Some("/shop")),
             ("/shop;v=1/cart", Some("/shop")),
-            ("/a/b\u{0}c", Some("/a")),
+            ("/a/b\u{0}c", Some("/a/b")),
             ("a/../b", Some("/a")),
             ("`", None),
             ("", None),
