@@ -37,15 +37,15 @@ const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// The longest PROXY header, and the most of a ClientHello, that is looked at before it is read.
 const AHEAD: usize = 17 * 1024;
 
-/// Serves a connection from its first byte on.
+/// Whether something comes before the first request of a connection.
+pub(crate) fn is_needed(settings: &Settings) -> bool {
+    settings.proxy_protocol != ProxyProtocol::Off || settings.ends_tls
+}
+
+/// Serves a connection of a door where something comes before its first request.
 pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker: Rc<Worker>) {
     let peer = Peer::of_socket(address);
     let settings = Arc::clone(worker.door.snapshot().settings());
-    if settings.proxy_protocol == ProxyProtocol::Off && !settings.ends_tls {
-        drop(settings);
-        let client = Client::new(Stream::plain(stream), peer, None, worker);
-        return Box::new(client).serve().await;
-    }
     let prepared = Box::pin(prepare(stream, peer, &open, &worker, &settings)).await;
     drop(settings);
     let Some((socket, peer, session, is_http2)) = prepared else {

@@ -16,11 +16,14 @@ use crate::accept;
 use crate::access::{self, Lines};
 use crate::buffers::Pool;
 use crate::clients::ClientCounts;
+use crate::connection::Client;
 use crate::deadlines::{Deadlines, TICK};
+use crate::identity::Peer;
 use crate::metrics::{DoorMetrics, WorkerMetrics};
 use crate::refusal::Reason;
 use crate::settings::{ProxyProtocol, Settings};
 use crate::splice::Pipes;
+use crate::stream::Stream;
 use crate::upstream::Upstreams;
 
 /// How long a socket that takes no new connections is still accepted from: handshakes under way end in that time.
@@ -307,7 +310,17 @@ impl Worker {
             return;
         }
         let worker = Rc::clone(self);
-        tokio::task::spawn_local(async move { accept::serve(stream, client, counted, worker).await });
+        if accept::is_needed(settings) {
+            tokio::task::spawn_local(accept::serve(stream, client, counted, worker));
+            return;
+        }
+        // Made outside of the task, so that idle connections hold nothing else.
+        let client = Client::new(Stream::plain(stream), Peer::of_socket(client), None, worker);
+        let served = Box::new(client).serve();
+        tokio::task::spawn_local(async move {
+            let _counted = counted;
+            served.await;
+        });
     }
 
     /// Checks deadlines, hands over log lines, sweeps the pools.
