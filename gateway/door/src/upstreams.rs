@@ -30,7 +30,7 @@ pub struct BackendPolicy {
 pub(crate) struct Upstreams<'v> {
     view: &'v ClusterView,
     backends: &'v BackendPolicy,
-    known: HashMap<Key, Result<Arc<Upstream>, Refused>>,
+    known: HashMap<Key, Known>,
     clients: Clients,
 }
 
@@ -50,6 +50,13 @@ struct Key {
     port: ServicePortRef,
     /// `None` for raw bytes.
     speech: Option<BackendAnnotations>,
+}
+
+/// What a backend reference has come to.
+struct Known {
+    upstream: Result<Arc<Upstream>, Refused>,
+    /// What is wrong with its addresses.
+    told: Vec<Problem>,
 }
 
 /// Why a backend reference yields no upstream: the reason for the data path, the words for the user.
@@ -125,12 +132,21 @@ impl<'v> Upstreams<'v> {
                 Speech::Raw => None,
             },
         };
+        // What is wrong with a Service's addresses is told to each who asks for it: whoever asked first may be the
+        // first not to ask any more.
         if let Some(known) = self.known.get(&key) {
-            return known.clone();
+            problems.extend(known.told.iter().cloned());
+            return known.upstream.clone();
         }
-        let resolved = self.resolve(backend, speech, problems).map(Arc::new);
-        self.known.insert(key, resolved.clone());
-        resolved
+        let mut told = Vec::new();
+        let upstream = self.resolve(backend, speech, &mut told).map(Arc::new);
+        problems.extend(told.iter().cloned());
+        let known = Known {
+            upstream: upstream.clone(),
+            told,
+        };
+        self.known.insert(key, known);
+        upstream
     }
 
     fn resolve(
