@@ -261,8 +261,11 @@ impl Follower {
             if std::mem::take(&mut pending.changed.needs) {
                 self.adjust();
             }
-            permit.send(SourceEvent::Loaded(self.load()));
-            self.told.is_loaded = true;
+            // What was named only now may have to be read before anything is served.
+            if self.is_complete() {
+                permit.send(SourceEvent::Loaded(self.load()));
+                self.told.is_loaded = true;
+            }
         }
         if is_complete && (pending.changed.view || pending.changed.status) {
             self.changes.send_replace(());
@@ -287,7 +290,10 @@ impl Follower {
                     .filter(|slot| slot.kind == Kind::Secret)
                     .cloned()
                     .collect();
-                slots.into_iter().for_each(|slot| self.open(slot));
+                for slot in slots {
+                    self.store.borrow_mut().expect_again(&slot);
+                    self.open(slot);
+                }
             }
         }
         let single =

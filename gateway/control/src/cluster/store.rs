@@ -66,6 +66,13 @@ impl Store {
         self.slots.entry(slot).or_insert_with(Standing::new);
     }
 
+    /// A slot whose list was looked at too early: until it is read again it does not count as listed.
+    pub(super) fn expect_again(&mut self, slot: &Slot) {
+        if let Some(standing) = self.slots.get_mut(slot) {
+            standing.is_listed = false;
+        }
+    }
+
     /// Forgets a slot and what was in it.
     pub(super) fn close(&mut self, slot: &Slot) -> Changed {
         self.slots.remove(slot);
