@@ -152,7 +152,11 @@ impl Supervisor {
                         self.reload();
                     }
                 }
-                _ = review.tick(), if !draining => self.publish(),
+                _ = review.tick(), if !draining => {
+                    // As if nothing were known: what time has changed, no object tells.
+                    self.ledger = door::Ledger::default();
+                    self.publish();
+                }
                 () = signals.next() => {
                     if draining {
                         tracing::warn!("second signal: ending at once");

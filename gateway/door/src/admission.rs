@@ -1,13 +1,16 @@
 //! Membership: which Ingresses a door admits, and which of their hosts it may expose.
 
+mod roll;
+
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use resource::{ClusterView, Ingress, Problem, Severity};
-use route::{HostPattern, HostRestriction, ListenerName, ObjectKey};
+use route::{HostPattern, HostRestriction, ListenerName};
 
 use crate::{Scheme, Selector, TlsPolicy};
+
+pub(crate) use roll::{Roll, Turnover};
 
 /// Who may be exposed at a door. The admission half of a listener's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,49 +48,6 @@ pub struct NamespacePatternError(String);
 #[derive(Debug, Clone, Copy)]
 pub struct Admitted<'v> {
     ingress: &'v Arc<Ingress>,
-}
-
-/// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], made by a policy alone.
-#[derive(Debug, Default)]
-pub(crate) struct Roll(Vec<Arc<Ingress>>);
-
-impl Roll {
-    pub(crate) fn of(admitted: &[Admitted<'_>]) -> Self {
-        Self(
-            admitted
-                .iter()
-                .map(|admitted| Arc::clone(admitted.ingress))
-                .collect(),
-        )
-    }
-
-    pub(crate) fn admitted(&self) -> impl Iterator<Item = Admitted<'_>> {
-        self.0.iter().map(|ingress| Admitted { ingress })
-    }
-
-    pub(crate) fn holds(&self, ingress: &Ingress) -> bool {
-        self.0.binary_search_by(|held| precedence(held, ingress)).is_ok()
-    }
-
-    /// The roll for a view that differs from the one before in these Ingresses alone.
-    pub(crate) fn revised(
-        &self,
-        door: &ListenerName,
-        policy: &Policy,
-        view: &ClusterView,
-        changed: &BTreeSet<ObjectKey>,
-        problems: &mut Vec<Problem>,
-    ) -> Self {
-        let stays = |ingress: &&Arc<Ingress>| !changed.contains(&ingress.key);
-        let mut roll: Vec<Arc<Ingress>> = self.0.iter().filter(stays).cloned().collect();
-        for ingress in changed.iter().filter_map(|key| view.ingress(key)) {
-            if policy.chooses(ingress, view) && policy.namespace_admits(door, ingress, problems) {
-                let place = roll.partition_point(|other| precedence(other, ingress).is_lt());
-                roll.insert(place, Arc::clone(ingress));
-            }
-        }
-        Self(roll)
-    }
 }
 
 /// Oldest first, and then by namespace and name; without a creation time, newest.

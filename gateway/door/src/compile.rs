@@ -1,13 +1,13 @@
 //! From admitted Ingresses to a door's table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use resource::{Backend, ClusterView, Ingress, InvalidBackend, PathRule, Problem, Rule, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
 
 use crate::snapshot::{Action, Blocked, Route, Tuning};
-use crate::tls::Passthrough;
+use crate::tls::{Clients, Passthrough};
 use crate::upstreams::{BackendPolicy, Speech, Upstreams};
 use crate::{Admitted, Policy, Scheme};
 
@@ -21,7 +21,11 @@ pub(crate) struct Compiled {
     pub(crate) table: Table<Arc<Route>>,
     /// Names whose TLS is not ended here; empty at a door that ends no TLS.
     pub(crate) passthrough: Passthrough,
+    pub(crate) problems: Told,
 }
+
+/// Problems by the Ingress in whose compilation they came up. They may be of objects that it refers to.
+pub(crate) type Told = BTreeMap<ObjectKey, Vec<Problem>>;
 
 /// One door's table in the making.
 struct Draft<'a> {
@@ -43,15 +47,16 @@ struct Owner {
 }
 
 impl<'v> Compiler<'v> {
-    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy) -> Self {
+    /// `clients` are those of the publication before: an unchanged route stays equal and keeps its sessions.
+    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: Clients) -> Self {
         Self {
-            upstreams: Upstreams::new(view, backends),
+            upstreams: Upstreams::new(view, backends, clients),
         }
     }
 
-    /// Keeps what a live route has that must not be made anew while nothing changes.
-    pub(crate) fn keep(&mut self, live: &Route) {
-        self.upstreams.keep(live);
+    /// The ways to speak TLS that are in use now.
+    pub(crate) fn into_clients(self) -> Clients {
+        self.upstreams.into_clients()
     }
 
     /// Compiles one door. `admitted` is in order of precedence; whoever comes second to a host and path loses it
@@ -61,8 +66,8 @@ impl<'v> Compiler<'v> {
         door: &ListenerName,
         policy: &Policy,
         admitted: &[Admitted<'_>],
-        problems: &mut Vec<Problem>,
     ) -> Compiled {
+        let (mut problems, mut told) = (Vec::new(), Told::new());
         let mut draft = Draft {
             door,
             policy,
@@ -70,20 +75,30 @@ impl<'v> Compiler<'v> {
             unreadable: Vec::new(),
             passthrough: Passthrough::default(),
             owners: owners(policy, admitted),
-            problems,
+            problems: &mut problems,
         };
         for admitted in admitted {
             self.ingress(&mut draft, admitted.ingress());
+            if !draft.problems.is_empty() {
+                told.insert(admitted.ingress().key.clone(), std::mem::take(draft.problems));
+            }
         }
         draft.close_unreadable();
         draft.keep_own_hosts();
         Compiled {
             table: draft.table.build(),
             passthrough: draft.passthrough,
+            problems: told,
         }
     }
 
     fn ingress(&mut self, draft: &mut Draft<'_>, ingress: &Ingress) {
+        if draft.policy.tls.is_none() && !ingress.tls.is_empty() {
+            let message = format!("door `{}` ends no TLS, so this has no effect there", draft.door);
+            draft
+                .problems
+                .push(ingress.problem(Severity::Note, "spec.tls", message));
+        }
         let closed = self.closed(draft, ingress);
         if ingress.annotations.ssl_passthrough && draft.policy.tls.is_some() {
             self.pass_through(draft, ingress, closed);

@@ -1,47 +1,69 @@
 //! What doors show of each other, and the swap that makes everything live.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use route::{HostIndex, HostPattern, ListenerName, Table};
+use route::{HostPattern, HostSet, Table};
 
 use crate::Publisher;
-use crate::snapshot::{RedirectProjection, Route, Routes};
+use crate::snapshot::{Neighbour, RedirectProjection, Route, Routes};
 use crate::tls::DoorTls;
 
 /// What a door is to serve.
 pub(crate) struct Made {
     pub(crate) table: Arc<Table<Arc<Route>>>,
     pub(crate) tls: Option<Arc<DoorTls>>,
-    /// It is known to differ from what is live.
-    pub(crate) differs: bool,
+    /// How the table differs from the live one; `None`: it has been made as a whole and may be the same.
+    pub(crate) part: Option<Part>,
 }
 
-/// What a door has or is about to have: its table, and the hosts that it passes through.
-type Shown = Option<(Arc<Table<Arc<Route>>>, Vec<HostPattern>)>;
+/// The part of a table that was compiled anew.
+pub(crate) struct Part {
+    pub(crate) hosts: BTreeSet<HostPattern>,
+    /// Rules for these hosts, and no others.
+    pub(crate) table: Table<Arc<Route>>,
+}
+
+/// What a door has or is about to have.
+#[derive(Clone)]
+struct Shown {
+    table: Arc<Table<Arc<Route>>>,
+    /// The hosts that it passes through.
+    passed: HostSet,
+}
+
+impl Shown {
+    fn new(table: &Arc<Table<Arc<Route>>>, tls: Option<&Arc<DoorTls>>) -> Self {
+        let routes = tls.into_iter().flat_map(|tls| tls.passthrough_routes());
+        let passed: Vec<HostPattern> = routes.map(|(host, _)| host).collect();
+        Self {
+            table: Arc::clone(table),
+            passed: passed.iter().collect(),
+        }
+    }
+
+    fn same_hosts(&self, other: &Self) -> bool {
+        self.table.host_set() == other.table.host_set() && self.passed == other.passed
+    }
+}
 
 /// Adds the projections, which need every door's table, and swaps what each door serves. Doors for which nothing was
 /// made keep what they have.
 pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Option<Made>>) {
-    let passed = |tls: Option<&Arc<DoorTls>>| -> Vec<HostPattern> {
-        let routes = tls.into_iter().flat_map(|tls| tls.passthrough_routes());
-        routes.map(|(host, _)| host).collect()
-    };
-    let live: Vec<Shown> = doors
+    let live: Vec<Option<Shown>> = doors
         .iter()
-        .map(|door| Some((Arc::clone(&door.live()?.table), passed(door.tls()))))
+        .map(|door| Some(Shown::new(&door.live()?.table, door.tls())))
         .collect();
-    let next: Vec<Shown> = made
+    let next: Vec<Option<Shown>> = made
         .iter()
         .zip(&live)
         .map(|(made, live)| match made {
-            Some(made) => Some((Arc::clone(&made.table), passed(made.tls.as_ref()))),
+            Some(made) => Some(Shown::new(&made.table, made.tls.as_ref())),
             None => live.clone(),
         })
         .collect();
     let hosts_differ = live.iter().zip(&next).any(|(live, next)| match (live, next) {
-        (Some((old, old_passed)), Some((new, new_passed))) => {
-            !Arc::ptr_eq(old, new) && (!old.hosts().eq(new.hosts()) || old_passed != new_passed)
-        }
+        (Some(live), Some(next)) => !live.same_hosts(next),
         (None, None) => false,
         (Some(_), None) | (None, Some(_)) => true,
     });
@@ -49,13 +71,8 @@ pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Option<Made>>) {
         .iter()
         .map(|door| redirect(door, doors, &made, &next))
         .collect();
-    let neighbours: Vec<Arc<HostIndex<ListenerName>>> = doors
-        .iter()
-        .map(|door| match door.live() {
-            Some(live) if !hosts_differ => Arc::clone(&live.neighbours),
-            Some(_) | None => Arc::new(neighbours(door, doors, &next)),
-        })
-        .collect();
+    let neighbours: Vec<Box<[Neighbour]>> =
+        doors.iter().map(|door| neighbours(door, doors, &next)).collect();
     let each = doors
         .iter_mut()
         .zip(made)
@@ -63,16 +80,16 @@ pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Option<Made>>) {
         .zip(redirects)
         .zip(neighbours);
     for ((((door, made), next), (redirect_differs, redirect)), neighbours) in each {
-        let Some((table, _)) = next else { continue };
+        let Some(next) = next else { continue };
         let routes = |redirect| {
             Arc::new(Routes {
-                table,
+                table: next.table,
                 redirect,
                 neighbours,
             })
         };
         match made {
-            Some(made) if made.differs => door.swap(routes(redirect), made.tls),
+            Some(made) if made.part.is_some() => door.swap(routes(redirect), made.tls),
             Some(made) => {
                 door.go_live(routes(redirect), made.tls);
             }
@@ -90,36 +107,48 @@ fn redirect<S>(
     door: &Publisher<S>,
     doors: &[Publisher<S>],
     made: &[Option<Made>],
-    next: &[Shown],
+    next: &[Option<Shown>],
 ) -> (bool, Option<RedirectProjection>) {
     let Some(sibling) = door.policy().redirect.as_ref() else {
         return (false, None);
     };
     let mut all = doors.iter().zip(made).zip(next);
-    let Some(((sibling, made), Some((table, passed)))) = all.find(|((other, _), _)| other.name() == sibling)
-    else {
+    let Some(((sibling, made), Some(shown))) = all.find(|((other, _), _)| other.name() == sibling) else {
         return (false, None);
     };
-    if let (None, Some(live)) = (made, door.live()) {
-        return (false, live.redirect.clone());
-    }
+    let live = door.live().and_then(|live| live.redirect.as_ref());
+    let table = match (made, live) {
+        (None, Some(live)) => return (false, Some(live.clone())),
+        (Some(Made { part: Some(part), .. }), Some(live)) => {
+            match live.table.with_hosts(&part.hosts, &part.table.map(|_| ())) {
+                Some(table) => table,
+                // Other endpoints, say, and the same hosts and paths.
+                None if live.passed == shown.passed => return (false, Some(live.clone())),
+                None => (*live.table).clone(),
+            }
+        }
+        (None | Some(_), _) => shown.table.map(|_| ()),
+    };
     let projection = RedirectProjection {
-        table: Arc::new(table.map(|_| ())),
-        passed: Arc::new(HostIndex::build(passed.iter().map(|host| (host.clone(), ())))),
+        table: Arc::new(table),
+        passed: shown.passed.clone(),
         port: sibling.policy().forwarded_port,
     };
     (true, Some(projection))
 }
 
-fn neighbours<S>(door: &Publisher<S>, doors: &[Publisher<S>], next: &[Shown]) -> HostIndex<ListenerName> {
+fn neighbours<S>(door: &Publisher<S>, doors: &[Publisher<S>], next: &[Option<Shown>]) -> Box<[Neighbour]> {
     let others = doors
         .iter()
         .zip(next)
         .filter(|(other, _)| other.name() != door.name());
-    HostIndex::build(others.flat_map(|(other, next)| {
-        let shown = next
-            .iter()
-            .flat_map(|(table, passed)| table.hosts().chain(passed));
-        shown.map(|host| (host.clone(), other.name().clone()))
-    }))
+    let known = others.filter_map(|(other, next)| {
+        let next = next.as_ref()?;
+        Some(Neighbour {
+            door: other.name().clone(),
+            hosts: next.table.host_set().clone(),
+            passed: next.passed.clone(),
+        })
+    });
+    known.collect()
 }

@@ -1,18 +1,18 @@
 //! From one view of the cluster to the live tables of every door.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
 use crate::admission::Roll;
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Told};
 use crate::projections::{Made, go_live};
 use crate::revision::revise;
-use crate::tls::{Gathering, Shelf};
+use crate::tls::{Clients, Gathering, Passthrough, Shelf};
 use crate::upstreams::BackendPolicy;
-use crate::{Admitted, Policy, Publisher};
+use crate::{Admitted, DoorTls, Policy, Publisher};
 
 /// From what the doors were compiled last, so that next time only what changed is compiled. It decides how much work
 /// is done and never what comes out: a property test compares with doors that have none.
@@ -26,7 +26,9 @@ pub(crate) struct Entry {
     /// In the order of the doors.
     pub(crate) doors: Vec<DoorEntry>,
     /// What admission told, by Ingress.
-    pub(crate) admission: BTreeMap<ObjectKey, Vec<Problem>>,
+    pub(crate) admission: Told,
+    /// How TLS is spoken to backends.
+    pub(crate) clients: Clients,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,9 @@ pub(crate) struct DoorEntry {
     pub(crate) policy: Policy,
     pub(crate) roll: Roll,
     /// What compilation told.
-    pub(crate) problems: Vec<Problem>,
+    pub(crate) problems: Told,
+    /// What gathering certificates told.
+    pub(crate) tls_problems: Vec<Problem>,
 }
 
 /// Compiles `view` for every door and makes the results live.
@@ -59,8 +63,12 @@ pub fn publish<S>(
         Some(entry) => entry,
         None => begin(doors, view, backends),
     };
-    let told = entry.doors.iter().flat_map(|door| &door.problems);
-    let mut problems: Vec<Problem> = told.chain(entry.admission.values().flatten()).cloned().collect();
+    let compiled = entry
+        .doors
+        .iter()
+        .flat_map(|door| door.problems.values().flatten().chain(&door.tls_problems));
+    let told = compiled.chain(entry.admission.values().flatten());
+    let mut problems: Vec<Problem> = told.cloned().collect();
     // The same Ingress may stand at several doors; one telling is enough.
     problems.sort_unstable();
     problems.dedup();
@@ -77,8 +85,11 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
         .collect();
     explain_the_unadmitted(doors, view, &admitted, &mut told);
 
-    let mut compiler = Compiler::new(view, backends);
-    doors.iter().for_each(|door| keep(door, &mut compiler));
+    let mut clients = Clients::default();
+    let live = doors.iter().filter_map(Publisher::live);
+    live.flat_map(|live| live.table.iter())
+        .for_each(|row| clients.keep(row.action));
+    let mut compiler = Compiler::new(view, backends, clients);
     let mut shelf = Shelf::default();
     let arriving = arriving(doors, &admitted);
     if !arriving.is_empty() {
@@ -89,92 +100,94 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
                 !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
             };
             let staying: Vec<Admitted<'_>> = admitted.iter().filter(stays).copied().collect();
-            made.push(Some(make(
-                door,
-                &staying,
-                view,
-                &mut compiler,
-                &mut shelf,
-                &mut Vec::new(),
-            )));
+            let (early, _) = make(door, &staying, view, &mut compiler, &mut shelf);
+            made.push(Some(early));
         }
         go_live(doors, made);
     }
     let mut made = Vec::new();
     let mut entries = Vec::new();
     for (door, admitted) in doors.iter_mut().zip(&admitted) {
-        let mut problems = Vec::new();
-        made.push(Some(make(
-            door,
-            admitted,
-            view,
-            &mut compiler,
-            &mut shelf,
-            &mut problems,
-        )));
+        let (whole, told) = make(door, admitted, view, &mut compiler, &mut shelf);
+        made.push(Some(whole));
         entries.push(DoorEntry {
             name: door.name().clone(),
             policy: door.policy().clone(),
             roll: Roll::of(admitted),
-            problems,
+            problems: told.compiling,
+            tls_problems: told.gathering,
         });
     }
     go_live(doors, made);
+    let mut clients = compiler.into_clients();
+    clients.tidy();
     Entry {
         view: view.clone(),
         backends: backends.clone(),
         doors: entries,
         admission: by_ingress(told),
+        clients,
     }
 }
 
-pub(crate) fn key_of(problem: &Problem) -> Option<ObjectKey> {
-    let namespace = problem.object.namespace.as_deref()?;
-    Some(ObjectKey::new(namespace, &*problem.object.name))
-}
-
-pub(crate) fn by_ingress(problems: Vec<Problem>) -> BTreeMap<ObjectKey, Vec<Problem>> {
-    let mut sorted: BTreeMap<ObjectKey, Vec<Problem>> = BTreeMap::new();
+pub(crate) fn by_ingress(problems: Vec<Problem>) -> Told {
+    let mut sorted = Told::new();
     for problem in problems {
-        if let Some(key) = key_of(&problem) {
+        if let Some(namespace) = problem.object.namespace.as_deref() {
+            let key = ObjectKey::new(namespace, &*problem.object.name);
             sorted.entry(key).or_default().push(problem);
         }
     }
     sorted
 }
 
-/// Keeps what the live routes of a door have that must not be made anew while nothing changes.
-pub(crate) fn keep<S>(door: &Publisher<S>, compiler: &mut Compiler<'_>) {
-    if let Some(live) = door.live() {
-        live.table.iter().for_each(|row| compiler.keep(row.action));
-    }
+/// What making a door has told.
+pub(crate) struct MakingTold {
+    pub(crate) compiling: Told,
+    pub(crate) gathering: Vec<Problem>,
 }
 
-/// Compiles a door as a whole, from what it admits and from nothing else.
+/// Makes a door as a whole, from what it admits and from nothing else.
 pub(crate) fn make<'v, S>(
     publisher: &mut Publisher<S>,
     admitted: &[Admitted<'_>],
     view: &'v ClusterView,
     compiler: &mut Compiler<'v>,
     shelf: &mut Shelf,
-    problems: &mut Vec<Problem>,
-) -> Made {
+) -> (Made, MakingTold) {
+    let compiled = compiler.compile(publisher.name(), publisher.policy(), admitted);
+    let (tls, gathering) = gather(publisher, admitted, view, shelf, compiled.passthrough);
+    let made = Made {
+        table: Arc::new(compiled.table),
+        tls,
+        part: None,
+    };
+    let told = MakingTold {
+        compiling: compiled.problems,
+        gathering,
+    };
+    (made, told)
+}
+
+/// Gathers the certificates of a door, and tells what is wrong with them.
+pub(crate) fn gather<S>(
+    publisher: &mut Publisher<S>,
+    admitted: &[Admitted<'_>],
+    view: &ClusterView,
+    shelf: &mut Shelf,
+    passthrough: Passthrough,
+) -> (Option<Arc<DoorTls>>, Vec<Problem>) {
     let (door, policy, memory) = publisher.parts();
-    let compiled = compiler.compile(door, policy, admitted, problems);
+    let mut problems = Vec::new();
     let gathering = Gathering {
         door,
         policy,
         view,
         memory,
         shelf,
-        problems,
+        problems: &mut problems,
     };
-    let tls = gathering.gather(admitted, compiled.passthrough);
-    Made {
-        table: Arc::new(compiled.table),
-        tls,
-        differs: false,
-    }
+    (gathering.gather(admitted, passthrough), problems)
 }
 
 /// The (door, Ingress) pairs in which the Ingress was live at another door that no longer admits it.

@@ -2,17 +2,17 @@
 //!
 //! This decides how much work is done and never what comes out. Where it is not sure, everything is compiled.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use resource::{ClusterView, Difference, Ingress, Kind, Problem};
+use resource::{ClusterView, Difference, Ingress};
 use route::{HostPattern, ObjectKey};
 
-use crate::admission::Roll;
+use crate::admission::Turnover;
 use crate::compile::Compiler;
-use crate::projections::{Made, go_live};
-use crate::publish::{DoorEntry, Entry, by_ingress, explain, keep, key_of, make};
-use crate::tls::Shelf;
+use crate::projections::{Made, Part, go_live};
+use crate::publish::{DoorEntry, Entry, by_ingress, explain, gather, make};
+use crate::tls::{Passthrough, Shelf};
 use crate::upstreams::BackendPolicy;
 use crate::{Admitted, Publisher};
 
@@ -24,7 +24,7 @@ pub(crate) fn revise<S>(
     doors: &mut [Publisher<S>],
     view: &ClusterView,
     backends: &BackendPolicy,
-    last: Entry,
+    mut last: Entry,
 ) -> Option<Entry> {
     let same_doors = doors.len() == last.doors.len()
         && doors.iter().zip(&last.doors).all(|(door, entry)| {
@@ -36,239 +36,184 @@ pub(crate) fn revise<S>(
         return None;
     }
     let mut told = Vec::new();
-    let rolls: Vec<Roll> = doors
+    let turnovers: Vec<Turnover> = doors
         .iter()
-        .zip(&last.doors)
+        .zip(&mut last.doors)
         .map(|(door, entry)| {
-            let policy = door.policy();
+            let views = [&last.view, view];
             entry
                 .roll
-                .revised(door.name(), policy, view, &changed.ingresses, &mut told)
+                .revise(door.name(), door.policy(), views, &changed.ingresses, &mut told)
         })
         .collect();
-    let moves = Moves::between(&last, &rolls, view, &changed);
-    if moves.cross {
-        return None;
-    }
-    let mut admission = last.admission;
+    let gains = gains(&turnovers, view)?;
     for key in &changed.ingresses {
-        admission.remove(key);
-        let Some(ingress) = view.ingress(key) else {
-            continue;
-        };
-        let admitted = rolls.iter().any(|roll| roll.holds(ingress));
-        told.extend(explain(doors, view, ingress, admitted));
+        last.admission.remove(key);
+        if let Some(ingress) = view.ingress(key) {
+            let is_admitted = last.doors.iter().any(|door| door.roll.holds(ingress));
+            told.extend(explain(doors, view, ingress, is_admitted));
+        }
     }
-    for (key, problems) in by_ingress(told) {
-        admission.insert(key, problems);
-    }
+    last.admission.extend(by_ingress(told));
 
-    let mut compiler = Compiler::new(view, backends);
+    let mut compiler = Compiler::new(view, backends, last.clients);
     let mut shelf = Shelf::default();
-    let (mut early, mut late, mut entries) = (Vec::new(), Vec::new(), Vec::new());
-    for (((door, entry), roll), gains) in doors.iter_mut().zip(last.doors).zip(rolls).zip(&moves.gains) {
-        let mut problems = Vec::new();
-        let parts = Revision {
-            before: &last.view,
-            view,
-            changed: &changed,
-            old: &entry,
-            roll: &roll,
-        };
-        let made = match parts.revise(door, &mut compiler, &mut problems) {
-            Revised::Same => {
-                problems.clone_from(&entry.problems);
-                None
-            }
-            Revised::Changed(made) => made,
-            Revised::TooMuch => {
-                keep(door, &mut compiler);
-                let admitted: Vec<Admitted<'_>> = roll.admitted().collect();
-                Some(make(
-                    door,
-                    &admitted,
-                    view,
-                    &mut compiler,
-                    &mut shelf,
-                    &mut problems,
-                ))
-            }
-        };
+    let (mut early, mut late) = (Vec::new(), Vec::new());
+    let each = doors.iter_mut().zip(&mut last.doors).zip(&turnovers).zip(&gains);
+    for (((door, entry), turnover), gains) in each {
+        let made = revise_door(door, entry, turnover, &changed, view, &mut compiler, &mut shelf);
         // Doors that an Ingress comes to wait until it has left the others.
         let (now, then) = if *gains { (None, made) } else { (made, None) };
         early.push(now);
         late.push(then);
-        entries.push(DoorEntry {
-            problems,
-            roll,
-            ..entry
-        });
     }
     go_live(doors, early);
-    if moves.gains.contains(&true) {
+    if gains.contains(&true) {
         go_live(doors, late);
     }
-    Some(Entry {
-        view: view.clone(),
-        backends: last.backends,
-        doors: entries,
-        admission,
-    })
+    last.clients = compiler.into_clients();
+    last.clients.tidy();
+    last.view = view.clone();
+    Some(last)
 }
 
-/// Which doors Ingresses of others come to.
-struct Moves {
-    /// By door.
-    gains: Vec<bool>,
-    /// Some door both loses one and gains one: that takes the long way.
-    cross: bool,
-}
-
-impl Moves {
-    fn between(last: &Entry, rolls: &[Roll], view: &ClusterView, changed: &Difference) -> Self {
-        let mut gains = vec![false; rolls.len()];
-        let mut loses = vec![false; rolls.len()];
-        for key in &changed.ingresses {
-            let (Some(old), Some(new)) = (last.view.ingress(key), view.ingress(key)) else {
-                continue;
-            };
-            let was: Vec<bool> = last.doors.iter().map(|door| door.roll.holds(old)).collect();
-            let is: Vec<bool> = rolls.iter().map(|roll| roll.holds(new)).collect();
-            let leaves = was.iter().zip(&is).any(|(was, is)| *was && !*is);
-            for (((was, is), gains), loses) in was.iter().zip(&is).zip(&mut gains).zip(&mut loses) {
-                *loses |= *was && !*is;
-                *gains |= leaves && !*was && *is;
-            }
+/// To which doors Ingresses of others come; `None` when a door both gains one and loses one, which takes the long way.
+fn gains(turnovers: &[Turnover], view: &ClusterView) -> Option<Vec<bool>> {
+    let has = |ingresses: &[Arc<Ingress>], key: &ObjectKey| ingresses.iter().any(|other| other.key == *key);
+    // Ingresses that are gone altogether do not move.
+    let leaves = |turnover: &Turnover, key: &ObjectKey| {
+        has(&turnover.out, key) && !has(&turnover.come, key) && view.ingress(key).is_some()
+    };
+    let mut gains = Vec::new();
+    for turnover in turnovers {
+        let arrives = |ingress: &Arc<Ingress>| {
+            let key = &ingress.key;
+            !has(&turnover.out, key) && turnovers.iter().any(|other| leaves(other, key))
+        };
+        let gains_one = turnover.come.iter().any(arrives);
+        if gains_one && turnover.out.iter().any(|ingress| leaves(turnover, &ingress.key)) {
+            return None;
         }
-        let cross = gains.iter().zip(&loses).any(|(gains, loses)| *gains && *loses);
-        Self { gains, cross }
+        gains.push(gains_one);
     }
+    Some(gains)
 }
 
-/// One door, between two publications.
-struct Revision<'a> {
-    before: &'a ClusterView,
-    view: &'a ClusterView,
-    changed: &'a Difference,
-    old: &'a DoorEntry,
-    roll: &'a Roll,
-}
-
-enum Revised {
-    /// Nothing of this door has changed.
-    Same,
-    /// Something may have; `None` when the table has come out the same.
-    Changed(Option<Made>),
-    /// It has to be compiled as a whole.
-    TooMuch,
-}
-
-impl Revision<'_> {
-    fn revise<S>(
-        &self,
-        door: &Publisher<S>,
-        compiler: &mut Compiler<'_>,
-        problems: &mut Vec<Problem>,
-    ) -> Revised {
-        // Certificates are chosen among all Ingresses of a door; problems of other objects belong to none.
-        let whole = door.policy().tls.is_some()
-            || self
-                .old
-                .problems
-                .iter()
-                .any(|problem| problem.object.kind != Kind::Ingress);
-        let (Some(live), false) = (door.live(), whole) else {
-            return Revised::TooMuch;
-        };
-        let Some((touched, hosts)) = self.touched() else {
-            return Revised::TooMuch;
-        };
-        if touched.is_empty() {
-            return Revised::Same;
-        }
-        keep(door, compiler);
-        let again: Vec<Admitted<'_>> = self
-            .roll
-            .admitted()
-            .filter(|admitted| touched.contains(&admitted.ingress().key))
-            .collect();
-        let mut fresh = Vec::new();
-        let compiled = compiler.compile(door.name(), door.policy(), &again, &mut fresh);
-        let stands = |problem: &&Problem| !key_of(problem).is_some_and(|key| touched.contains(&key));
-        problems.extend(self.old.problems.iter().filter(stands).cloned());
-        problems.extend(fresh);
-        Revised::Changed(live.table.with_hosts(&hosts, &compiled.table).map(|table| Made {
+/// Brings one door up to date; `None` when it serves what it has served.
+fn revise_door<'v, S>(
+    door: &mut Publisher<S>,
+    entry: &mut DoorEntry,
+    turnover: &Turnover,
+    changed: &Difference,
+    view: &'v ClusterView,
+    compiler: &mut Compiler<'v>,
+    shelf: &mut Shelf,
+) -> Option<Made> {
+    let touched = Touched::find(entry, turnover, changed);
+    // Names that are passed through are compiled with the routes and live with the certificates.
+    let passes_through = door.tls().is_some_and(|tls| tls.has_passthrough());
+    let (Some(live), Some(touched), false) = (door.live().cloned(), touched, passes_through) else {
+        let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();
+        let (made, told) = make(door, &admitted, view, compiler, shelf);
+        entry.problems = told.compiling;
+        entry.tls_problems = told.gathering;
+        return Some(made);
+    };
+    if touched.ingresses.is_empty() {
+        return None;
+    }
+    let again = entry.roll.among(touched.ingresses.values());
+    let compiled = compiler.compile(door.name(), door.policy(), &again);
+    for key in touched.ingresses.keys() {
+        entry.problems.remove(key);
+    }
+    entry.problems.extend(compiled.problems);
+    let regather = door.policy().tls.is_some() && turnover.concerns_certificates();
+    let tls = if regather {
+        // Certificates are chosen among all Ingresses of a door.
+        let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();
+        let (tls, problems) = gather(door, &admitted, view, shelf, Passthrough::default());
+        entry.tls_problems = problems;
+        tls
+    } else {
+        door.tls().cloned()
+    };
+    let table = live.table.with_hosts(&touched.hosts, &compiled.table);
+    match table {
+        Some(table) => Some(Made {
             table: Arc::new(table),
-            tls: None,
-            differs: true,
-        }))
-    }
-
-    /// The Ingresses to compile again, and all hosts that any of them names, now or before: whoever shares a host
-    /// with one of them is one of them. `None` when there are too many, or when one answers without hosts of its own.
-    fn touched(&self) -> Option<(HashSet<ObjectKey>, HashSet<HostPattern>)> {
-        let mut touched = Touched::default();
-        for key in &self.changed.ingresses {
-            let old = self
-                .before
-                .ingress(key)
-                .filter(|ingress| self.old.roll.holds(ingress));
-            let new = self.view.ingress(key).filter(|ingress| self.roll.holds(ingress));
-            old.into_iter()
-                .chain(new)
-                .for_each(|ingress| touched.add(ingress));
-        }
-        if !self.changed.services.is_empty() {
-            let calls = |ingress: &Ingress| calls(ingress, &self.changed.services);
-            let calling = self.roll.admitted().map(|admitted| admitted.ingress());
-            calling
-                .filter(|ingress| calls(ingress))
-                .for_each(|ingress| touched.add(ingress));
-        }
-        while !touched.hosts.is_empty() {
-            let before = touched.hosts.len();
-            for admitted in self.roll.admitted() {
-                let mut hosts = admitted
-                    .ingress()
-                    .rules
-                    .iter()
-                    .filter_map(|rule| rule.host.as_ref().ok());
-                if hosts.any(|host| touched.hosts.contains(host)) {
-                    touched.add(admitted.ingress());
-                }
-            }
-            if touched.answers_all || touched.ingresses.len() > FEW {
-                return None;
-            }
-            if touched.hosts.len() == before {
-                break;
-            }
-        }
-        (!touched.answers_all).then_some((touched.ingresses, touched.hosts))
+            tls,
+            part: Some(Part {
+                hosts: touched.hosts,
+                table: compiled.table,
+            }),
+        }),
+        None if regather => Some(Made {
+            table: Arc::clone(&live.table),
+            tls,
+            part: None,
+        }),
+        None => None,
     }
 }
 
+impl Turnover {
+    /// Whether what has changed may concern the certificates of a door, or what is told about them.
+    fn concerns_certificates(&self) -> bool {
+        self.out
+            .iter()
+            .chain(&self.come)
+            .any(|ingress| !ingress.tls.is_empty() || ingress.annotations.ssl_passthrough)
+    }
+}
+
+/// What has to be compiled again.
 #[derive(Default)]
 struct Touched {
-    ingresses: HashSet<ObjectKey>,
-    hosts: HashSet<HostPattern>,
-    /// One of them is the default of the whole door.
-    answers_all: bool,
+    /// As they are now, or were when they are no longer there.
+    ingresses: HashMap<ObjectKey, Arc<Ingress>>,
+    /// All hosts that any of them names, now or before: whoever shares a host with one of them is one of them.
+    hosts: BTreeSet<HostPattern>,
+    /// Hosts whose other Ingresses have not been looked for.
+    unseen: Vec<HostPattern>,
+    /// One of them is the default of the whole door, or its TLS is passed through.
+    is_special: bool,
 }
 
 impl Touched {
-    fn add(&mut self, ingress: &Ingress) {
-        self.answers_all |= ingress.rules.is_empty() && ingress.default_backend.is_some();
-        self.ingresses.insert(ingress.key.clone());
-        self.hosts
-            .extend(ingress.rules.iter().filter_map(|rule| rule.host.clone().ok()));
+    /// `None` when there are too many, or when one is not like the others.
+    fn find(entry: &DoorEntry, turnover: &Turnover, changed: &Difference) -> Option<Self> {
+        let mut touched = Self::default();
+        let calling = changed
+            .services
+            .iter()
+            .flat_map(|service| entry.roll.naming_service(service));
+        // What is there now comes last and stays.
+        for ingress in turnover.out.iter().chain(&turnover.come).chain(calling) {
+            touched.add(ingress);
+        }
+        while let Some(host) = touched.unseen.pop() {
+            for ingress in entry.roll.naming_host(&host) {
+                touched.add(ingress);
+            }
+            if touched.ingresses.len() > FEW {
+                return None;
+            }
+        }
+        (!touched.is_special).then_some(touched)
     }
-}
 
-fn calls(ingress: &Ingress, services: &BTreeSet<ObjectKey>) -> bool {
-    let paths = ingress.rules.iter().flat_map(|rule| &rule.paths);
-    let backends = paths.map(|path| &path.backend).chain(&ingress.default_backend);
-    backends
-        .filter_map(|backend| backend.as_ref().ok())
-        .any(|backend| services.contains(&backend.service))
+    fn add(&mut self, ingress: &Arc<Ingress>) {
+        let before = self.ingresses.insert(ingress.key.clone(), Arc::clone(ingress));
+        if before.is_some_and(|before| Arc::ptr_eq(&before, ingress)) {
+            return;
+        }
+        self.is_special |= ingress.annotations.ssl_passthrough
+            || (ingress.rules.is_empty() && ingress.default_backend.is_some());
+        for host in ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok()) {
+            if self.hosts.insert(host.clone()) {
+                self.unseen.push(host.clone());
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use route::{HostIndex, ListenerName, ObjectKey, RequestHost, RequestPath, Table};
+use route::{HostSet, ListenerName, ObjectKey, RequestHost, RequestPath, Table};
 
 use crate::tls::{BackendTls, DoorTls};
 
@@ -29,7 +29,7 @@ pub(crate) struct Routes {
     /// What the sibling of a `redirect` door serves: hosts and paths, no routes.
     pub(crate) redirect: Option<RedirectProjection>,
     /// Which other doors know a host: for the cross-door alarm alone, names and no routes.
-    pub(crate) neighbours: Arc<HostIndex<ListenerName>>,
+    pub(crate) neighbours: Box<[Neighbour]>,
 }
 
 /// The hosts and paths of the door that a `redirect` door points to.
@@ -37,8 +37,18 @@ pub(crate) struct Routes {
 pub(crate) struct RedirectProjection {
     pub(crate) table: Arc<Table<()>>,
     /// Hosts that the sibling passes through: every path of them.
-    pub(crate) passed: Arc<HostIndex<()>>,
+    pub(crate) passed: HostSet,
     pub(crate) port: u16,
+}
+
+/// Another door, by the hosts that it knows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Neighbour {
+    pub(crate) door: ListenerName,
+    /// Those of its table.
+    pub(crate) hosts: HostSet,
+    /// Those whose TLS it does not end.
+    pub(crate) passed: HostSet,
 }
 
 /// One compiled rule.
@@ -158,9 +168,19 @@ pub enum Verdict<'s> {
 
 impl RedirectProjection {
     fn serves(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> bool {
-        let passed = host.is_some_and(|host| self.passed.find(host).next().is_some());
+        let passed = host.is_some_and(|host| self.passed.names(host) || self.passed.covers(host));
         passed || self.table.find(host, path).is_some()
     }
+}
+
+/// The first door that names a host, else the first with a wildcard for it.
+fn owner<'n>(neighbours: &'n [Neighbour], host: &RequestHost<'_>) -> Option<&'n ListenerName> {
+    let names = |other: &&Neighbour| other.hosts.names(host) || other.passed.names(host);
+    let covers = |other: &&Neighbour| other.hosts.covers(host) || other.passed.covers(host);
+    let named = neighbours.iter().find(names);
+    named
+        .or_else(|| neighbours.iter().find(covers))
+        .map(|other| &other.door)
 }
 
 impl<S> Snapshot<S> {
@@ -199,7 +219,7 @@ impl<S> Snapshot<S> {
             };
         }
         Verdict::Unknown {
-            owner: host.and_then(|host| routes.neighbours.find(host).next()),
+            owner: host.and_then(|host| owner(&routes.neighbours, host)),
         }
     }
 

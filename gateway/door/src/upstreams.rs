@@ -10,7 +10,7 @@ use resource::{
 };
 use route::ObjectKey;
 
-use crate::snapshot::{Action, Blocked, Endpoint, Route, Upstream, UpstreamProtocol};
+use crate::snapshot::{Blocked, Endpoint, Upstream, UpstreamProtocol};
 use crate::tls::{Clients, PlatformRoots};
 
 /// What the gateway may call, and whom it believes there.
@@ -96,22 +96,17 @@ impl BackendPolicy {
 }
 
 impl<'v> Upstreams<'v> {
-    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy) -> Self {
+    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: Clients) -> Self {
         Self {
             view,
             backends,
             known: HashMap::new(),
-            clients: Clients::default(),
+            clients,
         }
     }
 
-    /// Keeps how a live route speaks TLS, so that an unchanged route stays equal and keeps its sessions.
-    pub(crate) fn keep(&mut self, live: &Route) {
-        if let Action::Forward(upstream) = &live.action
-            && let UpstreamProtocol::Tls(tls) = &upstream.protocol
-        {
-            self.clients.keep(tls);
-        }
+    pub(crate) fn into_clients(self) -> Clients {
+        self.clients
     }
 
     /// The upstream of a backend.

@@ -20,9 +20,9 @@ pub struct EndpointSlice {
     /// The Service it belongs to (label `kubernetes.io/service-name`).
     pub service: ObjectKey,
     /// `ports`; ports that cannot be read are left out.
-    pub ports: Vec<EndpointPort>,
+    pub ports: Box<[EndpointPort]>,
     /// `endpoints`; endpoints that cannot be read are left out.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Box<[Endpoint]>,
     /// Where it is written, when it comes from a file.
     pub source: Option<Arc<Source>>,
 }
@@ -49,8 +49,6 @@ pub struct Endpoint {
     pub serving: bool,
     /// `conditions.terminating`; absent is false.
     pub terminating: bool,
-    /// `zone`
-    pub zone: Option<Box<str>>,
 }
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -80,7 +78,7 @@ impl EndpointSlice {
             );
             return None;
         };
-        let service = ObjectKey::new(meta.key.namespace(), service);
+        let service = meta.key.beside(service);
         let family = match object.address_type.as_str() {
             "IPv4" => Some(Family::V4),
             "IPv6" => Some(Family::V6),
@@ -214,7 +212,6 @@ impl Endpoint {
             ready,
             serving: conditions.serving.unwrap_or(ready),
             terminating: conditions.terminating.unwrap_or(false),
-            zone: raw.zone.map(Into::into),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Ingresses: which hosts and paths go to which Services.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, Ingress as RawIngress, IngressBackend, IngressRule, IngressTLS, ServiceBackendPort,
@@ -26,18 +26,18 @@ pub struct Ingress {
     /// `metadata.labels`: these choose the door.
     pub labels: Labels,
     /// `metadata.annotations`, as far as they concern a gateway.
-    pub annotations: Annotations,
+    pub annotations: Arc<Annotations>,
     /// `metadata.creationTimestamp`: the older Ingress wins a conflict; `None` counts as the newest.
     pub created: Option<Timestamp>,
     /// `spec.ingressClassName`, or the annotation that came before it.
     pub class: Option<ClassRef>,
     /// `spec.rules`, in order and with every position filled: `rules[i]` is `spec.rules[i]`. Behind them may stand
     /// closed rules for hosts that were written where the object could not be read.
-    pub rules: Vec<Rule>,
+    pub rules: Box<[Rule]>,
     /// `spec.defaultBackend`
     pub default_backend: Option<Result<Backend, InvalidBackend>>,
     /// `spec.tls`
-    pub tls: Vec<IngressTls>,
+    pub tls: Box<[IngressTls]>,
     /// Where it is written, when it comes from a file.
     pub source: Option<Arc<Source>>,
 }
@@ -59,7 +59,7 @@ pub struct Rule {
     pub host: Result<HostPattern, InvalidHost>,
     /// `http.paths`, in order and with every position filled. When the list itself cannot be read, one
     /// unreadable path stands for it.
-    pub paths: Vec<PathRule>,
+    pub paths: Box<[PathRule]>,
 }
 
 /// `spec.rules[].http.paths[]` of an Ingress.
@@ -68,7 +68,7 @@ pub struct PathRule {
     /// `pathType`; `None` when it is missing or unknown.
     pub path_type: Option<PathType>,
     /// `path` as it is written; empty when it is not.
-    pub written: String,
+    pub written: Box<str>,
     /// What it matches.
     pub pattern: Result<PathPattern, InvalidPath>,
     /// Where requests go.
@@ -108,7 +108,7 @@ pub enum ServicePortRef {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngressTls {
     /// `hosts`; hosts that cannot be read are left out.
-    pub hosts: Vec<HostPattern>,
+    pub hosts: Box<[HostPattern]>,
     /// Whether any host is written, readable or not: without hosts an entry stands for all that its certificate names.
     pub names_hosts: bool,
     /// `secretName`, in the Ingress's own namespace.
@@ -209,20 +209,20 @@ impl Ingress {
         let mut annotations = ingress_annotations(&meta.annotations, meta.key.namespace(), &mut report);
         annotations.close_unreadable(damage);
 
-        let namespace = meta.key.namespace();
+        let key = &meta.key;
         let raw_rules = spec.rules.unwrap_or_default().into_iter().enumerate();
         let mut rules: Vec<Rule> = raw_rules
-            .map(|(index, raw)| Rule::read(raw, namespace, index, &mut report))
+            .map(|(index, raw)| Rule::read(raw, key, index, &mut report))
             .collect();
         if rules.is_empty() && (damage.hit("spec.rules") || damage.hit("spec")) {
             // Without rules `defaultBackend` would answer every host.
             rules.push(Rule {
                 host: Err(InvalidHost::Unreadable),
-                paths: Vec::new(),
+                paths: Box::default(),
             });
         }
         let default_backend = match spec.default_backend {
-            Some(raw) => Some(Backend::read(raw, namespace, "spec.defaultBackend", &mut report)),
+            Some(raw) => Some(Backend::read(raw, key, "spec.defaultBackend", &mut report)),
             None => damage
                 .hit("spec.defaultBackend")
                 .then_some(Err(InvalidBackend::Unreadable)),
@@ -230,7 +230,7 @@ impl Ingress {
         explain_emptiness(&rules, default_backend.is_some(), &mut report);
         let raw_tls = spec.tls.unwrap_or_default().into_iter().enumerate();
         let tls = raw_tls
-            .map(|(index, raw)| IngressTls::read(raw, namespace, index, &mut report))
+            .map(|(index, raw)| IngressTls::read(raw, key, index, &mut report))
             .collect();
         let class = ClassRef::read(
             spec.ingress_class_name,
@@ -239,10 +239,10 @@ impl Ingress {
         );
         Some(Self {
             class,
-            rules,
+            rules: rules.into_boxed_slice(),
             default_backend,
             tls,
-            annotations,
+            annotations: shared(annotations),
             key: meta.key,
             generation: meta.generation,
             uid: meta.uid,
@@ -256,10 +256,12 @@ impl Ingress {
     pub(crate) fn close_hosts(&mut self, hosts: Vec<&str>) {
         let patterns = hosts.into_iter().filter_map(|host| HostPattern::parse(host).ok());
         let named = patterns.filter(|pattern| *pattern != HostPattern::Any);
-        self.rules.extend(named.map(|host| Rule {
+        let closed = named.map(|host| Rule {
             host: Ok(host),
-            paths: vec![PathRule::unreadable()],
-        }));
+            paths: [PathRule::unreadable()].into(),
+        });
+        let rules = std::mem::take(&mut self.rules);
+        self.rules = rules.into_iter().chain(closed).collect();
     }
 
     /// A problem of this Ingress.
@@ -267,6 +269,16 @@ impl Ingress {
     pub fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {
         let object = ObjectRef::namespaced(Kind::Ingress, &self.key);
         Problem::of(object, self.source.as_deref(), severity, field, message)
+    }
+}
+
+/// Most Ingresses have no annotations for a gateway: these share one value.
+fn shared(annotations: Annotations) -> Arc<Annotations> {
+    static NONE: LazyLock<Arc<Annotations>> = LazyLock::new(Arc::default);
+    if annotations == **NONE {
+        Arc::clone(&NONE)
+    } else {
+        Arc::new(annotations)
     }
 }
 
@@ -320,7 +332,7 @@ impl ClassRef {
 }
 
 impl Rule {
-    fn read(raw: IngressRule, namespace: &str, index: usize, report: &mut Report<'_>) -> Self {
+    fn read(raw: IngressRule, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
         let field = format!("spec.rules[{index}]");
         let host_field = format!("{field}.host");
         let host = if report.damage().hit(&field) || report.damage().hit(&host_field) {
@@ -336,14 +348,14 @@ impl Rule {
             .iter()
             .any(|it| report.damage().hit(it));
         let paths = if unreadable {
-            vec![PathRule::unreadable()]
+            [PathRule::unreadable()].into()
         } else {
             let raw_paths = raw.http.map(|http| http.paths).unwrap_or_default();
             let fields = (0..).map(|index| format!("{paths_field}[{index}]"));
             raw_paths
                 .into_iter()
                 .zip(fields)
-                .map(|(raw, field)| PathRule::read(raw, namespace, &field, report))
+                .map(|(raw, field)| PathRule::read(raw, ingress, &field, report))
                 .collect()
         };
         match host.as_ref().err().and_then(InvalidHost::without_port) {
@@ -383,17 +395,17 @@ impl PathRule {
     fn unreadable() -> Self {
         Self {
             path_type: None,
-            written: String::new(),
+            written: Box::default(),
             pattern: Err(InvalidPath::Unreadable),
             backend: Err(InvalidBackend::Unreadable),
         }
     }
 
-    fn read(raw: HTTPIngressPath, namespace: &str, field: &str, report: &mut Report<'_>) -> Self {
+    fn read(raw: HTTPIngressPath, ingress: &ObjectKey, field: &str, report: &mut Report<'_>) -> Self {
         if report.damage().hit(field) {
             return Self::unreadable();
         }
-        let backend = Backend::read(raw.backend, namespace, &format!("{field}.backend"), report);
+        let backend = Backend::read(raw.backend, ingress, &format!("{field}.backend"), report);
         let path_field = format!("{field}.path");
         let type_field = format!("{field}.pathType");
         let written = raw.path.unwrap_or_default();
@@ -418,7 +430,7 @@ impl PathRule {
         };
         Self {
             path_type: path_type.ok(),
-            written,
+            written: written.into(),
             pattern,
             backend,
         }
@@ -460,7 +472,7 @@ impl PathType {
 impl Backend {
     fn read(
         raw: IngressBackend,
-        namespace: &str,
+        ingress: &ObjectKey,
         field: &str,
         report: &mut Report<'_>,
     ) -> Result<Self, InvalidBackend> {
@@ -486,7 +498,7 @@ impl Backend {
             (Some(service), None) => match ServicePortRef::read(service.port.unwrap_or_default()) {
                 Ok(port) => {
                     return Ok(Self {
-                        service: ObjectKey::new(namespace, service.name),
+                        service: ingress.beside(service.name),
                         port,
                     });
                 }
@@ -522,7 +534,7 @@ impl ServicePortRef {
 }
 
 impl IngressTls {
-    fn read(raw: IngressTLS, namespace: &str, index: usize, report: &mut Report<'_>) -> Self {
+    fn read(raw: IngressTLS, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
         let mut hosts = Vec::new();
         let written = raw.hosts.unwrap_or_default();
         let unreadable = ["", ".hosts"].map(|part| format!("spec.tls[{index}]{part}"));
@@ -539,9 +551,9 @@ impl IngressTls {
         }
         let secret = raw.secret_name.filter(|name| !name.is_empty());
         Self {
-            hosts,
+            hosts: hosts.into(),
             names_hosts,
-            secret: secret.map(|name| ObjectKey::new(namespace, name)),
+            secret: secret.map(|name| ingress.beside(name)),
         }
     }
 }

@@ -1,16 +1,15 @@
 //! Labels of an object.
 
-use std::collections::BTreeMap;
-
-/// The labels of an object (`metadata.labels`), sorted by key.
+/// The labels of an object (`metadata.labels`), sorted by key. Objects have few, so a slice is searched, not a map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Labels(BTreeMap<Box<str>, Box<str>>);
+pub struct Labels(Box<[(Box<str>, Box<str>)]>);
 
 impl Labels {
     /// The value of a label.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(|value| &**value)
+        let place = self.0.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
+        self.0.get(place).map(|(_, value)| &**value)
     }
 
     /// Every label, sorted by key.
@@ -21,11 +20,15 @@ impl Labels {
 
 impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Labels {
     fn from_iter<T: IntoIterator<Item = (K, V)>>(pairs: T) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        )
+        let mut pairs: Vec<(Box<str>, Box<str>)> = pairs
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        pairs.sort_by(|left, right| left.0.cmp(&right.0));
+        // Of two with the same key the later one counts, as in a map.
+        pairs.reverse();
+        pairs.dedup_by(|earlier, later| earlier.0 == later.0);
+        pairs.reverse();
+        Self(pairs.into_boxed_slice())
     }
 }

@@ -19,9 +19,9 @@ pub struct Service {
     /// `spec.type`, with headless Services apart.
     pub kind: ServiceType,
     /// `spec.ports`; ports that cannot be read are left out.
-    pub ports: Vec<ServicePort>,
+    pub ports: Box<[ServicePort]>,
     /// Annotations that ask for something that cannot be given: backends must not be called without it.
-    pub closes: Vec<ClosedBy>,
+    pub closes: Box<[ClosedBy]>,
     /// Where it is written, when it comes from a file.
     pub source: Option<Arc<Source>>,
 }
@@ -129,8 +129,8 @@ impl Service {
         Some(Self {
             key: meta.key,
             kind,
-            ports,
-            closes,
+            ports: ports.into_boxed_slice(),
+            closes: closes.into_boxed_slice(),
             source: None,
         })
     }

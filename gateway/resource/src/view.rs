@@ -18,8 +18,8 @@ pub struct ClusterView {
     classes: Arc<BTreeMap<Box<str>, Arc<IngressClass>>>,
     services: Arc<BTreeMap<ObjectKey, Arc<Service>>>,
     endpoint_slices: Arc<BTreeMap<ObjectKey, Arc<EndpointSlice>>>,
-    /// The keys of a Service's slices, sorted.
-    slices_of: Arc<BTreeMap<ObjectKey, Vec<ObjectKey>>>,
+    /// The slices of a Service, sorted by name.
+    slices_of: Arc<BTreeMap<ObjectKey, Box<[Arc<EndpointSlice>]>>>,
     secrets: Arc<BTreeMap<ObjectKey, Arc<Secret>>>,
     config_maps: Arc<BTreeMap<ObjectKey, Arc<ConfigMap>>>,
     namespaces: Arc<BTreeMap<Box<str>, Arc<Namespace>>>,
@@ -64,10 +64,7 @@ impl ClusterView {
         &'v self,
         service: &ObjectKey,
     ) -> impl Iterator<Item = &'v Arc<EndpointSlice>> + use<'v> {
-        let keys = self.slices_of.get(service);
-        keys.into_iter()
-            .flatten()
-            .filter_map(|key| self.endpoint_slices.get(key))
+        self.slices_of.get(service).into_iter().flatten()
     }
 
     /// Every EndpointSlice.
@@ -157,15 +154,13 @@ impl ClusterView {
     }
 
     fn insert_slice(&mut self, slice: Arc<EndpointSlice>) -> Option<Arc<EndpointSlice>> {
+        let previous =
+            Arc::make_mut(&mut self.endpoint_slices).insert(slice.key.clone(), Arc::clone(&slice));
         // It may have moved from one Service to another.
-        let previous = self.remove_slice(&slice.key);
-        let siblings = Arc::make_mut(&mut self.slices_of)
-            .entry(slice.service.clone())
-            .or_default();
-        if let Err(place) = siblings.binary_search(&slice.key) {
-            siblings.insert(place, slice.key.clone());
+        if let Some(previous) = previous.as_ref().filter(|old| old.service != slice.service) {
+            self.set_siblings(&previous.service, &previous.key, None);
         }
-        Arc::make_mut(&mut self.endpoint_slices).insert(slice.key.clone(), slice);
+        self.set_siblings(&slice.service, &slice.key, Some(&slice));
         previous
     }
 
@@ -174,14 +169,25 @@ impl ClusterView {
             return None;
         }
         let slice = Arc::make_mut(&mut self.endpoint_slices).remove(key)?;
-        let slices_of = Arc::make_mut(&mut self.slices_of);
-        if let Some(siblings) = slices_of.get_mut(&slice.service) {
-            siblings.retain(|sibling| sibling != key);
-            if siblings.is_empty() {
-                slices_of.remove(&slice.service);
-            }
-        }
+        self.set_siblings(&slice.service, key, None);
         Some(slice)
+    }
+
+    /// Puts a slice among those of a Service, or takes it out.
+    fn set_siblings(&mut self, service: &ObjectKey, key: &ObjectKey, slice: Option<&Arc<EndpointSlice>>) {
+        let slices_of = Arc::make_mut(&mut self.slices_of);
+        let others = slices_of.get(service).into_iter().flatten();
+        let mut siblings: Vec<Arc<EndpointSlice>> = others
+            .filter(|sibling| sibling.key != *key)
+            .chain(slice)
+            .cloned()
+            .collect();
+        siblings.sort_by(|left, right| left.key.cmp(&right.key));
+        if siblings.is_empty() {
+            slices_of.remove(service);
+        } else {
+            slices_of.insert(service.clone(), siblings.into_boxed_slice());
+        }
     }
 }
 
@@ -289,8 +295,8 @@ mod tests {
         Object::EndpointSlice(Arc::new(EndpointSlice {
             key: ObjectKey::new("shop", name),
             service: ObjectKey::new("shop", service),
-            ports: Vec::new(),
-            endpoints: Vec::new(),
+            ports: Box::default(),
+            endpoints: Box::default(),
             source: None,
         }))
     }

@@ -272,7 +272,7 @@ fn served(ingress: &Ingress) -> Vec<(String, String, String)> {
             if let (Ok(host), Ok(_), Ok(backend)) = (&rule.host, &path.pattern, &path.backend) {
                 served.push((
                     host.to_string(),
-                    path.written.clone(),
+                    path.written.to_string(),
                     backend.service.name().to_owned(),
                 ));
             }

@@ -15,7 +15,7 @@
 
 mod host;
 mod host_pattern;
-mod index;
+mod host_set;
 mod names;
 mod path;
 mod path_pattern;
@@ -25,7 +25,7 @@ mod table;
 
 pub use host::{Host, HostBuf, HostError, RequestHost, normalise_authority, normalise_sni};
 pub use host_pattern::{HostPattern, HostPatternError, HostRestriction};
-pub use index::HostIndex;
+pub use host_set::HostSet;
 pub use names::{InvalidListenerName, ListenerName, ObjectKey};
 pub use path::{PathError, PathScratch, RequestPath, normalise_path};
 pub use path_pattern::{ExactPath, PathPattern, PathPatternError, PathPrefix};

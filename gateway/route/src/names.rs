@@ -63,6 +63,15 @@ impl ObjectKey {
         }
     }
 
+    /// The key of another object in the same namespace, whose name the two share.
+    #[must_use]
+    pub fn beside(&self, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            namespace: Arc::clone(&self.namespace),
+            name: name.into(),
+        }
+    }
+
     /// The namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::path::encoded;
 use crate::{PathError, PathScratch, RequestPath, normalise_path};
@@ -20,13 +21,13 @@ pub enum PathPattern {
 
 /// A path that equals a request's. Made by [`PathPattern::exact`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ExactPath(Box<str>);
+pub struct ExactPath(Arc<str>);
 
 /// The path above a request's, or the same. Made by [`PathPattern::prefix`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PathPrefix {
     /// Without the trailing slash; empty for `/`.
-    stem: Box<str>,
+    stem: Arc<str>,
     /// Written with a trailing slash: it then beats the same prefix without one.
     has_trailing_slash: bool,
 }
@@ -62,6 +63,8 @@ impl PathPattern {
     pub fn prefix(written: &str) -> Result<Self, PathPatternError> {
         let path = normal_text(written)?;
         let (stem, has_trailing_slash) = match path.strip_suffix('/') {
+            // Most rules are for `/`, whose stem is empty; the default one is not allocated anew.
+            Some("") => (Arc::default(), true),
             Some(stem) => (stem.into(), true),
             None => (path, false),
         };
@@ -77,6 +80,14 @@ impl PathPattern {
         match self {
             Self::Exact(exact) => exact.0.as_bytes() == path.as_bytes(),
             Self::Prefix(prefix) => prefix.covers(path.as_bytes()),
+        }
+    }
+
+    /// Whether both are prefixes, and whatever the other covers this one covers.
+    pub(crate) fn is_above(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Prefix(above), Self::Prefix(other)) => above.covers(other.stem.as_bytes()),
+            (Self::Exact(_), _) | (_, Self::Exact(_)) => false,
         }
     }
 
@@ -156,7 +167,8 @@ pub(crate) fn shared_length(left: &[u8], right: &[u8]) -> usize {
     equal + tail.count()
 }
 
-fn normal_text(written: &str) -> Result<Box<str>, PathPatternError> {
+/// Shared by every table with the rule.
+fn normal_text(written: &str) -> Result<Arc<str>, PathPatternError> {
     let owned = || written.to_owned();
     let mut scratch = PathScratch::default();
     let path = normalise_path(written.as_bytes(), &mut scratch).map_err(|error| match error {

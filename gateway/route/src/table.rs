@@ -1,13 +1,14 @@
 //! The routing table of one door.
 
-use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
 use crate::path_pattern::{by_element, shared_length};
-use crate::{Host, HostPattern, PathPattern, RequestHost, RequestPath};
+use crate::{HostPattern, HostSet, PathPattern, RequestHost, RequestPath};
 
 /// Which action belongs to a host and path. Immutable; made by a [`TableBuilder`].
 ///
@@ -22,15 +23,14 @@ pub struct Table<A> {
     rules: Vec<Rule<A>>,
     default: Option<A>,
     /// Positions in `hosts`.
-    exact: Arc<HashMap<Host, usize, RandomState>>,
-    /// The same, by suffix.
-    wildcard: Arc<HashMap<Host, usize, RandomState>>,
+    index: HostSet,
 }
 
 /// Collects rules in order of precedence: whoever comes first to a place keeps it.
 #[derive(Debug)]
 pub struct TableBuilder<A> {
-    hosts: HashMap<HostPattern, HostDraft<A>, RandomState>,
+    /// By host and path; without a path, the host's default.
+    places: HashMap<(HostPattern, Option<PathPattern>), A, RandomState>,
     default: Option<A>,
 }
 
@@ -72,12 +72,6 @@ struct Rule<A> {
     /// How far before a prefix stands the longest one that is above it.
     above: Option<NonZeroUsize>,
     action: A,
-}
-
-#[derive(Debug)]
-struct HostDraft<A> {
-    rules: BTreeMap<PathPattern, A>,
-    default: Option<A>,
 }
 
 impl<A> Table<A> {
@@ -126,6 +120,12 @@ impl<A> Table<A> {
         self.hosts.iter().map(|host| &host.pattern)
     }
 
+    /// The hosts of [`hosts`](Self::hosts) alone, for those who may not see the rules.
+    #[must_use]
+    pub fn host_set(&self) -> &HostSet {
+        &self.index
+    }
+
     /// The number of entries, defaults included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -159,8 +159,7 @@ impl<A> Table<A> {
             hosts: hosts.collect(),
             rules,
             default: self.default.as_ref().map(&mut change),
-            exact: Arc::clone(&self.exact),
-            wildcard: Arc::clone(&self.wildcard),
+            index: self.index.clone(),
         }
     }
 
@@ -168,11 +167,11 @@ impl<A> Table<A> {
         if host.is_address() {
             return None;
         }
-        let exact = steps::taken(self.exact.get(host.as_str()));
-        let wildcard = || steps::taken(self.wildcard.get(host.parent()?));
+        let exact = steps::taken(self.index.named(host));
+        let wildcard = || steps::taken(self.index.covered(host));
         exact
             .or_else(wildcard)
-            .and_then(|position| self.hosts.get(*position))
+            .and_then(|position| self.hosts.get(position))
     }
 
     fn hostless(&self) -> Option<&HostRules<A>> {
@@ -192,7 +191,7 @@ impl<A: Clone + PartialEq> Table<A> {
     /// This table with the rules of `hosts` taken from `other`, which must have rules for no other hosts; `None` when
     /// they are the same there. The table's default stays.
     #[must_use]
-    pub fn with_hosts(&self, hosts: &HashSet<HostPattern>, other: &Self) -> Option<Self> {
+    pub fn with_hosts(&self, hosts: &BTreeSet<HostPattern>, other: &Self) -> Option<Self> {
         let same = hosts
             .iter()
             .all(|host| match (self.block(host), other.block(host)) {
@@ -209,56 +208,57 @@ impl<A: Clone + PartialEq> Table<A> {
             hosts: Vec::with_capacity(self.hosts.len() + other.hosts.len()),
             rules: Vec::with_capacity(self.rules.len() + other.rules.len()),
             default: self.default.clone(),
-            exact: Arc::clone(&self.exact),
-            wildcard: Arc::clone(&self.wildcard),
+            index: self.index.clone(),
         };
-        let mut moved = false;
-        let mut news = other.hosts.iter().peekable();
-        for old in &self.hosts {
-            while let Some(new) = news.next_if(|new| new.pattern < old.pattern) {
-                merged.append(new, other);
-                moved = true;
+        let (mut moved, mut copied) = (false, 0);
+        for host in hosts {
+            let (place, there) = match self.hosts.binary_search_by(|old| old.pattern.cmp(host)) {
+                Ok(place) => (place, true),
+                Err(place) => (place, false),
+            };
+            merged.append(self, copied..place);
+            copied = place + usize::from(there);
+            let new = other.position(host);
+            if let Some(new) = new {
+                merged.append(other, new..new + 1);
             }
-            if !hosts.contains(&old.pattern) {
-                merged.append(old, self);
-                continue;
-            }
-            match news.next_if(|new| new.pattern == old.pattern) {
-                Some(new) => merged.append(new, other),
-                None => moved = true,
-            }
+            moved |= there != new.is_some();
         }
-        for new in news {
-            merged.append(new, other);
-            moved = true;
-        }
+        merged.append(self, copied..self.hosts.len());
         if moved {
-            merged.index();
+            merged.index = merged.hosts().collect();
         }
         Some(merged)
     }
 
-    fn append(&mut self, host: &HostRules<A>, from: &Self) {
-        let start = self.rules.len();
+    /// Appends hosts of another table, with their rules.
+    fn append(&mut self, from: &Self, hosts: Range<usize>) {
+        let hosts = from.hosts.get(hosts).unwrap_or_default();
+        let (Some(first), Some(last)) = (hosts.first(), hosts.last()) else {
+            return;
+        };
+        let (before, after) = (first.start, self.rules.len());
         self.rules
-            .extend_from_slice(from.rules.get(host.start..host.end).unwrap_or_default());
-        self.hosts.push(HostRules {
+            .extend_from_slice(from.rules.get(before..last.end).unwrap_or_default());
+        self.hosts.extend(hosts.iter().map(|host| HostRules {
             pattern: host.pattern.clone(),
-            start,
-            prefixes: start + (host.prefixes - host.start),
-            end: self.rules.len(),
+            start: host.start - before + after,
+            prefixes: host.prefixes - before + after,
+            end: host.end - before + after,
             default: host.default.clone(),
-        });
+        }));
     }
 
     fn block(&self, host: &HostPattern) -> Option<(&HostRules<A>, &[Rule<A>])> {
-        let position = match host {
-            HostPattern::Any => return self.hostless().map(|host| (host, self.rules_of(host))),
-            HostPattern::Exact(host) => self.exact.get(host),
-            HostPattern::Wildcard(suffix) => self.wildcard.get(suffix),
-        };
-        let host = self.hosts.get(*position?)?;
+        let host = self.hosts.get(self.position(host)?)?;
         Some((host, self.rules_of(host)))
+    }
+
+    fn position(&self, host: &HostPattern) -> Option<usize> {
+        match host {
+            HostPattern::Any => self.hostless().map(|_| 0),
+            HostPattern::Exact(_) | HostPattern::Wildcard(_) => self.index.position(host),
+        }
     }
 
     fn rules_of(&self, host: &HostRules<A>) -> &[Rule<A>] {
@@ -266,24 +266,10 @@ impl<A: Clone + PartialEq> Table<A> {
     }
 }
 
-impl<A> Table<A> {
-    /// Works the positions of hosts out.
-    fn index(&mut self) {
-        self.exact = positions(&self.hosts, |pattern| match pattern {
-            HostPattern::Exact(host) => Some(host),
-            HostPattern::Any | HostPattern::Wildcard(_) => None,
-        });
-        self.wildcard = positions(&self.hosts, |pattern| match pattern {
-            HostPattern::Wildcard(suffix) => Some(suffix),
-            HostPattern::Any | HostPattern::Exact(_) => None,
-        });
-    }
-}
-
 /// By content: hosts, paths and actions.
 impl<A: PartialEq> PartialEq for Table<A> {
     fn eq(&self, other: &Self) -> bool {
-        // The indices follow from the hosts.
+        // The index follows from the hosts.
         self.hosts == other.hosts && self.rules == other.rules && self.default == other.default
     }
 }
@@ -333,7 +319,7 @@ impl<A> TableBuilder<A> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            hosts: HashMap::default(),
+            places: HashMap::default(),
             default: None,
         }
     }
@@ -343,13 +329,7 @@ impl<A> TableBuilder<A> {
     /// # Errors
     /// The action that already holds the place.
     pub fn insert(&mut self, host: HostPattern, path: PathPattern, action: A) -> Result<(), &A> {
-        match self.host(host).rules.entry(path) {
-            btree_map::Entry::Vacant(place) => {
-                place.insert(action);
-                Ok(())
-            }
-            btree_map::Entry::Occupied(place) => Err(place.into_mut()),
-        }
+        self.take(host, Some(path), action)
     }
 
     /// Sets what answers a host where none of its paths matched.
@@ -357,7 +337,7 @@ impl<A> TableBuilder<A> {
     /// # Errors
     /// The action that already does.
     pub fn set_host_default(&mut self, host: HostPattern, action: A) -> Result<(), &A> {
-        set(&mut self.host(host).default, action)
+        self.take(host, None, action)
     }
 
     /// Sets what answers when nothing else matched.
@@ -365,101 +345,80 @@ impl<A> TableBuilder<A> {
     /// # Errors
     /// The action that already does.
     pub fn set_default(&mut self, action: A) -> Result<(), &A> {
-        set(&mut self.default, action)
+        match self.default {
+            Some(ref held) => Err(held),
+            None => {
+                self.default = Some(action);
+                Ok(())
+            }
+        }
     }
 
     /// The finished table.
     #[must_use]
     pub fn build(self) -> Table<A> {
-        let mut drafts: Vec<(HostPattern, HostDraft<A>)> = self.hosts.into_iter().collect();
-        drafts.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        let mut rules = Vec::with_capacity(drafts.iter().map(|(_, draft)| draft.rules.len()).sum());
-        let hosts = drafts
-            .into_iter()
-            .map(|(pattern, draft)| draft.finish(pattern, &mut rules));
-        let hosts: Vec<HostRules<A>> = hosts.collect();
-        let mut table = Table {
+        let mut places: Vec<_> = self.places.into_iter().collect();
+        places.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        let mut hosts: Vec<HostRules<A>> = Vec::new();
+        let mut rules: Vec<Rule<A>> = Vec::with_capacity(places.len());
+        // The prefixes above the current one, longest last.
+        let mut open: Vec<usize> = Vec::new();
+        for ((pattern, path), action) in places {
+            let at = rules.len();
+            let host = match hosts.pop_if(|host| host.pattern == pattern) {
+                Some(host) => host,
+                None => {
+                    open.clear();
+                    HostRules {
+                        pattern,
+                        start: at,
+                        prefixes: at,
+                        end: at,
+                        default: None,
+                    }
+                }
+            };
+            hosts.push(match path {
+                None => HostRules {
+                    default: Some(action),
+                    ..host
+                },
+                Some(path @ PathPattern::Exact(_)) => {
+                    let above = None;
+                    rules.push(Rule { path, above, action });
+                    HostRules {
+                        prefixes: at + 1,
+                        end: at + 1,
+                        ..host
+                    }
+                }
+                Some(path @ PathPattern::Prefix(_)) => {
+                    let covers = |above: &mut usize| rules.get(*above).is_some_and(|it| it.path.is_above(&path));
+                    while open.pop_if(|above| !covers(above)).is_some() {}
+                    let above = open.last().and_then(|above| NonZeroUsize::new(at - above));
+                    open.push(at);
+                    rules.push(Rule { path, above, action });
+                    HostRules { end: at + 1, ..host }
+                }
+            });
+        }
+        hosts.shrink_to_fit();
+        rules.shrink_to_fit();
+        Table {
+            index: hosts.iter().map(|host| &host.pattern).collect(),
             hosts,
             rules,
             default: self.default,
-            exact: Arc::default(),
-            wildcard: Arc::default(),
-        };
-        table.index();
-        table
-    }
-
-    fn host(&mut self, host: HostPattern) -> &mut HostDraft<A> {
-        self.hosts.entry(host).or_insert_with(|| HostDraft {
-            rules: BTreeMap::new(),
-            default: None,
-        })
-    }
-}
-
-/// Where each host is that `key` picks.
-fn positions<A>(
-    hosts: &[HostRules<A>],
-    key: impl Fn(&HostPattern) -> Option<&Host>,
-) -> Arc<HashMap<Host, usize, RandomState>> {
-    let picked = || {
-        hosts
-            .iter()
-            .enumerate()
-            .filter_map(|(at, host)| Some((key(&host.pattern)?.clone(), at)))
-    };
-    let mut positions = HashMap::with_capacity_and_hasher(picked().count(), RandomState::default());
-    positions.extend(picked());
-    Arc::new(positions)
-}
-
-fn set<A>(place: &mut Option<A>, action: A) -> Result<(), &A> {
-    match *place {
-        Some(ref held) => Err(held),
-        None => {
-            *place = Some(action);
-            Ok(())
         }
     }
-}
 
-impl<A> HostDraft<A> {
-    /// Appends this host's rules to all of them.
-    fn finish(self, pattern: HostPattern, rules: &mut Vec<Rule<A>>) -> HostRules<A> {
-        let start = rules.len();
-        let mut prefixes = start;
-        // The prefixes above the current one, longest last.
-        let mut open: Vec<usize> = Vec::new();
-        for (path, action) in self.rules {
-            let position = rules.len();
-            let above = match &path {
-                PathPattern::Exact(_) => {
-                    prefixes = position + 1;
-                    None
-                }
-                PathPattern::Prefix(prefix) => {
-                    let is_above = |position: &mut usize| {
-                        rules
-                            .get(*position)
-                            .is_some_and(|rule: &Rule<A>| match &rule.path {
-                                PathPattern::Exact(_) => false,
-                                PathPattern::Prefix(above) => above.covers(prefix.stem().as_bytes()),
-                            })
-                    };
-                    while open.pop_if(|position| !is_above(position)).is_some() {}
-                    let above = open.last().and_then(|above| NonZeroUsize::new(position - above));
-                    open.push(position);
-                    above
-                }
-            };
-            rules.push(Rule { path, above, action });
-        }
-        HostRules {
-            pattern,
-            start,
-            prefixes,
-            end: rules.len(),
-            default: self.default,
+    fn take(&mut self, host: HostPattern, path: Option<PathPattern>, action: A) -> Result<(), &A> {
+        match self.places.entry((host, path)) {
+            Entry::Vacant(place) => {
+                place.insert(action);
+                Ok(())
+            }
+            Entry::Occupied(place) => Err(place.into_mut()),
         }
     }
 }

@@ -8,7 +8,7 @@
 )]
 
 use proptest::prelude::*;
-use route::{HostBuf, HostIndex, HostPattern, PathPattern, PathScratch, TableBuilder};
+use route::{HostBuf, HostPattern, HostSet, PathPattern, PathScratch, TableBuilder};
 use route::{normalise_authority, normalise_path};
 
 #[derive(Debug, Clone)]
@@ -174,27 +174,19 @@ proptest! {
         agree(&rules, &requests);
     }
 
-    /// Who knows a host: every party with that host or a wildcard for it, the precise ones first.
+    /// A set of hosts knows those that it was made of, and by a wildcard those one label below.
     #[test]
-    fn index(pairs in prop::collection::vec((rule_host(), 0..5_u8), 0..24), host in host()) {
-        let patterns = pairs.iter().map(|(host, party)| (HostPattern::parse(host).unwrap(), *party));
-        let index = HostIndex::build(patterns);
+    fn host_sets(hosts in prop::collection::vec(rule_host(), 0..24), host in host()) {
+        let patterns: Vec<HostPattern> = hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
+        let set: HostSet = patterns.iter().collect();
         let mut scratch = HostBuf::new();
         let request = normalise_authority(host.as_bytes(), &mut scratch).unwrap();
-        let found: Vec<u8> = index.find(&request).copied().collect();
-        let parties = |wanted: &str| {
-            let mut parties: Vec<u8> = Vec::new();
-            for (_, party) in pairs.iter().filter(|(host, _)| host == wanted) {
-                if !parties.contains(party) {
-                    parties.push(*party);
-                }
-            }
-            parties
-        };
-        let parent = if request.is_address() { None } else { host.split_once('.').map(|(_, parent)| parent) };
-        let wild = parent.map(|parent| parties(&format!("*.{parent}"))).unwrap_or_default();
-        let precise = if request.is_address() { Vec::new() } else { parties(&host) };
-        prop_assert_eq!(found, [precise, wild].concat());
+        let parent = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        let is_name = !request.is_address();
+        prop_assert_eq!(set.names(&request), is_name && hosts.contains(&host));
+        prop_assert_eq!(set.covers(&request), is_name && parent.is_some_and(|parent| hosts.contains(&parent)));
+        let turned: HostSet = patterns.iter().rev().collect();
+        prop_assert!(set == turned);
     }
 }
 

@@ -14,6 +14,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use super::digest::Digest;
 use super::server::PROVIDER;
 use super::{CaBundle, CaError, Certificate, CertificateError};
+use crate::snapshot::{Action, Route, UpstreamProtocol};
 
 /// How to speak TLS to the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the
 /// live ones, and with them their sessions.
@@ -77,7 +78,7 @@ enum Trust {
 }
 
 /// The ways to speak TLS that are in use, so that equal settings share their sessions.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Clients {
     whole: HashMap<Key, Arc<BackendTls>>,
     configs: HashMap<ConfigKey, Arc<ClientConfig>>,
@@ -112,8 +113,22 @@ impl BackendTls {
 }
 
 impl Clients {
-    /// Keeps what is in use.
-    pub(crate) fn keep(&mut self, tls: &Arc<BackendTls>) {
+    /// Forgets what no route uses any more.
+    pub(crate) fn tidy(&mut self) {
+        self.whole.retain(|_, tls| Arc::strong_count(tls) > 1);
+        self.configs.retain(|_, config| Arc::strong_count(config) > 1);
+    }
+
+    /// Keeps how a live route speaks TLS.
+    pub(crate) fn keep(&mut self, live: &Route) {
+        if let Action::Forward(upstream) = &live.action
+            && let UpstreamProtocol::Tls(tls) = &upstream.protocol
+        {
+            self.add(tls);
+        }
+    }
+
+    fn add(&mut self, tls: &Arc<BackendTls>) {
         if let Some(key) = &tls.key {
             self.configs
                 .entry(key.config.clone())
@@ -168,7 +183,7 @@ impl Clients {
             h2,
             key: Some(key),
         });
-        self.keep(&tls);
+        self.add(&tls);
         Ok(tls)
     }
 }

@@ -50,10 +50,7 @@ impl<'a> Gathering<'a> {
         admitted: &[Admitted<'a>],
         passthrough: Passthrough,
     ) -> Option<Arc<DoorTls>> {
-        let Some(policy) = &self.policy.tls else {
-            self.explain_unused(admitted);
-            return None;
-        };
+        let policy = self.policy.tls.as_ref()?;
         let table = self.table(policy, admitted);
         let (client_policy, ca) = self.client_policy(&policy.client_auth);
         match self.assemble(policy, table, client_policy, ca.as_deref(), passthrough) {
@@ -326,17 +323,6 @@ impl<'a> Gathering<'a> {
         (policy, bundle)
     }
 
-    fn explain_unused(&mut self, admitted: &[Admitted<'a>]) {
-        let written = admitted
-            .iter()
-            .filter(|admitted| !admitted.ingress().tls.is_empty());
-        for admitted in written {
-            let message = format!("door `{}` ends no TLS, so this has no effect there", self.door);
-            self.problems
-                .push(admitted.ingress().problem(Severity::Note, "spec.tls", message));
-        }
-    }
-
     fn tell(&mut self, entry: &Entry<'_>, severity: Severity, part: &str, message: String) {
         let field = format!("{}.{part}", entry.field);
         self.problems
@@ -349,7 +335,7 @@ impl Entry<'_> {
     /// all of them when it is unknown what it is for, because another certificate must not take its place.
     fn hosts(&self, tls: &IngressTls, certificate: Option<&Certificate>) -> Vec<HostPattern> {
         if tls.names_hosts {
-            return tls.hosts.clone();
+            return tls.hosts.to_vec();
         }
         let rules = self
             .ingress

@@ -37,7 +37,7 @@ fn a_sound_ingress() {
         Some(backend("fallback", ServicePortRef::Name("http".into())))
     );
     let host = |text| HostPattern::parse(text).unwrap();
-    assert_eq!(ingress.tls[0].hosts, [host("shop.test"), host("*.shop.test")]);
+    assert_eq!(*ingress.tls[0].hosts, [host("shop.test"), host("*.shop.test")]);
     assert_eq!(ingress.tls[0].secret, Some(ObjectKey::new("shop", "cert")));
     assert_eq!(ingress.rules[0].host, Ok(host("shop.test")));
     assert_eq!(ingress.rules[1].host, Ok(HostPattern::Any));
@@ -47,7 +47,7 @@ fn a_sound_ingress() {
         .map(|path| {
             (
                 path.path_type,
-                path.written.as_str(),
+                &*path.written,
                 path.pattern.clone(),
                 path.backend.clone(),
             )

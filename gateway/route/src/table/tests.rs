@@ -2,7 +2,7 @@
 
 use super::steps::count;
 use super::*;
-use crate::{HostBuf, PathScratch, normalise_authority, normalise_path};
+use crate::{Host, HostBuf, PathScratch, normalise_authority, normalise_path};
 
 fn table(rules: impl IntoIterator<Item = (String, String)>) -> Table<usize> {
     let mut builder = TableBuilder::new();

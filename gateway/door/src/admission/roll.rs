@@ -1,0 +1,163 @@
+//! Who stands at a door, kept from one publication to the next.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, Hash};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use resource::{Backend, ClusterView, Ingress, Problem};
+use route::{HostPattern, ListenerName, ObjectKey};
+use smallvec::SmallVec;
+
+use super::{Admitted, Policy, precedence};
+
+/// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], made by a policy alone.
+#[derive(Debug, Default)]
+pub(crate) struct Roll {
+    held: Vec<Arc<Ingress>>,
+    /// Who names a host or a Service.
+    naming: Index,
+}
+
+/// What one change of the view has done to a roll.
+#[derive(Debug, Default)]
+pub(crate) struct Turnover {
+    /// Ingresses that are no longer on it as they were.
+    pub(crate) out: Vec<Arc<Ingress>>,
+    /// Ingresses that are on it as they are now.
+    pub(crate) come: Vec<Arc<Ingress>>,
+}
+
+/// Ingresses by a hash of what they name. Two names with one hash only mean that more is compiled than has to be.
+#[derive(Debug, Default)]
+struct Index {
+    of: HashMap<u64, SmallVec<[Arc<Ingress>; 1]>, RandomState>,
+    hasher: RandomState,
+}
+
+/// Something that an Ingress names.
+#[derive(Hash)]
+enum Name<'i> {
+    Host(&'i HostPattern),
+    Service(&'i ObjectKey),
+}
+
+impl Roll {
+    pub(crate) fn of(admitted: &[Admitted<'_>]) -> Self {
+        let mut naming = Index::default();
+        for admitted in admitted {
+            naming.add(admitted.ingress);
+        }
+        Self {
+            held: admitted
+                .iter()
+                .map(|admitted| Arc::clone(admitted.ingress))
+                .collect(),
+            naming,
+        }
+    }
+
+    pub(crate) fn admitted(&self) -> impl Iterator<Item = Admitted<'_>> {
+        self.held.iter().map(|ingress| Admitted { ingress })
+    }
+
+    /// Those of these Ingresses that are on the roll, in order of precedence.
+    pub(crate) fn among<'i>(&self, ingresses: impl Iterator<Item = &'i Arc<Ingress>>) -> Vec<Admitted<'i>> {
+        let mut found: Vec<Admitted<'i>> = ingresses
+            .filter(|ingress| self.holds(ingress))
+            .map(|ingress| Admitted { ingress })
+            .collect();
+        found.sort_by(|left, right| precedence(left.ingress, right.ingress));
+        found
+    }
+
+    pub(crate) fn holds(&self, ingress: &Ingress) -> bool {
+        self.place(ingress).is_ok()
+    }
+
+    /// Who names a host, and perhaps others.
+    pub(crate) fn naming_host(&self, host: &HostPattern) -> &[Arc<Ingress>] {
+        self.naming.find(&Name::Host(host))
+    }
+
+    /// Who names a Service, and perhaps others.
+    pub(crate) fn naming_service(&self, service: &ObjectKey) -> &[Arc<Ingress>] {
+        self.naming.find(&Name::Service(service))
+    }
+
+    /// Brings the roll from the view `before` to a `view` that differs in these Ingresses alone.
+    pub(crate) fn revise(
+        &mut self,
+        door: &ListenerName,
+        policy: &Policy,
+        [before, view]: [&ClusterView; 2],
+        changed: &BTreeSet<ObjectKey>,
+        problems: &mut Vec<Problem>,
+    ) -> Turnover {
+        let mut turnover = Turnover::default();
+        for key in changed {
+            if let Some(old) = before.ingress(key)
+                && let Ok(place) = self.place(old)
+            {
+                let old = self.held.remove(place);
+                self.naming.remove(&old);
+                turnover.out.push(old);
+            }
+            if let Some(new) = view.ingress(key)
+                && policy.chooses(new, view)
+                && policy.namespace_admits(door, new, problems)
+            {
+                // The old one is gone, so there is none of the same precedence.
+                let (Ok(place) | Err(place)) = self.place(new);
+                self.held.insert(place, Arc::clone(new));
+                self.naming.add(new);
+                turnover.come.push(Arc::clone(new));
+            }
+        }
+        turnover
+    }
+
+    fn place(&self, ingress: &Ingress) -> Result<usize, usize> {
+        self.held.binary_search_by(|held| precedence(held, ingress))
+    }
+}
+
+impl Index {
+    fn add(&mut self, ingress: &Arc<Ingress>) {
+        for name in names(ingress) {
+            let named = self.of.entry(self.hasher.hash_one(name)).or_default();
+            if !named.iter().any(|known| Arc::ptr_eq(known, ingress)) {
+                named.push(Arc::clone(ingress));
+            }
+        }
+    }
+
+    fn remove(&mut self, ingress: &Arc<Ingress>) {
+        for name in names(ingress) {
+            let hash = self.hasher.hash_one(name);
+            if let Some(named) = self.of.get_mut(&hash) {
+                named.retain(|known| !Arc::ptr_eq(known, ingress));
+                if named.is_empty() {
+                    self.of.remove(&hash);
+                }
+            }
+        }
+    }
+
+    fn find(&self, name: &Name<'_>) -> &[Arc<Ingress>] {
+        self.of.get(&self.hasher.hash_one(name)).map_or(&[], |named| named)
+    }
+}
+
+fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {
+    let hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
+    hosts.map(Name::Host).chain(services(ingress).map(Name::Service))
+}
+
+fn services(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
+    let paths = ingress.rules.iter().flat_map(|rule| &rule.paths);
+    let backends = paths.map(|path| &path.backend).chain(&ingress.default_backend);
+    backends
+        .filter_map(|backend: &Result<Backend, _>| backend.as_ref().ok())
+        .map(|backend| &backend.service)
+}
