@@ -71,8 +71,7 @@ pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Option<Made>>) {
         .iter()
         .map(|door| redirect(door, doors, &made, &next))
         .collect();
-    let neighbours: Vec<Box<[Neighbour]>> =
-        doors.iter().map(|door| neighbours(door, doors, &next)).collect();
+    let neighbours: Vec<Box<[Neighbour]>> = doors.iter().map(|door| neighbours(door, doors, &next)).collect();
     let each = doors
         .iter_mut()
         .zip(made)

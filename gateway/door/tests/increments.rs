@@ -7,17 +7,29 @@
     reason = "what cannot be had fails the test"
 )]
 
-use door::{BackendPolicy, Door, Ledger, Policy, Publisher, Scheme, Selector, Verdict, open, publish};
+use std::sync::LazyLock;
+
+use door::{
+    BackendPolicy, ClientAuth, DefaultCertificate, Door, Ledger, Policy, Publisher, Scheme, Selector,
+    TlsPolicy, TlsVersion, Verdict, open, publish,
+};
 use proptest::prelude::*;
 use resource::{ClusterView, Kind, ObjectRef, manifest};
 use route::{HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni};
 
 const HOSTS: [&str; 5] = ["a.test", "b.test", "c.test", "*.test", ""];
 const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
-const LABELS: [&str; 4] = ["one", "two", "three", "nowhere"];
+const LABELS: [&str; 5] = ["one", "two", "three", "four", "nowhere"];
+/// The last of them does not exist.
+const SECRETS: [&str; 3] = ["ab", "wild", "missing"];
 
-/// Four doors, one of which redirects to another.
+/// Four doors: one redirects to another, one ends TLS.
 fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
+    let tls = || TlsPolicy {
+        default_certificate: DefaultCertificate::None,
+        client_auth: ClientAuth::Off,
+        min_version: TlsVersion::V12,
+    };
     let policy = |selector: &str, redirect: Option<&str>, scheme| Policy {
         selector: Selector::parse(selector).unwrap(),
         namespaces: Vec::new(),
@@ -32,6 +44,13 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
         ("one", policy("expose=one", None, Scheme::Https)),
         ("two", policy("expose in (two, three)", Some("one"), Scheme::Http)),
         ("three", policy("expose=three", None, Scheme::Http)),
+        (
+            "four",
+            Policy {
+                tls: Some(tls()),
+                ..policy("expose in (four, one)", None, Scheme::Https)
+            },
+        ),
     ]
     .into_iter()
     .map(|(name, policy)| open(name.parse().unwrap(), policy, ()))
@@ -46,6 +65,9 @@ enum Change {
         age: usize,
         rules: Vec<(usize, usize, usize)>,
         default: bool,
+        /// Hosts and a Secret; neither has to be there.
+        tls: Vec<(usize, usize)>,
+        passthrough: bool,
     },
     NoIngress(usize),
     Service(usize),
@@ -63,9 +85,13 @@ fn change() -> impl Strategy<Value = Change> {
         0..3_usize,
         prop::collection::vec(rule, 0..4),
         prop::bool::weighted(0.2),
+        prop::collection::vec((0..=HOSTS.len(), 0..=SECRETS.len()), 0..2),
+        prop::bool::weighted(0.05),
     );
     prop_oneof![
-        6 => ingress.prop_map(|(number, label, age, rules, default)| Change::Ingress { number, label, age, rules, default }),
+        6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough)| {
+            Change::Ingress { number, label, age, rules, default, tls, passthrough }
+        }),
         1 => (0..6_usize).prop_map(Change::NoIngress),
         2 => (0..3_usize).prop_map(Change::Service),
         1 => (0..3_usize).prop_map(Change::NoService),
@@ -83,7 +109,9 @@ fn apply(view: &mut ClusterView, change: &Change) {
             age,
             rules,
             default,
-        } => ingress(*number, *label, *age, rules, *default),
+            tls,
+            passthrough,
+        } => ingress(*number, *label, *age, rules, *default, *passthrough) + &tls_of(tls),
         Change::NoIngress(number) => {
             view.remove(&gone(Kind::Ingress, format!("i{number}")));
             return;
@@ -124,9 +152,10 @@ fn ingress(
     age: usize,
     rules: &[(usize, usize, usize)],
     default: bool,
+    passthrough: bool,
 ) -> String {
     let mut yaml = format!(
-        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i{number}, namespace: test, creationTimestamp: \"2026-01-0{}T00:00:00Z\", labels: {{expose: {}}}}}\nspec:\n",
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i{number}, namespace: test, creationTimestamp: \"2026-01-0{}T00:00:00Z\", labels: {{expose: {}}}, annotations: {{nginx.ingress.kubernetes.io/ssl-passthrough: \"{passthrough}\"}}}}\nspec:\n",
         age + 1,
         LABELS[label]
     );
@@ -145,6 +174,50 @@ fn ingress(
     yaml
 }
 
+/// The end of an Ingress.
+fn tls_of(tls: &[(usize, usize)]) -> String {
+    let mut yaml = String::new();
+    for (index, (host, secret)) in tls.iter().enumerate() {
+        yaml += if index == 0 { "  tls:\n  - {" } else { "  - {" };
+        if let Some(host) = HOSTS.get(*host) {
+            yaml += &format!("hosts: [\"{host}\"], ");
+        }
+        if let Some(secret) = SECRETS.get(*secret) {
+            yaml += &format!("secretName: {secret}");
+        }
+        yaml += "}\n";
+    }
+    yaml
+}
+
+/// Certificates that are there all the time: of those that come and go, doors remember the last good ones.
+fn certificates() -> &'static ClusterView {
+    static VIEW: LazyLock<ClusterView> = LazyLock::new(|| {
+        let mut view = ClusterView::default();
+        for (name, hosts) in [("ab", vec!["a.test", "b.test"]), ("wild", vec!["*.test"])] {
+            let made =
+                rcgen::generate_simple_self_signed(hosts.iter().map(ToString::to_string).collect::<Vec<_>>())
+                    .unwrap();
+            let indented = |pem: &str| {
+                pem.lines()
+                    .map(|line| format!("    {line}\n"))
+                    .collect::<String>()
+            };
+            let yaml = format!(
+                "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: test}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
+                indented(&made.cert.pem()),
+                indented(&made.signing_key.serialize_pem()),
+            );
+            for placed in manifest::parse("secrets.yaml", yaml.as_bytes()).objects {
+                view.insert(placed.object);
+            }
+        }
+        assert_eq!(view.secrets().len(), 2);
+        view
+    });
+    &VIEW
+}
+
 /// Everything that can be asked of a door.
 fn shown(door: &Door<()>) -> Vec<String> {
     let snapshot = door.snapshot();
@@ -155,6 +228,13 @@ fn shown(door: &Door<()>) -> Vec<String> {
             let (mut host_scratch, mut path_scratch) = (HostBuf::default(), PathScratch::default());
             let host = normalise_sni(host.as_bytes(), &mut host_scratch).unwrap();
             let path = normalise_path(path.as_bytes(), &mut path_scratch).unwrap();
+            if let Some(tls) = snapshot.tls() {
+                shown.push(format!(
+                    "{:?} {:?}",
+                    tls.certificate(Some(&host)),
+                    tls.passthrough(&host)
+                ));
+            }
             shown.push(match snapshot.find(Some(&host), &path) {
                 Verdict::Matched(route) => format!("{route:?}"),
                 Verdict::Redirect { port } => format!("redirect {port}"),
@@ -173,7 +253,7 @@ proptest! {
         steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
     ) {
         let (mut publishers, doors_used) = doors();
-        let (mut view, mut ledger) = (ClusterView::default(), Ledger::default());
+        let (mut view, mut ledger) = (certificates().clone(), Ledger::default());
         let backends = BackendPolicy::default();
         for step in steps {
             step.iter().for_each(|change| apply(&mut view, change));

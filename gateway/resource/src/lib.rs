@@ -29,6 +29,7 @@ mod object;
 mod problem;
 mod secret;
 mod service;
+mod sorted;
 mod spelling;
 mod view;
 

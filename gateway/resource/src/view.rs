@@ -1,62 +1,108 @@
 //! Everything the gateway knows of the cluster at one moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use route::ObjectKey;
 
+use crate::sorted::{Keyed, Sorted};
 use crate::{
     ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Secret, Service,
 };
 
 /// Everything the gateway knows of the cluster at one moment. Iteration is in order of namespace and name.
 ///
-/// A clone shares everything; the first change after it copies one map of pointers.
+/// A clone shares everything; the first change after it copies the pointers of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterView {
-    ingresses: Arc<BTreeMap<ObjectKey, Arc<Ingress>>>,
-    classes: Arc<BTreeMap<Box<str>, Arc<IngressClass>>>,
-    services: Arc<BTreeMap<ObjectKey, Arc<Service>>>,
-    endpoint_slices: Arc<BTreeMap<ObjectKey, Arc<EndpointSlice>>>,
-    /// The slices of a Service, sorted by name.
-    slices_of: Arc<BTreeMap<ObjectKey, Box<[Arc<EndpointSlice>]>>>,
-    secrets: Arc<BTreeMap<ObjectKey, Arc<Secret>>>,
-    config_maps: Arc<BTreeMap<ObjectKey, Arc<ConfigMap>>>,
-    namespaces: Arc<BTreeMap<Box<str>, Arc<Namespace>>>,
+    ingresses: Sorted<Arc<Ingress>>,
+    classes: Sorted<Arc<IngressClass>>,
+    services: Sorted<Arc<Service>>,
+    endpoint_slices: Sorted<Arc<EndpointSlice>>,
+    /// The same, by Service.
+    by_service: Sorted<OfService>,
+    secrets: Sorted<Arc<Secret>>,
+    config_maps: Sorted<Arc<ConfigMap>>,
+    namespaces: Sorted<Arc<Namespace>>,
+}
+
+/// A slice where its Service has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OfService(Arc<EndpointSlice>);
+
+impl OfService {
+    fn key(&self) -> (&ObjectKey, &ObjectKey) {
+        (&self.0.service, &self.0.key)
+    }
+}
+
+impl Keyed for OfService {
+    fn order(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+macro_rules! keyed {
+    ($($object:ty: $key:ident;)*) => {$(
+        impl Keyed for Arc<$object> {
+            fn order(&self, other: &Self) -> Ordering {
+                self.$key.cmp(&other.$key)
+            }
+
+            fn is(&self, other: &Self) -> bool {
+                Arc::ptr_eq(self, other)
+            }
+        }
+    )*};
+}
+
+keyed! {
+    Ingress: key;
+    IngressClass: name;
+    Service: key;
+    EndpointSlice: key;
+    Secret: key;
+    ConfigMap: key;
+    Namespace: name;
 }
 
 impl ClusterView {
     /// Every Ingress.
     pub fn ingresses(&self) -> impl ExactSizeIterator<Item = &Arc<Ingress>> {
-        self.ingresses.values()
+        self.ingresses.iter()
     }
 
     /// One Ingress.
     #[must_use]
     pub fn ingress(&self, key: &ObjectKey) -> Option<&Arc<Ingress>> {
-        self.ingresses.get(key)
+        self.ingresses.get(|object| object.key.cmp(key))
     }
 
     /// Every IngressClass.
     pub fn classes(&self) -> impl ExactSizeIterator<Item = &Arc<IngressClass>> {
-        self.classes.values()
+        self.classes.iter()
     }
 
     /// One IngressClass.
     #[must_use]
     pub fn class(&self, name: &str) -> Option<&Arc<IngressClass>> {
-        self.classes.get(name)
+        self.classes.get(|object| (*object.name).cmp(name))
     }
 
     /// Every Service.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Arc<Service>> {
-        self.services.values()
+        self.services.iter()
     }
 
     /// One Service.
     #[must_use]
     pub fn service(&self, key: &ObjectKey) -> Option<&Arc<Service>> {
-        self.services.get(key)
+        self.services.get(|object| object.key.cmp(key))
     }
 
     /// The EndpointSlices that belong to a Service.
@@ -64,130 +110,106 @@ impl ClusterView {
         &'v self,
         service: &ObjectKey,
     ) -> impl Iterator<Item = &'v Arc<EndpointSlice>> + use<'v> {
-        self.slices_of.get(service).into_iter().flatten()
+        let slices = self.by_service.run(|slice| slice.0.service.cmp(service));
+        slices.iter().map(|slice| &slice.0)
     }
 
     /// Every EndpointSlice.
     pub fn all_endpoint_slices(&self) -> impl ExactSizeIterator<Item = &Arc<EndpointSlice>> {
-        self.endpoint_slices.values()
+        self.endpoint_slices.iter()
     }
 
     /// Every Secret.
     pub fn secrets(&self) -> impl ExactSizeIterator<Item = &Arc<Secret>> {
-        self.secrets.values()
+        self.secrets.iter()
     }
 
     /// Every ConfigMap.
     pub fn config_maps(&self) -> impl ExactSizeIterator<Item = &Arc<ConfigMap>> {
-        self.config_maps.values()
+        self.config_maps.iter()
     }
 
     /// One Secret.
     #[must_use]
     pub fn secret(&self, key: &ObjectKey) -> Option<&Arc<Secret>> {
-        self.secrets.get(key)
+        self.secrets.get(|object| object.key.cmp(key))
     }
 
     /// One ConfigMap.
     #[must_use]
     pub fn config_map(&self, key: &ObjectKey) -> Option<&Arc<ConfigMap>> {
-        self.config_maps.get(key)
+        self.config_maps.get(|object| object.key.cmp(key))
     }
 
     /// One Namespace.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
-        self.namespaces.get(name)
+        self.namespaces.get(|object| (*object.name).cmp(name))
     }
 
     /// Puts an object in its place and returns the one that was there.
     pub fn insert(&mut self, object: Object) -> Option<Object> {
         match object {
-            Object::Ingress(object) => Arc::make_mut(&mut self.ingresses)
-                .insert(object.key.clone(), object)
-                .map(Object::Ingress),
-            Object::IngressClass(object) => Arc::make_mut(&mut self.classes)
-                .insert(object.name.clone(), object)
-                .map(Object::IngressClass),
-            Object::Service(object) => Arc::make_mut(&mut self.services)
-                .insert(object.key.clone(), object)
-                .map(Object::Service),
+            Object::Ingress(object) => self.ingresses.insert(object).map(Object::Ingress),
+            Object::IngressClass(object) => self.classes.insert(object).map(Object::IngressClass),
+            Object::Service(object) => self.services.insert(object).map(Object::Service),
             Object::EndpointSlice(object) => self.insert_slice(object).map(Object::EndpointSlice),
-            Object::Secret(object) => Arc::make_mut(&mut self.secrets)
-                .insert(object.key.clone(), object)
-                .map(Object::Secret),
-            Object::ConfigMap(object) => Arc::make_mut(&mut self.config_maps)
-                .insert(object.key.clone(), object)
-                .map(Object::ConfigMap),
-            Object::Namespace(object) => Arc::make_mut(&mut self.namespaces)
-                .insert(object.name.clone(), object)
-                .map(Object::Namespace),
+            Object::Secret(object) => self.secrets.insert(object).map(Object::Secret),
+            Object::ConfigMap(object) => self.config_maps.insert(object).map(Object::ConfigMap),
+            Object::Namespace(object) => self.namespaces.insert(object).map(Object::Namespace),
         }
     }
 
     /// Takes an object out, if it is there.
     pub fn remove(&mut self, object: &ObjectRef) -> Option<Object> {
-        let name = &*object.name;
-        let key = || ObjectKey::new(object.namespace.as_deref().unwrap_or_default(), name);
+        let name = &object.name;
+        let key = &ObjectKey::new(object.namespace.as_deref().unwrap_or_default(), &**name);
         match object.kind {
-            Kind::Ingress => Arc::make_mut(&mut self.ingresses)
-                .remove(&key())
+            Kind::Ingress => self
+                .ingresses
+                .remove(|object| object.key.cmp(key))
                 .map(Object::Ingress),
-            Kind::IngressClass => Arc::make_mut(&mut self.classes)
-                .remove(name)
+            Kind::IngressClass => self
+                .classes
+                .remove(|object| object.name.cmp(name))
                 .map(Object::IngressClass),
-            Kind::Service => Arc::make_mut(&mut self.services)
-                .remove(&key())
+            Kind::Service => self
+                .services
+                .remove(|object| object.key.cmp(key))
                 .map(Object::Service),
-            Kind::EndpointSlice => self.remove_slice(&key()).map(Object::EndpointSlice),
-            Kind::Secret => Arc::make_mut(&mut self.secrets)
-                .remove(&key())
+            Kind::EndpointSlice => self.remove_slice(key).map(Object::EndpointSlice),
+            Kind::Secret => self
+                .secrets
+                .remove(|object| object.key.cmp(key))
                 .map(Object::Secret),
-            Kind::ConfigMap => Arc::make_mut(&mut self.config_maps)
-                .remove(&key())
+            Kind::ConfigMap => self
+                .config_maps
+                .remove(|object| object.key.cmp(key))
                 .map(Object::ConfigMap),
-            Kind::Namespace => Arc::make_mut(&mut self.namespaces)
-                .remove(name)
+            Kind::Namespace => self
+                .namespaces
+                .remove(|object| object.name.cmp(name))
                 .map(Object::Namespace),
             Kind::Middleware | Kind::File | Kind::Cluster => None,
         }
     }
 
     fn insert_slice(&mut self, slice: Arc<EndpointSlice>) -> Option<Arc<EndpointSlice>> {
-        let previous =
-            Arc::make_mut(&mut self.endpoint_slices).insert(slice.key.clone(), Arc::clone(&slice));
+        let previous = self.endpoint_slices.insert(Arc::clone(&slice));
         // It may have moved from one Service to another.
         if let Some(previous) = previous.as_ref().filter(|old| old.service != slice.service) {
-            self.set_siblings(&previous.service, &previous.key, None);
+            self.by_service
+                .remove(|slice| slice.key().cmp(&(&previous.service, &previous.key)));
         }
-        self.set_siblings(&slice.service, &slice.key, Some(&slice));
+        self.by_service.insert(OfService(slice));
         previous
     }
 
     fn remove_slice(&mut self, key: &ObjectKey) -> Option<Arc<EndpointSlice>> {
-        if !self.endpoint_slices.contains_key(key) {
-            return None;
-        }
-        let slice = Arc::make_mut(&mut self.endpoint_slices).remove(key)?;
-        self.set_siblings(&slice.service, key, None);
+        let slice = self.endpoint_slices.remove(|slice| slice.key.cmp(key))?;
+        self.by_service
+            .remove(|other| other.key().cmp(&(&slice.service, key)));
         Some(slice)
-    }
-
-    /// Puts a slice among those of a Service, or takes it out.
-    fn set_siblings(&mut self, service: &ObjectKey, key: &ObjectKey, slice: Option<&Arc<EndpointSlice>>) {
-        let slices_of = Arc::make_mut(&mut self.slices_of);
-        let others = slices_of.get(service).into_iter().flatten();
-        let mut siblings: Vec<Arc<EndpointSlice>> = others
-            .filter(|sibling| sibling.key != *key)
-            .chain(slice)
-            .cloned()
-            .collect();
-        siblings.sort_by(|left, right| left.key.cmp(&right.key));
-        if siblings.is_empty() {
-            slices_of.remove(service);
-        } else {
-            slices_of.insert(service.clone(), siblings.into_boxed_slice());
-        }
     }
 }
 
@@ -207,16 +229,15 @@ impl ClusterView {
     /// may count as changed.
     #[must_use]
     pub fn difference(&self, earlier: &Self) -> Difference {
-        let mut services = BTreeSet::new();
-        differing(&earlier.services, &self.services, |key, _| {
-            services.insert(key.clone());
+        let (mut ingresses, mut services) = (BTreeSet::new(), BTreeSet::new());
+        self.ingresses.differing(&earlier.ingresses, |ingress| {
+            ingresses.insert(ingress.key.clone());
         });
-        differing(&earlier.endpoint_slices, &self.endpoint_slices, |_, slice| {
+        self.services.differing(&earlier.services, |service| {
+            services.insert(service.key.clone());
+        });
+        self.endpoint_slices.differing(&earlier.endpoint_slices, |slice| {
             services.insert(slice.service.clone());
-        });
-        let mut ingresses = BTreeSet::new();
-        differing(&earlier.ingresses, &self.ingresses, |key, _| {
-            ingresses.insert(key.clone());
         });
         let rest = self.classes != earlier.classes
             || self.secrets != earlier.secrets
@@ -226,52 +247,6 @@ impl ClusterView {
             ingresses,
             services,
             rest,
-        }
-    }
-}
-
-/// Tells of every object that is in one of the maps alone, or not the same in both: the old one and the new one.
-fn differing<V>(
-    old: &Arc<BTreeMap<ObjectKey, Arc<V>>>,
-    new: &Arc<BTreeMap<ObjectKey, Arc<V>>>,
-    mut tell: impl FnMut(&ObjectKey, &Arc<V>),
-) {
-    if Arc::ptr_eq(old, new) {
-        return;
-    }
-    let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
-    loop {
-        match (olds.peek(), news.peek()) {
-            (None, None) => return,
-            (Some((old_key, before)), Some((new_key, after))) => {
-                // Most of them are the same, which needs no look at their names.
-                if Arc::ptr_eq(before, after) {
-                    olds.next();
-                    news.next();
-                    continue;
-                }
-                let order = old_key.cmp(new_key);
-                if order.is_le() {
-                    tell(old_key, before);
-                }
-                if order.is_ge() {
-                    tell(new_key, after);
-                }
-                if order.is_le() {
-                    olds.next();
-                }
-                if order.is_ge() {
-                    news.next();
-                }
-            }
-            (Some((key, object)), None) => {
-                tell(key, object);
-                olds.next();
-            }
-            (None, Some((key, object))) => {
-                tell(key, object);
-                news.next();
-            }
         }
     }
 }
@@ -289,6 +264,8 @@ impl FromIterator<Object> for ClusterView {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn slice(name: &str, service: &str) -> Object {

@@ -393,7 +393,8 @@ impl<A> TableBuilder<A> {
                     }
                 }
                 Some(path @ PathPattern::Prefix(_)) => {
-                    let covers = |above: &mut usize| rules.get(*above).is_some_and(|it| it.path.is_above(&path));
+                    let covers =
+                        |above: &mut usize| rules.get(*above).is_some_and(|it| it.path.is_above(&path));
                     while open.pop_if(|above| !covers(above)).is_some() {}
                     let above = open.last().and_then(|above| NonZeroUsize::new(at - above));
                     open.push(at);

@@ -56,8 +56,8 @@ pub(super) enum News {
     Trouble(Fault),
 }
 
-/// Objects in one answer.
-const PAGE: u32 = 500;
+/// Objects in one answer: what is not kept of them is memory all the same until the answer is read.
+const PAGE: u32 = 200;
 /// Seconds after which the API server ends a watch. A stalled one is noticed when it does not.
 const WATCH: u32 = 50;
 /// Without a word for this long, a watch is dead.

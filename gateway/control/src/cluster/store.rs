@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use resource::{ClusterView, Kind, ObjectRef, Problem};
+use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, Problem};
 use route::ObjectKey;
 use tokio::time::Instant;
 
@@ -177,12 +177,11 @@ impl Store {
         };
         // An object that says the same as before stays the one it was: most changes in a cluster are of parts that
         // matter to others.
-        let before = self.view.insert(object.clone());
-        match before {
+        match self.view.insert(object.clone()) {
             Some(before) if before == object => {
                 self.view.insert(before);
             }
-            Some(_) | None => changed.note(reference.kind),
+            before => changed.note(before.as_ref(), Some(&object)),
         }
     }
 
@@ -193,8 +192,8 @@ impl Store {
     }
 
     fn take_out(&mut self, reference: &ObjectRef, changed: &mut Changed) {
-        if self.view.remove(reference).is_some() {
-            changed.note(reference.kind);
+        if let Some(before) = self.view.remove(reference) {
+            changed.note(Some(&before), None);
         }
     }
 
@@ -233,10 +232,28 @@ impl Store {
     }
 }
 
+/// What decides which objects are needed because of an Ingress; `None` when it names none.
+fn naming(ingress: &Ingress) -> Option<impl PartialEq + '_> {
+    let backend = &ingress.annotations.backend;
+    let names_any = ingress.tls.iter().any(|tls| tls.secret.is_some())
+        || backend.authorities.is_some()
+        || backend.client_certificate.is_some()
+        || backend.secret.is_some();
+    names_any.then_some((&ingress.labels, &ingress.class, &ingress.tls, backend))
+}
+
 impl Changed {
-    fn note(&mut self, kind: Kind) {
+    /// An object has changed, come or gone.
+    fn note(&mut self, before: Option<&Object>, after: Option<&Object>) {
         self.view = true;
-        self.needs |= matches!(kind, Kind::Ingress | Kind::IngressClass);
+        self.needs |= match (before, after) {
+            (Some(Object::Ingress(before)), Some(Object::Ingress(after))) => naming(before) != naming(after),
+            (Some(Object::Ingress(ingress)), None) | (None, Some(Object::Ingress(ingress))) => {
+                naming(ingress).is_some()
+            }
+            (Some(Object::IngressClass(_)), _) | (_, Some(Object::IngressClass(_))) => true,
+            (_, _) => false,
+        };
     }
 
     pub(super) fn merge(&mut self, other: Self) {

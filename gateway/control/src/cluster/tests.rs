@@ -139,7 +139,7 @@ async fn a_list_and_then_every_change() {
     .await;
     assert_eq!(names(&news), ["2 listed", "following", "a applied", "b removed"]);
     let queries: Vec<&str> = asked.iter().map(|(_, query)| query.as_str()).collect();
-    assert!(queries[0].contains("limit=500"), "{queries:?}");
+    assert!(queries[0].contains("limit=200"), "{queries:?}");
     assert!(
         queries[1].contains("resourceVersion=7") && queries[1].contains("timeoutSeconds=50"),
         "{queries:?}"

@@ -145,7 +145,9 @@ impl Index {
     }
 
     fn find(&self, name: &Name<'_>) -> &[Arc<Ingress>] {
-        self.of.get(&self.hasher.hash_one(name)).map_or(&[], |named| named)
+        self.of
+            .get(&self.hasher.hash_one(name))
+            .map_or(&[], |named| named)
     }
 }
 
