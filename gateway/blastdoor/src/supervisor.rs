@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use control::SourceEvent;
 use control::cluster::Briefing;
-use door::{BackendPolicy, PlatformRoots, Publisher};
+use control::names::{Names, Resolver, wanted};
+use door::{BackendPolicy, ExternalNames, PlatformRoots, Publisher};
 use proxy::{AccessLog, BindError, Listener, ListenerStatus, Metrics, Settings};
 use resource::{ClusterView, Problem, Severity};
 use route::ListenerName;
@@ -55,6 +56,8 @@ pub(crate) struct Supervisor {
     briefing: Option<Briefing>,
     /// What the doors were compiled from last.
     ledger: door::Ledger,
+    /// What DNS says of Services of type ExternalName; `None` where these are refused.
+    names: Option<Names>,
 }
 
 /// Where the process shows what it does.
@@ -94,6 +97,8 @@ impl Supervisor {
         if let Some(cluster) = &cluster {
             gauges.contact(cluster.contact.clone());
         }
+        let servers = config.source.external_names.as_ref();
+        let names = servers.map(|servers| Names::start(Resolver::new(servers)));
         let mut supervisor = Self {
             options,
             config,
@@ -114,6 +119,7 @@ impl Supervisor {
             platform_roots: platform_roots(),
             briefing: cluster.map(|cluster| cluster.briefing),
             ledger: door::Ledger::default(),
+            names,
         };
         for door in supervisor.config.doors.clone() {
             supervisor.open_door(door)?;
@@ -157,6 +163,7 @@ impl Supervisor {
                     self.ledger = door::Ledger::default();
                     self.publish();
                 }
+                () = changed(self.names.as_mut()) => self.publish(),
                 () = signals.next() => {
                     if draining {
                         tracing::warn!("second signal: ending at once");
@@ -219,8 +226,12 @@ impl Supervisor {
     fn publish(&mut self) {
         self.own_ports
             .extend(self.listeners.values().map(|listener| listener.address().port()));
-        let Some(view) = &self.view else { return };
         let backends = self.backend_policy();
+        let Some(view) = &mut self.view else { return };
+        if let Some(names) = &mut self.names {
+            names.follow(wanted(self.publishers.iter().map(Publisher::policy), view));
+            view.resolve(names.known());
+        }
         self.compiled_problems = door::publish(&mut self.publishers, view, &backends, &mut self.ledger);
         self.gauges
             .certificates(self.publishers.iter().flat_map(expiries));
@@ -231,6 +242,10 @@ impl Supervisor {
     fn backend_policy(&self) -> BackendPolicy {
         BackendPolicy {
             allow_loopback: self.config.source.allow_loopback_backends,
+            external_names: match self.names {
+                Some(_) => ExternalNames::Resolved,
+                None => ExternalNames::Refused,
+            },
             own_addresses: own_addresses(),
             own_ports: self
                 .own_ports
@@ -387,6 +402,14 @@ impl Supervisor {
         let mut statuses: Vec<ListenerStatus> = self.listeners.values().map(Listener::status).collect();
         statuses.sort_by(|left, right| left.name().cmp(right.name()));
         self.board.show(statuses);
+    }
+}
+
+/// Waits for news of names, for ever where none are looked up.
+async fn changed(names: Option<&mut Names>) {
+    match names {
+        Some(names) => names.changed().await,
+        None => std::future::pending().await,
     }
 }
 

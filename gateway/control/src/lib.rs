@@ -13,6 +13,7 @@
 mod changes;
 pub mod cluster;
 mod files;
+pub mod names;
 mod watch;
 
 pub use files::{FileSource, FilesError, Load};

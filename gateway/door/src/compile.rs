@@ -273,14 +273,14 @@ impl<'v> Compiler<'v> {
         let Ok(backend) = backend else {
             return Action::Blocked(Blocked::InvalidRule);
         };
-        match self.upstreams.find(backend, speech, draft.problems) {
+        let (upstream, doubt) = self.upstreams.find(backend, speech, draft.problems);
+        if let Some(doubt) = doubt {
+            draft.tell(ingress.problem(doubt.severity, field, doubt.message));
+        }
+        match upstream {
             Ok(upstream) => Action::Forward(upstream),
             Err(refused) => {
-                let problem = ingress.problem(refused.severity, field, refused.message);
-                // The same Ingress may stand at several doors; one telling is enough.
-                if !draft.problems.contains(&problem) {
-                    draft.problems.push(problem);
-                }
+                draft.tell(ingress.problem(refused.severity, field, refused.message));
                 Action::Blocked(refused.reason)
             }
         }
@@ -288,6 +288,13 @@ impl<'v> Compiler<'v> {
 }
 
 impl Draft<'_> {
+    fn tell(&mut self, problem: Problem) {
+        // The same Ingress may stand at several doors; one telling is enough.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
     /// A path that cannot be read still closes what it most likely meant, so that no broader rule answers there:
     /// the readable beginning of what is written, whole elements only; the host's remaining paths when nothing is.
     fn block_unreadable(&mut self, ingress: &Ingress, host: &HostPattern, path: &PathRule) {

@@ -36,6 +36,7 @@
 
 mod admission;
 mod compile;
+mod external;
 mod opening;
 mod projections;
 #[doc(hidden)]
@@ -58,7 +59,7 @@ pub use tls::{
     BackendTls, CaBundle, CaError, CaSource, Certificate, CertificateError, ClientAuth, DefaultCertificate,
     DoorTls, Handshake, PlatformRoots, ServedCertificate, TlsPolicy, TlsVersion, client_identity,
 };
-pub use upstreams::BackendPolicy;
+pub use upstreams::{BackendPolicy, ExternalNames};
 
 /// The scheme that clients spoke to reach a door: the door's own, never taken from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use resource::{
     AppProtocol, Backend, BackendAnnotations, ClusterView, EndpointSlice, Problem, Protocol, Service,
-    ServicePort, ServicePortRef, ServiceType, Severity,
+    ServicePort, ServicePortRef, Severity,
 };
 use route::ObjectKey;
 
+use crate::external::{External, implied_port};
 use crate::snapshot::{Blocked, Endpoint, Upstream, UpstreamProtocol};
 use crate::tls::{Clients, PlatformRoots};
 
@@ -18,12 +19,26 @@ use crate::tls::{Clients, PlatformRoots};
 pub struct BackendPolicy {
     /// Loopback addresses are allowed (`[source] allow_loopback_backends`): for the demo and for tests.
     pub allow_loopback: bool,
+    /// Whether Services of type ExternalName are called (`[source] allow_external_names`).
+    pub external_names: ExternalNames,
     /// The addresses of this host, so that the gateway does not become its own backend.
     pub own_addresses: Vec<IpAddr>,
     /// The ports on which this process listens, its admin port included.
     pub own_ports: Vec<u16>,
     /// Whom to believe of backends that speak TLS, where no authorities are named.
     pub platform_roots: PlatformRoots,
+}
+
+/// What becomes of Services of type ExternalName.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExternalNames {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are called at the addresses that DNS has for their names.
+    Resolved,
+    /// They would be called, but DNS is not asked: a look at objects alone.
+    Unasked,
 }
 
 /// The upstreams of one view. What is asked for twice is worked out once.
@@ -57,6 +72,15 @@ struct Known {
     upstream: Result<Arc<Upstream>, Refused>,
     /// What is wrong with its addresses.
     told: Vec<Problem>,
+    /// What is wrong with its name in DNS.
+    doubt: Option<Doubt>,
+}
+
+/// What is to be told to the Ingress that asks for a backend, beside what the backend has come to.
+#[derive(Debug, Clone)]
+pub(crate) struct Doubt {
+    pub(crate) severity: Severity,
+    pub(crate) message: String,
 }
 
 /// Why a backend reference yields no upstream: the reason for the data path, the words for the user.
@@ -69,7 +93,7 @@ pub(crate) struct Refused {
 
 impl BackendPolicy {
     /// Why `address` must not be called, if so.
-    fn refuses(&self, address: SocketAddr) -> Option<&'static str> {
+    pub(crate) fn refuses(&self, address: SocketAddr) -> Option<&'static str> {
         let ip = address.ip().to_canonical();
         if self.own_ports.contains(&address.port())
             && (ip.is_loopback() || ip.is_unspecified() || self.own_addresses.contains(&ip))
@@ -109,16 +133,13 @@ impl<'v> Upstreams<'v> {
         self.clients
     }
 
-    /// The upstream of a backend.
-    ///
-    /// # Errors
-    /// Why there is none.
+    /// The upstream of a backend, or why there is none; and what is doubtful about it.
     pub(crate) fn find(
         &mut self,
         backend: &Backend,
         speech: Speech<'_>,
         problems: &mut Vec<Problem>,
-    ) -> Result<Arc<Upstream>, Refused> {
+    ) -> (Result<Arc<Upstream>, Refused>, Option<Doubt>) {
         let key = Key {
             service: backend.service.clone(),
             port: backend.port.clone(),
@@ -131,17 +152,18 @@ impl<'v> Upstreams<'v> {
         // first not to ask any more.
         if let Some(known) = self.known.get(&key) {
             problems.extend(known.told.iter().cloned());
-            return known.upstream.clone();
+            return (known.upstream.clone(), known.doubt.clone());
         }
-        let mut told = Vec::new();
-        let upstream = self.resolve(backend, speech, &mut told).map(Arc::new);
+        let (mut told, mut doubt) = (Vec::new(), None);
+        let upstream = self.resolve(backend, speech, &mut told, &mut doubt).map(Arc::new);
         problems.extend(told.iter().cloned());
         let known = Known {
             upstream: upstream.clone(),
             told,
+            doubt: doubt.clone(),
         };
         self.known.insert(key, known);
-        upstream
+        (upstream, doubt)
     }
 
     fn resolve(
@@ -149,6 +171,7 @@ impl<'v> Upstreams<'v> {
         backend: &Backend,
         speech: Speech<'_>,
         problems: &mut Vec<Problem>,
+        doubt: &mut Option<Doubt>,
     ) -> Result<Upstream, Refused> {
         let refused = |reason, message| Refused {
             reason,
@@ -164,16 +187,11 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         };
-        if let ServiceType::ExternalName(_) = service.kind {
-            return Err(refused(
-                Blocked::RefusedAddress,
-                format!(
-                    "Service `{}` is of type ExternalName, which is refused; the rule answers 503",
-                    backend.service
-                ),
-            ));
-        }
-        let Some(port) = service_port(service, &backend.port) else {
+        let external = External::of(service, self.backends.external_names)?;
+        let implied = external
+            .as_ref()
+            .and_then(|_| implied_port(service, &backend.port));
+        let Some(port) = service_port(service, &backend.port).or(implied.as_ref()) else {
             let ports = service.ports.iter().map(describe).collect::<Vec<_>>().join(", ");
             return Err(refused(
                 Blocked::NoSuchBackend,
@@ -201,8 +219,14 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         }
-        let protocol = self.protocol(service, port, speech)?;
-        let (endpoints, any_refused) = self.endpoints(&backend.service, port, problems);
+        let protocol = self.protocol(service, external.as_ref(), port, speech)?;
+        let (endpoints, any_refused) = match &external {
+            Some(external) => {
+                *doubt = external.doubt(self.view);
+                external.endpoints(self.view, self.backends, port.port, problems)
+            }
+            None => self.endpoints(&backend.service, port, problems),
+        };
         if endpoints.is_empty() && any_refused {
             return Err(refused(
                 Blocked::RefusedAddress,
@@ -224,6 +248,7 @@ impl<'v> Upstreams<'v> {
     fn protocol(
         &mut self,
         service: &Service,
+        external: Option<&External<'_>>,
         port: &ServicePort,
         speech: Speech<'_>,
     ) -> Result<UpstreamProtocol, Refused> {
@@ -237,7 +262,11 @@ impl<'v> Upstreams<'v> {
             AppProtocol::Grpcs => true,
         };
         let roots = &self.backends.platform_roots;
-        match self.clients.settings(&service.key, asked, h2, self.view, roots) {
+        let name = match external {
+            Some(external) => external.name.to_string(),
+            None => format!("{}.{}.svc", service.key.name(), service.key.namespace()),
+        };
+        match self.clients.settings(name, asked, h2, self.view, roots) {
             Ok(tls) => Ok(UpstreamProtocol::Tls(tls)),
             Err(fault) => Err(Refused {
                 reason: Blocked::BackendTls,

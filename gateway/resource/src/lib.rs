@@ -27,6 +27,7 @@ pub mod manifest;
 mod metadata;
 mod object;
 mod problem;
+mod resolution;
 mod secret;
 mod service;
 mod sorted;
@@ -45,6 +46,7 @@ pub use ingress::{
 pub use labels::Labels;
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
+pub use resolution::{NameFault, Resolution, Resolutions};
 pub use secret::{ConfigMap, Secret};
 pub use service::{AppProtocol, Protocol, Service, ServicePort, ServiceType};
 pub use view::{ClusterView, Difference};

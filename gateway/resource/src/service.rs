@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Service as RawService, ServicePort as RawPort};
-use route::ObjectKey;
+use route::{Host, HostBuf, HostError, ObjectKey, normalise_sni};
 
 use crate::annotations::{ClosedBy, ServiceAnnotations, service_annotations};
 use crate::metadata::{Damage, Metadata, Report};
@@ -20,6 +20,8 @@ pub struct Service {
     pub kind: ServiceType,
     /// `spec.ports`; ports that cannot be read are left out.
     pub ports: Box<[ServicePort]>,
+    /// What its annotations say of every port, those included that are not in `ports`.
+    pub scheme: Option<AppProtocol>,
     /// Annotations that ask for something that cannot be given: backends must not be called without it.
     pub closes: Box<[ClosedBy]>,
     /// Where it is written, when it comes from a file.
@@ -37,8 +39,8 @@ pub enum ServiceType {
     NodePort,
     /// A load balancer of the cloud.
     LoadBalancer,
-    /// A name in DNS (`spec.externalName`).
-    ExternalName(Box<str>),
+    /// A name in DNS (`spec.externalName`), or why it is none. Always a full name: search domains are not tried.
+    ExternalName(Result<Host, HostError>),
 }
 
 /// `spec.ports[]` of a Service.
@@ -101,7 +103,10 @@ impl Service {
             None | Some("" | "ClusterIP") => ServiceType::ClusterIp,
             Some("NodePort") => ServiceType::NodePort,
             Some("LoadBalancer") => ServiceType::LoadBalancer,
-            Some("ExternalName") => ServiceType::ExternalName(spec.external_name.unwrap_or_default().into()),
+            Some("ExternalName") => {
+                let name = spec.external_name.unwrap_or_default();
+                ServiceType::ExternalName(external_name(&name, &mut report))
+            }
             Some(other) => {
                 report.error(
                     "spec.type",
@@ -130,6 +135,7 @@ impl Service {
             key: meta.key,
             kind,
             ports: ports.into_boxed_slice(),
+            scheme,
             closes: closes.into_boxed_slice(),
             source: None,
         })
@@ -282,6 +288,32 @@ impl fmt::Display for Protocol {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.as_str())
     }
+}
+
+/// A name in its normal form. An address is none, as the Kubernetes API has it, and neither is nothing.
+fn external_name(name: &str, report: &mut Report<'_>) -> Result<Host, HostError> {
+    let mut scratch = HostBuf::new();
+    let host = normalise_sni(name.as_bytes(), &mut scratch)
+        .and_then(|host| Host::of(&host).ok_or(HostError::AddressAsName));
+    if let Err(error) = &host
+        && !report.damage().hit("spec.externalName")
+    {
+        let advice = match error {
+            HostError::AddressAsName | HostError::Address => {
+                "; for an address write a Service without selector and an EndpointSlice"
+            }
+            HostError::Empty
+            | HostError::TooLong
+            | HostError::EmptyLabel
+            | HostError::Character
+            | HostError::Port => "",
+        };
+        report.error(
+            "spec.externalName",
+            format!("`{name}` is not a name in DNS: {error}{advice}; rules that call the Service answer 503"),
+        );
+    }
+    host
 }
 
 /// A usable port number.

@@ -4,11 +4,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use route::ObjectKey;
+use route::{Host, ObjectKey};
 
 use crate::sorted::{Keyed, Sorted};
 use crate::{
-    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Secret, Service,
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Resolution,
+    Resolutions, Secret, Service, ServiceType,
 };
 
 /// Everything the gateway knows of the cluster at one moment. Iteration is in order of namespace and name.
@@ -25,6 +26,7 @@ pub struct ClusterView {
     secrets: Sorted<Arc<Secret>>,
     config_maps: Sorted<Arc<ConfigMap>>,
     namespaces: Sorted<Arc<Namespace>>,
+    resolutions: Resolutions,
 }
 
 /// A slice where its Service has it.
@@ -147,6 +149,18 @@ impl ClusterView {
         self.namespaces.get(|object| (*object.name).cmp(name))
     }
 
+    /// What DNS says of a name; `None` when it has not been asked, or has not answered yet.
+    #[must_use]
+    pub fn resolution(&self, name: &Host) -> Option<&Arc<Resolution>> {
+        self.resolutions.get(name)
+    }
+
+    /// Replaces what DNS says, of all names. By name and not by Service, so that no Service is ever served with the
+    /// addresses of a name that it no longer has.
+    pub fn resolve(&mut self, resolutions: Resolutions) {
+        self.resolutions = resolutions;
+    }
+
     /// Puts an object in its place and returns the one that was there.
     pub fn insert(&mut self, object: Object) -> Option<Object> {
         match object {
@@ -239,6 +253,13 @@ impl ClusterView {
         self.endpoint_slices.differing(&earlier.endpoint_slices, |slice| {
             services.insert(slice.service.clone());
         });
+        let names = self.renamed(earlier);
+        if !names.is_empty() {
+            let named = self.services.iter().filter(
+                |service| matches!(&service.kind, ServiceType::ExternalName(Ok(name)) if names.contains(name)),
+            );
+            services.extend(named.map(|service| service.key.clone()));
+        }
         let rest = self.classes != earlier.classes
             || self.secrets != earlier.secrets
             || self.config_maps != earlier.config_maps
@@ -248,6 +269,15 @@ impl ClusterView {
             services,
             rest,
         }
+    }
+
+    /// The names of which DNS says something else, or nothing any more.
+    fn renamed<'v>(&'v self, earlier: &'v Self) -> BTreeSet<&'v Host> {
+        let both = [&self.resolutions, &earlier.resolutions];
+        let names = both.iter().flat_map(|resolutions| resolutions.keys());
+        names
+            .filter(|name| self.resolutions.get(*name) != earlier.resolutions.get(*name))
+            .collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use door::BackendPolicy;
+use door::{BackendPolicy, ExternalNames};
 use resource::{Problem, Severity};
 
 use super::run::runtime;
@@ -67,6 +67,11 @@ fn problems(config: &Config, options: &Options) -> Result<Vec<Problem>, String> 
         .map_err(|error| error.to_string())?;
     let backends = BackendPolicy {
         allow_loopback: config.source.allow_loopback_backends,
+        // What is found depends on what is written, not on the network.
+        external_names: match config.source.external_names {
+            Some(_) => ExternalNames::Unasked,
+            None => ExternalNames::Refused,
+        },
         own_addresses: own_addresses(),
         own_ports: config
             .doors

@@ -55,6 +55,9 @@ pub struct Source {
     pub secrets: SecretScope,
     /// Backends on loopback addresses are allowed.
     pub allow_loopback_backends: bool,
+    /// Services of type ExternalName are called, and these servers of DNS asked for their names, the system's if there
+    /// are none here; `None`: they are refused.
+    pub external_names: Option<Vec<SocketAddr>>,
 }
 
 /// The kinds of sources.

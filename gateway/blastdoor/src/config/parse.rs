@@ -1,7 +1,7 @@
 //! From what is written to what is meant: what belongs to the process, and what only shows between doors.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use control::cluster::{Publish, SecretScope};
@@ -125,10 +125,7 @@ impl<'a> Parser<'a> {
             &scopes,
         );
         let namespaces = self.namespaces(raw);
-        if raw.allow_external_names == Some(true) {
-            let message = "has no effect yet: Services of type ExternalName are refused";
-            self.warn("source.allow_external_names", message.to_owned());
-        }
+        let external_names = self.external_names(raw);
         let kind = match (&options.manifests, files, &raw.path) {
             (Some(path), _, _) => SourceKind::Files(self.manifests(path.clone(), None)),
             (None, true, Some(path)) => {
@@ -155,7 +152,34 @@ impl<'a> Parser<'a> {
             namespaces,
             secrets,
             allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false),
+            external_names,
         }
+    }
+
+    /// Whom to ask for names of Services; `None` when they are refused.
+    fn external_names(&mut self, raw: &RawSource) -> Option<Vec<SocketAddr>> {
+        let mut servers = Vec::new();
+        for (index, written) in raw.resolvers.iter().flatten().enumerate() {
+            let key = format!("source.resolvers[{index}]");
+            let address = written.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+            match address.or_else(|_no_ip| written.parse::<SocketAddr>()) {
+                Ok(address) if address.port() != 0 && !address.ip().is_unspecified() => servers.push(address),
+                Ok(_) | Err(_) => self.error(
+                    &key,
+                    format!("`{written}` is not a server of DNS; allowed: `IP`, `IP:PORT`, `[IPv6]:PORT`"),
+                ),
+            }
+        }
+        if raw.resolvers.as_ref().is_some_and(Vec::is_empty) {
+            let message = "names nobody to ask; leave it out for the servers of /etc/resolv.conf";
+            self.error("source.resolvers", message.to_owned());
+        }
+        let allowed = raw.allow_external_names == Some(true);
+        if raw.resolvers.is_some() && !allowed {
+            let message = "has no effect without allow_external_names = true: no name is looked up";
+            self.warn("source.resolvers", message.to_owned());
+        }
+        allowed.then_some(servers)
     }
 
     /// Names of namespaces; unlike at a door no patterns, because each is asked for by itself.

@@ -40,8 +40,12 @@ pub(super) struct RawSource {
     pub(super) ingress_class: Option<Vec<String>>,
     /// Allow backends on loopback addresses: for the demo and for tests. Default false.
     pub(super) allow_loopback_backends: Option<bool>,
-    /// Allow Services of type ExternalName. Default false. Has no effect yet: they are refused.
+    /// Allow Services of type ExternalName: their names are resolved by DNS ahead of requests. Default false: they are
+    /// refused (503). Whoever may write Services then chooses what the gateway calls, in other namespaces too.
     pub(super) allow_external_names: Option<bool>,
+    /// The servers of DNS that are asked for names of Services: `IP` or `IP:PORT`. Default: those of
+    /// `/etc/resolv.conf`.
+    pub(super) resolvers: Option<Vec<String>>,
     /// Which Secrets are read: `auto` (default), `none`, `named` or `cluster`.
     pub(super) secrets: Option<String>,
 }

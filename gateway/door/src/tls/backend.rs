@@ -137,22 +137,19 @@ impl Clients {
         }
     }
 
-    /// How to speak TLS to `service`, as the annotations `asked` say.
+    /// How to speak TLS to a backend, as the annotations `asked` say; without a name there, its own `name` counts.
     ///
     /// # Errors
     /// What is missing or unusable: the backend must not be spoken to with less.
     pub(crate) fn settings(
         &mut self,
-        service: &ObjectKey,
+        name: String,
         asked: &BackendAnnotations,
         h2: bool,
         view: &ClusterView,
         platform: &PlatformRoots,
     ) -> Result<Arc<BackendTls>, BackendFault> {
-        let name = match &asked.name {
-            Some(name) => name.to_string(),
-            None => format!("{}.{}.svc", service.name(), service.namespace()),
-        };
+        let name = asked.name.as_ref().map_or(name, ToString::to_string);
         let server_name = ServerName::try_from(name.clone()).map_err(|_invalid| BackendFault::Name(name))?;
         let material = Material::find(asked, view)?;
         let trust = match &material.authorities {

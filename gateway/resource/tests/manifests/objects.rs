@@ -26,12 +26,48 @@ fn services() {
         ("spec: {type: LoadBalancer}\n", ServiceType::LoadBalancer),
         (
             "spec: {type: ExternalName, externalName: a.test}\n",
-            ServiceType::ExternalName("a.test".into()),
+            ServiceType::ExternalName(Ok(host("a.test"))),
+        ),
+        (
+            "spec: {type: ExternalName, externalName: A.test.}\n",
+            ServiceType::ExternalName(Ok(host("a.test"))),
         ),
     ];
     for (spec, kind) in table {
         let (service, told) = service(spec);
         assert_eq!((service.kind, told.len()), (kind, 0), "{spec}");
+    }
+    let broken = [
+        ("", "`` is not a name in DNS: the host is empty"),
+        (
+            "10.0.0.1",
+            "`10.0.0.1` is not a name in DNS: a server name is no IP address; for an address write a Service without selector and an EndpointSlice",
+        ),
+        (
+            "\"[::1]\"",
+            "`[::1]` is not a name in DNS: the host has a character other than letters, digits, `-`, `_` and `.`",
+        ),
+        (
+            "a.test..",
+            "`a.test..` is not a name in DNS: the host has an empty label",
+        ),
+        (
+            "\"a.test:80\"",
+            "`a.test:80` is not a name in DNS: the host has a character other than letters, digits, `-`, `_` and `.`",
+        ),
+    ];
+    for (name, message) in broken {
+        let (service, told) = service(&format!("spec: {{type: ExternalName, externalName: {name}}}\n"));
+        assert!(
+            matches!(service.kind, ServiceType::ExternalName(Err(_))),
+            "{name}"
+        );
+        assert_eq!(
+            told,
+            [format!(
+                "4: error: Service shop/web spec.externalName: {message}; rules that call the Service answer 503"
+            )]
+        );
     }
     let protocols = [
         ("http", AppProtocol::Http),
@@ -105,6 +141,12 @@ fn services() {
             "4: error: Service shop/web spec.type: `clusterip` is not a Service type; write ClusterIP, NodePort, LoadBalancer or ExternalName; treated as ClusterIP"
         ]
     );
+}
+
+fn host(name: &str) -> route::Host {
+    let mut scratch = route::HostBuf::new();
+    let host = route::normalise_sni(name.as_bytes(), &mut scratch).unwrap();
+    route::Host::of(&host).unwrap()
 }
 
 fn slice(rest: &str) -> (Option<EndpointSlice>, Vec<String>) {

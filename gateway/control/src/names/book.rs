@@ -1,0 +1,92 @@
+//! All names that are followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use resource::{NameFault, Resolution, Resolutions};
+use route::Host;
+use tokio::time::Instant;
+
+use super::entry::{Entry, Reply};
+
+/// Names that are followed. Each costs two questions per TTL.
+pub(super) const MOST: usize = 1_000;
+
+/// The names that are followed, and those beyond the bound.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    entries: BTreeMap<Host, Entry>,
+    left_out: BTreeSet<Host>,
+    /// Something has changed that has not been told.
+    is_news: bool,
+}
+
+impl Book {
+    /// Follows these names and no others; the first ones, if they are too many.
+    pub(super) fn follow(&mut self, names: &[Host]) {
+        let (followed, left_out) = names.split_at(names.len().min(MOST));
+        let followed: BTreeSet<&Host> = followed.iter().collect();
+        let known = self.entries.len();
+        self.entries.retain(|name, _| followed.contains(name));
+        self.is_news |= self.entries.len() != known;
+        let now = Instant::now();
+        for name in followed {
+            self.entries
+                .entry(name.clone())
+                .or_insert_with(|| Entry::new(now));
+        }
+        let left_out: BTreeSet<Host> = left_out.iter().cloned().collect();
+        self.is_news |= left_out != self.left_out;
+        self.left_out = left_out;
+    }
+
+    /// The next name to ask for, if it is time; it is then under way.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Host> {
+        let due = self.entries.iter_mut().filter_map(|(name, entry)| {
+            let next = entry.next().filter(|next| *next <= now)?;
+            Some((next, name, entry))
+        });
+        let (_, name, entry) = due.min_by_key(|(next, _, _)| *next)?;
+        entry.begin();
+        Some(name.clone())
+    }
+
+    /// Takes a reply in; one for a name that is not followed any more is dropped.
+    pub(super) fn take(&mut self, name: &Host, reply: Reply, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            self.is_news |= entry.take(reply, now);
+        }
+    }
+
+    /// Lets go of answers that count no longer.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for entry in self.entries.values_mut() {
+            self.is_news |= entry.expire(now);
+        }
+    }
+
+    /// When there is something to do: names to ask for, if more `may_begin`, or answers that end.
+    pub(super) fn due(&self, may_begin: bool) -> Option<Instant> {
+        let entries = self.entries.values();
+        let dues = entries.flat_map(|entry| [entry.next().filter(|_| may_begin), entry.ends()]);
+        dues.flatten().min()
+    }
+
+    /// Everything that is known, if that has changed since it was last asked.
+    pub(super) fn news(&mut self) -> Option<Resolutions> {
+        if !std::mem::take(&mut self.is_news) {
+            return None;
+        }
+        let answered = self.entries.iter().filter_map(|(name, entry)| {
+            let shown = entry.shown()?;
+            Some((name.clone(), Arc::clone(shown)))
+        });
+        let too_many = Arc::new(Resolution {
+            fault: Some(NameFault::TooMany(MOST)),
+            ..Resolution::default()
+        });
+        let left_out = self.left_out.iter();
+        let left_out = left_out.map(|name| (name.clone(), Arc::clone(&too_many)));
+        Some(Arc::new(answered.chain(left_out).collect()))
+    }
+}

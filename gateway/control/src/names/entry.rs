@@ -1,0 +1,193 @@
+//! One name: when it is asked for, and how long its answers count.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use resource::{NameFault, Resolution};
+use tokio::time::Instant;
+
+/// An answer that cannot be renewed is used for this long after its TTL.
+pub(super) const KEEP: Duration = Duration::from_secs(60);
+/// A TTL below counts as this: servers say 0, and nobody is to be asked without pause.
+pub(super) const SHORTEST_TTL: Duration = Duration::from_secs(1);
+/// A TTL above counts as this: whoever mistyped one of a week must not have to restart gateways.
+pub(super) const LONGEST_TTL: Duration = Duration::from_secs(3_600);
+/// After a failure the name is asked for again after this long, doubled with each further failure
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// up to this.
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
+/// Addresses of a name that are used: the first ones in order, so that replicas agree.
+pub(super) const MOST_ADDRESSES: usize = 100;
+
+/// What DNS said, once for each kind of address.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    pub(super) v4: Answer,
+    pub(super) v6: Answer,
+}
+
+/// What it said of one kind of address.
+pub(super) type Answer = Result<Records, NameFault>;
+
+/// Addresses, at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Records {
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) ttl: Duration,
+}
+
+/// What is remembered of a name.
+#[derive(Debug)]
+pub(super) struct Entry {
+    v4: Option<Held>,
+    v6: Option<Held>,
+    fault: Option<NameFault>,
+    /// In a row.
+    failures: u32,
+    is_answered: bool,
+    /// It is being asked for.
+    is_under_way: bool,
+    /// When it is asked for again.
+    next: Instant,
+    shown: Option<Arc<Resolution>>,
+}
+
+/// Addresses that count until some moment.
+#[derive(Debug)]
+struct Held {
+    addresses: Vec<IpAddr>,
+    until: Instant,
+}
+
+impl Entry {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            v4: None,
+            v6: None,
+            fault: None,
+            failures: 0,
+            is_answered: false,
+            is_under_way: false,
+            next: now,
+            shown: None,
+        }
+    }
+
+    /// What is known; `None` before the first reply.
+    pub(super) fn shown(&self) -> Option<&Arc<Resolution>> {
+        self.shown.as_ref()
+    }
+
+    /// When the name is to be asked for; `None` while it is.
+    pub(super) fn next(&self) -> Option<Instant> {
+        (!self.is_under_way).then_some(self.next)
+    }
+
+    /// When something of it ends by itself.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        let held = self.v4.iter().chain(&self.v6);
+        held.map(|held| held.until).min()
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.is_under_way = true;
+    }
+
+    /// Takes a reply in. Says whether what is shown has changed.
+    pub(super) fn take(&mut self, reply: Reply, now: Instant) -> bool {
+        self.is_under_way = false;
+        self.is_answered = true;
+        let ttl = |answer: &Answer| {
+            let records = answer.as_ref().ok()?;
+            Some(records.ttl.clamp(SHORTEST_TTL, LONGEST_TTL))
+        };
+        match (&reply.v4, &reply.v6) {
+            (Err(v4), Err(v6)) => {
+                self.fault = Some(worse(v4, v6).clone());
+                self.next = now + pause(self.failures);
+                self.failures = self.failures.saturating_add(1);
+            }
+            (v4, v6) => {
+                // One kind that was not answered is asked for again soon, and until then its last answer counts.
+                let unknown = [v4, v6]
+                    .iter()
+                    .any(|answer| matches!(answer, Err(fault) if !is_answer(fault)));
+                let retry = unknown.then_some(LAST_RETRY);
+                let next = [ttl(v4), ttl(v6), retry].into_iter().flatten().min();
+                self.next = now + next.unwrap_or(LAST_RETRY);
+                self.fault = None;
+                self.failures = 0;
+                for (held, answer) in [(&mut self.v4, &reply.v4), (&mut self.v6, &reply.v6)] {
+                    match answer {
+                        Ok(records) => {
+                            *held = Some(Held {
+                                addresses: records.addresses.clone(),
+                                until: now + ttl(answer).unwrap_or(SHORTEST_TTL) + KEEP,
+                            });
+                        }
+                        Err(fault) if is_answer(fault) => *held = None,
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+        self.show(now)
+    }
+
+    /// Lets go of what has come to its end. Says whether what is shown has changed.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        self.ends().is_some_and(|end| end <= now) && self.show(now)
+    }
+
+    fn show(&mut self, now: Instant) -> bool {
+        for held in [&mut self.v4, &mut self.v6] {
+            held.take_if(|held| held.until <= now);
+        }
+        if !self.is_answered {
+            return false;
+        }
+        let held = self.v4.iter().chain(&self.v6);
+        let mut addresses: Vec<IpAddr> = held
+            .flat_map(|held| &held.addresses)
+            .map(IpAddr::to_canonical)
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let left_out = addresses.len().saturating_sub(MOST_ADDRESSES);
+        addresses.truncate(MOST_ADDRESSES);
+        let resolution = Resolution {
+            addresses,
+            left_out,
+            fault: self.fault.clone(),
+        };
+        let differs = self.shown.as_deref() != Some(&resolution);
+        if differs {
+            self.shown = Some(Arc::new(resolution));
+        }
+        differs
+    }
+}
+
+/// Whether it says that there are no such addresses, and not that nobody knows.
+fn is_answer(fault: &NameFault) -> bool {
+    match fault {
+        NameFault::NoSuchName | NameFault::NoAddress => true,
+        NameFault::NoAnswer(_) | NameFault::TooMany(_) => false,
+    }
+}
+
+/// Of two faults the one that says more of the whole: with one half unknown, the whole is.
+fn worse<'f>(v4: &'f NameFault, v6: &'f NameFault) -> &'f NameFault {
+    let weight = |fault: &NameFault| match fault {
+        NameFault::NoAddress => 0,
+        NameFault::NoSuchName => 1,
+        NameFault::NoAnswer(_) | NameFault::TooMany(_) => 2,
+    };
+    if weight(v6) > weight(v4) { v6 } else { v4 }
+}
+
+fn pause(failures: u32) -> Duration {
+    let factor = 2_u32.checked_pow(failures).unwrap_or(u32::MAX);
+    FIRST_RETRY.saturating_mul(factor).min(LAST_RETRY)
+}

@@ -1,0 +1,138 @@
+//! Names in DNS: the answers for Services of type ExternalName, kept ahead of requests.
+//!
+//! # Invariants
+//! - Only names that Ingresses of some door ask for are looked up, and of those a bounded number: the names of the
+//!   oldest Ingresses, so that a new object takes nothing from an old one.
+//! - An answer is used for its TTL, and for a minute more when it cannot be renewed; never longer.
+//! - A name that does not resolve costs the others nothing: each has its own clock, and at most a few are under way.
+//! - Nothing waits for DNS. What has not been answered is not in [`Names::known`].
+
+mod book;
+mod entry;
+mod resolver;
+#[cfg(test)]
+mod tests;
+mod wanted;
+
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use resource::Resolutions;
+use route::Host;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use book::Book;
+use entry::Reply;
+pub use resolver::Resolver;
+pub use wanted::wanted;
+
+/// Names that are looked up at the same time.
+const MOST_AT_ONCE: usize = 16;
+/// Answers that arrive together are told together.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// Follows names in DNS, in a task of its own that ends with this.
+#[derive(Debug)]
+pub struct Names {
+    wanted: watch::Sender<Arc<[Host]>>,
+    known: watch::Receiver<Resolutions>,
+    task: JoinHandle<()>,
+}
+
+/// Whoever can be asked for the addresses of a name.
+trait Lookup {
+    /// Asks for both kinds of addresses. Ends in reasonable time.
+    fn lookup(&self, name: Host) -> impl Future<Output = Reply>;
+}
+
+impl Names {
+    /// Follows nothing yet. Needs a `LocalSet`.
+    #[must_use]
+    pub fn start(resolver: Resolver) -> Self {
+        Self::with(resolver)
+    }
+
+    fn with(lookup: impl Lookup + 'static) -> Self {
+        let (wanted, follows) = watch::channel(Arc::from([]));
+        let (tell, known) = watch::channel(Resolutions::default());
+        let task = tokio::task::spawn_local(run(Rc::new(lookup), follows, tell));
+        Self { wanted, known, task }
+    }
+
+    /// Follows these names from now on and forgets all others. Of too many the first ones count.
+    pub fn follow(&self, names: Vec<Host>) {
+        self.wanted.send_if_modified(|known| {
+            let differs = **known != *names;
+            if differs {
+                *known = names.into();
+            }
+            differs
+        });
+    }
+
+    /// What is known of the names that have been answered.
+    #[must_use]
+    pub fn known(&mut self) -> Resolutions {
+        Arc::clone(&self.known.borrow_and_update())
+    }
+
+    /// Waits until something is known that [`known`](Self::known) has not shown. Nothing is lost when it is dropped.
+    pub async fn changed(&mut self) {
+        if !self.known.has_changed().unwrap_or(false) {
+            if self.known.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            self.known.mark_changed();
+        }
+        sleep(SETTLE).await;
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Looks up what is wanted when it is due, until nobody wants anything any more.
+async fn run(
+    lookup: Rc<impl Lookup>,
+    mut wanted: watch::Receiver<Arc<[Host]>>,
+    tell: watch::Sender<Resolutions>,
+) {
+    let mut book = Book::default();
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        let due = book.due(under_way.len() < MOST_AT_ONCE);
+        tokio::select! {
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                book.follow(&wanted.borrow_and_update());
+            }
+            Some((name, reply)) = under_way.next() => book.take(&name, reply, Instant::now()),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+        }
+        let now = Instant::now();
+        book.expire(now);
+        while under_way.len() < MOST_AT_ONCE
+            && let Some(name) = book.next(now)
+        {
+            let lookup = Rc::clone(&lookup);
+            under_way.push(async move {
+                let reply = lookup.lookup(name.clone()).await;
+                (name, reply)
+            });
+        }
+        if let Some(known) = book.news() {
+            tell.send_replace(known);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The clock is paused: minutes pass at once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use resource::{NameFault, manifest};
+use route::{HostBuf, normalise_sni};
+use tokio::task::LocalSet;
+use tokio::time::advance;
+
+use super::book::MOST;
+use super::entry::{Answer, Entry, KEEP, LAST_RETRY, LONGEST_TTL, MOST_ADDRESSES, Records, SHORTEST_TTL};
+use super::*;
+
+fn host(name: &str) -> Host {
+    Host::of(&normalise_sni(name.as_bytes(), &mut HostBuf::new()).unwrap()).unwrap()
+}
+
+fn records(addresses: &[&str], ttl: u64) -> Answer {
+    Ok(Records {
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        ttl: Duration::from_secs(ttl),
+    })
+}
+
+fn reply(v4: Answer, v6: Answer) -> Reply {
+    Reply { v4, v6 }
+}
+
+/// IPv4 alone, as most names have it.
+fn only(addresses: &[&str], ttl: u64) -> Reply {
+    reply(records(addresses, ttl), Err(NameFault::NoAddress))
+}
+
+fn silence() -> NameFault {
+    NameFault::NoAnswer("none within the time".into())
+}
+
+fn both(fault: NameFault) -> Reply {
+    reply(Err(fault.clone()), Err(fault))
+}
+
+fn shown(entry: &Entry) -> (Vec<String>, Option<NameFault>) {
+    let shown = entry.shown().unwrap();
+    let addresses = shown.addresses.iter().map(ToString::to_string).collect();
+    (addresses, shown.fault.clone())
+}
+
+#[test]
+fn a_ttl_is_honoured_within_bounds() {
+    let now = Instant::now();
+    let table = [
+        (0, SHORTEST_TTL),
+        (1, Duration::from_secs(1)),
+        (30, Duration::from_secs(30)),
+        (3_600, LONGEST_TTL),
+        (604_800, LONGEST_TTL),
+        (u64::from(u32::MAX), LONGEST_TTL),
+    ];
+    for (ttl, expected) in table {
+        let mut entry = Entry::new(now);
+        assert_eq!(entry.next(), Some(now), "a new name is asked for at once");
+        entry.begin();
+        assert_eq!(entry.next(), None);
+        assert!(entry.take(only(&["10.0.0.1"], ttl), now));
+        assert_eq!(entry.next(), Some(now + expected), "{ttl}");
+        assert_eq!(entry.ends(), Some(now + expected + KEEP), "{ttl}");
+        assert!(
+            !entry.take(only(&["10.0.0.1"], ttl), now + expected),
+            "the same answer is no news"
+        );
+    }
+    // Of both kinds the shorter one.
+    let mut entry = Entry::new(now);
+    entry.take(reply(records(&["10.0.0.1"], 300), records(&["fd00::1"], 20)), now);
+    assert_eq!(entry.next(), Some(now + Duration::from_secs(20)));
+}
+
+#[test]
+fn an_answer_that_cannot_be_renewed_is_kept_for_a_minute() {
+    for fault in [NameFault::NoSuchName, NameFault::NoAddress, silence()] {
+        let start = Instant::now();
+        let mut entry = Entry::new(start);
+        entry.take(only(&["10.0.0.1"], 10), start);
+        let end = start + Duration::from_secs(10) + KEEP;
+        let (mut now, mut pauses) = (start, Vec::new());
+        loop {
+            let next = entry.next().unwrap();
+            if next >= end {
+                break;
+            }
+            pauses.push((next - now).as_secs());
+            now = next;
+            entry.take(both(fault.clone()), now);
+            assert_eq!(shown(&entry), (vec!["10.0.0.1".to_owned()], Some(fault.clone())));
+        }
+        assert_eq!(pauses, [10, 1, 2, 4, 8, 16], "{fault}");
+        assert!(!entry.expire(end - Duration::from_millis(1)));
+        assert!(entry.expire(end));
+        assert_eq!(shown(&entry), (vec![], Some(fault.clone())));
+        for _ in 0..40 {
+            now = entry.next().unwrap();
+            assert!(!entry.take(both(fault.clone()), now), "nothing new");
+            assert!(entry.next().unwrap() - now <= LAST_RETRY);
+        }
+        // It comes back, and everything begins anew.
+        assert!(entry.take(only(&["10.0.0.2"], 10), now));
+        assert_eq!(shown(&entry), (vec!["10.0.0.2".to_owned()], None));
+        assert_eq!(entry.next(), Some(now + Duration::from_secs(10)));
+    }
+}
+
+#[test]
+fn each_kind_of_address_is_kept_by_itself() {
+    let start = Instant::now();
+    let seconds = Duration::from_secs;
+    let mut entry = Entry::new(start);
+    entry.take(
+        reply(records(&["10.0.0.1"], 300), records(&["fd00::1"], 5)),
+        start,
+    );
+    // No word on IPv6: asked again before the TTL of the other one ends.
+    let now = start + seconds(5);
+    entry.take(reply(records(&["10.0.0.1"], 300), Err(silence())), now);
+    let addresses = |entry: &Entry| shown(entry).0;
+    assert_eq!(addresses(&entry), ["10.0.0.1", "fd00::1"]);
+    assert_eq!(entry.next(), Some(now + LAST_RETRY));
+    entry.take(
+        reply(records(&["10.0.0.1"], 300), Err(silence())),
+        now + LAST_RETRY,
+    );
+    assert!(entry.expire(start + seconds(5) + KEEP));
+    assert_eq!(shown(&entry), (vec!["10.0.0.1".to_owned()], None));
+    // Told that there is none, it goes at once.
+    let now = start + seconds(100);
+    entry.take(reply(records(&["10.0.0.1"], 300), records(&["fd00::1"], 5)), now);
+    entry.take(reply(Err(NameFault::NoAddress), records(&["fd00::1"], 5)), now);
+    assert_eq!(addresses(&entry), ["fd00::1"]);
+}
+
+#[test]
+fn addresses_are_in_one_order_and_bounded() {
+    let now = Instant::now();
+    let mut entry = Entry::new(now);
+    let v4 = records(&["10.0.0.2", "10.0.0.1", "10.0.0.2"], 5);
+    entry.take(reply(v4, records(&["::ffff:10.0.0.1", "fd00::1"], 5)), now);
+    assert_eq!(shown(&entry).0, ["10.0.0.1", "10.0.0.2", "fd00::1"]);
+    let many: Vec<IpAddr> = (0..=255).map(|last| IpAddr::from([10, 0, 0, last])).collect();
+    let v4 = Ok(Records {
+        addresses: many.iter().rev().copied().collect(),
+        ttl: SHORTEST_TTL,
+    });
+    entry.take(reply(v4, Err(NameFault::NoAddress)), now);
+    let shown = entry.shown().unwrap();
+    assert_eq!(shown.addresses, many[..MOST_ADDRESSES]);
+    assert_eq!(shown.left_out, 256 - MOST_ADDRESSES);
+}
+
+#[test]
+fn of_two_faults_the_one_that_says_more_is_told() {
+    let (none, gone) = (NameFault::NoAddress, NameFault::NoSuchName);
+    for (v4, v6, told) in [
+        (&none, &none, &none),
+        (&gone, &gone, &gone),
+        (&none, &silence(), &silence()),
+        (&silence(), &gone, &silence()),
+    ] {
+        let mut entry = Entry::new(Instant::now());
+        entry.take(reply(Err(v4.clone()), Err(v6.clone())), Instant::now());
+        assert_eq!(shown(&entry), (vec![], Some(told.clone())));
+    }
+}
+
+/// DNS as the test wants it: what it says of a name, and how long it takes. Of other names nothing, for ever.
+#[derive(Default, Clone)]
+struct Script(Rc<RefCell<Scripted>>);
+
+#[derive(Default)]
+struct Scripted {
+    replies: BTreeMap<String, (Duration, Reply)>,
+    asked: Vec<String>,
+    under_way: usize,
+    most_under_way: usize,
+}
+
+impl Script {
+    fn says(&self, name: &str, reply: Reply) {
+        let entry = (Duration::from_millis(10), reply);
+        self.0.borrow_mut().replies.insert(name.to_owned(), entry);
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.borrow_mut().asked)
+    }
+}
+
+impl Lookup for Script {
+    async fn lookup(&self, name: Host) -> Reply {
+        let found = {
+            let mut script = self.0.borrow_mut();
+            script.asked.push(name.to_string());
+            script.under_way += 1;
+            script.most_under_way = script.most_under_way.max(script.under_way);
+            script.replies.get(name.as_str()).cloned()
+        };
+        let reply = match found {
+            Some((after, reply)) => {
+                sleep(after).await;
+                reply
+            }
+            None => {
+                sleep(Duration::from_secs(10)).await;
+                both(silence())
+            }
+        };
+        self.0.borrow_mut().under_way -= 1;
+        reply
+    }
+}
+
+fn known(names: &mut Names, name: &str) -> Option<(Vec<String>, Option<NameFault>)> {
+    let known = names.known();
+    let known = known.get(&host(name))?;
+    let addresses = known.addresses.iter().map(ToString::to_string).collect();
+    Some((addresses, known.fault.clone()))
+}
+
+/// Lets so much time pass, and everything happen that is due by then.
+async fn pass(seconds: u64) {
+    for _ in 0..seconds * 20 {
+        advance(Duration::from_millis(50)).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_followed_renewed_kept_and_forgotten() {
+    let script = Script::default();
+    let run = async {
+        let mut names = Names::with(script.clone());
+        script.says("a.test", only(&["10.0.0.1"], 30));
+        names.follow(vec![host("a.test"), host("silent.test")]);
+        tokio::time::timeout(Duration::from_secs(1), names.changed())
+            .await
+            .unwrap();
+        let good = |address: &str| Some((vec![address.to_owned()], None));
+        assert_eq!(known(&mut names, "a.test"), good("10.0.0.1"));
+        assert_eq!(
+            known(&mut names, "silent.test"),
+            None,
+            "nothing waits for what is silent"
+        );
+
+        // Another answer counts from the end of the TTL on, and not before.
+        script.says("a.test", only(&["10.0.0.2"], 30));
+        pass(28).await;
+        assert_eq!(known(&mut names, "a.test"), good("10.0.0.1"));
+        pass(3).await;
+        assert_eq!(known(&mut names, "a.test"), good("10.0.0.2"));
+        assert_eq!(known(&mut names, "silent.test"), Some((vec![], Some(silence()))));
+
+        // Silence: the last answer counts for its TTL and a minute more.
+        script.0.borrow_mut().replies.clear();
+        pass(87).await;
+        assert_eq!(
+            known(&mut names, "a.test"),
+            Some((vec!["10.0.0.2".to_owned()], Some(silence())))
+        );
+        pass(3).await;
+        assert_eq!(known(&mut names, "a.test"), Some((vec![], Some(silence()))));
+
+        script.says("a.test", only(&["10.0.0.3"], 1));
+        pass(45).await;
+        assert_eq!(known(&mut names, "a.test"), good("10.0.0.3"));
+
+        // What nobody wants is forgotten, and not asked for.
+        names.follow(vec![host("silent.test")]);
+        pass(1).await;
+        assert_eq!(known(&mut names, "a.test"), None);
+        script.asked();
+        pass(60).await;
+        assert!(!script.asked().contains(&"a.test".to_owned()));
+
+        drop(names);
+        pass(1).await;
+        script.asked();
+        pass(100).await;
+        assert_eq!(script.asked(), [""; 0], "the task ends with its owner");
+    };
+    LocalSet::new().run_until(run).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_bounded_and_few_are_under_way() {
+    let script = Script::default();
+    let run = async {
+        let mut names = Names::with(script.clone());
+        let all: Vec<Host> = (0..MOST + 2)
+            .map(|number| host(&format!("n{number}.test")))
+            .collect();
+        for name in &all {
+            script.says(name.as_str(), only(&["10.0.0.1"], 3_000));
+        }
+        names.follow(all);
+        pass(5).await;
+        let known = names.known();
+        let good = known.values().filter(|known| known.fault.is_none()).count();
+        assert_eq!((known.len(), good), (MOST + 2, MOST));
+        let left_out = known[&host(&format!("n{MOST}.test"))].fault.clone();
+        assert_eq!(left_out, Some(NameFault::TooMany(MOST)));
+        assert_eq!(script.0.borrow().most_under_way, MOST_AT_ONCE);
+        assert_eq!(script.asked().len(), MOST, "each once");
+    };
+    LocalSet::new().run_until(run).await;
+}
+
+#[test]
+fn only_what_admitted_ingresses_ask_for_is_wanted() {
+    let ingress = |name: &str, label: &str, year: u16, services: &[&str]| {
+        let paths: Vec<String> = services
+            .iter()
+            .map(|service| {
+                format!(
+                    "{{path: /{service}, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}"
+                )
+            })
+            .collect();
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: shop, creationTimestamp: \"{year}-01-01T00:00:00Z\", labels: {{expose: {label}}}}}\nspec: {{rules: [{{host: {name}.test, http: {{paths: [{}]}}}}]}}\n---\n",
+            paths.join(", ")
+        )
+    };
+    let service = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n---\n"
+        )
+    };
+    let yaml = ingress("young", "one", 2026, &["b", "a", "plain"])
+        + &ingress("old", "one", 2020, &["c", "same-as-a", "none"])
+        + &ingress("elsewhere", "two", 2019, &["d"])
+        + &service("a", "{type: ExternalName, externalName: a.example}")
+        + &service("same-as-a", "{type: ExternalName, externalName: A.example.}")
+        + &service("b", "{type: ExternalName, externalName: b.example}")
+        + &service("c", "{type: ExternalName, externalName: c.example}")
+        + &service("d", "{type: ExternalName, externalName: d.example}")
+        + &service("unused", "{type: ExternalName, externalName: e.example}")
+        + &service("broken", "{type: ExternalName, externalName: 10.0.0.1}")
+        + &service("plain", "{ports: [{port: 80}]}");
+    let (view, _) = manifest::collect([&manifest::parse("test.yaml", yaml.as_bytes())]);
+    let policy = |selector: &str| door::Policy {
+        selector: door::Selector::parse(selector).unwrap(),
+        namespaces: Vec::new(),
+        hosts: Vec::new(),
+        ingress_classes: Vec::new(),
+        scheme: door::Scheme::Http,
+        forwarded_port: 80,
+        redirect: None,
+        tls: None,
+    };
+    let of = |policies: &[door::Policy]| {
+        let wanted = wanted(policies.iter(), &view);
+        wanted.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(&[policy("expose=one")]),
+        ["c.example", "a.example", "b.example"]
+    );
+    assert_eq!(of(&[policy("expose=two")]), ["d.example"]);
+    assert_eq!(of(&[policy("expose=three")]), [""; 0]);
+}

@@ -1,0 +1,136 @@
+//! Services of type ExternalName: from a name, and what DNS says of it, to endpoints.
+//!
+//! DNS is asked elsewhere and ahead of time; here its answers are part of the view like everything else.
+
+use std::net::SocketAddr;
+
+use resource::{
+    AppProtocol, ClusterView, Problem, Protocol, Service, ServicePort, ServicePortRef, ServiceType, Severity,
+};
+use route::Host;
+
+use crate::snapshot::{Blocked, Endpoint};
+use crate::upstreams::{BackendPolicy, Doubt, ExternalNames, Refused};
+
+/// A Service of type ExternalName that may be called.
+pub(crate) struct External<'v> {
+    service: &'v Service,
+    /// `spec.externalName`: what DNS is asked for, and the name that TLS expects.
+    pub(crate) name: &'v Host,
+    names: ExternalNames,
+}
+
+impl<'v> External<'v> {
+    /// `None` for Services of other types.
+    ///
+    /// # Errors
+    /// When the Service has a name and must not be called by it.
+    pub(crate) fn of(service: &'v Service, names: ExternalNames) -> Result<Option<Self>, Refused> {
+        let ServiceType::ExternalName(name) = &service.kind else {
+            return Ok(None);
+        };
+        let refused = |reason, why: &str| Refused {
+            reason,
+            severity: Severity::Error,
+            message: format!(
+                "Service `{}` is of type ExternalName, {why}; the rule answers 503",
+                service.key
+            ),
+        };
+        if names == ExternalNames::Refused {
+            let why = "which is refused (`[source] allow_external_names` is not set)";
+            return Err(refused(Blocked::RefusedAddress, why));
+        }
+        match name {
+            Ok(name) => Ok(Some(Self { service, name, names })),
+            Err(_told) => Err(refused(
+                Blocked::NoSuchBackend,
+                "and its externalName is not a name in DNS",
+            )),
+        }
+    }
+
+    /// What the Ingress is told of the name. Errors only where there is nothing to call.
+    pub(crate) fn doubt(&self, view: &ClusterView) -> Option<Doubt> {
+        let name = self.name;
+        let (severity, what) = match view.resolution(name) {
+            _ if self.names == ExternalNames::Unasked => (
+                Severity::Note,
+                "DNS is not asked here, so nothing is known of its addresses".to_owned(),
+            ),
+            None => (
+                Severity::Note,
+                "DNS has not answered yet; the rule answers 503 until it does".to_owned(),
+            ),
+            Some(known) => match (&known.fault, known.addresses.len()) {
+                (None, 0) => (
+                    Severity::Error,
+                    "DNS has no address for it; the rule answers 503".to_owned(),
+                ),
+                (Some(fault), 0) => (Severity::Error, format!("{fault}; the rule answers 503")),
+                (Some(fault), _) => (
+                    Severity::Note,
+                    format!("{fault}; the last answer stays in use for a minute"),
+                ),
+                (None, used) if known.left_out > 0 => (
+                    Severity::Note,
+                    format!(
+                        "DNS has {} addresses for it; {used} of them are used",
+                        used + known.left_out
+                    ),
+                ),
+                (None, _) => return None,
+            },
+        };
+        Some(Doubt {
+            severity,
+            message: format!("Service `{}` stands for `{name}`: {what}", self.service.key),
+        })
+    }
+
+    /// The addresses of the name at this port. Says also whether any address was refused.
+    pub(crate) fn endpoints(
+        &self,
+        view: &ClusterView,
+        backends: &BackendPolicy,
+        port: u16,
+        problems: &mut Vec<Problem>,
+    ) -> (Box<[Endpoint]>, bool) {
+        let (mut endpoints, mut any_refused) = (Vec::new(), false);
+        let addresses = view.resolution(self.name).map(|known| known.addresses.iter());
+        for address in addresses.into_iter().flatten() {
+            let address = SocketAddr::new(*address, port);
+            match backends.refuses(address) {
+                None => endpoints.push(Endpoint { address }),
+                Some(reason) => {
+                    any_refused = true;
+                    problems.push(self.service.problem(
+                        Severity::Error,
+                        "spec.externalName",
+                        format!(
+                            "`{}` is {address}, which is {reason}; the gateway does not call it",
+                            self.name
+                        ),
+                    ));
+                }
+            }
+        }
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        (endpoints.into_boxed_slice(), any_refused)
+    }
+}
+
+/// A port that an Ingress may name by its number although the Service does not list it: nobody stands between the
+/// gateway and the name who would have to know.
+pub(crate) fn implied_port(service: &Service, wanted: &ServicePortRef) -> Option<ServicePort> {
+    let ServicePortRef::Number(port) = wanted else {
+        return None;
+    };
+    Some(ServicePort {
+        name: None,
+        port: *port,
+        protocol: Protocol::Tcp,
+        app_protocol: service.scheme.unwrap_or(AppProtocol::Http),
+    })
+}
