@@ -7,15 +7,16 @@
     reason = "what cannot be had fails the test"
 )]
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use door::{
-    BackendPolicy, ClientAuth, DefaultCertificate, Door, Ledger, Policy, Publisher, Scheme, Selector,
-    TlsPolicy, TlsVersion, Verdict, open, publish,
+    BackendPolicy, ClientAuth, DefaultCertificate, Door, ExternalNames, Ledger, Policy, Publisher, Scheme,
+    Selector, TlsPolicy, TlsVersion, Verdict, open, publish,
 };
 use proptest::prelude::*;
-use resource::{ClusterView, Kind, ObjectRef, manifest};
-use route::{HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni};
+use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, manifest};
+use route::{Host, HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni};
 
 const HOSTS: [&str; 5] = ["a.test", "b.test", "c.test", "*.test", ""];
 const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
@@ -75,7 +76,14 @@ enum Change {
     /// Addresses of a Service; 127.0.0.0/8 among them is refused.
     Slice(usize, Vec<u8>),
     NoSlice(usize),
+    /// A Service that stands for one of the names.
+    External(usize, usize),
+    /// What DNS says of a name; nothing at all, nothing but a fault, addresses as in a slice.
+    Resolution(usize, Option<Vec<u8>>),
 }
+
+/// What DNS says, beside the view: as it is kept, every view gets it anew.
+type Known = BTreeMap<Host, Arc<Resolution>>;
 
 fn change() -> impl Strategy<Value = Change> {
     let rule = (0..HOSTS.len(), 0..PATHS.len(), 0..3_usize);
@@ -97,10 +105,13 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (0..3_usize).prop_map(Change::NoService),
         2 => (0..3_usize, prop::collection::vec(1..5_u8, 0..3)).prop_map(|(service, addresses)| Change::Slice(service, addresses)),
         1 => (0..3_usize).prop_map(Change::NoSlice),
+        2 => (0..3_usize, 0..2_usize).prop_map(|(service, name)| Change::External(service, name)),
+        3 => (0..2_usize, prop::option::weighted(0.8, prop::collection::vec(1..5_u8, 0..3)))
+            .prop_map(|(name, addresses)| Change::Resolution(name, addresses)),
     ]
 }
 
-fn apply(view: &mut ClusterView, change: &Change) {
+fn apply(view: &mut ClusterView, known: &mut Known, change: &Change) {
     let gone = |kind, name: String| ObjectRef::namespaced(kind, &ObjectKey::new("test", name));
     let yaml = match change {
         Change::Ingress {
@@ -138,6 +149,29 @@ fn apply(view: &mut ClusterView, change: &Change) {
         }
         Change::NoSlice(number) => {
             view.remove(&gone(Kind::EndpointSlice, format!("s{number}-1")));
+            return;
+        }
+        Change::External(number, name) => format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s{number}, namespace: test}}\nspec: {{type: ExternalName, externalName: n{name}.test}}\n"
+        ),
+        Change::Resolution(name, addresses) => {
+            let mut scratch = HostBuf::default();
+            let name = format!("n{name}.test");
+            let name = Host::of(&normalise_sni(name.as_bytes(), &mut scratch).unwrap()).unwrap();
+            let Some(addresses) = addresses else {
+                known.remove(&name);
+                return;
+            };
+            let address = |last: &u8| match last {
+                4 => [127, 0, 0, 1].into(),
+                last => [10, 0, 0, *last].into(),
+            };
+            let resolution = Resolution {
+                addresses: addresses.iter().map(address).collect(),
+                left_out: 0,
+                fault: addresses.is_empty().then_some(NameFault::NoSuchName),
+            };
+            known.insert(name, Arc::new(resolution));
             return;
         }
     };
@@ -253,10 +287,11 @@ proptest! {
         steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
     ) {
         let (mut publishers, doors_used) = doors();
-        let (mut view, mut ledger) = (certificates().clone(), Ledger::default());
-        let backends = BackendPolicy::default();
+        let (mut view, mut known, mut ledger) = (certificates().clone(), Known::new(), Ledger::default());
+        let backends = BackendPolicy { external_names: ExternalNames::Resolved, ..BackendPolicy::default() };
         for step in steps {
-            step.iter().for_each(|change| apply(&mut view, change));
+            step.iter().for_each(|change| apply(&mut view, &mut known, change));
+            view.resolve(Arc::new(known.clone()));
             let told = publish(&mut publishers, &view, &backends, &mut ledger);
             let (mut fresh, doors_fresh) = doors();
             let expected = publish(&mut fresh, &view, &backends, &mut Ledger::default());
