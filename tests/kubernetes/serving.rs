@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Load, gateway, get};
+use gateway_tests::{Dns, Load, gateway, get};
 use serde_json::json;
 
 use crate::api_server;
@@ -53,6 +53,34 @@ fn objects_come_change_and_go() {
 
     assert_eq!(server.request("DELETE", &format!("{INGRESSES}/app"), None).0, 200);
     gateway.until_status("internal-http", "a.test", "/", 404);
+}
+
+/// Objects of either source become the same view, names in DNS included.
+#[test]
+fn external_names_are_resolved() {
+    let server = api_server!();
+    let backend = Backend::start("app");
+    let dns = Dns::start();
+    dns.resolves("crm.example.com", &[&backend.address.to_string()], 1);
+    server.create(&json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": "crm", "namespace": "default" },
+        "spec": { "type": "ExternalName", "externalName": "crm.example.com" }
+    }));
+    let mut asking = ingress("crm", DOOR, "a.test", "crm");
+    let port = "/spec/rules/0/http/paths/0/backend/service/port/number";
+    *asking.pointer_mut(port).unwrap() = backend.port.into();
+    server.create(&asking);
+    let gateway = gateway!().cluster(&server.admin()).source(&dns.source()).start();
+    gateway.until_status(DOOR, "a.test", "/", 200);
+
+    let renamed = json!({ "spec": { "externalName": "gone.example.com" } });
+    let service = "/api/v1/namespaces/default/services/crm";
+    assert_eq!(server.request("PATCH", service, Some(&renamed)).0, 200);
+    gateway.until_status(DOOR, "a.test", "/", 503);
+    gateway.until("told", |gateway| {
+        gateway.stderr().contains("DNS knows no such name")
+    });
 }
 
 #[test]

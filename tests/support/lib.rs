@@ -5,6 +5,7 @@
 
 mod backend;
 mod client;
+mod dns;
 pub mod frames;
 mod gateway;
 pub mod http2;
@@ -15,6 +16,7 @@ pub mod tls;
 
 pub use backend::{Backend, Reply, Seen};
 pub use client::{Client, Response, exchange, get};
+pub use dns::{Dns, Told};
 pub use gateway::{Builder, Gateway, Output, command};
 pub use http2_backend::Http2Backend;
 pub use load::{Load, Outcome};

@@ -32,6 +32,7 @@ const TABLE: &[(&str, &[&str])] = &[
 /// Crates from outside (the name itself, and `name-…`) and the only ones that may import them directly.
 const RESERVED: &[(&str, &[&str])] = &[
     ("kube", &["control"]),
+    ("hickory", &["control"]),
     ("k8s-openapi", &["resource", "control"]),
     ("figment", &["blastdoor"]),
     ("anyhow", &["blastdoor", "gateway-tests", "xtask"]),

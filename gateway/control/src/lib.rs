@@ -9,6 +9,8 @@
 //! - A change of several files is one event: a mounted ConfigMap that is swapped, or a directory that is written
 //!   by a script, is not seen half done.
 //! - Every queue and every file has a bound.
+//!
+//! Beside the sources of objects, [`names`] asks DNS for what objects refer to by name.
 
 mod changes;
 pub mod cluster;
