@@ -229,7 +229,8 @@ impl Supervisor {
         let backends = self.backend_policy();
         let Some(view) = &mut self.view else { return };
         if let Some(names) = &mut self.names {
-            names.follow(wanted(self.publishers.iter().map(Publisher::policy), view));
+            let policies: Vec<_> = self.publishers.iter().map(Publisher::policy).collect();
+            names.follow(wanted(&policies, view));
             view.resolve(names.known());
         }
         self.compiled_problems = door::publish(&mut self.publishers, view, &backends, &mut self.ledger);

@@ -98,40 +98,31 @@ impl Entry {
     pub(super) fn take(&mut self, reply: Reply, now: Instant) -> bool {
         self.is_under_way = false;
         self.is_answered = true;
-        let ttl = |answer: &Answer| {
-            let records = answer.as_ref().ok()?;
-            Some(records.ttl.clamp(SHORTEST_TTL, LONGEST_TTL))
-        };
-        match (&reply.v4, &reply.v6) {
-            (Err(v4), Err(v6)) => {
-                self.fault = Some(worse(v4, v6).clone());
-                self.next = now + pause(self.failures);
-                self.failures = self.failures.saturating_add(1);
-            }
-            (v4, v6) => {
-                // One kind that was not answered is asked for again soon, and until then its last answer counts.
-                let unknown = [v4, v6]
-                    .iter()
-                    .any(|answer| matches!(answer, Err(fault) if !is_answer(fault)));
-                let retry = unknown.then_some(LAST_RETRY);
-                let next = [ttl(v4), ttl(v6), retry].into_iter().flatten().min();
-                self.next = now + next.unwrap_or(LAST_RETRY);
-                self.fault = None;
-                self.failures = 0;
-                for (held, answer) in [(&mut self.v4, &reply.v4), (&mut self.v6, &reply.v6)] {
-                    match answer {
-                        Ok(records) => {
-                            *held = Some(Held {
-                                addresses: records.addresses.clone(),
-                                until: now + ttl(answer).unwrap_or(SHORTEST_TTL) + KEEP,
-                            });
-                        }
-                        Err(fault) if is_answer(fault) => *held = None,
-                        Err(_) => {}
-                    }
+        if let (Err(v4), Err(v6)) = (&reply.v4, &reply.v6) {
+            self.fault = Some(worse(v4, v6).clone());
+            self.next = now + pause(self.failures);
+            self.failures = self.failures.saturating_add(1);
+            return self.show(now);
+        }
+        self.fault = None;
+        self.failures = 0;
+        let mut pause = LONGEST_TTL;
+        for (held, answer) in [(&mut self.v4, reply.v4), (&mut self.v6, reply.v6)] {
+            match answer {
+                Ok(records) => {
+                    let ttl = records.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+                    pause = pause.min(ttl);
+                    *held = Some(Held {
+                        addresses: records.addresses,
+                        until: now + ttl + KEEP,
+                    });
                 }
+                Err(NameFault::NoSuchName | NameFault::NoAddress) => *held = None,
+                // This kind was not answered: asked again soon, and until then its last answer counts.
+                Err(NameFault::NoAnswer(_) | NameFault::TooMany(_)) => pause = pause.min(LAST_RETRY),
             }
         }
+        self.next = now + pause;
         self.show(now)
     }
 
@@ -166,14 +157,6 @@ impl Entry {
             self.shown = Some(Arc::new(resolution));
         }
         differs
-    }
-}
-
-/// Whether it says that there are no such addresses, and not that nobody knows.
-fn is_answer(fault: &NameFault) -> bool {
-    match fault {
-        NameFault::NoSuchName | NameFault::NoAddress => true,
-        NameFault::NoAnswer(_) | NameFault::TooMany(_) => false,
     }
 }
 

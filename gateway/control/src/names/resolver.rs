@@ -12,7 +12,7 @@ use hickory_resolver::config::{
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use resource::NameFault;
 use route::Host;
@@ -129,12 +129,8 @@ async fn ask(client: &TokioResolver, name: Name, kind: RecordType) -> Answer {
         Ok(lookup) => lookup.map_err(|error| fault(&error))?,
         Err(_elapsed) => return Err(fault(&NetError::Timeout)),
     };
-    let addresses = lookup.answers().iter().filter_map(|record| match &record.data {
-        RData::A(address) => Some(IpAddr::V4(address.0)),
-        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-        _other => None,
-    });
-    let addresses: Vec<IpAddr> = addresses.collect();
+    let addresses = lookup.answers().iter().map(|record| record.data.ip_addr());
+    let addresses: Vec<IpAddr> = addresses.flatten().collect();
     if addresses.is_empty() {
         return Err(NameFault::NoAddress);
     }
@@ -146,17 +142,21 @@ async fn ask(client: &TokioResolver, name: Name, kind: RecordType) -> Answer {
 
 /// In words that are the same as long as the cause is: problems are told once.
 fn fault(error: &NetError) -> NameFault {
-    NameFault::NoAnswer(match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) => {
-            return match none.response_code {
-                ResponseCode::NXDomain => NameFault::NoSuchName,
-                _other => NameFault::NoAddress,
-            };
-        }
-        NetError::Dns(DnsError::ResponseCode(code)) => code.to_str().into(),
-        NetError::Timeout => "none within the time".into(),
-        NetError::Io(error) => error.kind().to_string().into(),
-        other => other.to_string().into(),
+    if let NetError::Dns(DnsError::NoRecordsFound(none)) = error {
+        return if none.response_code == ResponseCode::NXDomain {
+            NameFault::NoSuchName
+        } else {
+            NameFault::NoAddress
+        };
+    }
+    NameFault::NoAnswer(if let NetError::Dns(DnsError::ResponseCode(code)) = error {
+        code.to_str().into()
+    } else if let NetError::Timeout = error {
+        "none within the time".into()
+    } else if let NetError::Io(error) = error {
+        error.kind().to_string().into()
+    } else {
+        error.to_string().into()
     })
 }
 

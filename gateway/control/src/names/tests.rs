@@ -360,14 +360,11 @@ fn only_what_admitted_ingresses_ask_for_is_wanted() {
         redirect: None,
         tls: None,
     };
-    let of = |policies: &[door::Policy]| {
-        let wanted = wanted(policies.iter(), &view);
+    let of = |policy: &door::Policy| {
+        let wanted = wanted(&[policy], &view);
         wanted.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(
-        of(&[policy("expose=one")]),
-        ["c.example", "a.example", "b.example"]
-    );
-    assert_eq!(of(&[policy("expose=two")]), ["d.example"]);
-    assert_eq!(of(&[policy("expose=three")]), [""; 0]);
+    assert_eq!(of(&policy("expose=one")), ["c.example", "a.example", "b.example"]);
+    assert_eq!(of(&policy("expose=two")), ["d.example"]);
+    assert_eq!(of(&policy("expose=three")), [""; 0]);
 }

@@ -9,7 +9,7 @@ use route::{Host, ObjectKey};
 /// The names of Services of type ExternalName that Ingresses of these doors ask for: each once, those of the oldest
 /// Ingresses first.
 #[must_use]
-pub fn wanted<'p>(policies: impl Iterator<Item = &'p Policy> + Clone, view: &ClusterView) -> Vec<Host> {
+pub fn wanted(policies: &[&Policy], view: &ClusterView) -> Vec<Host> {
     let named = view.services().filter_map(|service| match &service.kind {
         ServiceType::ExternalName(Ok(name)) => Some((&service.key, name)),
         ServiceType::ExternalName(Err(_))
@@ -23,7 +23,7 @@ pub fn wanted<'p>(policies: impl Iterator<Item = &'p Policy> + Clone, view: &Clu
         return Vec::new();
     }
     let asks = |ingress: &Ingress| services(ingress).any(|service| named.contains_key(service));
-    let admitted = |ingress: &Ingress| policies.clone().any(|policy| policy.admits(ingress, view));
+    let admitted = |ingress: &Ingress| policies.iter().any(|policy| policy.admits(ingress, view));
     let mut asking: Vec<&Ingress> = view
         .ingresses()
         .map(AsRef::as_ref)

@@ -37,6 +37,10 @@ fn services() {
         let (service, told) = service(spec);
         assert_eq!((service.kind, told.len()), (kind, 0), "{spec}");
     }
+}
+
+#[test]
+fn external_names_are_names() {
     let broken = [
         ("", "`` is not a name in DNS: the host is empty"),
         (
@@ -69,6 +73,10 @@ fn services() {
             )]
         );
     }
+}
+
+#[test]
+fn ports_of_services() {
     let protocols = [
         ("http", AppProtocol::Http),
         ("HTTP", AppProtocol::Http),
