@@ -375,6 +375,45 @@ fn ingress_classes() {
     );
 }
 
+/// Names decide, so that Ingresses can be served by their old controller and here while they move.
+#[test]
+fn a_class_of_another_controller_is_admitted_with_a_warning() {
+    let backend = Backend::start("app");
+    let class = |controller: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: nginx}}\nspec: {{controller: {controller}}}\n"
+        )
+    };
+    let rules = manifest::app("app", DOOR, "a.test", backend.port()).replacen(
+        "spec:\n",
+        "spec:\n  ingressClassName: nginx\n",
+        1,
+    );
+    let builder = gateway!()
+        .source("allow_loopback_backends = true\ningress_class = [\"nginx\"]")
+        .manifest("rules.yaml", &rules)
+        .manifest("class.yaml", &class("k8s.io/ingress-nginx"));
+    let checked = builder.run(&["check"]);
+    assert_eq!(checked.status, 1, "{checked:?}");
+    let told = "class.yaml:4: warning: IngressClass nginx spec.controller: the class belongs to the controller \
+                `k8s.io/ingress-nginx`; ";
+    assert_eq!(checked.stdout.matches(told).count(), 1, "{checked:?}");
+    assert_eq!(
+        checked.stdout.matches("warning: ").count(),
+        1,
+        "once, though four doors name it: {checked:?}"
+    );
+
+    let gateway = builder.start();
+    assert_eq!(ask(&gateway, "a.test", "/"), "app");
+    let warnings =
+        |gateway: &Gateway| gateway.metric("blastdoor_config_problems", &[("severity", "warning")]);
+    assert_eq!(warnings(&gateway), 1.0);
+    gateway.put("class.yaml", &class("blastdoor.dev/gateway"));
+    gateway.until("the warning is gone", |gateway| warnings(gateway) == 0.0);
+    assert_eq!(ask(&gateway, "a.test", "/"), "app");
+}
+
 /// What cannot be honoured closes its route and nothing else.
 #[test]
 fn broken_rules_are_closed_and_their_neighbours_stand() {

@@ -3,9 +3,10 @@
 mod roll;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use resource::{ClusterView, Ingress, Problem, Severity};
+use resource::{ClusterView, Ingress, IngressClass, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
 use crate::{Scheme, Selector, TlsPolicy};
@@ -94,6 +95,36 @@ impl NamespacePattern {
     }
 }
 
+/// A problem for each class that some door admits although it names another controller. Names decide; that is how an
+/// Ingress can be served by its old controller and here at the same time, and it may be a mistake.
+pub(crate) fn foreign_classes<'p>(
+    policies: impl Iterator<Item = &'p Policy>,
+    view: &ClusterView,
+) -> Vec<Problem> {
+    let named: BTreeSet<&str> = policies
+        .flat_map(|policy| policy.ingress_classes.iter().map(|name| &**name))
+        .collect();
+    let classes = named.into_iter().filter_map(|name| view.class(name));
+    classes
+        .filter(|class| class.controller.as_deref() != Some(IngressClass::CONTROLLER))
+        .map(|class| {
+            let whose = match class.controller.as_deref() {
+                Some(controller) => format!("the class belongs to the controller `{controller}`"),
+                None => "the class names no controller".to_owned(),
+            };
+            class.problem(
+                Severity::Warning,
+                "spec.controller",
+                format!(
+                    "{whose}; its Ingresses are served here as well, because `ingress_class` names it; a class of this \
+                     gateway's own has `{}`",
+                    IngressClass::CONTROLLER
+                ),
+            )
+        })
+        .collect()
+}
+
 impl<'v> Admitted<'v> {
     /// The admitted object.
     #[must_use]
@@ -177,7 +208,60 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::NamespacePattern;
+    use resource::{ClusterView, manifest};
+
+    use super::{NamespacePattern, Policy, foreign_classes};
+    use crate::{Scheme, Selector};
+
+    fn policy(classes: &[&str]) -> Policy {
+        Policy {
+            selector: Selector::parse("expose=a").unwrap(),
+            namespaces: Vec::new(),
+            hosts: Vec::new(),
+            ingress_classes: classes.iter().copied().map(Box::from).collect(),
+            scheme: Scheme::Http,
+            forwarded_port: 80,
+            redirect: None,
+            tls: None,
+        }
+    }
+
+    #[test]
+    fn a_class_of_another_controller_is_told_of_once_and_where_it_is_named() {
+        let class = |name: &str, spec: &str| {
+            format!(
+                "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n"
+            )
+        };
+        let yaml = [
+            class("ours", "{controller: blastdoor.dev/gateway}"),
+            class("nginx", "{controller: k8s.io/ingress-nginx}"),
+            class("nobody", "{}"),
+            class("unnamed", "{controller: traefik.io/ingress-controller}"),
+        ]
+        .concat();
+        let view: ClusterView = manifest::collect([&manifest::parse("classes.yaml", yaml.as_bytes())]).0;
+        let told = |policies: &[Policy]| -> Vec<String> {
+            let problems = foreign_classes(policies.iter(), &view);
+            problems.iter().map(ToString::to_string).collect()
+        };
+        let all = ["ours", "nginx", "nobody", "missing"];
+        let told_of_all = told(&[policy(&all), policy(&all)]);
+        assert_eq!(told_of_all.len(), 2, "{told_of_all:?}");
+        assert!(
+            told_of_all[0].starts_with(
+                "classes.yaml:9: warning: IngressClass nginx spec.controller: the class belongs to the controller \
+                 `k8s.io/ingress-nginx`; "
+            ),
+            "{told_of_all:?}"
+        );
+        assert!(
+            told_of_all[1].contains("IngressClass nobody spec.controller: the class names no controller"),
+            "{told_of_all:?}"
+        );
+        // Without `ingress_class` no class is asked for.
+        assert_eq!(told(&[policy(&[]), policy(&["ours"])]), Vec::<String>::new());
+    }
 
     #[test]
     fn namespace_patterns() {

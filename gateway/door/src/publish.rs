@@ -6,7 +6,7 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
-use crate::admission::Roll;
+use crate::admission::{Roll, foreign_classes};
 use crate::compile::{Compiler, Told};
 use crate::projections::{Made, go_live};
 use crate::revision::revise;
@@ -69,6 +69,7 @@ pub fn publish<S>(
         .flat_map(|door| door.problems.values().flatten().chain(&door.tls_problems));
     let told = compiled.chain(entry.admission.values().flatten());
     let mut problems: Vec<Problem> = told.cloned().collect();
+    problems.extend(foreign_classes(doors.iter().map(Publisher::policy), view));
     // The same Ingress may stand at several doors; one telling is enough.
     problems.sort_unstable();
     problems.dedup();

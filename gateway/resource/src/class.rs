@@ -1,10 +1,12 @@
 //! Cluster-scoped objects: IngressClass and Namespace.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Namespace as RawNamespace;
 use k8s_openapi::api::networking::v1::IngressClass as RawIngressClass;
 
 use crate::metadata::global_name;
-use crate::{Kind, Labels, ObjectRef, Problem, Severity};
+use crate::{Kind, Labels, ObjectRef, Problem, Severity, Source};
 
 /// A `networking.k8s.io/v1` IngressClass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct IngressClass {
     /// Whether Ingresses without a class belong to it: the annotation
     /// `ingressclass.kubernetes.io/is-default-class` is `"true"`.
     pub is_default: bool,
+    /// Where it is written, when it comes from a file.
+    pub source: Option<Arc<Source>>,
 }
 
 /// A `v1` Namespace.
@@ -30,6 +34,9 @@ pub struct Namespace {
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
 
 impl IngressClass {
+    /// What a class of ours names in `spec.controller`.
+    pub const CONTROLLER: &str = "blastdoor.dev/gateway";
+
     /// Reads an IngressClass; `None` when it has no usable name.
     #[must_use]
     pub fn from_api(object: RawIngressClass, problems: &mut Vec<Problem>) -> Option<Self> {
@@ -54,7 +61,15 @@ impl IngressClass {
             name,
             controller,
             is_default,
+            source: None,
         })
+    }
+
+    /// A problem of this class.
+    #[must_use]
+    pub fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {
+        let object = ObjectRef::global(Kind::IngressClass, &self.name);
+        Problem::of(object, self.source.as_deref(), severity, field, message)
     }
 }
 

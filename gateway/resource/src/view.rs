@@ -358,6 +358,7 @@ mod tests {
                 name: "x".into(),
                 controller: None,
                 is_default: true,
+                source: None,
             })),
         ];
         let mut view: ClusterView = objects.iter().cloned().collect();

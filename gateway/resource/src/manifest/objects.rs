@@ -255,8 +255,11 @@ impl Placeable for EndpointSlice {
 }
 
 impl Placeable for IngressClass {
-    fn placed(self, _: Source) -> Object {
-        Object::IngressClass(Arc::new(self))
+    fn placed(self, source: Source) -> Object {
+        Object::IngressClass(Arc::new(Self {
+            source: Some(Arc::new(source)),
+            ..self
+        }))
     }
 }
 
