@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use kube::Client;
-use kube::client::ClientBuilder;
+use kube::client::{Body, ClientBuilder};
 use tokio::time::Instant;
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::ClusterError;
+use super::{ClusterError, credentials};
 
 /// When the API server last spoke. Clones share it.
 #[derive(Debug, Clone)]
@@ -27,7 +27,8 @@ const MAX_HUSH: Duration = Duration::from_secs(30);
 /// A request that has had no answer for this long has none. Longer than a watch is asked to last, because its
 /// connection may have nothing to say until then.
 const ANSWER: Duration = Duration::from_secs(57);
-const CONNECT: Duration = Duration::from_secs(5);
+/// For a connection and its handshake, which an API server under load is slow at; as client-go's `TLSHandshakeTimeout`.
+const CONNECT: Duration = Duration::from_secs(10);
 
 impl Contact {
     pub(super) fn new() -> Self {
@@ -82,12 +83,20 @@ pub(super) fn connect(mut config: kube::Config, contact: &Contact) -> Result<Cli
     // Whoever asks decides when to ask again.
     config.default_retry = false;
     let contact = contact.clone();
+    let token = credentials::token_file(&mut config)?;
     let builder = ClientBuilder::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)))?;
     let hearing = MapResponseLayer::new(move |response: Response<_>| {
         contact.heard(response.status(), response.headers());
         response
     });
-    Ok(builder.with_layer(&hearing).build())
+    let signing = MapRequestLayer::new(move |mut request: Request<Body>| {
+        if let Some(token) = &token {
+            let headers = request.headers_mut();
+            headers.insert(header::AUTHORIZATION, token.authorization());
+        }
+        request
+    });
+    Ok(builder.with_layer(&hearing).with_layer(&signing).build())
 }
 
 #[cfg(test)]

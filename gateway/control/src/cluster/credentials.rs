@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{Kubeconfig, KubeconfigError};
 
+use super::token::TokenFile;
+
 /// Where credentials may come from, and who we are. Taken from the command line and the environment by whoever reads
 /// those.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +47,14 @@ pub enum ClusterError {
          give --kubeconfig FILE"
     )]
     ServiceAccount(String),
+    /// The file with the token gives none.
+    #[error("the token in `{}` cannot be used: {reason}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// They are there, and no client can be made of them.
     #[error("no client for the API server can be made: {0}")]
     Client(#[source] Box<kube::Error>),
@@ -79,6 +89,20 @@ impl Credentials {
             None => Err(ClusterError::NoCredentials),
         }
     }
+}
+
+/// The file with the bearer token, taken out of `config`, if that is what it uses.
+pub(super) fn token_file(config: &mut kube::Config) -> Result<Option<TokenFile>, ClusterError> {
+    let auth = &mut config.auth_info;
+    // In the order of the client of `kube`: these come before a file, and an `exec` plugin after it.
+    if auth.auth_provider.is_some() || auth.username.is_some() || auth.token.is_some() {
+        return Ok(None);
+    }
+    let Some(path) = auth.token_file.take() else {
+        return Ok(None);
+    };
+    auth.exec = None;
+    TokenFile::open(Path::new(&path)).map(Some)
 }
 
 fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {

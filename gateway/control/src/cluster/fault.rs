@@ -14,7 +14,7 @@ pub(super) enum Fault {
     #[error("not allowed: {0}")]
     Forbidden(String),
     /// 401: it does not know us (any more).
-    #[error("the API server does not accept the credentials (401)")]
+    #[error("the API server does not accept the credentials (401); they may have expired or been revoked")]
     Unauthorized,
     /// 404: an API that is not there, or an object.
     #[error("not found")]

@@ -20,6 +20,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::cell::RefCell;
 use std::rc::Rc;
