@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use door::{CaSource, ClientAuth, DefaultCertificate, Policy};
-use resource::{AuthoritySource, ClusterView, Ingress, Kind, ObjectRef};
+use resource::{AuthoritySource, ClusterView, Ingress, Kind, ObjectRef, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
 use super::seen::Address;
@@ -93,13 +93,24 @@ pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScop
     needs
 }
 
-/// What the status of an Ingress should be, if that is for us to say.
+/// What the status of an Ingress should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// No door that admits it publishes anything.
+    Nothing,
+    /// A door publishes a Service that is not there. What is written stays until it is known what to write.
+    Unknown,
+    /// These.
+    Addresses(Vec<Address>),
+}
+
+/// What the status of an Ingress should be. `service` tells the addresses of a Service, if there is one.
 pub(super) fn wanted(
     doors: &[DoorOutlook],
     view: &ClusterView,
     ingress: &Ingress,
-    service: impl Fn(&ObjectKey) -> Vec<Address>,
-) -> Option<Vec<Address>> {
+    service: impl Fn(&ObjectKey) -> Option<Vec<Address>>,
+) -> Wanted {
     let mut addresses: Vec<Address> = Vec::new();
     let mut publishes = false;
     for door in doors.iter().filter(|door| door.policy.admits(ingress, view)) {
@@ -111,15 +122,39 @@ pub(super) fn wanted(
             }
             Publish::Service(key) => {
                 publishes = true;
-                addresses.extend(
-                    service(key)
-                        .into_iter()
-                        .filter(|address| *address != Address::Other),
-                );
+                let Some(found) = service(key) else {
+                    return Wanted::Unknown;
+                };
+                addresses.extend(found.into_iter().filter(|address| *address != Address::Other));
             }
         }
     }
     addresses.sort();
     addresses.dedup();
-    publishes.then_some(addresses)
+    if publishes {
+        Wanted::Addresses(addresses)
+    } else {
+        Wanted::Nothing
+    }
+}
+
+/// A problem for each Service that a door is to publish and that is not there.
+pub(super) fn missing_services(doors: &[DoorOutlook], view: &ClusterView, server: &str) -> Vec<Problem> {
+    let missing = doors.iter().filter_map(|door| match &door.publish {
+        Publish::Service(key) if view.service(key).is_none() => Some((&door.name, key)),
+        Publish::Service(_) | Publish::Nothing | Publish::Addresses(_) => None,
+    });
+    missing
+        .map(|(door, key)| {
+            Problem::of_cluster(
+                Severity::Warning,
+                server,
+                format!(
+                    "door `{door}` publishes the Service {key}, which is not there or not in a watched namespace; \
+                     nothing is written to the status of its Ingresses; create the Service, or name another in \
+                     `publish`"
+                ),
+            )
+        })
+        .collect()
 }

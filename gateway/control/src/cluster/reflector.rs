@@ -220,7 +220,13 @@ impl<K: Watched> Reflector<K> {
         loop {
             let event = match timeout(SILENCE, stream.next()).await {
                 Ok(Some(Ok(event))) => event,
-                Ok(Some(Err(error))) => return Ok(Ended::Failed(error.into())),
+                Ok(Some(Err(error))) => {
+                    return Ok(match error.into() {
+                        // It broke. That is no loss before it cannot be taken up again either.
+                        Fault::Unreachable(_) => Ended::Over,
+                        fault => Ended::Failed(fault),
+                    });
+                }
                 Ok(None) => return Ok(Ended::Over),
                 Err(_elapsed) => return Ok(Ended::Failed(Fault::Stalled(SILENCE))),
             };

@@ -16,19 +16,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use resource::{Ingress, Kind, Problem, Severity};
+use resource::{Ingress, IngressClass, Kind, Problem, Severity};
 use route::ObjectKey;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::fault::Fault;
-use super::outlook::wanted;
+use super::outlook::{Wanted, wanted};
 use super::seen::{Address, FIELD_MANAGER};
 use super::store::Store;
 use super::{Briefing, Connection, lease};
 
-/// What Events call themselves by, and what an IngressClass of ours names.
-const CONTROLLER: &str = "blastdoor.dev/gateway";
 /// Before what has changed is looked through, so that a storm is looked through once. Doors come first.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two writes.
@@ -195,13 +193,17 @@ impl Reporter {
         for ingress in store.view.ingresses() {
             let status = store.ingress_status(&ingress.key);
             let current = status.map(|status| &*status.addresses).unwrap_or_default();
-            match wanted(doors, &store.view, ingress, |service| store.addresses_of(service)) {
-                Some(addresses) if *addresses != *current => writes.push(Write {
+            let service = |key: &ObjectKey| {
+                let is_there = store.view.service(key).is_some();
+                is_there.then(|| store.addresses_of(key))
+            };
+            match wanted(doors, &store.view, ingress, service) {
+                Wanted::Addresses(addresses) if *addresses != *current => writes.push(Write {
                     key: ingress.key.clone(),
                     addresses,
                 }),
-                Some(_) => {}
-                None => {
+                Wanted::Addresses(_) | Wanted::Unknown => {}
+                Wanted::Nothing => {
                     let ours = status.is_some_and(|status| {
                         status.is_ours || current.iter().all(|address| known.contains(address))
                     });
@@ -319,7 +321,8 @@ impl Reporter {
                 uid: ingress.uid.as_deref().map(str::to_owned),
                 ..ObjectReference::default()
             }),
-            reporting_controller: Some(CONTROLLER.to_owned()),
+            // Events call themselves by what a class of ours names.
+            reporting_controller: Some(IngressClass::CONTROLLER.to_owned()),
             reporting_instance: Some(shortened(&self.connection.identity, 128).to_owned()),
             type_: Some("Warning".to_owned()),
             ..Event::default()

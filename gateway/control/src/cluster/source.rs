@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::outlook::{DoorOutlook, SecretScope, needs};
+use super::outlook::{DoorOutlook, SecretScope, missing_services, needs};
 use super::reflector::{News, Reflector, Scope, Slot, Update};
 use super::rights::{is_essential, missing_rights};
 use super::seen::{Seen, Watched};
@@ -61,13 +61,15 @@ pub(super) struct Follower {
 struct Told {
     is_loaded: bool,
     obstacle: Option<Obstacle>,
+    /// In the words in which it was told, for as long as it lasts.
+    loss: Option<Problem>,
 }
 
 /// What keeps objects from being known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Obstacle {
-    /// The API server cannot be talked to.
-    Lost,
+    /// The API server cannot be talked to; `true`: because it does not know us.
+    Lost(bool),
     /// Rights are missing without which nothing can be served.
     Denied(Vec<Problem>),
 }
@@ -130,7 +132,8 @@ impl Follower {
                     if changed.is_err() {
                         return;
                     }
-                    pending.add(Changed { needs: true, status: true, ..Changed::default() });
+                    // Other doors may have other problems with the same objects.
+                    pending.add(Changed { view: true, needs: true, status: true, ..Changed::default() });
                 }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if self.settle(&mut pending, events).await.is_err() {
@@ -349,6 +352,10 @@ impl Follower {
         let store = self.store.borrow();
         let mut problems: Vec<Problem> = store.problems().cloned().collect();
         problems.extend(missing_rights(&self.connection.server, store.slots()));
+        // Of some kinds there may be news while others are out of reach.
+        problems.extend(self.told.loss.clone());
+        let doors = self.doors.borrow();
+        problems.extend(missing_services(&doors, &store.view, &self.connection.server));
         if self.left_out > 0 {
             problems.push(Problem::of_cluster(
                 Severity::Error,
@@ -376,7 +383,7 @@ impl Follower {
         }
         let problem = match &obstacle {
             None => None,
-            Some(Obstacle::Lost) => Some(self.loss()),
+            Some(Obstacle::Lost(_)) => Some(self.loss()),
             Some(Obstacle::Denied(problems)) => {
                 let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
                 Some(Problem::of_cluster(
@@ -389,6 +396,9 @@ impl Follower {
         if obstacle.is_none() {
             tracing::info!(server = %self.connection.server, "the API server can be read");
         }
+        self.told.loss = problem
+            .clone()
+            .filter(|_| matches!(obstacle, Some(Obstacle::Lost(_))));
         self.told.obstacle = obstacle;
         if let Some(problem) = problem {
             events.reserve().await?.send(SourceEvent::Unavailable(problem));
@@ -398,11 +408,8 @@ impl Follower {
 
     fn obstacle(&self) -> Option<Obstacle> {
         let store = self.store.borrow();
-        if store
-            .slots()
-            .any(|(_, standing)| standing.fault.as_ref().is_some_and(Fault::is_loss))
-        {
-            return Some(Obstacle::Lost);
+        if let Some(fault) = store.loss() {
+            return Some(Obstacle::Lost(*fault == Fault::Unauthorized));
         }
         let denied = store
             .slots()
@@ -413,10 +420,7 @@ impl Follower {
 
     fn loss(&self) -> Problem {
         let store = self.store.borrow();
-        let fault = store
-            .slots()
-            .find_map(|(_, standing)| standing.fault.as_ref().filter(|fault| fault.is_loss()));
-        let fault = fault.map(ToString::to_string).unwrap_or_default();
+        let fault = store.loss().map(ToString::to_string).unwrap_or_default();
         let consequence = if self.told.is_loaded {
             "what it said last stays in force"
         } else {

@@ -87,6 +87,14 @@ impl Store {
         self.slots.iter()
     }
 
+    /// Why the API server cannot be talked to; refused credentials before anything else, because those do not come
+    /// back by themselves.
+    pub(super) fn loss(&self) -> Option<&Fault> {
+        let faults = self.slots.values().filter_map(|standing| standing.fault.as_ref());
+        let losses = faults.filter(|fault| fault.is_loss());
+        losses.max_by_key(|fault| **fault == Fault::Unauthorized)
+    }
+
     /// The problems of single objects, in order of kind and name.
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.values().flatten()
