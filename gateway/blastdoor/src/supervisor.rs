@@ -199,6 +199,12 @@ impl Supervisor {
             let Some(drain) = drain else { continue };
             self.leaving.spawn(listener.shut_down(drain));
         }
+        if let Some(briefing) = self.briefing.clone() {
+            self.leaving.spawn(async move {
+                briefing.retire().await;
+                0
+            });
+        }
         if self.leaving.is_empty() {
             // Without a door there is nothing to wait for; the loop ends at the next join.
             self.leaving.spawn(std::future::ready(0));

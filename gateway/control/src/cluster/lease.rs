@@ -20,13 +20,30 @@ use super::fault::Fault;
 const NAME: &str = "blastdoor";
 /// A holder that has not renewed for this long has lost it.
 const DURATION: Duration = Duration::from_secs(15);
-/// Between two looks, by holder and waiting alike.
-const LOOK: Duration = Duration::from_secs(5);
+/// Between two renewals by the holder.
+const RENEW: Duration = Duration::from_secs(5);
+/// Between two looks of whoever waits for it, who takes it over that soon when the holder gives it up.
+const LOOK: Duration = Duration::from_secs(2);
 /// The holder stops to write this long before others may begin.
 const MARGIN: Duration = Duration::from_secs(4);
-const ANSWER: Duration = Duration::from_secs(4);
+/// For a look and a write together, as a slow API server answers them.
+const ANSWER: Duration = Duration::from_secs(8);
+/// Giving it up is a kindness to the successor, for which nobody waits long.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Between two attempts without the right to hold it.
 const DENIED: Duration = Duration::from_secs(60);
+
+/// Whether this replica is about to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Retirement {
+    /// Not that anybody knew.
+    #[default]
+    None,
+    /// It is to leave the Lease to others.
+    Asked,
+    /// It has.
+    Over,
+}
 
 /// What was last seen of the Lease, and when it was first seen so.
 struct Sighting {
@@ -34,9 +51,15 @@ struct Sighting {
     at: Instant,
 }
 
-/// Tries to hold the Lease, for ever; `held` says until when it is held.
-pub(super) async fn hold(connection: Connection, held: watch::Sender<Option<Instant>>) {
+/// Tries to hold the Lease until this replica retires; `held` says until when it is held. Then gives it up, so that
+/// another need not wait until it runs out, and never wants it again.
+pub(super) async fn hold(
+    connection: Connection,
+    held: &watch::Sender<Option<Instant>>,
+    retirement: &watch::Sender<Retirement>,
+) {
     let api: Api<Lease> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let mut retiring = retirement.subscribe();
     let mut sighting: Option<Sighting> = None;
     let mut denied = false;
     loop {
@@ -46,7 +69,10 @@ pub(super) async fn hold(connection: Connection, held: watch::Sender<Option<Inst
         match result {
             Ok(Ok(is_held)) => {
                 denied = false;
-                set(&held, is_held.then(|| asked + DURATION - MARGIN));
+                set(held, is_held.then(|| asked + DURATION - MARGIN));
+                if is_held {
+                    pause = RENEW;
+                }
             }
             Ok(Err(fault @ Fault::Forbidden(_))) => {
                 if !std::mem::replace(&mut denied, true) {
@@ -59,15 +85,50 @@ pub(super) async fn hold(connection: Connection, held: watch::Sender<Option<Inst
                         connection.namespace
                     );
                 }
-                set(&held, None);
+                set(held, None);
                 pause = DENIED;
             }
             // It runs out by itself.
             Ok(Err(_)) | Err(_) => {}
         }
-        // So that replicas that started together do not stay together.
-        tokio::time::sleep(pause.mul_f64(0.9 + 0.1 * fastrand::f64())).await;
+        // So that replicas that started together do not stay together. From one beginning to the next: answers that
+        // take long must not let it run out.
+        let next = asked + pause.mul_f64(0.9 + 0.1 * fastrand::f64());
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            _ = retiring.wait_for(|retirement| *retirement != Retirement::None) => break,
+        }
     }
+    // What may still be ours although we no longer count on it is given up as well.
+    if held.borrow().is_some() {
+        set(held, None);
+        match timeout(FAREWELL, give_up(&api, &connection.identity)).await {
+            Ok(Ok(())) => tracing::info!("gave the Lease `{NAME}` up"),
+            Ok(Err(fault)) => tracing::debug!(%fault, "the Lease `{NAME}` runs out by itself"),
+            Err(_elapsed) => tracing::debug!("the Lease `{NAME}` runs out by itself"),
+        }
+    }
+    retirement.send_replace(Retirement::Over);
+}
+
+/// Writes that nobody holds the Lease, if it is ours.
+async fn give_up(api: &Api<Lease>, identity: &str) -> Result<(), Fault> {
+    let Some(mut lease) = api.get_opt(NAME).await? else {
+        return Ok(());
+    };
+    let before = lease.spec.take().unwrap_or_default();
+    if before.holder_identity.as_deref() != Some(identity) {
+        return Ok(());
+    }
+    lease.spec = Some(LeaseSpec {
+        holder_identity: Some(String::new()),
+        renew_time: Some(MicroTime(Timestamp::now())),
+        // Other programs that read Leases expect one: as short as can be said.
+        lease_duration_seconds: Some(1),
+        ..before
+    });
+    written(api.replace(NAME, &PostParams::default(), &lease).await)?;
+    Ok(())
 }
 
 fn set(held: &watch::Sender<Option<Instant>>, until: Option<Instant>) {

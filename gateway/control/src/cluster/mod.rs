@@ -37,6 +37,7 @@ pub use report::EVENT_REASONS;
 pub use seen::Address;
 
 use crate::{Load, SourceEvent};
+use lease::Retirement;
 use source::Follower;
 use store::Store;
 
@@ -63,6 +64,7 @@ pub struct ClusterSource {
 pub struct Briefing {
     doors: watch::Sender<Arc<[DoorOutlook]>>,
     problems: watch::Sender<Arc<[Problem]>>,
+    retirement: watch::Sender<Retirement>,
 }
 
 /// The client, and who we are.
@@ -78,6 +80,8 @@ struct Connection {
 
 /// How long a command waits for everything to be listed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the end of the process may wait for the Lease to be given up.
+const RETIREMENT: Duration = Duration::from_secs(1);
 
 impl ClusterSource {
     /// Finds credentials. The API server is not asked. Needs a runtime.
@@ -101,6 +105,7 @@ impl ClusterSource {
             briefing: Briefing {
                 doors: watch::Sender::new(Arc::from([])),
                 problems: watch::Sender::new(Arc::from([])),
+                retirement: watch::Sender::default(),
             },
         })
     }
@@ -183,5 +188,20 @@ impl Briefing {
     /// What is wrong with objects now.
     pub fn problems(&self, problems: Vec<Problem>) {
         self.problems.send_replace(problems.into());
+    }
+
+    /// This process is about to end: writing is left to others from now on. Returns when they can begin, or after a
+    /// second, because an API server that is away must not keep anybody from ending.
+    pub async fn retire(&self) {
+        let mut retirement = self.retirement.subscribe();
+        self.retirement.send_if_modified(|known| {
+            let is_first = *known == Retirement::None;
+            if is_first {
+                *known = Retirement::Asked;
+            }
+            is_first
+        });
+        let over = retirement.wait_for(|retirement| *retirement == Retirement::Over);
+        let _in_time = tokio::time::timeout(RETIREMENT, over).await;
     }
 }

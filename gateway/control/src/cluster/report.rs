@@ -113,7 +113,7 @@ pub(super) async fn run(
             }
         }
     };
-    tokio::join!(lease::hold(connection, held), write);
+    tokio::join!(lease::hold(connection, &held, &briefing.retirement), write);
 }
 
 struct Reporter {
