@@ -101,22 +101,7 @@ impl<S> Publisher<S> {
         (&self.name, &self.policy, &mut self.tls)
     }
 
-    /// Makes routes and certificates live, in one swap. Equal ones are left alone, so that a change elsewhere costs
-    /// this door nothing.
-    pub(crate) fn go_live(&mut self, routes: Arc<Routes>, tls: Option<Arc<DoorTls>>) -> bool {
-        let same_tls = match (&self.tls.live, &tls) {
-            (Some(live), Some(tls)) => Arc::ptr_eq(live, tls),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        if !self.stale && same_tls && self.routes.as_ref() == Some(&routes) {
-            return false;
-        }
-        self.swap(routes, tls);
-        true
-    }
-
-    /// Makes routes and certificates live that are known to differ.
+    /// Makes routes and certificates live, in one swap.
     pub(crate) fn swap(&mut self, routes: Arc<Routes>, tls: Option<Arc<DoorTls>>) {
         self.stale = false;
         self.routes = Some(Arc::clone(&routes));

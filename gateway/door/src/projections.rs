@@ -24,7 +24,14 @@ pub(crate) struct Part {
     pub(crate) table: Table<Arc<Route>>,
 }
 
-/// What a door has or is about to have.
+/// What a door serves, or is about to.
+#[derive(Clone)]
+struct Served {
+    routes: Arc<Routes>,
+    tls: Option<Arc<DoorTls>>,
+}
+
+/// What others may know of a door.
 #[derive(Clone)]
 struct Shown {
     table: Arc<Table<Arc<Route>>>,
@@ -47,13 +54,64 @@ impl Shown {
     }
 }
 
-/// Adds the projections, which need every door's table, and swaps what each door serves. Doors for which nothing was
-/// made keep what they have.
-pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Option<Made>>) {
-    let live: Vec<Option<Shown>> = doors
-        .iter()
-        .map(|door| Some(Shown::new(&door.live()?.table, door.tls())))
-        .collect();
+impl Served {
+    fn by<S>(door: &Publisher<S>) -> Option<Self> {
+        Some(Self {
+            routes: Arc::clone(door.live()?),
+            tls: door.tls().cloned(),
+        })
+    }
+
+    fn is(&self, routes: &Routes, tls: Option<&Arc<DoorTls>>) -> bool {
+        let same_tls = match (&self.tls, tls) {
+            (Some(live), Some(tls)) => Arc::ptr_eq(live, tls),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_tls && *self.routes == *routes
+    }
+}
+
+/// Makes the steps live, one after the other. Each is added the projections, which need every door's table. Doors for
+/// which nothing was made keep what they have.
+///
+/// Everything is worked out before the first swap: an Ingress that leaves a door in one step and comes to another in
+/// the next is at neither for no longer than a few swaps take.
+pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], steps: Vec<Vec<Option<Made>>>) {
+    let mut stale: Vec<bool> = doors.iter().map(Publisher::is_stale).collect();
+    // What was served is let go of at the end, for the same reason: that takes as long as it is large.
+    let mut history: Vec<Vec<Option<Served>>> = vec![doors.iter().map(Served::by).collect()];
+    let mut swaps = Vec::new();
+    for made in steps {
+        let before = history.last().map(Vec::as_slice).unwrap_or_default();
+        let mut after = before.to_vec();
+        let fresh = step(doors, before, made, &stale);
+        for (((index, fresh), after), stale) in fresh.into_iter().enumerate().zip(&mut after).zip(&mut stale)
+        {
+            if fresh.is_some() {
+                after.clone_from(&fresh);
+                *stale = false;
+                swaps.push((index, fresh));
+            }
+        }
+        history.push(after);
+    }
+    for (index, fresh) in swaps {
+        if let (Some(door), Some(fresh)) = (doors.get_mut(index), fresh) {
+            door.swap(fresh.routes, fresh.tls);
+        }
+    }
+}
+
+/// What each door is to serve that is not what it serves `before`.
+fn step<S>(
+    doors: &[Publisher<S>],
+    before: &[Option<Served>],
+    made: Vec<Option<Made>>,
+    stale: &[bool],
+) -> Vec<Option<Served>> {
+    let shown = |served: &Served| Shown::new(&served.routes.table, served.tls.as_ref());
+    let live: Vec<Option<Shown>> = before.iter().map(|served| served.as_ref().map(shown)).collect();
     let next: Vec<Option<Shown>> = made
         .iter()
         .zip(&live)
@@ -69,41 +127,49 @@ pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], made: Vec<Option<Made>>) {
     });
     let redirects: Vec<(bool, Option<RedirectProjection>)> = doors
         .iter()
-        .map(|door| redirect(door, doors, &made, &next))
+        .zip(before)
+        .map(|(door, served)| redirect(door, served.as_ref(), doors, &made, &next))
         .collect();
     let neighbours: Vec<Box<[Neighbour]>> = doors.iter().map(|door| neighbours(door, doors, &next)).collect();
-    let each = doors
-        .iter_mut()
+    let each = before
+        .iter()
+        .zip(stale)
         .zip(made)
         .zip(next)
         .zip(redirects)
         .zip(neighbours);
-    for ((((door, made), next), (redirect_differs, redirect)), neighbours) in each {
-        let Some(next) = next else { continue };
-        let routes = |redirect| {
-            Arc::new(Routes {
-                table: next.table,
+    each.map(
+        |(((((before, stale), made), next), (redirect_differs, redirect)), neighbours)| {
+            let routes = Arc::new(Routes {
+                table: next?.table,
                 redirect,
                 neighbours,
-            })
-        };
-        match made {
-            Some(made) if made.part.is_some() => door.swap(routes(redirect), made.tls),
-            Some(made) => {
-                door.go_live(routes(redirect), made.tls);
+            });
+            match made {
+                Some(made) => {
+                    // Equal ones are left alone, so that a change elsewhere costs this door nothing.
+                    let same = |before: &Served| before.is(&routes, made.tls.as_ref());
+                    let is_news = made.part.is_some() || *stale || !before.as_ref().is_some_and(same);
+                    is_news.then_some(Served {
+                        routes,
+                        tls: made.tls,
+                    })
+                }
+                None if hosts_differ || redirect_differs => {
+                    let tls = before.as_ref().and_then(|served| served.tls.clone());
+                    Some(Served { routes, tls })
+                }
+                None => None,
             }
-            None if hosts_differ || redirect_differs => {
-                let tls = door.tls().cloned();
-                door.swap(routes(redirect), tls);
-            }
-            None => {}
-        }
-    }
+        },
+    )
+    .collect()
 }
 
 /// What the door's sibling serves, and whether that is news.
 fn redirect<S>(
     door: &Publisher<S>,
+    served: Option<&Served>,
     doors: &[Publisher<S>],
     made: &[Option<Made>],
     next: &[Option<Shown>],
@@ -115,7 +181,7 @@ fn redirect<S>(
     let Some(((sibling, made), Some(shown))) = all.find(|((other, _), _)| other.name() == sibling) else {
         return (false, None);
     };
-    let live = door.live().and_then(|live| live.redirect.as_ref());
+    let live = served.and_then(|served| served.routes.redirect.as_ref());
     let table = match (made, live) {
         (None, Some(live)) => return (false, Some(live.clone())),
         (Some(Made { part: Some(part), .. }), Some(live)) => {

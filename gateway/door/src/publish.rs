@@ -93,6 +93,7 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
     let mut compiler = Compiler::new(view, backends, clients);
     let mut shelf = Shelf::default();
     let arriving = arriving(doors, &admitted);
+    let mut steps = Vec::new();
     if !arriving.is_empty() {
         // First only what leaves: each door without the Ingresses that come to it from another door.
         let mut made = Vec::new();
@@ -104,7 +105,7 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
             let (early, _) = make(door, &staying, view, &mut compiler, &mut shelf);
             made.push(Some(early));
         }
-        go_live(doors, made);
+        steps.push(made);
     }
     let mut made = Vec::new();
     let mut entries = Vec::new();
@@ -119,7 +120,8 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
             tls_problems: told.gathering,
         });
     }
-    go_live(doors, made);
+    steps.push(made);
+    go_live(doors, steps);
     let mut clients = compiler.into_clients();
     clients.tidy();
     Entry {

@@ -67,10 +67,11 @@ pub(crate) fn revise<S>(
         early.push(now);
         late.push(then);
     }
-    go_live(doors, early);
+    let mut steps = vec![early];
     if gains.contains(&true) {
-        go_live(doors, late);
+        steps.push(late);
     }
+    go_live(doors, steps);
     last.clients = compiler.into_clients();
     last.clients.tidy();
     last.view = view.clone();
