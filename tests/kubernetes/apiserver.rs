@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -261,6 +262,20 @@ impl ApiServer {
     /// Ends kube-apiserver without a word to anybody.
     pub fn kill_server(&mut self) {
         end(&mut self.server);
+    }
+
+    /// Stops kube-apiserver where it is (SIGSTOP): its connections stay open and say nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.server.as_ref().unwrap()), signal).unwrap();
     }
 
     fn spawn(&self, program: &str, arguments: &[&str]) -> Child {

@@ -5,11 +5,21 @@
 
 mod apiserver;
 mod backend;
+mod balancing;
+mod classes;
+mod conformance;
+mod handover;
+mod link;
+mod moving;
 mod objects;
+mod order;
+mod published;
 mod rights;
 mod scale;
 mod serving;
+mod shaky;
 mod status;
+mod tokens;
 
 /// An API server, or the end of a test that is left out.
 #[macro_export]

@@ -1,0 +1,244 @@
+//! Objects that belong together arrive in every order: refused in between, served at the end, and nothing is listed
+//! again for it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gateway_tests::tls::{Authority, Offer, TlsClient};
+use gateway_tests::{Gateway, gateway, get};
+use serde_json::{Value, json};
+
+use crate::api_server;
+use crate::apiserver::{ApiServer, collection, until};
+use crate::backend::Backend;
+use crate::objects::{app, ingress};
+
+/// The door that ends TLS, and the one that does not.
+const DOORS: [&str; 2] = ["external-https", "external-http"];
+
+/// What a client meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    /// 404
+    Nothing,
+    /// No handshake: the name has a certificate that is not there.
+    NoHandshake,
+    /// 503
+    Closed,
+    /// 200
+    Served,
+}
+
+impl Met {
+    /// Things only get better. A handshake may be over before its name has a certificate that is not there, and then
+    /// the request is refused: between the two ways to be refused there is no order.
+    fn rank(self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::NoHandshake | Self::Closed => 1,
+            Self::Served => 2,
+        }
+    }
+}
+
+fn met(status: u16) -> Met {
+    match status {
+        404 => Met::Nothing,
+        503 => Met::Closed,
+        200 => Met::Served,
+        other => panic!("{other}"),
+    }
+}
+
+fn over_tls(client: &TlsClient, door: SocketAddr, host: &str) -> Met {
+    match client.connect(door, Some(host)) {
+        Ok(shaken) => shaken
+            .http1()
+            .get(host, "/")
+            .map_or(Met::NoHandshake, |response| met(response.status)),
+        Err(_) => Met::NoHandshake,
+    }
+}
+
+/// What a client meets who asks all the time, without repetitions.
+fn watch(stop: &AtomicBool, look: impl Fn() -> Met) -> Vec<Met> {
+    let mut seen = vec![look()];
+    while !stop.load(Ordering::SeqCst) {
+        let now = look();
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    seen
+}
+
+/// The objects of one application: an Ingress for each door, Service, EndpointSlice, Secret.
+struct Parts {
+    host: String,
+    ingresses: [Value; 2],
+    others: [Value; 3],
+}
+
+impl Parts {
+    fn new(name: &str, backend: &Backend, authority: &Authority) -> Self {
+        let host = format!("{name}.test");
+        let identity = authority.server(&[&host]);
+        let mut secure = ingress(name, DOORS[0], &host, name);
+        secure["spec"]["tls"] = json!([{ "hosts": [host], "secretName": name }]);
+        let plain = ingress(&format!("{name}-plain"), DOORS[1], &host, name);
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": { "name": name, "namespace": "default" },
+            "stringData": { "tls.crt": identity.chain, "tls.key": identity.key }
+        });
+        let [service, slice] = app(name, backend);
+        Self {
+            host,
+            ingresses: [secure, plain],
+            others: [service, slice, secret],
+        }
+    }
+
+    /// Number 0 is the Ingresses.
+    fn part(&self, number: usize) -> &[Value] {
+        match number {
+            0 => &self.ingresses,
+            other => std::slice::from_ref(&self.others[other - 1]),
+        }
+    }
+}
+
+/// With TLS and without, when these parts are there: Ingresses, Service, slice, Secret.
+fn expected([ingresses, service, slice, secret]: [bool; 4]) -> [Met; 2] {
+    let plain = match (ingresses, service && slice) {
+        (false, _) => Met::Nothing,
+        (true, false) => Met::Closed,
+        (true, true) => Met::Served,
+    };
+    let secure = if ingresses && !secret {
+        Met::NoHandshake
+    } else {
+        plain
+    };
+    [secure, plain]
+}
+
+fn orders() -> Vec<[usize; 4]> {
+    let mut orders = Vec::new();
+    for number in 0..4_usize.pow(4) {
+        let order = [number / 64, number / 16 % 4, number / 4 % 4, number % 4];
+        if (0..4).all(|part| order.contains(&part)) {
+            orders.push(order);
+        }
+    }
+    orders
+}
+
+fn start(server: &ApiServer) -> Gateway {
+    gateway!()
+        .cluster(&server.user_with_all_rights("gateway"))
+        .log("access = \"off\"")
+        .door(
+            DOORS[0],
+            "tls = { certificates = \"ingress\", default_certificate = \"self-signed\" }",
+        )
+        .start()
+}
+
+#[test]
+fn in_every_order() {
+    let server = api_server!();
+    let backend = Backend::start("app");
+    let authority = Authority::new("order");
+    let gateway = start(&server);
+    let doors = DOORS.map(|door| gateway.door(door));
+    let client = TlsClient::new(&Offer::default());
+    let orders = orders();
+    assert_eq!(orders.len(), 24);
+    let mut connection = server.connection();
+    for order in &orders {
+        let name = format!("app-{}", order.map(|part| part.to_string()).concat());
+        let parts = Parts::new(&name, &backend, &authority);
+        let stop = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let (client, stop, host) = (&client, &stop, parts.host.as_str());
+            let secure = scope.spawn(move || watch(stop, || over_tls(client, doors[0], host)));
+            let plain = scope.spawn(move || watch(stop, || met(get(doors[1], host, "/").status)));
+            let mut there = [false; 4];
+            for part in order {
+                for object in parts.part(*part) {
+                    connection.create(object);
+                }
+                there[*part] = true;
+                until(&format!("{name}: {there:?} shows"), || {
+                    let now = [
+                        over_tls(client, doors[0], host),
+                        met(get(doors[1], host, "/").status),
+                    ];
+                    now == expected(there)
+                });
+            }
+            stop.store(true, Ordering::SeqCst);
+            [secure.join().unwrap(), plain.join().unwrap()]
+        });
+        // It only ever gets better: once its host is known it is never unknown again, and what is served stays so.
+        for seen in &seen {
+            assert!(seen.is_sorted_by_key(|met| met.rank()), "{name}: {seen:?}");
+        }
+        assert!(!seen[1].contains(&Met::NoHandshake));
+    }
+    let lists = |resource: &str| {
+        let asked = server.asked_by("gateway");
+        let listed = asked
+            .iter()
+            .filter(|asked| asked.verb == "list" && asked.resource == resource);
+        listed.count()
+    };
+    assert_eq!(["ingresses", "services", "endpointslices"].map(lists), [1; 3]);
+    assert_eq!(lists("secrets"), orders.len(), "each by its name, once");
+}
+
+#[test]
+fn deleted_and_created_again() {
+    let server = api_server!();
+    let backend = Backend::start("app");
+    let gateway = start(&server);
+    let doors = DOORS.map(|door| gateway.door(door));
+    let client = TlsClient::new(&Offer::default());
+    let parts = Parts::new("app", &backend, &Authority::new("again"));
+    let mut connection = server.connection();
+    for part in 0..4 {
+        for object in parts.part(part) {
+            connection.create(object);
+        }
+    }
+    let now = || {
+        [
+            over_tls(&client, doors[0], &parts.host),
+            met(get(doors[1], &parts.host, "/").status),
+        ]
+    };
+    until("everything is there", || now() == [Met::Served; 2]);
+    for part in 0..4 {
+        let mut there = [true; 4];
+        // The last good certificate stays.
+        there[part] = part == 3;
+        for round in 0..3 {
+            for object in parts.part(part) {
+                let name = object["metadata"]["name"].as_str().unwrap();
+                let path = format!("{}/{name}", collection(object));
+                assert_eq!(connection.request("DELETE", &path, None).0, 200);
+            }
+            // In the last round nothing waits until the deletion shows.
+            if round < 2 {
+                until(&format!("{there:?} shows"), || now() == expected(there));
+            }
+            for object in parts.part(part) {
+                connection.create(object);
+            }
+            until("everything is there again", || now() == [Met::Served; 2]);
+        }
+    }
+}
