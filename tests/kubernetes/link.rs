@@ -16,6 +16,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Bytes that are passed on at once. Small enough to trickle, large enough to hold a whole event.
 const PIECE: usize = 4 * 1024;
 
+/// Pieces under way. Whoever sends more has to wait, as with TCP.
+const QUEUE: usize = 1_024;
+
 /// A TCP relay to an API server.
 pub struct Link {
     pub port: u16,
@@ -132,7 +135,7 @@ fn relay(state: &Arc<State>, client: TcpStream, server: TcpStream) {
     for (from, to) in [(&client, &server), (&server, &client)] {
         from.set_read_timeout(Some(LOOK)).unwrap();
         let _best_effort = from.set_nodelay(true);
-        let (sender, pieces) = mpsc::channel();
+        let (sender, pieces) = mpsc::sync_channel(QUEUE);
         let (source, of_reader) = (Arc::clone(from), Arc::clone(state));
         std::thread::spawn(move || read(&source, &of_reader, generation, &sender));
         let (target, of_writer) = (Arc::clone(to), Arc::clone(state));
@@ -142,7 +145,7 @@ fn relay(state: &Arc<State>, client: TcpStream, server: TcpStream) {
 
 type Piece = (Instant, Vec<u8>);
 
-fn read(mut from: &TcpStream, state: &State, generation: usize, pieces: &mpsc::Sender<Piece>) {
+fn read(mut from: &TcpStream, state: &State, generation: usize, pieces: &mpsc::SyncSender<Piece>) {
     let mut buffer = [0; PIECE];
     while state.generation.load(Ordering::SeqCst) == generation {
         match from.read(&mut buffer) {

@@ -221,11 +221,10 @@ impl<K: Watched> Reflector<K> {
             let event = match timeout(SILENCE, stream.next()).await {
                 Ok(Some(Ok(event))) => event,
                 Ok(Some(Err(error))) => {
-                    return Ok(match error.into() {
-                        // It broke. That is no loss before it cannot be taken up again either.
-                        Fault::Unreachable(_) => Ended::Over,
-                        fault => Ended::Failed(fault),
-                    });
+                    let fault = Fault::from(error);
+                    // It broke. That is no loss before it cannot be taken up again either.
+                    let broke = matches!(fault, Fault::Unreachable(_));
+                    return Ok(if broke { Ended::Over } else { Ended::Failed(fault) });
                 }
                 Ok(None) => return Ok(Ended::Over),
                 Err(_elapsed) => return Ok(Ended::Failed(Fault::Stalled(SILENCE))),
