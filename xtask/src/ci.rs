@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, chart, deny, fuzz, imports, interop, sizes};
+use crate::{apiserver, chart, deny, fuzz, imports, interop, nodes, sizes};
 
 /// A check that could not run here, and what it would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "interop",
         checks: "clients, servers and scanners that nobody here wrote",
         run: interop::check,
+    },
+    Step {
+        name: "nodes",
+        checks: "the gateway on three real nodes: every door, and rolling updates under load",
+        run: nodes::check,
     },
 ];
 
@@ -155,7 +160,7 @@ fn docs(workspace: &Workspace) -> Result<Vec<LeftOut>> {
 }
 
 /// `CI=true`: what cannot run is a failure.
-fn is_ci() -> bool {
+pub(crate) fn is_ci() -> bool {
     #[expect(
         clippy::disallowed_methods,
         reason = "a chore of the project, not the gateway"

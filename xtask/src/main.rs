@@ -18,8 +18,11 @@ mod ci;
 mod command;
 mod deny;
 mod fuzz;
+mod go;
+mod image;
 mod imports;
 mod interop;
+mod nodes;
 mod sizes;
 mod workspace;
 
@@ -38,6 +41,8 @@ The project's own chores.
   cargo xtask fuzz TARGET…   one fuzz target, with options for libFuzzer; Ctrl-C ends it
   cargo xtask apiserver      etcd, kube-apiserver and kubectl for the tests: found, or built once with Go
   cargo xtask interop NAME…  clients and servers that nobody here wrote, or those whose names contain NAME
+  cargo xtask nodes          the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
+  cargo xtask image NAME     a container image of the release, target/image/blastdoor.tar; no container engine needed
   cargo xtask help           this text
 
 Steps of ci, in order:
@@ -62,6 +67,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((chore, _)) if chore == "apiserver" => apiserver::run(&workspace),
         Some((chore, rest)) if chore == "fuzz" => fuzz::run(&workspace, rest),
         Some((chore, rest)) if chore == "interop" => interop::run(&workspace, rest),
+        Some((chore, rest)) if chore == "nodes" => nodes::run(&workspace, rest),
+        Some((chore, rest)) if chore == "image" => image::run(&workspace, rest),
         Some((chore, _)) if chore == "help" || chore == "--help" || chore == "-h" => {
             print!("{}", usage());
             Ok(())

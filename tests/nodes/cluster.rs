@@ -1,0 +1,197 @@
+//! The cluster that `tests/nodes/cluster` started: its API server by kubectl, its nodes by their files and processes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take that the test waits for.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// The nodes' addresses.
+pub const NODES: [&str; 3] = ["10.244.255.11", "10.244.255.12", "10.244.255.13"];
+/// Where the test is, and the load balancer that it plays.
+pub const BALANCER: &str = "10.244.255.1";
+
+/// The folder of the cluster.
+pub struct Cluster {
+    folder: PathBuf,
+}
+
+impl Cluster {
+    pub fn here() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "told by tests/nodes/cluster")]
+        let folder = std::env::var("CLUSTER_DIR").expect("run by `cargo xtask nodes`");
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// Runs kubectl, which must succeed.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.kubectl_with(arguments, "")
+    }
+
+    fn kubectl_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut child = Command::new("kubectl")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {arguments:?}: {told}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What kubectl shows as JSON.
+    pub fn objects(&self, arguments: &[&str]) -> Vec<Value> {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["-o", "json"]);
+        let told: Value = serde_json::from_str(&self.kubectl(&arguments)).unwrap();
+        told["items"].as_array().cloned().unwrap_or_else(|| vec![told])
+    }
+
+    /// Creates or changes what these documents say.
+    pub fn apply(&self, documents: &str) {
+        self.kubectl_with(&["apply", "-f", "-"], documents);
+    }
+
+    pub fn apply_objects(&self, objects: Vec<Value>) {
+        let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        self.apply(&list.to_string());
+    }
+
+    /// Waits until everything of a kind is rolled out.
+    pub fn rolled_out(&self, kind: &str, namespace: &str) {
+        let timeout = format!("--timeout={}s", 2 * PATIENCE.as_secs());
+        for object in self.objects(&["get", kind, "-n", namespace]) {
+            let name = format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap());
+            self.kubectl(&["rollout", "status", &name, "-n", namespace, &timeout]);
+        }
+    }
+
+    /// The gateway's pods that are not on their way out, by name.
+    pub fn gateways(&self) -> BTreeSet<String> {
+        self.objects(&["get", "pods", "-n", "blastdoor"])
+            .iter()
+            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+            .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Sets what a file for `/etc/sysctl.d` says, on every node. It is named from the root of the repository.
+    pub fn set_sysctls(&self, file: &str) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+        for node in 1..=NODES.len() {
+            let status = Command::new("nsenter")
+                .arg(format!("--net=/run/netns/blastdoor-node{node}"))
+                .args(["sysctl", "--quiet", "--load"])
+                .arg(&file)
+                .status()
+                .unwrap();
+            assert!(status.success(), "{status}");
+        }
+    }
+
+    /// What the gateways asked of the API server so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        let log = fs::read_to_string(self.folder.join("audit.log")).unwrap();
+        let lines = log.lines().filter(|line| line.ends_with('}'));
+        lines
+            .map(|line| Asked::read(&serde_json::from_str(line).unwrap()))
+            .collect()
+    }
+
+    /// The gateway's processes on all nodes.
+    pub fn processes(&self) -> Vec<Process> {
+        let mut found = Vec::new();
+        for node in 1..=NODES.len() {
+            let tasks = format!("node{node}/state/io.containerd.runtime.v2.task/k8s.io");
+            for task in fs::read_dir(self.folder.join(tasks)).unwrap() {
+                let Ok(pid) = fs::read_to_string(task.unwrap().path().join("init.pid")) else {
+                    continue;
+                };
+                let folder = Path::new("/proc").join(pid.trim());
+                let Ok(command) = fs::read_to_string(folder.join("cmdline")) else {
+                    continue;
+                };
+                if command.starts_with("/blastdoor\0") {
+                    found.push(Process { folder });
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A request to the API server, as its audit log has it.
+#[derive(Debug)]
+pub struct Asked {
+    pub pod: String,
+    /// As in `patch ingresses/status`.
+    pub what: String,
+    pub code: u64,
+}
+
+impl Asked {
+    fn read(event: &Value) -> Self {
+        let reference = &event["objectRef"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut what = format!("{} {}", text(&event["verb"]), text(&reference["resource"]));
+        if let Some(part) = reference["subresource"].as_str() {
+            what = format!("{what}/{part}");
+        }
+        // The token of a pod says which pod it was given to.
+        let pod = &event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0];
+        Self {
+            pod: text(pod),
+            what,
+            code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        }
+    }
+}
+
+/// A process in a container, seen from the node.
+pub struct Process {
+    folder: PathBuf,
+}
+
+impl Process {
+    /// A line of its status.
+    pub fn status(&self, name: &str) -> String {
+        let status = fs::read_to_string(self.folder.join("status")).unwrap();
+        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(line, _)| *line == name).unwrap();
+        value.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The options with which its root is mounted.
+    pub fn root_options(&self) -> Vec<String> {
+        let mounts = fs::read_to_string(self.folder.join("mountinfo")).unwrap();
+        let root = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>())
+            .find(|fields| fields[4] == "/")
+            .unwrap();
+        root[5].split(',').map(str::to_owned).collect()
+    }
+}
+
+/// Waits until `holds` says nothing; what it says otherwise is what is still missing.
+pub fn until(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
+    let started = Instant::now();
+    loop {
+        match holds() {
+            Ok(()) => return,
+            Err(missing) if started.elapsed() > PATIENCE => panic!("{what}: {missing}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(250)),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `cargo xtask image`: the gateway as one static binary in a container image, without a container engine.
+//!
+//! The image has nothing in it but the binary, which runs as user 65532. It comes out as an archive that `docker load`,
+//! `podman load`, `ctr images import` and `k3s ctr images import` read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::command::Invocation;
+use crate::workspace::Workspace;
+
+/// As the manifests in `deploy/` name it. `localhost` keeps nodes from asking a registry that is not ours.
+pub(crate) const GATEWAY: &str = "localhost/blastdoor:0.1.0";
+/// Where images go.
+const FOLDER: &str = "target/image";
+/// Nobody in particular, and certainly not root.
+const USER: &str = "65532:65532";
+
+/// Builds the gateway as users get it.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let name = arguments.first().map_or(GATEWAY, String::as_str);
+    let binary = build_static(workspace, "release", "blastdoor", "blastdoor")?;
+    let archive = workspace.path(FOLDER).join("blastdoor.tar");
+    Image {
+        name,
+        binary: &binary,
+        arguments: &[],
+    }
+    .write(workspace, &archive)?;
+    println!("{name}: {}", archive.display());
+    Ok(())
+}
+
+/// Builds one binary that needs no shared library, and says where it is.
+///
+/// Only the last step, linking, is another one than for every other build: nothing else is compiled for it anew.
+pub(crate) fn build_static(
+    workspace: &Workspace,
+    profile: &str,
+    package: &str,
+    binary: &str,
+) -> Result<PathBuf> {
+    Invocation::cargo(workspace)
+        .args(["rustc", "--profile", profile])
+        .args(["--package", package, "--bin", binary])
+        .args(["--", "-C", "target-feature=+crt-static", "-C", "strip=debuginfo"])
+        .run()?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(workspace.path("target").join(folder).join(binary))
+}
+
+/// An image of one static binary.
+pub(crate) struct Image<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) binary: &'a Path,
+    /// What the binary is given unless a pod says otherwise.
+    pub(crate) arguments: &'a [&'a str],
+}
+
+impl Image<'_> {
+    /// Writes it as an archive; the same binary makes the same bytes.
+    pub(crate) fn write(&self, workspace: &Workspace, archive: &Path) -> Result<()> {
+        let work = archive.with_extension("parts");
+        let root = work.join("root");
+        drop(fs::remove_dir_all(&work));
+        fs::create_dir_all(&root).with_context(|| format!("creating {}", root.display()))?;
+        let program = self.binary.file_name().context("a binary has a name")?;
+        fs::copy(self.binary, root.join(program))
+            .with_context(|| format!("copying {}", self.binary.display()))?;
+        tar(workspace, &root, Path::new("."), &work.join("layer.tar"))?;
+        let layer = sha256(workspace, &work.join("layer.tar"))?;
+        let config = json!({
+            "architecture": architecture(), "os": "linux",
+            "config": {
+                "User": USER,
+                "Entrypoint": [format!("/{}", program.to_string_lossy())],
+                "Cmd": self.arguments,
+            },
+            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer}")] },
+        });
+        fs::write(work.join("config"), config.to_string()).context("writing the image's configuration")?;
+        let digest = sha256(workspace, &work.join("config"))?;
+        let content = work.join("content");
+        fs::create_dir(&content).context("creating the image's folder")?;
+        fs::rename(work.join("config"), content.join(format!("{digest}.json")))
+            .context("moving the configuration")?;
+        fs::rename(work.join("layer.tar"), content.join("layer.tar")).context("moving the layer")?;
+        let manifest = json!([{
+            "Config": format!("{digest}.json"), "RepoTags": [self.name], "Layers": ["layer.tar"],
+        }]);
+        fs::write(content.join("manifest.json"), manifest.to_string())
+            .context("writing the image's manifest")?;
+        tar(workspace, &content, Path::new("."), archive)?;
+        fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))
+    }
+}
+
+/// The name that images use.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn tar(workspace: &Workspace, folder: &Path, what: &Path, archive: &Path) -> Result<()> {
+    Invocation::new(workspace, "tar")
+        .args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0"])
+        .args(["--numeric-owner", "--mode=u=rwX,go=rX"])
+        .args([Path::new("-C"), folder, Path::new("-cf"), archive, what])
+        .output()
+        .map(drop)
+}
+
+fn sha256(workspace: &Workspace, file: &Path) -> Result<String> {
+    let told = Invocation::new(workspace, "sha256sum").args([file]).output()?;
+    let digest = told.split_whitespace().next();
+    Ok(digest.context("`sha256sum` said nothing")?.to_owned())
+}

@@ -1,0 +1,221 @@
+//! `cargo xtask nodes`: the gateway on three real nodes (`tests/nodes`).
+//!
+//! What a node needs is built from Go modules, once, into `target/cluster`; the gateway and the test's application are
+//! static binaries in images of their own. The programs of the control plane are those of `cargo xtask apiserver`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::apiserver;
+use crate::ci::{self, LeftOut};
+use crate::command::Invocation;
+use crate::go::{self, Build};
+use crate::image::{self, Image};
+use crate::workspace::Workspace;
+
+/// Where programs and images are kept.
+const KEPT: &str = "target/cluster";
+/// Starts the cluster, runs a command in it, and ends it.
+const CLUSTER: &str = "tests/nodes/cluster";
+/// The application behind the doors, and the process that holds a pod's namespaces.
+const BACKEND: &str = "nodes-backend";
+
+const PARTS: [Part; 3] = [
+    Part {
+        module: "tests/nodes/containerd",
+        packages: &["tool"],
+        flags: &["-ldflags=-s -w", "-tags=no_btrfs no_devmapper no_zfs no_aufs"],
+        programs: &[
+            "containerd",
+            "containerd-shim-runc-v2",
+            "ctr",
+            "bridge",
+            "host-local",
+            "loopback",
+            "portmap",
+        ],
+    },
+    Part {
+        module: "tests/nodes/runc",
+        packages: &["github.com/opencontainers/runc"],
+        // Pods ask for RuntimeDefault.
+        flags: &["-tags=seccomp"],
+        programs: &["runc"],
+    },
+    Part {
+        module: go::KUBERNETES,
+        packages: &[
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+            "k8s.io/kubernetes/cmd/kube-proxy",
+            "k8s.io/kubernetes/cmd/kube-scheduler",
+            "k8s.io/kubernetes/cmd/kubelet",
+        ],
+        flags: &[],
+        programs: &[
+            "kube-controller-manager",
+            "kube-proxy",
+            "kube-scheduler",
+            "kubelet",
+        ],
+    },
+];
+
+/// Programs that are built together.
+struct Part {
+    module: &'static str,
+    packages: &'static [&'static str],
+    flags: &'static [&'static str],
+    programs: &'static [&'static str],
+}
+
+/// The step of CI.
+pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    match obstacle(workspace)? {
+        None => run(workspace, &[]).map(|()| Vec::new()),
+        Some(obstacle) if ci::is_ci() => bail!("the test on three nodes cannot run: {obstacle}"),
+        Some(obstacle) => Ok(vec![LeftOut(format!("the test on three nodes: {obstacle}"))]),
+    }
+}
+
+/// Without arguments all of it; `up`, `test` and `down` are for whoever works on the test.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let verb = arguments.first().map_or("run", String::as_str);
+    if !["run", "up", "test", "down"].contains(&verb) || arguments.len() > 1 {
+        bail!("`cargo xtask nodes` takes nothing, or one of up, test and down");
+    }
+    if let Some(obstacle) = obstacle(workspace)? {
+        bail!("{obstacle}");
+    }
+    let control = apiserver::built(workspace)?;
+    let cluster = |arguments: &[&str]| {
+        Invocation::new(workspace, workspace.path(CLUSTER))
+            .args(arguments)
+            .env("CONTROL_BIN", &control.to_string_lossy())
+            .env("NODE_BIN", &workspace.path(KEPT).to_string_lossy())
+    };
+    if verb == "down" {
+        return cluster(&["down"]).run();
+    }
+    if verb != "test" {
+        nodes(workspace)?;
+        images(workspace)?;
+    }
+    if verb == "up" {
+        return cluster(&["up"]).run();
+    }
+    let test = ["test", "--package", "gateway-tests", "--test", "nodes"];
+    // Built where there is a network; the cluster's has no way out.
+    Invocation::cargo(workspace).args(test).args(["--no-run"]).run()?;
+    let verb = if verb == "run" { "run" } else { "in" };
+    cluster(&[verb, "cargo"])
+        .args(test)
+        .args(["--offline", "--", "--ignored", "--nocapture"])
+        .run()
+}
+
+/// Builds what a node runs, unless it is there at these versions.
+fn nodes(workspace: &Workspace) -> Result<()> {
+    let kept = workspace.path(KEPT);
+    fs::create_dir_all(&kept).with_context(|| format!("creating {}", kept.display()))?;
+    let version = go::kubernetes_version(workspace)?;
+    for part in &PARTS {
+        let module = workspace.path(part.module).join("go.mod");
+        let wanted = fs::read_to_string(&module).with_context(|| format!("reading {}", module.display()))?;
+        let stamp = kept.join(format!("{}.built", part.module.replace('/', "-")));
+        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) && go::has_all(&kept, part.programs)
+        {
+            continue;
+        }
+        let versions;
+        let versions_alone;
+        let flags = if part.flags.is_empty() {
+            versions = go::kubernetes_flags(&version)?;
+            versions_alone = [versions.as_str()];
+            &versions_alone
+        } else {
+            part.flags
+        };
+        Build {
+            module: part.module,
+            packages: part.packages,
+            flags,
+            output: &format!("{}/", kept.display()),
+        }
+        .run(workspace)?;
+        fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
+    }
+    println!("Nodes of Kubernetes {version}: {}", kept.display());
+    Ok(())
+}
+
+/// The images that `tests/nodes/cluster` loads on every node.
+fn images(workspace: &Workspace) -> Result<()> {
+    // Not the release profile: its whole-program optimisation takes minutes and changes nothing that is tested here.
+    let gateway = image::build_static(workspace, "dev", "blastdoor", "blastdoor")?;
+    let backend = image::build_static(workspace, "dev", "gateway-tests", BACKEND)?;
+    let write = |archive: &str, name: &str, binary: &Path, arguments: &[&str]| {
+        Image {
+            name,
+            binary,
+            arguments,
+        }
+        .write(workspace, &workspace.path(KEPT).join(archive))
+    };
+    write("pause.tar", "localhost/pause:1", &backend, &["pause"])?;
+    write("backend.tar", "localhost/backend:1", &backend, &[])?;
+    write("gateway.tar", image::GATEWAY, &gateway, &[])
+}
+
+/// Why it cannot run here.
+fn obstacle(workspace: &Workspace) -> Result<Option<String>> {
+    let can = |program: &str, arguments: &[&str]| {
+        Invocation::new(workspace, program)
+            .args(arguments)
+            .succeeds_within(Duration::from_secs(20))
+    };
+    if !cfg!(target_os = "linux") {
+        return Ok(Some("nodes take Linux".to_owned()));
+    }
+    if Invocation::new(workspace, "id").args(["-u"]).output()?.trim() != "0" {
+        return Ok(Some("network namespaces and cgroups take root".to_owned()));
+    }
+    if !can("unshare", &["--net", "--mount", "true"])? {
+        return Ok(Some("no network namespaces can be made here".to_owned()));
+    }
+    if !writable_cgroups() {
+        return Ok(Some("/sys/fs/cgroup is missing or read-only".to_owned()));
+    }
+    let tools = [
+        ("ip", "-V", "iproute2"),
+        ("iptables", "--version", "iptables"),
+        ("conntrack", "--version", "conntrack"),
+        ("sysctl", "--version", "procps"),
+        ("openssl", "version", "openssl"),
+        ("flock", "--version", "util-linux"),
+        ("pkg-config", "--version", "pkg-config"),
+    ];
+    for (program, argument, package) in tools {
+        if !can(program, &[argument])? {
+            return Ok(Some(format!("no {program} here: install {package}")));
+        }
+    }
+    if !can("pkg-config", &["--exists", "libseccomp"])? {
+        return Ok(Some(
+            "runc is built with libseccomp: install libseccomp-dev".to_owned(),
+        ));
+    }
+    Ok(go::go(workspace).err().map(|error| error.to_string()))
+}
+
+fn writable_cgroups() -> bool {
+    let probe: PathBuf =
+        Path::new("/sys/fs/cgroup").join(if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            "blastdoor-probe"
+        } else {
+            "memory/blastdoor-probe"
+        });
+    fs::create_dir(&probe).is_ok() && fs::remove_dir(&probe).is_ok()
+}
