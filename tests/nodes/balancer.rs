@@ -141,7 +141,7 @@ impl Shared {
         }
     }
 
-    /// Asks one door of all nodes in turn, on a kept connection to each.
+    /// Asks one door of all nodes in turn; two of three clients keep a connection to each.
     fn client(&self, number: usize) {
         let group = number % self.groups.len();
         let Group { host, targets } = &self.groups[group];
@@ -153,6 +153,9 @@ impl Shared {
                 return;
             }
             next = Instant::now().max(next + PAUSE);
+            if number.is_multiple_of(3) {
+                kept.clear();
+            }
             // What is kept to a node that has turned red is given up, not waited for.
             kept.retain(|node, _| self.green[group][*node].load(Ordering::SeqCst));
             let node = (0..targets.len())
@@ -213,6 +216,17 @@ impl Outcome {
         let shown: Vec<&String> = self.failures.iter().take(20).collect();
         assert!(self.failures.is_empty(), "{what}: {self}, such as {shown:#?}");
         assert!(rate > 200.0, "{what}: only {rate:.0} requests a second");
+    }
+
+    /// An answer that breaks off when an application dies cannot be made whole by anyone; the rest can be sent to
+    /// another endpoint.
+    pub fn assert_nearly_whole(&self, what: &str) {
+        println!("  {what}: {self}");
+        assert!(
+            self.failures.len() * 1000 <= self.done,
+            "{what}: {self}, such as {:#?}",
+            self.failures
+        );
     }
 }
 

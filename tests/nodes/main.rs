@@ -48,6 +48,14 @@ fn four_doors_on_three_nodes() {
     load.finish()
         .assert_whole("applications that wait before they end");
 
+    say("the same with applications that end at once, whatever is in flight");
+    update_apps(&cluster, End::Abrupt);
+    let load = Load::start(&groups(&tls), Health::Assumed);
+    update_apps(&cluster, End::Abrupt);
+    settle();
+    load.finish().assert_nearly_whole("applications that end at once");
+    update_apps(&cluster, End::Waiting);
+
     say("a rolling update of the gateway on host ports, under load through a load balancer");
     let before = cluster.gateways();
     let load = Load::start(&groups(&tls), Health::Probed);

@@ -121,3 +121,47 @@ fn sha256(workspace: &Workspace, file: &Path) -> Result<String> {
     let digest = told.split_whitespace().next();
     Ok(digest.context("`sha256sum` said nothing")?.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifests_name_the_image_of_this_version() {
+        assert!(GATEWAY.ends_with(concat!(":", env!("CARGO_PKG_VERSION"))), "{GATEWAY}");
+        let workspace = Workspace::here().expect("a workspace");
+        for file in ["hostport.yaml", "hostnetwork.yaml"] {
+            let text = fs::read_to_string(workspace.path("deploy/daemonset").join(file)).expect("a manifest");
+            assert!(text.contains(&format!("image: {GATEWAY}\n")), "{file}");
+        }
+    }
+
+    #[test]
+    fn an_image_holds_the_binary_and_little_else() {
+        let workspace = Workspace::here().expect("a workspace");
+        let folder = workspace.path("target/image-test");
+        fs::create_dir_all(&folder).expect("a folder");
+        let binary = folder.join("program");
+        fs::write(&binary, "#!").expect("a binary");
+        let image = Image {
+            name: "localhost/program:1",
+            binary: &binary,
+            arguments: &["now"],
+        };
+        let archive = folder.join("program.tar");
+        image.write(&workspace, &archive).expect("an image");
+        let first = fs::read(&archive).expect("an archive");
+        image.write(&workspace, &archive).expect("an image");
+        assert_eq!(fs::read(&archive).expect("an archive"), first, "the same bytes again");
+        let text = String::from_utf8_lossy(&first);
+        for expected in [
+            r#""RepoTags":["localhost/program:1"]"#,
+            r#""Entrypoint":["/program"]"#,
+            r#""Cmd":["now"]"#,
+            r#""User":"65532:65532""#,
+        ] {
+            assert!(text.contains(expected), "{expected}");
+        }
+        fs::remove_dir_all(&folder).expect("removing the folder");
+    }
+}
