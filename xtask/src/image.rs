@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn the_manifests_name_the_image_of_this_version() {
-        assert!(GATEWAY.ends_with(concat!(":", env!("CARGO_PKG_VERSION"))), "{GATEWAY}");
+        assert!(
+            GATEWAY.ends_with(concat!(":", env!("CARGO_PKG_VERSION"))),
+            "{GATEWAY}"
+        );
         let workspace = Workspace::here().expect("a workspace");
         for file in ["hostport.yaml", "hostnetwork.yaml"] {
             let text = fs::read_to_string(workspace.path("deploy/daemonset").join(file)).expect("a manifest");
@@ -152,7 +155,11 @@ mod tests {
         image.write(&workspace, &archive).expect("an image");
         let first = fs::read(&archive).expect("an archive");
         image.write(&workspace, &archive).expect("an image");
-        assert_eq!(fs::read(&archive).expect("an archive"), first, "the same bytes again");
+        assert_eq!(
+            fs::read(&archive).expect("an archive"),
+            first,
+            "the same bytes again"
+        );
         let text = String::from_utf8_lossy(&first);
         for expected in [
             r#""RepoTags":["localhost/program:1"]"#,
