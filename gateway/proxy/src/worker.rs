@@ -269,8 +269,15 @@ impl Worker {
     /// dropped, so that the kernel sends them to another process on the port, or refuses them once this socket is
     /// gone. Closing at once would reset whatever waits in the queue.
     async fn last_accepts(self: &Rc<Self>, listener: &TcpListener) {
-        // Without the filter (an old kernel) a few connections may be reset; there is nothing better to do.
-        let _filtered = socket2::SockRef::from(listener).attach_filter(&DROP_SYN);
+        if let Err(error) = socket2::SockRef::from(listener).attach_filter(&DROP_SYN) {
+            // There is nothing better to do, and whoever wonders about resets should know.
+            tracing::info!(
+                listener = %self.door.name(),
+                %error,
+                "the kernel lets no filter be set on the socket: connections that begin in this moment may be reset, \
+                 unless net.ipv4.tcp_migrate_req is 1"
+            );
+        }
         let until = tokio::time::Instant::now() + LAST_ACCEPTS;
         while let Ok(accepted) = tokio::time::timeout_at(until, listener.accept()).await {
             self.accepted(accepted).await;
