@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateway_tests::tls::{Authority, Offer, TlsClient};
-use gateway_tests::{Gateway, gateway, get};
+use gateway_tests::{Builder, Gateway, gateway, get};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
@@ -143,6 +143,10 @@ fn orders() -> Vec<[usize; 4]> {
 }
 
 fn start(server: &ApiServer) -> Gateway {
+    starting(server).start()
+}
+
+fn starting(server: &ApiServer) -> Builder {
     gateway!()
         .cluster(&server.user_with_all_rights("gateway"))
         .log("access = \"off\"")
@@ -150,7 +154,6 @@ fn start(server: &ApiServer) -> Gateway {
             DOORS[0],
             "tls = { certificates = \"ingress\", default_certificate = \"self-signed\" }",
         )
-        .start()
 }
 
 #[test]
@@ -204,6 +207,47 @@ fn in_every_order() {
     };
     assert_eq!(["ingresses", "services", "endpointslices"].map(lists), [1; 3]);
     assert_eq!(lists("secrets"), orders.len(), "each by its name, once");
+}
+
+/// A Secret that is there already goes live with the Ingress that names it: no handshake in between fails.
+#[test]
+fn a_secret_comes_with_its_ingress() {
+    let server = api_server!();
+    let backend = Backend::start("app");
+    let authority = Authority::new("company");
+    let client = TlsClient::new(&Offer::default());
+    let mut connection = server.connection();
+    for scope in ["named", "cluster"] {
+        let gateway = starting(&server)
+            .source(&format!("secrets = \"{scope}\""))
+            .start();
+        let door = gateway.door(DOORS[0]);
+        for number in 0..10 {
+            let parts = Parts::new(&format!("{scope}-{number}"), &backend, &authority);
+            let stop = AtomicBool::new(false);
+            let shaken = || client.connect(door, Some(&parts.host)).is_ok();
+            std::thread::scope(|scope| {
+                let hands = [(); 2].map(|()| {
+                    scope.spawn(|| {
+                        let mut failed = 0;
+                        while !stop.load(Ordering::SeqCst) {
+                            failed += usize::from(!shaken());
+                        }
+                        failed
+                    })
+                });
+                for part in [3, 2, 1, 0] {
+                    for object in parts.part(part) {
+                        connection.create(object);
+                    }
+                }
+                until("it is served", || over_tls(&client, door, &parts) == Met::Served);
+                stop.store(true, Ordering::SeqCst);
+                let failed = hands.map(|hand| hand.join().unwrap());
+                assert_eq!(failed, [0; 2], "{}", parts.host);
+            });
+        }
+    }
 }
 
 #[test]

@@ -107,10 +107,9 @@ fn ten_thousand_ingresses_are_no_burden() {
         at(0.5),
         at(0.99)
     );
-    assert!(took < Duration::from_secs(15), "{took:?}");
     // With few of them, what a start leaves behind weighs more than they do.
-    assert!(per_ingress < 12 * 1024, "{per_ingress} bytes for each Ingress");
-    assert!(at(0.5) < Duration::from_millis(500), "{latencies:?}");
+    let most = scaled("bytes for each Ingress at most", 6 * 1_024, 3_000);
+    assert!(per_ingress <= most, "{per_ingress} bytes for each Ingress");
 
     // A storm of changes is one burden, not many: all live soon.
     let started = Instant::now();

@@ -333,7 +333,8 @@ impl Follower {
         }
         let store = self.store.borrow();
         let young = store.slots().filter(|(slot, standing)| {
-            matches!(slot.scope, Scope::Object(_)) && !standing.is_known() && standing.fault.is_none()
+            let is_named = matches!(slot.scope, Scope::Object(_)) || slot.kind == Kind::Secret;
+            is_named && !standing.is_known() && standing.fault.is_none()
         });
         let until = young.map(|(_, standing)| standing.since + COMPANY).max();
         until.filter(|until| *until > Instant::now())

@@ -70,6 +70,7 @@ impl Store {
     pub(super) fn expect_again(&mut self, slot: &Slot) {
         if let Some(standing) = self.slots.get_mut(slot) {
             standing.is_listed = false;
+            standing.since = Instant::now();
         }
     }
 
