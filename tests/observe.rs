@@ -140,6 +140,23 @@ fn the_health_command() {
         ),
         (0, 0, 0, 2)
     );
+
+    // A gateway goes on with what it has when its file breaks, and so does the probe; told where to ask, it reads none.
+    let text = std::fs::read_to_string(&config).unwrap();
+    let start = text.find("unix:").unwrap();
+    let address = text[start..].split('"').next().unwrap().to_owned();
+    for broken in [
+        "[admin]\nbind = \"ADDRESS\"\n[listeners.x]\nscheme = \"htp\"\n",
+        "not = [toml",
+    ] {
+        std::fs::write(&config, broken.replace("ADDRESS", &address)).unwrap();
+        assert_eq!(ask(&["--admin", &address, "--ready"]), 0);
+        assert_eq!(ask(&["--admin", "unix:/nowhere"]), 1);
+        assert_eq!(ask(&["--admin", "nowhere"]), 2);
+        if broken.contains("ADDRESS") {
+            assert_eq!(ask(&[]), 0);
+        }
+    }
 }
 
 /// Descriptors come back, and nothing panics, when clients and backends leave at any moment.

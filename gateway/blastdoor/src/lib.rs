@@ -62,6 +62,9 @@ enum Command {
     },
     /// Ask the admin port of a running gateway; exit 0 when it is well, 1 when not, 2 for an unknown door
     Health {
+        /// Where its admin port is, `IP:PORT` or `unix:PATH` [default: as configured]
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<config::AdminBind>,
         /// Ask whether it is ready instead of alive
         #[arg(long, conflicts_with = "lb")]
         ready: bool,
@@ -86,7 +89,7 @@ pub fn main() -> ExitCode {
         Command::Run => commands::run::run(&options),
         Command::Demo => commands::demo::run(&options),
         Command::Check { output } => commands::check::run(&options, output),
-        Command::Health { ready, lb } => commands::health::run(&options, ready, lb.as_deref()),
+        Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_deref()),
     }
 }
 

@@ -12,9 +12,9 @@ use crate::config::{self, AdminBind, Options};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks the admin port.
-pub(crate) fn run(options: &Options, ready: bool, door: Option<&str>) -> ExitCode {
-    let config = match config::load(options) {
-        Ok(loaded) => loaded.config,
+pub(crate) fn run(options: &Options, admin: Option<AdminBind>, ready: bool, door: Option<&str>) -> ExitCode {
+    let admin = match admin.map_or_else(|| config::admin(options), Ok) {
+        Ok(admin) => admin,
         Err(errors) => return fail(WRONG, errors),
     };
     let path = match (ready, door) {
@@ -22,7 +22,7 @@ pub(crate) fn run(options: &Options, ready: bool, door: Option<&str>) -> ExitCod
         (true, None) => "/readyz".to_owned(),
         (false, None) => "/livez".to_owned(),
     };
-    match ask(&config.admin, &path) {
+    match ask(&admin, &path) {
         Ok(200) => ExitCode::SUCCESS,
         Ok(404) => fail(WRONG, format!("{path}: no such door")),
         Ok(status) => fail(1, format!("{path}: status {status}")),

@@ -9,7 +9,10 @@ use serde_json::Value;
 use super::environment::Overlay;
 use super::parse::Parser;
 use super::raw::Raw;
-use super::{Config, ConfigError, ConfigErrors, Place, STANDARD};
+use super::{AdminBind, Config, ConfigError, ConfigErrors, Place, STANDARD};
+
+/// What sets `[admin] bind`.
+const ADMIN_BIND: &str = "BLASTDOOR_ADMIN__BIND";
 
 /// Errors of one kind that are collected before giving up: a file of garbage need not be told in full.
 const MOST: usize = 100;
@@ -84,6 +87,37 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
     errors.sort();
     errors.dedup();
     Err(ConfigErrors(errors))
+}
+
+/// Where the admin port is, whatever else is wrong with the configuration: whoever asks a gateway how it is must not be
+/// told of an error in a file, because the gateway goes on with what it has.
+///
+/// # Errors
+/// When the file cannot be read, or the address is none.
+pub fn admin(options: &Options) -> Result<AdminBind, ConfigErrors> {
+    let (_, text) = read(options)?;
+    let named = options.environment.iter().find(|(name, _)| name == ADMIN_BIND);
+    let written = match named {
+        Some((_, value)) => Some(value.clone()),
+        // What is no TOML at all is no reason to take the gateway for dead either.
+        None => Figment::from(Toml::string(&text))
+            .extract_inner("admin.bind")
+            .ok(),
+    };
+    let Some(written) = written else {
+        return Ok(AdminBind::default());
+    };
+    written.parse().map_err(|message| {
+        let place = match named {
+            Some((name, _)) => Place::Variable(name.clone()),
+            None => Place::File("admin".to_owned(), None),
+        };
+        ConfigErrors(vec![ConfigError {
+            place,
+            key: "admin.bind".to_owned(),
+            message,
+        }])
+    })
 }
 
 fn read(options: &Options) -> Result<(Option<PathBuf>, String), ConfigErrors> {

@@ -17,13 +17,14 @@ mod units;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use control::cluster::{Publish, SecretScope};
 use proxy::{AccessPolicy, Binding, Settings};
 use route::ListenerName;
 
 pub use error::{ConfigError, ConfigErrors, Place};
-pub use load::{Loaded, Options, load};
+pub use load::{Loaded, Options, admin, load};
 pub use reference::{json_schema, markdown};
 
 /// The standard four doors, used when there is no configuration file.
@@ -76,6 +77,26 @@ pub enum AdminBind {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl Default for AdminBind {
+    fn default() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 10254)))
+    }
+}
+
+/// `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
+impl FromStr for AdminBind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Unix(path.into()));
+        }
+        text.parse().map(Self::Tcp).map_err(|_invalid| {
+            format!("`{text}` is not an address; allowed: `IP:PORT`, `[IPv6]:PORT`, `unix:PATH`")
+        })
+    }
 }
 
 /// What is logged, and how.

@@ -39,7 +39,8 @@ impl<'a> Parser<'a> {
 
     pub(super) fn config(&mut self, raw: Raw, path: Option<PathBuf>, options: &Options) -> Config {
         let source = self.source(&raw.source, options);
-        let admin = self.admin(raw.admin.bind.as_deref().unwrap_or("127.0.0.1:10254"));
+        let bind = raw.admin.bind.as_deref();
+        let admin = bind.map_or_else(AdminBind::default, |bind| self.admin(bind));
         let log = self.log(raw.log);
         let classes: Vec<Box<str>> = raw
             .source
@@ -219,19 +220,10 @@ impl<'a> Parser<'a> {
     }
 
     fn admin(&mut self, bind: &str) -> AdminBind {
-        if let Some(path) = bind.strip_prefix("unix:").filter(|path| !path.is_empty()) {
-            return AdminBind::Unix(path.into());
-        }
-        match bind.parse() {
-            Ok(address) => AdminBind::Tcp(address),
-            Err(_) => {
-                self.error(
-                    "admin.bind",
-                    format!("`{bind}` is not an address; allowed: `IP:PORT`, `[IPv6]:PORT`, `unix:PATH`"),
-                );
-                AdminBind::Tcp(SocketAddr::from(([127, 0, 0, 1], 10254)))
-            }
-        }
+        bind.parse().unwrap_or_else(|message| {
+            self.error("admin.bind", message);
+            AdminBind::default()
+        })
     }
 
     fn log(&mut self, raw: RawLog) -> Log {
