@@ -11,6 +11,9 @@ use crate::tls::{Clients, Passthrough};
 use crate::upstreams::{BackendPolicy, Speech, Upstreams};
 use crate::{Admitted, Policy, Scheme};
 
+/// Problems that are told of one Ingress at one door.
+const MOST_TOLD: usize = 100;
+
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are worked out once.
 pub(crate) struct Compiler<'v> {
     upstreams: Upstreams<'v>,
@@ -78,9 +81,12 @@ impl<'v> Compiler<'v> {
             problems: &mut problems,
         };
         for admitted in admitted {
-            self.ingress(&mut draft, admitted.ingress());
+            let ingress = admitted.ingress();
+            self.upstreams.next_asks();
+            self.ingress(&mut draft, ingress);
             if !draft.problems.is_empty() {
-                told.insert(admitted.ingress().key.clone(), std::mem::take(draft.problems));
+                let problems = bounded(std::mem::take(draft.problems), ingress);
+                told.insert(ingress.key.clone(), problems);
             }
         }
         draft.close_unreadable();
@@ -275,12 +281,16 @@ impl<'v> Compiler<'v> {
         };
         let (upstream, doubt) = self.upstreams.find(backend, speech, draft.problems);
         if let Some(doubt) = doubt {
-            draft.tell(ingress.problem(doubt.severity, field, doubt.message));
+            draft
+                .problems
+                .push(ingress.problem(doubt.severity, field, doubt.message));
         }
         match upstream {
             Ok(upstream) => Action::Forward(upstream),
             Err(refused) => {
-                draft.tell(ingress.problem(refused.severity, field, refused.message));
+                draft
+                    .problems
+                    .push(ingress.problem(refused.severity, field, refused.message));
                 Action::Blocked(refused.reason)
             }
         }
@@ -288,13 +298,6 @@ impl<'v> Compiler<'v> {
 }
 
 impl Draft<'_> {
-    fn tell(&mut self, problem: Problem) {
-        // The same Ingress may stand at several doors; one telling is enough.
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
-        }
-    }
-
     /// A path that cannot be read still closes what it most likely meant, so that no broader rule answers there:
     /// the readable beginning of what is written, whole elements only; the host's remaining paths when nothing is.
     fn block_unreadable(&mut self, ingress: &Ingress, host: &HostPattern, path: &PathRule) {
@@ -378,6 +381,19 @@ impl Draft<'_> {
         self.problems
             .push(ingress.problem(Severity::Error, field, message));
     }
+}
+
+/// Not more than can be read, in order; an Ingress may have thousands of paths with something wrong in each.
+fn bounded(mut problems: Vec<Problem>, ingress: &Ingress) -> Vec<Problem> {
+    problems.sort_unstable();
+    problems.dedup();
+    let left_out = problems.len().saturating_sub(MOST_TOLD);
+    if left_out > 0 {
+        problems.truncate(MOST_TOLD);
+        let message = format!("{left_out} more problems of this Ingress are not listed");
+        problems.push(ingress.problem(Severity::Error, "", message));
+    }
+    problems
 }
 
 /// Who has each host, where any Ingress passes TLS through.

@@ -111,8 +111,9 @@ fn revise_door<'v, S>(
     shelf: &mut Shelf,
 ) -> Option<Made> {
     let touched = Touched::find(entry, turnover, changed);
-    // Names that are passed through are compiled with the routes and live with the certificates.
-    let passes_through = door.tls().is_some_and(|tls| tls.has_passthrough());
+    // Names that are passed through are compiled with the routes and live with the certificates, and who has them is
+    // decided among all Ingresses, those with a certificate for them included.
+    let passes_through = door.policy().tls.is_some() && entry.roll.has_passthrough();
     let (Some(live), Some(touched), false) = (door.live().cloned(), touched, passes_through) else {
         let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();
         let (made, told) = make(door, &admitted, view, compiler, shelf);

@@ -41,11 +41,16 @@ pub enum ExternalNames {
     Unasked,
 }
 
+/// Addresses of one Service that are told of.
+const MOST_ADDRESSES: usize = 10;
+
 /// The upstreams of one view. What is asked for twice is worked out once.
 pub(crate) struct Upstreams<'v> {
     view: &'v ClusterView,
     backends: &'v BackendPolicy,
     known: HashMap<Key, Known>,
+    /// Counts the Ingresses that ask.
+    asking: usize,
     clients: Clients,
 }
 
@@ -72,6 +77,8 @@ struct Known {
     upstream: Result<Arc<Upstream>, Refused>,
     /// What is wrong with its addresses.
     told: Vec<Problem>,
+    /// Who was told of it last.
+    told_to: usize,
     /// What is wrong with its name in DNS.
     doubt: Option<Doubt>,
 }
@@ -125,8 +132,14 @@ impl<'v> Upstreams<'v> {
             view,
             backends,
             known: HashMap::new(),
+            asking: 0,
             clients,
         }
+    }
+
+    /// Another Ingress asks from now on.
+    pub(crate) fn next_asks(&mut self) {
+        self.asking += 1;
     }
 
     pub(crate) fn into_clients(self) -> Clients {
@@ -148,16 +161,27 @@ impl<'v> Upstreams<'v> {
                 Speech::Raw => None,
             },
         };
-        // What is wrong with a Service's addresses is told to each who asks for it: whoever asked first may be the
-        // first not to ask any more.
-        if let Some(known) = self.known.get(&key) {
-            problems.extend(known.told.iter().cloned());
+        // What is wrong with a Service's addresses is told to each who asks for it, once: whoever asked first may be
+        // the first not to ask any more.
+        if let Some(known) = self.known.get_mut(&key) {
+            if std::mem::replace(&mut known.told_to, self.asking) != self.asking {
+                problems.extend(known.told.iter().cloned());
+            }
             return (known.upstream.clone(), known.doubt.clone());
         }
         let (mut told, mut doubt) = (Vec::new(), None);
         let upstream = self.resolve(backend, speech, &mut told, &mut doubt).map(Arc::new);
+        let left_out = told.len().saturating_sub(MOST_ADDRESSES);
+        told.truncate(MOST_ADDRESSES);
+        if let Some(last) = told.last().filter(|_| left_out > 0).cloned() {
+            told.push(Problem {
+                message: format!("{left_out} more addresses are not listed"),
+                ..last
+            });
+        }
         problems.extend(told.iter().cloned());
         let known = Known {
+            told_to: self.asking,
             upstream: upstream.clone(),
             told,
             doubt: doubt.clone(),

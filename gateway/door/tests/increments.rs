@@ -21,6 +21,13 @@ use route::{Host, HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni
 const HOSTS: [&str; 5] = ["a.test", "b.test", "c.test", "*.test", ""];
 const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
 const LABELS: [&str; 5] = ["one", "two", "three", "four", "nowhere"];
+/// How backends are spoken to; the authorities are none.
+const SPEECH: [&str; 3] = [
+    ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS",
+    ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-verify: \"off\"",
+    ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-verify: \"off\", \
+     blastdoor.dev/backend-tls-ca: secret/rubbish",
+];
 /// The last of them does not exist.
 const SECRETS: [&str; 3] = ["ab", "wild", "missing"];
 
@@ -69,6 +76,7 @@ enum Change {
         /// Hosts and a Secret; neither has to be there.
         tls: Vec<(usize, usize)>,
         passthrough: bool,
+        speech: usize,
     },
     NoIngress(usize),
     Service(usize),
@@ -95,10 +103,11 @@ fn change() -> impl Strategy<Value = Change> {
         prop::bool::weighted(0.2),
         prop::collection::vec((0..=HOSTS.len(), 0..=SECRETS.len()), 0..2),
         prop::bool::weighted(0.05),
+        0..6_usize,
     );
     prop_oneof![
-        6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough)| {
-            Change::Ingress { number, label, age, rules, default, tls, passthrough }
+        6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough, speech)| {
+            Change::Ingress { number, label, age, rules, default, tls, passthrough, speech }
         }),
         1 => (0..6_usize).prop_map(Change::NoIngress),
         2 => (0..3_usize).prop_map(Change::Service),
@@ -122,7 +131,8 @@ fn apply(view: &mut ClusterView, known: &mut Known, change: &Change) {
             default,
             tls,
             passthrough,
-        } => ingress(*number, *label, *age, rules, *default, *passthrough) + &tls_of(tls),
+            speech,
+        } => ingress(*number, *label, *age, rules, *default, *passthrough, *speech) + &tls_of(tls),
         Change::NoIngress(number) => {
             view.remove(&gone(Kind::Ingress, format!("i{number}")));
             return;
@@ -187,11 +197,13 @@ fn ingress(
     rules: &[(usize, usize, usize)],
     default: bool,
     passthrough: bool,
+    speech: usize,
 ) -> String {
     let mut yaml = format!(
-        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i{number}, namespace: test, creationTimestamp: \"2026-01-0{}T00:00:00Z\", labels: {{expose: {}}}, annotations: {{nginx.ingress.kubernetes.io/ssl-passthrough: \"{passthrough}\"}}}}\nspec:\n",
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i{number}, namespace: test, creationTimestamp: \"2026-01-0{}T00:00:00Z\", labels: {{expose: {}}}, annotations: {{nginx.ingress.kubernetes.io/ssl-passthrough: \"{passthrough}\"{}}}}}\nspec:\n",
         age + 1,
-        LABELS[label]
+        LABELS[label],
+        SPEECH.get(speech).unwrap_or(&"")
     );
     if default {
         yaml += "  defaultBackend: {service: {name: s0, port: {number: 80}}}\n";
@@ -246,7 +258,11 @@ fn certificates() -> &'static ClusterView {
                 view.insert(placed.object);
             }
         }
-        assert_eq!(view.secrets().len(), 2);
+        let rubbish = "apiVersion: v1\nkind: Secret\nmetadata: {name: rubbish, namespace: test}\nstringData: {ca.crt: rubbish}\n";
+        for placed in manifest::parse("secrets.yaml", rubbish.as_bytes()).objects {
+            view.insert(placed.object);
+        }
+        assert_eq!(view.secrets().len(), 3);
         view
     });
     &VIEW

@@ -25,6 +25,18 @@ pub enum Object {
 }
 
 impl Object {
+    /// The same, but not from a file.
+    pub(crate) fn without_source(mut self) -> Self {
+        match &mut self {
+            Self::Ingress(object) => Arc::make_mut(object).source = None,
+            Self::IngressClass(object) => Arc::make_mut(object).source = None,
+            Self::Service(object) => Arc::make_mut(object).source = None,
+            Self::EndpointSlice(object) => Arc::make_mut(object).source = None,
+            Self::Secret(_) | Self::ConfigMap(_) | Self::Namespace(_) => {}
+        }
+        self
+    }
+
     /// Which object it is.
     #[must_use]
     pub fn reference(&self) -> ObjectRef {

@@ -16,6 +16,7 @@ mod reflector;
 mod report;
 mod rights;
 mod seen;
+mod sent;
 mod source;
 mod store;
 #[cfg(test)]

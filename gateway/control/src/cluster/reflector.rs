@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Resource as _};
 use resource::{Kind, ObjectRef};
 use route::ObjectKey;
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::contact::Contact;
 use super::fault::{Fault, Pace};
 use super::seen::{Seen, Watched, reference};
+use super::sent::Sent;
 
 /// Which objects a reflector follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +67,7 @@ const SILENCE: Duration = Duration::from_secs(55);
 const ANSWER: Duration = Duration::from_secs(55);
 
 pub(super) struct Reflector<K> {
-    api: Api<K>,
+    api: Api<Sent<K>>,
     slot: Slot,
     fields: Option<String>,
     updates: mpsc::Sender<Update>,
@@ -99,7 +100,7 @@ impl Slot {
 
 impl<K: Watched> Reflector<K> {
     pub(super) fn new(
-        api: Api<K>,
+        api: Api<Sent<K>>,
         slot: Slot,
         fields: Option<String>,
         updates: mpsc::Sender<Update>,
@@ -213,7 +214,7 @@ impl<K: Watched> Reflector<K> {
 
     async fn pass_on(
         &self,
-        stream: impl Stream<Item = kube::Result<WatchEvent<K>>>,
+        stream: impl Stream<Item = kube::Result<WatchEvent<Sent<K>>>>,
         version: &mut String,
     ) -> Result<Ended, Closed> {
         let mut stream = pin!(stream);

@@ -8,11 +8,15 @@ use k8s_openapi::api::core::v1::{ConfigMap as RawConfigMap, Secret as RawSecret,
 use k8s_openapi::api::discovery::v1::EndpointSlice as RawEndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress as RawIngress, IngressClass as RawIngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource as _;
 use resource::{
     ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Object, ObjectRef, Problem, Secret, Service,
+    Severity, manifest,
 };
 use route::ObjectKey;
 use serde::de::DeserializeOwned;
+
+use super::sent::{Content, Sent};
 
 /// What is written into the status as the writer of fields (`metadata.managedFields`).
 pub(super) const FIELD_MANAGER: &str = "blastdoor";
@@ -63,11 +67,27 @@ pub(super) trait Watched:
 }
 
 impl Seen {
-    pub(super) fn new<K: Watched>(raw: K) -> Self {
-        let reference = reference::<K>(raw.meta());
-        let status = raw.status();
+    pub(super) fn new<K: Watched>(sent: Sent<K>) -> Self {
+        let reference = reference::<K>(sent.meta());
+        let mut status = Status::default();
         let mut problems = Vec::new();
-        let object = raw.convert(&mut problems);
+        let object = match sent.content {
+            Content::Sound(raw) => {
+                status = raw.status();
+                raw.convert(&mut problems)
+            }
+            // What can be read of it counts, and the rest is closed: as of a file.
+            Content::Odd(json, error) => {
+                problems.push(Problem {
+                    severity: Severity::Error,
+                    object: reference.clone(),
+                    field: String::new(),
+                    message: format!("not as the API describes it: {error}"),
+                    source: None,
+                });
+                manifest::read_odd(json, &K::api_version(&()), &K::kind(&()), &mut problems)
+            }
+        };
         Self {
             reference,
             object,

@@ -22,6 +22,7 @@ use super::outlook::{DoorOutlook, SecretScope, missing_services, needs};
 use super::reflector::{News, Reflector, Scope, Slot, Update};
 use super::rights::{is_essential, missing_rights};
 use super::seen::{Seen, Watched};
+use super::sent::Sent;
 use super::store::{Changed, Store};
 use super::{ClusterOptions, Connection};
 use crate::{Load, SourceEvent};
@@ -191,10 +192,7 @@ impl Follower {
         self.reflectors.insert(slot, task);
     }
 
-    fn namespaced<K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>>(
-        &self,
-        scope: &Scope,
-    ) -> Api<K> {
+    fn namespaced<K: Watched<Scope = NamespaceResourceScope>>(&self, scope: &Scope) -> Api<Sent<K>> {
         let client = self.connection.client.clone();
         match scope {
             Scope::Cluster => Api::all(client),
@@ -203,11 +201,11 @@ impl Follower {
         }
     }
 
-    fn global<K: kube::Resource<DynamicType = (), Scope = ClusterResourceScope>>(&self) -> Api<K> {
+    fn global<K: Watched<Scope = ClusterResourceScope>>(&self) -> Api<Sent<K>> {
         Api::all(self.connection.client.clone())
     }
 
-    fn follow<K: Watched>(&self, api: Api<K>, slot: &Slot, fields: Option<String>) -> Task {
+    fn follow<K: Watched>(&self, api: Api<Sent<K>>, slot: &Slot, fields: Option<String>) -> Task {
         let reflector = Reflector::new(
             api,
             slot.clone(),

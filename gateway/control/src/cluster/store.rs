@@ -56,7 +56,11 @@ impl Standing {
 
     /// Whether what is in it, or that nothing is to be had, is known.
     pub(super) fn is_known(&self) -> bool {
-        self.is_listed || matches!(self.fault, Some(Fault::Forbidden(_) | Fault::Absent))
+        self.is_listed
+            || matches!(
+                self.fault,
+                Some(Fault::Forbidden(_) | Fault::Absent | Fault::Nonsense(_))
+            )
     }
 }
 
@@ -88,11 +92,11 @@ impl Store {
         self.slots.iter()
     }
 
-    /// Why the API server cannot be talked to; refused credentials before anything else, because those do not come
+    /// Why the API server cannot be talked to, or not understood; refused credentials before anything else, because those do not come
     /// back by themselves.
     pub(super) fn loss(&self) -> Option<&Fault> {
         let faults = self.slots.values().filter_map(|standing| standing.fault.as_ref());
-        let losses = faults.filter(|fault| fault.is_loss());
+        let losses = faults.filter(|fault| fault.is_loss() || matches!(fault, Fault::Nonsense(_)));
         losses.max_by_key(|fault| **fault == Fault::Unauthorized)
     }
 

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Service as RawService;
 use kube::Api;
 use kube::client::{Body, Client};
 use proptest::prelude::*;
-use resource::{Kind, ObjectRef};
+use resource::{Kind, Object, ObjectRef};
 use route::ObjectKey;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ use super::contact::Contact;
 use super::fault::Fault;
 use super::reflector::{News, Reflector, Scope, Slot, Update};
 use super::seen::Seen;
+use super::sent::Sent;
 use super::store::Store;
 
 /// What the API server answers, one after the other; afterwards it never answers.
@@ -93,7 +94,7 @@ async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant,
             Ok::<_, Infallible>(response.map(|body| Body::from(body.into_bytes())))
         }
     });
-    let api: Api<RawService> = Api::all(Client::new(server, "default"));
+    let api: Api<Sent<RawService>> = Api::all(Client::new(server, "default"));
     let (sender, mut updates) = mpsc::channel(100);
     let reflector = Reflector::new(api, slot(), None, sender, contact);
     let mut news = Vec::new();
@@ -146,6 +147,52 @@ async fn a_list_and_then_every_change() {
     );
     // Taken up where the bookmark was.
     assert!(queries[2].contains("resourceVersion=30"), "{queries:?}");
+}
+
+/// What the API server accepts and no client reads harms nobody else.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_hides_no_other() {
+    let mut dated = service("dated", 80, 3);
+    dated["metadata"]["managedFields"] = json!([{ "manager": "x", "time": "10000-01-01T11:59:59Z" }]);
+    let mut odd = service("odd", 80, 4);
+    odd["spec"]["ports"] = json!([{ "port": 80 }, { "name": "x", "port": "eighty" }]);
+    let listed = list(7, &[service("sound", 80, 2), dated, odd.clone()]);
+    let watched = watch(&[
+        event("MODIFIED", &odd),
+        event("MODIFIED", &service("sound", 81, 9)),
+    ]);
+    let (_, news) = follow(vec![listed, watched], Duration::from_millis(500)).await;
+    let [
+        News::Listed(objects),
+        News::Following,
+        News::Applied(again),
+        News::Applied(sound),
+    ] = &*news
+    else {
+        panic!("{news:?}");
+    };
+    let told: Vec<(&str, bool, usize)> = objects
+        .iter()
+        .map(|seen| (&*seen.reference.name, seen.object.is_some(), seen.problems.len()))
+        .collect();
+    assert_eq!(told[..2], [("sound", true, 0), ("dated", true, 0)]);
+    assert_eq!((told[2].0, told[2].1), ("odd", true));
+    let Some(Object::Service(service)) = &again.object else {
+        panic!("{again:?}")
+    };
+    assert_eq!(service.ports.len(), 1, "what can be read of it counts");
+    let words: Vec<String> = again.problems.iter().map(ToString::to_string).collect();
+    assert!(
+        words
+            .iter()
+            .any(|word| word.contains("not as the API describes it")),
+        "{words:?}"
+    );
+    assert!(
+        words.iter().any(|word| word.contains("spec.ports[1].port")),
+        "{words:?}"
+    );
+    assert_eq!(&*sound.reference.name, "sound");
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,8 +284,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 fn seen(name: usize, port: u16) -> Seen {
-    let raw: RawService = serde_json::from_value(service(&format!("s{name}"), port, 1)).unwrap();
-    Seen::new(raw)
+    let sent = service(&format!("s{name}"), port, 1).to_string();
+    Seen::new::<RawService>(serde_json::from_str(&sent).unwrap())
 }
 
 proptest! {

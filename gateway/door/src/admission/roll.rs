@@ -17,6 +17,8 @@ pub(crate) struct Roll {
     held: Vec<Arc<Ingress>>,
     /// Who names a host or a Service.
     naming: Index,
+    /// How many ask for their TLS to be passed through.
+    passing: usize,
 }
 
 /// What one change of the view has done to a roll.
@@ -54,6 +56,10 @@ impl Roll {
                 .map(|admitted| Arc::clone(admitted.ingress))
                 .collect(),
             naming,
+            passing: admitted
+                .iter()
+                .filter(|admitted| passes(admitted.ingress))
+                .count(),
         }
     }
 
@@ -73,6 +79,11 @@ impl Roll {
 
     pub(crate) fn holds(&self, ingress: &Ingress) -> bool {
         self.place(ingress).is_ok()
+    }
+
+    /// Whether any of them asks for its TLS to be passed through, whatever becomes of it.
+    pub(crate) fn has_passthrough(&self) -> bool {
+        self.passing > 0
     }
 
     /// Who names a host, and perhaps others.
@@ -101,6 +112,7 @@ impl Roll {
             {
                 let old = self.held.remove(place);
                 self.naming.remove(&old);
+                self.passing -= usize::from(passes(&old));
                 turnover.out.push(old);
             }
             if let Some(new) = view.ingress(key)
@@ -111,6 +123,7 @@ impl Roll {
                 let (Ok(place) | Err(place)) = self.place(new);
                 self.held.insert(place, Arc::clone(new));
                 self.naming.add(new);
+                self.passing += usize::from(passes(new));
                 turnover.come.push(Arc::clone(new));
             }
         }
@@ -149,6 +162,10 @@ impl Index {
             .get(&self.hasher.hash_one(name))
             .map_or(&[], |named| named)
     }
+}
+
+fn passes(ingress: &Ingress) -> bool {
+    ingress.annotations.ssl_passthrough
 }
 
 fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {

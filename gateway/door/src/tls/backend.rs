@@ -72,7 +72,8 @@ struct ConfigKey {
 /// Whose word on the backend is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Trust {
-    Nobody,
+    /// The authorities that are named all the same: they have to be readable.
+    Nobody(Option<Digest>),
     Platform,
     Bundle(Digest),
 }
@@ -153,7 +154,8 @@ impl Clients {
         let server_name = ServerName::try_from(name.clone()).map_err(|_invalid| BackendFault::Name(name))?;
         let material = Material::find(asked, view)?;
         let trust = match &material.authorities {
-            _ if !asked.is_verified() => Trust::Nobody,
+            Some((_, _, pem)) if !asked.is_verified() => Trust::Nobody(Some(Digest::of(pem))),
+            None if !asked.is_verified() => Trust::Nobody(None),
             Some((_, _, pem)) => Trust::Bundle(Digest::of(pem)),
             None => Trust::Platform,
         };
@@ -253,7 +255,7 @@ fn client_config(
         None => None,
     };
     let builder = match (key.trust, bundle) {
-        (Trust::Nobody, _) => builder
+        (Trust::Nobody(_), _) => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified)),
         (Trust::Bundle(_), Some(bundle)) => builder.with_root_certificates(Arc::clone(bundle.roots())),

@@ -407,7 +407,7 @@ fn who_is_believed_is_visible() {
     let (actions, _) =
         backends.publish(&(service("https", "") + &rules(&[("blastdoor.dev/backend-tls-verify", "off")])));
     assert!(
-        format!("{:?}", actions[0]).contains("trust: Some(Nobody)"),
+        format!("{:?}", actions[0]).contains("trust: Some(Nobody(None))"),
         "{actions:?}"
     );
     let (actions, _) = backends.publish(&(service("https", "") + &rules(&[])));

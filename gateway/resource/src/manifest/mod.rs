@@ -55,6 +55,36 @@ pub fn parse(file: &str, bytes: &[u8]) -> Manifest {
     reader.finish()
 }
 
+/// Reads one object of an API server that is not as the API describes it: what can be read of it counts, and what
+/// cannot is closed, as it would be of a file.
+#[must_use]
+pub fn read_odd(
+    mut json: serde_json::Value,
+    api_version: &str,
+    kind: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Object> {
+    if let Some(fields) = json.as_object_mut() {
+        // In a list they are left out.
+        fields.insert("apiVersion".to_owned(), api_version.into());
+        fields.insert("kind".to_owned(), kind.into());
+    }
+    let mut reader = Reader {
+        file: "".into(),
+        manifest: Manifest::default(),
+    };
+    reader.root(&Node::from_json(json, 1));
+    let read = reader.finish();
+    problems.extend(read.problems.into_iter().map(|problem| Problem {
+        source: None,
+        ..problem
+    }));
+    read.objects
+        .into_iter()
+        .next()
+        .map(|placed| placed.object.without_source())
+}
+
 /// Puts files together, in the order given. Of two objects of the same kind and name the first one counts, and the
 /// second one is told of. The problems of the files themselves are not repeated.
 #[must_use]
