@@ -7,6 +7,7 @@ use resource::{NameFault, Resolution, Resolutions};
 use route::Host;
 use tokio::time::Instant;
 
+use super::MOST_AT_ONCE;
 use super::entry::{Entry, Reply};
 
 /// Names that are followed. Each costs two questions per TTL.
@@ -40,15 +41,23 @@ impl Book {
         self.left_out = left_out;
     }
 
-    /// The next name to ask for, if it is time; it is then under way.
+    /// The next name to ask for, if it is time; it is then under way. Whoever has addresses to lose comes first, and
+    /// those that have none wait for each other: a name that does not resolve costs the others nothing.
     pub(super) fn next(&mut self, now: Instant) -> Option<Host> {
+        let room = self.has_room();
         let due = self.entries.iter_mut().filter_map(|(name, entry)| {
             let next = entry.next().filter(|next| *next <= now)?;
-            Some((next, name, entry))
+            (entry.holds() || room).then_some(((!entry.holds(), next), name, entry))
         });
-        let (_, name, entry) = due.min_by_key(|(next, _, _)| *next)?;
+        let (_, name, entry) = due.min_by_key(|(order, _, _)| *order)?;
         entry.begin();
         Some(name.clone())
+    }
+
+    /// Whether another name without an answer may be asked for.
+    fn has_room(&self) -> bool {
+        let waiting = self.entries.values().filter(|entry| entry.is_waiting());
+        waiting.count() < MOST_AT_ONCE / 2
     }
 
     /// Takes a reply in; one for a name that is not followed any more is dropped.
@@ -67,8 +76,11 @@ impl Book {
 
     /// When there is something to do: names to ask for, if more `may_begin`, or answers that end.
     pub(super) fn due(&self, may_begin: bool) -> Option<Instant> {
-        let entries = self.entries.values();
-        let dues = entries.flat_map(|entry| [entry.next().filter(|_| may_begin), entry.ends()]);
+        let room = self.has_room();
+        let dues = self.entries.values().flat_map(|entry| {
+            let may_begin = may_begin && (entry.holds() || room);
+            [entry.next().filter(|_| may_begin), entry.ends()]
+        });
         dues.flatten().min()
     }
 

@@ -19,6 +19,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
 /// Addresses of a name that are used: the first ones in order, so that replicas agree.
 pub(super) const MOST_ADDRESSES: usize = 100;
+/// Addresses of one kind that are kept, those that are not used included.
+const MOST_KEPT: usize = 1_000;
 
 /// What DNS said, once for each kind of address.
 #[derive(Debug, Clone)]
@@ -84,6 +86,16 @@ impl Entry {
         (!self.is_under_way).then_some(self.next)
     }
 
+    /// Whether it is being asked for without having an answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_under_way && !self.holds()
+    }
+
+    /// Whether there are addresses to lose.
+    pub(super) fn holds(&self) -> bool {
+        self.v4.is_some() || self.v6.is_some()
+    }
+
     /// When something of it ends by itself.
     pub(super) fn ends(&self) -> Option<Instant> {
         let held = self.v4.iter().chain(&self.v6);
@@ -109,7 +121,8 @@ impl Entry {
         let mut pause = LONGEST_TTL;
         for (held, answer) in [(&mut self.v4, reply.v4), (&mut self.v6, reply.v6)] {
             match answer {
-                Ok(records) => {
+                Ok(mut records) => {
+                    records.addresses.truncate(MOST_KEPT);
                     let ttl = records.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
                     pause = pause.min(ttl);
                     *held = Some(Held {

@@ -32,10 +32,10 @@ use entry::Reply;
 pub use resolver::Resolver;
 pub use wanted::wanted;
 
-/// Names that are looked up at the same time.
-const MOST_AT_ONCE: usize = 16;
-/// Answers that arrive together are told together.
-const SETTLE: Duration = Duration::from_millis(5);
+/// Names that are looked up at the same time. Servers that do not answer hold half of these places at most.
+const MOST_AT_ONCE: usize = 64;
+/// Answers that arrive within this are told together: each telling looks at every Ingress.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// Follows names in DNS, in a task of its own that ends with this.
 #[derive(Debug)]

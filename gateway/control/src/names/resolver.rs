@@ -23,7 +23,7 @@ use super::entry::{Answer, Records, Reply};
 /// Where the system says whom to ask.
 const SYSTEM: &str = "/etc/resolv.conf";
 /// One question, all servers and tries included.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(6);
 
 /// The servers of DNS that are asked.
 pub struct Resolver(Servers);

@@ -311,7 +311,11 @@ async fn names_are_bounded_and_few_are_under_way() {
         assert_eq!((known.len(), good), (MOST + 2, MOST));
         let left_out = known[&host(&format!("n{MOST}.test"))].fault.clone();
         assert_eq!(left_out, Some(NameFault::TooMany(MOST)));
-        assert_eq!(script.0.borrow().most_under_way, MOST_AT_ONCE);
+        assert_eq!(
+            script.0.borrow().most_under_way,
+            MOST_AT_ONCE / 2,
+            "none of them had an answer"
+        );
         assert_eq!(script.asked().len(), MOST, "each once");
     };
     LocalSet::new().run_until(run).await;
@@ -367,4 +371,49 @@ fn only_what_admitted_ingresses_ask_for_is_wanted() {
     assert_eq!(of(&policy("expose=one")), ["c.example", "a.example", "b.example"]);
     assert_eq!(of(&policy("expose=two")), ["d.example"]);
     assert_eq!(of(&policy("expose=three")), [""; 0]);
+}
+
+/// As many silent names as there may be, and one that is good: it is renewed in time, again and again.
+#[test]
+fn silent_names_cost_the_others_nothing() {
+    let deadline = Duration::from_secs(6);
+    let mut now = Instant::now();
+    let good = host("good.test");
+    let mut names = vec![good.clone()];
+    names.extend((1..MOST).map(|number| host(&format!("a{number}.test"))));
+    let mut book = Book::default();
+    book.follow(&names);
+    let mut under_way: Vec<(Instant, Host)> = Vec::new();
+    let (mut renewals, end) = (Vec::new(), now + Duration::from_secs(1_200));
+    while now < end {
+        under_way.retain(|(until, name)| {
+            if *until <= now {
+                book.take(name, both(silence()), now);
+            }
+            *until > now
+        });
+        book.expire(now);
+        while under_way.len() < MOST_AT_ONCE
+            && let Some(name) = book.next(now)
+        {
+            if name == good {
+                book.take(&name, only(&["10.0.0.1"], 30), now);
+                renewals.push(now);
+            } else {
+                under_way.push((now + deadline, name));
+            }
+        }
+        if !renewals.is_empty()
+            && let Some(known) = book.news()
+        {
+            assert_eq!(known[&good].addresses.len(), 1);
+        }
+        now += Duration::from_secs(1);
+    }
+    assert!(renewals.len() > 30, "{}", renewals.len());
+    let pauses = renewals.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(
+        pauses.max() == Some(Duration::from_secs(30)),
+        "by its TTL, each time"
+    );
 }

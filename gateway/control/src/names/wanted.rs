@@ -6,8 +6,11 @@ use door::Policy;
 use resource::{ClusterView, Ingress, ServiceType};
 use route::{Host, ObjectKey};
 
+/// Names of one namespace that come before the other names of other namespaces.
+const SHARE: usize = 250;
+
 /// The names of Services of type ExternalName that Ingresses of these doors ask for: each once, those of the oldest
-/// Ingresses first.
+/// Ingresses first. What a namespace asks for beyond its share comes last, however old its Ingresses are.
 #[must_use]
 pub fn wanted(policies: &[&Policy], view: &ClusterView) -> Vec<Host> {
     let named = view.services().filter_map(|service| match &service.kind {
@@ -31,14 +34,19 @@ pub fn wanted(policies: &[&Policy], view: &ClusterView) -> Vec<Host> {
         .collect();
     // As doors order them: whoever comes first keeps what it has.
     asking.sort_by_key(|ingress| (ingress.created.is_none(), ingress.created, &ingress.key));
-    let mut seen = HashSet::new();
-    asking
-        .into_iter()
-        .flat_map(services)
-        .filter_map(|service| named.get(service).copied())
-        .filter(|name| seen.insert(*name))
-        .cloned()
-        .collect()
+    let (mut seen, mut shares) = (HashSet::new(), HashMap::<&str, usize>::new());
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    for service in asking.into_iter().flat_map(services) {
+        let Some(name) = named.get(service).copied().filter(|name| seen.insert(*name)) else {
+            continue;
+        };
+        let share = shares.entry(service.namespace()).or_default();
+        *share += 1;
+        let names = if *share <= SHARE { &mut first } else { &mut last };
+        names.push(name.clone());
+    }
+    first.extend(last);
+    first
 }
 
 fn services(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
