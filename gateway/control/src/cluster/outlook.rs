@@ -1,6 +1,6 @@
 //! What the source has to know of the doors: which objects they need, and what they publish.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 
 use door::{CaSource, ClientAuth, DefaultCertificate, Policy};
 use resource::{AuthoritySource, ClusterView, Ingress, Kind, ObjectRef, Problem, Severity};
@@ -45,34 +45,42 @@ pub enum SecretScope {
     Cluster,
 }
 
-/// The Secrets and ConfigMaps that doors and Ingresses name, except Secrets where none may be read.
-pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScope) -> BTreeSet<ObjectRef> {
-    let mut needs = BTreeSet::new();
-    let mut need = |kind, key: &ObjectKey| {
-        if kind != Kind::Secret || scope != SecretScope::None {
-            needs.insert(ObjectRef::namespaced(kind, key));
-        }
+/// Objects of one namespace that Ingresses name and that come before more of other namespaces.
+const SHARE: usize = 50;
+
+/// The Secrets and ConfigMaps that doors and Ingresses name, except Secrets where none may be read: each once.
+pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScope) -> Needed {
+    let mut needs = Needs {
+        scope,
+        seen: HashSet::new(),
+        order: Vec::new(),
     };
     for tls in doors.iter().filter_map(|door| door.policy.tls.as_ref()) {
         if let DefaultCertificate::Secret(key) = &tls.default_certificate {
-            need(Kind::Secret, key);
+            needs.add(Kind::Secret, key);
         }
         if let ClientAuth::Optional(CaSource::Secret(key)) | ClientAuth::Required(CaSource::Secret(key)) =
             &tls.client_auth
         {
-            need(Kind::Secret, key);
+            needs.add(Kind::Secret, key);
         }
     }
+    let of_doors = needs.order.len();
     let any_ends_tls = doors.iter().any(|door| door.policy.tls.is_some());
-    for ingress in view.ingresses() {
-        let asked = &ingress.annotations.backend;
-        let secrets = asked.client_certificate.iter().chain(&asked.secret);
-        let certificates = || ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
-        // Most Ingresses name nothing; these cost no selector.
-        let names_certificates = any_ends_tls && certificates().next().is_some();
-        if !names_certificates && asked.authorities.is_none() && secrets.clone().next().is_none() {
-            continue;
-        }
+    // Most Ingresses name nothing; these cost no selector.
+    let mut naming: Vec<&Ingress> = view
+        .ingresses()
+        .map(AsRef::as_ref)
+        .filter(|ingress| {
+            let asked = &ingress.annotations.backend;
+            (any_ends_tls && certificates(ingress).next().is_some())
+                || asked.authorities.is_some()
+                || asked.client_certificate.is_some()
+                || asked.secret.is_some()
+        })
+        .collect();
+    naming.sort_by_key(|ingress| (ingress.created.is_none(), ingress.created, &ingress.key));
+    for ingress in naming {
         let mut admitting = doors
             .iter()
             .filter(|door| door.policy.admits(ingress, view))
@@ -80,17 +88,60 @@ pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScop
         if admitting.peek().is_none() {
             continue;
         }
-        secrets.for_each(|secret| need(Kind::Secret, secret));
+        let asked = &ingress.annotations.backend;
+        for secret in asked.client_certificate.iter().chain(&asked.secret) {
+            needs.add(Kind::Secret, secret);
+        }
         match &asked.authorities {
-            Some(AuthoritySource::Secret(key)) => need(Kind::Secret, key),
-            Some(AuthoritySource::ConfigMap(key)) => need(Kind::ConfigMap, key),
+            Some(AuthoritySource::Secret(key)) => needs.add(Kind::Secret, key),
+            Some(AuthoritySource::ConfigMap(key)) => needs.add(Kind::ConfigMap, key),
             None => {}
         }
-        if names_certificates && admitting.any(|door| door.policy.tls.is_some()) {
-            certificates().for_each(|secret| need(Kind::Secret, secret));
+        if admitting.any(|door| door.policy.tls.is_some()) {
+            certificates(ingress).for_each(|secret| needs.add(Kind::Secret, secret));
         }
     }
-    needs
+    let mut by_doors = needs.order;
+    let mut shares: HashMap<Option<Box<str>>, usize> = HashMap::new();
+    let named = by_doors.split_off(of_doors).into_iter();
+    let (mut by_ingresses, last): (Vec<_>, Vec<_>) = named.partition(|need| {
+        let share = shares.entry(need.namespace.clone()).or_default();
+        *share += 1;
+        *share <= SHARE
+    });
+    by_ingresses.extend(last);
+    Needed {
+        by_doors,
+        by_ingresses,
+    }
+}
+
+/// Objects that are named.
+pub(super) struct Needed {
+    pub(super) by_doors: Vec<ObjectRef>,
+    /// In the order in which they matter where not all can be had: those of the oldest Ingresses first; what a namespace
+    /// asks for beyond its share comes last.
+    pub(super) by_ingresses: Vec<ObjectRef>,
+}
+
+/// Needs in the making.
+struct Needs {
+    scope: SecretScope,
+    seen: HashSet<ObjectRef>,
+    order: Vec<ObjectRef>,
+}
+
+impl Needs {
+    fn add(&mut self, kind: Kind, key: &ObjectKey) {
+        let need = ObjectRef::namespaced(kind, key);
+        if (kind != Kind::Secret || self.scope != SecretScope::None) && self.seen.insert(need.clone()) {
+            self.order.push(need);
+        }
+    }
+}
+
+fn certificates(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
+    ingress.tls.iter().filter_map(|tls| tls.secret.as_ref())
 }
 
 /// What the status of an Ingress should be.

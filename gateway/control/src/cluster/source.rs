@@ -37,6 +37,8 @@ const COMPANY: Duration = Duration::from_secs(1);
 const QUEUE: usize = 1_024;
 /// Objects that are followed one by one. Each costs a connection.
 const MOST_SINGLE: usize = 200;
+/// Secrets that are found one by one, before all are listed again.
+const MOST_LATE: usize = 100;
 /// Types of Secrets that are never anything to a gateway, and often large.
 const NO_SECRETS_OF: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
 
@@ -47,6 +49,8 @@ pub(super) struct Follower {
     store: Rc<RefCell<Store>>,
     doors: watch::Receiver<Arc<[DoorOutlook]>>,
     needs: BTreeSet<ObjectRef>,
+    /// Secrets that were named after all of them had been looked at.
+    late: BTreeSet<ObjectRef>,
     /// Objects that are named and not followed, because there are too many.
     left_out: usize,
     reflectors: HashMap<Slot, Task>,
@@ -106,6 +110,7 @@ impl Follower {
             store,
             doors,
             needs: BTreeSet::new(),
+            late: BTreeSet::new(),
             left_out: 0,
             reflectors: HashMap::new(),
             sender,
@@ -279,34 +284,27 @@ impl Follower {
     fn adjust(&mut self) {
         let doors = Arc::clone(&self.doors.borrow_and_update());
         let needs = needs(&doors, &self.store.borrow().view, self.options.secrets);
-        if self.options.secrets == SecretScope::Cluster {
-            let fresh = needs
-                .difference(&self.needs)
-                .any(|need| need.kind == Kind::Secret);
-            if fresh {
-                // It may have been looked at and dropped.
-                let slots: Vec<Slot> = self
-                    .reflectors
-                    .keys()
-                    .filter(|slot| slot.kind == Kind::Secret)
-                    .cloned()
-                    .collect();
-                for slot in slots {
-                    self.store.borrow_mut().expect_again(&slot);
-                    self.open(slot);
-                }
-            }
-        }
-        let single =
-            |need: &&ObjectRef| need.kind == Kind::ConfigMap || self.options.secrets != SecretScope::Cluster;
-        let wanted: BTreeSet<Slot> = needs
+        let known: BTreeSet<ObjectRef> = needs
+            .by_doors
             .iter()
-            .filter(single)
-            .take(MOST_SINGLE)
-            .map(single_slot)
+            .chain(&needs.by_ingresses)
+            .cloned()
             .collect();
-        self.left_out = needs.iter().filter(single).count().saturating_sub(wanted.len());
-        self.needs = needs;
+        self.catch_up(&known);
+        let is_single = |need: &&ObjectRef| {
+            need.kind == Kind::ConfigMap
+                || self.options.secrets != SecretScope::Cluster
+                || self.late.contains(need)
+        };
+        // Who is followed is not given up for somebody new, and no door goes without for the sake of Ingresses.
+        let singles = needs.by_ingresses.iter().filter(is_single).map(single_slot);
+        let (held, new): (Vec<Slot>, Vec<Slot>) =
+            singles.partition(|slot| self.reflectors.contains_key(slot));
+        self.left_out = (held.len() + new.len()).saturating_sub(MOST_SINGLE);
+        let of_ingresses = held.into_iter().chain(new).take(MOST_SINGLE);
+        let of_doors = needs.by_doors.iter().filter(is_single).map(single_slot);
+        let wanted: BTreeSet<Slot> = of_ingresses.chain(of_doors).collect();
+        self.needs = known;
         let unwanted: Vec<Slot> = self
             .reflectors
             .keys()
@@ -319,6 +317,33 @@ impl Follower {
         }
         for slot in wanted {
             if !self.reflectors.contains_key(&slot) {
+                self.open(slot);
+            }
+        }
+    }
+
+    /// Finds Secrets that are named only now, although all have been looked at: they were dropped then. Few are followed
+    /// by their names; for many everything is listed again. A list that is under way is looked at with what is needed
+    /// when it arrives.
+    fn catch_up(&mut self, needs: &BTreeSet<ObjectRef>) {
+        self.late.retain(|need| needs.contains(need));
+        let listed: Vec<Slot> = {
+            let store = self.store.borrow();
+            let all = store.slots().filter(|(slot, standing)| {
+                slot.kind == Kind::Secret && !matches!(slot.scope, Scope::Object(_)) && standing.is_listed
+            });
+            all.map(|(slot, _)| slot.clone()).collect()
+        };
+        if listed.is_empty() {
+            return;
+        }
+        let fresh = needs.difference(&self.needs);
+        self.late
+            .extend(fresh.filter(|need| need.kind == Kind::Secret).cloned());
+        if self.late.len() > MOST_LATE {
+            self.late.clear();
+            for slot in listed {
+                self.store.borrow_mut().expect_again(&slot);
                 self.open(slot);
             }
         }

@@ -83,7 +83,10 @@ impl Store {
         self.slots.remove(slot);
         let mut changed = Changed::default();
         if let Scope::Object(key) = &slot.scope {
-            self.remove(&ObjectRef::namespaced(slot.kind, key), &mut changed);
+            let object = ObjectRef::namespaced(slot.kind, key);
+            if !self.slots.keys().any(|other| other.covers(&object)) {
+                self.remove(&object, &mut changed);
+            }
         }
         changed
     }
@@ -92,8 +95,8 @@ impl Store {
         self.slots.iter()
     }
 
-    /// Why the API server cannot be talked to, or not understood; refused credentials before anything else, because those do not come
-    /// back by themselves.
+    /// Why the API server cannot be talked to, or not understood; refused credentials before anything else, because
+    /// those do not come back by themselves.
     pub(super) fn loss(&self) -> Option<&Fault> {
         let faults = self.slots.values().filter_map(|standing| standing.fault.as_ref());
         let losses = faults.filter(|fault| fault.is_loss() || matches!(fault, Fault::Nonsense(_)));

@@ -5,12 +5,13 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use door::{ClientAuth, DefaultCertificate, Policy, Scheme, Selector, TlsPolicy, TlsVersion};
 use http::{Request, Response};
 use k8s_openapi::api::core::v1::Service as RawService;
 use kube::Api;
 use kube::client::{Body, Client};
 use proptest::prelude::*;
-use resource::{Kind, Object, ObjectRef};
+use resource::{ClusterView, Kind, Object, ObjectRef, manifest};
 use route::ObjectKey;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use super::contact::Contact;
 use super::fault::Fault;
+use super::outlook::{DoorOutlook, Publish, SecretScope, needs};
 use super::reflector::{News, Reflector, Scope, Slot, Update};
 use super::seen::Seen;
 use super::sent::Sent;
@@ -324,4 +326,59 @@ proptest! {
             prop_assert_eq!(view, model.clone());
         }
     }
+}
+
+/// Whoever names two hundred Secrets takes nobody else's place among those that are followed, and no door's.
+#[test]
+fn names_beyond_the_share_of_a_namespace_come_last() {
+    let ingress = |namespace: &str, year: u16, secrets: usize| {
+        let tls: Vec<Value> = (0..secrets)
+            .map(|number| json!({ "hosts": [format!("h{number}.test")], "secretName": format!("s{number}") }))
+            .collect();
+        let written = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {
+                "name": "app", "namespace": namespace, "labels": { "expose": "door" },
+                "creationTimestamp": format!("{year}-01-01T00:00:00Z")
+            },
+            "spec": { "tls": tls, "defaultBackend": { "service": { "name": "app", "port": { "number": 80 } } } }
+        });
+        let parsed = manifest::parse("app.yaml", written.to_string().as_bytes());
+        assert_eq!(parsed.objects.len(), 1);
+        parsed.objects.into_iter().map(|placed| placed.object)
+    };
+    let view: ClusterView = ingress("aaa", 2020, 200)
+        .chain(ingress("shop", 2025, 2))
+        .collect();
+    let key =
+        |namespace: &str, name: &str| ObjectRef::namespaced(Kind::Secret, &ObjectKey::new(namespace, name));
+    let policy = Policy {
+        selector: Selector::parse("expose=door").unwrap(),
+        namespaces: Vec::new(),
+        hosts: Vec::new(),
+        ingress_classes: Vec::new(),
+        scheme: Scheme::Https,
+        forwarded_port: 443,
+        redirect: None,
+        tls: Some(TlsPolicy {
+            default_certificate: DefaultCertificate::Secret(ObjectKey::new("gateway", "default")),
+            client_auth: ClientAuth::Off,
+            min_version: TlsVersion::V12,
+        }),
+    };
+    let door = DoorOutlook {
+        name: "door".parse().unwrap(),
+        policy,
+        publish: Publish::Nothing,
+    };
+    let needed = needs(&[door], &view, SecretScope::Named);
+    assert_eq!(needed.by_doors, [key("gateway", "default")]);
+    let named = needed.by_ingresses;
+    assert_eq!(named.len(), 202);
+    assert!(
+        named[..50]
+            .iter()
+            .all(|need| need.namespace.as_deref() == Some("aaa"))
+    );
+    assert_eq!(named[50..52], [key("shop", "s0"), key("shop", "s1")]);
 }
