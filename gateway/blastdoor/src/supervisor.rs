@@ -9,7 +9,7 @@ use control::SourceEvent;
 use control::cluster::Briefing;
 use control::names::{Names, Resolver, wanted};
 use door::{BackendPolicy, ExternalNames, PlatformRoots, Publisher};
-use proxy::{AccessLog, BindError, Listener, ListenerStatus, Metrics, Settings};
+use proxy::{AccessLog, BindError, Drain, Listener, ListenerStatus, Metrics, Settings};
 use resource::{ClusterView, Problem, Severity};
 use route::ListenerName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,7 +50,9 @@ pub(crate) struct Supervisor {
     gauges: Gauges,
     metrics: Metrics,
     access: AccessLog,
-    leaving: JoinSet<usize>,
+    leaving: JoinSet<Left>,
+    /// Doors that are no longer configured and still serve: they follow the objects to their end.
+    departing: Vec<Publisher<Settings>>,
     platform_roots: PlatformRoots,
     /// Where an API server as the source is told of doors and problems.
     briefing: Option<Briefing>,
@@ -116,6 +118,7 @@ impl Supervisor {
             metrics,
             access,
             leaving: JoinSet::new(),
+            departing: Vec::new(),
             platform_roots: platform_roots(),
             briefing: cluster.map(|cluster| cluster.briefing),
             ledger: door::Ledger::default(),
@@ -173,7 +176,9 @@ impl Supervisor {
                     self.drain();
                 }
                 Some(left) = self.leaving.join_next() => {
-                    cut += left.unwrap_or(1);
+                    let left = left.unwrap_or(Left { cut: 1, door: None });
+                    cut += left.cut;
+                    self.depart(left.door);
                     self.show_listeners();
                     if draining && self.leaving.is_empty() {
                         self.board.close();
@@ -197,17 +202,17 @@ impl Supervisor {
                 .find(|door| door.name == name)
                 .map(|door| door.settings.drain);
             let Some(drain) = drain else { continue };
-            self.leaving.spawn(listener.shut_down(drain));
+            self.leaving.spawn(leave(None, listener, drain));
         }
         if let Some(briefing) = self.briefing.clone() {
             self.leaving.spawn(async move {
                 briefing.retire().await;
-                0
+                Left::default()
             });
         }
         if self.leaving.is_empty() {
             // Without a door there is nothing to wait for; the loop ends at the next join.
-            self.leaving.spawn(std::future::ready(0));
+            self.leaving.spawn(std::future::ready(Left::default()));
         }
     }
 
@@ -235,15 +240,31 @@ impl Supervisor {
         let backends = self.backend_policy();
         let Some(view) = &mut self.view else { return };
         if let Some(names) = &mut self.names {
-            let policies: Vec<_> = self.publishers.iter().map(Publisher::policy).collect();
+            let serving = self.publishers.iter().chain(&self.departing);
+            let policies: Vec<_> = serving.map(Publisher::policy).collect();
             names.follow(wanted(&policies, view));
             view.resolve(names.known());
         }
+        let configured = self.publishers.len();
+        self.publishers.append(&mut self.departing);
         self.compiled_problems = door::publish(&mut self.publishers, view, &backends, &mut self.ledger);
+        self.departing = self.publishers.split_off(configured);
         self.gauges
             .certificates(self.publishers.iter().flat_map(expiries));
         self.tell();
         self.board.published();
+    }
+
+    /// Forgets a door that has served to its end.
+    fn depart(&mut self, door: Option<ListenerName>) {
+        let gone = door.and_then(|door| {
+            self.departing
+                .iter()
+                .position(|publisher| *publisher.name() == door)
+        });
+        if let Some(gone) = gone {
+            self.departing.remove(gone);
+        }
     }
 
     fn backend_policy(&self) -> BackendPolicy {
@@ -342,10 +363,14 @@ impl Supervisor {
         }
         let gone = |name: &ListenerName| !new.doors.iter().any(|door| door.name == *name);
         for old in self.config.doors.iter().filter(|door| gone(&door.name)) {
-            self.publishers.retain(|publisher| *publisher.name() != old.name);
+            let departing = self
+                .publishers
+                .extract_if(.., |publisher| *publisher.name() == old.name);
+            self.departing.extend(departing);
             if let Some(listener) = self.listeners.remove(&old.name) {
                 tracing::info!(listener = %old.name, "door removed; draining it");
-                self.leaving.spawn(listener.shut_down(old.settings.drain));
+                self.leaving
+                    .spawn(leave(Some(old.name.clone()), listener, old.settings.drain));
             }
         }
         let mut kept = Vec::new();
@@ -412,6 +437,22 @@ impl Supervisor {
     }
 }
 
+/// What came of a drain.
+#[derive(Default)]
+struct Left {
+    /// Requests that were cut.
+    cut: usize,
+    /// The door, when it is one that is no longer configured.
+    door: Option<ListenerName>,
+}
+
+async fn leave(door: Option<ListenerName>, listener: Listener, drain: Drain) -> Left {
+    Left {
+        cut: listener.shut_down(drain).await,
+        door,
+    }
+}
+
 /// Waits for news of names, for ever where none are looked up.
 async fn changed(names: Option<&mut Names>) {
     match names {
@@ -465,11 +506,16 @@ pub(crate) fn own_addresses() -> Vec<IpAddr> {
     let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
-    interfaces
+    let mut addresses: Vec<IpAddr> = interfaces
         .filter_map(|interface| {
             let address = interface.address?;
             let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
             v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
         })
-        .collect()
+        // Refused in any case; on a node's network they come and go with every pod.
+        .filter(|address| !matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()))
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }

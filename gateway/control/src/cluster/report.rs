@@ -38,6 +38,10 @@ const AGAIN: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(10);
 /// Bytes of an Event's note (Kubernetes, events.k8s.io/v1).
 const NOTE: usize = 1_024;
+/// Events about one Ingress: whoever reads twenty does not read the next thousand.
+const MOST_EVENTS: usize = 20;
+/// Events that are written in one go.
+const MOST_AT_ONCE: usize = 100;
 /// Problems that are remembered as told; older ones are recognised by the API server.
 const REMEMBERED: usize = 20_000;
 
@@ -251,9 +255,15 @@ impl Reporter {
         let now = Instant::now();
         let mut again: Option<Instant> = None;
         let mut current = HashSet::new();
+        let mut of_each: HashMap<ObjectKey, usize> = HashMap::new();
         let mut due = Vec::new();
         for problem in problems.iter().filter(|problem| is_worth_an_event(problem)) {
             let Some(key) = key_of(problem) else { continue };
+            let number = of_each.entry(key.clone()).or_default();
+            *number += 1;
+            if *number > MOST_EVENTS {
+                continue;
+            }
             let Some(ingress) = self.store.borrow().view.ingress(&key).cloned() else {
                 continue;
             };
@@ -270,6 +280,11 @@ impl Reporter {
             }
         }
         self.since.retain(|mark, _| current.contains(mark));
+        // Statuses have their turn in between.
+        if due.len() > MOST_AT_ONCE {
+            due.truncate(MOST_AT_ONCE);
+            again = Some(now);
+        }
         for (mark, ingress, problem) in due {
             if !self.is_holding() {
                 return None;
