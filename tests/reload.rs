@@ -253,6 +253,38 @@ fn listeners_toml_is_reloaded_live() {
     });
 }
 
+/// A door that is taken out of the file serves on while it drains, and no longer than it may serve what.
+#[test]
+fn a_removed_door_follows_the_objects_to_its_end() {
+    let backend = Backend::start("app");
+    let app = |door: &str| manifest::app("app", door, "a.test", backend.port());
+    let gateway = gateway!()
+        .door(DOOR, "drain = { wait = \"60s\", timeout = \"1s\" }")
+        .manifest("app.yaml", &app(DOOR))
+        .start();
+    let (address, inside) = (gateway.door(DOOR), gateway.door("internal-http"));
+    let config = std::fs::read_to_string(gateway.config()).unwrap();
+    let start = config.find(&format!("[listeners.{DOOR}]")).unwrap();
+    let end = config[start + 1..]
+        .find("[listeners.")
+        .map_or(config.len(), |end| start + 1 + end);
+    std::fs::write(gateway.config(), config[..start].to_owned() + &config[end..]).unwrap();
+    gateway.until("the door is gone", |gateway| {
+        !gateway.admin("/api/v1/doors").1.contains(&format!("\"{DOOR}\""))
+    });
+    assert_eq!(get(address, "a.test", "/").status, 200, "it drains");
+
+    gateway.put("app.yaml", &app("internal-http"));
+    gateway.until_status("internal-http", "a.test", "/", 200);
+    assert_eq!(get(address, "a.test", "/").status, 404);
+    gateway.put("app.yaml", "");
+    gateway.until_status("internal-http", "a.test", "/", 404);
+    assert_eq!(
+        get(inside, "a.test", "/").status,
+        get(address, "a.test", "/").status
+    );
+}
+
 /// A `listeners.toml` that was found, not named, gives way to nothing when it is lost: the standard doors are for those
 /// who never had one.
 #[test]
