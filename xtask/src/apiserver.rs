@@ -4,12 +4,11 @@
 //! modules, once, into `target/apiserver`. About three minutes on two cores; a second time it takes a moment.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::go::{self, Build};
+use crate::go::{self, Part};
 use crate::workspace::Workspace;
 
 /// Where they are kept.
@@ -34,44 +33,39 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The folder with our own, which is built unless it is there already.
-pub(crate) fn built(workspace: &Workspace) -> Result<PathBuf> {
-    let kept = workspace.path(KEPT);
-    let version = go::kubernetes_version(workspace)?;
-    let stamp = kept.join("version");
-    let is_built = fs::read_to_string(&stamp).is_ok_and(|built| built == version);
-    if !is_built || !go::has_all(&kept, &PROGRAMS) {
-        build(workspace, &version).with_context(|| {
-            format!(
-                "building {} (or set KUBEBUILDER_ASSETS to a folder that has them)",
-                PROGRAMS.join(", ")
-            )
-        })?;
-        fs::write(&stamp, &version).with_context(|| format!("writing {}", stamp.display()))?;
-    }
-    println!("Kubernetes {version}: {}", kept.display());
-    Ok(kept)
+/// The folder with our own.
+pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.path(KEPT)
 }
 
-fn build(workspace: &Workspace, version: &str) -> Result<()> {
-    let kept = workspace.path(KEPT);
-    fs::create_dir_all(&kept).with_context(|| format!("creating {}", kept.display()))?;
-    let into = format!("{}/", kept.display());
-    Build {
+/// The folder with our own, which are built unless they are there already.
+pub(crate) fn built(workspace: &Workspace) -> Result<PathBuf> {
+    let kept = folder(workspace);
+    let version = go::kubernetes_version(workspace)?;
+    let flags = go::kubernetes_flags(&version)?;
+    let etcd = Part {
         module: go::KUBERNETES,
         packages: &["go.etcd.io/etcd/server/v3"],
         flags: &["-ldflags=-s -w"],
-        output: &format!("{into}etcd"),
-    }
-    .run(workspace)?;
-    Build {
+        programs: &["etcd"],
+    };
+    let kubernetes = Part {
         module: go::KUBERNETES,
         packages: &[
             "k8s.io/kubernetes/cmd/kube-apiserver",
             "k8s.io/kubernetes/cmd/kubectl",
         ],
-        flags: &[&go::kubernetes_flags(version)?],
-        output: &into,
+        flags: &[&flags],
+        programs: &["kube-apiserver", "kubectl"],
+    };
+    for part in [etcd, kubernetes] {
+        go::built_once(workspace, &part, &kept).with_context(|| {
+            format!(
+                "building {} (or set KUBEBUILDER_ASSETS to a folder that has them)",
+                PROGRAMS.join(", ")
+            )
+        })?;
     }
-    .run(workspace)
+    println!("Kubernetes {version}: {}", kept.display());
+    Ok(kept)
 }

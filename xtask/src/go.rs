@@ -14,26 +14,52 @@ const GO: [&str; 2] = ["go", "/usr/local/go/bin/go"];
 /// The module with etcd and everything of Kubernetes.
 pub(crate) const KUBERNETES: &str = "tests/kubernetes/apiserver";
 
-/// Programs of one module.
-pub(crate) struct Build<'a> {
+/// Programs of one module that are built together.
+pub(crate) struct Part<'a> {
     /// The module's folder.
     pub(crate) module: &'a str,
     /// What is built; `tool` stands for everything that the module names as one.
     pub(crate) packages: &'a [&'a str],
     /// Options of `go build`.
     pub(crate) flags: &'a [&'a str],
-    /// The file that comes out, or the folder (with `/` at its end) for several.
-    pub(crate) output: &'a str,
+    /// The files that come out. One alone is given its name, several have those of their packages.
+    pub(crate) programs: &'a [&'a str],
 }
 
-impl Build<'_> {
-    pub(crate) fn run(&self, workspace: &Workspace) -> Result<()> {
-        Invocation::new(workspace, go(workspace)?)
-            .args(["-C", self.module, "build", "-trimpath"])
-            .args(self.flags)
-            .args(["-o", self.output])
-            .args(self.packages)
-            .run()
+/// Builds programs into the folder `kept`, unless they are there and were built from the same modules with the same
+/// options.
+pub(crate) fn built_once(workspace: &Workspace, part: &Part<'_>, kept: &Path) -> Result<()> {
+    let first = part.programs.first().context("a part has a program")?;
+    let stamp = kept.join(format!("{first}.built"));
+    let wanted = part.stamp(workspace)?;
+    let is_built = fs::read_to_string(&stamp).is_ok_and(|built| built == wanted);
+    if is_built && has_all(kept, part.programs) {
+        return Ok(());
+    }
+    fs::create_dir_all(kept).with_context(|| format!("creating {}", kept.display()))?;
+    let output = match part.programs {
+        [alone] => kept.join(alone),
+        _ => kept.join(""),
+    };
+    Invocation::new(workspace, go(workspace)?)
+        .args(["-C", part.module, "build", "-trimpath"])
+        .args(part.flags)
+        .args([Path::new("-o"), &output])
+        .args(part.packages)
+        .run()?;
+    fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))
+}
+
+impl Part<'_> {
+    /// Everything that what is built depends on, but for Go itself.
+    fn stamp(&self, workspace: &Workspace) -> Result<String> {
+        let mut stamp = format!("{:?}\n{:?}\n", self.packages, self.flags);
+        for file in ["go.mod", "go.sum"] {
+            let file = workspace.path(self.module).join(file);
+            let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+            stamp.push_str(&text);
+        }
+        Ok(stamp)
     }
 }
 
@@ -101,6 +127,23 @@ mod tests {
         let workspace = Workspace::here().expect("a workspace");
         let version = kubernetes_version(&workspace).expect("a version");
         assert!(version.starts_with("v1."), "{version}");
+    }
+
+    #[test]
+    fn what_is_built_is_stamped_with_its_options_and_modules() {
+        let workspace = Workspace::here().expect("a workspace");
+        let part = |flags| Part {
+            module: KUBERNETES,
+            packages: &["k8s.io/kubernetes/cmd/kubectl"],
+            flags,
+            programs: &["kubectl"],
+        };
+        let stamp = part(&["-trimpath"]).stamp(&workspace).expect("a stamp");
+        assert_ne!(stamp, part(&[]).stamp(&workspace).expect("a stamp"));
+        for file in ["go.mod", "go.sum"] {
+            let text = fs::read_to_string(workspace.path(KUBERNETES).join(file)).expect("a module");
+            assert!(stamp.contains(&text), "{file}");
+        }
     }
 
     #[test]

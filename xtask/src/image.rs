@@ -1,7 +1,8 @@
 //! `cargo xtask image`: the gateway as one static binary in a container image, without a container engine.
 //!
-//! The image has nothing in it but the binary, which runs as user 65532. It comes out as an archive that `docker load`,
-//! `podman load`, `ctr images import` and `k3s ctr images import` read.
+//! The image has nothing in it but the binary, which runs as user 65532, and this machine's certificate authorities, if it
+//! has any: backends over TLS are verified against them unless they name others. It comes out as an archive that `docker
+//! load`, `podman load`, `ctr images import` and `k3s ctr images import` read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ pub(crate) const GATEWAY: &str = "localhost/blastdoor:0.1.0";
 const FOLDER: &str = "target/image";
 /// Nobody in particular, and certainly not root.
 const USER: &str = "65532:65532";
+/// Where Debian keeps the authorities, and where the gateway looks for them.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Builds the gateway as users get it.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -28,10 +31,23 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         name,
         binary: &binary,
         arguments: &[],
+        authorities: authorities(),
     }
     .write(workspace, &archive)?;
     println!("{name}: {}", archive.display());
     Ok(())
+}
+
+/// This machine's certificate authorities.
+pub(crate) fn authorities() -> Option<&'static Path> {
+    let file = Path::new(AUTHORITIES);
+    if file.is_file() {
+        return Some(file);
+    }
+    println!(
+        "!!! no {AUTHORITIES} here: the image has no certificate authorities (SSL_CERT_FILE names others)"
+    );
+    None
 }
 
 /// Builds one binary that needs no shared library, and says where it is.
@@ -52,16 +68,18 @@ pub(crate) fn build_static(
     Ok(workspace.path("target").join(folder).join(binary))
 }
 
-/// An image of one static binary.
+/// An image of one static binary, and certificate authorities.
 pub(crate) struct Image<'a> {
     pub(crate) name: &'a str,
     pub(crate) binary: &'a Path,
     /// What the binary is given unless a pod says otherwise.
     pub(crate) arguments: &'a [&'a str],
+    /// A file of them.
+    pub(crate) authorities: Option<&'a Path>,
 }
 
 impl Image<'_> {
-    /// Writes it as an archive; the same binary makes the same bytes.
+    /// Writes it as an archive; the same files make the same bytes.
     pub(crate) fn write(&self, workspace: &Workspace, archive: &Path) -> Result<()> {
         let work = archive.with_extension("parts");
         let root = work.join("root");
@@ -70,6 +88,12 @@ impl Image<'_> {
         let program = self.binary.file_name().context("a binary has a name")?;
         fs::copy(self.binary, root.join(program))
             .with_context(|| format!("copying {}", self.binary.display()))?;
+        if let Some(authorities) = self.authorities {
+            let copy = root.join(AUTHORITIES.trim_start_matches('/'));
+            let folder = copy.parent().context("a file has a folder")?;
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+            fs::copy(authorities, &copy).with_context(|| format!("copying {}", authorities.display()))?;
+        }
         tar(workspace, &root, Path::new("."), &work.join("layer.tar"))?;
         let layer = sha256(workspace, &work.join("layer.tar"))?;
         let config = json!({
@@ -140,16 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn an_image_holds_the_binary_and_little_else() {
+    fn an_image_holds_the_binary_and_the_authorities() {
         let workspace = Workspace::here().expect("a workspace");
         let folder = workspace.path("target/image-test");
         fs::create_dir_all(&folder).expect("a folder");
         let binary = folder.join("program");
         fs::write(&binary, "#!").expect("a binary");
+        let authorities = folder.join("authorities");
+        fs::write(&authorities, "-----BEGIN CERTIFICATE-----").expect("authorities");
         let image = Image {
             name: "localhost/program:1",
             binary: &binary,
             arguments: &["now"],
+            authorities: Some(&authorities),
         };
         let archive = folder.join("program.tar");
         image.write(&workspace, &archive).expect("an image");
@@ -166,6 +193,8 @@ mod tests {
             r#""Entrypoint":["/program"]"#,
             r#""Cmd":["now"]"#,
             r#""User":"65532:65532""#,
+            "./etc/ssl/certs/ca-certificates.crt\0",
+            "-----BEGIN CERTIFICATE-----",
         ] {
             assert!(text.contains(expected), "{expected}");
         }

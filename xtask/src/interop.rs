@@ -4,19 +4,18 @@
 //! h2spec is built from the sources that `go.mod` pins. Everything else is the system's.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::ci::LeftOut;
 use crate::command::Invocation;
+use crate::go::{self, Part};
 use crate::workspace::Workspace;
 
 const RUNNER: &str = "tests/interop/run.py";
 const REQUIREMENTS: &str = "tests/interop/requirements.txt";
 /// Where the virtual environment and built tools are kept.
 const TOOLS: &str = "target/interop";
-const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
 
 /// Runs every check.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
@@ -64,13 +63,14 @@ fn python(workspace: &Workspace) -> Result<()> {
 
 /// Without Go there is no h2spec; the runner says that it is missing.
 fn h2spec(workspace: &Workspace) -> Result<()> {
-    let go = |arguments: &[&str]| Invocation::new(workspace, "go").args(arguments);
-    if !go(&["version"]).succeeds_within(Duration::from_secs(20))? {
+    if go::go(workspace).is_err() {
         return Ok(());
     }
-    let target = workspace.path(TOOLS).join("h2spec");
-    go(&["-C", "tests/interop/h2spec", "build", "-o"])
-        .args([&target])
-        .args([H2SPEC])
-        .run()
+    let h2spec = Part {
+        module: "tests/interop/h2spec",
+        packages: &["github.com/summerwind/h2spec/cmd/h2spec"],
+        flags: &[],
+        programs: &["h2spec"],
+    };
+    go::built_once(workspace, &h2spec, &workspace.path(TOOLS))
 }

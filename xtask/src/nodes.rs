@@ -7,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::apiserver;
 use crate::ci::{self, LeftOut};
 use crate::command::Invocation;
-use crate::go::{self, Build};
+use crate::go::{self, Part};
 use crate::image::{self, Image};
 use crate::workspace::Workspace;
 
@@ -23,53 +23,8 @@ const CLUSTER: &str = "tests/nodes/cluster";
 /// The application behind the doors, and the process that holds a pod's namespaces.
 const BACKEND: &str = "nodes-backend";
 
-const PARTS: [Part; 3] = [
-    Part {
-        module: "tests/nodes/containerd",
-        packages: &["tool"],
-        flags: &["-ldflags=-s -w", "-tags=no_btrfs no_devmapper no_zfs no_aufs"],
-        programs: &[
-            "containerd",
-            "containerd-shim-runc-v2",
-            "ctr",
-            "bridge",
-            "host-local",
-            "loopback",
-            "portmap",
-        ],
-    },
-    Part {
-        module: "tests/nodes/runc",
-        packages: &["github.com/opencontainers/runc"],
-        // Pods ask for RuntimeDefault.
-        flags: &["-tags=seccomp"],
-        programs: &["runc"],
-    },
-    Part {
-        module: go::KUBERNETES,
-        packages: &[
-            "k8s.io/kubernetes/cmd/kube-controller-manager",
-            "k8s.io/kubernetes/cmd/kube-proxy",
-            "k8s.io/kubernetes/cmd/kube-scheduler",
-            "k8s.io/kubernetes/cmd/kubelet",
-        ],
-        flags: &[],
-        programs: &[
-            "kube-controller-manager",
-            "kube-proxy",
-            "kube-scheduler",
-            "kubelet",
-        ],
-    },
-];
-
-/// Programs that are built together.
-struct Part {
-    module: &'static str,
-    packages: &'static [&'static str],
-    flags: &'static [&'static str],
-    programs: &'static [&'static str],
-}
+/// How long the test may take, without what is built for it: four minutes, and much more on a busy machine.
+const LIMIT: &str = "30m";
 
 /// The step of CI.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
@@ -86,20 +41,20 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if !["run", "up", "test", "down"].contains(&verb) || arguments.len() > 1 {
         bail!("`cargo xtask nodes` takes nothing, or one of up, test and down");
     }
-    if let Some(obstacle) = obstacle(workspace)? {
-        bail!("{obstacle}");
-    }
-    let control = apiserver::built(workspace)?;
     let cluster = |arguments: &[&str]| {
         Invocation::new(workspace, workspace.path(CLUSTER))
             .args(arguments)
-            .env("CONTROL_BIN", &control.to_string_lossy())
+            .env("CONTROL_BIN", &apiserver::folder(workspace).to_string_lossy())
             .env("NODE_BIN", &workspace.path(KEPT).to_string_lossy())
     };
     if verb == "down" {
         return cluster(&["down"]).run();
     }
+    if let Some(obstacle) = obstacle(workspace)? {
+        bail!("{obstacle}");
+    }
     if verb != "test" {
+        apiserver::built(workspace)?;
         nodes(workspace)?;
         images(workspace)?;
     }
@@ -110,42 +65,56 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     // Built where there is a network; the cluster's has no way out.
     Invocation::cargo(workspace).args(test).args(["--no-run"]).run()?;
     let verb = if verb == "run" { "run" } else { "in" };
-    cluster(&[verb, "cargo"])
+    cluster(&[verb, "timeout", "--foreground", LIMIT, "cargo"])
         .args(test)
         .args(["--offline", "--", "--ignored", "--nocapture"])
         .run()
 }
 
-/// Builds what a node runs, unless it is there at these versions.
+/// Builds what a node runs, unless it is there already.
 fn nodes(workspace: &Workspace) -> Result<()> {
     let kept = workspace.path(KEPT);
-    fs::create_dir_all(&kept).with_context(|| format!("creating {}", kept.display()))?;
     let version = go::kubernetes_version(workspace)?;
-    for part in &PARTS {
-        let module = workspace.path(part.module).join("go.mod");
-        let wanted = fs::read_to_string(&module).with_context(|| format!("reading {}", module.display()))?;
-        let stamp = kept.join(format!("{}.built", part.module.replace('/', "-")));
-        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) && go::has_all(&kept, part.programs)
-        {
-            continue;
-        }
-        let versions;
-        let versions_alone;
-        let flags = if part.flags.is_empty() {
-            versions = go::kubernetes_flags(&version)?;
-            versions_alone = [versions.as_str()];
-            &versions_alone
-        } else {
-            part.flags
-        };
-        Build {
-            module: part.module,
-            packages: part.packages,
-            flags,
-            output: &format!("{}/", kept.display()),
-        }
-        .run(workspace)?;
-        fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
+    let flags = go::kubernetes_flags(&version)?;
+    let containerd = Part {
+        module: "tests/nodes/containerd",
+        packages: &["tool"],
+        flags: &["-ldflags=-s -w", "-tags=no_btrfs no_devmapper no_zfs no_aufs"],
+        programs: &[
+            "containerd",
+            "containerd-shim-runc-v2",
+            "ctr",
+            "bridge",
+            "host-local",
+            "loopback",
+            "portmap",
+        ],
+    };
+    let runc = Part {
+        module: "tests/nodes/runc",
+        packages: &["github.com/opencontainers/runc"],
+        // Pods ask for RuntimeDefault.
+        flags: &["-tags=seccomp"],
+        programs: &["runc"],
+    };
+    let kubernetes = Part {
+        module: go::KUBERNETES,
+        packages: &[
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+            "k8s.io/kubernetes/cmd/kube-proxy",
+            "k8s.io/kubernetes/cmd/kube-scheduler",
+            "k8s.io/kubernetes/cmd/kubelet",
+        ],
+        flags: &[&flags],
+        programs: &[
+            "kube-controller-manager",
+            "kube-proxy",
+            "kube-scheduler",
+            "kubelet",
+        ],
+    };
+    for part in [containerd, runc, kubernetes] {
+        go::built_once(workspace, &part, &kept)?;
     }
     println!("Nodes of Kubernetes {version}: {}", kept.display());
     Ok(())
@@ -161,6 +130,7 @@ fn images(workspace: &Workspace) -> Result<()> {
             name,
             binary,
             arguments,
+            authorities: (name == image::GATEWAY).then(image::authorities).flatten(),
         }
         .write(workspace, &workspace.path(KEPT).join(archive))
     };
@@ -187,6 +157,12 @@ fn obstacle(workspace: &Workspace) -> Result<Option<String>> {
     }
     if !writable_cgroups() {
         return Ok(Some("/sys/fs/cgroup is missing or read-only".to_owned()));
+    }
+    if !can(&workspace.path(CLUSTER).to_string_lossy(), &["can"])? {
+        return Ok(Some(
+            "/sys/fs/cgroup (version 2) does not hand its controllers down, and kubelet wants them"
+                .to_owned(),
+        ));
     }
     let tools = [
         ("ip", "-V", "iproute2"),
