@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// Pods of each application.
+pub const REPLICAS: usize = 2;
+
 /// How a team has its pods end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -105,7 +108,7 @@ impl App {
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": self.metadata(&json!({})),
             "spec": {
-                "replicas": 2, "selector": { "matchLabels": labels },
+                "replicas": REPLICAS, "selector": { "matchLabels": labels },
                 "template": {
                     "metadata": { "labels": labels },
                     "spec": { "containers": [container], "topologySpreadConstraints": spread },

@@ -1,14 +1,14 @@
 //! A load balancer's part, played: it probes every door of every node on the traffic port, and sends requests to green
 //! ones alone. Without probes it is a client that knows all nodes and believes in all of them, as with DNS.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::client::{Connection, Target};
+use crate::client::{Answer, Connection, Fault, Target};
 
 /// As load balancers do, but quicker: red after 2 s, green after 2 s.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -16,6 +16,8 @@ const THRESHOLD: usize = 2;
 /// Clients, and what each sends.
 const CLIENTS: usize = 24;
 const PAUSE: Duration = Duration::from_millis(50);
+/// Requests that every door of every node has to have answered, on kept connections and on fresh ones each.
+const ENOUGH: usize = 20;
 
 /// A door, on each node.
 #[derive(Clone)]
@@ -44,25 +46,67 @@ struct Shared {
     groups: Vec<Group>,
     green: Vec<Vec<AtomicBool>>,
     stop: AtomicBool,
-    done: AtomicUsize,
+    done: Vec<Vec<Done>>,
     connections: AtomicUsize,
-    turned_red: AtomicUsize,
+    turned_red: Mutex<BTreeSet<(usize, usize)>>,
     slowest: Mutex<Duration>,
-    failures: Mutex<Vec<String>>,
+    failures: Mutex<Vec<Failure>>,
+}
+
+/// Requests to a door of a node that were answered with 200 by the right application.
+#[derive(Debug, Default)]
+struct Done {
+    /// On a connection that an earlier one had used.
+    kept: AtomicUsize,
+    /// On a connection of its own, or the first of many.
+    fresh: AtomicUsize,
+}
+
+/// A request that was not.
+pub struct Failure {
+    /// The door's host, and which node it was.
+    at: (String, Option<usize>),
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    NoNode,
+    Fault(Fault),
+    /// Another status, or another application.
+    Answer(Answer),
+}
+
+impl Failure {
+    /// What an application that dies in the middle of a request leaves: nobody can make it whole.
+    fn is_of_a_death(&self) -> bool {
+        match &self.why {
+            Why::NoNode => false,
+            Why::Fault(fault) => matches!(fault, Fault::Broken(_)),
+            Why::Answer(answer) => answer.status == 502,
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, node) = &self.at;
+        write!(formatter, "{host} at {node:?}: {:?}", self.why)
+    }
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Requests answered with 200 by the right application.
-    pub done: usize,
+    /// Of each door and node.
+    done: Vec<Vec<Done>>,
     /// Connections opened.
-    pub connections: usize,
-    /// How often a door of a node left the rotation.
-    pub turned_red: usize,
-    pub took: Duration,
-    pub slowest: Duration,
-    pub failures: Vec<String>,
+    connections: usize,
+    /// Which doors of which nodes have left the rotation.
+    pub turned_red: BTreeSet<(usize, usize)>,
+    took: Duration,
+    slowest: Duration,
+    failures: Vec<Failure>,
 }
 
 impl Load {
@@ -74,9 +118,12 @@ impl Load {
             groups: groups.to_vec(),
             green: green.collect(),
             stop: AtomicBool::new(false),
-            done: AtomicUsize::new(0),
+            done: groups
+                .iter()
+                .map(|group| group.targets.iter().map(|_| Done::default()).collect())
+                .collect(),
             connections: AtomicUsize::new(0),
-            turned_red: AtomicUsize::new(0),
+            turned_red: Mutex::default(),
             slowest: Mutex::default(),
             failures: Mutex::default(),
         });
@@ -106,15 +153,14 @@ impl Load {
         for thread in self.threads {
             thread.join().unwrap();
         }
-        let shared = self.shared;
-        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        let shared = Arc::into_inner(self.shared).expect("all threads have ended");
         Outcome {
-            done: count(&shared.done),
-            connections: count(&shared.connections),
-            turned_red: count(&shared.turned_red),
+            done: shared.done,
+            connections: shared.connections.into_inner(),
+            turned_red: shared.turned_red.into_inner().unwrap(),
             took,
-            slowest: *shared.slowest.lock().unwrap(),
-            failures: shared.failures.lock().unwrap().clone(),
+            slowest: shared.slowest.into_inner().unwrap(),
+            failures: shared.failures.into_inner().unwrap(),
         }
     }
 }
@@ -125,15 +171,16 @@ impl Shared {
         let green = &self.green[group][node];
         let mut otherwise = 0;
         while !self.stop.load(Ordering::SeqCst) {
-            let answer = targets[node].get(host, "/healthz");
-            let is_well = answer.is_ok_and(|answer| answer.status == 200);
+            let is_well = targets[node].is_well(host);
             if is_well == green.load(Ordering::SeqCst) {
                 otherwise = 0;
             } else {
                 otherwise += 1;
                 if otherwise == THRESHOLD {
                     green.store(is_well, Ordering::SeqCst);
-                    self.turned_red.fetch_add(usize::from(!is_well), Ordering::SeqCst);
+                    if !is_well {
+                        self.turned_red.lock().unwrap().insert((group, node));
+                    }
                     otherwise = 0;
                 }
             }
@@ -162,45 +209,37 @@ impl Shared {
                 .map(|offset| (turn + offset) % targets.len())
                 .find(|node| self.green[group][*node].load(Ordering::SeqCst));
             let outcome = match node {
-                None => Err("no node is green".to_owned()),
-                Some(node) => self.ask(&targets[node], host, node, &mut kept),
+                None => Err(Why::NoNode),
+                Some(node) => self.ask(group, node, &mut kept),
             };
-            match outcome {
-                Ok(()) => {
-                    self.done.fetch_add(1, Ordering::SeqCst);
-                }
-                Err(failure) => {
-                    let failure = format!("{host} at {node:?}: {failure}");
-                    self.failures.lock().unwrap().push(failure);
-                }
+            if let Err(why) = outcome {
+                let at = (host.clone(), node);
+                self.failures.lock().unwrap().push(Failure { at, why });
             }
         }
     }
 
-    fn ask(
-        &self,
-        target: &Target,
-        host: &str,
-        node: usize,
-        kept: &mut HashMap<usize, Connection>,
-    ) -> Result<(), String> {
+    fn ask(&self, group: usize, node: usize, kept: &mut HashMap<usize, Connection>) -> Result<(), Why> {
+        let Group { host, targets } = &self.groups[group];
+        let done = &self.done[group][node];
         let started = Instant::now();
-        let mut connection = match kept.remove(&node) {
-            Some(connection) => connection,
+        let (mut connection, counter) = match kept.remove(&node) {
+            Some(connection) => (connection, &done.kept),
             None => {
                 self.connections.fetch_add(1, Ordering::SeqCst);
-                target.connect(host)?
+                (targets[node].connect(host).map_err(Why::Fault)?, &done.fresh)
             }
         };
-        let answer = connection.get(host, "/load")?;
+        let answer = connection.get(host, "/load").map_err(Why::Fault)?;
         let took = started.elapsed();
         let mut slowest = self.slowest.lock().unwrap();
         *slowest = took.max(*slowest);
         drop(slowest);
         let app = host.split('.').next().unwrap_or_default();
         if answer.status != 200 || !answer.body.starts_with(&format!("{app} ")) {
-            return Err(format!("{}: {}", answer.status, answer.body));
+            return Err(Why::Answer(answer));
         }
+        counter.fetch_add(1, Ordering::SeqCst);
         if !answer.closes() {
             kept.insert(node, connection);
         }
@@ -212,21 +251,39 @@ impl Outcome {
     /// Nothing failed, and there was a load to speak of.
     pub fn assert_whole(&self, what: &str) {
         println!("  {what}: {self}");
-        let rate = self.done as f64 / self.took.as_secs_f64();
-        let shown: Vec<&String> = self.failures.iter().take(20).collect();
+        let shown: Vec<&Failure> = self.failures.iter().take(20).collect();
         assert!(self.failures.is_empty(), "{what}: {self}, such as {shown:#?}");
-        assert!(rate > 200.0, "{what}: only {rate:.0} requests a second");
+        self.assert_enough(what);
     }
 
-    /// An answer that breaks off when an application dies cannot be made whole by anyone; the rest can be sent to
-    /// another endpoint.
-    pub fn assert_nearly_whole(&self, what: &str) {
+    /// A request that an application has when it dies cannot be made whole by anyone. Each client has one at a time, so
+    /// each pod that is killed can break one of each client of its application. Everything else can be sent to another
+    /// endpoint.
+    pub fn assert_nearly_whole(&self, what: &str, killed_of_each: usize) {
         println!("  {what}: {self}");
+        let (of_a_death, other): (Vec<&Failure>, Vec<&Failure>) =
+            self.failures.iter().partition(|failure| failure.is_of_a_death());
+        assert!(other.is_empty(), "{what}: {self}, such as {other:#?}");
+        let most = CLIENTS * killed_of_each;
         assert!(
-            self.failures.len() * 1000 <= self.done,
-            "{what}: {self}, such as {:#?}",
-            self.failures
+            of_a_death.len() <= most,
+            "{what}: {self}, at most {most}: {of_a_death:#?}"
         );
+        self.assert_enough(what);
+    }
+
+    fn assert_enough(&self, what: &str) {
+        for done in self.done.iter().flatten() {
+            for counter in [&done.kept, &done.fresh] {
+                let is_enough = counter.load(Ordering::SeqCst) >= ENOUGH;
+                assert!(is_enough, "{what}: too few at a door of a node: {:#?}", self.done);
+            }
+        }
+    }
+
+    fn done(&self) -> usize {
+        let count = |done: &Done| done.kept.load(Ordering::SeqCst) + done.fresh.load(Ordering::SeqCst);
+        self.done.iter().flatten().map(count).sum()
     }
 }
 
@@ -234,9 +291,10 @@ impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} requests in {:.0} s on {} connections, {} failed, the slowest took {:.0} ms",
-            self.done,
+            "{} requests in {:.0} s ({:.0} a second) on {} connections, {} failed, the slowest took {:.0} ms",
+            self.done(),
             self.took.as_secs_f64(),
+            self.done() as f64 / self.took.as_secs_f64(),
             self.connections,
             self.failures.len(),
             self.slowest.as_secs_f64() * 1000.0

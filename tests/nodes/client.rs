@@ -1,6 +1,7 @@
 //! A client that tells what went wrong instead of failing the test: under load every failure counts.
 
-use std::io::{self, Read, Write};
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use gateway_tests::tls::TlsClient;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// As load balancers do: who does not answer by then is not well.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A door of a node.
 #[derive(Clone)]
@@ -32,6 +35,31 @@ impl Answer {
     }
 }
 
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no connection, or no handshake.
+    Connect(String),
+    /// Nothing has been answered.
+    Unanswered(String),
+    /// The connection broke after a status line had arrived.
+    Broken(String),
+    /// What arrived is no answer, or no end came.
+    Garbled(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, why) = match self {
+            Self::Connect(why) => ("connect", why),
+            Self::Unanswered(why) => ("unanswered", why),
+            Self::Broken(why) => ("broken", why),
+            Self::Garbled(why) => ("garbled", why),
+        };
+        write!(formatter, "{what}: {why}")
+    }
+}
+
 /// A kept connection.
 pub struct Connection {
     stream: Box<dyn Stream>,
@@ -44,17 +72,23 @@ impl<S: Read + Write + Send> Stream for S {}
 
 impl Target {
     /// Connects; the server name of TLS is `host`.
-    pub fn connect(&self, host: &str) -> Result<Connection, String> {
+    pub fn connect(&self, host: &str) -> Result<Connection, Fault> {
+        self.connect_within(host, PATIENCE)
+    }
+
+    fn connect_within(&self, host: &str, patience: Duration) -> Result<Connection, Fault> {
         let open = || -> io::Result<Box<dyn Stream>> {
             if let Some(tls) = &self.tls {
-                return Ok(Box::new(tls.connect(self.address, Some(host))?.stream));
+                let shaken = tls.connect_within(self.address, Some(host), patience)?;
+                return Ok(Box::new(shaken.stream));
             }
-            let stream = TcpStream::connect(self.address)?;
+            let stream = TcpStream::connect_timeout(&self.address, patience)?;
             stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patience))?;
+            stream.set_write_timeout(Some(patience))?;
             Ok(Box::new(stream))
         };
-        let stream = open().map_err(|error| format!("connect: {error}"))?;
+        let stream = open().map_err(|error| Fault::Connect(error.to_string()))?;
         Ok(Connection {
             stream,
             pending: Vec::new(),
@@ -62,19 +96,27 @@ impl Target {
     }
 
     /// One request on a connection of its own.
-    pub fn get(&self, host: &str, path: &str) -> Result<Answer, String> {
+    pub fn get(&self, host: &str, path: &str) -> Result<Answer, Fault> {
         self.connect(host)?.get(host, path)
+    }
+
+    /// Whether it calls itself well, and soon.
+    pub fn is_well(&self, host: &str) -> bool {
+        let answer = self
+            .connect_within(host, PROBE_PATIENCE)
+            .and_then(|mut connection| connection.get(host, "/healthz"));
+        answer.is_ok_and(|answer| answer.status == 200)
     }
 }
 
 impl Connection {
-    pub fn get(&mut self, host: &str, path: &str) -> Result<Answer, String> {
+    pub fn get(&mut self, host: &str, path: &str) -> Result<Answer, Fault> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let sent = self
             .stream
             .write_all(request.as_bytes())
             .and_then(|()| self.stream.flush());
-        sent.map_err(|error| format!("send: {error}"))?;
+        sent.map_err(|error| Fault::Unanswered(format!("send: {error}")))?;
         let end = loop {
             match self.pending.windows(4).position(|window| window == b"\r\n\r\n") {
                 Some(end) => break end + 4,
@@ -82,7 +124,7 @@ impl Connection {
             }
         };
         let head = String::from_utf8_lossy(&self.pending[..end]).into_owned();
-        let (status, length) = understood(&head).ok_or_else(|| format!("not understood: {head}"))?;
+        let (status, length) = understood(&head).ok_or_else(|| Fault::Garbled(head.clone()))?;
         while self.pending.len() < end + length {
             self.fill()?;
         }
@@ -96,17 +138,27 @@ impl Connection {
         })
     }
 
-    fn fill(&mut self) -> Result<(), String> {
+    fn fill(&mut self) -> Result<(), Fault> {
         let mut buffer = [0; 8 * 1024];
         let pending = self.pending.len();
-        match self.stream.read(&mut buffer) {
-            Ok(0) => Err(format!("closed after {pending} bytes")),
+        let why = match self.stream.read(&mut buffer) {
+            Ok(0) => format!("closed after {pending} bytes"),
             Ok(count) => {
                 self.pending.extend_from_slice(&buffer[..count]);
-                Ok(())
+                return Ok(());
             }
-            Err(error) => Err(format!("receive: {error} after {pending} bytes")),
-        }
+            // Silence is no end.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Err(Fault::Garbled(format!("nothing more after {pending} bytes")));
+            }
+            Err(error) => format!("{error} after {pending} bytes"),
+        };
+        let has_status_line = self.pending.starts_with(b"HTTP/1.1 ") && self.pending.contains(&b'\n');
+        Err(if has_status_line {
+            Fault::Broken(why)
+        } else {
+            Fault::Unanswered(why)
+        })
     }
 }
 

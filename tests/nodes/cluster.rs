@@ -103,7 +103,8 @@ impl Cluster {
     /// What the gateways asked of the API server so far.
     pub fn asked(&self) -> Vec<Asked> {
         let log = fs::read_to_string(self.folder.join("audit.log")).unwrap();
-        let lines = log.lines().filter(|line| line.ends_with('}'));
+        // The last one may be under way.
+        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         lines
             .map(|line| Asked::read(&serde_json::from_str(line).unwrap()))
             .collect()

@@ -181,10 +181,23 @@ impl TlsClient {
     /// # Errors
     /// When the handshake fails; also when a server of TLS 1.3 takes back what it seemed to accept.
     pub fn connect(&self, address: SocketAddr, name: Option<&str>) -> io::Result<Shaken> {
-        let tcp = TcpStream::connect(address)?;
+        self.connect_within(address, name, Duration::from_secs(20))
+    }
+
+    /// The same with another patience for each step, also later on.
+    ///
+    /// # Errors
+    /// As above, and when it takes longer.
+    pub fn connect_within(
+        &self,
+        address: SocketAddr,
+        name: Option<&str>,
+        patience: Duration,
+    ) -> io::Result<Shaken> {
+        let tcp = TcpStream::connect_timeout(&address, patience)?;
         tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(Duration::from_secs(20)))?;
-        tcp.set_write_timeout(Some(Duration::from_secs(20)))?;
+        tcp.set_read_timeout(Some(patience))?;
+        tcp.set_write_timeout(Some(patience))?;
         let connection = self.session(name);
         let mut stream = StreamOwned::new(connection, tcp);
         while stream.conn.is_handshaking() {
