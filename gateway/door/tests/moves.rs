@@ -1,7 +1,8 @@
 //! An Ingress that moves from one door to another, seen from beside: never at both, and how long at neither.
 //!
 //! `cargo test -p door --test moves -- --nocapture` prints how long. The order is asserted. Of the time, the
-//! fastest is the gateway's, and the rest is what the machine takes away from whoever looks.
+//! fastest is the gateway's, and the rest is what the machine takes away from whoever looks. It is compared with how
+//! long the whole publication takes, on the same machine and in the same moment.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +31,7 @@ fn doors(tls: bool) -> (Vec<Publisher<()>>, Vec<Door<()>>) {
                 namespaces: Vec::new(),
                 hosts: Vec::new(),
                 ingress_classes: Vec::new(),
-                scheme: Scheme::Http,
+                scheme: if tls { Scheme::Https } else { Scheme::Http },
                 forwarded_port: 80,
                 redirect: None,
                 tls: tls.then_some(TlsPolicy {
@@ -45,9 +46,13 @@ fn doors(tls: bool) -> (Vec<Publisher<()>>, Vec<Door<()>>) {
         .unzip()
 }
 
-fn ingress(name: &str, door: usize) -> String {
+/// One that ends TLS has a Secret of its own, or shares one.
+fn ingress(name: &str, door: usize, secret: Option<&str>) -> String {
+    let tls = secret.map_or(String::new(), |secret| {
+        format!("  tls: [{{hosts: [{name}.test], secretName: {secret}}}]\n")
+    });
     format!(
-        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: test, labels: {{expose: {}}}}}\nspec:\n  rules:\n  - host: {name}.test\n    http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: app, port: {{number: 80}}}}}}}}]}}\n---\n",
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: test, labels: {{expose: {}}}}}\nspec:\n{tls}  rules:\n  - host: {name}.test\n    http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: app, port: {{number: 80}}}}}}}}]}}\n---\n",
         DOORS[door]
     )
 }
@@ -57,6 +62,28 @@ fn insert(view: &mut ClusterView, yaml: &str) {
     for ingress in objects.ingresses() {
         view.insert(resource::Object::Ingress(ingress.clone()));
     }
+    for secret in objects.secrets() {
+        view.insert(resource::Object::Secret(secret.clone()));
+    }
+}
+
+/// A Secret with a new certificate for this name.
+fn secret(name: &str, host: &str) -> String {
+    let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).unwrap();
+    let text = |text: &str| serde_json::to_string(text).unwrap();
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: test}}\ntype: kubernetes.io/tls\nstringData: {{tls.crt: {}, tls.key: {}}}\n---\n",
+        text(&made.cert.pem()),
+        text(&made.signing_key.serialize_pem())
+    )
+}
+
+/// Whether a name is shown a certificate.
+fn shows(door: &Door<()>, host: &str) -> bool {
+    let mut buf = HostBuf::new();
+    let host = normalise_authority(host.as_bytes(), &mut buf).unwrap();
+    let snapshot = door.snapshot();
+    snapshot.tls().unwrap().certificate(Some(&host)).is_some()
 }
 
 fn serves(door: &Door<()>, host: &str) -> bool {
@@ -90,20 +117,28 @@ fn moves(what: &str, count: usize, rounds: usize, tls: bool, cross: bool) {
     let (mut publishers, doors) = doors(tls);
     let mut view = ClusterView::default();
     let all: String = (0..count)
-        .map(|number| ingress(&format!("app-{number}"), number % 2))
+        .map(|number| ingress(&format!("app-{number}"), number % 2, tls.then_some("shared")))
         .collect();
     insert(&mut view, &all);
-    insert(&mut view, &ingress("moving", 0));
-    insert(&mut view, &ingress("other", 1));
+    let own = tls.then_some("own");
+    insert(&mut view, &ingress("moving", 0, own));
+    insert(&mut view, &ingress("other", 1, own));
+    if tls {
+        insert(&mut view, &secret("shared", "*.test"));
+    }
     let (backends, mut ledger) = (BackendPolicy::default(), Ledger::default());
     publish(&mut publishers, &view, &backends, &mut ledger);
-    let mut gaps: Vec<Duration> = (0..rounds)
+    let (mut gaps, mut whole): (Vec<Duration>, Vec<Duration>) = (0..rounds)
         .map(|round| {
             let (old, new) = (round % 2, 1 - round % 2);
-            insert(&mut view, &ingress("moving", new));
+            insert(&mut view, &ingress("moving", new, own));
+            if tls {
+                // One that nobody has seen: to be read and checked in every round.
+                insert(&mut view, &secret("own", "moving.test"));
+            }
             if cross {
                 // Another one comes the other way.
-                insert(&mut view, &ingress("other", old));
+                insert(&mut view, &ingress("other", old, own));
             }
             let is_following = AtomicBool::new(false);
             std::thread::scope(|scope| {
@@ -111,27 +146,37 @@ fn moves(what: &str, count: usize, rounds: usize, tls: bool, cross: bool) {
                 while !is_following.load(Ordering::SeqCst) {
                     std::hint::spin_loop();
                 }
+                let started = Instant::now();
                 publish(&mut publishers, &view, &backends, &mut ledger);
-                follower.join().unwrap()
+                let whole = started.elapsed();
+                let gap = follower.join().unwrap();
+                assert!(!tls || shows(&doors[new], "moving.test"));
+                (gap, whole)
             })
         })
-        .collect();
+        .unzip();
     gaps.sort();
+    whole.sort();
     eprintln!(
-        "{what}, {count} Ingresses: at neither door for {:?} (fastest), {:?} (median), {:?} (slowest) of {} moves",
+        "{what}, {count} Ingresses: at neither door for {:?} (fastest), {:?} (median), {:?} (slowest) of {} moves; all of it took {:?} at least",
         gaps[0],
         gaps[gaps.len() / 2],
         gaps[gaps.len() - 1],
-        gaps.len()
+        gaps.len(),
+        whole[0]
     );
     // Whoever looks may be kept from it by the machine, but hardly every time. What is worked out between the two swaps
-    // would be there every time.
-    assert!(gaps[0] < Duration::from_millis(10), "{gaps:?}");
+    // would be there every time: the new door's table is nearly half of the whole, and the certificate most of it where
+    // there are few Ingresses. Without TLS and with few there is too little work to tell.
+    let is_watched = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    if is_watched && (tls || count >= 1_000) {
+        assert!(gaps[0] < whole[0] / 4, "{gaps:?} of {whole:?}");
+    }
 }
 
 #[test]
 fn one_that_moves_is_never_at_both_doors() {
-    for (count, rounds) in [(10, 50), (5_000, 8)] {
+    for (count, rounds) in [(10, 200), (5_000, 16)] {
         moves("one moves", count, rounds, false, false);
         moves("two change places", count, rounds, false, true);
         moves("one moves between doors that end TLS", count, rounds, true, false);
