@@ -18,6 +18,7 @@ use crate::DOORS;
 
 /// How long a gateway may take to get ready, or to see a change.
 const PATIENCE: Duration = Duration::from_secs(20);
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway to be.
 pub struct Builder {
@@ -157,11 +158,20 @@ impl Gateway {
 
     /// Waits until a condition holds.
     pub fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        self.until_within(PATIENCE, what, condition);
+    }
+
+    /// The same for what the gateway itself puts off for up to half a minute.
+    pub fn until_patiently(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        self.until_within(LONG_PATIENCE, what, condition);
+    }
+
+    fn until_within(&self, patience: Duration, what: &str, condition: impl Fn(&Self) -> bool) {
         let started = Instant::now();
         while !condition(self) {
             assert!(
-                started.elapsed() < PATIENCE,
-                "not within {PATIENCE:?}: {what}\n{}",
+                started.elapsed() < patience,
+                "not within {patience:?}: {what}\n{}",
                 self.stderr()
             );
             std::thread::sleep(Duration::from_millis(5));

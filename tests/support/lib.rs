@@ -14,6 +14,10 @@ mod load;
 pub mod manifest;
 pub mod tls;
 
+use std::io::Write as _;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 pub use backend::{Backend, Reply, Seen};
 pub use client::{Client, Response, exchange, get};
 pub use dns::{Dns, Told};
@@ -37,6 +41,17 @@ macro_rules! gateway {
     };
 }
 
+/// Sets a flag when it is dropped, also when a test fails: a thread that goes on until then would be waited for forever.
+pub struct Finally<'a>(pub &'a AtomicBool);
+
+impl Drop for Finally<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+static SHORT: Once = Once::new();
+
 /// Whether the long versions of the tests are asked for: `BLASTDOOR_TEST_FULL=1`.
 #[must_use]
 pub fn full() -> bool {
@@ -44,12 +59,19 @@ pub fn full() -> bool {
     std::env::var("BLASTDOOR_TEST_FULL").is_ok()
 }
 
-/// `full` when the long versions are asked for; else `short`, said loudly.
+/// `full` when the long versions are asked for; else `short`. That there are such is said once, whatever a test that
+/// passes prints otherwise; which ones is said by each.
 #[must_use]
 pub fn scaled(what: &str, short: usize, full_size: usize) -> usize {
     if full() {
         return full_size;
     }
+    SHORT.call_once(|| {
+        let _shown = writeln!(
+            std::io::stderr(),
+            "SHORT: some tests do less than they could; BLASTDOOR_TEST_FULL=1 runs all of them, --nocapture tells which"
+        );
+    });
     eprintln!("SHORT: {what}: {short} instead of {full_size}; BLASTDOOR_TEST_FULL=1 runs all of it");
     short
 }
