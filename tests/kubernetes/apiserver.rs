@@ -343,6 +343,19 @@ impl ApiServer {
         self.connection().create(object);
     }
 
+    /// What the status of an Ingress in namespace `default` publishes.
+    pub fn published(&self, name: &str) -> Value {
+        let path = format!("/apis/networking.k8s.io/v1/namespaces/default/ingresses/{name}");
+        self.request("GET", &path, None).1["status"]["loadBalancer"]["ingress"].take()
+    }
+
+    /// How often a user has asked for this. A watch is counted when it ends.
+    pub fn count(&self, user: &str, verb: &str, resource: &str) -> usize {
+        let asked = self.asked_by(user);
+        let is_counted = |asked: &&Asked| asked.verb == verb && asked.resource == resource;
+        asked.iter().filter(is_counted).count()
+    }
+
     /// What has been asked of the API server by a user: verb, group, resource with subresource, namespace, name.
     pub fn asked_by(&self, user: &str) -> Vec<Asked> {
         let log = std::fs::read_to_string(self.path("audit.log")).unwrap_or_default();
@@ -531,7 +544,9 @@ fn assets() -> Option<PathBuf> {
             !is_ci,
             "no etcd, kube-apiserver and kubectl: run `cargo xtask apiserver` first"
         );
-        eprintln!(
+        // Not `eprintln!`: what a test that passes prints with that is not shown.
+        let _shown = writeln!(
+            std::io::stderr(),
             "LEFT OUT: no etcd, kube-apiserver and kubectl; `cargo xtask apiserver` builds them, or set KUBEBUILDER_ASSETS"
         );
     }

@@ -21,14 +21,8 @@ fn replica(server: &ApiServer, source: &str) -> Gateway {
         .start()
 }
 
-fn status(server: &ApiServer, name: &str) -> Value {
-    let (_, ingress) = server.request("GET", &format!("{INGRESSES}/{name}"), None);
-    ingress["status"]["loadBalancer"]["ingress"].clone()
-}
-
 fn patches(server: &ApiServer) -> usize {
-    let asked = server.asked_by("gateway");
-    asked.iter().filter(|asked| asked.verb == "patch").count()
+    server.count("gateway", "patch", "ingresses/status")
 }
 
 fn missing(gateway: &Gateway) -> f64 {
@@ -75,17 +69,18 @@ fn the_status_follows_the_address_of_a_service() {
     std::thread::sleep(silence);
     assert_eq!(patches(&server), 0);
     assert_eq!(
-        (status(&server, "one"), status(&server, "two")),
+        (server.published("one"), server.published("two")),
         (Value::Null, foreign)
     );
 
     // It comes, without an address yet: that is one that is known, and empty.
     create_service(&server);
     gateway.until("nothing is missing any more", |gateway| missing(gateway) == 0.0);
-    until("there is no address", || status(&server, "two").is_null());
+    until("there is no address", || server.published("two").is_null());
 
     // Its load balancer gets an address, another, two, none.
-    let both = |expected: &Value| status(&server, "one") == *expected && status(&server, "two") == *expected;
+    let both =
+        |expected: &Value| server.published("one") == *expected && server.published("two") == *expected;
     let steps = [
         (json!([{ "ip": "203.0.113.7" }]), json!([{ "ip": "203.0.113.7" }])),
         (
@@ -111,7 +106,7 @@ fn the_status_follows_the_address_of_a_service() {
     );
     std::thread::sleep(silence);
     assert_eq!(patches(&server) - before, 2 * steps.len(), "and then silence");
-    assert!(status(&server, "elsewhere").is_null());
+    assert!(server.published("elsewhere").is_null());
 
     // It goes: a problem again, and what was written stays until it is known what to write.
     let (code, _) = server.request("DELETE", &format!("{SERVICES}/gateway"), None);

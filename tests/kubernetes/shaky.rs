@@ -65,6 +65,11 @@ fn errors(gateway: &Gateway) -> f64 {
     gateway.metric("blastdoor_config_problems", &[("severity", "error")])
 }
 
+/// Whoever was refused tries again after half a minute at the latest.
+fn is_well_again(gateway: &Gateway) {
+    until("nothing is wrong any more", || errors(gateway) == 0.0);
+}
+
 /// A change that was made after trouble is live.
 fn is_followed(server: &ApiServer, gateway: &Gateway, host: &str) {
     let name = host.trim_end_matches(".test");
@@ -128,8 +133,7 @@ fn over_a_slow_link_it_is_ready_late_and_never_half() {
     });
     server.create(&ingress("inside", "internal-http", "inside.test", "app"));
     until("a status is written", || {
-        let (_, inside) = server.request("GET", &format!("{INGRESSES}/inside"), None);
-        inside["status"]["loadBalancer"]["ingress"] == json!([{ "hostname": "lb.example.com" }])
+        server.published("inside") == json!([{ "hostname": "lb.example.com" }])
     });
     assert_eq!(errors(&gateway), 0.0, "{}", gateway.stderr());
     all_stands(&gateway, count - 1);
@@ -165,7 +169,7 @@ fn a_frozen_api_server_changes_nothing() {
     }
     server.thaw();
     is_followed(&server, &gateway, "new.test");
-    gateway.until("nothing is wrong any more", |gateway| errors(gateway) == 0.0);
+    is_well_again(&gateway);
     all_stands(&gateway, count);
     unharmed(load);
 }
@@ -222,7 +226,7 @@ fn a_link_that_swallows_everything_is_noticed_and_outlived() {
     until("what was deleted is gone", || {
         get(gateway.door(DOOR), "meanwhile.test", "/").status == 404
     });
-    gateway.until("nothing is wrong any more", |gateway| errors(gateway) == 0.0);
+    is_well_again(&gateway);
     all_stands(&gateway, count);
     unharmed(load);
 }
@@ -256,11 +260,7 @@ fn resets_lose_no_change() {
         assert_eq!(gateway.admin("/readyz").0, 200);
     }
     all_stands(&gateway, count);
-    let asked = server.asked_by("gateway");
-    let lists = asked
-        .iter()
-        .filter(|asked| asked.verb == "list" && asked.resource == "ingresses")
-        .count();
+    let lists = server.count("gateway", "list", "ingresses");
     eprintln!(
         "{rounds} rounds of resets: {} connections, {lists} lists of Ingresses",
         link.opened()

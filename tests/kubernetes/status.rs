@@ -29,14 +29,8 @@ fn replica(server: &ApiServer, name: &str) -> Gateway {
         .start()
 }
 
-fn status(server: &ApiServer, name: &str) -> Value {
-    let (_, ingress) = server.request("GET", &format!("{INGRESSES}/{name}"), None);
-    ingress["status"]["loadBalancer"]["ingress"].clone()
-}
-
 fn patches(server: &ApiServer, user: &str) -> usize {
-    let asked = server.asked_by(user);
-    asked.iter().filter(|asked| asked.verb == "patch").count()
+    server.count(user, "patch", "ingresses/status")
 }
 
 #[test]
@@ -58,7 +52,7 @@ fn the_status_is_the_union_of_the_doors_and_then_there_is_silence() {
         json!([{ "ip": "10.0.0.1" }, { "ip": "10.0.0.9" }, { "hostname": "lb.example.com" }]),
     );
     until("the status is written", || {
-        status(&server, "out") == host && status(&server, "twice") == both
+        server.published("out") == host && server.published("twice") == both
     });
     assert_eq!(patches(&server, "one"), 2);
     std::thread::sleep(Duration::from_secs(scaled("seconds of silence", 4, 60) as u64));
@@ -67,8 +61,8 @@ fn the_status_is_the_union_of_the_doors_and_then_there_is_silence() {
     // It leaves every door, and takes along what was ours alone.
     let relabel = json!({ "metadata": { "labels": { "expose": "nowhere" } } });
     server.request("PATCH", &format!("{INGRESSES}/out"), Some(&relabel));
-    until("the status is cleared", || status(&server, "out").is_null());
-    assert_eq!(status(&server, "none"), json!([{ "hostname": "somebody.else" }]));
+    until("the status is cleared", || server.published("out").is_null());
+    assert_eq!(server.published("none"), json!([{ "hostname": "somebody.else" }]));
     assert_eq!(patches(&server, "one"), 3);
 }
 
@@ -86,10 +80,10 @@ fn of_two_replicas_one_writes_and_the_other_takes_over() {
     });
     let _second = replica(&server, "two");
     server.create(&ingress("out", "external-http", "out.test", "app"));
-    until("the status is written", || !status(&server, "out").is_null());
+    until("the status is written", || !server.published("out").is_null());
     drop(first);
     server.create(&ingress("late", "external-http", "late.test", "app"));
-    until("the other writes", || !status(&server, "late").is_null());
+    until("the other writes", || !server.published("late").is_null());
     assert_eq!((patches(&server, "one"), patches(&server, "two")), (1, 1));
 }
 
