@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateway_tests::tls::{Authority, Offer, TlsClient};
-use gateway_tests::{Builder, Gateway, gateway, get};
+use gateway_tests::{Builder, Finally, Gateway, gateway, get};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
@@ -52,7 +52,9 @@ fn met(status: u16) -> Met {
     }
 }
 
-fn over_tls(client: &TlsClient, door: SocketAddr, parts: &Parts) -> Met {
+/// Each time somebody else, who has no session to go on with: that would have the certificate of its first handshake.
+fn over_tls(door: SocketAddr, parts: &Parts) -> Met {
+    let client = TlsClient::new(&Offer::default());
     let Ok(shaken) = client.connect(door, Some(&parts.host)) else {
         return Met::NoHandshake;
     };
@@ -163,7 +165,6 @@ fn in_every_order() {
     let authority = Authority::new("order");
     let gateway = start(&server);
     let doors = DOORS.map(|door| gateway.door(door));
-    let client = TlsClient::new(&Offer::default());
     let orders = orders();
     assert_eq!(orders.len(), 24);
     let mut connection = server.connection();
@@ -172,8 +173,9 @@ fn in_every_order() {
         let parts = Parts::new(&name, &backend, &authority);
         let stop = AtomicBool::new(false);
         let seen = std::thread::scope(|scope| {
-            let (client, stop, parts, host) = (&client, &stop, &parts, parts.host.as_str());
-            let secure = scope.spawn(move || watch(stop, || over_tls(client, doors[0], parts)));
+            let (stop, parts, host) = (&stop, &parts, parts.host.as_str());
+            let _ends = Finally(stop);
+            let secure = scope.spawn(move || watch(stop, || over_tls(doors[0], parts)));
             let plain = scope.spawn(move || watch(stop, || met(get(doors[1], host, "/").status)));
             let mut there = [false; 4];
             for part in order {
@@ -182,10 +184,7 @@ fn in_every_order() {
                 }
                 there[*part] = true;
                 until(&format!("{name}: {there:?} shows"), || {
-                    let now = [
-                        over_tls(client, doors[0], parts),
-                        met(get(doors[1], host, "/").status),
-                    ];
+                    let now = [over_tls(doors[0], parts), met(get(doors[1], host, "/").status)];
                     now == expected(there)
                 });
             }
@@ -198,13 +197,7 @@ fn in_every_order() {
         }
         assert!(!seen[1].contains(&Met::NoHandshake));
     }
-    let lists = |resource: &str| {
-        let asked = server.asked_by("gateway");
-        let listed = asked
-            .iter()
-            .filter(|asked| asked.verb == "list" && asked.resource == resource);
-        listed.count()
-    };
+    let lists = |resource: &str| server.count("gateway", "list", resource);
     assert_eq!(["ingresses", "services", "endpointslices"].map(lists), [1; 3]);
     assert_eq!(lists("secrets"), orders.len(), "each by its name, once");
 }
@@ -227,6 +220,7 @@ fn a_secret_comes_with_its_ingress() {
             let stop = AtomicBool::new(false);
             let shaken = || client.connect(door, Some(&parts.host)).is_ok();
             std::thread::scope(|scope| {
+                let _ends = Finally(&stop);
                 let hands = [(); 2].map(|()| {
                     scope.spawn(|| {
                         let mut failed = 0;
@@ -241,7 +235,7 @@ fn a_secret_comes_with_its_ingress() {
                         connection.create(object);
                     }
                 }
-                until("it is served", || over_tls(&client, door, &parts) == Met::Served);
+                until("it is served", || over_tls(door, &parts) == Met::Served);
                 stop.store(true, Ordering::SeqCst);
                 let failed = hands.map(|hand| hand.join().unwrap());
                 assert_eq!(failed, [0; 2], "{}", parts.host);
@@ -256,7 +250,6 @@ fn deleted_and_created_again() {
     let backend = Backend::start("app");
     let gateway = start(&server);
     let doors = DOORS.map(|door| gateway.door(door));
-    let client = TlsClient::new(&Offer::default());
     let parts = Parts::new("app", &backend, &Authority::new("again"));
     let mut connection = server.connection();
     for part in 0..4 {
@@ -266,7 +259,7 @@ fn deleted_and_created_again() {
     }
     let now = || {
         [
-            over_tls(&client, doors[0], &parts),
+            over_tls(doors[0], &parts),
             met(get(doors[1], &parts.host, "/").status),
         ]
     };
