@@ -1,10 +1,10 @@
 //! An Ingress that is relabelled goes from one door to another, under requests to both.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Client, gateway, scaled};
+use gateway_tests::{Client, Finally, gateway, scaled};
 use serde_json::json;
 
 use crate::api_server;
@@ -18,14 +18,15 @@ const PATH: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/app"
 /// One request: when it was sent, when it was answered, with what.
 type Seen = (Instant, Instant, u16);
 
-/// Asks without a break.
-fn watch(door: SocketAddr, stop: &AtomicBool) -> Vec<Seen> {
+/// Asks without a break, and counts aloud.
+fn watch(door: SocketAddr, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<Seen> {
     let mut client = Client::connect(door);
     let mut seen = Vec::new();
     while !stop.load(Ordering::SeqCst) {
         let sent = Instant::now();
         let response = client.get("a.test", "/").unwrap();
         seen.push((sent, Instant::now(), response.status));
+        answered.fetch_add(1, Ordering::SeqCst);
     }
     seen
 }
@@ -53,16 +54,25 @@ fn a_relabelled_ingress_is_never_at_two_doors_and_at_none_for_a_moment() {
     let mut certain: Vec<Duration> = Vec::new();
     for round in 0..scaled("relabels", 50, 500) {
         let (old, new) = (round % 2, 1 - round % 2);
-        let stop = AtomicBool::new(false);
+        let (stop, answered) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 2]);
         let seen = std::thread::scope(|scope| {
-            let stop = &stop;
-            let watchers = doors.map(|door| scope.spawn(move || watch(door, stop)));
+            let (stop, answered) = (&stop, &answered);
+            let _ends = Finally(stop);
+            let watchers = [0, 1].map(|door| scope.spawn(move || watch(doors[door], stop, &answered[door])));
+            // Both have asked before it moves, and both once more after it has.
+            let ask = |what: &str| {
+                let counts = || [0, 1].map(|door| answered[door].load(Ordering::SeqCst));
+                let before = counts();
+                until(what, || (0..2).all(|door| counts()[door] >= before[door] + 2));
+            };
+            ask("both doors are watched");
             let label = json!({ "metadata": { "labels": { "expose": DOORS[new] } } });
             assert_eq!(connection.request("PATCH", PATH, Some(&label)).0, 200);
             let door = doors[new];
             until("it has moved", || {
                 gateway_tests::get(door, "a.test", "/").status == 200
             });
+            ask("both doors are still watched");
             stop.store(true, Ordering::SeqCst);
             watchers.map(|watcher| watcher.join().unwrap())
         });
@@ -71,10 +81,8 @@ fn a_relabelled_ingress_is_never_at_two_doors_and_at_none_for_a_moment() {
         }
         let last = seen[old].iter().rfind(|(.., status)| *status == 200);
         let first = seen[new].iter().find(|(.., status)| *status == 200);
-        // Too quick to be seen at one of them.
-        let (Some((sent, ..)), Some((_, answered, _))) = (last, first) else {
-            continue;
-        };
+        let (sent, ..) = last.expect("the old door served it before it moved");
+        let (_, answered, _) = first.expect("the new door served it after it had moved");
         assert!(
             sent < answered,
             "round {round}: the old door served after the new one did"
@@ -89,9 +97,9 @@ fn a_relabelled_ingress_is_never_at_two_doors_and_at_none_for_a_moment() {
         // A request that the new door refused after the old one had refused: certainly at neither in between.
         let left = seen[old].iter().find(|(.., status)| *status == 404);
         let waited = seen[new].iter().rfind(|(.., status)| *status == 404);
-        if let (Some((_, left, _)), Some((waited, ..))) = (left, waited) {
-            certain.push(waited.saturating_duration_since(*left));
-        }
+        let (_, left, _) = left.expect("the old door refused it after it had moved");
+        let (waited, ..) = waited.expect("the new door refused it before it moved");
+        certain.push(waited.saturating_duration_since(*left));
         gaps.push(*answered - *sent);
     }
     let figures = |durations: &mut Vec<Duration>| {
@@ -114,10 +122,4 @@ fn a_relabelled_ingress_is_never_at_two_doors_and_at_none_for_a_moment() {
         certain.len(),
         figures(&mut certain)
     );
-    // What is certain does not depend on when this test was let run.
-    assert!(
-        certain[certain.len() / 2] < Duration::from_millis(10),
-        "{certain:?}"
-    );
-    assert!(gaps.len() >= 25, "{} moves were seen at both doors", gaps.len());
 }
