@@ -20,11 +20,13 @@ fn replica(number: usize, backend: &Backend) -> Value {
     replica
 }
 
-/// How many of so many requests each endpoint got.
+/// How many of so many requests each endpoint got. None may fail, also while endpoints come and go.
 fn spread(door: SocketAddr, requests: usize) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for _ in 0..requests {
-        *counts.entry(get(door, "load-balancing", "/").text()).or_default() += 1;
+        let answer = get(door, "load-balancing", "/");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        *counts.entry(answer.text()).or_default() += 1;
     }
     counts
 }
