@@ -169,7 +169,7 @@ fn a_missing_right_is_named_and_noticed_when_it_comes() {
         .without_waiting()
         .start();
     // Without Services nothing can be served.
-    gateway.until("the rule is named", |gateway| {
+    until("the rule is named", || {
         gateway
             .stderr()
             .contains(r#"resources: [\"services\"], verbs: [\"list\", \"watch\"]"#)
@@ -177,7 +177,8 @@ fn a_missing_right_is_named_and_noticed_when_it_comes() {
     assert_eq!(gateway.admin("/readyz").0, 503);
     rules.push(rule("", "services", &read));
     give(&server, "gateway", &rules);
-    gateway.until("ready", |gateway| gateway.admin("/readyz").0 == 200);
+    // It asks again after half a minute at the latest.
+    until("ready", || gateway.admin("/readyz").0 == 200);
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 200);
 
     // Without classes one problem is told, and everything is served.
@@ -189,7 +190,7 @@ fn a_missing_right_is_named_and_noticed_when_it_comes() {
     assert_eq!(log.matches("no right to read ingressclasses").count(), 1, "{log}");
     rules.push(rule("networking.k8s.io", "ingressclasses", &read));
     give(&server, "gateway", &rules);
-    gateway.until("the right is noticed", |gateway| problems(gateway) == 0.0);
+    until("the right is noticed", || problems(&gateway) == 0.0);
 }
 
 #[test]
