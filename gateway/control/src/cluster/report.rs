@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -387,24 +386,20 @@ fn key_of(problem: &Problem) -> Option<ObjectKey> {
     Some(ObjectKey::new(namespace, &*problem.object.name))
 }
 
-/// Stands for one problem of one generation of one object. The same in every replica and every release of one
-/// hasher: FNV-1a, which is written down.
+/// Stands for one problem of one generation of one object, in every replica and release: FNV-1a, which is written down.
 fn mark(ingress: &Ingress, problem: &Problem) -> u64 {
-    struct Fnv(u64);
-    impl std::hash::Hasher for Fnv {
-        fn finish(&self) -> u64 {
-            self.0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        }
-    }
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-    (&ingress.uid, ingress.generation).hash(&mut hasher);
-    (&problem.field, &problem.message).hash(&mut hasher);
-    hasher.finish()
+    let generation = ingress.generation.unwrap_or_default().to_le_bytes();
+    let parts = [
+        ingress.uid.as_deref().unwrap_or_default().as_bytes(),
+        &generation,
+        problem.field.as_bytes(),
+        problem.message.as_bytes(),
+    ];
+    // Between them a byte that is in no text.
+    let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0xff]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn reason(problem: &Problem) -> &'static str {
