@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_tests::tls::{Authority, Offer, TlsClient};
 use gateway_tests::{Builder, Finally, Gateway, gateway, get};
@@ -216,7 +216,7 @@ fn a_secret_comes_with_its_ingress() {
             .source(&format!("secrets = \"{scope}\""))
             .start();
         let door = gateway.door(DOORS[0]);
-        let mut spoiled = 0;
+        let mut judged = 0;
         for number in 0..10 {
             let parts = Parts::new(&format!("{scope}-{number}"), &backend, &authority);
             let stop = AtomicBool::new(false);
@@ -234,21 +234,26 @@ fn a_secret_comes_with_its_ingress() {
                         failed
                     })
                 });
+                let begun = Instant::now();
                 for part in [3, 2, 1, 0] {
                     for object in parts.part(part) {
                         connection.create(object);
                     }
                 }
                 until("it is served", || over_tls(door, &parts) == Met::Served);
+                let took = begun.elapsed();
                 stop.store(true, Ordering::SeqCst);
                 let failed: usize = hands.map(|hand| hand.join().unwrap()).iter().sum();
-                spoiled += usize::from(failed > 0);
+                // The Secret is waited for for a second: what is served within one had it in time.
+                if took < Duration::from_secs(1) {
+                    assert_eq!(failed, 0, "{}", parts.host);
+                    judged += 1;
+                }
             });
         }
-        // An API server that is slower than the second for which a Secret is waited may spoil one or two.
         assert!(
-            spoiled <= 2,
-            "{scope}: handshakes failed in {spoiled} of 10 rounds"
+            judged > 0,
+            "{scope}: every round took longer than a Secret is waited for"
         );
     }
 }

@@ -388,10 +388,11 @@ fn bounded(mut problems: Vec<Problem>, ingress: &Ingress) -> Vec<Problem> {
     problems.sort_unstable();
     problems.dedup();
     let left_out = problems.len().saturating_sub(MOST_TOLD);
-    if left_out > 0 {
+    // The worst come first.
+    if let Some(severity) = problems.get(MOST_TOLD).map(|first| first.severity) {
         problems.truncate(MOST_TOLD);
         let message = format!("{left_out} more problems of this Ingress are not listed");
-        problems.push(ingress.problem(Severity::Error, "", message));
+        problems.push(ingress.problem(severity, "", message));
     }
     problems
 }

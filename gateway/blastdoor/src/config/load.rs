@@ -95,7 +95,7 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// When the file cannot be read, or the address is none.
 pub fn admin(options: &Options) -> Result<AdminBind, ConfigErrors> {
-    let (_, text) = read(options)?;
+    let (path, text) = read(options)?;
     let named = options.environment.iter().find(|(name, _)| name == ADMIN_BIND);
     let written = match named {
         Some((_, value)) => Some(value.clone()),
@@ -110,7 +110,10 @@ pub fn admin(options: &Options) -> Result<AdminBind, ConfigErrors> {
     written.parse().map_err(|message| {
         let place = match named {
             Some((name, _)) => Place::Variable(name.clone()),
-            None => Place::File("admin".to_owned(), None),
+            None => Place::File(
+                path.unwrap_or_default().display().to_string(),
+                line_of(&text, "admin.bind"),
+            ),
         };
         ConfigErrors(vec![ConfigError {
             place,

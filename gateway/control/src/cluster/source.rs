@@ -93,6 +93,8 @@ impl Drop for Task {
 struct Pending {
     changed: Changed,
     span: Option<(Instant, Instant)>,
+    /// Since when company is waited for.
+    held: Option<Instant>,
 }
 
 impl Follower {
@@ -253,8 +255,13 @@ impl Follower {
             self.tell_obstacle(events).await?;
         }
         if let Some(until) = self.waits_for_company() {
-            pending.postpone(until);
-            return Ok(());
+            // Who keeps naming more Secrets does not put off for ever what is new for everybody.
+            let first = *pending.held.get_or_insert_with(Instant::now);
+            let until = until.min(first + COMPANY);
+            if until > Instant::now() {
+                pending.postpone(until);
+                return Ok(());
+            }
         }
         let is_complete = self.is_complete();
         if is_complete && (pending.changed.view || pending.changed.standing || !self.told.is_loaded) {
