@@ -54,7 +54,8 @@ enum Command {
     Run,
     /// Run the four standard doors with sample manifests and echo backends; no cluster needed
     Demo,
-    /// Parse and compile configuration and manifests without serving, and print every problem
+    /// Parse and compile configuration and manifests without serving, and print every problem (of one Ingress the first
+    /// hundred at each door)
     Check {
         /// Output format
         #[arg(short, long, value_enum, default_value_t = commands::check::Output::Text)]
