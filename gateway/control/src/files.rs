@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use resource::manifest::{self, Manifest};
 use resource::{ClusterView, Problem, Severity};
+use rustix::io::Errno;
 
 /// A directory of Kubernetes manifests: the `*.yaml`, `*.yml` and `*.json` files in it, not below it, in order of
 /// their names. Hidden files are left out; symbolic links are followed, as mounted ConfigMaps need.
@@ -38,6 +39,16 @@ pub enum FilesError {
     #[error("cannot read the manifests directory `{}`; it must exist and be readable", path.display())]
     Directory {
         /// As it was given.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file in it has never been read, and cannot be because of what the process lacks, not because of the file: what is
+    /// in the others would be taken for all there is.
+    #[error("cannot read `{}`, and without it nothing is told of what is beside it", path.display())]
+    File {
+        /// Where it is.
         path: PathBuf,
         /// What the system said.
         #[source]
@@ -132,7 +143,7 @@ impl FileSource {
         let mut changed = false;
         let mut before = self.scan()?;
         for _ in 0..ATTEMPTS {
-            changed |= self.read_changed(&before);
+            changed |= self.read_changed(&before)?;
             let after = self.scan()?;
             if after == before {
                 return Ok(if changed {
@@ -143,7 +154,7 @@ impl FileSource {
             }
             before = after;
         }
-        self.read_changed(&before);
+        self.read_changed(&before)?;
         Ok(Refreshed::Restless)
     }
 
@@ -195,7 +206,7 @@ impl FileSource {
         Ok(found)
     }
 
-    fn read_changed(&mut self, found: &BTreeMap<OsString, Signature>) -> bool {
+    fn read_changed(&mut self, found: &BTreeMap<OsString, Signature>) -> Result<bool, FilesError> {
         let known = self.files.len();
         self.files.retain(|name, _| found.contains_key(name));
         let mut changed = self.files.len() != known;
@@ -220,6 +231,10 @@ impl FileSource {
                     self.files.insert(name.clone(), entry);
                     true
                 }
+                (None, Err(source)) if is_of_the_process(&source) => {
+                    let path = self.directory.join(name);
+                    return Err(FilesError::File { path, source });
+                }
                 (None, Err(error)) => {
                     let mut entry = Entry::new(*signature, 0, Arc::default());
                     entry.trouble = Some(format!("cannot be read: {error}"));
@@ -228,7 +243,7 @@ impl FileSource {
                 }
             };
         }
-        changed
+        Ok(changed)
     }
 
     fn shown(&self, name: &OsStr) -> String {
@@ -306,6 +321,12 @@ pub(crate) fn is_manifest(name: &OsStr) -> bool {
         )
 }
 
+/// Whether a file cannot be read for want of descriptors or memory: the next try may find it as it has always been.
+fn is_of_the_process(error: &io::Error) -> bool {
+    let wants = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| wants.contains(&code))
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -319,4 +340,26 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_the_process_is_not_a_fault_of_the_file() {
+        // Too many open files, here and in the system; no memory; not permitted; a loop of links; gone.
+        let table = [
+            (24, true),
+            (23, true),
+            (12, true),
+            (13, false),
+            (40, false),
+            (2, false),
+        ];
+        for (code, expected) in table {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(is_of_the_process(&error), expected, "{error}");
+        }
+    }
 }

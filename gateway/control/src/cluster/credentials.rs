@@ -84,7 +84,7 @@ impl Credentials {
                 .map_err(|error| ClusterError::ServiceAccount(innermost(&error)));
         }
         let usual = self.home.as_ref().map(|home| home.join(".kube/config"));
-        match usual.filter(|path| path.exists()) {
+        match usual.filter(|path| may_exist(path)) {
             Some(path) => read(&[path]),
             None => Err(ClusterError::NoCredentials),
         }
@@ -111,7 +111,7 @@ fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
     for path in paths {
         last = path;
         // As kubectl does: of several files some may be missing.
-        if paths.len() > 1 && !path.exists() {
+        if paths.len() > 1 && !may_exist(path) {
             continue;
         }
         let next = Kubeconfig::read_from(path).map_err(|error| unusable(path, &error))?;
@@ -125,6 +125,11 @@ fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
         reason: "there is no such file".to_owned(),
     })?;
     kube::Config::try_from(merged).map_err(|error| unusable(last, &error))
+}
+
+/// One that may not be looked at is read all the same: that fails, where leaving it out would choose other credentials.
+fn may_exist(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
 }
 
 fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
