@@ -365,3 +365,23 @@ fn check_tells_of_wrong_manifests() {
         "{broken}"
     );
 }
+
+/// A variable of ours counts whatever bytes are in it: a setting must not be left out because it is garbage.
+#[test]
+fn a_variable_that_is_no_text_is_an_error() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let builder = gateway!();
+    let config = builder.folder().join("listeners.toml");
+    std::fs::write(&config, builder.config()).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_blastdoor-under-test"))
+        .args(["check", "--config", config.to_str().unwrap()])
+        .env(
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__HOSTS",
+            std::ffi::OsStr::from_bytes(b"[\"\xff.test\"]"),
+        )
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("listeners.external-http.hosts[0]: "), "{stderr}");
+}

@@ -1,7 +1,9 @@
 //! A backend with an address that the API server accepts for an endpoint: it refuses loopback.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpListener, TcpStream};
+
+use gateway_tests::own_address;
 
 /// Answers every request with 200 and its name.
 pub struct Backend {
@@ -46,15 +48,4 @@ fn serve(stream: TcpStream, name: &str) {
             return;
         }
     }
-}
-
-/// An address of this machine that is not loopback. Nothing is sent to find it.
-fn own_address() -> IpAddr {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    let found = socket
-        .connect("198.51.100.1:9")
-        .and_then(|()| socket.local_addr());
-    let address = found.expect("a machine with a route: endpoints need an address that is not loopback");
-    assert!(!address.ip().is_loopback(), "{address}");
-    address.ip()
 }

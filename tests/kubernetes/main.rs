@@ -14,6 +14,7 @@ mod moving;
 mod objects;
 mod order;
 mod published;
+mod replicas;
 mod rights;
 mod scale;
 mod serving;

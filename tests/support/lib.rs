@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod tls;
 
 use std::io::Write as _;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -48,6 +49,21 @@ impl Drop for Finally<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
+}
+
+/// An address of this machine that is not loopback. Nothing is sent to find it.
+///
+/// # Panics
+/// On a machine without a route: endpoints need such an address.
+#[must_use]
+pub fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let found = socket
+        .connect("198.51.100.1:9")
+        .and_then(|()| socket.local_addr());
+    let address = found.expect("a machine with a route: endpoints need an address that is not loopback");
+    assert!(!address.ip().is_loopback(), "{address}");
+    address.ip()
 }
 
 static SHORT: Once = Once::new();

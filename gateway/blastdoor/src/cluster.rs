@@ -43,6 +43,7 @@ impl Source {
                     credentials: credentials(options),
                     namespaces: config.source.namespaces.clone(),
                     secrets: config.source.secrets,
+                    replicas: config.source.replicas.services.clone(),
                 })?;
                 source.briefing().doors(outlook(&config.doors));
                 Ok(Self::Cluster(Box::new(source)))

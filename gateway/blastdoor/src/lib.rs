@@ -12,9 +12,11 @@ mod commands;
 pub mod config;
 mod echo;
 mod gauges;
+mod own;
 mod roots;
 mod supervisor;
 mod telemetry;
+mod watched;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,9 +96,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The environment, read in this one place. Variables that are not UTF-8 cannot be ours.
+/// The environment, read in this one place. What is not UTF-8 is read as far as it is: a variable of ours must not go
+/// unnoticed because its value is garbage.
 fn environment() -> Vec<(String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .map(|(name, value)| (text(name), text(value)))
         .collect()
 }

@@ -7,7 +7,11 @@ use door::PlatformRoots;
 pub(crate) fn platform_roots() -> PlatformRoots {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::debug!(%error, "a certificate authority of the system cannot be read");
+        if found.certs.is_empty() {
+            tracing::warn!(%error, "the certificate authorities of the system cannot be read");
+        } else {
+            tracing::debug!(%error, "a certificate authority of the system cannot be read");
+        }
     }
     PlatformRoots::new(found.certs)
 }

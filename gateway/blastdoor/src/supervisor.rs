@@ -1,15 +1,15 @@
 //! The life of the process: doors opened and bound, views published, configuration reloaded, everything drained.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use control::SourceEvent;
 use control::cluster::Briefing;
 use control::names::{Names, Resolver, wanted};
 use door::{BackendPolicy, ExternalNames, PlatformRoots, Publisher};
-use proxy::{AccessLog, BindError, Drain, Listener, ListenerStatus, Metrics, Settings};
+use proxy::{AccessLog, BindError, Drain, Listener, ListenerStatus, Metrics, Settings, Sockets};
 use resource::{ClusterView, Problem, Severity};
 use route::ListenerName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,12 +18,17 @@ use tokio::task::JoinSet;
 
 use crate::admin::Board;
 use crate::cluster::{ClusterLink, outlook};
-use crate::config::{self, AdminBind, Config, DoorConfig, Options};
+use crate::config::{self, Config, DoorConfig, Options};
 use crate::gauges::{ExpiryOf, Gauges};
+use crate::own::Own;
 use crate::roots::platform_roots;
+use crate::watched::WatchedFiles;
 
 /// How often watched files (configuration, trust lists) are looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How often the addresses of this host are listed although nothing else has changed.
+const INTERFACES: Duration = Duration::from_secs(5);
 
 /// How often objects are looked at although nothing changed: certificates expire.
 const REVIEW: Duration = Duration::from_secs(3_600);
@@ -34,8 +39,10 @@ pub(crate) struct Supervisor {
     config: Config,
     publishers: Vec<Publisher<Settings>>,
     listeners: HashMap<ListenerName, Listener>,
-    /// Every port that a door has had: one that drains still answers, and must be no backend of another.
-    own_ports: BTreeSet<u16>,
+    /// Where this gateway listens itself.
+    own: Own,
+    /// What is not known of that.
+    own_problems: Vec<Problem>,
     /// What the source told last.
     view: Option<ClusterView>,
     source_problems: Vec<Problem>,
@@ -45,6 +52,10 @@ pub(crate) struct Supervisor {
     source_lost: Option<Problem>,
     /// The configuration file cannot be used as it is now.
     config_problems: Vec<Problem>,
+    /// The last reload has failed, or none has looked at what changed since the start: there is one at the next look.
+    must_reload: bool,
+    /// The configuration file and those that it names.
+    files: WatchedFiles,
     told: BTreeSet<Problem>,
     board: Board,
     gauges: Gauges,
@@ -106,12 +117,15 @@ impl Supervisor {
             config,
             publishers: Vec::new(),
             listeners: HashMap::new(),
-            own_ports: BTreeSet::new(),
+            own: Own::default(),
+            own_problems: Vec::new(),
             view: None,
             source_problems: Vec::new(),
             compiled_problems: Vec::new(),
             source_lost: None,
             config_problems: Vec::new(),
+            must_reload: true,
+            files: WatchedFiles::default(),
             told: BTreeSet::new(),
             board,
             gauges,
@@ -124,21 +138,29 @@ impl Supervisor {
             ledger: door::Ledger::default(),
             names,
         };
+        supervisor.own.declare(&supervisor.config);
         for door in supervisor.config.doors.clone() {
-            supervisor.open_door(door)?;
+            let (publisher, listener) = supervisor.open_door(door)?;
+            supervisor.publishers.push(publisher);
+            supervisor.start(listener);
         }
         supervisor.show_listeners();
         Ok(supervisor)
     }
 
-    fn open_door(&mut self, config: DoorConfig) -> Result<(), BindError> {
-        let name = config.name.clone();
-        let (publisher, door) = door::open(name.clone(), config.policy, config.settings);
+    fn open_door(&self, config: DoorConfig) -> Result<(Publisher<Settings>, Listener), BindError> {
+        let (publisher, door) = door::open(config.name, config.policy, config.settings);
         let listener = Listener::bind(door, config.binding, &self.metrics, self.access.clone())?;
-        tracing::info!(listener = %name, address = %listener.address(), selector = %publisher.policy().selector, "door bound");
-        self.publishers.push(publisher);
+        Ok((publisher, listener))
+    }
+
+    fn start(&mut self, mut listener: Listener) {
+        listener.start();
+        let name = listener.name().clone();
+        let publisher = self.publishers.iter().find(|publisher| *publisher.name() == name);
+        let selector = publisher.map(|publisher| publisher.policy().selector.to_string());
+        tracing::info!(listener = %name, address = %listener.address(), selector, "door bound");
         self.listeners.insert(name, listener);
-        Ok(())
     }
 
     /// Serves until a signal ends it.
@@ -148,17 +170,17 @@ impl Supervisor {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut review = tokio::time::interval(REVIEW);
         review.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut fingerprint = self.fingerprint();
+        let mut interfaces = tokio::time::interval(INTERFACES);
+        interfaces.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut draining = false;
         let mut cut = 0;
         loop {
             tokio::select! {
                 Some(event) = events.recv() => self.source_event(event),
-                _ = look.tick(), if !draining => {
-                    let now = self.fingerprint();
-                    if now != fingerprint {
-                        fingerprint = now;
-                        self.reload();
+                _ = look.tick(), if !draining => self.look(),
+                _ = interfaces.tick() => {
+                    if self.own.look() {
+                        self.publish();
                     }
                 }
                 _ = review.tick(), if !draining => {
@@ -235,10 +257,22 @@ impl Supervisor {
 
     /// Compiles the current view for every door and makes it live.
     fn publish(&mut self) {
-        self.own_ports
-            .extend(self.listeners.values().map(|listener| listener.address().port()));
-        let backends = self.backend_policy();
-        let Some(view) = &mut self.view else { return };
+        self.own.listen(self.listeners.values().map(Listener::address));
+        self.own.look();
+        let Some(view) = &mut self.view else {
+            self.tell();
+            return;
+        };
+        let (addresses, unknown) = self.own.policy(&self.config.source, view);
+        self.own_problems = unknown;
+        let backends = BackendPolicy {
+            addresses,
+            external_names: match self.names {
+                Some(_) => ExternalNames::Resolved,
+                None => ExternalNames::Refused,
+            },
+            platform_roots: self.platform_roots.clone(),
+        };
         if let Some(names) = &mut self.names {
             let serving = self.publishers.iter().chain(&self.departing);
             let policies: Vec<_> = serving.map(Publisher::policy).collect();
@@ -267,33 +301,18 @@ impl Supervisor {
         }
     }
 
-    fn backend_policy(&self) -> BackendPolicy {
-        BackendPolicy {
-            allow_loopback: self.config.source.allow_loopback_backends,
-            external_names: match self.names {
-                Some(_) => ExternalNames::Resolved,
-                None => ExternalNames::Refused,
-            },
-            own_addresses: own_addresses(),
-            own_ports: self
-                .own_ports
-                .iter()
-                .copied()
-                .chain(admin_port(&self.config))
-                .collect(),
-            platform_roots: self.platform_roots.clone(),
-        }
-    }
-
     /// Counts all problems, and logs those that are new.
     fn tell(&mut self) {
+        let files = self.files.problems();
         let problems: BTreeSet<Problem> = self
             .source_problems
             .iter()
             .chain(&self.config_problems)
+            .chain(&self.own_problems)
             .chain(&self.source_lost)
             .chain(&self.compiled_problems)
             .cloned()
+            .chain(files)
             .collect();
         self.gauges
             .problems(problems.iter().map(|problem| problem.severity));
@@ -310,57 +329,74 @@ impl Supervisor {
         self.told = problems;
     }
 
-    /// The content of every file that may change while we run.
-    fn fingerprint(&self) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    /// Looks whether a file has changed that was read at start. A reload that has failed is tried again: what was in its
+    /// way (a file that could not be read, a port that was taken) may be gone although no content is different.
+    fn look(&mut self) {
         let doors = self.config.doors.iter();
         let beside = doors.flat_map(|door| door.trusted_proxies_file.iter().chain(&door.tls_files));
-        self.config
-            .path
-            .iter()
-            .chain(beside)
-            .cloned()
-            .map(|path| (path.clone(), std::fs::read(path).ok()))
-            .collect()
+        let paths = self.config.path.iter().chain(beside).map(PathBuf::as_path);
+        let look = self.files.look(paths);
+        if look.is_changed || self.must_reload {
+            self.reload();
+        }
+        if look.is_news {
+            self.tell();
+        }
     }
 
-    /// Takes over a changed configuration as a whole, or keeps the old one as a whole.
+    /// Takes over a changed configuration as a whole, or keeps the old one as a whole and publishes nothing.
     fn reload(&mut self) {
         // A file that was found without being named must not give way to the built-in doors when it is lost.
         let options = Options {
             config: self.config.path.clone().or_else(|| self.options.config.clone()),
             ..self.options.clone()
         };
-        match config::load(&options) {
-            Ok(loaded) => {
+        let outcome = match config::load(&options) {
+            Ok(loaded) if loaded.config == self.config => Ok(false),
+            Ok(loaded) => self.apply(loaded.config).map(|()| true),
+            Err(errors) => Err(self.stays(errors.0.iter().map(|error| {
+                let key = (!error.key.is_empty()).then(|| format!("{}: ", error.key));
+                format!("{}{}", key.unwrap_or_default(), error.message)
+            }))),
+        };
+        self.must_reload = outcome.is_err();
+        match outcome {
+            Ok(has_changed) => {
                 self.config_problems.clear();
-                self.apply(loaded.config);
-                tracing::info!("configuration reloaded");
+                self.tell();
+                if has_changed {
+                    tracing::info!("configuration reloaded");
+                }
             }
-            Err(errors) => {
-                let file = self
-                    .config
-                    .path
-                    .as_ref()
-                    .map(|path| path.display().to_string())
-                    .unwrap_or_default();
-                let stays = |error: &config::ConfigError| {
-                    format!("{}: {}; the configuration in use stays", error.key, error.message)
-                };
-                self.config_problems = errors
-                    .0
-                    .iter()
-                    .map(|error| Problem::of_file(Severity::Error, &file, stays(error)))
-                    .collect();
+            Err(problems) if problems == self.config_problems => {}
+            Err(problems) => {
+                self.config_problems = problems;
+                self.tell();
             }
         }
-        self.publish();
     }
 
-    fn apply(&mut self, new: Config) {
+    /// Problems of a configuration that is not taken over.
+    fn stays(&self, messages: impl Iterator<Item = String>) -> Vec<Problem> {
+        let path = self.config.path.as_deref().map(Path::display);
+        let file = path.map_or_else(|| "(built-in configuration)".to_owned(), |path| path.to_string());
+        let problem = |message| {
+            let message = format!("{message}; the configuration in use stays");
+            Problem::of_file(Severity::Error, &file, message)
+        };
+        messages.map(problem).collect()
+    }
+
+    fn apply(&mut self, new: Config) -> Result<(), Vec<Problem>> {
+        // All that can fail comes first. New sockets open before old ones drain.
+        let opened = self.opened(&new.doors);
+        let opened = opened.map_err(|error| self.stays(std::iter::once(error.to_string())))?;
         if (&new.source, &new.admin, &new.log) != (&self.config.source, &self.config.admin, &self.config.log)
         {
             tracing::warn!("changes of [source], [admin] and [log] need a restart");
         }
+        self.own.declare(&new);
+        self.own.listen(opened.addresses());
         let gone = |name: &ListenerName| !new.doors.iter().any(|door| door.name == *name);
         for old in self.config.doors.iter().filter(|door| gone(&door.name)) {
             let departing = self
@@ -373,58 +409,52 @@ impl Supervisor {
                     .spawn(leave(Some(old.name.clone()), listener, old.settings.drain));
             }
         }
-        let mut kept = Vec::new();
-        for door in new.doors {
-            match self.take_over(door.clone()) {
-                Ok(()) => kept.push(door),
-                Err(error) => {
-                    let file = new
-                        .path
-                        .as_ref()
-                        .map(|path| path.display().to_string())
-                        .unwrap_or_default();
-                    self.config_problems
-                        .push(Problem::of_file(Severity::Error, &file, error.to_string()));
-                    // What runs goes on as it was.
-                    kept.extend(
-                        self.config
-                            .doors
-                            .iter()
-                            .find(|old| old.name == door.name)
-                            .cloned(),
-                    );
-                }
+        for publisher in &mut self.publishers {
+            let door = new.doors.iter().find(|door| door.name == *publisher.name());
+            if let Some(door) = door {
+                publisher.reconfigure(door.policy.clone(), door.settings.clone());
             }
         }
+        let (publishers, listeners): (Vec<_>, Vec<_>) = opened.doors.into_iter().unzip();
+        self.publishers.extend(publishers);
         self.config = Config {
-            doors: kept,
+            doors: new.doors,
             path: new.path,
+            declared: new.declared,
             ..self.config.clone()
         };
         if let Some(briefing) = &self.briefing {
             briefing.doors(outlook(&self.config.doors));
         }
+        // Nobody is answered at a new port before it is nobody's backend.
+        self.publish();
+        for listener in listeners {
+            self.start(listener);
+        }
+        for (door, sockets) in opened.sockets {
+            if let Some(listener) = self.listeners.get_mut(&door) {
+                listener.move_to(sockets);
+                tracing::info!(listener = %door, address = %listener.address(), "door bound anew");
+            }
+        }
         self.show_listeners();
+        Ok(())
     }
 
-    /// Makes one door what the new configuration says; a new socket opens before the old one drains.
-    fn take_over(&mut self, door: DoorConfig) -> Result<(), BindError> {
-        let Some(publisher) = self
-            .publishers
-            .iter_mut()
-            .find(|publisher| *publisher.name() == door.name)
-        else {
-            return self.open_door(door);
-        };
-        let Some(listener) = self.listeners.get_mut(&door.name) else {
-            return Ok(());
-        };
-        if *listener.binding() != door.binding {
-            listener.rebind(door.binding)?;
-            tracing::info!(listener = %door.name, address = %listener.address(), "door bound anew");
+    /// What doors need of the system that they do not have.
+    fn opened(&self, doors: &[DoorConfig]) -> Result<Opened, BindError> {
+        let mut opened = Opened::default();
+        for door in doors {
+            match self.listeners.get(&door.name) {
+                None => opened.doors.push(self.open_door(door.clone())?),
+                Some(listener) if *listener.binding() != door.binding => {
+                    let sockets = listener.open(door.binding.clone())?;
+                    opened.sockets.push((door.name.clone(), sockets));
+                }
+                Some(_) => {}
+            }
         }
-        publisher.reconfigure(door.policy, door.settings);
-        Ok(())
+        Ok(opened)
     }
 
     fn show_listeners(&mut self) {
@@ -434,6 +464,22 @@ impl Supervisor {
         let mut statuses: Vec<ListenerStatus> = self.listeners.values().map(Listener::status).collect();
         statuses.sort_by(|left, right| left.name().cmp(right.name()));
         self.board.show(statuses);
+    }
+}
+
+/// What a new configuration needs of the system.
+#[derive(Default)]
+struct Opened {
+    /// Doors that are new.
+    doors: Vec<(Publisher<Settings>, Listener)>,
+    /// Other sockets for doors that there are.
+    sockets: Vec<(ListenerName, Sockets)>,
+}
+
+impl Opened {
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let doors = self.doors.iter().map(|(_, listener)| listener.address());
+        doors.chain(self.sockets.iter().map(|(_, sockets)| sockets.address()))
     }
 }
 
@@ -491,31 +537,4 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// The admin port, when it is one of TCP.
-pub(crate) fn admin_port(config: &Config) -> Option<u16> {
-    match &config.admin {
-        AdminBind::Tcp(address) => Some(address.port()),
-        AdminBind::Unix(_) => None,
-    }
-}
-
-/// The addresses of this host's interfaces. Without them, backends are compared with loopback alone.
-pub(crate) fn own_addresses() -> Vec<IpAddr> {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
-        return Vec::new();
-    };
-    let mut addresses: Vec<IpAddr> = interfaces
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
-        })
-        // Refused in any case; on a node's network they come and go with every pod.
-        .filter(|address| !matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()))
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
 }

@@ -100,7 +100,7 @@ impl<'v> External<'v> {
         let addresses = view.resolution(self.name).map(|known| known.addresses.iter());
         for address in addresses.into_iter().flatten() {
             let address = SocketAddr::new(*address, port);
-            match backends.refuses(address) {
+            match backends.addresses.refuses(address) {
                 None => endpoints.push(Endpoint { address }),
                 Some(reason) => {
                     any_refused = true;

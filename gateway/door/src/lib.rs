@@ -34,6 +34,7 @@
 //! fn twice(door: door::Door<()>) { bind(door); bind(door); }
 //! ```
 
+mod addresses;
 mod admission;
 mod compile;
 mod external;
@@ -48,6 +49,7 @@ mod snapshot;
 mod tls;
 mod upstreams;
 
+pub use addresses::{AddressPolicy, OwnAddresses};
 pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
 pub use opening::{Door, Publisher, open};
 pub use publish::{Ledger, publish};

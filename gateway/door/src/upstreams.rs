@@ -1,7 +1,7 @@
 //! From Service ports to upstreams: which endpoints there are, and what is spoken to them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use resource::{
@@ -10,6 +10,7 @@ use resource::{
 };
 use route::ObjectKey;
 
+use crate::addresses::AddressPolicy;
 use crate::external::{External, implied_port};
 use crate::snapshot::{Blocked, Endpoint, Upstream, UpstreamProtocol};
 use crate::tls::{Clients, PlatformRoots};
@@ -17,14 +18,10 @@ use crate::tls::{Clients, PlatformRoots};
 /// What the gateway may call, and whom it believes there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackendPolicy {
-    /// Loopback addresses are allowed (`[source] allow_loopback_backends`): for the demo and for tests.
-    pub allow_loopback: bool,
+    /// Which addresses are called.
+    pub addresses: AddressPolicy,
     /// Whether Services of type ExternalName are called (`[source] allow_external_names`).
     pub external_names: ExternalNames,
-    /// The addresses of this host, so that the gateway does not become its own backend.
-    pub own_addresses: Vec<IpAddr>,
-    /// The ports on which this process listens, its admin port included.
-    pub own_ports: Vec<u16>,
     /// Whom to believe of backends that speak TLS, where no authorities are named.
     pub platform_roots: PlatformRoots,
 }
@@ -96,34 +93,6 @@ pub(crate) struct Refused {
     pub(crate) reason: Blocked,
     pub(crate) severity: Severity,
     pub(crate) message: String,
-}
-
-impl BackendPolicy {
-    /// Why `address` must not be called, if so.
-    pub(crate) fn refuses(&self, address: SocketAddr) -> Option<&'static str> {
-        let ip = address.ip().to_canonical();
-        if self.own_ports.contains(&address.port())
-            && (ip.is_loopback() || ip.is_unspecified() || self.own_addresses.contains(&ip))
-        {
-            return Some("one of the gateway's own ports");
-        }
-        if ip.is_loopback() {
-            return (!self.allow_loopback).then_some("a loopback address");
-        }
-        match ip {
-            IpAddr::V4(ip) if ip.is_link_local() => Some("a link-local address (cloud metadata lives there)"),
-            IpAddr::V4(ip) if ip == Ipv4Addr::new(100, 100, 100, 200) => Some("a cloud metadata address"),
-            IpAddr::V6(ip) if ip.is_unicast_link_local() => Some("a link-local address"),
-            IpAddr::V6(ip) if ip == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254) => {
-                Some("a cloud metadata address")
-            }
-            IpAddr::V4(ip) if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() => {
-                Some("no unicast address")
-            }
-            IpAddr::V6(ip) if ip.is_unspecified() || ip.is_multicast() => Some("no unicast address"),
-            IpAddr::V4(_) | IpAddr::V6(_) => None,
-        }
-    }
 }
 
 impl<'v> Upstreams<'v> {
@@ -321,7 +290,7 @@ impl<'v> Upstreams<'v> {
             for target in named.filter_map(|candidate| candidate.port) {
                 for endpoint in &slice.endpoints {
                     let address = SocketAddr::new(endpoint.address, target);
-                    if let Some(reason) = self.backends.refuses(address) {
+                    if let Some(reason) = self.backends.addresses.refuses(address) {
                         any_refused = true;
                         problems.push(refused_address(slice, address, reason));
                     } else if endpoint.ready {

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use door::{
-    Action, BackendPolicy, Blocked, Door, ExternalNames, Ledger, PlatformRoots, Policy, Publisher, Scheme,
-    Selector, UpstreamProtocol, Verdict, open, publish,
+    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, Ledger, OwnAddresses, PlatformRoots,
+    Policy, Publisher, Scheme, Selector, UpstreamProtocol, Verdict, open, publish,
 };
 use resource::{ClusterView, NameFault, Resolution, manifest};
 use route::{Host, HostBuf, PathScratch, normalise_path, normalise_sni};
@@ -180,8 +180,12 @@ fn without_place(line: &str) -> String {
 fn addresses_are_refused_as_for_any_backend() {
     let own: IpAddr = "192.0.2.77".parse().unwrap();
     let mut backends = BackendPolicy {
-        own_addresses: vec![own],
-        own_ports: vec![80],
+        addresses: AddressPolicy {
+            refused: vec!["203.0.113.0/24".parse().unwrap()],
+            own_addresses: OwnAddresses::At([own].into()),
+            own_ports: [80].into(),
+            ..AddressPolicy::default()
+        },
         ..allowed()
     };
     let refused = [
@@ -200,6 +204,12 @@ fn addresses_are_refused_as_for_any_backend() {
         "ff02::1",
         "255.255.255.255",
         "192.0.2.77",
+        "203.0.113.9",
+        "168.63.129.16",
+        "fd20:ce::254",
+        "64:ff9b::7f00:1",
+        "2002:a9fe:a9fe::1",
+        "::192.0.2.77",
     ];
     for address in refused {
         let view = resolved(
@@ -211,7 +221,7 @@ fn addresses_are_refused_as_for_any_backend() {
         assert_eq!(told.len(), 2, "{told:?}");
     }
     // With loopback allowed the own ports stay refused: a name must not make the gateway its own backend.
-    backends.allow_loopback = true;
+    backends.addresses.allow_loopback = true;
     let loopback = |port: &str| resolved(view(NAMED, port, ""), Some(resolution(&["127.0.0.1"], None)));
     let (action, _) = outcome(&loopback("{number: 80}"), &backends);
     assert_eq!(action, Action::Blocked(Blocked::RefusedAddress));

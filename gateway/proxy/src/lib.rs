@@ -38,7 +38,7 @@ mod upstream;
 mod worker;
 
 pub use access::{AccessFormat, AccessLog, AccessPolicy};
-pub use listener::{BindError, Listener, ListenerStatus};
+pub use listener::{BindError, Listener, ListenerStatus, Sockets};
 pub use metrics::Metrics;
 pub use settings::{Binding, ClientIp, Drain, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies};
 pub use worker::Phase;

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use door::Door;
 use route::ListenerName;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::access::AccessLog;
@@ -32,12 +33,25 @@ pub struct Listener {
     retired: Vec<Group>,
 }
 
+/// Sockets that a door is to have. They close when they are dropped.
+pub struct Sockets(Group);
+
+impl Sockets {
+    /// The address that is bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+}
+
 /// The sockets of one binding and the threads that serve them.
 struct Group {
     binding: Binding,
     address: SocketAddr,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
+    /// What the threads wait for; those for which it never comes end without a word.
+    starts: Vec<mpsc::SyncSender<()>>,
 }
 
 /// Why a door cannot be bound.
@@ -77,9 +91,8 @@ pub enum BindError {
 }
 
 impl Listener {
-    /// Binds a door's sockets and starts its workers. They take connections when the door has its first table, so
-    /// that beside a predecessor on the same port none is answered too early; if that takes long they take them all
-    /// the same, and answer 503.
+    /// Binds a door's sockets. Nobody is answered before [`start`](Self::start), and nobody ever is if that does not
+    /// come.
     ///
     /// # Errors
     /// When the address cannot be bound or a thread cannot be started.
@@ -99,7 +112,7 @@ impl Listener {
             listening: AtomicBool::new(false),
         });
         let board = Arc::new(HealthBoard::default());
-        let group = Group::start(&shared, &board, &access, binding)?;
+        let group = Group::open(&shared, &board, &access, binding)?;
         Ok(Self {
             shared,
             board,
@@ -107,6 +120,12 @@ impl Listener {
             group,
             retired: Vec::new(),
         })
+    }
+
+    /// Starts the workers. They take connections when the door has its first table, so that beside a predecessor on the
+    /// same port none is answered too early; if that takes long they take them all the same, and answer 503.
+    pub fn start(&mut self) {
+        self.group.start();
     }
 
     /// The door's name.
@@ -149,17 +168,21 @@ impl Listener {
         }
     }
 
-    /// Opens the sockets of another binding; the old ones then close, and their connections end in order.
+    /// Opens the sockets of another binding beside those in use. Nobody is answered there yet.
     ///
     /// # Errors
-    /// When the new address cannot be bound; the old binding then stays.
-    pub fn rebind(&mut self, binding: Binding) -> Result<(), BindError> {
-        let group = Group::start(&self.shared, &self.board, &self.access, binding)?;
+    /// When the address cannot be bound or a thread cannot be started.
+    pub fn open(&self, binding: Binding) -> Result<Sockets, BindError> {
+        Group::open(&self.shared, &self.board, &self.access, binding).map(Sockets)
+    }
+
+    /// Puts new sockets in the place of the old ones, which close; their connections end in order.
+    pub fn move_to(&mut self, Sockets(mut group): Sockets) {
+        group.start();
         let old = std::mem::replace(&mut self.group, group);
         old.phase.send_replace(Phase::Closing);
         self.retired.retain(|group| !group.is_finished());
         self.retired.push(old);
-        Ok(())
     }
 
     /// Tells every client to close, and goes on accepting.
@@ -250,7 +273,7 @@ impl ListenerStatus {
 }
 
 impl Group {
-    fn start(
+    fn open(
         shared: &Arc<Shared>,
         board: &Arc<HealthBoard>,
         access: &AccessLog,
@@ -259,25 +282,45 @@ impl Group {
         let listener = shared.door.name();
         let sockets =
             sockets(&binding).map_err(|(address, error)| BindError::of(listener.clone(), address, error))?;
-        let address = sockets
-            .first()
-            .and_then(|socket| local_address(socket).ok())
-            .unwrap_or(binding.address);
+        let failed = |address| move |error| BindError::of(listener.clone(), address, error);
+        // Which port it is must be known: it is nobody's backend.
+        let address = match sockets.first() {
+            Some(socket) => local_address(socket).map_err(failed(binding.address))?,
+            None => binding.address,
+        };
         let (phase, _) = watch::channel(Phase::Serving);
         let mut threads = Vec::with_capacity(sockets.len());
+        let mut starts = Vec::with_capacity(sockets.len());
         for (index, socket) in sockets.into_iter().enumerate() {
             let (shared, board, phase) = (Arc::clone(shared), Arc::clone(board), phase.subscribe());
             let lines = access.lines(listener.clone());
+            // Here, because out of descriptors there is none, and a socket that nobody serves is worse than no socket.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(failed(address))?;
             let thread = std::thread::Builder::new().name(format!("{listener}-{index}"));
-            let thread = thread.spawn(move || work(shared, board, lines, socket, phase));
-            threads.push(thread.map_err(|error| BindError::of(listener.clone(), address, error))?);
+            let (start, waiting) = mpsc::sync_channel(1);
+            starts.push(start);
+            let thread = thread.spawn(move || {
+                if let Ok(()) = waiting.recv() {
+                    work(&runtime, shared, board, lines, socket, phase);
+                }
+            });
+            threads.push(thread.map_err(failed(address))?);
         }
         Ok(Self {
             binding,
             address,
             phase,
             threads,
+            starts,
         })
+    }
+
+    fn start(&mut self) {
+        for start in self.starts.drain(..) {
+            // It waits until this comes.
+            let _heard = start.send(());
+        }
     }
 
     fn is_finished(&self) -> bool {
@@ -287,6 +330,7 @@ impl Group {
 
 /// A worker thread's whole life.
 fn work(
+    runtime: &Runtime,
     shared: Arc<Shared>,
     board: Arc<HealthBoard>,
     lines: crate::access::Lines,
@@ -294,17 +338,11 @@ fn work(
     phase: watch::Receiver<Phase>,
 ) {
     let listener = shared.door.name().clone();
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| {
-            let tasks = tokio::task::LocalSet::new();
-            let served = tasks.block_on(&runtime, async {
-                Worker::new(shared, board, lines).run(socket, phase).await
-            });
-            drop(tasks);
-            served
-        });
+    let tasks = tokio::task::LocalSet::new();
+    let outcome = tasks.block_on(runtime, async {
+        Worker::new(shared, board, lines).run(socket, phase).await
+    });
+    drop(tasks);
     if let Err(error) = outcome {
         tracing::error!(%listener, %error, "worker ended");
     }

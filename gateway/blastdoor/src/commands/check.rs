@@ -9,8 +9,8 @@ use super::run::runtime;
 use super::{WRONG, complain, fail, print};
 use crate::cluster::Source;
 use crate::config::{self, Config, Options};
+use crate::own::Own;
 use crate::roots::platform_roots;
-use crate::supervisor::{admin_port, own_addresses};
 
 /// How problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -65,20 +65,17 @@ fn problems(config: &Config, options: &Options) -> Result<Vec<Problem>, String> 
     let load = tasks
         .block_on(&runtime, async { Source::open(config, options)?.load().await })
         .map_err(|error| error.to_string())?;
+    let mut own = Own::default();
+    own.declare(config);
+    own.look();
+    let (addresses, unknown) = own.policy(&config.source, &load.view);
     let backends = BackendPolicy {
-        allow_loopback: config.source.allow_loopback_backends,
+        addresses,
         // What is found depends on what is written, not on the network.
         external_names: match config.source.external_names {
             Some(_) => ExternalNames::Unasked,
             None => ExternalNames::Refused,
         },
-        own_addresses: own_addresses(),
-        own_ports: config
-            .doors
-            .iter()
-            .map(|door| door.binding.address.port())
-            .chain(admin_port(config))
-            .collect(),
         platform_roots: platform_roots(),
     };
     let (mut publishers, _unbound): (Vec<_>, Vec<_>) = config
@@ -87,6 +84,7 @@ fn problems(config: &Config, options: &Options) -> Result<Vec<Problem>, String> 
         .map(|door| door::open(door.name.clone(), door.policy.clone(), door.settings.clone()))
         .unzip();
     let mut problems = load.problems;
+    problems.extend(unknown);
     problems.extend(door::publish(
         &mut publishers,
         &load.view,

@@ -68,7 +68,12 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
     let merged: Value = Figment::from(Serialized::defaults(&file))
         .merge(Serialized::defaults(&overlay.values))
         .extract()
-        .unwrap_or(file);
+        .unwrap_or_else(|error| {
+            // What the environment says must not be lost on the way.
+            let message = format!("cannot be joined with the environment: {error}");
+            errors.push(origin.error("", message));
+            file
+        });
     let origin = Origin { overlay, ..origin };
 
     let raw = typed(merged, &origin, &mut errors);

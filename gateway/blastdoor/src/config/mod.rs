@@ -12,6 +12,7 @@ mod parse;
 mod publish;
 mod raw;
 mod reference;
+mod replicas;
 mod tls;
 mod units;
 
@@ -20,8 +21,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use control::cluster::{Publish, SecretScope};
+use ipnet::IpNet;
 use proxy::{AccessPolicy, Binding, Settings};
-use route::ListenerName;
+use route::{ListenerName, ObjectKey};
 
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use load::{Loaded, Options, admin, load};
@@ -43,6 +45,8 @@ pub struct Config {
     pub log: Log,
     /// The doors, by name.
     pub doors: Vec<DoorConfig>,
+    /// Where doors are to listen, those included that `--doors` leaves to another process.
+    pub declared: Vec<SocketAddr>,
 }
 
 /// Where Kubernetes objects come from.
@@ -59,6 +63,19 @@ pub struct Source {
     /// Services of type ExternalName are called, and these servers of DNS asked for their names, the system's if there
     /// are none here; `None`: they are refused.
     pub external_names: Option<Vec<SocketAddr>>,
+    /// Networks that are never called, beside the built-in ones.
+    pub refuse_backends: Vec<IpNet>,
+    /// The gateways of this installation.
+    pub replicas: Replicas,
+}
+
+/// The gateways of an installation, whose doors are nobody's backends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// The Services whose endpoints they are; empty: nobody has said.
+    pub services: Vec<ObjectKey>,
+    /// They are reached at addresses of nodes as well.
+    pub host_ports: bool,
 }
 
 /// The kinds of sources.

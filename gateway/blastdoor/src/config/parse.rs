@@ -42,6 +42,10 @@ impl<'a> Parser<'a> {
         let bind = raw.admin.bind.as_deref();
         let admin = bind.map_or_else(AdminBind::default, |bind| self.admin(bind));
         let log = self.log(raw.log);
+        if raw.source.ingress_class.as_ref().is_some_and(Vec::is_empty) {
+            let message = "an empty list would admit nothing; remove the key to admit all";
+            self.error("source.ingress_class", message.to_owned());
+        }
         let classes: Vec<Box<str>> = raw
             .source
             .ingress_class
@@ -62,6 +66,7 @@ impl<'a> Parser<'a> {
         }
         self.between_doors(&doors, &overlaps);
         self.with_source(&doors, &source, &raw.listeners);
+        let declared = doors.iter().map(|door| door.binding.address).collect();
         if let Some(wanted) = &options.doors {
             self.only(wanted, &mut doors);
         }
@@ -71,6 +76,7 @@ impl<'a> Parser<'a> {
             admin,
             log,
             doors,
+            declared,
         }
     }
 
@@ -148,12 +154,15 @@ impl<'a> Parser<'a> {
             }
             (None, false, None) => SourceKind::Kubernetes,
         };
+        let replicas = self.replicas(raw, &kind);
         Source {
             kind,
             namespaces,
             secrets,
             allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false),
             external_names,
+            refuse_backends: self.refuse_backends(raw),
+            replicas,
         }
     }
 

@@ -48,6 +48,22 @@ pub(super) struct RawSource {
     pub(super) resolvers: Option<Vec<String>>,
     /// Which Secrets are read: `auto` (default), `none`, `named` or `cluster`.
     pub(super) secrets: Option<String>,
+    /// Networks (`10.0.0.0/8`, or one address) that are never called as backends, beside those that never are.
+    pub(super) refuse_backends: Option<Vec<String>>,
+    /// The gateways of this installation, so that none of them becomes a backend of another.
+    pub(super) replicas: Option<RawReplicas>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReplicas {
+    /// The Services (`namespace/name`) whose endpoints are the pods of all gateways of this installation, those that
+    /// run other doors included. Backends at the ports of doors and at the admin port are refused there. Each must have
+    /// an EndpointSlice; without one these ports are refused at every address.
+    pub(super) services: Option<Vec<String>>,
+    /// Doors are reached through host ports as well, at addresses of nodes that nobody can list: backends at the ports
+    /// of doors and at the admin port are refused at every address. Default false.
+    pub(super) host_ports: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -27,6 +27,7 @@ pub fn markdown() -> String {
     );
     for (table, path) in [
         ("[source]", &["source"][..]),
+        ("[source.replicas]", &["source", "replicas"]),
         ("[admin]", &["admin"]),
         ("[log]", &["log"]),
         ("[listeners.NAME]", &["listeners", "*"]),

@@ -8,6 +8,7 @@ use route::ObjectKey;
 
 use super::listener::ListenerParser;
 use super::raw::{RawAuthorities, RawCertificate, RawClientAuth, RawDefaultCertificate, RawTls};
+use super::replicas::object;
 
 /// Most bytes of a certificate, key or authority file: the platform's own bundles have a fifth of it.
 const FILE_BYTES: u64 = 1 << 20;
@@ -185,23 +186,13 @@ impl ListenerParser<'_, '_> {
         }
     }
 
-    /// `namespace/name`
     fn object(&mut self, key: &str, written: &str) -> Option<ObjectKey> {
-        let fits = |part: &str| {
-            let plain =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-            (1..=253).contains(&part.len()) && part.bytes().all(plain)
-        };
-        match written.split_once('/') {
-            Some((namespace, name)) if fits(namespace) && fits(name) => Some(ObjectKey::new(namespace, name)),
-            Some(_) | None => {
-                self.error(
-                    key,
-                    format!("`{written}` is not a Secret; allowed: `namespace/name`"),
-                );
-                None
-            }
+        let found = object(written);
+        if found.is_none() {
+            let message = format!("`{written}` is not a Secret; allowed: `namespace/name`");
+            self.error(key, message);
         }
+        found
     }
 
     /// The content of a file, which is watched whether it can be read or not.

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resource::Problem;
+use route::ObjectKey;
 use tokio::sync::{mpsc, watch};
 
 pub use contact::Contact;
@@ -51,6 +52,8 @@ pub struct ClusterOptions {
     pub namespaces: Vec<Box<str>>,
     /// Which Secrets are read.
     pub secrets: SecretScope,
+    /// Services whose EndpointSlices are followed in whatever namespace they are (`[source] replicas`).
+    pub replicas: Vec<ObjectKey>,
 }
 
 /// An API server as a source of objects.

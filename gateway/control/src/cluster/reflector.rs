@@ -32,6 +32,8 @@ pub(super) enum Scope {
     Cluster,
     /// Those of a namespace.
     Namespace(Box<str>),
+    /// Those of a namespace that is not watched otherwise: where gateways are that are nobody's backends.
+    Replicas(Box<str>),
     /// This one.
     Object(ObjectKey),
 }
@@ -86,11 +88,19 @@ enum Ended {
 }
 
 impl Slot {
+    /// Without what is in it nothing can be served.
+    pub(super) fn is_essential(&self) -> bool {
+        matches!(self.kind, Kind::Ingress | Kind::Service | Kind::EndpointSlice)
+            && !matches!(self.scope, Scope::Replicas(_))
+    }
+
     pub(super) fn covers(&self, object: &ObjectRef) -> bool {
         self.kind == object.kind
             && match &self.scope {
                 Scope::Cluster => true,
-                Scope::Namespace(namespace) => object.namespace.as_ref() == Some(namespace),
+                Scope::Namespace(namespace) | Scope::Replicas(namespace) => {
+                    object.namespace.as_ref() == Some(namespace)
+                }
                 Scope::Object(key) => {
                     object.namespace.as_deref() == Some(key.namespace()) && &*object.name == key.name()
                 }

@@ -24,42 +24,42 @@ pub(super) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// Without these nothing can be served.
-pub(super) const fn is_essential(kind: Kind) -> bool {
-    matches!(kind, Kind::Ingress | Kind::Service | Kind::EndpointSlice)
-}
-
-/// One problem for each kind that may not be read, with the rule that is missing.
+/// One problem for each kind that may not be read, with the rule that is missing; one more for what is read to know the
+/// other gateways by.
 pub(super) fn missing_rights<'s>(
     server: &str,
     slots: impl Iterator<Item = (&'s Slot, &'s Standing)>,
 ) -> Vec<Problem> {
-    let mut denied: Vec<(Kind, Vec<&Slot>, bool)> = Vec::new();
+    let mut denied: Vec<(Sort, Vec<&Slot>, bool)> = Vec::new();
     for (slot, standing) in slots {
         if !matches!(standing.fault, Some(Fault::Forbidden(_))) {
             continue;
         }
-        match denied.iter_mut().find(|(kind, ..)| *kind == slot.kind) {
+        let sort = Sort::of(slot);
+        match denied.iter_mut().find(|(known, ..)| *known == sort) {
             Some((_, slots, is_listed)) => {
                 slots.push(slot);
                 *is_listed &= standing.is_listed;
             }
-            None => denied.push((slot.kind, vec![slot], standing.is_listed)),
+            None => denied.push((sort, vec![slot], standing.is_listed)),
         }
     }
     denied
         .into_iter()
-        .map(|(kind, slots, is_listed)| {
-            let consequence = match (is_listed, is_essential(kind)) {
+        .map(|(sort, slots, is_listed)| {
+            let consequence = match (is_listed, sort.need) {
                 (true, _) => "what was read before stays in force",
-                (false, true) => "nothing is served until then",
-                (false, false) => "what needs one of them is closed",
+                (false, Need::Everything) => "nothing is served until then",
+                (false, Need::Something) => "what needs one of them is closed",
+                (false, Need::Replicas) => {
+                    "nobody knows where this gateway's other pods are, and no backend is called at a port of its own"
+                }
             };
-            let severity = if is_essential(kind) {
-                Severity::Error
-            } else {
-                Severity::Warning
+            let severity = match sort.need {
+                Need::Everything | Need::Replicas => Severity::Error,
+                Need::Something => Severity::Warning,
             };
+            let kind = sort.kind;
             let message = format!(
                 "no right to read {}; {consequence}; add this rule: {}",
                 resource_of(kind).1,
@@ -70,6 +70,39 @@ pub(super) fn missing_rights<'s>(
         .collect()
 }
 
+/// Slots that are told of together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sort {
+    kind: Kind,
+    need: Need,
+}
+
+/// What needs the objects of a slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Everything,
+    /// What names them.
+    Something,
+    /// Whether an address is a gateway's own.
+    Replicas,
+}
+
+impl Sort {
+    fn of(slot: &Slot) -> Self {
+        let need = match slot.scope {
+            Scope::Replicas(_) => Need::Replicas,
+            Scope::Cluster | Scope::Namespace(_) | Scope::Object(_) if slot.is_essential() => {
+                Need::Everything
+            }
+            Scope::Cluster | Scope::Namespace(_) | Scope::Object(_) => Need::Something,
+        };
+        Self {
+            kind: slot.kind,
+            need,
+        }
+    }
+}
+
 /// A rule as it is written in a Role or ClusterRole, and where.
 fn rule(kind: Kind, slots: &[&Slot]) -> String {
     let (group, resource) = resource_of(kind);
@@ -77,7 +110,7 @@ fn rule(kind: Kind, slots: &[&Slot]) -> String {
     for slot in slots {
         match &slot.scope {
             Scope::Cluster => {}
-            Scope::Namespace(namespace) => {
+            Scope::Namespace(namespace) | Scope::Replicas(namespace) => {
                 namespaces.insert(&**namespace);
             }
             Scope::Object(key) => {
@@ -168,6 +201,18 @@ mod tests {
         );
         let severities: Vec<Severity> = problems.iter().map(|problem| problem.severity).collect();
         assert_eq!(severities, [Severity::Error, Severity::Warning]);
+        let replicas = Slot {
+            kind: Kind::EndpointSlice,
+            scope: Scope::Replicas("blastdoor".into()),
+        };
+        let standing = denied(false);
+        let told = missing_rights("https://api", [(&replicas, &standing)].into_iter());
+        assert_eq!(
+            told[0].message,
+            "no right to read endpointslices; nobody knows where this gateway's other pods are, and no backend is \
+             called at a port of its own; add this rule: {apiGroups: [\"discovery.k8s.io\"], resources: \
+             [\"endpointslices\"], verbs: [\"list\", \"watch\"]} in a Role in namespace blastdoor"
+        );
         assert!(
             problems[0].message.contains("nothing is served until then"),
             "{problems:?}"

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::fault::Fault;
 use super::outlook::{DoorOutlook, SecretScope, missing_services, needs};
 use super::reflector::{News, Reflector, Scope, Slot, Update};
-use super::rights::{is_essential, missing_rights};
+use super::rights::missing_rights;
 use super::seen::{Seen, Watched};
 use super::sent::Sent;
 use super::store::{Changed, Store};
@@ -175,14 +175,29 @@ impl Follower {
             let kind = Kind::Secret;
             slots.extend(scopes.iter().cloned().map(|scope| Slot { kind, scope }));
         }
+        slots.extend(self.slots_of_replicas());
         slots
+    }
+
+    /// Where other gateways are to be found beyond the namespaces that are watched.
+    fn slots_of_replicas(&self) -> BTreeSet<Slot> {
+        let watched = &self.options.namespaces;
+        let services = self.options.replicas.iter();
+        let beyond = services
+            .map(ObjectKey::namespace)
+            .filter(|namespace| !watched.is_empty() && !watched.iter().any(|one| **one == **namespace));
+        let slot = |namespace: &str| Slot {
+            kind: Kind::EndpointSlice,
+            scope: Scope::Replicas(namespace.into()),
+        };
+        beyond.map(slot).collect()
     }
 
     fn open(&mut self, slot: Slot) {
         let fields = match (&slot.scope, slot.kind) {
             (Scope::Object(key), _) => Some(format!("metadata.name={}", key.name())),
             (Scope::Cluster | Scope::Namespace(_), Kind::Secret) => Some(NO_SECRETS_OF.to_owned()),
-            (Scope::Cluster | Scope::Namespace(_), _) => None,
+            (Scope::Cluster | Scope::Namespace(_) | Scope::Replicas(_), _) => None,
         };
         let task = match slot.kind {
             Kind::Ingress => self.follow(self.namespaced::<RawIngress>(&slot.scope), &slot, fields),
@@ -203,7 +218,7 @@ impl Follower {
         let client = self.connection.client.clone();
         match scope {
             Scope::Cluster => Api::all(client),
-            Scope::Namespace(namespace) => Api::namespaced(client, namespace),
+            Scope::Namespace(namespace) | Scope::Replicas(namespace) => Api::namespaced(client, namespace),
             Scope::Object(key) => Api::namespaced(client, key.namespace()),
         }
     }
@@ -374,9 +389,9 @@ impl Follower {
     fn is_complete(&self) -> bool {
         let store = self.store.borrow();
         self.told.is_loaded
-            || store.slots().all(|(slot, standing)| {
-                standing.is_listed || (!is_essential(slot.kind) && standing.is_known())
-            })
+            || store
+                .slots()
+                .all(|(slot, standing)| standing.is_listed || (!slot.is_essential() && standing.is_known()))
     }
 
     fn load(&self) -> Load {
@@ -444,7 +459,7 @@ impl Follower {
         }
         let denied = store
             .slots()
-            .filter(|(slot, standing)| is_essential(slot.kind) && !standing.is_listed);
+            .filter(|(slot, standing)| slot.is_essential() && !standing.is_listed);
         let problems = missing_rights(&self.connection.server, denied);
         (!problems.is_empty()).then_some(Obstacle::Denied(problems))
     }

@@ -1,0 +1,94 @@
+//! `[source] replicas` and `refuse_backends`: what is no backend beside what never is one.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+use route::ObjectKey;
+
+use super::networks::network;
+use super::parse::Parser;
+use super::raw::{RawReplicas, RawSource};
+use super::{Replicas, SourceKind};
+
+impl Parser<'_> {
+    pub(super) fn replicas(&mut self, raw: &RawSource, kind: &SourceKind) -> Replicas {
+        const KEY: &str = "source.replicas";
+        let Some(raw) = &raw.replicas else {
+            if *kind == SourceKind::Kubernetes {
+                let message = "is not set, so whoever may write EndpointSlices may name another pod of this gateway \
+                               there, and reach a door of it through another one; name the Services of all its pods, \
+                               as in { services = [\"blastdoor/blastdoor\"] }";
+                self.warn(KEY, message.to_owned());
+            }
+            return Replicas::default();
+        };
+        Replicas {
+            services: self.services(raw),
+            host_ports: raw.host_ports.unwrap_or(false),
+        }
+    }
+
+    fn services(&mut self, raw: &RawReplicas) -> Vec<ObjectKey> {
+        const KEY: &str = "source.replicas.services";
+        let written = raw.services.as_deref().unwrap_or_default();
+        if written.is_empty() {
+            let message =
+                "names no Service; write those of all pods of this gateway, as in [\"blastdoor/blastdoor\"]";
+            self.error(KEY, message.to_owned());
+        }
+        let mut services = Vec::new();
+        for (index, text) in written.iter().enumerate() {
+            match object(text) {
+                Some(key) => services.push(key),
+                None => self.error(
+                    &format!("{KEY}[{index}]"),
+                    format!("`{text}` is not a Service; allowed: `namespace/name`"),
+                ),
+            }
+        }
+        services.sort();
+        services.dedup();
+        services
+    }
+
+    pub(super) fn refuse_backends(&mut self, raw: &RawSource) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for (index, written) in raw.refuse_backends.iter().flatten().enumerate() {
+            match network(written) {
+                Some(network) => networks.push(unmapped(network)),
+                None => self.error(
+                    &format!("source.refuse_backends[{index}]"),
+                    format!(
+                        "`{written}` is not a network; allowed: `10.0.0.0/8`, `2001:db8::/32`, or one address"
+                    ),
+                ),
+            }
+        }
+        networks
+    }
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: addresses are judged as what they stand for.
+fn unmapped(network: IpNet) -> IpNet {
+    let v4 = || {
+        let IpAddr::V4(ip) = network.addr().to_canonical() else {
+            return None;
+        };
+        let length = network.prefix_len().checked_sub(96)?;
+        Ipv4Net::new(ip, length).ok()
+    };
+    match network {
+        IpNet::V6(_) => v4().map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
+    }
+}
+
+/// `namespace/name`
+pub(super) fn object(written: &str) -> Option<ObjectKey> {
+    let fits = |part: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        (1..=253).contains(&part.len()) && part.bytes().all(plain)
+    };
+    let (namespace, name) = written.split_once('/')?;
+    (fits(namespace) && fits(name)).then(|| ObjectKey::new(namespace, name))
+}

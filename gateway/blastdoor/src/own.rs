@@ -1,0 +1,172 @@
+//! Where the gateways of this installation listen, so that no door of theirs becomes a backend.
+//!
+//! What cannot be learned is never taken for nothing: what was known before stays, and while nothing is known, any
+//! address may be one's own.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use door::{AddressPolicy, OwnAddresses};
+use resource::{ClusterView, Kind, ObjectRef, Problem, Protocol, Severity};
+use route::ObjectKey;
+
+use crate::config::{AdminBind, Config, Source};
+
+/// The addresses of this host and the ports of this installation's gateways.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    /// Every port that a door or the admin port has had: one that drains still answers. Those included that `--doors`
+    /// leaves to another process of the same configuration.
+    ports: BTreeSet<u16>,
+    /// Addresses that doors are bound to, whether an interface has them now or not.
+    bound: BTreeSet<IpAddr>,
+    /// Those of the interfaces; `None` until they have been listed.
+    interfaces: Option<BTreeSet<IpAddr>>,
+    /// Why they cannot be listed now.
+    trouble: Option<String>,
+}
+
+impl Own {
+    /// Takes note of what a configuration declares.
+    pub(crate) fn declare(&mut self, config: &Config) {
+        let admin = match &config.admin {
+            AdminBind::Tcp(address) => Some(*address),
+            AdminBind::Unix(_) => None,
+        };
+        self.listen(config.declared.iter().copied().chain(admin));
+    }
+
+    /// Takes note of addresses at which the process listens, or is to.
+    pub(crate) fn listen(&mut self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        for address in addresses {
+            // 0 stands for a port that is known once it is bound.
+            if address.port() != 0 {
+                self.ports.insert(address.port());
+            }
+            if !address.ip().is_unspecified() {
+                self.bound.insert(address.ip().to_canonical());
+            }
+        }
+    }
+
+    /// Lists the interfaces anew; says whether anything is different.
+    pub(crate) fn look(&mut self) -> bool {
+        self.learn(interfaces())
+    }
+
+    fn learn(&mut self, found: Result<BTreeSet<IpAddr>, String>) -> bool {
+        let (found, trouble) = match found {
+            Ok(found) => (Some(found), None),
+            Err(trouble) => (None, Some(trouble)),
+        };
+        let is_new = found.is_some() && found != self.interfaces;
+        if is_new {
+            self.interfaces = found;
+        }
+        let is_news = trouble != self.trouble;
+        self.trouble = trouble;
+        is_new || is_news
+    }
+
+    /// Which addresses may be called, and what is wrong with what is known of that.
+    pub(crate) fn policy(&self, source: &Source, view: &ClusterView) -> (AddressPolicy, Vec<Problem>) {
+        let replicas = Replicas::find(&source.replicas.services, view);
+        let is_complete = replicas.unknown.is_empty() && !source.replicas.host_ports;
+        let own_addresses = match &self.interfaces {
+            Some(interfaces) if is_complete => {
+                let others = self.bound.iter().chain(&replicas.addresses);
+                OwnAddresses::At(interfaces.iter().chain(others).copied().collect())
+            }
+            Some(_) | None => OwnAddresses::Anywhere,
+        };
+        let mut problems: Vec<Problem> = replicas.unknown.into_iter().map(unknown).collect();
+        problems.extend(self.problem());
+        let policy = AddressPolicy {
+            allow_loopback: source.allow_loopback_backends,
+            refused: source.refuse_backends.clone(),
+            own_addresses,
+            own_ports: self.ports.union(&replicas.ports).copied().collect(),
+        };
+        (policy, problems)
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        let trouble = self.trouble.as_ref()?;
+        let consequence = match self.interfaces {
+            Some(_) => "those that were listed before count as the gateway's own",
+            None => "until they can, no backend is called at a port of the gateway's own, at any address",
+        };
+        let message = format!("cannot be listed: {trouble}; {consequence}");
+        Some(Problem::of_file(
+            Severity::Error,
+            "addresses of this host",
+            message,
+        ))
+    }
+}
+
+/// The gateways that `[source] replicas` names.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Replicas {
+    addresses: BTreeSet<IpAddr>,
+    ports: BTreeSet<u16>,
+    /// Services of which there is no EndpointSlice: a name that is misspelled, or that may not be read.
+    unknown: Vec<ObjectKey>,
+}
+
+impl Replicas {
+    /// Whatever their condition: one that ends still answers, and one that starts will.
+    fn find(services: &[ObjectKey], view: &ClusterView) -> Self {
+        let mut found = Self::default();
+        for service in services {
+            let mut slices = view.endpoint_slices(service).peekable();
+            if slices.peek().is_none() {
+                found.unknown.push(service.clone());
+            }
+            for slice in slices {
+                let addresses = slice.endpoints.iter();
+                found
+                    .addresses
+                    .extend(addresses.map(|endpoint| endpoint.address.to_canonical()));
+                let tcp = slice.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+                found.ports.extend(tcp.filter_map(|port| port.port));
+            }
+        }
+        found
+    }
+}
+
+fn unknown(service: ObjectKey) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        object: ObjectRef::namespaced(Kind::Service, &service),
+        field: String::new(),
+        message: "`[source] replicas` names it, and it has no EndpointSlice that can be read, so nobody knows where \
+                  this gateway's other pods are: no backend is called at a port of the gateway's own, at any address; \
+                  create the Service, or correct its name"
+            .to_owned(),
+        source: None,
+    }
+}
+
+/// The addresses of this host's interfaces. A host without any is one that could not be looked at.
+fn interfaces() -> Result<BTreeSet<IpAddr>, String> {
+    let interfaces = nix::ifaddrs::getifaddrs().map_err(|error| error.to_string())?;
+    let addresses: BTreeSet<IpAddr> = interfaces
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        })
+        // Refused in any case; on a node's network they come and go with every pod.
+        .filter(|address| !matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()))
+        .collect();
+    if addresses.is_empty() {
+        return Err("no interface has an address".to_owned());
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+#[path = "own/tests.rs"]
+mod tests;
