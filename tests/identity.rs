@@ -1,5 +1,6 @@
 //! K: who the client is, and whose word counts.
 
+use gateway_tests::http2::{self, Http2};
 use gateway_tests::{Backend, Client, Seen, gateway, manifest};
 
 const DOOR: &str = "external-http";
@@ -172,4 +173,208 @@ fn the_trust_list_in_a_file_is_watched() {
         Some("8.8.8.8"),
         "and when the file is lost"
     );
+}
+
+/// One field of each family, and the presets that vouch for it behind a trusted peer. The whole table, as
+/// `docs/hardening.md` has it.
+const FAMILIES: [(&str, &[&str]); 32] = [
+    ("Forwarded", &["none"]),
+    ("X-Forwarded-Prefix", &["none"]),
+    ("X-Forwarded-User", &["none"]),
+    ("X-Forwarded-Email", &["none"]),
+    ("X-Forwarded-Groups", &["none"]),
+    ("X-Forwarded-Ssl", &["none"]),
+    ("X-Amzn-Oidc-Data", &["alb"]),
+    ("X-Amzn-Oidc-Identity", &["alb"]),
+    ("X-Amzn-Mtls-Clientcert", &["alb"]),
+    ("X-Amzn-Mtls-Clientcert-Subject", &["alb"]),
+    ("X-Amzn-Tls-Version", &["alb"]),
+    ("X-Amzn-Waf-Score", &["alb"]),
+    ("X-Goog-Authenticated-User-Email", &["gclb"]),
+    ("X-Goog-Iap-Jwt-Assertion", &["gclb"]),
+    ("CF-Connecting-IP", &["cloudflare"]),
+    ("CF-IPCountry", &["cloudflare"]),
+    ("Cf-Access-Authenticated-User-Email", &["cloudflare"]),
+    ("True-Client-IP", &["cloudflare"]),
+    ("Proxy", &[]),
+    ("X-Client-IP", &[]),
+    ("X-Cluster-Client-IP", &[]),
+    ("X-Original-Forwarded-For", &[]),
+    ("X-Forwarded-Client-Cert", &[]),
+    // Each in some other reading.
+    ("X_Forwarded.Prefix", &[]),
+    ("CF_Connecting_IP", &[]),
+    ("x~amzn~oidc~data", &[]),
+    ("X.Client.IP", &[]),
+    // The client's own to send, whoever stands in front.
+    ("X-Amzn-Trace-Id", &PRESETS),
+    ("X-Cloud-Trace-Context", &PRESETS),
+    ("CDN-Loop", &PRESETS),
+    ("X-Goog-Channel-Id", &PRESETS),
+    ("my.own_header", &PRESETS),
+];
+
+const PRESETS: [&str; 6] = ["none", "alb", "nlb", "nlb-proxy-v2", "gclb", "cloudflare"];
+
+#[test]
+fn each_family_of_fields_has_its_vouchers() {
+    let backend = Backend::start("app");
+    let claims: String = FAMILIES
+        .iter()
+        .map(|(name, _)| format!("{name}: 6.6.6.6\r\n"))
+        .collect();
+    for preset in PRESETS {
+        for trusted in [true, false] {
+            let networks = if trusted { "127.0.0.0/8" } else { "192.0.2.0/24" };
+            // Over a header without a source: what follows is the trusted peer's own.
+            let header = if preset == "nlb-proxy-v2" && trusted {
+                "PROXY UNKNOWN\r\n"
+            } else {
+                ""
+            };
+            let optional = if preset == "nlb-proxy-v2" {
+                "proxy_protocol = \"optional\"\n"
+            } else {
+                ""
+            };
+            let gateway = gateway!()
+                .door(
+                    DOOR,
+                    &format!("behind = \"{preset}\"\n{optional}trusted_proxies = [\"{networks}\"]"),
+                )
+                .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+                .start();
+            let mut client = Client::connect(gateway.door(DOOR));
+            let request = format!("{header}GET / HTTP/1.1\r\nHost: a.test\r\n{claims}\r\n");
+            assert_eq!(client.request(request).expect("an answer").status, 200);
+            let seen = backend.last();
+            for (name, vouchers) in FAMILIES {
+                let is_free = *vouchers == PRESETS;
+                let passes = is_free || trusted && vouchers.contains(&preset);
+                let expected: &[&str] = if passes { &["6.6.6.6"] } else { &[] };
+                assert_eq!(
+                    seen.fields(name),
+                    expected,
+                    "{name} behind {preset}, trusted: {trusted}"
+                );
+            }
+        }
+    }
+}
+
+/// What a Network Load Balancer passes on is the client's own word, however trusted the load balancer's address is.
+#[test]
+fn a_chain_counts_where_somebody_keeps_it() {
+    let trusted = "trusted_proxies = [\"127.0.0.0/8\"]";
+    for (settings, expected) in [
+        ("behind = \"none\"", "6.6.6.6, 127.0.0.1"),
+        ("behind = \"alb\"", "6.6.6.6, 127.0.0.1"),
+        ("behind = \"gclb\"", "6.6.6.6, 127.0.0.1"),
+        ("behind = \"cloudflare\"", "6.6.6.6, 127.0.0.1"),
+        ("behind = \"nlb\"", "127.0.0.1"),
+        // Who says where the client's address comes from knows what stands there.
+        ("behind = \"nlb\"\nclient_ip = \"xff\"", "6.6.6.6, 127.0.0.1"),
+    ] {
+        let seen = seen(&format!("{settings}\n{trusted}"), "X-Forwarded-For: 6.6.6.6\r\n");
+        assert_eq!(seen.field("x-forwarded-for"), Some(expected), "{settings}");
+    }
+}
+
+#[test]
+fn the_configured_field_is_vouched_for_under_its_own_name_alone() {
+    let claims = "X-Client-IP: 8.8.8.8\r\nX_Client_IP: 6.6.6.6\r\nX.Client-IP: 6.6.6.6\r\nCF-Ray: 1\r\n";
+    for (settings, expected) in [
+        ("trusted_proxies = [\"127.0.0.0/8\"]", Some("8.8.8.8")),
+        ("trusted_proxies = [\"192.0.2.0/24\"]", None),
+    ] {
+        let seen = seen(&format!("client_ip = \"header:X-Client-IP\"\n{settings}"), claims);
+        assert_eq!(seen.field("x-client-ip"), expected);
+        assert!(!seen.head.contains("6.6.6.6"), "{}", seen.head);
+        assert_eq!(seen.field("cf-ray"), None);
+    }
+    // Cloudflare may stand before another load balancer.
+    let cloudflare =
+        "behind = \"gclb\"\nclient_ip = \"header:CF-Connecting-IP\"\ntrusted_proxies = [\"127.0.0.0/8\"]";
+    let passed = seen(
+        cloudflare,
+        "CF-Connecting-IP: 8.8.8.8\r\nCF-Ray: 1\r\nCF_Ray: 2\r\n",
+    );
+    assert_eq!(passed.field("x-real-ip"), Some("8.8.8.8"));
+    assert_eq!(
+        (
+            passed.field("cf-connecting-ip"),
+            passed.field("cf-ray"),
+            passed.field("cf_ray")
+        ),
+        (Some("8.8.8.8"), Some("1"), None)
+    );
+    let seen = seen(
+        "client_ip = \"header:X-Visitor\"",
+        "X-Visitor: 6.6.6.6\r\nx_visitor: 6.6.6.6\r\nX!Visitor: 6.6.6.6\r\n",
+    );
+    assert!(!seen.head.contains("6.6.6.6"), "{}", seen.head);
+}
+
+/// Whoever reads trailers into the head must find nothing there that the head would not have had.
+#[test]
+fn trailers_obey_the_same_table() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .door(
+            DOOR,
+            "client_ip = \"header:X-Visitor\"\ntrusted_proxies = [\"127.0.0.0/8\"]",
+        )
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let address = gateway.door(DOOR);
+    let own = |name: &str| {
+        FAMILIES
+            .iter()
+            .any(|(free, vouchers)| *free == name && *vouchers == PRESETS)
+    };
+    let mut names: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
+    names.extend([
+        "X-Visitor",
+        "x_visitor",
+        "X.Visitor",
+        "X-Forwarded-For",
+        "X_Forwarded.For",
+        "set_cookie",
+    ]);
+    let expected: Vec<String> = names
+        .iter()
+        .filter(|name| own(name))
+        .map(|name| format!("{}: 6.6.6.6", name.to_ascii_lowercase()))
+        .collect();
+    let lower = |seen: Seen| -> Vec<String> {
+        seen.trailers
+            .iter()
+            .map(|line| line.to_ascii_lowercase())
+            .collect()
+    };
+
+    let trailers: String = names.iter().map(|name| format!("{name}: 6.6.6.6\r\n")).collect();
+    let mut client = Client::connect(address);
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n{trailers}\r\n"
+    );
+    assert_eq!(client.request(request).expect("an answer").status, 200);
+    assert_eq!(lower(backend.last()), expected, "over HTTP/1.1");
+
+    http2::block(async {
+        let client = Http2::connect(address).await;
+        let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let trailers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "6.6.6.6")).collect();
+        let sent = http2::fields(&trailers);
+        let answer = client
+            .try_exchange(http2::request("POST", "a.test", "/"), b"body", Some(sent))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, 200);
+    });
+    let mut arrived = lower(backend.last());
+    let mut expected = expected;
+    arrived.sort();
+    expected.sort();
+    assert_eq!(arrived, expected, "over HTTP/2");
 }

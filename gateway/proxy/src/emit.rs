@@ -6,7 +6,8 @@ use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Versi
 
 use crate::identity::Identity;
 use crate::refusal::phrase;
-use crate::settings::{ClientIp, Settings};
+use crate::settings::Settings;
+use crate::vouched;
 
 /// How the response to the client ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,19 +44,8 @@ pub(crate) fn request(
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
-    // The field that names the client is a forgery from anyone but a trusted proxy, and its twin from everyone.
-    let is_forged = |field: &Field| match &settings.client_ip {
-        ClientIp::Header(name) => {
-            let exact = identity.trusted && field.name.of(head).eq_ignore_ascii_case(name.as_bytes());
-            !exact && field.is_named(name.as_bytes(), head)
-        }
-        ClientIp::Peer | ClientIp::ForwardedFor | ClientIp::ForwardedForGoogle | ClientIp::ProxyProtocol => {
-            false
-        }
-    };
     fields(out, head, &request.fields, |field| {
-        passes_to_backend(field.id, identity.trusted)
-            && !is_forged(field)
+        vouched::passes(field.id, field.name.of(head), identity.trusted, settings)
             && !request.connection.names(field, &request.fields, head)
     });
     forwarded(out, head, request, identity, settings, door);
@@ -110,7 +100,7 @@ fn forwarded(
     door: &ListenerName,
 ) {
     out.extend_from_slice(b"X-Forwarded-For: ");
-    if identity.trusted {
+    if identity.trusted && vouched::chain_counts(settings) {
         for field in request
             .fields
             .iter()
@@ -136,43 +126,6 @@ fn forwarded(
     out.extend_from_slice(b"\r\nX-Blastdoor-Door: ");
     out.extend_from_slice(door.as_str().as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-/// Which of the client's fields a backend sees. `trusted`: the peer's word on the client is believed.
-fn passes_to_backend(id: FieldId, trusted: bool) -> bool {
-    match id {
-        FieldId::Other | FieldId::ContentType => true,
-        // Set by proxies in front; from anyone else they are forgeries.
-        FieldId::Forwarded
-        | FieldId::XForwardedOther
-        | FieldId::CfConnectingIp
-        | FieldId::CfOther
-        | FieldId::XAmznIdentity => trusted,
-        // The gateway's own word replaces them.
-        FieldId::Host
-        | FieldId::XForwardedFor
-        | FieldId::XForwardedHost
-        | FieldId::XForwardedProto
-        | FieldId::XForwardedPort
-        | FieldId::XForwardedClientCert
-        | FieldId::XRealIp
-        | FieldId::XRequestId
-        | FieldId::XBlastdoorDoor
-        | FieldId::Twin
-        // Framed and negotiated anew on each side.
-        | FieldId::ContentLength
-        | FieldId::TransferEncoding
-        | FieldId::Expect
-        | FieldId::Connection
-        | FieldId::KeepAlive
-        | FieldId::ProxyConnection
-        | FieldId::ProxyAuthenticate
-        | FieldId::ProxyAuthorization
-        | FieldId::Te
-        | FieldId::Trailer
-        | FieldId::Upgrade
-        | FieldId::Http2Settings => false,
-    }
 }
 
 /// Writes the head of the backend's response to the client.
@@ -243,9 +196,10 @@ pub(crate) fn passes_to_client(id: FieldId, trailers: bool) -> bool {
         | FieldId::XRealIp
         | FieldId::XRequestId
         | FieldId::XBlastdoorDoor
-        | FieldId::CfConnectingIp
-        | FieldId::CfOther
+        | FieldId::Cloudflare
         | FieldId::XAmznIdentity
+        | FieldId::XGoogIdentity
+        | FieldId::NobodysWord
         | FieldId::Twin => true,
     }
 }

@@ -25,6 +25,7 @@ use crate::settings::Settings;
 use crate::stream::{Socket, Stream};
 use crate::tunnel::Tunnel;
 use crate::upstream::{ConnectError, Endpoint, InFlight, InStream, Reuse};
+use crate::vouched;
 use crate::worker::{Phase, Worker};
 
 /// Answers the request whose head is the first `length` bytes of the client's buffer.
@@ -226,6 +227,7 @@ impl Forwarding<'_> {
             limit.unwrap_or(u64::MAX),
             settings.limits.header_bytes,
         )
+        .without_trailer(vouched::never_trails(settings))
     }
 
     async fn attempt(

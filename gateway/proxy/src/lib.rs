@@ -35,10 +35,13 @@ mod splice;
 mod stream;
 mod tunnel;
 mod upstream;
+mod vouched;
 mod worker;
 
 pub use access::{AccessFormat, AccessLog, AccessPolicy};
 pub use listener::{BindError, Listener, ListenerStatus, Sockets};
 pub use metrics::Metrics;
-pub use settings::{Binding, ClientIp, Drain, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies};
+pub use settings::{
+    Binding, ClientIp, Drain, Front, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies,
+};
 pub use worker::Phase;

@@ -4,13 +4,14 @@
 //! written. Long bodies of known length are moved by `splice(2)`, inside the kernel.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{Interest, ReadBuf};
 use wire::{
     BodyFraming, CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK,
-    LAST_CHUNK_BEFORE_TRAILERS, chunk_head,
+    LAST_CHUNK_BEFORE_TRAILERS, chunk_head, is_same_name,
 };
 
 use crate::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
@@ -70,6 +71,8 @@ pub(crate) struct Relay {
     waits_for: WaitsFor,
     /// The sink goes on after this body: it is not told of an end.
     open: bool,
+    /// A name that none of its trailers may have.
+    never_trails: Option<Arc<str>>,
 }
 
 /// The side that a stalled body waits for.
@@ -119,7 +122,14 @@ impl Relay {
             progress: false,
             waits_for: WaitsFor::Source,
             open: false,
+            never_trails: None,
         }
+    }
+
+    /// Drops trailers of this name, in any reading of it.
+    pub(crate) fn without_trailer(mut self, name: Option<&Arc<str>>) -> Self {
+        self.never_trails = name.cloned();
+        self
     }
 
     /// The sink goes on after this body, as another protocol.
@@ -276,12 +286,16 @@ impl Relay {
                     self.account(len)?;
                 }
                 ChunkStep::Done { consumed } => {
+                    let never = self.never_trails.as_deref();
+                    let may_pass = |(name, _): &(&[u8], &[u8])| !is_named(name, never);
                     match self.sink {
                         Sink::Plain => {}
-                        Sink::Frames => self.trailers = header_map(decoder.trailers()).map(Box::new),
+                        Sink::Frames => {
+                            self.trailers = header_map(decoder.trailers().filter(may_pass)).map(Box::new);
+                        }
                         Sink::Chunked { trailers } => {
                             out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
-                            for (name, value) in decoder.trailers().filter(|_| trailers) {
+                            for (name, value) in decoder.trailers().filter(|_| trailers).filter(may_pass) {
                                 out.extend_from_slice(name);
                                 out.extend_from_slice(b": ");
                                 out.extend_from_slice(value);
@@ -372,6 +386,7 @@ impl Relay {
             Source::UntilClose => {
                 self.source = Source::Ended;
                 let trailers = from.take_trailers();
+                let trailers = trailers.and_then(|trailers| without(trailers, self.never_trails.as_deref()));
                 match self.sink {
                     Sink::Plain => {}
                     Sink::Frames => self.trailers = trailers.map(Box::new),
@@ -432,6 +447,24 @@ impl Relay {
             }
         }
     }
+}
+
+/// Whether a trailer has this name, in any reading of it.
+fn is_named(name: &[u8], other: Option<&str>) -> bool {
+    other.is_some_and(|other| is_same_name(name, other.as_bytes()))
+}
+
+/// Trailers without those of this name, if any are left.
+fn without(mut trailers: HeaderMap, name: Option<&str>) -> Option<HeaderMap> {
+    let refused: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|own| is_named(own.as_str().as_bytes(), name))
+        .cloned()
+        .collect();
+    for name in refused {
+        trailers.remove(name);
+    }
+    (!trailers.is_empty()).then_some(trailers)
 }
 
 /// Appends body bytes in the sink's framing. A chunk's size is that of bytes at hand, never an announced one.

@@ -15,6 +15,8 @@ pub struct Settings {
     pub scheme: Scheme,
     /// The port that clients used (`X-Forwarded-Port`).
     pub forwarded_port: u16,
+    /// What stands in front, and so which fields a trusted peer vouches for.
+    pub front: Front,
     /// Where the client's address comes from.
     pub client_ip: ClientIp,
     /// Whose word on the client is believed.
@@ -46,6 +48,22 @@ impl Settings {
     }
 }
 
+/// What stands in front of a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// Nothing, or something that is not known: if it is trusted it is taken at its word in the fields that any proxy
+    /// sets, and in none of the others.
+    Other,
+    /// An Application Load Balancer of AWS.
+    Alb,
+    /// A Network Load Balancer: it passes connections on and sets no field.
+    Nlb,
+    /// An Application Load Balancer of Google Cloud.
+    Gclb,
+    /// Cloudflare.
+    Cloudflare,
+}
+
 /// Where the client's address comes from; every source but the peer is believed from trusted peers alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientIp {
@@ -56,7 +74,7 @@ pub enum ClientIp {
     /// `X-Forwarded-For` as Google's load balancers write it: `client, load-balancer`, so the second from the right.
     ForwardedForGoogle,
     /// A header with one address, such as `CF-Connecting-IP`. Kept in lower case.
-    Header(Box<str>),
+    Header(Arc<str>),
     /// The PROXY header of the connection.
     ProxyProtocol,
 }

@@ -4,6 +4,8 @@ const TOKEN: u8 = 1;
 const PATH: u8 = 2;
 const QUERY: u8 = 4;
 const BAD_IN_VALUE: u8 = 8;
+/// No letter, no digit, and not `-`.
+const ODD: u8 = 16;
 
 const CLASSES: [u8; 256] = classes();
 
@@ -40,6 +42,9 @@ const fn classes() -> [u8; 256] {
         {
             class |= TOKEN;
         }
+        if !byte.is_ascii_alphanumeric() && byte != b'-' {
+            class |= ODD;
+        }
         if byte.is_ascii_graphic() && byte != b'#' {
             class |= QUERY;
             // Visible, but never part of a URI path (RFC 3986 2), and read differently by different servers.
@@ -63,6 +68,19 @@ fn class(byte: u8) -> u8 {
 
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     class(byte) & TOKEN != 0
+}
+
+/// The length of the token at the start, and whether it is made of letters, digits and `-` alone.
+pub(crate) fn token(bytes: &[u8]) -> (usize, bool) {
+    let (mut length, mut seen) = (0, 0);
+    for class in bytes.iter().map(|byte| class(*byte)) {
+        if class & TOKEN == 0 {
+            break;
+        }
+        seen |= class;
+        length += 1;
+    }
+    (length, seen & ODD == 0)
 }
 
 pub(crate) fn is_path_byte(byte: u8) -> bool {

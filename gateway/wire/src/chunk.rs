@@ -1,7 +1,7 @@
 //! Chunked bodies (RFC 9112 7.1), strict: CRLF only, bounded sizes, bounded extensions.
 
 use crate::bytes::{is_field_value, is_token_byte};
-use crate::field::{Field, FieldId};
+use crate::field::{Field, FieldId, is_same_name};
 use crate::head::HeadError;
 
 /// The end of a chunk and of a trailer line.
@@ -281,7 +281,7 @@ fn quoted_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether a field may be passed on as a trailer: those for framing, routing, authentication and the processing of the
-/// content may not (RFC 9110 6.5.1).
+/// content may not (RFC 9110 6.5.1), nor may any in whose name somebody vouches for the client.
 #[must_use]
 pub fn may_trail(name: &[u8]) -> bool {
     let refused: [&[u8]; 12] = [
@@ -298,7 +298,7 @@ pub fn may_trail(name: &[u8]) -> bool {
         b"age",
         b"vary",
     ];
-    FieldId::classify(name) == FieldId::Other && !refused.iter().any(|other| name.eq_ignore_ascii_case(other))
+    FieldId::classify(name) == FieldId::Other && !refused.iter().any(|other| is_same_name(name, other))
 }
 
 /// Writes the head of a chunk of `len` bytes, which must all be at hand.

@@ -1,6 +1,6 @@
 //! Header fields: where they lie, and which of them a gateway must know.
 
-use crate::bytes::{is_field_value, is_token_byte, trim};
+use crate::bytes::{is_field_value, token, trim};
 use crate::head::HeadError;
 
 /// A range of bytes in the buffer that a head was parsed from.
@@ -76,13 +76,17 @@ pub enum FieldId {
     XRequestId,
     /// `X-Blastdoor-Door`
     XBlastdoorDoor,
-    /// `CF-Connecting-IP`
-    CfConnectingIp,
-    /// Any other `CF-…`, and `True-Client-IP`
-    CfOther,
-    /// `X-Amzn-Mtls-…`, `X-Amzn-Tls-…` and `X-Amzn-Oidc-…`
+    /// `CF-…`, and `True-Client-IP`: what Cloudflare says.
+    Cloudflare,
+    /// `X-Amzn-Mtls-…`, `X-Amzn-Tls-…`, `X-Amzn-Oidc-…` and `X-Amzn-Waf-…`: what an Application Load Balancer says.
     XAmznIdentity,
-    /// A name that would be one of the above if `_` were `-`: some backends read both alike (CGI variables).
+    /// `X-Goog-Authenticated-User-…` and `X-Goog-Iap-…`: what a load balancer of Google's says.
+    XGoogIdentity,
+    /// `Proxy`, `X-Client-IP`, `X-Cluster-Client-IP` and `X-Original-Forwarded-For`: read by some applications and
+    /// CGI programs, and set by nobody who may stand in front.
+    NobodysWord,
+    /// A name that would be one of the above if `_`, `.` and their like were `-`: some backends read them alike (CGI
+    /// variables).
     Twin,
     /// Everything else.
     Other,
@@ -132,7 +136,7 @@ impl Span {
 impl Field {
     /// Parses one line, given without its CRLF (RFC 9112 5).
     pub(crate) fn parse(line: &[u8], offset: usize) -> Result<Self, HeadError> {
-        let length = line.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let (length, is_plain) = token(line);
         let Some((name, [b':', rest @ ..])) = line.split_at_checked(length) else {
             return Err(HeadError::FieldName);
         };
@@ -146,7 +150,7 @@ impl Field {
         let before = rest.len() - trim_start(rest).len();
         let start = offset + length + 1 + before;
         Ok(Self {
-            id: FieldId::classify(name),
+            id: FieldId::of(name, is_plain),
             name: Span::new(offset, offset + length),
             value: Span::new(start, start + value.len()),
             line: Span::new(offset, offset + line.len() + 2),
@@ -156,14 +160,21 @@ impl Field {
 }
 
 impl Field {
-    /// Whether the field has this name, without case and with `_` for `-`: some backends read both alike.
+    /// Whether the field has this name in some reading of it.
     #[must_use]
     pub fn is_named(&self, name: &[u8], head: &[u8]) -> bool {
-        let own = self.name.of(head);
-        let same =
-            |(left, right): (&u8, &u8)| left.eq_ignore_ascii_case(right) || (*left, *right) == (b'_', b'-');
-        own.len() == name.len() && own.iter().zip(name).all(same)
+        is_same_name(self.name.of(head), name)
     }
+}
+
+/// Whether some backend reads the two names alike: without case, and with every character that is no letter and no
+/// digit alike.
+#[must_use]
+pub fn is_same_name(left: &[u8], right: &[u8]) -> bool {
+    let same = |(left, right): (&u8, &u8)| {
+        left.eq_ignore_ascii_case(right) || !(left.is_ascii_alphanumeric() || right.is_ascii_alphanumeric())
+    };
+    left.len() == right.len() && left.iter().zip(right).all(same)
 }
 
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
@@ -177,8 +188,13 @@ impl FieldId {
     /// Which field this name is.
     #[must_use]
     pub fn classify(name: &[u8]) -> Self {
+        Self::of(name, token(name).1)
+    }
+
+    /// `is_plain`: the name has no other characters than letters, digits and `-`.
+    fn of(name: &[u8], is_plain: bool) -> Self {
         match Self::known(name) {
-            Self::Other if name.contains(&b'_') => Self::twin(name),
+            Self::Other if !is_plain => Self::twin(name),
             known => known,
         }
     }
@@ -193,6 +209,7 @@ impl FieldId {
         match name.len() {
             2 if is(b"te") => return Self::Te,
             4 if is(b"host") => return Self::Host,
+            5 if is(b"proxy") => return Self::NobodysWord,
             6 if is(b"expect") => return Self::Expect,
             7 if is(b"upgrade") => return Self::Upgrade,
             7 if is(b"trailer") => return Self::Trailer,
@@ -200,30 +217,40 @@ impl FieldId {
             9 if is(b"x-real-ip") => return Self::XRealIp,
             10 if is(b"connection") => return Self::Connection,
             10 if is(b"keep-alive") => return Self::KeepAlive,
+            11 if is(b"x-client-ip") => return Self::NobodysWord,
             12 if is(b"content-type") => return Self::ContentType,
             12 if is(b"x-request-id") => return Self::XRequestId,
             14 if is(b"content-length") => return Self::ContentLength,
             14 if is(b"http2-settings") => return Self::Http2Settings,
-            14 if is(b"true-client-ip") => return Self::CfOther,
+            14 if is(b"true-client-ip") => return Self::Cloudflare,
             15 if is(b"x-forwarded-for") => return Self::XForwardedFor,
             16 if is(b"x-forwarded-host") => return Self::XForwardedHost,
             16 if is(b"x-forwarded-port") => return Self::XForwardedPort,
             16 if is(b"x-blastdoor-door") => return Self::XBlastdoorDoor,
-            16 if is(b"cf-connecting-ip") => return Self::CfConnectingIp,
             16 if is(b"proxy-connection") => return Self::ProxyConnection,
             17 if is(b"x-forwarded-proto") => return Self::XForwardedProto,
             17 if is(b"transfer-encoding") => return Self::TransferEncoding,
             18 if is(b"proxy-authenticate") => return Self::ProxyAuthenticate,
             19 if is(b"proxy-authorization") => return Self::ProxyAuthorization,
+            19 if is(b"x-cluster-client-ip") => return Self::NobodysWord,
             23 if is(b"x-forwarded-client-cert") => return Self::XForwardedClientCert,
+            24 if is(b"x-original-forwarded-for") => return Self::NobodysWord,
             _ => {}
         }
         match name.first().map(u8::to_ascii_lowercase) {
             Some(b'x') if starts(b"x-forwarded-") => Self::XForwardedOther,
-            Some(b'x') if starts(b"x-amzn-mtls-") || starts(b"x-amzn-tls-") || starts(b"x-amzn-oidc-") => {
-                Self::XAmznIdentity
+            Some(b'x') if starts(b"x-amzn-") => {
+                let kinds: [&[u8]; 4] = [b"x-amzn-mtls-", b"x-amzn-tls-", b"x-amzn-oidc-", b"x-amzn-waf-"];
+                if kinds.into_iter().any(starts) {
+                    Self::XAmznIdentity
+                } else {
+                    Self::Other
+                }
             }
-            Some(b'c') if starts(b"cf-") => Self::CfOther,
+            Some(b'x') if starts(b"x-goog-authenticated-user-") || starts(b"x-goog-iap-") => {
+                Self::XGoogIdentity
+            }
+            Some(b'c') if starts(b"cf-") => Self::Cloudflare,
             _ => Self::Other,
         }
     }
@@ -234,7 +261,7 @@ impl FieldId {
         let length = name.len().min(hyphenated.len());
         let target = hyphenated.get_mut(..length).unwrap_or_default();
         for (to, from) in target.iter_mut().zip(name) {
-            *to = if *from == b'_' { b'-' } else { *from };
+            *to = if from.is_ascii_alphanumeric() { *from } else { b'-' };
         }
         match Self::known(target) {
             Self::Other | Self::ContentType => Self::Other,

@@ -28,7 +28,7 @@ pub use chunk::{
     CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS,
     chunk_head, may_trail,
 };
-pub use field::{Field, FieldId, Span};
+pub use field::{Field, FieldId, Span, is_same_name};
 pub use head::{ConnectionOptions, HeadError, HeadLimits};
 pub use request::{Method, RequestError, RequestHead, Target};
 pub use response::{ResponseError, ResponseHead, ResponseTo};

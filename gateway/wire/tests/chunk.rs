@@ -60,6 +60,7 @@ const BODIES: &[(&[u8], Verdict)] = &[
     (b"0\r\nContent-Length: 5\r\nHost: b\r\nX: 1\r\n\r\n", Ok(Some((b"", &[("X", "1")])))),
     (b"0\r\nTransfer-Encoding: chunked\r\nAuthorization: x\r\nCookie: y\r\n\r\n", Ok(Some((b"", &[])))),
     (b"0\r\nX-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1.2.3.4\r\nSet-Cookie: a\r\n\r\n", Ok(Some((b"", &[])))),
+    (b"0\r\nX_Forwarded.For: 1.2.3.4\r\nX-Client-IP: 1.2.3.4\r\nProxy: x\r\nX-Forwarded-User: a\r\nset_cookie: a\r\n\r\n", Ok(Some((b"", &[])))),
     (b"0\r\n X: 1\r\n\r\n", Err(ChunkError::Trailer(Some(HeadError::FieldName)))),
     (b"0\r\nX : 1\r\n\r\n", Err(ChunkError::Trailer(Some(HeadError::FieldName)))),
     (b"0\r\nX: \x00\r\n\r\n", Err(ChunkError::Trailer(Some(HeadError::FieldValue)))),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use door::{NamespacePattern, Policy, Scheme, Selector};
 use ipnet::IpNet;
-use proxy::{Binding, ClientIp, Drain, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies};
+use proxy::{Binding, ClientIp, Drain, Front, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies};
 use route::{HostRestriction, ListenerName};
 
 use super::DoorConfig;
@@ -20,6 +20,7 @@ use super::units::{DURATION, SIZE, duration, size};
 /// What stands in front of a door, and what follows from it.
 struct Preset {
     name: &'static str,
+    front: Front,
     client_ip: ClientIp,
     proxy_protocol: ProxyProtocol,
     idle: u64,
@@ -28,8 +29,9 @@ struct Preset {
 }
 
 fn presets() -> [Preset; 6] {
-    let preset = |name, client_ip, proxy_protocol, idle, wait, timeout| Preset {
+    let preset = |name, front, client_ip, proxy_protocol, idle, wait, timeout| Preset {
         name,
+        front,
         client_ip,
         proxy_protocol,
         idle,
@@ -37,11 +39,36 @@ fn presets() -> [Preset; 6] {
         timeout,
     };
     [
-        preset("none", ClientIp::Peer, ProxyProtocol::Off, 620, 5, 30),
-        preset("alb", ClientIp::ForwardedFor, ProxyProtocol::Off, 620, 25, 60),
-        preset("nlb", ClientIp::Peer, ProxyProtocol::Off, 620, 150, 90),
+        preset(
+            "none",
+            Front::Other,
+            ClientIp::Peer,
+            ProxyProtocol::Off,
+            620,
+            5,
+            30,
+        ),
+        preset(
+            "alb",
+            Front::Alb,
+            ClientIp::ForwardedFor,
+            ProxyProtocol::Off,
+            620,
+            25,
+            60,
+        ),
+        preset(
+            "nlb",
+            Front::Nlb,
+            ClientIp::Peer,
+            ProxyProtocol::Off,
+            620,
+            150,
+            90,
+        ),
         preset(
             "nlb-proxy-v2",
+            Front::Nlb,
             ClientIp::ProxyProtocol,
             ProxyProtocol::Required,
             620,
@@ -50,6 +77,7 @@ fn presets() -> [Preset; 6] {
         ),
         preset(
             "gclb",
+            Front::Gclb,
             ClientIp::ForwardedForGoogle,
             ProxyProtocol::Off,
             620,
@@ -58,6 +86,7 @@ fn presets() -> [Preset; 6] {
         ),
         preset(
             "cloudflare",
+            Front::Cloudflare,
             ClientIp::Header("cf-connecting-ip".into()),
             ProxyProtocol::Off,
             905,
@@ -163,6 +192,7 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         let settings = Settings {
             scheme,
             forwarded_port,
+            front: preset.front,
             client_ip,
             trusted: Arc::new(TrustedProxies::new(trusted)),
             proxy_protocol,
