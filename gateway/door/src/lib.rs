@@ -46,6 +46,7 @@ mod publish;
 mod revision;
 mod selector;
 mod snapshot;
+mod standing;
 mod tls;
 mod upstreams;
 
@@ -57,6 +58,7 @@ pub use selector::{Selector, SelectorError};
 pub use snapshot::{
     Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict,
 };
+pub use standing::Standing;
 pub use tls::{
     BackendTls, CaBundle, CaError, CaSource, Certificate, CertificateError, ClientAuth, DefaultCertificate,
     DoorTls, Handshake, PlatformRoots, ServedCertificate, TlsPolicy, TlsVersion, client_identity,

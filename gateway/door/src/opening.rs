@@ -18,6 +18,7 @@ use crate::tls::{DoorTls, TlsMemory};
 pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>, Door<S>) {
     let settings = Arc::new(settings);
     let current = Arc::new(ArcSwap::from_pointee(Snapshot {
+        publication: 0,
         settings: Arc::clone(&settings),
         tls: None,
         routes: None,
@@ -34,6 +35,7 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
             routes: None,
             tls: TlsMemory::default(),
             stale: false,
+            publication: 0,
             current,
         },
         door,
@@ -50,6 +52,8 @@ pub struct Publisher<S> {
     tls: TlsMemory,
     /// The settings changed since the last swap.
     stale: bool,
+    /// How often it has swapped.
+    publication: u64,
     current: Arc<ArcSwap<Snapshot<S>>>,
 }
 
@@ -104,9 +108,11 @@ impl<S> Publisher<S> {
     /// Makes routes and certificates live, in one swap.
     pub(crate) fn swap(&mut self, routes: Arc<Routes>, tls: Option<Arc<DoorTls>>) {
         self.stale = false;
+        self.publication += 1;
         self.routes = Some(Arc::clone(&routes));
         self.tls.live.clone_from(&tls);
         self.current.store(Arc::new(Snapshot {
+            publication: self.publication,
             settings: Arc::clone(&self.settings),
             tls,
             routes: Some(routes),

@@ -15,6 +15,7 @@ use crate::tls::{BackendTls, DoorTls};
 /// There is no public constructor and no `Default`: only [`crate::publish()`] makes one, from Ingresses that the
 /// door's own policy admitted.
 pub struct Snapshot<S> {
+    pub(crate) publication: u64,
     pub(crate) settings: Arc<S>,
     /// `None` at a door that ends no TLS, and before the first publication.
     pub(crate) tls: Option<Arc<DoorTls>>,
@@ -146,6 +147,8 @@ pub struct Matched<S> {
     pub route: Arc<Route>,
     /// The door's settings when the request was matched.
     pub settings: Arc<S>,
+    /// The publication that it was matched under.
+    pub publication: u64,
 }
 
 /// What a door says of a host and path.
@@ -184,6 +187,12 @@ fn owner<'n>(neighbours: &'n [Neighbour], host: &RequestHost<'_>) -> Option<&'n 
 }
 
 impl<S> Snapshot<S> {
+    /// The number of this snapshot among those of its door: each has a higher one than the one before.
+    #[must_use]
+    pub fn publication(&self) -> u64 {
+        self.publication
+    }
+
     /// The door's settings.
     #[must_use]
     pub fn settings(&self) -> &Arc<S> {

@@ -8,15 +8,15 @@
 )]
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use door::{
-    Action, BackendPolicy, ClientAuth, DefaultCertificate, Door, Policy, Publisher, Scheme, Selector,
-    TlsPolicy, TlsVersion, Verdict, open, publish,
+    Action, BackendPolicy, ClientAuth, DefaultCertificate, Door, Policy, Publisher, Route, Scheme, Selector,
+    Standing, TlsPolicy, TlsVersion, Verdict, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, manifest};
-use route::{HostBuf, PathScratch, normalise_authority, normalise_path, normalise_sni};
+use route::{HostBuf, ObjectKey, PathScratch, normalise_authority, normalise_path, normalise_sni};
 
 const DOORS: [&str; 4] = [
     "internal-http",
@@ -245,8 +245,127 @@ static OBJECTS: LazyLock<String> = LazyLock::new(|| {
             text(&made.signing_key.serialize_pem()),
         )
     });
-    SERVICE.to_owned() + &certificates.concat()
+    SERVICE.to_owned() + &SERVICE.replace("app", "more") + &certificates.concat()
 });
+
+/// What becomes of an Ingress from one publication to the next.
+#[derive(Debug, Clone)]
+enum Turn {
+    Stays,
+    Goes,
+    Label(String),
+    Path(String),
+    Service(String),
+    Annotation(Option<String>),
+}
+
+impl Turn {
+    fn of(self, ingress: &Made) -> Option<Made> {
+        let ingress = ingress.clone();
+        Some(match self {
+            Self::Stays => ingress,
+            Self::Goes => return None,
+            Self::Label(label) => Made {
+                label: Some(label),
+                ..ingress
+            },
+            Self::Path(path) => Made { path, ..ingress },
+            Self::Service(service) => Made { service, ..ingress },
+            Self::Annotation(annotation) => Made {
+                annotation,
+                ..ingress
+            },
+        })
+    }
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    let pick = |values: &'static [&'static str]| prop::sample::select(values).prop_map(str::to_owned);
+    let annotations = [
+        "nginx.ingress.kubernetes.io/auth-type",
+        "nginx.ingress.kubernetes.io/ssl-passthrough",
+    ];
+    prop_oneof![
+        2 => Just(Turn::Stays),
+        1 => Just(Turn::Goes),
+        3 => prop::sample::select(&DOORS[..]).prop_map(|door| Turn::Label(door.to_owned())),
+        1 => pick(&["/", "/x", "/x/y"]).prop_map(Turn::Path),
+        1 => pick(&["app", "more", "gone"]).prop_map(Turn::Service),
+        1 => prop::option::of(prop::sample::select(annotations.map(str::to_owned).to_vec())).prop_map(Turn::Annotation),
+    ]
+}
+
+/// An Ingress that is sound more often than not.
+fn mostly_sound() -> impl Strategy<Value = Made> {
+    let door = prop::sample::select(&DOORS[..]);
+    (made(), door, 0..4_u8).prop_map(|(made, door, luck)| match luck {
+        0 => made,
+        _ => Made {
+            label: Some(door.to_owned()),
+            path: if made.path.starts_with("/x") {
+                "/x".to_owned()
+            } else {
+                "/".to_owned()
+            },
+            path_type: "Prefix".to_owned(),
+            service: "app".to_owned(),
+            annotation: made.annotation.filter(|key| key.ends_with("ssl-passthrough")),
+            ..made
+        },
+    })
+}
+
+/// What a door has let in: by which route, for which host, and for which path unless it was passed through.
+struct LetIn {
+    route: Arc<Route>,
+    host: &'static str,
+    path: Option<&'static str>,
+}
+
+/// By which route a door lets this in, if it does.
+fn lets_in(door: &Door<()>, host: &str, path: Option<&str>) -> Option<Arc<Route>> {
+    let (mut host_buf, mut scratch) = (HostBuf::new(), PathScratch::default());
+    let host = normalise_authority(host.as_bytes(), &mut host_buf).unwrap();
+    let snapshot = door.snapshot();
+    let Some(path) = path else {
+        return snapshot.tls()?.passthrough(&host).cloned();
+    };
+    let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
+    match snapshot.find(Some(&host), &path) {
+        Verdict::Matched(route) => Some(Arc::clone(route)),
+        Verdict::Redirect { .. } | Verdict::Unknown { .. } | Verdict::NotSynced => None,
+    }
+}
+
+fn let_in(door: &Door<()>) -> Vec<LetIn> {
+    let paths = [None, Some("/"), Some("/x"), Some("/x/y/z")];
+    let asked = NAMES.iter().flat_map(|host| paths.map(|path| (*host, path)));
+    let open = asked.filter_map(|(host, path)| {
+        let route = lets_in(door, host, path)?;
+        matches!(route.action, Action::Forward(_)).then_some(LetIn { route, host, path })
+    });
+    open.collect()
+}
+
+/// What the door says of it by now.
+fn standing(door: &Door<()>, open: &LetIn) -> Standing {
+    let (mut host_buf, mut scratch) = (HostBuf::new(), PathScratch::default());
+    let host = normalise_authority(open.host.as_bytes(), &mut host_buf).unwrap();
+    match open.path {
+        None => door.snapshot().standing_of_passed(&open.route, &host),
+        Some(path) => {
+            let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
+            door.snapshot().standing(&open.route, Some(&host), &path)
+        }
+    }
+}
+
+fn service_of(route: &Route) -> Option<(&ObjectKey, u16)> {
+    match &route.action {
+        Action::Forward(upstream) => Some((&upstream.service, upstream.port)),
+        Action::RedirectToHttps { .. } | Action::Blocked(_) => None,
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -292,6 +411,45 @@ proptest! {
         for ((before, after), name) in before.iter().zip(&after).zip(DOORS) {
             if stranger.label.as_deref() != Some(name) {
                 prop_assert_eq!(before, after, "{} changed by {:?}", name, stranger);
+            }
+        }
+    }
+
+    /// Tunnels across a relabel: what a door let in stands where the door would let it in again, and nowhere else; and
+    /// never on behalf of an Ingress that its selector does not admit any more.
+    #[test]
+    fn tunnels_across_a_relabel(
+        before in prop::collection::vec(mostly_sound(), 0..12),
+        turns in prop::collection::vec(turn(), 12),
+    ) {
+        let yaml = |ingresses: &[Made]| OBJECTS.to_owned() + &ingresses.iter().map(Made::yaml).collect::<String>();
+        let after: Vec<Made> = before.iter().zip(turns).filter_map(|(ingress, turn)| turn.of(ingress)).collect();
+        let after = view(&yaml(&after));
+        let (mut publishers, doors) = four_doors();
+        let mut ledger = door::Ledger::default();
+        publish(&mut publishers, &view(&yaml(&before)), &BackendPolicy::default(), &mut ledger);
+        let open: Vec<Vec<LetIn>> = doors.iter().map(let_in).collect();
+        let numbers: Vec<u64> = doors.iter().map(|door| door.snapshot().publication()).collect();
+        publish(&mut publishers, &after, &BackendPolicy::default(), &mut ledger);
+        let (mut fresh, fresh_doors) = four_doors();
+        publish(&mut fresh, &after, &BackendPolicy::default(), &mut door::Ledger::default());
+        for ((((door, fresh), open), name), number) in
+            doors.iter().zip(&fresh_doors).zip(&open).zip(DOORS).zip(numbers)
+        {
+            let selector = Selector::parse(&format!("expose={name}")).unwrap();
+            for open in open {
+                let now = standing(door, open);
+                let what = format!("{} for {}{:?} at {name}", open.route.ingress, open.host, open.path);
+                let again = lets_in(fresh, open.host, open.path)
+                    .filter(|route| route.ingress == open.route.ingress);
+                let same = again.as_ref().is_some_and(|again| service_of(again) == service_of(&open.route));
+                prop_assert_eq!(now == Standing::Holds, same, "{}", what);
+                let is_admitted = after
+                    .ingress(&open.route.ingress)
+                    .is_some_and(|ingress| selector.matches(&ingress.labels));
+                prop_assert!(now == Standing::Gone || is_admitted && again.is_some(), "{what}: {now:?}");
+                // Whoever compares numbers learns of it.
+                prop_assert!(now == Standing::Holds || door.snapshot().publication() > number, "{what}");
             }
         }
     }
@@ -398,14 +556,14 @@ fn nothing_is_swapped_when_nothing_changed() {
         &BackendPolicy::default(),
         &mut door::Ledger::default(),
     );
-    let before = std::sync::Arc::clone(&doors[0].snapshot());
+    let before = Arc::clone(&doors[0].snapshot());
     publish(
         &mut publishers,
         &view(&yaml),
         &BackendPolicy::default(),
         &mut door::Ledger::default(),
     );
-    assert!(std::sync::Arc::ptr_eq(&before, &doors[0].snapshot()));
+    assert!(Arc::ptr_eq(&before, &doors[0].snapshot()));
 }
 
 /// The messages that tell an author why an Ingress is served nowhere, or not as written.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use door::{Action, DoorTls, Route};
+use door::{Action, DoorTls, Route, TlsVersion};
 use route::{HostBuf, RequestHost, normalise_sni};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
@@ -28,6 +28,7 @@ use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{ProxyProtocol, Settings};
 use crate::stream::{Socket, Stream};
+use crate::tenure::{Occupant, Tenure};
 use crate::tunnel::Tunnel;
 use crate::worker::{Open, Phase, Worker};
 
@@ -73,7 +74,7 @@ async fn prepare(
     if settings.proxy_protocol != ProxyProtocol::Off {
         deadline.set(Instant::now(), PROXY_HEADER);
         match read_proxy_header(&mut stream, peer.address, settings, &deadline, worker).await {
-            Ok(Some(source)) => peer = Peer::of_proxy_header(source.ip().to_canonical()),
+            Ok(Some(source)) => peer = peer.heralded(source.map(|source| source.ip().to_canonical())),
             Ok(None) => {}
             Err(_) => {
                 worker.metrics.refused(Reason::ProxyHeader);
@@ -90,14 +91,23 @@ async fn prepare(
         return Some((Socket::Plain(stream), peer, None, false));
     }
     // Before the first table there is no certificate to show.
-    let tls = Arc::clone(worker.door.snapshot().tls()?);
+    let (tls, publication) = {
+        let snapshot = worker.door.snapshot();
+        (Arc::clone(snapshot.tls()?), snapshot.publication())
+    };
     deadline.set(Instant::now(), settings.timeouts.tls_handshake);
     if tls.has_passthrough() {
         let route = peek(&stream, worker, &deadline, |bytes| passthrough(&tls, bytes)).await;
         match route {
             Ok(None) => {}
             Ok(Some((route, name))) => {
-                pass_through(stream, peer.address, &route, &name, worker).await;
+                let passed = Passed {
+                    peer,
+                    route: &route,
+                    name: &name,
+                    publication,
+                };
+                passed.pass_through(stream, worker).await;
                 return None;
             }
             Err(_) => {
@@ -116,15 +126,15 @@ async fn prepare(
     }
 }
 
-/// Reads the PROXY header of a connection and nothing behind it. `None` when it names no source, or there is none and
-/// need not be.
+/// Reads the PROXY header of a connection and nothing behind it; what it names as the source, if anything. `None` when
+/// there is no header and need not be.
 async fn read_proxy_header(
     stream: &mut TcpStream,
     peer: IpAddr,
     settings: &Settings,
     deadline: &Deadline,
     worker: &Worker,
-) -> io::Result<Option<SocketAddr>> {
+) -> io::Result<Option<Option<SocketAddr>>> {
     let required = settings.proxy_protocol == ProxyProtocol::Required;
     if !settings.trusted.contains(peer) {
         // Its word on the client is not believed: what looks like a header is read as what the door speaks.
@@ -150,7 +160,7 @@ async fn read_proxy_header(
     let mut header = vec![0; length];
     // All of it has arrived.
     stream.read_exact(&mut header).await?;
-    Ok(addresses.map(|(source, _)| source))
+    Ok(Some(addresses.map(|(source, _)| source)))
 }
 
 /// The route that takes a connection as it is, and the server name that chose it.
@@ -260,66 +270,75 @@ fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<Passthroug
     }
 }
 
-/// Connects a client to a backend of the route and passes their bytes both ways.
-async fn pass_through(stream: TcpStream, peer: IpAddr, route: &Arc<Route>, name: &str, worker: &Rc<Worker>) {
-    let mut record = Record::new(Instant::now());
-    record.connection(worker, peer, name, route);
-    let _under_way = worker.under_way();
-    let outcome = tunnel(stream, route, worker, &mut record).await;
-    if let Err(refusal) = outcome {
-        record.refused(refusal.verdict());
-    }
-    record.finish(worker, peer);
+/// A connection that goes on as it is: whose it is, and what lets it through.
+struct Passed<'a> {
+    peer: Peer,
+    route: &'a Arc<Route>,
+    name: &'a str,
+    publication: u64,
 }
 
-async fn tunnel(
-    stream: TcpStream,
-    route: &Route,
-    worker: &Rc<Worker>,
-    record: &mut Record,
-) -> Result<(), Refusal> {
-    let Action::Forward(upstream) = &route.action else {
-        return Err(Refusal::Blocked);
-    };
-    let timeout = route
-        .tuning
-        .connect
-        .unwrap_or(worker.door.snapshot().settings().timeouts.connect);
-    let mut avoid = None;
-    let (_in_flight, backend) = loop {
-        let endpoint = worker
-            .upstreams
-            .choose(upstream, avoid)
-            .ok_or(Refusal::NoEndpoint)?;
-        record.upstream = Some(endpoint.address());
-        let in_flight = endpoint.begin();
-        match (endpoint.connect(timeout).await, avoid) {
-            (Ok(socket), _) => break (in_flight, socket),
-            (Err(_), None) => avoid = Some(endpoint.address()),
-            (Err(error), Some(_)) => return Err(error.refusal()),
+impl Passed<'_> {
+    /// Connects the client to a backend of the route and passes their bytes both ways.
+    async fn pass_through(&self, stream: TcpStream, worker: &Rc<Worker>) {
+        let mut record = Record::new(Instant::now());
+        record.connection(worker, self.peer.address, self.name, self.route);
+        let _under_way = worker.under_way();
+        let outcome = self.tunnel(stream, worker, &mut record).await;
+        if let Err(refusal) = outcome {
+            record.refused(refusal.verdict());
         }
-    };
-    let mut loan = worker.buffers.borrow();
-    let deadline = worker.deadlines.register();
-    let _upgraded = worker.upgraded();
-    let (mut client, mut backend) = (Stream::plain(stream), Stream::Socket(backend));
-    let mut tunnel = Tunnel::new(
-        &mut client,
-        &mut backend,
-        loan.scratch(),
-        &deadline,
-        &worker.pipes,
-    );
-    poll_fn(|context| {
-        if worker.phase() == Phase::Ended {
-            Poll::Ready(())
-        } else {
-            tunnel.poll(context)
-        }
-    })
-    .await;
-    (record.bytes_in, record.bytes_out) = tunnel.moved();
-    Ok(())
+        record.finish(worker, self.peer.address);
+    }
+
+    async fn tunnel(
+        &self,
+        stream: TcpStream,
+        worker: &Rc<Worker>,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
+        let Action::Forward(upstream) = &self.route.action else {
+            return Err(Refusal::Blocked);
+        };
+        let timeout = self
+            .route
+            .tuning
+            .connect
+            .unwrap_or(worker.door.snapshot().settings().timeouts.connect);
+        let mut avoid = None;
+        let (_in_flight, backend) = loop {
+            let endpoint = worker
+                .upstreams
+                .choose(upstream, avoid)
+                .ok_or(Refusal::NoEndpoint)?;
+            record.upstream = Some(endpoint.address());
+            let in_flight = endpoint.begin();
+            match (endpoint.connect(timeout).await, avoid) {
+                (Ok(socket), _) => break (in_flight, socket),
+                (Err(_), None) => avoid = Some(endpoint.address()),
+                (Err(error), Some(_)) => return Err(error.refusal()),
+            }
+        };
+        let mut loan = worker.buffers.borrow();
+        let deadline = worker.deadlines.register();
+        let _upgraded = worker.upgraded();
+        let (mut client, mut backend) = (Stream::plain(stream), Stream::Socket(backend));
+        let mut tunnel = Tunnel::new(
+            &mut client,
+            &mut backend,
+            loan.scratch(),
+            &deadline,
+            &worker.pipes,
+        );
+        let tenure = Tenure::new(worker, self.route, self.publication);
+        let occupant = Occupant::Passed {
+            peer: &self.peer,
+            name: self.name,
+        };
+        let outcome = tunnel.run(tenure, occupant).await;
+        (record.bytes_in, record.bytes_out) = tunnel.moved();
+        outcome
+    }
 }
 
 async fn handshake(
@@ -343,6 +362,10 @@ async fn handshake(
         .and_then(|name| normalise_sni(name.as_bytes(), &mut buffer).ok());
     let session = Session {
         handshake: tls.handshake(name.as_ref()),
+        version: match settled.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::V13,
+            _ => TlsVersion::V12,
+        },
         certificate: settled
             .peer_certificates()
             .and_then(|chain| chain.split_first())

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use route::{HostBuf, PathScratch};
 use wire::{RequestHead, ResponseHead};
 
+use crate::tenure::Place;
+
 /// What a read asks for at first: a head and a small body fit, and one page-sized body copy.
 const READ: usize = 16 * 1024;
 
@@ -36,6 +38,8 @@ pub(crate) struct Scratch {
     pub(crate) response: ResponseHead,
     pub(crate) host: HostBuf,
     pub(crate) path: PathScratch,
+    /// What the request is for, once its head has left the buffer.
+    pub(crate) place: Place,
 }
 
 /// The free list of one worker.
@@ -149,6 +153,7 @@ impl Scratch {
             response: ResponseHead::new(),
             host: HostBuf::new(),
             path: PathScratch::default(),
+            place: Place::default(),
         }
     }
 
@@ -161,6 +166,7 @@ impl Scratch {
         }
         self.request.reset();
         self.response.reset();
+        self.place.shrink();
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use door::Handshake;
+use door::{Handshake, TlsVersion};
 use smallvec::SmallVec;
 use tokio::io::ReadBuf;
 use wire::{BodyFraming, Method, RequestError, Version};
@@ -44,12 +44,15 @@ pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
     /// The request is gRPC's: refusals speak its language.
     pub(crate) grpc: bool,
+    /// The connection has not what the door asks of connections by now.
+    pub(crate) outdated: bool,
     requests: u32,
 }
 
 /// What the TLS handshake of a connection settled.
 pub(crate) struct Session {
     pub(crate) handshake: Handshake,
+    pub(crate) version: TlsVersion,
     /// The client's verified certificate, as `X-Forwarded-Client-Cert` describes it.
     pub(crate) certificate: Option<Box<str>>,
 }
@@ -89,6 +92,7 @@ impl Client {
             deadline,
             worker,
             grpc: false,
+            outdated: false,
             requests: 0,
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct Deadlines {
 struct Entry {
     due: Millis,
     fired: bool,
+    /// It is woken by each publication.
+    follows: bool,
     waker: Option<Waker>,
 }
 
@@ -58,6 +60,7 @@ impl Deadlines {
         let entry = Entry {
             due: NEVER,
             fired: false,
+            follows: false,
             waker: None,
         };
         let mut entries = self.entries.borrow_mut();
@@ -115,14 +118,20 @@ impl Deadlines {
 
     /// Wakes every connection, so that it looks at the worker's phase.
     pub(crate) fn wake_all(&self) {
-        for waker in self
-            .entries
-            .borrow()
-            .iter()
+        self.wake(|_| true);
+    }
+
+    /// Wakes whatever is under way, so that it looks at what has been published.
+    pub(crate) fn wake_followers(&self) {
+        self.wake(|entry| entry.follows);
+    }
+
+    fn wake(&self, which: impl Fn(&Entry) -> bool) {
+        let entries = self.entries.borrow();
+        let chosen = entries.iter().filter(|entry| which(entry));
+        chosen
             .filter_map(|entry| entry.waker.as_ref())
-        {
-            waker.wake_by_ref();
-        }
+            .for_each(Waker::wake_by_ref);
     }
 
     fn millis(&self, at: Instant) -> Millis {
@@ -137,6 +146,15 @@ impl Deadlines {
 impl Deadline {
     /// Due `after` from `now`.
     pub(crate) fn set(&self, now: Instant, after: Duration) {
+        self.arm(now, after, false);
+    }
+
+    /// The same, and woken by each publication until it is set again.
+    pub(crate) fn set_following(&self, now: Instant, after: Duration) {
+        self.arm(now, after, true);
+    }
+
+    fn arm(&self, now: Instant, after: Duration, follows: bool) {
         let due = self
             .table
             .millis(now)
@@ -144,6 +162,7 @@ impl Deadline {
         self.table.with(self.index, |entry| {
             entry.due = due;
             entry.fired = false;
+            entry.follows = follows;
         });
     }
 
@@ -171,6 +190,7 @@ impl Drop for Deadline {
             *entry = Entry {
                 due: NEVER,
                 fired: false,
+                follows: false,
                 waker: None,
             }
         });
@@ -199,6 +219,35 @@ mod tests {
         assert!(!deadline.has_passed(&mut context));
         table.fire(table.epoch + Duration::from_secs(8));
         assert!(!deadline.has_passed(&mut context));
+    }
+
+    #[test]
+    fn a_publication_wakes_what_follows_it() {
+        struct Count(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let count = || std::sync::Arc::new(Count(std::sync::atomic::AtomicUsize::new(0)));
+        let woken = |count: &Count| count.0.load(std::sync::atomic::Ordering::SeqCst);
+        let table = Deadlines::new();
+        let (idle, busy) = (table.register(), table.register());
+        let (of_idle, of_busy) = (count(), count());
+        let now = table.epoch;
+        idle.set(now, TICK);
+        busy.set_following(now, TICK);
+        let wakers = [of_idle.clone().into(), of_busy.clone().into()];
+        assert!(!idle.has_passed(&mut Context::from_waker(&wakers[0])));
+        assert!(!busy.has_passed(&mut Context::from_waker(&wakers[1])));
+        table.wake_followers();
+        assert_eq!((woken(&of_idle), woken(&of_busy)), (0, 1));
+        // Idle again.
+        busy.set(now, TICK);
+        table.wake_followers();
+        assert_eq!(woken(&of_busy), 1);
+        table.wake_all();
+        assert_eq!((woken(&of_idle), woken(&of_busy)), (1, 2));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use door::{Action, Matched, Route, Upstream, Verdict};
+use door::{Action, Matched, Route, Snapshot, Upstream, Verdict};
 use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
 use wire::{BodyFraming, Method, RequestHead, Target};
 
 use crate::buffers::Scratch;
-use crate::connection::Client;
-use crate::identity::Identity;
+use crate::connection::{Client, Session};
+use crate::identity::{Identity, Peer};
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -41,12 +41,16 @@ pub(crate) fn decide(
         request,
         host: host_buf,
         path: path_scratch,
+        place,
         ..
     } = scratch;
     let head = from_client.filled().get(..length).unwrap_or_default();
     let identity = Identity::of(&client.peer, settings, request, head);
     record.request(worker, request, head, &identity);
     let refuse = |refusal| (Decision::Refuse(refusal), identity);
+    if !is_entitled(&client.peer, client.session.as_deref(), &snapshot) {
+        return refuse(Refusal::Outdated);
+    }
     if matches!(request.method, Method::Connect | Method::Trace) {
         return refuse(Refusal::Method);
     }
@@ -77,7 +81,8 @@ pub(crate) fn decide(
     let decision = match snapshot.find(host.as_ref(), &path) {
         Verdict::Matched(route) => {
             record.route = Some(Arc::clone(route));
-            act(route, Arc::clone(settings), host.as_ref(), request, head)
+            place.set(host.as_ref(), &path);
+            act(route, &snapshot, host.as_ref(), request, head)
         }
         Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
         Verdict::Unknown { owner } => {
@@ -91,14 +96,31 @@ pub(crate) fn decide(
     (decision, identity)
 }
 
+/// Whether a connection has what the door asks of connections by now. One that has not is of no use any more, whatever
+/// it is asked for.
+pub(crate) fn is_entitled(peer: &Peer, session: Option<&Session>, snapshot: &Snapshot<Settings>) -> bool {
+    let settings = snapshot.settings();
+    let shook_hands = match (session, snapshot.tls()) {
+        (Some(session), Some(tls)) => {
+            settings.ends_tls
+                && tls.is_satisfied_by(&session.handshake)
+                && session.version >= tls.min_version()
+        }
+        (Some(_), None) => false,
+        (None, _) => !settings.ends_tls,
+    };
+    shook_hands && peer.came_as(settings)
+}
+
 fn act(
     route: &Arc<Route>,
-    settings: Arc<Settings>,
+    snapshot: &Snapshot<Settings>,
     host: Option<&RequestHost<'_>>,
     request: &RequestHead,
     head: &[u8],
 ) -> Decision {
-    let limit = body_limit(route, &settings);
+    let settings = snapshot.settings();
+    let limit = body_limit(route, settings);
     match (&route.action, request.framing) {
         (Action::Blocked(_), _) => Decision::Refuse(Refusal::Blocked),
         (Action::RedirectToHttps { port }, _) => redirect(host, *port, request, head),
@@ -110,7 +132,8 @@ fn act(
             Decision::Forward(
                 Matched {
                     route: Arc::clone(route),
-                    settings,
+                    settings: Arc::clone(settings),
+                    publication: snapshot.publication(),
                 },
                 upstream,
             )

@@ -21,6 +21,7 @@ use crate::relay::{Relay, RelayError, WaitsFor};
 use crate::settings::Settings;
 use crate::splice::Pipes;
 use crate::stream::Stream;
+use crate::tenure::Nature;
 
 /// Interim responses that one request may have; more are a flood.
 const INTERIM: u8 = 16;
@@ -82,6 +83,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) asked: Asked,
     /// The worker drains: the client is told to close.
     pub(crate) closing: bool,
+    /// The response has no end of its own.
+    lasting: bool,
     progress: Progress,
 }
 
@@ -148,6 +151,7 @@ impl<'a> Exchange<'a> {
             patience,
             asked,
             closing,
+            lasting: false,
             progress,
         }
     }
@@ -155,6 +159,24 @@ impl<'a> Exchange<'a> {
     /// The status of the final response, or 0 while there is none. From then on the client cannot be told otherwise.
     pub(crate) fn status(&self) -> u16 {
         self.progress.status
+    }
+
+    /// How long it may go on once its route is gone.
+    pub(crate) fn nature(&self) -> Nature {
+        if self.lasting {
+            Nature::Lasting
+        } else {
+            Nature::Request
+        }
+    }
+
+    /// Gives up, because the route is gone or the gateway goes.
+    pub(crate) fn cut(&self, refusal: Refusal) -> Failure {
+        Failure {
+            refusal,
+            silent: false,
+            unprocessed: false,
+        }
     }
 
     /// Body bytes of the response so far.
@@ -349,7 +371,7 @@ impl<'a> Exchange<'a> {
                 .until
                 .map(|until| until.saturating_duration_since(now));
             self.deadline
-                .set(now, left.map_or(patience, |left| left.min(patience)));
+                .set_following(now, left.map_or(patience, |left| left.min(patience)));
         }
         if !self.deadline.has_passed(context) {
             return Poll::Pending;

@@ -23,6 +23,7 @@ use crate::refusal::{Refusal, Side, Verdict};
 use crate::relay::{Relay, Sink};
 use crate::settings::Settings;
 use crate::stream::{Socket, Stream};
+use crate::tenure::{Occupant, Tenure};
 use crate::tunnel::Tunnel;
 use crate::upstream::{ConnectError, Endpoint, InFlight, InStream, Reuse};
 use crate::vouched;
@@ -65,6 +66,7 @@ pub(crate) async fn answer(
         }
         Decision::Refuse(refusal) => refusal,
     };
+    client.outdated |= matches!(refusal, Refusal::Outdated);
     scratch.from_client.consume(length);
     client.refuse(scratch, &refusal, record, None).await
 }
@@ -282,19 +284,26 @@ impl Forwarding<'_> {
             asked,
             closing,
         );
+        let mut tenure = Tenure::new(&worker, &self.matched.route, self.matched.publication);
+        let (peer, session) = (&self.client.peer, self.client.session.as_deref());
         let outcome = poll_fn(|context| {
+            let occupant = Occupant::Request {
+                peer,
+                session,
+                place: &exchange.scratch.place,
+            };
+            if tenure.is_over(context, exchange.nature(), occupant) {
+                return Poll::Ready(Err(exchange.cut(Refusal::Withdrawn)));
+            }
             let phase = worker.phase();
             if phase == Phase::Ended {
-                return Poll::Ready(Err(Failure {
-                    refusal: Refusal::Drained,
-                    silent: false,
-                    unprocessed: false,
-                }));
+                return Poll::Ready(Err(exchange.cut(Refusal::Drained)));
             }
             exchange.closing |= phase != Phase::Serving;
             exchange.poll(context)
         })
         .await;
+        drop(tenure);
         self.record.status = exchange.status();
         self.record.bytes_out = exchange.sent();
         match outcome {
@@ -398,10 +407,11 @@ impl Forwarding<'_> {
         error.refusal()
     }
 
-    /// Passes bytes both ways until the upgraded connection ends, or the drain does.
+    /// Passes bytes both ways until the upgraded connection ends, its route goes, or the drain ends.
     async fn tunnel(&mut self, stream: &mut Stream, _in_flight: InFlight) {
         let worker = Rc::clone(&self.worker);
         let upgraded = worker.upgraded();
+        let place = std::mem::take(&mut self.scratch.place);
         let mut tunnel = Tunnel::new(
             &mut self.client.stream,
             stream,
@@ -409,15 +419,20 @@ impl Forwarding<'_> {
             &self.client.deadline,
             &worker.pipes,
         );
-        poll_fn(|context| {
-            if worker.phase() == Phase::Ended {
-                Poll::Ready(())
-            } else {
-                tunnel.poll(context)
-            }
-        })
-        .await;
+        let tenure = Tenure::new(&worker, &self.matched.route, self.matched.publication);
+        let occupant = Occupant::Request {
+            peer: &self.client.peer,
+            session: self.client.session.as_deref(),
+            place: &place,
+        };
+        let outcome = tunnel.run(tenure, occupant).await;
         (self.record.bytes_in, self.record.bytes_out) = tunnel.moved();
+        if let Err(refusal) = outcome {
+            self.record.refused(refusal.verdict());
+            if let Stream::Http2(stream) = &mut self.client.stream {
+                stream.reset(h2::Reason::CANCEL);
+            }
+        }
         drop(upgraded);
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use wire::forwarded::{client_at_depth, client_from_xff, parse_hop};
 use wire::{FieldId, RequestHead, Span};
 
-use crate::settings::{ClientIp, Settings};
+use crate::settings::{ClientIp, ProxyProtocol, Settings};
 
 /// Longest request id that is taken over from a trusted peer.
 const REQUEST_ID_BYTES: usize = 128;
@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     text: AddressText,
     /// A PROXY header named it.
     proxied: bool,
+    /// Who sent a PROXY header, with or without a name in it.
+    herald: Option<IpAddr>,
 }
 
 /// An IP address as text, made once for each connection and written with each of its requests.
@@ -129,14 +131,27 @@ impl Peer {
             address,
             text: AddressText::new(address),
             proxied: false,
+            herald: None,
         }
     }
 
-    /// The source that a trusted proxy's PROXY header names.
-    pub(crate) fn of_proxy_header(address: IpAddr) -> Self {
+    /// As a PROXY header of this peer's says: the source that it names, else the peer itself.
+    pub(crate) fn heralded(self, source: Option<IpAddr>) -> Self {
         Self {
-            proxied: true,
-            ..Self::of_socket(address)
+            proxied: source.is_some(),
+            herald: Some(self.address),
+            ..source.map_or(self, Self::of_socket)
+        }
+    }
+
+    /// Whether a connection that came as this one did would be let in now.
+    pub(crate) fn came_as(&self, settings: &Settings) -> bool {
+        match (settings.proxy_protocol, self.herald) {
+            (ProxyProtocol::Off | ProxyProtocol::Optional, None) => true,
+            (ProxyProtocol::Required, None) | (ProxyProtocol::Off, Some(_)) => false,
+            (ProxyProtocol::Optional | ProxyProtocol::Required, Some(herald)) => {
+                settings.trusted.contains(herald)
+            }
         }
     }
 }

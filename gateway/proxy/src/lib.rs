@@ -33,6 +33,7 @@ mod relay;
 mod settings;
 mod splice;
 mod stream;
+mod tenure;
 mod tunnel;
 mod upstream;
 mod vouched;

@@ -43,6 +43,7 @@ pub(crate) enum Reason {
     ProxyHeader,
     TlsHandshake,
     Flood,
+    Withdrawn,
 }
 
 /// Whose fault an ended exchange is. Errors of the client never count against a backend.
@@ -76,6 +77,8 @@ pub(crate) enum Refusal {
     Protocol,
     /// The TLS handshake was for another host, whose certificate or client-auth policy differs (RFC 9110 15.5.20).
     Misdirected,
+    /// The connection has not what the door asks of connections by now: TLS, a client's certificate, a PROXY header.
+    Outdated,
     /// No rule matches.
     NoRoute,
     /// The door sends the client to its sibling.
@@ -118,6 +121,8 @@ pub(crate) enum Refusal {
     Overload,
     /// The drain ended before the exchange did.
     Drained,
+    /// The route, or the connection's right to it, ended before the exchange did.
+    Withdrawn,
 }
 
 /// What a refusal means on the wire and in the books.
@@ -146,6 +151,7 @@ impl Refusal {
             Self::Method => (405, Reason::MethodRefused, Client, true),
             Self::Protocol => (501, Reason::MethodRefused, Client, true),
             Self::Misdirected => (421, Reason::Misdirected, Client, false),
+            Self::Outdated => (421, Reason::Misdirected, Client, true),
             Self::NoRoute => (404, Reason::NoRoute, Client, false),
             Self::Redirect => (308, Reason::Redirect, Client, false),
             Self::NotSynced => (503, Reason::NotSynced, Gateway, false),
@@ -167,6 +173,7 @@ impl Refusal {
             Self::UpstreamStalled => (504, Reason::UpstreamStalled, Upstream, true),
             Self::Overload => (503, Reason::Overload, Gateway, true),
             Self::Drained => (503, Reason::Drained, Gateway, true),
+            Self::Withdrawn => (503, Reason::Withdrawn, Gateway, true),
         };
         Verdict {
             status,
@@ -212,7 +219,7 @@ fn head_reason(error: &RequestError) -> Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::NoRoute,
         Self::Redirect,
         Self::NotSynced,
@@ -249,6 +256,7 @@ impl Reason {
         Self::ProxyHeader,
         Self::TlsHandshake,
         Self::Flood,
+        Self::Withdrawn,
     ];
 
     pub(crate) const COUNT: usize = Self::ALL.len();
@@ -292,6 +300,7 @@ impl Reason {
             Self::ProxyHeader => "proxy_header",
             Self::TlsHandshake => "tls_handshake",
             Self::Flood => "flood",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

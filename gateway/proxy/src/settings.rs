@@ -137,6 +137,9 @@ pub struct Timeouts {
     pub response_head: Duration,
     /// Without progress in the response body.
     pub response_idle: Duration,
+    /// How long an upgraded connection, one that is passed through, or a stream of events may go on when its route has
+    /// gone.
+    pub withdrawn: Duration,
 }
 
 /// The shutdown choreography of a door.

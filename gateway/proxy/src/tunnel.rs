@@ -1,5 +1,6 @@
 //! An upgraded connection (RFC 9110 7.8): the bytes of another protocol, both ways.
 
+use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -9,9 +10,12 @@ use wire::BodyFraming;
 use crate::buffers::{ReadBuffer, Scratch};
 use crate::deadlines::Deadline;
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
+use crate::refusal::Refusal;
 use crate::relay::{Relay, RelayError, Sink};
 use crate::splice::Pipes;
 use crate::stream::Stream;
+use crate::tenure::{Nature, Occupant, Tenure};
+use crate::worker::Phase;
 
 /// Two streams of another protocol: bytes pass both ways until both sides have ended.
 pub(crate) struct Tunnel<'a> {
@@ -55,6 +59,24 @@ impl<'a> Tunnel<'a> {
         }
     }
 
+    /// Passes bytes until the connection ends, its tenure does, or the drain.
+    pub(crate) async fn run(
+        &mut self,
+        mut tenure: Tenure<'_>,
+        occupant: Occupant<'_>,
+    ) -> Result<(), Refusal> {
+        poll_fn(|context| {
+            if tenure.is_over(context, Nature::Lasting, occupant) {
+                return Poll::Ready(Err(Refusal::Withdrawn));
+            }
+            if tenure.worker().phase() == Phase::Ended {
+                return Poll::Ready(Ok(()));
+            }
+            self.poll(context).map(Ok)
+        })
+        .await
+    }
+
     /// Bytes from the client, and to it.
     pub(crate) fn moved(&self) -> (u64, u64) {
         let more = |half: &Option<Relay>| half.as_ref().map_or(0, Relay::moved);
@@ -62,7 +84,7 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Ready when both sides have ended, one has broken, or nothing has moved for [`STREAM_IDLE`].
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Scratch {
             from_client,
             from_upstream,
@@ -104,8 +126,8 @@ impl<'a> Tunnel<'a> {
             self.armed = true;
             // Once one side has ended, the other has little left to say.
             let both = self.up.is_some() && self.down.is_some();
-            self.deadline
-                .set(Instant::now(), if both { STREAM_IDLE } else { HALF_CLOSED });
+            let patience = if both { STREAM_IDLE } else { HALF_CLOSED };
+            self.deadline.set_following(Instant::now(), patience);
         }
         if self.deadline.has_passed(context) {
             Poll::Ready(())

@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     pub(crate) lines: RefCell<Lines>,
     shared: Arc<Shared>,
     phase: Cell<Phase>,
+    /// The publication that was last looked at.
+    publication: Cell<u64>,
     /// Requests under way, those that became tunnels included.
     requests: Cell<usize>,
     upgraded: Cell<usize>,
@@ -172,6 +174,7 @@ impl Worker {
             lines: RefCell::new(lines),
             shared,
             phase: Cell::new(Phase::Serving),
+            publication: Cell::new(0),
             requests: Cell::new(0),
             upgraded: Cell::new(0),
             open: Cell::new(0),
@@ -181,6 +184,19 @@ impl Worker {
 
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    /// The last publication of the door that has been noticed: never one that has not happened.
+    pub(crate) fn publication(&self) -> u64 {
+        self.publication.get()
+    }
+
+    /// Looks whether something has been published, and lets what is under way look at it.
+    fn notice_publication(&self) {
+        let now = self.door.snapshot().publication();
+        if self.publication.replace(now) != now {
+            self.deadlines.wake_followers();
+        }
     }
 
     pub(crate) fn upgraded(self: &Rc<Self>) -> Upgraded {
@@ -330,7 +346,7 @@ impl Worker {
         });
     }
 
-    /// Checks deadlines, hands over log lines, sweeps the pools.
+    /// Checks deadlines, looks for a publication, hands over log lines, sweeps the pools.
     async fn tick(self: Rc<Self>) {
         let mut swept = Instant::now();
         loop {
@@ -343,6 +359,7 @@ impl Worker {
             tokio::time::sleep(TICK).await;
             let now = Instant::now();
             self.deadlines.fire(now);
+            self.notice_publication();
             self.lines.borrow_mut().hand_over();
             if now.duration_since(swept) >= Duration::from_secs(1) {
                 swept = now;

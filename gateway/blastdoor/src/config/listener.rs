@@ -514,6 +514,11 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             connect: of("connect", &timeouts.connect, 2),
             response_head: of("response_head", &timeouts.response_head, 60),
             response_idle: of("response_idle", &timeouts.response_idle, 60),
+            withdrawn: self.duration_or_zero(
+                "timeouts.withdrawn",
+                timeouts.withdrawn.as_deref(),
+                Duration::ZERO,
+            ),
         }
     }
 

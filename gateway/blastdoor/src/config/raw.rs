@@ -198,6 +198,9 @@ pub(super) struct RawTimeouts {
     pub(super) response_head: Option<String>,
     /// Without progress in the response body. Default 60s; an hour for server-sent events and upgraded connections.
     pub(super) response_idle: Option<String>,
+    /// How long upgraded connections, connections that are passed through and server-sent events go on when their route
+    /// has left the door. Default 0s.
+    pub(super) withdrawn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -88,6 +88,19 @@ impl DoorTls {
         }
     }
 
+    /// The oldest version that is spoken.
+    #[must_use]
+    pub fn min_version(&self) -> TlsVersion {
+        self.min_version
+    }
+
+    /// Whether this handshake proved what the door asks of its clients now. If not, nothing is served on its
+    /// connection, whatever the host.
+    #[must_use]
+    pub fn is_satisfied_by(&self, handshake: &Handshake) -> bool {
+        self.policy.is_met_by(handshake.policy)
+    }
+
     /// Whether a request for `host` may be served on a connection of this handshake; 421 otherwise.
     ///
     /// - Whoever proved less than the door asks now is served nothing.
@@ -96,7 +109,7 @@ impl DoorTls {
     ///   A request without a host, or for an address, stands for a handshake without a server name.
     #[must_use]
     pub fn admits(&self, handshake: &Handshake, host: Option<&RequestHost<'_>>) -> bool {
-        if !self.policy.is_met_by(handshake.policy) {
+        if !self.is_satisfied_by(handshake) {
             return false;
         }
         // Such a name is never served here, whatever the connection; a wildcard rule must not answer for it.

@@ -188,6 +188,7 @@ impl Exchange<'_> {
                     .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
         });
         if is_event_stream {
+            self.lasting = true;
             self.patience.response_idle = self.patience.response_idle.max(STREAM_IDLE);
         }
         let source = match (&*self.upstream, response.framing) {

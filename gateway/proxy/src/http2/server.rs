@@ -51,6 +51,8 @@ struct Streams {
     given_up: Cell<u32>,
     /// When the last of them ended.
     idle_since: Cell<Instant>,
+    /// The connection has not what the door asks of connections by now.
+    outdated: Cell<bool>,
 }
 
 /// Serves a connection on which HTTP/2 is spoken until it ends. `ahead` was read before that was clear.
@@ -92,6 +94,7 @@ pub(crate) async fn serve(
         active: Cell::new(0),
         given_up: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
+        outdated: Cell::new(false),
     });
     let mut driver = Driver {
         connection,
@@ -138,6 +141,9 @@ impl Driver {
                 // Load balancers still send new connections: each gets to ask once, as in HTTP/1.
                 Phase::Draining if self.requests > 0 => self.leave(),
                 Phase::Draining | Phase::Serving => {}
+            }
+            if self.streams.outdated.get() {
+                self.leave();
             }
             match self.connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
@@ -276,6 +282,9 @@ impl Active {
             Ok(length) => forward::answer(&mut client, scratch, length, &mut record).await,
             Err(refusal) => client.refuse(scratch, &refusal, &mut record, None).await,
         };
+        if client.outdated {
+            streams.outdated.set(true);
+        }
         if record.is_given_up() {
             streams.given_up.set(streams.given_up.get() + 1);
         }

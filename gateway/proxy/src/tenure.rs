@@ -1,0 +1,215 @@
+//! How long that which was let in under one publication may go on under those after it. Whatever passes bytes for long
+//! has one: an upgraded connection, one that is passed through, a request under way.
+//!
+//! It costs a comparison of two numbers until something is published. What may be silent for long is woken then
+//! ([`crate::deadlines`]); everything else comes round soon enough.
+
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use door::{Route, Snapshot, Standing};
+use route::{
+    HostBuf, PathScratch, RequestHost, RequestPath, normalise_authority, normalise_path, normalise_sni,
+};
+
+use crate::connection::Session;
+use crate::deadlines::Deadline;
+use crate::decide::is_entitled;
+use crate::identity::Peer;
+use crate::settings::Settings;
+use crate::worker::Worker;
+
+/// What the connection is that something is passed on for, and what was asked for on it.
+#[derive(Clone, Copy)]
+pub(crate) enum Occupant<'a> {
+    /// A request, or what it has become.
+    Request {
+        peer: &'a Peer,
+        session: Option<&'a Session>,
+        place: &'a Place,
+    },
+    /// A connection whose TLS goes on as it is, for this server name.
+    Passed { peer: &'a Peer, name: &'a str },
+}
+
+/// Host and path of a request in their normal form, kept when its head leaves the buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    text: Vec<u8>,
+    /// How much of it is the host's; `None`: there was none.
+    host: Option<usize>,
+}
+
+/// Watches over one route on behalf of that which it let in.
+pub(crate) struct Tenure<'a> {
+    worker: &'a Worker,
+    route: &'a Route,
+    /// The publication that it was last judged by.
+    publication: u64,
+    /// When it ends, once it has to.
+    notice: Option<(Instant, Deadline)>,
+}
+
+/// How long something may go on once its route is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// As long as requests may take at the end of a drain: most have an end of their own before that.
+    Request,
+    /// No longer than the door says: it has no end of its own.
+    Lasting,
+}
+
+impl<'a> Tenure<'a> {
+    /// For what `route` of this publication has let in.
+    pub(crate) fn new(worker: &'a Worker, route: &'a Route, publication: u64) -> Self {
+        Self {
+            worker,
+            route,
+            publication,
+            notice: None,
+        }
+    }
+
+    /// The worker that it is under way on.
+    pub(crate) fn worker(&self) -> &Worker {
+        self.worker
+    }
+
+    /// Whether it must end now; else the task is woken when it must.
+    pub(crate) fn is_over(
+        &mut self,
+        context: &mut Context<'_>,
+        nature: Nature,
+        occupant: Occupant<'_>,
+    ) -> bool {
+        if self.worker.publication() > self.publication {
+            self.review(nature, occupant);
+        }
+        self.notice
+            .as_ref()
+            .is_some_and(|(end, deadline)| Instant::now() >= *end || deadline.has_passed(context))
+    }
+
+    fn review(&mut self, nature: Nature, occupant: Occupant<'_>) {
+        let snapshot = self.worker.door.snapshot();
+        self.publication = snapshot.publication();
+        let standing = occupant.standing(&snapshot, self.route);
+        let Some(grace) = grace(standing, nature, snapshot.settings()) else {
+            self.notice = None;
+            return;
+        };
+        let now = Instant::now();
+        let end = now + grace;
+        // Whatever is published in the meantime gives no more time than there was.
+        if self.notice.as_ref().is_none_or(|(earlier, _)| end < *earlier) {
+            let deadline = self.worker.deadlines.register();
+            deadline.set(now, grace);
+            self.notice = Some((end, deadline));
+        }
+    }
+}
+
+/// How much longer something may go on; `None`: as long as it likes.
+fn grace(standing: Standing, nature: Nature, settings: &Settings) -> Option<Duration> {
+    let withdrawn = settings.timeouts.withdrawn;
+    let drained = settings.drain.timeout.max(withdrawn);
+    match (standing, nature) {
+        (Standing::Holds, _) | (Standing::Redirected, Nature::Request) => None,
+        (Standing::Redirected, Nature::Lasting) | (Standing::Gone, Nature::Request) => Some(drained),
+        (Standing::Gone, Nature::Lasting) => Some(withdrawn),
+    }
+}
+
+impl Occupant<'_> {
+    /// What the same would be told now that asked for the same.
+    fn standing(self, snapshot: &Snapshot<Settings>, route: &Route) -> Standing {
+        match self {
+            Self::Request { peer, session, place } => {
+                if !is_entitled(peer, session, snapshot) {
+                    return Standing::Gone;
+                }
+                place
+                    .look_up(|host, path| {
+                        let is_admitted = match (session, snapshot.tls()) {
+                            (Some(session), Some(tls)) => tls.admits(&session.handshake, host),
+                            (None, _) | (_, None) => true,
+                        };
+                        if is_admitted {
+                            snapshot.standing(route, host, path)
+                        } else {
+                            Standing::Gone
+                        }
+                    })
+                    .unwrap_or(Standing::Gone)
+            }
+            Self::Passed { peer, name } => {
+                let mut buffer = HostBuf::new();
+                match normalise_sni(name.as_bytes(), &mut buffer) {
+                    Ok(name) if peer.came_as(snapshot.settings()) => {
+                        snapshot.standing_of_passed(route, &name)
+                    }
+                    Ok(_) | Err(_) => Standing::Gone,
+                }
+            }
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn set(&mut self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) {
+        self.text.clear();
+        self.host = host.map(|host| {
+            self.text.extend_from_slice(host.as_str().as_bytes());
+            self.text.len()
+        });
+        self.text.extend_from_slice(path.as_bytes());
+    }
+
+    /// Frees what a long path took.
+    pub(crate) fn shrink(&mut self) {
+        self.text.shrink_to(1024);
+    }
+
+    /// `None` when the normal forms are none, which cannot be.
+    fn look_up<T>(&self, look: impl FnOnce(Option<&RequestHost<'_>>, &RequestPath<'_>) -> T) -> Option<T> {
+        let (mut buffer, mut scratch) = (HostBuf::new(), PathScratch::default());
+        let (host, path) = self.text.split_at_checked(self.host.unwrap_or_default())?;
+        let host = match self.host {
+            Some(_) => Some(normalise_authority(host, &mut buffer).ok()?),
+            None => None,
+        };
+        let path = normalise_path(path, &mut scratch).ok()?;
+        Some(look(host.as_ref(), &path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_looked_up_as_it_was_asked_for() {
+        let mut place = Place::default();
+        for (host, path, normal) in [
+            (Some("A.Test:80"), "/%61/b%2fc", (Some("a.test"), "/a/b%2Fc")),
+            (Some("[2001:DB8::1]"), "/", (Some("[2001:db8::1]"), "/")),
+            (None, "/x;y", (None, "/x;y")),
+        ] {
+            let (mut buffer, mut scratch) = (HostBuf::new(), PathScratch::default());
+            let host = host.map(|host| normalise_authority(host.as_bytes(), &mut buffer).unwrap());
+            let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
+            place.set(host.as_ref(), &path);
+            let found = place.look_up(|host, path| {
+                (
+                    host.map(|host| host.as_str().to_owned()),
+                    String::from_utf8(path.as_bytes().to_vec()).unwrap(),
+                )
+            });
+            assert_eq!(
+                found,
+                Some((normal.0.map(str::to_owned), normal.1.to_owned())),
+                "{normal:?}"
+            );
+        }
+    }
+}
