@@ -87,7 +87,7 @@ fn nonsense_is_a_502() {
     assert_eq!(
         gateway.metric("blastdoor_upstream_ejections_total", &[]),
         0.0,
-        "only connecting decides on health"
+        "the only endpoint is never taken out"
     );
 }
 

@@ -148,7 +148,13 @@ impl Backend {
     /// A backend that answers as told.
     #[must_use]
     pub fn with(name: &str, reply: Reply) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(0, name, reply)
+    }
+
+    /// A backend on this port, where another one may have been before.
+    #[must_use]
+    pub fn at(port: u16, name: &str, reply: Reply) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             name: name.to_owned(),

@@ -283,6 +283,7 @@ impl Supervisor {
         self.publishers.append(&mut self.departing);
         self.compiled_problems = door::publish(&mut self.publishers, view, &backends, &mut self.ledger);
         self.departing = self.publishers.split_off(configured);
+        self.listeners.values().for_each(Listener::published);
         self.gauges
             .certificates(self.publishers.iter().flat_map(expiries));
         self.tell();

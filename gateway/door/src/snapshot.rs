@@ -101,6 +101,9 @@ pub enum Blocked {
 pub struct Upstream {
     /// The Service.
     pub service: ObjectKey,
+    /// Stands for the Service's namespace. What the requests of one namespace have shown of an address is nothing to go
+    /// by for another's: it may ask that address for what it cannot do.
+    pub space: u64,
     /// The port of the Service (`spec.ports[].port`).
     pub port: u16,
     /// What is spoken to the endpoints.
@@ -235,6 +238,18 @@ impl<S> Snapshot<S> {
     /// Every rule of the door, in a stable order.
     pub fn routes(&self) -> impl Iterator<Item = route::Row<'_, Arc<Route>>> {
         self.routes.iter().flat_map(|routes| routes.table.iter())
+    }
+
+    /// Every upstream that something at the door goes to, once for each rule and each name that is passed through.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        let passed = self.tls.iter().flat_map(|tls| tls.passthrough_routes());
+        let routes = self.routes().map(|row| row.action);
+        routes
+            .chain(passed.map(|(_, route)| route))
+            .filter_map(|route| match &route.action {
+                Action::Forward(upstream) => Some(&**upstream),
+                Action::RedirectToHttps { .. } | Action::Blocked(_) => None,
+            })
     }
 }
 

@@ -1,8 +1,9 @@
 //! From Service ports to upstreams: which endpoints there are, and what is spoken to them.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use resource::{
     AppProtocol, Backend, BackendAnnotations, ClusterView, EndpointSlice, Problem, Protocol, Service,
@@ -40,6 +41,9 @@ pub enum ExternalNames {
 
 /// Addresses of one Service that are told of.
 const MOST_ADDRESSES: usize = 10;
+
+/// Makes numbers of namespaces. Keyed anew by each process, so that nobody can choose a name to share another's number.
+static SPACES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The upstreams of one view. What is asked for twice is worked out once.
 pub(crate) struct Upstreams<'v> {
@@ -231,6 +235,7 @@ impl<'v> Upstreams<'v> {
         }
         Ok(Upstream {
             service: backend.service.clone(),
+            space: SPACES.hash_one(backend.service.namespace()),
             port: port.port,
             protocol,
             endpoints,

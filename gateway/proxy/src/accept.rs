@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use door::{Action, DoorTls, Route, TlsVersion};
 use route::{HostBuf, RequestHost, normalise_sni};
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, Interest};
@@ -20,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use wire::proxy_header::{self, ProxyStep};
 
+use crate::connecting::while_wanted;
 use crate::connection::{Client, Session};
 use crate::deadlines::Deadline;
 use crate::http2;
@@ -27,9 +27,10 @@ use crate::identity::Peer;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{ProxyProtocol, Settings};
-use crate::stream::{Socket, Stream};
+use crate::stream::{Socket, Stream, has_ended};
 use crate::tenure::{Occupant, Tenure};
 use crate::tunnel::Tunnel;
+use crate::upstream::{Chosen, Tries};
 use crate::worker::{Open, Phase, Worker};
 
 /// How long a PROXY header may take.
@@ -233,12 +234,6 @@ fn poll_peek(
     }
 }
 
-/// Whether the other side has ended its direction, whatever is left to read.
-fn has_ended(stream: &TcpStream) -> bool {
-    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
-    rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
 /// Whether the server name of a handshake that begins with `bytes` belongs to a route that takes TLS as it is.
 fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<Passthrough>>> {
     let mut acceptor = Acceptor::default();
@@ -305,24 +300,38 @@ impl Passed<'_> {
             .tuning
             .connect
             .unwrap_or(worker.door.snapshot().settings().timeouts.connect);
-        let mut avoid = None;
+        let deadline = worker.deadlines.register();
+        let mut client = Stream::plain(stream);
+        let mut tries = Tries::default();
+        let mut chosen = worker.upstreams.choose(upstream, &tries);
+        let mut last = Refusal::NoEndpoint;
         let (_in_flight, backend) = loop {
-            let endpoint = worker
-                .upstreams
-                .choose(upstream, avoid)
-                .ok_or(Refusal::NoEndpoint)?;
+            let Chosen {
+                endpoint,
+                last_resort,
+            } = chosen.ok_or(last)?;
             record.upstream = Some(endpoint.address());
             let in_flight = endpoint.begin();
-            match (endpoint.connect(timeout).await, avoid) {
-                (Ok(socket), _) => break (in_flight, socket),
-                (Err(_), None) => avoid = Some(endpoint.address()),
-                (Err(error), Some(_)) => return Err(error.refusal()),
+            let connecting = endpoint.connect(timeout);
+            let error = match while_wanted(&mut client, &deadline, worker, None, connecting).await? {
+                Ok(socket) => break (in_flight, socket),
+                Err(error) => error,
+            };
+            let again = match (&last_resort, error.again()) {
+                (None, Some(again)) => again,
+                (None, None) => return Err(error.refusal()),
+                (Some(_), _) => return Err(Refusal::NoEndpoint),
+            };
+            if !tries.go_on(again, endpoint.address()) {
+                return Err(error.refusal());
             }
+            worker.metrics.upstream_retries.add(1);
+            last = error.refusal();
+            chosen = worker.upstreams.choose(upstream, &tries);
         };
         let mut loan = worker.buffers.borrow();
-        let deadline = worker.deadlines.register();
         let _upgraded = worker.upgraded();
-        let (mut client, mut backend) = (Stream::plain(stream), Stream::Socket(backend));
+        let mut backend = Stream::Socket(backend);
         let mut tunnel = Tunnel::new(
             &mut client,
             &mut backend,

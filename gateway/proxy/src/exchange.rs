@@ -29,7 +29,7 @@ const INTERIM: u8 = 16;
 /// A request body that gives less than this within its timeout drips.
 const DRIP_BYTES: u64 = 1024;
 
-/// How long an exchange goes on without progress once one side has closed: most likely it is gone.
+/// How long what is under way goes on without progress once one side has closed: most likely it is gone.
 pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(30);
 
 /// How long a stream that is meant to idle (server-sent events, an upgraded connection) may do so.
@@ -68,6 +68,8 @@ pub(crate) struct Failure {
     pub(crate) silent: bool,
     /// The backend has said that it did not look at the request.
     pub(crate) unprocessed: bool,
+    /// The backend has given the request up, and says of no error.
+    pub(crate) cancelled: bool,
 }
 
 /// An exchange under way.
@@ -97,6 +99,9 @@ struct Progress {
     client_ended: bool,
     heard: bool,
     unprocessed: bool,
+    cancelled: bool,
+    /// The response says that the backend failed.
+    poor: bool,
     interims: u8,
     interim: Option<Relay>,
     download: Option<Relay>,
@@ -176,6 +181,7 @@ impl<'a> Exchange<'a> {
             refusal,
             silent: false,
             unprocessed: false,
+            cancelled: false,
         }
     }
 
@@ -210,7 +216,18 @@ impl<'a> Exchange<'a> {
             refusal,
             silent,
             unprocessed: self.progress.unprocessed,
+            cancelled: self.progress.cancelled,
         }
+    }
+
+    /// Whether the response says that the backend failed.
+    pub(crate) fn is_poor(&self) -> bool {
+        self.progress.poor
+    }
+
+    /// Body bytes taken from the client, unless all that it has to send has been sent.
+    pub(crate) fn unsent(&self) -> Option<u64> {
+        (!self.progress.upload_done).then(|| self.upload.moved())
     }
 
     /// Moves the request. True when something moved.
@@ -309,8 +326,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Notices a client that goes away, and takes in what it sends ahead, up to a buffer.
+    ///
+    /// One that ends its direction counts as gone as long as the backend has something to do for it: nobody can tell it
+    /// from one that has closed, and nearly all have. What is then ready for it, it may still read.
     fn watch_client(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
-        if !self.upload.source_ended() || self.progress.client_ended {
+        let reads_body = !self.upload.source_ended() && !self.progress.upload_broken;
+        if reads_body || self.progress.client_ended || self.progress.upgraded {
             return Ok(());
         }
         let socket = match &mut *self.client {
@@ -335,9 +356,13 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Ok(())) => {
                     let count = room.filled().len();
                     if count == 0 {
-                        // It may only have closed its sending side, and still wait for the answer.
-                        self.progress.client_ended = true;
-                        return Ok(());
+                        let answered = self.progress.download.as_ref().is_some_and(Relay::source_ended);
+                        self.progress.client_ended = answered;
+                        return if answered {
+                            Ok(())
+                        } else {
+                            Err(Refusal::ClientGone)
+                        };
                     }
                     buffer.filled_by(count);
                 }

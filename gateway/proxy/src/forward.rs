@@ -1,7 +1,6 @@
-//! From a decision to an answer: choose an endpoint, exchange, and once more if that is safe.
+//! From a decision to an answer: choose an endpoint, exchange, and again if that is safe.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,6 +11,8 @@ use wire::{BodyFraming, HeadLimits, RequestHead, Span};
 
 use crate::asked::{Asked, grpc_timeout};
 use crate::buffers::Scratch;
+use crate::conduct::{Circumstances, Conduct};
+use crate::connecting::{Opened, connect, while_wanted};
 use crate::connection::{Client, Next};
 use crate::decide::{Decision, body_limit, decide};
 use crate::emit;
@@ -22,10 +23,10 @@ use crate::record::Record;
 use crate::refusal::{Refusal, Side, Verdict};
 use crate::relay::{Relay, Sink};
 use crate::settings::Settings;
-use crate::stream::{Socket, Stream};
+use crate::stream::Stream;
 use crate::tenure::{Occupant, Tenure};
 use crate::tunnel::Tunnel;
-use crate::upstream::{ConnectError, Endpoint, InFlight, InStream, Reuse};
+use crate::upstream::{Again, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse, Tries};
 use crate::vouched;
 use crate::worker::{Phase, Worker};
 
@@ -119,8 +120,8 @@ enum Attempt {
     Over(Next),
     /// Nothing has been sent to the client, and this is why.
     Failed(Refusal),
-    /// As `Failed`, and it is safe to try another endpoint.
-    Retry(Refusal, SocketAddr),
+    /// As `Failed` at this endpoint, and it is safe to try again.
+    Retry(Refusal, Rc<Endpoint>, Again),
 }
 
 impl Forwarding<'_> {
@@ -185,18 +186,11 @@ impl Forwarding<'_> {
         }
         let mut upload = self.upload(asked);
 
-        let first = self.attempt(None, asked, until, &mut upload).await;
-        let last = match first {
-            Attempt::Retry(_, failed) if upload.rewind() => {
-                self.worker.metrics.upstream_retries.add(1);
-                self.attempt(Some(failed), asked, until, &mut upload).await
-            }
-            first @ (Attempt::Over(_) | Attempt::Failed(_) | Attempt::Retry(..)) => first,
-        };
+        let last = self.attempts(asked, until, &mut upload).await;
         self.record.bytes_in += upload.moved();
         match last {
             Attempt::Over(next) => next,
-            Attempt::Failed(refusal) | Attempt::Retry(refusal, _) => {
+            Attempt::Failed(refusal) | Attempt::Retry(refusal, ..) => {
                 // An unread body makes the connection useless; `refuse` closes it then.
                 if upload.is_taken_whole() {
                     self.scratch.request.framing = BodyFraming::None;
@@ -232,29 +226,59 @@ impl Forwarding<'_> {
         .without_trailer(vouched::never_trails(settings))
     }
 
+    /// Tries one endpoint after the other, as far as that is safe.
+    async fn attempts(&mut self, asked: Asked, until: Option<Instant>, upload: &mut Relay) -> Attempt {
+        let worker = Rc::clone(&self.worker);
+        // A connection that may be closing is for requests that may be sent twice.
+        let mut rule = match asked.method.is_idempotent() && !asked.upgrade {
+            true => Reuse::Any,
+            false => Reuse::Sure,
+        };
+        let mut tries = Tries::default();
+        let Some(mut chosen) = worker.upstreams.choose(&self.upstream, &tries) else {
+            return Attempt::Failed(Refusal::NoEndpoint);
+        };
+        loop {
+            let (refusal, endpoint, again) = match self.attempt(chosen, rule, asked, until, upload).await {
+                Attempt::Retry(refusal, endpoint, again) => (refusal, endpoint, again),
+                attempt @ (Attempt::Over(_) | Attempt::Failed(_)) => return attempt,
+            };
+            if !upload.rewind() || !tries.go_on(again, endpoint.address()) {
+                return Attempt::Failed(refusal);
+            }
+            chosen = match worker.upstreams.choose(&self.upstream, &tries) {
+                Some(other) => other,
+                None if again == Again::Anywhere && !endpoint.is_down() => Chosen::usual(endpoint),
+                None => return Attempt::Failed(refusal),
+            };
+            if again != Again::Unreached {
+                // One has just turned out to be closed, and others may be as well.
+                rule = Reuse::None;
+            }
+            worker.metrics.upstream_retries.add(1);
+        }
+    }
+
     async fn attempt(
         &mut self,
-        avoid: Option<SocketAddr>,
+        chosen: Chosen,
+        rule: Reuse,
         asked: Asked,
         until: Option<Instant>,
         upload: &mut Relay,
     ) -> Attempt {
-        let Some(endpoint) = self.worker.upstreams.choose(&self.upstream, avoid) else {
-            return Attempt::Failed(Refusal::NoEndpoint);
-        };
+        let endpoint = Rc::clone(&chosen.endpoint);
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
-        let opened = match &self.message {
-            Some(_) => Box::pin(self.open_stream(&endpoint, asked)).await,
-            None => self.open_socket(&endpoint, avoid.is_some(), asked).await,
-        };
-        let (mut stream, reused, _counted) = match opened {
+        let opened = match self.open(chosen, rule, asked, until).await {
             Ok(opened) => opened,
-            Err(refusal @ (Refusal::ConnectFailed | Refusal::ConnectTimeout | Refusal::UpstreamTls)) => {
-                return Attempt::Retry(refusal, endpoint.address());
-            }
-            Err(refusal) => return Attempt::Failed(refusal),
+            Err(attempt) => return attempt,
         };
+        let Opened {
+            mut stream,
+            kept,
+            place,
+        } = opened;
         let settings = Arc::clone(&self.matched.settings);
         let tuning = self.matched.route.tuning;
         // A gRPC call may stay open with nothing to say in either direction, and says itself for how long.
@@ -306,6 +330,13 @@ impl Forwarding<'_> {
         drop(tenure);
         self.record.status = exchange.status();
         self.record.bytes_out = exchange.sent();
+        let circumstances = Circumstances {
+            answered: self.record.status != 0,
+            poor: exchange.is_poor(),
+            fresh: !kept,
+            unsent: exchange.unsent(),
+        };
+        let fresh = self.judge(&endpoint, &outcome, circumstances, place.as_ref());
         match outcome {
             Ok(Ended::Answered { reuse, keep }) => {
                 if let Stream::Socket(socket) = stream
@@ -319,18 +350,44 @@ impl Forwarding<'_> {
                 self.tunnel(&mut stream, in_flight).await;
                 Attempt::Over(Next::Drop)
             }
-            Err(failure) => self.failed(failure, reused, asked, upload, &endpoint),
+            Err(failure) => self.failed(failure, fresh, asked, upload, endpoint),
         }
+    }
+
+    /// Takes note of what an exchange says of its endpoint. Whether its connection had never carried a response.
+    fn judge(
+        &self,
+        endpoint: &Endpoint,
+        outcome: &Result<Ended, Failure>,
+        mut with: Circumstances,
+        place: Option<&InStream>,
+    ) -> bool {
+        let mut fresh = with.fresh;
+        if let Some(place) = place {
+            if with.answered {
+                place.prove();
+            }
+            fresh = place.is_fresh();
+            // All who share a connection see its end, which happens once.
+            with.fresh = outcome.as_ref().is_err_and(|failure| failure.silent) && place.blame();
+        }
+        match Conduct::of(outcome, with) {
+            Conduct::Good => endpoint.served(),
+            Conduct::Poor => endpoint.disappointed(),
+            Conduct::Bad(fault) => self.worker.upstreams.failed(&self.upstream, endpoint, fault),
+            Conduct::Unknown => {}
+        }
+        fresh
     }
 
     /// What a failed exchange allows. The client's fault is nobody else's, and a status once sent stands.
     fn failed(
         &mut self,
         failure: Failure,
-        reused: bool,
+        fresh: bool,
         asked: Asked,
         upload: &Relay,
-        endpoint: &Endpoint,
+        endpoint: Rc<Endpoint>,
     ) -> Attempt {
         let verdict = failure.refusal.verdict();
         if self.record.status != 0 || !self.scratch.to_client.is_empty() {
@@ -340,13 +397,17 @@ impl Forwarding<'_> {
             }
             return Attempt::Over(Next::Drop);
         }
-        // Only a reused connection that broke in silence: the backend closed it before it saw the request. What
-        // may have been processed is never sent again unless doing it twice is doing it once.
-        // A head of HTTP/2 has left by then, whatever became of the body.
-        let unsent = self.message.is_none() && upload.is_unwritten();
-        let safe = failure.silent && reused && (unsent || asked.method.is_idempotent());
-        if safe || failure.unprocessed {
-            return Attempt::Retry(failure.refusal, endpoint.address());
+        // Only a connection that broke in silence: what may have been processed is never sent again unless doing it twice
+        // is doing it once. If it had been used the backend closed it before it saw the request, most likely; and if
+        // nothing of the request had been written, surely. A head of HTTP/2 has left by then, whatever became of the body.
+        let unsent = !fresh && self.message.is_none() && upload.is_unwritten();
+        if failure.unprocessed || (failure.silent && (unsent || asked.method.is_idempotent())) {
+            let again = if fresh && !failure.unprocessed {
+                Again::Elsewhere
+            } else {
+                Again::Anywhere
+            };
+            return Attempt::Retry(failure.refusal, endpoint, again);
         }
         Attempt::Failed(failure.refusal)
     }
@@ -356,47 +417,51 @@ impl Forwarding<'_> {
         tuning.unwrap_or(self.matched.settings.timeouts.connect)
     }
 
-    /// A connection for this request alone, kept or new; `again`: one has just turned out to be closed.
-    async fn open_socket(
-        &self,
-        endpoint: &Rc<Endpoint>,
-        again: bool,
+    /// A connection for this request alone, kept or new, or a place on one that others use as well. Whoever connects
+    /// does so only while the client waits.
+    async fn open(
+        &mut self,
+        chosen: Chosen,
+        rule: Reuse,
         asked: Asked,
-    ) -> Result<(Stream, bool, Option<InStream>), Refusal> {
-        // A connection that may be closing is for requests that may be sent twice.
-        let rule = match again {
-            true => Reuse::None,
-            false if asked.method.is_idempotent() && !asked.upgrade => Reuse::Any,
-            false => Reuse::Sure,
-        };
-        if let Some(socket) = endpoint.reuse(rule, self.record.started()) {
-            return Ok((Stream::Socket(socket), true, None));
+        until: Option<Instant>,
+    ) -> Result<Opened, Attempt> {
+        let Chosen {
+            endpoint,
+            last_resort,
+        } = chosen;
+        if self.message.is_none()
+            && let Some(socket) = endpoint.reuse(rule, self.record.started())
+        {
+            return Ok(Opened {
+                stream: Stream::Socket(socket),
+                kept: true,
+                place: None,
+            });
         }
-        let socket: Socket = endpoint
-            .connect(self.connect_timeout())
-            .await
-            .map_err(|error| self.no_connection(endpoint, &error))?;
-        Ok((Stream::Socket(socket), false, None))
-    }
-
-    /// A stream on a connection that other requests use as well.
-    async fn open_stream(
-        &self,
-        endpoint: &Rc<Endpoint>,
-        asked: Asked,
-    ) -> Result<(Stream, bool, Option<InStream>), Refusal> {
-        let Some(message) = self.message.as_deref().cloned() else {
-            return Err(Refusal::UpstreamReset);
-        };
         let ends = matches!(asked.framing, BodyFraming::None | BodyFraming::Length(0));
-        let (stream, counted): (Http2Stream, InStream) = endpoint
-            .open_stream(message, ends, self.connect_timeout())
-            .await
-            .map_err(|error| self.no_connection(endpoint, &error))?;
-        Ok((Stream::Http2(Box::new(stream)), true, Some(counted)))
+        let message = self.message.as_deref().cloned();
+        let connecting = connect(&endpoint, message, ends, self.connect_timeout());
+        let (client, worker) = (&mut *self.client, &self.worker);
+        let connected = while_wanted(&mut client.stream, &client.deadline, worker, until, connecting);
+        let error = match Box::pin(connected).await {
+            Err(refusal) => return Err(Attempt::Failed(refusal)),
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(error)) => error,
+        };
+        self.no_connection(&endpoint, &error);
+        if let Some(fault) = error.fault() {
+            self.worker.upstreams.failed(&self.upstream, &endpoint, fault);
+        }
+        Err(match error.again() {
+            // It was known to be down, as all of them are.
+            _ if last_resort.is_some() => Attempt::Failed(Refusal::NoEndpoint),
+            Some(again) => Attempt::Retry(error.refusal(), endpoint, again),
+            None => Attempt::Failed(error.refusal()),
+        })
     }
 
-    fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
+    fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) {
         tracing::debug!(
             listener = %self.worker.door.name(),
             ingress = %self.matched.route.ingress_text,
@@ -404,7 +469,6 @@ impl Forwarding<'_> {
             %error,
             "no connection to the backend"
         );
-        error.refusal()
     }
 
     /// Passes bytes both ways until the upgraded connection ends, its route goes, or the drain ends.

@@ -17,6 +17,8 @@ mod access;
 mod asked;
 mod buffers;
 mod clients;
+mod conduct;
+mod connecting;
 mod connection;
 mod deadlines;
 mod decide;

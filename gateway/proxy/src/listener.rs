@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use door::Door;
 use route::ListenerName;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -17,11 +17,9 @@ use crate::access::AccessLog;
 use crate::clients::ClientCounts;
 use crate::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
+use crate::stream::keep_alive;
 use crate::upstream::HealthBoard;
 use crate::worker::{Phase, Shared, Worker};
-
-/// Network load balancers forget a connection that is silent for 350 s; a probe a minute keeps it known.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A bound door with its workers.
 pub struct Listener {
@@ -183,6 +181,13 @@ impl Listener {
         old.phase.send_replace(Phase::Closing);
         self.retired.retain(|group| !group.is_finished());
         self.retired.push(old);
+    }
+
+    /// To be called when a table has been published: endpoints that have left the door are forgotten, so that whatever
+    /// comes back at their addresses begins anew.
+    pub fn published(&self) {
+        let snapshot = self.shared.door.snapshot();
+        self.board.forget_all_but(snapshot.upstreams());
     }
 
     /// Tells every client to close, and goes on accepting.
@@ -383,8 +388,7 @@ fn open(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     }
     // Accepted sockets inherit these from the listening one on Linux.
     socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    keep_alive(SockRef::from(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)

@@ -15,6 +15,7 @@ use route::ListenerName;
 use wire::Method;
 
 use crate::refusal::Reason;
+use crate::upstream::Cause;
 
 /// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
 const BUCKETS: [u64; 13] = [
@@ -77,7 +78,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upstream_connect_failures: Counter,
     pub(crate) upstream_reused: Counter,
     pub(crate) upstream_retries: Counter,
-    pub(crate) upstream_ejections: Counter,
+    upstream_ejections: [Counter; Cause::ALL.len()],
     pub(crate) panics: Counter,
 }
 
@@ -120,6 +121,13 @@ impl WorkerMetrics {
             counter.add(1);
         }
         self.duration_micros.add(micros);
+    }
+
+    /// Counts one endpoint that takes no more requests for a while.
+    pub(crate) fn ejected(&self, cause: Cause) {
+        if let Some(counter) = self.upstream_ejections.get(cause as usize) {
+            counter.add(1);
+        }
     }
 
     /// Counts one answer that the gateway made itself, or one exchange that it cut.
@@ -200,6 +208,7 @@ impl Collector for Metrics {
         encode_durations(&doors, &mut encoder)?;
         encode_connections(&doors, &mut encoder)?;
         encode_refusals(&doors, &mut encoder)?;
+        encode_ejections(&doors, &mut encoder)?;
         for (name, help, counter) in PLAIN {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for door in &doors {
@@ -214,7 +223,7 @@ impl Collector for Metrics {
 type Pick = fn(&WorkerMetrics) -> &Counter;
 
 /// Counters that have no label but the listener.
-const PLAIN: [(&str, &str, Pick); 9] = [
+const PLAIN: [(&str, &str, Pick); 8] = [
     (
         "blastdoor_connections_accepted",
         "Client connections accepted",
@@ -247,13 +256,8 @@ const PLAIN: [(&str, &str, Pick); 9] = [
     ),
     (
         "blastdoor_upstream_retries",
-        "Requests tried a second time",
+        "Requests tried once more",
         |worker| &worker.upstream_retries,
-    ),
-    (
-        "blastdoor_upstream_ejections",
-        "Endpoints taken out after failing to connect",
-        |worker| &worker.upstream_ejections,
     ),
     ("blastdoor_panics", "Connections ended by a panic", |worker| {
         &worker.panics
@@ -382,6 +386,31 @@ fn encode_refusals(
         let probes = door.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (owner, count) in probes {
             let labels = [("listener", door.listener.as_str()), ("owner", owner.as_str())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_ejections(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_upstream_ejections",
+        "Endpoints that were taken out, by what they did several times in a row",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        for cause in Cause::ALL {
+            let count: u64 = door
+                .lock()
+                .iter()
+                .filter_map(|worker| worker.upstream_ejections.get(cause as usize))
+                .map(Counter::value)
+                .sum();
+            let labels = [("listener", door.listener.as_str()), ("reason", cause.label())];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
     }

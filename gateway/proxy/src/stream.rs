@@ -3,8 +3,11 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::HeaderMap;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -48,6 +51,14 @@ impl Socket {
         let mut byte = [0; 1];
         self.poll_read(&mut context, &mut ReadBuf::new(&mut byte))
             .is_pending()
+    }
+
+    /// The other side has ended its direction, whatever is left to read. Costs a system call.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Plain(stream) => has_ended(stream),
+            Self::Tls(stream) => has_ended(stream.get_ref().0),
+        }
     }
 
     /// Tells a peer that is idle of the end, as far as that takes no waiting: under TLS it could otherwise not tell an
@@ -106,6 +117,21 @@ impl Socket {
     }
 }
 
+/// Network load balancers, and whatever else keeps track of connections, forget one that is silent for 350 s; a probe a
+/// minute keeps it known. It also finds out about a peer that has vanished.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Has a connection probed while it is silent.
+pub(crate) fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))
+}
+
+/// Whether the other side has ended its direction, whatever is left to read.
+pub(crate) fn has_ended(stream: &TcpStream) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
 /// Whether decrypted bytes wait inside the TLS session, where the socket's readiness does not show them.
 fn session_holds_data(session: &mut rustls::CommonState) -> bool {
     !session.wants_read() && !session.is_handshaking()
@@ -126,6 +152,15 @@ impl Stream {
 
     pub(crate) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
+    }
+
+    /// Whether whoever waits for an answer has left. A stream of HTTP/2 wakes the task when that changes; a socket must
+    /// be asked again, at the cost of a system call.
+    pub(crate) fn has_left(&mut self, context: &mut Context<'_>) -> bool {
+        match self {
+            Self::Socket(socket) => socket.has_ended(),
+            Self::Http2(stream) => stream.poll_gone(context).is_ready(),
+        }
     }
 
     /// It is known that nothing more arrives, not even trailers.

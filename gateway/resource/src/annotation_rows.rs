@@ -29,7 +29,7 @@ pub(crate) const INGRESS: &[AnnotationRow] = &[
     row(
         "nginx.ingress.kubernetes.io/proxy-connect-timeout",
         Honoured,
-        "seconds",
+        "seconds; of more than 60, 60 count",
     ),
     row(
         "nginx.ingress.kubernetes.io/proxy-read-timeout",

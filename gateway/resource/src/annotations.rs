@@ -63,6 +63,9 @@ pub(crate) struct ServiceAnnotations {
 
 const IGNORE_SNIPPETS: &str = "blastdoor.dev/ignore-snippets";
 
+/// What a request may wait for a connection at most, whatever its Ingress says.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Reads the annotations of an Ingress.
 pub(crate) fn ingress_annotations(
     raw: &BTreeMap<String, String>,
@@ -258,7 +261,19 @@ impl Annotations {
                     );
                 }
             }
-            "proxy-connect-timeout" => self.tuning.connect_timeout = Some(seconds(value)?),
+            "proxy-connect-timeout" => {
+                let asked = seconds(value)?;
+                self.tuning.connect_timeout = Some(asked.min(CONNECT_TIMEOUT));
+                if asked > CONNECT_TIMEOUT {
+                    report.warning(
+                        &format!("metadata.annotations[{key}]"),
+                        format!(
+                            "`{value}` is more than a request may wait for a connection; {} s count",
+                            CONNECT_TIMEOUT.as_secs()
+                        ),
+                    );
+                }
+            }
             "proxy-read-timeout" => self.tuning.read_timeout = Some(seconds(value)?),
             "proxy-send-timeout" => self.tuning.send_timeout = Some(seconds(value)?),
             "proxy-body-size" => self.tuning.body_size = Some(size(value)?),

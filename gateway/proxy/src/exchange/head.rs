@@ -2,8 +2,9 @@
 
 use std::task::{Context, Poll, ready};
 
+use h2::Reason;
 use tokio::io::ReadBuf;
-use wire::{BodyFraming, FieldId, HeadLimits, Method, ResponseTo, Version};
+use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseTo, Version};
 
 use super::{Exchange, INTERIM, STREAM_IDLE};
 use crate::buffers::Scratch;
@@ -48,10 +49,13 @@ impl Exchange<'_> {
                     }
                     Err(error) => {
                         self.progress.unprocessed = error == Http2Error::Unprocessed;
-                        self.progress.heard |= error == Http2Error::Reset;
+                        if let Http2Error::Reset(reason) = error {
+                            self.progress.heard = true;
+                            self.progress.cancelled = matches!(reason, Reason::CANCEL | Reason::NO_ERROR);
+                        }
                         return Poll::Ready(Err(match error {
                             Http2Error::Malformed => Refusal::UpstreamMalformed,
-                            Http2Error::Unprocessed | Http2Error::Reset | Http2Error::Broken => {
+                            Http2Error::Unprocessed | Http2Error::Reset(_) | Http2Error::Broken => {
                                 Refusal::UpstreamReset
                             }
                         }));
@@ -179,6 +183,8 @@ impl Exchange<'_> {
                 emit::response(to_client, head, response, framing, connection, trailers);
             }
         }
+        let grpc = self.asked.grpc && response.fields.iter().any(|field| says_failure(field, head));
+        self.progress.poor = grpc || is_poor(response.status);
         let is_event_stream = response.fields.iter().any(|field| {
             field.id == FieldId::ContentType
                 && field
@@ -227,4 +233,16 @@ impl Exchange<'_> {
         self.progress.download = Some(relay);
         self.scratch.from_upstream.consume(length);
     }
+}
+
+/// Whether a status says that the backend failed, and not that the request asks for what it does not have.
+fn is_poor(status: u16) -> bool {
+    status >= 500 && !matches!(status, 501 | 505)
+}
+
+/// The same of a field of a head that is all there is of a gRPC call (gRPC, "Status codes and their use"): UNKNOWN,
+/// INTERNAL, UNAVAILABLE and DATA_LOSS are what HTTP has 5xx for.
+fn says_failure(field: &Field, head: &[u8]) -> bool {
+    field.name.of(head).eq_ignore_ascii_case(b"grpc-status")
+        && matches!(field.value.of(head), b"2" | b"13" | b"14" | b"15")
 }

@@ -43,7 +43,7 @@ pub(crate) enum Http2Error {
     /// The backend said that it has not looked at the request (RFC 9113 8.7): sending it again is safe.
     Unprocessed,
     /// It gave this request up, and may have worked on it.
-    Reset,
+    Reset(Reason),
     /// The connection broke.
     Broken,
     /// What it sent is not HTTP/2.
@@ -249,8 +249,8 @@ impl Http2Error {
         if error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) {
             return Self::Unprocessed;
         }
-        if error.is_reset() && error.is_remote() {
-            return Self::Reset;
+        if let Some(reason) = error.reason().filter(|_| error.is_reset() && error.is_remote()) {
+            return Self::Reset(reason);
         }
         if error.is_remote() || error.is_io() {
             Self::Broken

@@ -5,27 +5,43 @@ use std::rc::Rc;
 
 use door::Upstream;
 
-use super::Endpoint;
+use super::health::{LastResort, Standing};
+use super::{Endpoint, Tries};
+
+/// Where a request goes.
+pub(crate) struct Chosen {
+    pub(crate) endpoint: Rc<Endpoint>,
+    /// It is known to be down, and so are all the others.
+    pub(crate) last_resort: Option<LastResort>,
+}
 
 /// Of two endpoints drawn at random, the one with fewer requests in flight: nearly as even as asking all of them,
-/// at the cost of asking two (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
+/// at the cost of asking two (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"). One that fails is
+/// always free, so how often it does counts first.
 ///
-/// Ejected endpoints are passed over; when a draw hits only such, the others are looked through from a random
-/// place, so that one healthy endpoint among many dead ones is always found.
+/// Endpoints that are down or out, and those that the request has tried, are passed over; when a draw hits only such,
+/// the others are looked through from a random place, so that one healthy endpoint among many dead ones is always found.
+/// When none is left, one that is out is better than nothing, and then, for a request that has tried none, one that is
+/// down.
 pub(super) fn power_of_two(
     upstream: &Upstream,
-    avoid: Option<SocketAddr>,
+    tries: &Tries,
     known: impl Fn(SocketAddr) -> Rc<Endpoint>,
-) -> Option<Rc<Endpoint>> {
+) -> Option<Chosen> {
     let all = &upstream.endpoints;
     let count = all.len();
-    let usable = |index: usize| {
+    let look = |index: usize| {
         let address = all.get(index)?.address;
-        if avoid == Some(address) {
-            return None;
+        (!tries.include(address)).then(|| known(address))
+    };
+    // With whether this very request must go there.
+    let usable = |index: usize| {
+        let endpoint = look(index)?;
+        match endpoint.standing() {
+            Standing::In => Some((endpoint, false)),
+            Standing::Due => endpoint.examine().then_some((endpoint, true)),
+            Standing::Out | Standing::Down => None,
         }
-        let endpoint = known(address);
-        endpoint.is_usable().then_some(endpoint)
     };
     let drawn = match count {
         0 => None,
@@ -34,26 +50,64 @@ pub(super) fn power_of_two(
             let first = fastrand::usize(..count);
             // Drawn from the others, so that the two always differ.
             let second = (first + 1 + fastrand::usize(..count - 1)) % count;
-            match (usable(first), usable(second)) {
-                (Some(left), Some(right)) => Some(if right.in_flight() < left.in_flight() {
-                    right
-                } else {
-                    left
-                }),
-                (Some(one), None) | (None, Some(one)) => Some(one),
-                (None, None) => {
-                    let start = fastrand::usize(..count);
-                    (0..count).find_map(|step| usable((start + step) % count))
-                }
+            match usable(first) {
+                Some((endpoint, true)) => Some((endpoint, true)),
+                left => match (left, usable(second)) {
+                    (Some((left, _)), Some((right, false))) => Some((lighter(left, right), false)),
+                    (_, Some(right)) => Some(right),
+                    (left, None) => left,
+                },
             }
         }
     };
-    // The endpoint that failed is better than none, unless it is known to be down.
-    drawn.or_else(|| avoid.map(known).filter(|endpoint| endpoint.is_usable()))
+    let from = if drawn.is_none() && count > 0 {
+        fastrand::usize(..count)
+    } else {
+        0
+    };
+    let mut others = (0..count).map(|step| (from + step) % count);
+    if let Some((endpoint, _)) = drawn.or_else(|| others.clone().find_map(usable)) {
+        return Some(Chosen::usual(endpoint));
+    }
+    let out = |index| look(index).filter(|endpoint| endpoint.standing() != Standing::Down);
+    if let Some(endpoint) = others.clone().find_map(out) {
+        return Some(Chosen::usual(endpoint));
+    }
+    if !tries.is_empty() {
+        return None;
+    }
+    others.find_map(|index| {
+        let endpoint = look(index)?;
+        let last_resort = Some(endpoint.last_resort()?);
+        Some(Chosen {
+            endpoint,
+            last_resort,
+        })
+    })
+}
+
+fn lighter(left: Rc<Endpoint>, right: Rc<Endpoint>) -> Rc<Endpoint> {
+    let (failing_left, failing_right) = (left.failing(), right.failing());
+    let worse = failing_left.abs_diff(failing_right);
+    let right_is_lighter = if worse > 0 && fastrand::u8(..) < worse {
+        failing_right < failing_left
+    } else {
+        right.in_flight() < left.in_flight()
+    };
+    if right_is_lighter { right } else { left }
+}
+
+impl Chosen {
+    pub(crate) fn usual(endpoint: Rc<Endpoint>) -> Self {
+        Self {
+            endpoint,
+            last_resort: None,
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
 
@@ -61,9 +115,9 @@ mod tests {
 
     use super::*;
     use crate::metrics::WorkerMetrics;
-    use crate::upstream::HealthBoard;
+    use crate::upstream::{Again, HealthBoard, Key};
 
-    fn upstream(ports: &[u16]) -> Upstream {
+    pub(crate) fn upstream(ports: &[u16]) -> Upstream {
         let endpoints = ports
             .iter()
             .map(|port| door::Endpoint {
@@ -72,6 +126,7 @@ mod tests {
             .collect();
         Upstream {
             service: ObjectKey::new("shop", "web"),
+            space: 0,
             port: 80,
             protocol: door::UpstreamProtocol::Http1,
             endpoints,
@@ -80,21 +135,25 @@ mod tests {
 
     fn known(ports: &[u16]) -> HashMap<u16, Rc<Endpoint>> {
         let board = HealthBoard::default();
-        ports
-            .iter()
-            .map(|port| {
-                let address = ([10, 0, 0, 1], *port).into();
-                (
-                    *port,
-                    Rc::new(Endpoint::new(
-                        address,
-                        door::UpstreamProtocol::Http1,
-                        board.health(address),
-                        Arc::new(WorkerMetrics::default()),
-                    )),
-                )
+        Key::all(&upstream(ports))
+            .map(|key| {
+                let endpoint = Endpoint::new(
+                    key.address,
+                    door::UpstreamProtocol::Http1,
+                    board.health(key),
+                    Arc::new(WorkerMetrics::default()),
+                );
+                (key.address.port(), Rc::new(endpoint))
             })
             .collect()
+    }
+
+    fn tried(ports: &[u16]) -> Tries {
+        let mut tries = Tries::default();
+        for port in ports {
+            tries.go_on(Again::Unreached, ([10, 0, 0, 1], *port).into());
+        }
+        tries
     }
 
     #[test]
@@ -103,11 +162,11 @@ mod tests {
         let endpoints = known(&ports);
         let mut held = Vec::new();
         for _ in 0..400 {
-            let chosen = power_of_two(&upstream(&ports), None, |address| {
+            let chosen = power_of_two(&upstream(&ports), &Tries::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
             .unwrap();
-            held.push(chosen.begin());
+            held.push(chosen.endpoint.begin());
         }
         for port in ports {
             let in_flight = endpoints[&port].in_flight();
@@ -115,31 +174,78 @@ mod tests {
         }
     }
 
+    /// Of four endpoints three hold each request for as long as the others take 30, and one fails each at once.
     #[test]
-    fn ejected_and_failed_endpoints_are_passed_over() {
-        let ports = [1, 2, 3];
+    fn whoever_fails_fast_does_not_attract_requests() {
+        let ports = [1, 2, 3, 4];
         let endpoints = known(&ports);
-        let choose = |avoid: Option<u16>| {
-            let avoid = avoid.map(|port| ([10, 0, 0, 1], port).into());
-            power_of_two(&upstream(&ports), avoid, |address| {
+        let mut held = std::collections::VecDeque::new();
+        let mut failed = 0;
+        for _ in 0..4000 {
+            let chosen = power_of_two(&upstream(&ports), &Tries::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
-            .map(|endpoint| endpoint.address().port())
-        };
-        endpoints[&1].eject_for_test();
-        for _ in 0..100 {
-            assert_eq!(choose(Some(2)), Some(3));
+            .unwrap();
+            if chosen.endpoint.address().port() == 1 {
+                failed += 1;
+                chosen.endpoint.disappointed();
+            } else {
+                held.push_back(chosen.endpoint.begin());
+                if held.len() > 30 {
+                    held.pop_front();
+                }
+                chosen.endpoint.served();
+            }
         }
-        endpoints[&3].eject_for_test();
-        assert_eq!(
-            choose(Some(2)),
-            Some(2),
-            "the one that failed is better than none"
-        );
-        endpoints[&2].eject_for_test();
-        assert_eq!(choose(None), None);
         assert!(
-            power_of_two(&upstream(&[]), None, |address| Rc::clone(
+            (1..=400).contains(&failed),
+            "{failed} of 4000, where half went there"
+        );
+        // It is better now, and gets its share again.
+        let mut served = 0;
+        for _ in 0..4000 {
+            let chosen = power_of_two(&upstream(&ports), &Tries::default(), |address| {
+                Rc::clone(&endpoints[&address.port()])
+            })
+            .unwrap();
+            chosen.endpoint.served();
+            served += usize::from(chosen.endpoint.address().port() == 1);
+        }
+        assert!(served > 800, "{served} of 4000");
+    }
+
+    #[test]
+    fn endpoints_that_are_down_and_those_that_were_tried_are_passed_over() {
+        let ports = [1, 2, 3];
+        let endpoints = known(&ports);
+        let choose_any = |tries: &Tries| {
+            power_of_two(&upstream(&ports), tries, |address| {
+                Rc::clone(&endpoints[&address.port()])
+            })
+        };
+        let choose = |tries: &Tries| {
+            choose_any(tries).map(|chosen| (chosen.endpoint.address().port(), chosen.last_resort.is_some()))
+        };
+        endpoints[&1].take_down_for_test();
+        for _ in 0..100 {
+            assert_eq!(choose(&tried(&[2])), Some((3, false)));
+        }
+        endpoints[&3].take_down_for_test();
+        assert_eq!(choose(&tried(&[2])), None, "it had its try");
+        endpoints[&2].take_down_for_test();
+        // One request at a time each.
+        let mut resorts: Vec<_> = (0..4).filter_map(|_| choose_any(&Tries::default())).collect();
+        resorts.sort_unstable_by_key(|chosen| chosen.endpoint.address());
+        let ports: Vec<u16> = resorts
+            .iter()
+            .map(|chosen| chosen.endpoint.address().port())
+            .collect();
+        assert_eq!(ports, [1, 2, 3]);
+        assert!(resorts.iter().all(|chosen| chosen.last_resort.is_some()));
+        drop(resorts);
+        assert!(choose_any(&Tries::default()).is_some());
+        assert!(
+            power_of_two(&upstream(&[]), &Tries::default(), |address| Rc::clone(
                 &endpoints[&address.port()]
             ))
             .is_none()

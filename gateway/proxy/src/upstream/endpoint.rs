@@ -1,4 +1,5 @@
-//! One endpoint as one worker sees it: requests in flight, kept connections, connecting, probing.
+//! One endpoint as one worker sees it: requests in flight, how often it fails them, kept connections, connecting,
+//! probing.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -8,14 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use door::{BackendTls, UpstreamProtocol};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::health::Health;
+use super::health::{Health, LastResort, Probing, Standing};
 use super::multiplexed::Multiplexed;
+use super::{Again, Cause, Fault};
 use crate::metrics::WorkerMetrics;
 use crate::refusal::Refusal;
-use crate::stream::Socket;
+use crate::stream::{Socket, keep_alive};
 
 /// Kept connections per endpoint and worker.
 const KEPT: usize = 256;
@@ -24,18 +27,32 @@ const KEPT: usize = 256;
 /// be sent twice takes only a connection younger than that, with a margin.
 const SURE: Duration = Duration::from_secs(4);
 
-/// How often an ejected endpoint is probed, and how long one probe may take.
+/// How often an endpoint that is down is probed, and how long one probe may take.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// A connection that has not come about by then has had its first packet lost or ignored: this counts, also if nobody
+/// waits for it any longer.
+const UNANSWERED: Duration = Duration::from_secs(1);
+
+/// How bad it is at most, of 256: now and then it must be asked, or it could never be better again.
+const WORST: u8 = 240;
+
+/// The part of the way to [`WORST`], or back, that one request makes.
+const STEP: u8 = 8;
 
 /// An endpoint of some upstream, spoken to in one way: connections of one protocol or trust never serve another.
 pub(crate) struct Endpoint {
     address: SocketAddr,
     protocol: UpstreamProtocol,
     in_flight: Cell<usize>,
+    /// How often it fails requests, of 256, weighted by how lately.
+    failing: Cell<u8>,
     idle: RefCell<Vec<Idle>>,
     pub(super) multiplexed: Multiplexed,
     last_used: Cell<Instant>,
     health: Arc<Health>,
+    /// How often the health had been forgotten when this was last looked at.
+    forgotten: Cell<u32>,
     metrics: Arc<WorkerMetrics>,
 }
 
@@ -53,6 +70,9 @@ pub(crate) enum ConnectError {
     /// Somebody does, but is not who it should be, or does not want us.
     #[error("TLS: {0}")]
     Tls(io::Error),
+    /// Somebody does, and closes them at once.
+    #[error("the connection was closed as soon as it was made")]
+    Closed,
 }
 
 /// Which kept connections a request may take.
@@ -75,8 +95,28 @@ impl ConnectError {
         match self {
             Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
             Self::Tcp(error) if Endpoint::is_ours(error) => Refusal::Overload,
-            Self::Tcp(_) => Refusal::ConnectFailed,
+            Self::Tcp(_) | Self::Closed => Refusal::ConnectFailed,
             Self::Tls(_) => Refusal::UpstreamTls,
+        }
+    }
+
+    /// Where the request may be tried after this, if anywhere: it has not been sent.
+    pub(crate) fn again(&self) -> Option<Again> {
+        match self {
+            Self::Tcp(error) if Endpoint::is_ours(error) => None,
+            // That took its time.
+            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Some(Again::Elsewhere),
+            Self::Tcp(_) | Self::Closed => Some(Again::Unreached),
+            Self::Tls(_) => Some(Again::Elsewhere),
+        }
+    }
+
+    /// What it says of the endpoint beyond what connecting has taken note of.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(_) => Some(Fault::Tls),
+            Self::Closed => Some(Fault::Broken),
         }
     }
 }
@@ -92,9 +132,11 @@ impl Endpoint {
             address,
             protocol,
             in_flight: Cell::new(0),
+            failing: Cell::new(0),
             idle: RefCell::default(),
             multiplexed: Multiplexed::default(),
             last_used: Cell::new(Instant::now()),
+            forgotten: Cell::new(health.forgotten()),
             health,
             metrics,
         }
@@ -108,13 +150,66 @@ impl Endpoint {
         self.in_flight.get()
     }
 
-    /// Whether requests may go there now.
-    pub(super) fn is_usable(&self) -> bool {
-        let ejected = self.health.is_ejected();
-        if ejected {
-            self.health.want();
+    /// How often it fails requests, from 0 to [`WORST`] of 256.
+    pub(super) fn failing(&self) -> u8 {
+        self.failing.get()
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.health.standing()
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.health.is_down()
+    }
+
+    pub(super) fn examine(&self) -> bool {
+        self.health.examine()
+    }
+
+    pub(super) fn last_resort(&self) -> Option<LastResort> {
+        self.health.last_resort()
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// It has answered a request as one that works does.
+    pub(crate) fn served(&self) {
+        self.recover();
+        self.health.served();
+    }
+
+    /// It has answered, and said that it failed, or has not answered to the end: others are asked first.
+    pub(crate) fn disappointed(&self) {
+        let failing = self.failing.get();
+        let more = WORST.saturating_sub(failing).div_ceil(STEP);
+        self.failing.set(failing.saturating_add(more));
+    }
+
+    fn recover(&self) {
+        let failing = self.failing.get();
+        if failing > 0 {
+            self.failing.set(failing - failing.div_ceil(STEP));
         }
-        !ejected
+    }
+
+    /// Takes note that a request would have gone there, if it is down, and sees that it is probed.
+    pub(super) fn want(self: &Rc<Self>) {
+        if !self.health.is_down() {
+            return;
+        }
+        self.health.want();
+        if let Some(probing) = self.health.probing() {
+            tokio::task::spawn_local(Rc::clone(self).probe(probing));
+        }
+    }
+
+    /// It is taken out, or down: what is kept of it is most likely no better.
+    pub(super) fn ejected(&self, cause: Cause) {
+        self.metrics.ejected(cause);
+        self.idle.borrow_mut().clear();
     }
 
     /// Counts one request as in flight.
@@ -148,7 +243,7 @@ impl Endpoint {
     /// Keeps a connection on which an exchange has ended cleanly.
     pub(crate) fn keep(&self, socket: Socket, now: Instant) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < KEPT && !self.health.is_ejected() {
+        if idle.len() < KEPT && !self.health.is_down() {
             idle.push(Idle { socket, since: now });
         }
         self.last_used.set(now);
@@ -158,7 +253,12 @@ impl Endpoint {
     pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Socket, ConnectError> {
         self.metrics.upstream_connects.add(1);
         let started = Instant::now();
+        let mut waiting = Waiting {
+            endpoint: self,
+            since: Some(started),
+        };
         let connected = connect(self.address, timeout).await.map_err(ConnectError::Tcp);
+        waiting.since = None;
         let outcome = match (connected, &self.protocol) {
             (Ok(stream), UpstreamProtocol::Tls(tls)) => {
                 // A handshake takes a few turns more than a connection does.
@@ -173,31 +273,35 @@ impl Endpoint {
 
     fn learn(self: &Rc<Self>, outcome: &Result<Socket, ConnectError>) {
         match outcome {
-            Ok(_) => self.health.succeeded(),
-            // It answers: that it is not who this route takes it for says nothing to other routes.
-            Err(ConnectError::Tls(_)) => self.metrics.upstream_connect_failures.add(1),
+            Ok(_) => self.health.reached(),
+            // It takes connections; what it does with them is told by the fault that this is.
+            Err(ConnectError::Tls(_) | ConnectError::Closed) => self.metrics.upstream_connect_failures.add(1),
             // Running out of our own descriptors or ports says nothing about the endpoint.
             Err(ConnectError::Tcp(error)) if Self::is_ours(error) => {
                 self.metrics.upstream_connect_failures.add(1);
             }
-            Err(ConnectError::Tcp(error)) => {
-                self.metrics.upstream_connect_failures.add(1);
-                if self.health.failed() {
-                    self.metrics.upstream_ejections.add(1);
-                    self.idle.borrow_mut().clear();
-                    tracing::warn!(endpoint = %self.address, %error, "endpoint ejected; probing it once a second");
-                    tokio::task::spawn_local(Rc::clone(self).probe());
-                }
-            }
+            Err(ConnectError::Tcp(error)) => self.not_reached(error),
+        }
+    }
+
+    fn not_reached(self: &Rc<Self>, error: &dyn std::fmt::Display) {
+        self.metrics.upstream_connect_failures.add(1);
+        if self.health.not_reached() {
+            self.ejected(Cause::Unreached);
+            tracing::warn!(endpoint = %self.address, %error, "endpoint ejected; probing it once a second");
+            self.want();
         }
     }
 
     /// Probes until the endpoint answers, or until no request has wanted it for a while: it is then most likely
     /// gone for good. No user's request pays for finding out.
-    async fn probe(self: Rc<Self>) {
+    async fn probe(self: Rc<Self>, _probing: Probing) {
         let mut unwanted_since = Instant::now();
         while unwanted_since.elapsed() < super::FORGET {
             tokio::time::sleep(PROBE).await;
+            if !self.health.is_down() {
+                return;
+            }
             if connect(self.address, PROBE).await.is_ok() {
                 tracing::info!(endpoint = %self.address, "endpoint is back");
                 break;
@@ -206,7 +310,7 @@ impl Endpoint {
                 unwanted_since = Instant::now();
             }
         }
-        self.health.succeeded();
+        self.health.reached();
     }
 
     /// Errors of this process, not of the endpoint: descriptors, memory, local ports.
@@ -228,11 +332,16 @@ impl Endpoint {
             .borrow_mut()
             .retain_mut(|kept| now.duration_since(kept.since) < most && kept.socket.is_silent());
         self.multiplexed.sweep(now, most);
+        // What it did is worth less with time, also while nobody asks it.
+        self.recover();
+        if self.forgotten.replace(self.health.forgotten()) != self.forgotten.get() {
+            self.failing.set(0);
+        }
     }
 
     pub(super) fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
-        // Whoever forgets that it is down sends requests there again.
-        !self.health.is_ejected()
+        // Whoever forgets that it is down, or out, sends requests there again.
+        self.health.standing() == Standing::In
             && self.in_flight.get() == 0
             && self.idle.borrow().is_empty()
             && self.multiplexed.is_empty()
@@ -240,9 +349,23 @@ impl Endpoint {
     }
 
     #[cfg(test)]
-    pub(super) fn eject_for_test(&self) {
-        while !self.health.is_ejected() {
-            self.health.failed();
+    pub(super) fn take_down_for_test(&self) {
+        while !self.health.is_down() {
+            self.health.not_reached();
+        }
+    }
+}
+
+/// Waits for a connection. Whoever stops waiting has learned something if that took long.
+struct Waiting<'e> {
+    endpoint: &'e Rc<Endpoint>,
+    since: Option<Instant>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() >= UNANSWERED) {
+            self.endpoint.not_reached(&"no answer while anybody waited");
         }
     }
 }
@@ -258,6 +381,7 @@ async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream
         .await
         .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
+    keep_alive(SockRef::from(&stream))?;
     Ok(stream)
 }
 

@@ -1,12 +1,13 @@
 //! One worker's view of the backends: which endpoint takes the next request, and the connections kept for it.
 //!
-//! Everything here belongs to one worker thread and needs no lock. Only the verdict that an endpoint is down is
+//! Everything here belongs to one worker thread and needs no lock. Only what is known of the health of an endpoint is
 //! shared between the workers of a door ([`health`]).
 
 mod balance;
 mod endpoint;
 mod health;
 mod multiplexed;
+mod tries;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,9 +19,11 @@ use std::time::{Duration, Instant};
 use door::{Upstream, UpstreamProtocol};
 use foldhash::fast::RandomState;
 
+pub(crate) use balance::Chosen;
 pub(crate) use endpoint::{ConnectError, Endpoint, InFlight, Reuse};
 pub(crate) use health::HealthBoard;
 pub(crate) use multiplexed::InStream;
+pub(crate) use tries::{Again, Tries};
 
 use crate::metrics::WorkerMetrics;
 
@@ -30,11 +33,13 @@ const IDLE: Duration = Duration::from_secs(30);
 /// What is known of an endpoint that no request has used for this long is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 
-/// An address and how it is spoken to. Two routes with different trust never share a connection.
+/// An address, how it is spoken to, and for whom. Two routes with different trust never share a connection, and what the
+/// requests of one namespace have shown of an address counts in that namespace alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     address: SocketAddr,
     protocol: ProtocolKey,
+    space: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +48,30 @@ enum ProtocolKey {
     H2c,
     /// The settings' place in memory: the endpoint holds them, so the place is theirs while the endpoint is known.
     Tls(usize),
+}
+
+/// What an endpoint does that is as bad as taking no connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It closed a new connection, or gave the request up, before a byte of the response.
+    Broken,
+    /// Its response is no HTTP, or not one that can be passed on.
+    Malformed,
+    /// It ran into the time that a response may take to begin.
+    Slow,
+    /// It did not prove who it is, or did not want us.
+    Tls,
+}
+
+/// Why an endpoint is ejected: a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Cause {
+    Unreached,
+    Broken,
+    Malformed,
+    Slow,
+    Tls,
 }
 
 /// All endpoints that this worker has used lately.
@@ -61,13 +90,36 @@ impl Upstreams {
         }
     }
 
-    /// Chooses the endpoint for a request: power of two choices on requests in flight. `avoid` is an endpoint that
-    /// has just failed this very request. `None` when no endpoint can take it.
-    pub(crate) fn choose(&self, upstream: &Upstream, avoid: Option<SocketAddr>) -> Option<Rc<Endpoint>> {
+    /// Chooses the endpoint for a request: power of two choices on requests in flight. `tries` is where this very request
+    /// has failed. `None` when no other endpoint can take it.
+    pub(crate) fn choose(&self, upstream: &Upstream, tries: &Tries) -> Option<Chosen> {
         let protocol = ProtocolKey::of(&upstream.protocol);
-        balance::power_of_two(upstream, avoid, |address| {
-            self.endpoint(Key { address, protocol }, &upstream.protocol)
+        balance::power_of_two(upstream, tries, |address| {
+            let key = Key {
+                address,
+                protocol,
+                space: upstream.space,
+            };
+            let endpoint = self.endpoint(key, &upstream.protocol);
+            endpoint.want();
+            endpoint
         })
+    }
+
+    /// Takes note that an endpoint failed a request; several in a row take it out for a while.
+    pub(crate) fn failed(&self, upstream: &Upstream, endpoint: &Endpoint, fault: Fault) {
+        endpoint.disappointed();
+        if !endpoint.health().failed() {
+            return;
+        }
+        if let Some(time) = self.board.take_out(endpoint.health(), Key::all(upstream)) {
+            endpoint.ejected(fault.cause());
+            tracing::warn!(
+                endpoint = %endpoint.address(),
+                service = %upstream.service,
+                "endpoint ejected for {time:?}: {}", fault.words()
+            );
+        }
     }
 
     fn endpoint(&self, key: Key, protocol: &UpstreamProtocol) -> Rc<Endpoint> {
@@ -77,7 +129,7 @@ impl Upstreams {
             Rc::new(Endpoint::new(
                 address,
                 protocol.clone(),
-                self.board.health(address),
+                self.board.health(key),
                 Arc::clone(&self.metrics),
             ))
         });
@@ -92,6 +144,58 @@ impl Upstreams {
             !endpoint.is_forgotten(now, FORGET)
         });
         self.board.sweep();
+    }
+}
+
+impl Key {
+    /// Every endpoint of an upstream.
+    fn all(upstream: &Upstream) -> impl ExactSizeIterator<Item = Self> {
+        let protocol = ProtocolKey::of(&upstream.protocol);
+        upstream.endpoints.iter().map(move |endpoint| Self {
+            address: endpoint.address,
+            protocol,
+            space: upstream.space,
+        })
+    }
+}
+
+impl Fault {
+    fn cause(self) -> Cause {
+        match self {
+            Self::Broken => Cause::Broken,
+            Self::Malformed => Cause::Malformed,
+            Self::Slow => Cause::Slow,
+            Self::Tls => Cause::Tls,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Broken => "it breaks connections before it answers",
+            Self::Malformed => "its responses are malformed",
+            Self::Slow => "its responses do not begin in time",
+            Self::Tls => "TLS handshakes with it fail",
+        }
+    }
+}
+
+impl Cause {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Unreached,
+        Self::Broken,
+        Self::Malformed,
+        Self::Slow,
+        Self::Tls,
+    ];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Unreached => "unreached",
+            Self::Broken => "broken",
+            Self::Malformed => "malformed",
+            Self::Slow => "slow",
+            Self::Tls => "tls",
+        }
     }
 }
 

@@ -52,6 +52,10 @@ struct Connection {
 struct State {
     streams: Cell<usize>,
     closed: Cell<bool>,
+    /// It has carried a response: if it breaks now, it may just have been old.
+    proved: Cell<bool>,
+    /// Its end has been counted against the endpoint, once for all who were on it.
+    blamed: Cell<bool>,
     idle_since: Cell<Instant>,
 }
 
@@ -89,7 +93,7 @@ impl Endpoint {
                     return Ok(opened);
                 }
             }
-            Err(ConnectError::Tcp(io::ErrorKind::ConnectionReset.into()))
+            Err(ConnectError::Closed)
         };
         match tokio::time::timeout_at(until, opening).await {
             Ok(opened) => opened,
@@ -116,8 +120,9 @@ impl Endpoint {
             return Err(ConnectError::Tcp(kind.into()));
         }
         let socket = self.connect(timeout).await.inspect_err(|error| {
-            let (ConnectError::Tcp(error) | ConnectError::Tls(error)) = error;
-            multiplexed.failed.set(Some((Instant::now(), error.kind())));
+            if let ConnectError::Tcp(error) | ConnectError::Tls(error) = error {
+                multiplexed.failed.set(Some((Instant::now(), error.kind())));
+            }
         })?;
         let mut builder = Builder::new();
         builder
@@ -133,6 +138,8 @@ impl Endpoint {
         let state = Rc::new(State {
             streams: Cell::new(0),
             closed: Cell::new(false),
+            proved: Cell::new(false),
+            blamed: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
         });
         let pings = connection.ping_pong();
@@ -247,6 +254,21 @@ impl InStream {
     fn new(state: &Rc<State>) -> Self {
         state.streams.set(state.streams.get() + 1);
         Self(Rc::clone(state))
+    }
+
+    /// A response has come on the connection.
+    pub(crate) fn prove(&self) {
+        self.0.proved.set(true);
+    }
+
+    /// Whether no response has ever come on the connection.
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.0.proved.get()
+    }
+
+    /// Whether the end of the connection is to be counted against the endpoint by this request.
+    pub(crate) fn blame(&self) -> bool {
+        self.is_fresh() && !self.0.blamed.replace(true)
     }
 }
 

@@ -121,6 +121,27 @@ fn tuning() {
 }
 
 #[test]
+fn a_request_waits_a_minute_for_a_connection_at_most() {
+    for (value, told) in [
+        ("60", Vec::new()),
+        (
+            "3600",
+            vec!["warning: `3600` is more than a request may wait for a connection; 60 s count".to_owned()],
+        ),
+    ] {
+        let tuning = IngressTuning {
+            connect_timeout: Some(Duration::from_secs(60)),
+            ..IngressTuning::default()
+        };
+        let expected = Annotations {
+            tuning,
+            ..Annotations::default()
+        };
+        assert_eq!(nginx("proxy-connect-timeout", value), (expected, told));
+    }
+}
+
+#[test]
 fn a_value_that_does_not_parse_leaves_the_default() {
     let table = [
         (

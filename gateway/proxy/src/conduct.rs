@@ -1,0 +1,174 @@
+//! What an exchange says of the endpoint that it was with.
+
+use crate::exchange::{Ended, Failure};
+use crate::refusal::{Refusal, Side};
+use crate::upstream::Fault;
+
+/// A backend that breaks off a request with more than this of its body unread may have its reason, which it could not
+/// tell: it would have had to read all of it first.
+const LONG_BODY: u64 = 64 * 1024;
+
+/// What becomes of an endpoint's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conduct {
+    /// It works.
+    Good,
+    /// It answered, and said that it failed, or did not answer to the end: others come first.
+    Poor,
+    /// It is of no use: several in a row take it out.
+    Bad(Fault),
+    /// Nothing, or nothing that is its own doing.
+    Unknown,
+}
+
+/// What is known of an exchange beside its outcome.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances {
+    /// A response head has come.
+    pub(crate) answered: bool,
+    /// And it says that the backend failed.
+    pub(crate) poor: bool,
+    /// The end of its connection is to be counted: no response has come on it, and nobody has counted it.
+    pub(crate) fresh: bool,
+    /// Body bytes of the request taken from the client, if that is not all of them.
+    pub(crate) unsent: Option<u64>,
+}
+
+impl Conduct {
+    pub(crate) fn of(outcome: &Result<Ended, Failure>, with: Circumstances) -> Self {
+        let answered = if with.poor { Self::Poor } else { Self::Good };
+        let failure = match outcome {
+            Ok(Ended::Answered { .. } | Ended::Upgraded) => return answered,
+            Err(failure) => failure,
+        };
+        if with.answered {
+            return match failure.refusal.verdict().side {
+                Side::Client | Side::Gateway => answered,
+                Side::Upstream => Self::Poor,
+            };
+        }
+        let refusal = &failure.refusal;
+        if matches!(refusal, Refusal::UpstreamMalformed) {
+            return Self::Bad(Fault::Malformed);
+        }
+        if matches!(refusal, Refusal::UpstreamTimeout | Refusal::UpstreamStalled) {
+            return Self::Bad(Fault::Slow);
+        }
+        let unread = with.unsent.is_some_and(|bytes| bytes > LONG_BODY);
+        // A connection that had been used may have been closed for its age.
+        let aged = failure.silent && !with.fresh;
+        if !matches!(refusal, Refusal::UpstreamReset)
+            || failure.unprocessed
+            || failure.cancelled
+            || unread
+            || aged
+        {
+            return Self::Unknown;
+        }
+        Self::Bad(Fault::Broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_endpoint_did_is_held_against_it() {
+        let fine = Circumstances {
+            answered: true,
+            poor: false,
+            fresh: true,
+            unsent: None,
+        };
+        let poor = Circumstances { poor: true, ..fine };
+        let before = Circumstances {
+            answered: false,
+            ..fine
+        };
+        let aged = Circumstances {
+            fresh: false,
+            ..before
+        };
+        let unread = |bytes| Circumstances {
+            unsent: Some(bytes),
+            ..before
+        };
+        let answered = Ended::Answered {
+            reuse: true,
+            keep: true,
+        };
+        let failure = |refusal| Failure {
+            silent: matches!(refusal, Refusal::UpstreamReset),
+            refusal,
+            unprocessed: false,
+            cancelled: false,
+        };
+        let reset = || failure(Refusal::UpstreamReset);
+        let table = [
+            (Ok(answered), fine, Conduct::Good),
+            (Ok(Ended::Upgraded), fine, Conduct::Good),
+            (Ok(answered), poor, Conduct::Poor),
+            (Err(failure(Refusal::ClientGone)), fine, Conduct::Good),
+            (Err(failure(Refusal::ClientGone)), poor, Conduct::Poor),
+            (Err(failure(Refusal::ClientGone)), before, Conduct::Unknown),
+            (Err(failure(Refusal::BodyTooLarge)), before, Conduct::Unknown),
+            (Err(failure(Refusal::DeadlineExceeded)), before, Conduct::Unknown),
+            (Err(failure(Refusal::Drained)), before, Conduct::Unknown),
+            (Err(failure(Refusal::UpstreamTruncated)), fine, Conduct::Poor),
+            (Err(failure(Refusal::UpstreamStalled)), fine, Conduct::Poor),
+            (
+                Err(failure(Refusal::UpstreamStalled)),
+                before,
+                Conduct::Bad(Fault::Slow),
+            ),
+            (
+                Err(failure(Refusal::UpstreamTimeout)),
+                before,
+                Conduct::Bad(Fault::Slow),
+            ),
+            (
+                Err(failure(Refusal::UpstreamMalformed)),
+                before,
+                Conduct::Bad(Fault::Malformed),
+            ),
+            (Err(reset()), before, Conduct::Bad(Fault::Broken)),
+            (Err(reset()), aged, Conduct::Unknown),
+            (Err(reset()), unread(LONG_BODY), Conduct::Bad(Fault::Broken)),
+            (Err(reset()), unread(LONG_BODY + 1), Conduct::Unknown),
+            (
+                Err(Failure {
+                    unprocessed: true,
+                    ..reset()
+                }),
+                before,
+                Conduct::Unknown,
+            ),
+            // A stream that was reset says so aloud, whatever its connection has carried.
+            (
+                Err(Failure {
+                    silent: false,
+                    ..reset()
+                }),
+                aged,
+                Conduct::Bad(Fault::Broken),
+            ),
+            (
+                Err(Failure {
+                    silent: false,
+                    cancelled: true,
+                    ..reset()
+                }),
+                before,
+                Conduct::Unknown,
+            ),
+        ];
+        for (number, (outcome, with, conduct)) in table.into_iter().enumerate() {
+            assert_eq!(
+                Conduct::of(&outcome, with),
+                conduct,
+                "{number}: {outcome:?} {with:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Waiting for a connection to a backend for as long as somebody waits for what comes of it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::deadlines::Deadline;
+use crate::http2::Http2Stream;
+use crate::refusal::Refusal;
+use crate::stream::Stream;
+use crate::upstream::{ConnectError, Endpoint, InStream};
+use crate::worker::{Phase, Worker};
+
+/// How often a client's socket is looked at meanwhile: nothing is read from it yet, so it does not tell by itself.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What carries one request to an endpoint.
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    /// It has carried requests before.
+    pub(crate) kept: bool,
+    /// The request's place on a connection that others use as well.
+    pub(crate) place: Option<InStream>,
+}
+
+/// What `connecting` comes to, unless the client leaves first, the worker ends, or `until` is there.
+pub(crate) async fn while_wanted<T>(
+    client: &mut Stream,
+    deadline: &Deadline,
+    worker: &Worker,
+    until: Option<Instant>,
+    connecting: impl Future<Output = T>,
+) -> Result<T, Refusal> {
+    let mut connecting = pin!(connecting);
+    let mut armed = false;
+    poll_fn(|context| {
+        if let Poll::Ready(outcome) = connecting.as_mut().poll(context) {
+            return Poll::Ready(Ok(outcome));
+        }
+        if worker.phase() == Phase::Ended {
+            return Poll::Ready(Err(Refusal::Drained));
+        }
+        loop {
+            let now = Instant::now();
+            if !std::mem::replace(&mut armed, true) {
+                deadline.set(now, LOOK);
+            }
+            let is_due = deadline.has_passed(context);
+            if until.is_some_and(|until| until <= now) {
+                return Poll::Ready(Err(Refusal::DeadlineExceeded));
+            }
+            if (is_due || client.is_http2()) && client.has_left(context) {
+                return Poll::Ready(Err(Refusal::ClientGone));
+            }
+            if !is_due {
+                return Poll::Pending;
+            }
+            armed = false;
+        }
+    })
+    .await
+}
+
+/// A new connection, or a place for `message` on one that is shared.
+pub(crate) async fn connect(
+    endpoint: &Rc<Endpoint>,
+    message: Option<http::Request<()>>,
+    ends: bool,
+    timeout: Duration,
+) -> Result<Opened, ConnectError> {
+    let (stream, place) = match message {
+        None => (Stream::Socket(endpoint.connect(timeout).await?), None),
+        Some(message) => {
+            let (stream, place): (Http2Stream, InStream) =
+                Box::pin(endpoint.open_stream(message, ends, timeout)).await?;
+            (Stream::Http2(Box::new(stream)), Some(place))
+        }
+    };
+    Ok(Opened {
+        stream,
+        kept: false,
+        place,
+    })
+}

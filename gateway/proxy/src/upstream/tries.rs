@@ -1,0 +1,74 @@
+//! How often a request is tried, and where.
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+/// Endpoints that one request is tried at, at most.
+const MOST: usize = 4;
+
+/// Where a request has been tried in vain.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    tried: SmallVec<[SocketAddr; MOST]>,
+    /// It may have reached an endpoint, or has waited for one: it is tried no more than once after that.
+    once: bool,
+}
+
+/// What may be tried after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Other endpoints, at once: nobody has seen the request, and hardly any time has passed.
+    Unreached,
+    /// One other endpoint, once.
+    Elsewhere,
+    /// Once, at the same endpoint if there is no other: what failed is one connection, which may just have been old.
+    Anywhere,
+}
+
+impl Tries {
+    /// Takes note of a failure; whether another try is allowed.
+    pub(crate) fn go_on(&mut self, again: Again, address: SocketAddr) -> bool {
+        self.tried.push(address);
+        let allowed = match again {
+            Again::Unreached => true,
+            Again::Elsewhere | Again::Anywhere => !std::mem::replace(&mut self.once, true),
+        };
+        allowed && self.tried.len() < MOST
+    }
+
+    /// Whether the request has been tried there.
+    pub(crate) fn include(&self, address: SocketAddr) -> bool {
+        self.tried.contains(&address)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tried.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_once_on_three_more_and_once_where_it_may_have_arrived() {
+        let address = |port| ([10, 0, 0, 1], port).into();
+        let run = |failures: &[Again]| {
+            let mut tries = Tries::default();
+            let mut ports = 1..;
+            failures
+                .iter()
+                .map(|again| tries.go_on(*again, address(ports.next().unwrap())))
+                .collect::<Vec<bool>>()
+        };
+        use Again::{Anywhere, Elsewhere, Unreached};
+        assert_eq!(run(&[Unreached; 4]), [true, true, true, false]);
+        assert_eq!(run(&[Elsewhere, Elsewhere]), [true, false]);
+        assert_eq!(run(&[Elsewhere, Unreached, Anywhere]), [true, true, false]);
+        assert_eq!(
+            run(&[Unreached, Anywhere, Unreached, Unreached]),
+            [true, true, true, false]
+        );
+    }
+}
