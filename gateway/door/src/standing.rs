@@ -1,5 +1,7 @@
 //! What a door says today of that which it let in under an earlier publication.
 
+use std::mem::discriminant;
+
 use route::{RequestHost, RequestPath};
 
 use crate::snapshot::{Action, Blocked, Route, Snapshot, Verdict};
@@ -9,7 +11,8 @@ use crate::snapshot::{Action, Blocked, Route, Snapshot, Verdict};
 pub enum Standing {
     /// Whoever asks again is let through to the same backend, whatever its endpoints are by now.
     Holds,
-    /// The same Ingress answers, and not with that backend: it names another Service, or that one is missing.
+    /// The same Ingress answers, and not with that backend: it names another Service or protocol, or the Service is
+    /// missing.
     Redirected,
     /// The Ingress answers here no more: it left the door, or its rule did, or another one has taken the place, or the
     /// rule is closed.
@@ -24,7 +27,9 @@ impl Standing {
         }
         match (&was.action, &is.action) {
             (Action::Forward(was), Action::Forward(is)) => {
-                if (&was.service, was.port) == (&is.service, is.port) {
+                // Keys and authorities may be renewed; TLS in the place of clear text is another matter.
+                let speaks_alike = discriminant(&was.protocol) == discriminant(&is.protocol);
+                if speaks_alike && (&was.service, was.port) == (&is.service, is.port) {
                     Self::Holds
                 } else {
                     Self::Redirected

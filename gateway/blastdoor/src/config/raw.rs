@@ -95,7 +95,8 @@ pub(super) struct RawListener {
     /// What the client spoke to reach this door: `http` or `https`. Required; never taken from a header.
     pub(super) scheme: Option<String>,
     /// What stands in front: `alb`, `nlb`, `nlb-proxy-v2`, `gclb`, `cloudflare` or `none` (default). Sets the
-    /// defaults of `client_ip`, `proxy_protocol`, `idle_timeout` and `drain`.
+    /// defaults of `client_ip`, `proxy_protocol`, `idle_timeout` and `drain`, and says which fields a trusted peer vouches
+    /// for.
     pub(super) behind: Option<String>,
     /// Where the client's address comes from: `peer`, `xff`, `proxy-protocol` or `header:NAME`.
     pub(super) client_ip: Option<String>,
