@@ -28,6 +28,7 @@ pub struct Builder {
     log: String,
     doors: BTreeMap<String, String>,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     wait_ready: bool,
     suffix: String,
     /// The credentials of an API server, which is the source instead of the manifests.
@@ -79,6 +80,7 @@ impl Gateway {
             log: String::new(),
             doors,
             environment: Vec::new(),
+            arguments: Vec::new(),
             wait_ready: true,
             suffix: "1".to_owned(),
             kubeconfig: None,
@@ -335,6 +337,13 @@ impl Builder {
         self
     }
 
+    /// Adds an option of `run`.
+    #[must_use]
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
     /// Does not wait until it is ready.
     #[must_use]
     pub fn without_waiting(mut self) -> Self {
@@ -391,6 +400,7 @@ impl Builder {
                     .iter()
                     .flat_map(|path| [Path::new("--kubeconfig"), path]),
             )
+            .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file("stdout"))
@@ -423,6 +433,7 @@ impl Builder {
             log: self.log.clone(),
             doors: self.doors.clone(),
             environment: self.environment.clone(),
+            arguments: self.arguments.clone(),
             wait_ready: true,
             suffix: number.to_string(),
             kubeconfig: self.kubeconfig.clone(),

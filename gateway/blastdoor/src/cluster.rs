@@ -44,6 +44,8 @@ impl Source {
                     namespaces: config.source.namespaces.clone(),
                     secrets: config.source.secrets,
                     replicas: config.source.replicas.services.clone(),
+                    most_followed: config.source.most_followed,
+                    instance: config.source.instance.clone(),
                 })?;
                 source.briefing().doors(outlook(&config.doors));
                 Ok(Self::Cluster(Box::new(source)))

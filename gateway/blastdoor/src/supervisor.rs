@@ -284,6 +284,7 @@ impl Supervisor {
         self.compiled_problems = door::publish(&mut self.publishers, view, &backends, &mut self.ledger);
         self.departing = self.publishers.split_off(configured);
         self.listeners.values().for_each(Listener::published);
+        door::leave_to_others(&mut self.compiled_problems, &self.config.others, view);
         self.gauges
             .certificates(self.publishers.iter().flat_map(expiries));
         self.tell();
@@ -420,6 +421,7 @@ impl Supervisor {
         self.publishers.extend(publishers);
         self.config = Config {
             doors: new.doors,
+            others: new.others,
             path: new.path,
             declared: new.declared,
             ..self.config.clone()

@@ -162,7 +162,9 @@ impl Policy {
         self.chooses(ingress, view) && self.namespace_is_admitted(namespace)
     }
 
-    fn chooses(&self, ingress: &Ingress, view: &ClusterView) -> bool {
+    /// Whether the Ingress is meant for this door, by its labels and its class.
+    #[must_use]
+    pub fn chooses(&self, ingress: &Ingress, view: &ClusterView) -> bool {
         self.selector.matches(&ingress.labels) && self.class_admits(ingress, view)
     }
 

@@ -53,7 +53,7 @@ mod upstreams;
 pub use addresses::{AddressPolicy, OwnAddresses};
 pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
 pub use opening::{Door, Publisher, open};
-pub use publish::{Ledger, publish};
+pub use publish::{Ledger, leave_to_others, publish};
 pub use selector::{Selector, SelectorError};
 pub use snapshot::{
     Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict,

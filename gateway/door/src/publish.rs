@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use resource::{ClusterView, Ingress, Problem, Severity};
+use resource::{ClusterView, Ingress, Kind, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
 use crate::admission::{Roll, foreign_classes};
@@ -222,6 +222,27 @@ fn arriving<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> HashSe
     arriving
 }
 
+/// Of doors that are configured and not opened by this process, their Ingresses are served by another one: that no door
+/// here chooses them is nothing to warn of.
+pub fn leave_to_others(problems: &mut [Problem], others: &[(ListenerName, Policy)], view: &ClusterView) {
+    let unchosen = |problem: &&mut Problem| {
+        problem.object.kind == Kind::Ingress
+            && problem.severity == Severity::Warning
+            && problem.field.starts_with("metadata.labels")
+    };
+    for problem in problems.iter_mut().filter(unchosen) {
+        let namespace = problem.object.namespace.as_deref().unwrap_or_default();
+        let Some(ingress) = view.ingress(&ObjectKey::new(namespace, &*problem.object.name)) else {
+            continue;
+        };
+        if let Some((door, _)) = others.iter().find(|(_, policy)| policy.chooses(ingress, view)) {
+            problem.severity = Severity::Note;
+            problem.message =
+                format!("not served here: door `{door}` chooses it, which this process does not open");
+        }
+    }
+}
+
 /// Tells of each Ingress that no door's selector matched: a note without the label, a warning when the label is
 /// there and its value belongs to no door.
 fn explain_the_unadmitted<S>(
@@ -249,18 +270,19 @@ pub(crate) fn explain<S>(
     if is_admitted {
         return None;
     }
+    // Its labels are the affair of whoever serves its class.
+    if !doors.iter().any(|door| door.policy().class_admits(ingress, view)) {
+        return Some(ingress.problem(
+            Severity::Note,
+            "spec.ingressClassName",
+            "not served here: the Ingress belongs to another class".to_owned(),
+        ));
+    }
     let matched = doors
         .iter()
         .any(|door| door.policy().selector.matches(&ingress.labels));
     if matched {
-        let ours = doors.iter().any(|door| door.policy().class_admits(ingress, view));
-        return (!ours).then(|| {
-            ingress.problem(
-                Severity::Note,
-                "spec.ingressClassName",
-                "served nowhere: the Ingress belongs to another class".to_owned(),
-            )
-        });
+        return None;
     }
     let keys: BTreeSet<&str> = doors
         .iter()

@@ -32,6 +32,7 @@ mod secret;
 mod service;
 mod sorted;
 mod spelling;
+mod unread;
 mod view;
 
 pub use annotation_table::{AnnotationKind, AnnotationRow, annotation_table, service_annotation_table};
@@ -49,4 +50,5 @@ pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
 pub use resolution::{NameFault, Resolution, Resolutions};
 pub use secret::{ConfigMap, Secret};
 pub use service::{AppProtocol, Protocol, Service, ServicePort, ServiceType};
+pub use unread::{Unread, UnreadObjects};
 pub use view::{ClusterView, Difference};

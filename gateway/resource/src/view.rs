@@ -9,7 +9,7 @@ use route::{Host, ObjectKey};
 use crate::sorted::{Keyed, Sorted};
 use crate::{
     ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Resolution,
-    Resolutions, Secret, Service, ServiceType,
+    Resolutions, Secret, Service, ServiceType, Unread, UnreadObjects,
 };
 
 /// Everything the gateway knows of the cluster at one moment. Iteration is in order of namespace and name.
@@ -27,6 +27,7 @@ pub struct ClusterView {
     config_maps: Sorted<Arc<ConfigMap>>,
     namespaces: Sorted<Arc<Namespace>>,
     resolutions: Resolutions,
+    unread: UnreadObjects,
 }
 
 /// A slice where its Service has it.
@@ -161,6 +162,17 @@ impl ClusterView {
         self.resolutions = resolutions;
     }
 
+    /// Why an object is not here that may exist all the same; `None` where it is looked for.
+    #[must_use]
+    pub fn unread(&self, object: &ObjectRef) -> Option<Unread> {
+        self.unread.get(object).copied()
+    }
+
+    /// Replaces what is known of objects that are not read.
+    pub fn leave_out(&mut self, unread: UnreadObjects) {
+        self.unread = unread;
+    }
+
     /// Puts an object in its place and returns the one that was there.
     pub fn insert(&mut self, object: Object) -> Option<Object> {
         match object {
@@ -263,7 +275,8 @@ impl ClusterView {
         let rest = self.classes != earlier.classes
             || self.secrets != earlier.secrets
             || self.config_maps != earlier.config_maps
-            || self.namespaces != earlier.namespaces;
+            || self.namespaces != earlier.namespaces
+            || self.unread != earlier.unread;
         Difference {
             ingresses,
             services,

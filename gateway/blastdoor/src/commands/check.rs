@@ -91,6 +91,7 @@ fn problems(config: &Config, options: &Options) -> Result<Vec<Problem>, String> 
         &backends,
         &mut door::Ledger::default(),
     ));
+    door::leave_to_others(&mut problems, &config.others, &load.view);
     problems.sort();
     problems.dedup();
     Ok(problems)

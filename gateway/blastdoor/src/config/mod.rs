@@ -47,6 +47,8 @@ pub struct Config {
     pub doors: Vec<DoorConfig>,
     /// Where doors are to listen, those included that `--doors` leaves to another process.
     pub declared: Vec<SocketAddr>,
+    /// Doors that are declared and left to other processes (`--doors`).
+    pub others: Vec<(ListenerName, door::Policy)>,
 }
 
 /// Where Kubernetes objects come from.
@@ -58,6 +60,10 @@ pub struct Source {
     pub namespaces: Vec<Box<str>>,
     /// Which Secrets of the cluster are read.
     pub secrets: SecretScope,
+    /// How many Secrets and ConfigMaps that Ingresses name are followed one by one.
+    pub most_followed: usize,
+    /// The name of the installation; `None`: that of the Deployment or DaemonSet to which the pod belongs.
+    pub instance: Option<Box<str>>,
     /// Backends on loopback addresses are allowed.
     pub allow_loopback_backends: bool,
     /// Services of type ExternalName are called, and these servers of DNS asked for their names, the system's if there

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use control::cluster::{Publish, SecretScope};
-use door::{DefaultCertificate, Scheme};
+use door::{CaSource, ClientAuth, DefaultCertificate, Policy, Scheme};
 use proxy::AccessPolicy;
 use route::ListenerName;
 
@@ -13,6 +13,9 @@ use super::listener::ListenerParser;
 use super::load::{Options, Origin};
 use super::raw::{Raw, RawListener, RawLog, RawSource};
 use super::{AdminBind, Config, ConfigError, DoorConfig, Log, LogFormat, Place, Source, SourceKind};
+
+/// Objects that Ingresses name and that are followed one by one. Each costs a connection.
+const MOST_FOLLOWED: usize = 200;
 
 /// Checks raw values, and keeps errors and doubts until all is looked at.
 pub(super) struct Parser<'a> {
@@ -67,9 +70,10 @@ impl<'a> Parser<'a> {
         self.between_doors(&doors, &overlaps);
         self.with_source(&doors, &source, &raw.listeners);
         let declared = doors.iter().map(|door| door.binding.address).collect();
-        if let Some(wanted) = &options.doors {
-            self.only(wanted, &mut doors);
-        }
+        let others = match &options.doors {
+            Some(wanted) => self.only(wanted, &mut doors),
+            None => Vec::new(),
+        };
         Config {
             path,
             source,
@@ -77,6 +81,7 @@ impl<'a> Parser<'a> {
             log,
             doors,
             declared,
+            others,
         }
     }
 
@@ -133,6 +138,8 @@ impl<'a> Parser<'a> {
         );
         let namespaces = self.namespaces(raw);
         let external_names = self.external_names(raw);
+        let most_followed = self.most_followed(raw);
+        let instance = self.instance(raw);
         let kind = match (&options.manifests, files, &raw.path) {
             (Some(path), _, _) => SourceKind::Files(self.manifests(path.clone(), None)),
             (None, true, Some(path)) => {
@@ -159,11 +166,43 @@ impl<'a> Parser<'a> {
             kind,
             namespaces,
             secrets,
+            most_followed,
+            instance,
             allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false),
             external_names,
             refuse_backends: self.refuse_backends(raw),
             replicas,
         }
+    }
+
+    fn most_followed(&mut self, raw: &RawSource) -> usize {
+        match raw.most_followed {
+            Some(0) => {
+                let message =
+                    "0 would read nothing that an Ingress names; to read no Secret, set secrets = \"none\"";
+                self.error("source.most_followed", message.to_owned());
+                MOST_FOLLOWED
+            }
+            Some(most) => usize::try_from(most).unwrap_or(MOST_FOLLOWED),
+            None => MOST_FOLLOWED,
+        }
+    }
+
+    /// A name that a Lease may have, and short enough for whatever else carries it.
+    fn instance(&mut self, raw: &RawSource) -> Option<Box<str>> {
+        let written = raw.instance.as_deref()?;
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let ends = !written.starts_with('-') && !written.ends_with('-');
+        if written.is_empty() || written.len() > 63 || !ends || !written.bytes().all(fits) {
+            self.error(
+                "source.instance",
+                format!(
+                    "`{written}` cannot name an installation; allowed: lower-case letters, digits and `-`, 1 to 63 of \
+                     them, no `-` at an end"
+                ),
+            );
+        }
+        Some(written.into())
     }
 
     /// Whom to ask for names of Services; `None` when they are refused.
@@ -282,16 +321,32 @@ impl<'a> Parser<'a> {
                 .get(door.name.as_str())
                 .and_then(|raw| raw.tls.as_ref()?.certificates.as_ref())
                 .is_some();
-            let has_other = matches!(
-                tls.default_certificate,
-                DefaultCertificate::SelfSigned | DefaultCertificate::Given(_)
-            );
-            if asked || !has_other {
+            if asked || matches!(tls.default_certificate, DefaultCertificate::None) {
                 self.error(
                     &format!("{key}.tls.certificates"),
                     "certificates come from Secrets, and source.secrets = \"none\" forbids to read any; set it to \
                      auto, named or cluster, or give the door a default_certificate of files and leave `certificates` out"
                         .to_owned(),
+                );
+            }
+            let own = match &tls.client_auth {
+                ClientAuth::Optional(CaSource::Secret(secret))
+                | ClientAuth::Required(CaSource::Secret(secret)) => Some(("client_auth.ca", secret)),
+                ClientAuth::Off | ClientAuth::Optional(_) | ClientAuth::Required(_) => None,
+            };
+            let default = match &tls.default_certificate {
+                DefaultCertificate::Secret(secret) => Some(("default_certificate", secret)),
+                DefaultCertificate::None | DefaultCertificate::SelfSigned | DefaultCertificate::Given(_) => {
+                    None
+                }
+            };
+            for (part, secret) in default.into_iter().chain(own) {
+                self.error(
+                    &format!("{key}.tls.{part}"),
+                    format!(
+                        "is in Secret `{secret}`, and source.secrets = \"none\" forbids to read any; set it to auto, \
+                         named or cluster, or write files here"
+                    ),
                 );
             }
         }
@@ -351,7 +406,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn only(&mut self, wanted: &[String], doors: &mut Vec<DoorConfig>) {
+    /// Keeps the doors that are wanted, and returns the others.
+    fn only(&mut self, wanted: &[String], doors: &mut Vec<DoorConfig>) -> Vec<(ListenerName, Policy)> {
         for name in wanted {
             if !doors.iter().any(|door| door.name.as_str() == name) {
                 let names = doors
@@ -366,6 +422,7 @@ impl<'a> Parser<'a> {
                 });
             }
         }
-        doors.retain(|door| wanted.iter().any(|name| name == door.name.as_str()));
+        let others = doors.extract_if(.., |door| !wanted.iter().any(|name| name == door.name.as_str()));
+        others.map(|door| (door.name, door.policy)).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! As client-go's leader election does it, in small: time is measured on our own clock from when we saw the Lease
 //! change, never by comparing clocks of two machines.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -15,9 +16,8 @@ use tokio::time::{Instant, timeout};
 
 use super::Connection;
 use super::fault::Fault;
+use super::instance::Installation;
 
-/// Name of the Lease, in the gateway's own namespace.
-const NAME: &str = "blastdoor";
 /// A holder that has not renewed for this long has lost it.
 const DURATION: Duration = Duration::from_secs(15);
 /// Between two renewals by the holder.
@@ -51,49 +51,75 @@ struct Sighting {
     at: Instant,
 }
 
-/// Tries to hold the Lease until this replica retires; `held` says until when it is held. Then gives it up, so that
-/// another need not wait until it runs out, and never wants it again.
+/// The Lease is ours.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    /// Until then; whoever writes later may not be alone.
+    pub(super) until: Instant,
+    /// Whose it is.
+    pub(super) installation: Rc<Installation>,
+}
+
+/// Tries to hold the Lease of the installation, in the gateway's own namespace, until this replica retires; `held` says
+/// until when it is held. Then gives it up, so that another need not wait until it runs out, and never wants it again.
 pub(super) async fn hold(
     connection: Connection,
-    held: &watch::Sender<Option<Instant>>,
+    installation: Installation,
+    held: &watch::Sender<Option<Held>>,
     retirement: &watch::Sender<Retirement>,
 ) {
     let api: Api<Lease> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let mut installation = Rc::new(installation);
     let mut retiring = retirement.subscribe();
     let mut sighting: Option<Sighting> = None;
     let mut denied = false;
     loop {
         let asked = Instant::now();
-        let result = timeout(ANSWER, attempt(&api, &connection.identity, &mut sighting)).await;
         let mut pause = LOOK;
-        match result {
-            Ok(Ok(is_held)) => {
-                denied = false;
-                set(held, is_held.then(|| asked + DURATION - MARGIN));
-                if is_held {
-                    pause = RENEW;
+        // It runs out by itself where the API server wants to be left alone for that long.
+        if connection.contact.hushed().is_none() {
+            let holder = Holder {
+                api: &api,
+                name: &installation.lease,
+                identity: &connection.identity,
+            };
+            match timeout(ANSWER, holder.attempt(&mut sighting)).await {
+                Ok(Ok(is_held)) => {
+                    denied = false;
+                    let ours = Held {
+                        until: asked + DURATION - MARGIN,
+                        installation: Rc::clone(&installation),
+                    };
+                    set(held, &installation, is_held.then_some(ours));
+                    if is_held {
+                        pause = RENEW;
+                    }
                 }
-            }
-            Ok(Err(fault @ Fault::Forbidden(_))) => {
-                if !std::mem::replace(&mut denied, true) {
-                    tracing::warn!(
-                        %fault,
-                        "no right to hold the Lease `{NAME}`, so neither status nor Events are written; add to a Role in \
-                         namespace {}: {{apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: \
-                         [\"create\"]}} and {{apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], \
-                         resourceNames: [\"{NAME}\"], verbs: [\"get\", \"update\"]}}",
-                        connection.namespace
-                    );
+                Ok(Err(fault @ Fault::Forbidden(_))) => {
+                    set(held, &installation, None);
+                    let told = std::mem::replace(&mut denied, true);
+                    if let Some(other) = installation.fallback(&connection) {
+                        complain(&fault, &installation, &connection, Some(&other));
+                        installation = Rc::new(other);
+                        sighting = None;
+                        denied = false;
+                    } else {
+                        if !told {
+                            complain(&fault, &installation, &connection, None);
+                        }
+                        pause = DENIED;
+                    }
                 }
-                set(held, None);
-                pause = DENIED;
+                // It runs out by itself.
+                Ok(Err(_)) | Err(_) => {}
             }
-            // It runs out by itself.
-            Ok(Err(_)) | Err(_) => {}
         }
         // So that replicas that started together do not stay together. From one beginning to the next: answers that
         // take long must not let it run out.
-        let next = asked + pause.mul_f64(0.9 + 0.1 * fastrand::f64());
+        let mut next = asked + pause.mul_f64(0.9 + 0.1 * fastrand::f64());
+        if let Some(until) = connection.contact.hushed() {
+            next = next.max(until);
+        }
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
             _ = retiring.wait_for(|retirement| *retirement != Retirement::None) => break,
@@ -101,19 +127,45 @@ pub(super) async fn hold(
     }
     // What may still be ours although we no longer count on it is given up as well.
     if held.borrow().is_some() {
-        set(held, None);
-        match timeout(FAREWELL, give_up(&api, &connection.identity)).await {
-            Ok(Ok(())) => tracing::info!("gave the Lease `{NAME}` up"),
-            Ok(Err(fault)) => tracing::debug!(%fault, "the Lease `{NAME}` runs out by itself"),
-            Err(_elapsed) => tracing::debug!("the Lease `{NAME}` runs out by itself"),
+        let name = &installation.lease;
+        set(held, &installation, None);
+        let farewell = timeout(FAREWELL, give_up(&api, name, &connection.identity));
+        let given_up = match connection.contact.hushed() {
+            None => farewell.await,
+            Some(_) => Ok(Err(Fault::Busy(429))),
+        };
+        match given_up {
+            Ok(Ok(())) => tracing::info!("gave the Lease `{name}` up"),
+            Ok(Err(fault)) => tracing::debug!(%fault, "the Lease `{name}` runs out by itself"),
+            Err(_) => tracing::debug!("the Lease `{name}` runs out by itself"),
         }
     }
     retirement.send_replace(Retirement::Over);
 }
 
+/// Says which right is missing, and what becomes of it.
+fn complain(fault: &Fault, denied: &Installation, connection: &Connection, other: Option<&Installation>) {
+    let name = &denied.lease;
+    let consequence = match other {
+        Some(other) => format!(
+            "so until the next start this one counts as `{}`, and of all that do in its namespace one writes",
+            other.lease
+        ),
+        None => "so neither status nor Events are written".to_owned(),
+    };
+    tracing::warn!(
+        %fault,
+        "no right to hold the Lease `{name}`, {consequence}; add to a Role in namespace {}: {{apiGroups: \
+         [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [\"create\"]}} and {{apiGroups: \
+         [\"coordination.k8s.io\"], resources: [\"leases\"], resourceNames: [\"{name}\"], verbs: [\"get\", \
+         \"update\"]}}, or name one that may be held in `instance` in [source]",
+        connection.namespace
+    );
+}
+
 /// Writes that nobody holds the Lease, if it is ours.
-async fn give_up(api: &Api<Lease>, identity: &str) -> Result<(), Fault> {
-    let Some(mut lease) = api.get_opt(NAME).await? else {
+async fn give_up(api: &Api<Lease>, name: &str, identity: &str) -> Result<(), Fault> {
+    let Some(mut lease) = api.get_opt(name).await? else {
         return Ok(());
     };
     let before = lease.spec.take().unwrap_or_default();
@@ -127,61 +179,69 @@ async fn give_up(api: &Api<Lease>, identity: &str) -> Result<(), Fault> {
         lease_duration_seconds: Some(1),
         ..before
     });
-    written(api.replace(NAME, &PostParams::default(), &lease).await)?;
+    written(api.replace(name, &PostParams::default(), &lease).await)?;
     Ok(())
 }
 
-fn set(held: &watch::Sender<Option<Instant>>, until: Option<Instant>) {
+fn set(held: &watch::Sender<Option<Held>>, installation: &Installation, ours: Option<Held>) {
     held.send_if_modified(|known| {
-        let was_held = known.is_some_and(|until| until > Instant::now());
-        let turned = was_held != until.is_some();
-        *known = until;
+        let was_held = known.as_ref().is_some_and(|held| held.until > Instant::now());
+        let turned = was_held != ours.is_some();
+        let verb = if ours.is_some() {
+            "holding"
+        } else {
+            "no longer holding"
+        };
+        *known = ours;
         if turned {
-            tracing::info!(
-                "{} the Lease `{NAME}`",
-                if until.is_some() {
-                    "holding"
-                } else {
-                    "no longer holding"
-                }
-            );
+            tracing::info!("{verb} the Lease `{}`", installation.lease);
         }
         turned
     });
 }
 
-/// One look, and one write if the Lease is ours or free. Says whether it is ours now.
-async fn attempt(api: &Api<Lease>, identity: &str, sighting: &mut Option<Sighting>) -> Result<bool, Fault> {
-    let Some(mut lease) = api.get_opt(NAME).await? else {
-        let lease = Lease {
-            metadata: ObjectMeta {
-                name: Some(NAME.to_owned()),
-                ..ObjectMeta::default()
-            },
-            spec: Some(spec(identity, None)),
+/// Who wants to hold which Lease.
+struct Holder<'a> {
+    api: &'a Api<Lease>,
+    name: &'a str,
+    identity: &'a str,
+}
+
+impl Holder<'_> {
+    /// One look, and one write if the Lease is ours or free. Says whether it is ours now.
+    async fn attempt(&self, sighting: &mut Option<Sighting>) -> Result<bool, Fault> {
+        let Self { api, name, identity } = *self;
+        let Some(mut lease) = api.get_opt(name).await? else {
+            let lease = Lease {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(spec(identity, None)),
+            };
+            return written(api.create(&PostParams::default(), &lease).await);
         };
-        return written(api.create(&PostParams::default(), &lease).await);
-    };
-    let version = lease.metadata.resource_version.clone();
-    if sighting.as_ref().is_none_or(|seen| seen.version != version) {
-        *sighting = Some(Sighting {
-            version,
-            at: Instant::now(),
-        });
+        let version = lease.metadata.resource_version.clone();
+        if sighting.as_ref().is_none_or(|seen| seen.version != version) {
+            *sighting = Some(Sighting {
+                version,
+                at: Instant::now(),
+            });
+        }
+        let before = lease.spec.take().unwrap_or_default();
+        let holder = before.holder_identity.as_deref().unwrap_or_default();
+        let term = before
+            .lease_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map_or(DURATION, Duration::from_secs);
+        let has_run_out = sighting.as_ref().is_some_and(|seen| seen.at.elapsed() > term);
+        if holder != identity && !holder.is_empty() && !has_run_out {
+            return Ok(false);
+        }
+        lease.spec = Some(spec(identity, Some(before)));
+        // With the version that was read: whoever writes second fails.
+        written(api.replace(name, &PostParams::default(), &lease).await)
     }
-    let before = lease.spec.take().unwrap_or_default();
-    let holder = before.holder_identity.as_deref().unwrap_or_default();
-    let term = before
-        .lease_duration_seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(DURATION, Duration::from_secs);
-    let has_run_out = sighting.as_ref().is_some_and(|seen| seen.at.elapsed() > term);
-    if holder != identity && !holder.is_empty() && !has_run_out {
-        return Ok(false);
-    }
-    lease.spec = Some(spec(identity, Some(before)));
-    // With the version that was read: whoever writes second fails.
-    written(api.replace(NAME, &PostParams::default(), &lease).await)
 }
 
 fn written(result: kube::Result<Lease>) -> Result<bool, Fault> {

@@ -7,9 +7,12 @@
 //! - Objects are converted where they arrive and the rest of them is dropped.
 //! - Only the holder of the Lease writes, and it writes nothing that is already so.
 
+mod claims;
 mod contact;
 mod credentials;
+mod events;
 mod fault;
+mod instance;
 mod lease;
 mod outlook;
 mod reflector;
@@ -18,6 +21,7 @@ mod rights;
 mod seen;
 mod sent;
 mod source;
+mod status;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -34,11 +38,13 @@ use tokio::sync::{mpsc, watch};
 
 pub use contact::Contact;
 pub use credentials::{ClusterError, Credentials};
+pub use events::EVENT_REASONS;
 pub use outlook::{DoorOutlook, Publish, SecretScope};
-pub use report::EVENT_REASONS;
+
 pub use seen::Address;
 
 use crate::{Load, SourceEvent};
+use instance::Installation;
 use lease::Retirement;
 use source::Follower;
 use store::Store;
@@ -54,6 +60,10 @@ pub struct ClusterOptions {
     pub secrets: SecretScope,
     /// Services whose EndpointSlices are followed in whatever namespace they are (`[source] replicas`).
     pub replicas: Vec<ObjectKey>,
+    /// How many Secrets and ConfigMaps that Ingresses name are followed one by one.
+    pub most_followed: usize,
+    /// The name of the installation; `None`: that of the Deployment or DaemonSet to which the pod belongs.
+    pub instance: Option<Box<str>>,
 }
 
 /// An API server as a source of objects.
@@ -132,8 +142,9 @@ impl ClusterSource {
         let connection = self.connection;
         let store = Rc::new(RefCell::new(Store::default()));
         let doors = self.briefing.doors.subscribe();
+        let installation = Installation::new(self.options.instance.as_deref(), &connection);
         let (follower, changes) = Follower::new(connection.clone(), self.options, Rc::clone(&store), doors);
-        let reporter = report::run(connection, store, changes, &self.briefing);
+        let reporter = report::run(connection, installation, store, changes, &self.briefing);
         tokio::select! {
             () = follower.run(&events) => {}
             () = reporter => {}

@@ -54,6 +54,7 @@ pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScop
         scope,
         seen: HashSet::new(),
         order: Vec::new(),
+        unwanted: Vec::new(),
     };
     for tls in doors.iter().filter_map(|door| door.policy.tls.as_ref()) {
         if let DefaultCertificate::Secret(key) = &tls.default_certificate {
@@ -113,6 +114,7 @@ pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScop
     Needed {
         by_doors,
         by_ingresses,
+        unwanted: needs.unwanted,
     }
 }
 
@@ -122,6 +124,8 @@ pub(super) struct Needed {
     /// In the order in which they matter where not all can be had: those of the oldest Ingresses first; what a namespace
     /// asks for beyond its share comes last.
     pub(super) by_ingresses: Vec<ObjectRef>,
+    /// Secrets where none may be read.
+    pub(super) unwanted: Vec<ObjectRef>,
 }
 
 /// Needs in the making.
@@ -129,12 +133,18 @@ struct Needs {
     scope: SecretScope,
     seen: HashSet<ObjectRef>,
     order: Vec<ObjectRef>,
+    unwanted: Vec<ObjectRef>,
 }
 
 impl Needs {
     fn add(&mut self, kind: Kind, key: &ObjectKey) {
         let need = ObjectRef::namespaced(kind, key);
-        if (kind != Kind::Secret || self.scope != SecretScope::None) && self.seen.insert(need.clone()) {
+        if !self.seen.insert(need.clone()) {
+            return;
+        }
+        if kind == Kind::Secret && self.scope == SecretScope::None {
+            self.unwanted.push(need);
+        } else {
             self.order.push(need);
         }
     }
@@ -176,7 +186,7 @@ pub(super) fn wanted(
                 let Some(found) = service(key) else {
                     return Wanted::Unknown;
                 };
-                addresses.extend(found.into_iter().filter(|address| *address != Address::Other));
+                addresses.extend(found);
             }
         }
     }

@@ -15,11 +15,10 @@ use resource::{
 };
 use route::ObjectKey;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
+use super::claims::Claims;
 use super::sent::{Content, Sent};
-
-/// What is written into the status as the writer of fields (`metadata.managedFields`).
-pub(super) const FIELD_MANAGER: &str = "blastdoor";
 
 /// One object, as far as the gateway keeps it. The raw one is dropped at once: most of it (managed fields, status,
 /// annotations of other tools) concerns nobody here.
@@ -31,14 +30,18 @@ pub(super) struct Seen {
     pub(super) problems: Vec<Problem>,
     /// `status.loadBalancer.ingress` of an Ingress or a Service.
     pub(super) status: Status,
+    /// `metadata.resourceVersion`
+    pub(super) version: Box<str>,
 }
 
-/// `status.loadBalancer.ingress` of an object.
+/// `status.loadBalancer.ingress` of an object, and what is written down of who wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) addresses: Box<[Address]>,
-    /// The list was last written by us, as `metadata.managedFields` tells.
-    pub(super) is_ours: bool,
+    /// Who wrote the list last (`metadata.managedFields`); `None` where that is not one.
+    pub(super) writer: Option<Box<str>>,
+    /// Whose each address is, as far as that is written down.
+    pub(super) claims: Claims,
 }
 
 /// One address in a status.
@@ -48,8 +51,8 @@ pub enum Address {
     Hostname(Box<str>),
     /// `ip`
     Ip(Box<str>),
-    /// Something that we would not write: both, neither, or with ports.
-    Other,
+    /// Something that we would not write: both, neither, or with ports. As JSON, to be left as it is.
+    Other(Box<str>),
 }
 
 /// A kind of object that is watched.
@@ -69,15 +72,20 @@ pub(super) trait Watched:
 impl Seen {
     pub(super) fn new<K: Watched>(sent: Sent<K>) -> Self {
         let reference = reference::<K>(sent.meta());
-        let mut status = Status::default();
+        let version = sent.meta().resource_version.as_deref().unwrap_or_default().into();
         let mut problems = Vec::new();
-        let object = match sent.content {
+        let (status, object) = match sent.content {
             Content::Sound(raw) => {
-                status = raw.status();
-                raw.convert(&mut problems)
+                let status = raw.status();
+                (status, raw.convert(&mut problems))
             }
             // What can be read of it counts, and the rest is closed: as of a file.
             Content::Odd(json, error) => {
+                let part = json!({
+                    "metadata": { "annotations": json.pointer("/metadata/annotations") },
+                    "status": json.get("status"),
+                });
+                let status = K::deserialize(&part).map(|part| part.status());
                 problems.push(Problem {
                     severity: Severity::Error,
                     object: reference.clone(),
@@ -85,7 +93,8 @@ impl Seen {
                     message: format!("not as the API describes it: {error}"),
                     source: None,
                 });
-                manifest::read_odd(json, &K::api_version(&()), &K::kind(&()), &mut problems)
+                let object = manifest::read_odd(json, &K::api_version(&()), &K::kind(&()), &mut problems);
+                (status.unwrap_or_default(), object)
             }
         };
         Self {
@@ -93,6 +102,7 @@ impl Seen {
             object,
             problems,
             status,
+            version,
         }
     }
 }
@@ -120,11 +130,15 @@ impl Watched for RawIngress {
             .unwrap_or_default();
         let addresses = entries.iter().map(|entry| {
             let has_ports = entry.ports.as_ref().is_some_and(|ports| !ports.is_empty());
-            Address::of(entry.hostname.as_deref(), entry.ip.as_deref(), has_ports)
+            let known = Address::of(entry.hostname.as_deref(), entry.ip.as_deref());
+            known
+                .filter(|_| !has_ports)
+                .unwrap_or_else(|| Address::Other(serde_json::to_string(entry).unwrap_or_default().into()))
         });
         Status {
             addresses: addresses.collect(),
-            is_ours: !entries.is_empty() && is_ours(&self.metadata),
+            writer: writer(&self.metadata).filter(|_| !entries.is_empty()),
+            claims: Claims::of(&self.metadata),
         }
     }
 }
@@ -152,10 +166,10 @@ impl Watched for RawService {
             .unwrap_or_default();
         let addresses = entries
             .iter()
-            .map(|entry| Address::of(entry.hostname.as_deref(), entry.ip.as_deref(), false));
+            .filter_map(|entry| Address::of(entry.hostname.as_deref(), entry.ip.as_deref()));
         Status {
             addresses: addresses.collect(),
-            is_ours: false,
+            ..Status::default()
         }
     }
 }
@@ -185,19 +199,28 @@ impl Watched for RawConfigMap {
 }
 
 impl Address {
-    fn of(hostname: Option<&str>, ip: Option<&str>, has_ports: bool) -> Self {
+    fn of(hostname: Option<&str>, ip: Option<&str>) -> Option<Self> {
         let set = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(Box::from);
         match (set(hostname), set(ip)) {
-            (Some(hostname), None) if !has_ports => Self::Hostname(hostname),
-            (None, Some(ip)) if !has_ports => Self::Ip(ip),
-            (_, _) => Self::Other,
+            (Some(hostname), None) => Some(Self::Hostname(hostname)),
+            (None, Some(ip)) => Some(Self::Ip(ip)),
+            (_, _) => None,
         }
     }
 
-    fn text(&self) -> &str {
+    /// The host name, or the address.
+    pub(super) fn text(&self) -> &str {
         match self {
-            Self::Hostname(text) | Self::Ip(text) => text,
-            Self::Other => "",
+            Self::Hostname(text) | Self::Ip(text) | Self::Other(text) => text,
+        }
+    }
+
+    /// As an entry of the list.
+    pub(super) fn entry(&self) -> serde_json::Value {
+        match self {
+            Self::Hostname(name) => json!({ "hostname": name }),
+            Self::Ip(ip) => json!({ "ip": ip }),
+            Self::Other(entry) => serde_json::from_str(entry).unwrap_or_default(),
         }
     }
 }
@@ -214,7 +237,7 @@ impl Ord for Address {
         let rank = |address: &Self| match address {
             Self::Hostname(_) => 0,
             Self::Ip(_) => 1,
-            Self::Other => 2,
+            Self::Other(_) => 2,
         };
         self.text()
             .cmp(other.text())
@@ -222,14 +245,14 @@ impl Ord for Address {
     }
 }
 
-/// Whether the list of addresses belongs to us and to nobody else.
-fn is_ours(meta: &ObjectMeta) -> bool {
+/// Who wrote the list of addresses last, if that is one and no more.
+fn writer(meta: &ObjectMeta) -> Option<Box<str>> {
     let mut owners = meta.managed_fields.iter().flatten().filter(|entry| {
         let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
         fields
             .and_then(|fields| fields.get("f:status")?.get("f:loadBalancer")?.get("f:ingress"))
             .is_some()
     });
-    let first = owners.next();
-    first.is_some_and(|owner| owner.manager.as_deref() == Some(FIELD_MANAGER)) && owners.next().is_none()
+    let first = owners.next()?.manager.as_deref()?;
+    owners.next().is_none().then(|| first.into())
 }

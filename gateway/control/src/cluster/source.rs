@@ -1,7 +1,7 @@
 //! From single changes to views: which slots are followed, when everything is known, and when it is told.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice as RawEndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress as RawIngress, IngressClass as RawIngressClass};
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::Api;
-use resource::{Kind, ObjectRef, Problem, Severity};
+use resource::{Kind, ObjectRef, Problem, Severity, Unread};
 use route::ObjectKey;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -35,8 +35,6 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const COMPANY: Duration = Duration::from_secs(1);
 /// Changes that wait to be looked at.
 const QUEUE: usize = 1_024;
-/// Objects that are followed one by one. Each costs a connection.
-const MOST_SINGLE: usize = 200;
 /// Secrets that are found one by one, before all are listed again.
 const MOST_LATE: usize = 100;
 /// Types of Secrets that are never anything to a gateway, and often large.
@@ -51,8 +49,8 @@ pub(super) struct Follower {
     needs: BTreeSet<ObjectRef>,
     /// Secrets that were named after all of them had been looked at.
     late: BTreeSet<ObjectRef>,
-    /// Objects that are named and not followed, because there are too many.
-    left_out: usize,
+    /// Objects that are named and not followed, and why.
+    left_out: BTreeMap<ObjectRef, Unread>,
     reflectors: HashMap<Slot, Task>,
     sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
@@ -113,7 +111,7 @@ impl Follower {
             doors,
             needs: BTreeSet::new(),
             late: BTreeSet::new(),
-            left_out: 0,
+            left_out: BTreeMap::new(),
             reflectors: HashMap::new(),
             sender,
             updates,
@@ -128,6 +126,8 @@ impl Follower {
         for slot in self.standing_slots() {
             self.open(slot);
         }
+        // What doors name is needed whether an Ingress names anything or not.
+        self.adjust();
         let mut pending = Pending::default();
         loop {
             let due = pending.due();
@@ -313,19 +313,25 @@ impl Follower {
             .cloned()
             .collect();
         self.catch_up(&known);
-        let is_single = |need: &&ObjectRef| {
-            need.kind == Kind::ConfigMap
-                || self.options.secrets != SecretScope::Cluster
-                || self.late.contains(need)
-        };
+        let is_single = |need: &&ObjectRef| !self.is_among_all(need) || self.late.contains(need);
         // Who is followed is not given up for somebody new, and no door goes without for the sake of Ingresses.
-        let singles = needs.by_ingresses.iter().filter(is_single).map(single_slot);
-        let (held, new): (Vec<Slot>, Vec<Slot>) =
-            singles.partition(|slot| self.reflectors.contains_key(slot));
-        self.left_out = (held.len() + new.len()).saturating_sub(MOST_SINGLE);
-        let of_ingresses = held.into_iter().chain(new).take(MOST_SINGLE);
-        let of_doors = needs.by_doors.iter().filter(is_single).map(single_slot);
-        let wanted: BTreeSet<Slot> = of_ingresses.chain(of_doors).collect();
+        let singles = needs.by_ingresses.iter().filter(is_single);
+        let (held, new): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
+            singles.partition(|need| self.reflectors.contains_key(&single_slot(need)));
+        let in_order: Vec<&ObjectRef> = held.into_iter().chain(new).collect();
+        let (followed, beyond) = in_order
+            .split_at_checked(self.options.most_followed)
+            .unwrap_or((&in_order, &[]));
+        let of_doors = needs.by_doors.iter().filter(is_single);
+        let wanted: BTreeSet<Slot> = followed
+            .iter()
+            .copied()
+            .chain(of_doors)
+            .map(single_slot)
+            .collect();
+        let beyond = beyond.iter().map(|need| ((*need).clone(), Unread::TooMany));
+        let unwanted = needs.unwanted.iter().map(|need| (need.clone(), Unread::Unwanted));
+        self.left_out = beyond.chain(unwanted).collect();
         self.needs = known;
         let unwanted: Vec<Slot> = self
             .reflectors
@@ -342,6 +348,17 @@ impl Follower {
                 self.open(slot);
             }
         }
+    }
+
+    /// Whether a list of all Secrets has it.
+    fn is_among_all(&self, need: &ObjectRef) -> bool {
+        let namespaces = &self.options.namespaces;
+        let is_watched = namespaces.is_empty()
+            || need
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| namespaces.contains(namespace));
+        need.kind == Kind::Secret && self.options.secrets == SecretScope::Cluster && is_watched
     }
 
     /// Finds Secrets that are named only now, although all have been looked at: they were dropped then. Few are followed
@@ -402,21 +419,46 @@ impl Follower {
         problems.extend(self.told.loss.clone());
         let doors = self.doors.borrow();
         problems.extend(missing_services(&doors, &store.view, &self.connection.server));
-        if self.left_out > 0 {
+        let too_many = self
+            .left_out
+            .values()
+            .filter(|why| **why == Unread::TooMany)
+            .count();
+        if too_many > 0 {
             problems.push(Problem::of_cluster(
                 Severity::Error,
                 &self.connection.server,
                 format!(
-                    "{} Secrets and ConfigMaps are not read, because only {MOST_SINGLE} are followed one by one; \
-                     set `secrets = \"cluster\"` in [source]",
-                    self.left_out
+                    "{too_many} Secrets and ConfigMaps are not read, because only {} are followed one by one; raise \
+                     `most_followed` in [source], or set `secrets = \"cluster\"`",
+                    self.options.most_followed
                 ),
             ));
         }
-        Load {
-            view: store.view.clone(),
-            problems,
+        let mut view = store.view.clone();
+        view.leave_out(Arc::new(self.unread(&store)));
+        Load { view, problems }
+    }
+
+    /// Objects that are named and not read, and why.
+    fn unread(&self, store: &Store) -> BTreeMap<ObjectRef, Unread> {
+        let mut unread = self.left_out.clone();
+        let denied = store.slots().filter(|(slot, standing)| {
+            let is_named = matches!(slot.kind, Kind::Secret | Kind::ConfigMap);
+            is_named && !standing.is_listed && matches!(standing.fault, Some(Fault::Forbidden(_)))
+        });
+        for (slot, _) in denied {
+            match &slot.scope {
+                Scope::Object(key) => {
+                    unread.insert(ObjectRef::namespaced(slot.kind, key), Unread::Denied);
+                }
+                Scope::Cluster | Scope::Namespace(_) | Scope::Replicas(_) => {
+                    let covered = self.needs.iter().filter(|need| slot.covers(need));
+                    unread.extend(covered.map(|need| (need.clone(), Unread::Denied)));
+                }
+            }
         }
+        unread
     }
 
     async fn tell_obstacle(

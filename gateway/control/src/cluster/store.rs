@@ -19,7 +19,10 @@ pub(super) struct Store {
     problems: BTreeMap<ObjectRef, Vec<Problem>>,
     /// Statuses that are not empty.
     ingress_status: HashMap<ObjectKey, Status>,
+    /// Of each Ingress, the version that was last seen.
+    ingress_version: HashMap<ObjectKey, Box<str>>,
     service_status: HashMap<ObjectKey, Status>,
+    no_status: Status,
 }
 
 /// How things stand with a slot.
@@ -108,8 +111,16 @@ impl Store {
         self.problems.values().flatten()
     }
 
-    pub(super) fn ingress_status(&self, key: &ObjectKey) -> Option<&Status> {
-        self.ingress_status.get(key)
+    pub(super) fn ingress_status(&self, key: &ObjectKey) -> &Status {
+        self.ingress_status.get(key).unwrap_or(&self.no_status)
+    }
+
+    /// `metadata.resourceVersion` as it was last seen.
+    pub(super) fn ingress_version(&self, key: &ObjectKey) -> &str {
+        self.ingress_version
+            .get(key)
+            .map(|version| &**version)
+            .unwrap_or_default()
     }
 
     pub(super) fn addresses_of(&self, service: &ObjectKey) -> Vec<Address> {
@@ -184,8 +195,10 @@ impl Store {
             object,
             problems,
             status,
+            version,
         } = seen;
         self.put_status(&reference, &status, changed);
+        self.put_version(&reference, Some(version));
         self.put_problems(&reference, &problems, changed);
         let Some(object) = object else {
             self.take_out(&reference, changed);
@@ -203,6 +216,7 @@ impl Store {
 
     fn remove(&mut self, reference: &ObjectRef, changed: &mut Changed) {
         self.put_status(reference, &Status::default(), changed);
+        self.put_version(reference, None);
         self.put_problems(reference, &[], changed);
         self.take_out(reference, changed);
     }
@@ -235,17 +249,31 @@ impl Store {
             | Kind::File
             | Kind::Cluster => return,
         };
-        let key = ObjectKey::new(
-            reference.namespace.as_deref().unwrap_or_default(),
-            &*reference.name,
-        );
-        let before = if status.addresses.is_empty() {
+        let key = key_of(reference);
+        let before = if *status == Status::default() {
             statuses.remove(&key)
         } else {
             statuses.insert(key, status.clone())
         };
         changed.status |= before.unwrap_or_default() != *status;
     }
+
+    /// A version alone is no change that anybody waits for.
+    fn put_version(&mut self, reference: &ObjectRef, version: Option<Box<str>>) {
+        if reference.kind != Kind::Ingress {
+            return;
+        }
+        let key = key_of(reference);
+        match version {
+            Some(version) => self.ingress_version.insert(key, version),
+            None => self.ingress_version.remove(&key),
+        };
+    }
+}
+
+fn key_of(reference: &ObjectRef) -> ObjectKey {
+    let namespace = reference.namespace.as_deref().unwrap_or_default();
+    ObjectKey::new(namespace, &*reference.name)
 }
 
 /// What decides which objects are needed because of an Ingress; `None` when it names none.

@@ -14,16 +14,18 @@ use proptest::prelude::*;
 use resource::{ClusterView, Kind, Object, ObjectRef, manifest};
 use route::ObjectKey;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::contact::Contact;
 use super::fault::Fault;
+use super::instance::Installation;
 use super::outlook::{DoorOutlook, Publish, SecretScope, needs};
 use super::reflector::{News, Reflector, Scope, Slot, Update};
 use super::seen::Seen;
 use super::sent::Sent;
 use super::store::Store;
+use super::{Connection, lease};
 
 /// What the API server answers, one after the other; afterwards it never answers.
 type Script = Arc<Mutex<VecDeque<Response<String>>>>;
@@ -234,6 +236,59 @@ async fn retry_after_is_honoured_and_failures_are_asked_ever_less_often() {
         "{gaps:?}"
     );
     assert!(gaps.len() < 60, "{}", gaps.len());
+}
+
+/// Tries to hold a Lease while the API server answers as the script says, and nothing afterwards.
+async fn hold(script: Vec<Response<String>>, time: Duration) -> Vec<(Instant, String)> {
+    let (script, asked): (Script, Asked) = (Arc::new(Mutex::new(script.into())), Arc::default());
+    let contact = Contact::new();
+    let (said, heard) = (Arc::clone(&asked), contact.clone());
+    let server = tower::service_fn(move |request: Request<Body>| {
+        let line = format!("{} {}", request.method(), request.uri().path());
+        said.lock().unwrap().push((Instant::now(), line));
+        let next = script.lock().unwrap().pop_front();
+        let heard = heard.clone();
+        async move {
+            let Some(response) = next else {
+                return std::future::pending().await;
+            };
+            heard.heard(response.status(), response.headers());
+            Ok::<_, Infallible>(response.map(|body| Body::from(body.into_bytes())))
+        }
+    });
+    let connection = Connection {
+        client: Client::new(server, "default"),
+        contact,
+        server: "https://api".into(),
+        namespace: "default".into(),
+        identity: "one".into(),
+    };
+    let installation = Installation::new(Some("edge"), &connection);
+    let held = watch::Sender::new(None);
+    let retirement = watch::Sender::default();
+    tokio::select! {
+        () = lease::hold(connection, installation, &held, &retirement) => {}
+        () = tokio::time::sleep(time) => {}
+    }
+    let asked = asked.lock().unwrap().clone();
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_keeps_to_retry_after_as_lists_do() {
+    let missing = || failure(404);
+    for status in [429, 503] {
+        let mut busy = failure(status);
+        busy.headers_mut().insert("retry-after", "25".parse().unwrap());
+        let asked = hold(vec![missing(), busy, missing()], Duration::from_secs(40)).await;
+        let lines: Vec<&str> = asked.iter().map(|(_, line)| line.as_str()).collect();
+        let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+        let (look, create) = (format!("GET {leases}/edge"), format!("POST {leases}"));
+        assert_eq!(lines[..4], [&look, &create, &look, &create], "{lines:?}");
+        let pause = asked[2].0 - asked[1].0;
+        assert!(pause >= Duration::from_secs(25), "{status}: {pause:?}");
+        assert!(pause < Duration::from_secs(28), "{status}: {pause:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use resource::{AuthoritySource, BackendAnnotations, ClusterView, Secret};
+use resource::{AuthoritySource, BackendAnnotations, ClusterView, Kind, ObjectRef, Secret, Unread};
 use route::ObjectKey;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -38,6 +38,8 @@ pub struct PlatformRoots(Option<Arc<RootCertStore>>);
 pub(crate) enum BackendFault {
     #[error("{0} `{1}` does not exist")]
     Missing(&'static str, ObjectKey),
+    #[error("{0} `{1}` {2}")]
+    Unread(&'static str, ObjectKey, Unread),
     #[error("{0} `{1}` has no `{2}`")]
     Entry(&'static str, ObjectKey, &'static str),
     #[error("{0} `{1}` cannot be used: its `ca.crt` {2}")]
@@ -97,6 +99,16 @@ impl PlatformRoots {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
         Self((!roots.is_empty()).then(|| Arc::new(roots)))
+    }
+}
+
+impl BackendFault {
+    /// An object is not in the view.
+    fn absent(kind: Kind, key: &ObjectKey, view: &ClusterView) -> Self {
+        match view.unread(&ObjectRef::namespaced(kind, key)) {
+            Some(why) => Self::Unread(kind.as_str(), key.clone(), why),
+            None => Self::Missing(kind.as_str(), key.clone()),
+        }
     }
 }
 
@@ -191,14 +203,14 @@ impl<'v> Material<'v> {
     fn find(asked: &BackendAnnotations, view: &'v ClusterView) -> Result<Self, BackendFault> {
         let secret = |key: &ObjectKey| {
             let secret = view.secret(key).map(AsRef::as_ref);
-            secret.ok_or_else(|| BackendFault::Missing("Secret", key.clone()))
+            secret.ok_or_else(|| BackendFault::absent(Kind::Secret, key, view))
         };
         // nginx's one Secret for both; what is written apart counts instead.
         let both = asked.secret.as_ref().map(secret).transpose()?;
         let authorities = match &asked.authorities {
             Some(AuthoritySource::Secret(key)) => Some(("Secret", key, entry(secret(key)?, "ca.crt")?)),
             Some(AuthoritySource::ConfigMap(key)) => {
-                let missing = || BackendFault::Missing("ConfigMap", key.clone());
+                let missing = || BackendFault::absent(Kind::ConfigMap, key, view);
                 let pem = view.config_map(key).ok_or_else(missing)?.data.get("ca.crt");
                 let pem = pem.ok_or_else(|| BackendFault::Entry("ConfigMap", key.clone(), "ca.crt"))?;
                 Some(("ConfigMap", key, pem.as_bytes()))

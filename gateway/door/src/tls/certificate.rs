@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use resource::Secret;
+use resource::{Secret, Unread};
 use route::ListenerName;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -78,6 +78,8 @@ pub enum CaError {
 pub(crate) enum SecretFault {
     #[error("does not exist")]
     Missing,
+    #[error("{0}")]
+    Unread(Unread),
     #[error(
         "is of type `{0}` and has no `{1}`; write a Secret of type `kubernetes.io/tls` with `tls.crt` and `tls.key`"
     )]

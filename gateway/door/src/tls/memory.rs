@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use resource::{ClusterView, Secret};
+use resource::{ClusterView, Kind, ObjectRef, Secret, Unread};
 use route::{ListenerName, ObjectKey};
 
 use super::certificate::SecretFault;
@@ -37,6 +37,8 @@ struct Remembered<T, E> {
 pub(crate) enum CaFault {
     #[error("does not exist")]
     Missing,
+    #[error("{0}")]
+    Unread(Unread),
     #[error("has no `ca.crt`")]
     Entry,
     #[error("cannot be used: its `ca.crt` {0}")]
@@ -104,6 +106,11 @@ fn recall<T, E: Clone>(
     recalled
 }
 
+/// Why a Secret is not there that may exist all the same.
+fn unread(view: &ClusterView, key: &ObjectKey) -> Option<Unread> {
+    view.unread(&ObjectRef::namespaced(Kind::Secret, key))
+}
+
 impl TlsMemory {
     /// The certificate of a Secret.
     pub(crate) fn certificate(
@@ -112,21 +119,33 @@ impl TlsMemory {
         view: &ClusterView,
         shelf: &mut Shelf,
     ) -> Recalled<Certificate, SecretFault> {
-        recall(&mut self.secrets, key, view.secret(key), |secret| {
+        let mut recalled = recall(&mut self.secrets, key, view.secret(key), |secret| {
             shelf.certificate(secret.ok_or(SecretFault::Missing)?)
-        })
+        });
+        if let Some(fault @ SecretFault::Missing) = &mut recalled.fault
+            && let Some(why) = unread(view, key)
+        {
+            *fault = SecretFault::Unread(why);
+        }
+        recalled
     }
 
     /// The authorities of a Secret.
     pub(crate) fn authorities(&mut self, key: &ObjectKey, view: &ClusterView) -> Recalled<CaBundle, CaFault> {
-        recall(&mut self.authorities, key, view.secret(key), |secret| {
+        let mut recalled = recall(&mut self.authorities, key, view.secret(key), |secret| {
             let pem = secret
                 .ok_or(CaFault::Missing)?
                 .data
                 .get("ca.crt")
                 .ok_or(CaFault::Entry)?;
             CaBundle::from_pem(pem).map(Arc::new).map_err(CaFault::Bundle)
-        })
+        });
+        if let Some(fault @ CaFault::Missing) = &mut recalled.fault
+            && let Some(why) = unread(view, key)
+        {
+            *fault = CaFault::Unread(why);
+        }
+        recalled
     }
 
     /// The certificate that the door made itself, the same for as long as the door is open.
