@@ -605,3 +605,43 @@ fn problems() {
     );
     assert_eq!(told.len(), 3, "{told:#?}");
 }
+
+/// What others serve is nothing to warn of: Ingresses of another class, and of doors that another process opens.
+#[test]
+fn what_others_serve_is_not_served_nowhere() {
+    let of_class = |name: &str, expose: &str, class: &str| {
+        rule(name, expose, &format!("{name}.test"), "/")
+            .replace("spec:\n", &format!("spec:\n  ingressClassName: {class}\n"))
+    };
+    let yaml = SERVICE.to_owned()
+        + &of_class("foreign", "nowhere", "nginx")
+        + &of_class("outside", "external-http", "ours")
+        + &of_class("typo", "external-htp", "ours");
+    let view = view(&yaml);
+    let classed = |selector: &str| Policy {
+        ingress_classes: vec!["ours".into()],
+        ..policy(selector)
+    };
+    let name = |name: &str| name.parse().unwrap();
+    let (mut publishers, _doors): (Vec<_>, Vec<_>) = ["internal-http", "internal-https"]
+        .iter()
+        .map(|door| open(name(door), classed(&format!("expose={door}")), ()))
+        .unzip();
+    let ledger = &mut door::Ledger::default();
+    let mut problems = publish(&mut publishers, &view, &BackendPolicy::default(), ledger);
+    let others = [(name("external-http"), classed("expose=external-http"))];
+    door::leave_to_others(&mut problems, &others, &view);
+    let told: BTreeSet<String> = problems
+        .iter()
+        .map(|problem| {
+            let message = problem.message.split([';', ',']).next().unwrap_or_default();
+            format!("{} {}: {message}", problem.severity.as_str(), problem.object.name)
+        })
+        .collect();
+    let expected = [
+        "note foreign: not served here: the Ingress belongs to another class",
+        "note outside: not served here: door `external-http` chooses it",
+        "warning typo: served nowhere: no door's selector matches `expose=external-htp`",
+    ];
+    assert_eq!(told, BTreeSet::from(expected.map(str::to_owned)));
+}
