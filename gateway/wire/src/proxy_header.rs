@@ -1,6 +1,7 @@
 //! The PROXY header, versions 1 and 2 (haproxy.org, `proxy-protocol.txt`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 
 /// The signature of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -36,10 +37,19 @@ pub enum ProxyError {
     /// Version, command, family or length of version 2 is not valid.
     #[error("malformed PROXY header, version 2")]
     Version2,
+    /// Version 2: what follows the addresses (TLVs) does not end where the header does.
+    #[error("malformed PROXY header, version 2: a TLV runs past the end of the header")]
+    Tlv,
+    /// Version 2: the header carries a checksum (`PP2_TYPE_CRC32C`), which is not its own.
+    #[error("malformed PROXY header, version 2: its CRC32C is wrong")]
+    Checksum,
     /// Longer than any sender needs.
     #[error("the PROXY header is longer than 4096 bytes")]
     TooLong,
 }
+
+/// The TLV that holds the checksum of the whole header, computed with zeros in its place.
+const CRC32C: u8 = 0x03;
 
 /// Looks for a PROXY header at the start of a connection.
 ///
@@ -125,23 +135,79 @@ fn version2(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
     if 16 + length > HEADER_BYTES {
         return Err(ProxyError::TooLong);
     }
-    let Some(body) = buffer.get(16..16 + length) else {
+    let Some(header) = buffer.get(..16 + length) else {
         return Ok(ProxyStep::NeedMore);
     };
+    let body = header.get(16..).unwrap_or_default();
     let local = version_command & 15 == 0;
+    let block = match family {
+        // UNSPEC: no address is known.
+        0x00 => 0,
+        0x11 | 0x12 => 12,
+        0x21 | 0x22 => 36,
+        0x31 | 0x32 => 216,
+        // Of a sender's own health check nothing counts, its family included.
+        _ if local => body.len(),
+        _ => return Err(ProxyError::Version2),
+    };
+    let tlvs = match body.get(block..) {
+        Some(tlvs) => tlvs,
+        None if local => &[],
+        None => return Err(ProxyError::Version2),
+    };
+    match checksum(tlvs) {
+        Ok(None) => {}
+        Ok(Some((start, sent))) => {
+            let start = header.len() - tlvs.len() + start;
+            if crc32c(header, start..start + 4) != sent {
+                return Err(ProxyError::Checksum);
+            }
+        }
+        Err(_) if local => {}
+        Err(error) => return Err(error),
+    }
     let addresses = match (local, family) {
-        // A health check of the sender's own; its addresses mean nothing.
         (true, _) => None,
         (false, 0x11) => Some(inet(body).ok_or(ProxyError::Version2)?),
         (false, 0x21) => Some(inet6(body).ok_or(ProxyError::Version2)?),
-        // UNSPEC, datagrams and UNIX sockets: a valid header without an address for us.
-        (false, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => None,
-        (false, _) => return Err(ProxyError::Version2),
+        // Datagrams and UNIX sockets: a valid header without an address for us.
+        (false, _) => None,
     };
-    // What follows the addresses are TLVs; none is needed, and their bounds are the header's.
     Ok(ProxyStep::Header {
         consumed: 16 + length,
         addresses,
+    })
+}
+
+/// Walks over the TLVs: the checksum that they hold, and where.
+fn checksum(tlvs: &[u8]) -> Result<Option<(usize, u32)>, ProxyError> {
+    let mut found = None;
+    let mut rest = tlvs;
+    while let [kind, tail @ ..] = rest {
+        let (length, tail) = tail.split_first_chunk::<2>().ok_or(ProxyError::Tlv)?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (value, behind) = tail.split_at_checked(length).ok_or(ProxyError::Tlv)?;
+        if *kind == CRC32C {
+            let value = value.try_into().map_err(|_not_four_bytes| ProxyError::Checksum)?;
+            let place = (tlvs.len() - tail.len(), u32::from_be_bytes(value));
+            if found.replace(place).is_some() {
+                return Err(ProxyError::Checksum);
+            }
+        }
+        rest = behind;
+    }
+    Ok(found)
+}
+
+/// The Castagnoli checksum (RFC 9260, appendix A) of a header, with zeros for the bytes of `own`. Bit by bit: a header
+/// is short, and there is one for each connection.
+fn crc32c(header: &[u8], own: Range<usize>) -> u32 {
+    let bytes = header.iter().zip(0..);
+    !bytes.fold(u32::MAX, |crc, (byte, at)| {
+        let byte = if own.contains(&at) { 0 } else { *byte };
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            crc >> 1 ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())
+        })
     })
 }
 

@@ -88,14 +88,14 @@ fn binary(version_command: u8, family: u8, body: &[u8]) -> Vec<u8> {
 fn version_2() {
     let v4 = [192, 0, 2, 1, 198, 51, 100, 7, 0xdc, 0x04, 0x01, 0xbb].as_slice();
     let v6: Vec<u8> = [[0_u8; 15].as_slice(), &[1], &[0; 15], &[2], &[0, 80, 1, 0xbb]].concat();
-    let tlv = [v4, &[0x04, 0, 1, 0, 0xea, 0xff, 0xff]].concat();
+    let tlv = [v4, &[0x04, 0, 1, 0, 0xea, 0, 3, 1, 2, 3]].concat();
     let accepted = [
         (
             binary(0x21, 0x11, v4),
             Some(("192.0.2.1:56324", "198.51.100.7:443")),
         ),
         (binary(0x21, 0x21, &v6), Some(("[::1]:80", "[::2]:443"))),
-        // TLVs are skipped by the header's length, whatever they claim.
+        // TLVs are skipped.
         (
             binary(0x21, 0x11, &tlv),
             Some(("192.0.2.1:56324", "198.51.100.7:443")),
@@ -103,6 +103,10 @@ fn version_2() {
         // LOCAL: a health check; the addresses mean nothing.
         (binary(0x20, 0x00, b""), None),
         (binary(0x20, 0x11, v4), None),
+        // Nothing of it counts, whatever it claims.
+        (binary(0x20, 0x11, b"x"), None),
+        (binary(0x20, 0x77, b"whatever"), None),
+        (binary(0x20, 0x11, &[v4, &[0x04, 0xff, 0xff]].concat()), None),
         (binary(0x21, 0x00, b""), None),
         (binary(0x21, 0x12, v4), None),
         (binary(0x21, 0x31, &[0; 216]), None),
@@ -132,6 +136,8 @@ fn version_2() {
         (binary(0x21, 0x11, b""), ProxyError::Version2),
         (binary(0x21, 0x21, v4), ProxyError::Version2),
         (binary(0x21, 0x11, &[0; 4081]), ProxyError::TooLong),
+        (binary(0x21, 0x12, &v4[..11]), ProxyError::Version2),
+        (binary(0x21, 0x31, &[0; 215]), ProxyError::Version2),
     ];
     for (raw, error) in refused {
         assert_eq!(parse(&raw), Err(error), "{}", raw.escape_ascii());
@@ -142,6 +148,47 @@ fn version_2() {
         Err(ProxyError::TooLong)
     );
 }
+
+/// 2.2.1: TLVs lie within the header, whatever they are; 2.2.4: a checksum is the header's.
+#[test]
+fn what_follows_the_addresses() {
+    let v4 = [192, 0, 2, 1, 198, 51, 100, 7, 0xdc, 0x04, 0x01, 0xbb].as_slice();
+    let with = |tlvs: &[u8]| binary(0x21, 0x11, &[v4, tlvs].concat());
+    let addresses = Some(("192.0.2.1:56324", "198.51.100.7:443"));
+    let cut: [&[u8]; 6] = [
+        &[0x04],
+        &[0x04, 0],
+        &[0x04, 0, 1],
+        &[0xea, 0xff, 0xff],
+        &[0x04, 0, 1, 0, 0xea, 0, 4, 1, 2, 3],
+        &[0x04, 0, 0, 0x04],
+    ];
+    for tlvs in cut {
+        assert_eq!(parse(&with(tlvs)), Err(ProxyError::Tlv), "{tlvs:?}");
+        let unspecified = binary(0x21, 0x00, tlvs);
+        assert_eq!(parse(&unspecified), Err(ProxyError::Tlv), "{tlvs:?}");
+    }
+    let empty = with(&[0x04, 0, 0]);
+    assert_eq!(parse(&empty), header(empty.len(), addresses));
+
+    // Computed elsewhere, over the header with zeros in its place.
+    let sealed = with(&[0x04, 0, 1, 0, 0x03, 0, 4, CRC[0], CRC[1], CRC[2], CRC[3]]);
+    assert_eq!(parse(&sealed), header(sealed.len(), addresses));
+    // All but the length, and the type by which the checksum is found.
+    for at in (12..sealed.len()).filter(|at| ![14, 15, 32].contains(at)) {
+        let mut bent = sealed.clone();
+        bent[at] ^= 0x01;
+        assert!(parse(&bent).is_err(), "byte {at}");
+    }
+    let twice = with(&[0x03, 0, 4, 0, 0, 0, 0, 0x03, 0, 4, 0, 0, 0, 0]);
+    assert_eq!(parse(&twice), Err(ProxyError::Checksum));
+    assert_eq!(parse(&with(&[0x03, 0, 3, 0, 0, 0])), Err(ProxyError::Checksum));
+    let local = binary(0x20, 0x00, &[0x03, 0, 4, 0, 0, 0, 0]);
+    assert_eq!(parse(&local), Err(ProxyError::Checksum));
+}
+
+/// Of the header in [`what_follows_the_addresses`].
+const CRC: [u8; 4] = [0xce, 0x99, 0xd7, 0x9e];
 
 #[test]
 fn other_protocols() {
