@@ -124,12 +124,9 @@ impl<'v> External<'v> {
 /// A port that an Ingress may name by its number although the Service does not list it: nobody stands between the
 /// gateway and the name who would have to know.
 pub(crate) fn implied_port(service: &Service, wanted: &ServicePortRef) -> Option<ServicePort> {
-    let ServicePortRef::Number(port) = wanted else {
-        return None;
-    };
     Some(ServicePort {
         name: None,
-        port: *port,
+        port: wanted.number()?,
         protocol: Protocol::Tcp,
         app_protocol: service.scheme.unwrap_or(AppProtocol::Http),
     })

@@ -207,6 +207,7 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         }
+        *doubt = named_by_number(port, &backend.port);
         if let Some(closed) = service.closes.first() {
             return Err(refused(
                 Blocked::Annotation,
@@ -219,7 +220,7 @@ impl<'v> Upstreams<'v> {
         let protocol = self.protocol(service, external.as_ref(), port, speech)?;
         let (endpoints, any_refused) = match &external {
             Some(external) => {
-                *doubt = external.doubt(self.view);
+                *doubt = external.doubt(self.view).or(doubt.take());
                 external.endpoints(self.view, self.backends, port.port, problems)
             }
             None => self.endpoints(&backend.service, port, problems),
@@ -313,10 +314,34 @@ impl<'v> Upstreams<'v> {
     }
 }
 
+/// The port that an Ingress names. A Service may have one number for several protocols (HTTP/3 beside HTTPS): HTTP is
+/// spoken over TCP.
 fn service_port<'s>(service: &'s Service, wanted: &ServicePortRef) -> Option<&'s ServicePort> {
-    service.ports.iter().find(|port| match wanted {
-        ServicePortRef::Number(number) => port.port == *number,
-        ServicePortRef::Name(name) => port.name.as_deref() == Some(&**name),
+    let mut ports = service.ports.iter();
+    if let ServicePortRef::Name(name) = wanted
+        && let Some(port) = ports.clone().find(|port| port.name.as_ref() == Some(name))
+    {
+        return Some(port);
+    }
+    let number = wanted.number()?;
+    let tcp = ports
+        .clone()
+        .find(|port| port.port == number && port.protocol == Protocol::Tcp);
+    tcp.or_else(|| ports.find(|port| port.port == number))
+}
+
+/// What is odd about a port that is found by a name of digits.
+fn named_by_number(port: &ServicePort, wanted: &ServicePortRef) -> Option<Doubt> {
+    let ServicePortRef::Name(name) = wanted else {
+        return None;
+    };
+    (port.name.as_ref() != Some(name)).then(|| Doubt {
+        severity: Severity::Note,
+        message: format!(
+            "no port has the name `{name}`, so it is taken for the number; write `number: {}`, because a cluster \
+             takes no such name",
+            port.port
+        ),
     })
 }
 

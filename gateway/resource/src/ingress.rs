@@ -519,6 +519,19 @@ impl Backend {
 }
 
 impl ServicePortRef {
+    /// The number that is meant: one that is written as such, or in the digits of a name that no port has. A cluster
+    /// takes no name without a letter, so such a name comes from a file, where it is a number in quotes.
+    #[must_use]
+    pub fn number(&self) -> Option<u16> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Name(name) if name.bytes().all(|byte| byte.is_ascii_digit()) => {
+                name.parse().ok().and_then(port_number)
+            }
+            Self::Name(_) => None,
+        }
+    }
+
     fn read(raw: ServiceBackendPort) -> Result<Self, InvalidBackend> {
         // The API server stores an unset number as 0 and an unset name as the empty string.
         let name = raw.name.filter(|name| !name.is_empty());
