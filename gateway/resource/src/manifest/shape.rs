@@ -174,7 +174,7 @@ impl Shape {
             (Self::Long, ScalarKind::Integer(number)) => Some(Json::Number(number.into())),
             (Self::Boolean, ScalarKind::Boolean(truth)) => Some(Json::Bool(truth)),
             (Self::Time, ScalarKind::Text) => checked::<Time>(&scalar.text),
-            (Self::Bytes, ScalarKind::Text) => checked::<ByteString>(&scalar.text),
+            (Self::Bytes, ScalarKind::Text) => checked::<ByteString>(&in_one_line(&scalar.text)),
             _ => None,
         }
     }
@@ -217,9 +217,13 @@ impl Shape {
             (Self::Boolean, ScalarKind::Text) if matches!(scalar.text.as_str(), "true" | "false") => {
                 Some("write it without quotes")
             }
+            (Self::Text, ScalarKind::Integer(_)) if field.ends_with("service.port.name") => {
+                Some("write it as `number`")
+            }
             (Self::Text, ScalarKind::Integer(_) | ScalarKind::Float | ScalarKind::Boolean(_)) => {
                 Some("write it in quotes")
             }
+            (Self::Bytes, ScalarKind::Text) => Some("encode it, or write it as it is under `stringData`"),
             _ => None,
         }
     }
@@ -341,6 +345,12 @@ fn found(node: &Node) -> &'static str {
             ScalarKind::Text => "text",
         },
     }
+}
+
+/// Base64 as `base64` prints it is broken into lines, and a cluster reads it so. YAML makes spaces of the breaks of a
+/// plain scalar.
+fn in_one_line(base64: &str) -> String {
+    base64.split_ascii_whitespace().collect()
 }
 
 fn checked<T: serde::de::DeserializeOwned>(text: &str) -> Option<Json> {

@@ -279,6 +279,31 @@ fn mistakes_in_endpoint_slices() {
     );
 }
 
+/// As `base64` prints it, in the ways in which YAML and JSON write more than one line.
+#[test]
+fn base64_may_be_broken_into_lines() {
+    let head = "apiVersion: v1\nkind: Secret\nmetadata: {name: cert}\n";
+    for data in [
+        "data:\n  a: |\n    aGVs\n    bG8=\n",
+        "data:\n  a: >\n    aGVs\n    bG8=\n",
+        "data:\n  a: aGVs\n    bG8=\n",
+        "data:\n  a: \"aGVs\\r\\nbG8=\\n\"\n",
+        "data: {a: ' aGVsbG8= '}\n",
+    ] {
+        let text = format!("{head}{data}");
+        let manifest = read(&text);
+        assert_eq!(told(&manifest), [""; 0], "{text}");
+        let Object::Secret(secret) = &manifest.objects[0].object else {
+            panic!("no Secret")
+        };
+        assert_eq!(
+            secret.data.get("a").map(|data| &**data),
+            Some(&b"hello"[..]),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let manifest = read(
@@ -287,7 +312,7 @@ fn secrets_are_not_shown() {
     assert_eq!(
         told(&manifest),
         [
-            "5: error: Secret default/cert data[b]: expected base64, found text",
+            "5: error: Secret default/cert data[b]: expected base64, found text; encode it, or write it as it is under `stringData`",
             "5: error: Secret default/cert data[c]: expected base64, found a whole number",
             "6: error: Secret default/cert stringData[e]: expected text, found a whole number; write it in quotes",
         ]
