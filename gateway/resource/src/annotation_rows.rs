@@ -9,6 +9,8 @@ const fn row(key: &'static str, kind: AnnotationKind, note: &'static str) -> Ann
 
 const OFF: AnnotationKind = Default(&["false", "off"]);
 const ON: AnnotationKind = Default(&["true", "on"]);
+/// What cert-manager writes on each Ingress of a challenge.
+const EVERYBODY: AnnotationKind = Default(&["0.0.0.0/0,::/0"]);
 
 pub(crate) const INGRESS: &[AnnotationRow] = &[
     row(
@@ -255,12 +257,12 @@ pub(crate) const INGRESS: &[AnnotationRow] = &[
     ),
     row(
         "nginx.ingress.kubernetes.io/whitelist-source-range",
-        Closes,
+        EVERYBODY,
         "allow lists are not supported yet",
     ),
     row(
         "nginx.ingress.kubernetes.io/allowlist-source-range",
-        Closes,
+        EVERYBODY,
         "allow lists are not supported yet",
     ),
     row(

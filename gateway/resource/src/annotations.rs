@@ -1,6 +1,6 @@
 //! Annotations of Ingresses and Services, parsed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use route::ObjectKey;
@@ -185,11 +185,8 @@ fn weigh(
             }
         };
     };
-    let says = |values: &[&str]| {
-        values
-            .iter()
-            .any(|usual| usual.eq_ignore_ascii_case(value.trim()))
-    };
+    let written = elements(value);
+    let says = |values: &[&str]| values.iter().any(|usual| elements(usual) == written);
     match row.kind {
         AnnotationKind::Honoured => match honour(report) {
             Ok(()) => None,
@@ -224,6 +221,14 @@ fn weigh(
             None
         }
     }
+}
+
+/// What a list of words says, whatever their order.
+fn elements(value: &str) -> BTreeSet<String> {
+    value
+        .split(',')
+        .map(|element| element.trim().to_ascii_lowercase())
+        .collect()
 }
 
 fn listed(values: &[&str]) -> String {

@@ -234,6 +234,11 @@ fn protection_that_cannot_be_given_closes() {
         ("auth-tls-verify-client", "on"),
         ("whitelist-source-range", "10.0.0.0/8"),
         ("whitelist-source-range", ""),
+        // One family is not everybody.
+        ("whitelist-source-range", "0.0.0.0/0"),
+        ("allowlist-source-range", "::/0"),
+        ("whitelist-source-range", "0.0.0.0/0,::/0,"),
+        ("denylist-source-range", "0.0.0.0/0,::/0"),
         ("allowlist-source-range", "10.0.0.0/8"),
         ("denylist-source-range", "10.0.0.0/8"),
         ("limit-rps", "5"),
@@ -282,6 +287,9 @@ fn values_that_say_what_happens_anyway_pass_in_silence() {
         ("canary", "false"),
         ("enable-cors", "false"),
         ("enable-modsecurity", "false"),
+        ("whitelist-source-range", "0.0.0.0/0,::/0"),
+        ("whitelist-source-range", "::/0, 0.0.0.0/0"),
+        ("allowlist-source-range", " 0.0.0.0/0 , ::/0 "),
     ];
     for (name, value) in table {
         assert_eq!(
