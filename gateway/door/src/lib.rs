@@ -61,7 +61,8 @@ pub use snapshot::{
 pub use standing::Standing;
 pub use tls::{
     BackendTls, CaBundle, CaError, CaSource, Certificate, CertificateError, ClientAuth, DefaultCertificate,
-    DoorTls, Handshake, PlatformRoots, ServedCertificate, TlsPolicy, TlsVersion, client_identity,
+    DoorTls, Handshake, PemError, PemLabel, PlatformRoots, ServedCertificate, TlsPolicy, TlsVersion,
+    client_identity,
 };
 pub use upstreams::{BackendPolicy, ExternalNames};
 

@@ -7,15 +7,12 @@ use resource::{Secret, Unread};
 use route::ListenerName;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
 use super::digest::Digest;
+use super::pem::{self, PemError, Purpose};
 use super::x509::Facts;
-
-/// Most certificates of one chain or bundle: the platform's own bundles have a few hundred.
-const MOST: usize = 2_000;
 
 /// How long a self-signed certificate lasts: longer than any process.
 const SELF_SIGNED: u64 = 10 * 365 * 86_400;
@@ -42,7 +39,10 @@ pub enum CertificateError {
     /// No `CERTIFICATE` section.
     #[error("the certificate chain holds no certificate; it starts with `-----BEGIN CERTIFICATE-----`")]
     NoCertificate,
-    /// Damaged PEM, or not X.509.
+    /// Not PEM that can be read whole.
+    #[error("the certificate chain {0}")]
+    ChainPem(PemError),
+    /// Not X.509.
     #[error(
         "certificate {0} of the chain cannot be parsed; the server's own comes first, then who signed it"
     )]
@@ -52,7 +52,10 @@ pub enum CertificateError {
         "the private key is missing or encrypted; write it plainly as PKCS#8, PKCS#1 or SEC1, as in `-----BEGIN PRIVATE KEY-----`"
     )]
     NoKey,
-    /// Damaged PEM, or an algorithm that is not supported.
+    /// Not PEM that can be read, or encrypted.
+    #[error("the private key {0}")]
+    KeyPem(PemError),
+    /// An algorithm that is not supported.
     #[error(
         "the private key cannot be parsed; RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519 are supported"
     )]
@@ -68,7 +71,10 @@ pub enum CaError {
     /// No `CERTIFICATE` section.
     #[error("holds no certificate; it starts with `-----BEGIN CERTIFICATE-----`")]
     Empty,
-    /// Damaged PEM, or not usable as an authority.
+    /// Not PEM that can be read whole.
+    #[error("{0}")]
+    Pem(PemError),
+    /// Not usable as an authority.
     #[error("certificate {0} cannot be parsed")]
     Certificate(usize),
 }
@@ -94,19 +100,12 @@ impl Certificate {
     /// # Errors
     /// What cannot be read, or does not belong together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
-        let chain = certificates(chain).map_err(CertificateError::Chain)?;
+        let chain = pem::certificates(chain, Purpose::Chain).map_err(CertificateError::ChainPem)?;
         if chain.is_empty() {
             return Err(CertificateError::NoCertificate);
         }
-        // Two words for all that may be wrong: those of the parser may quote a line of the key.
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
-            if matches!(error, pem::Error::NoItemsFound) {
-                CertificateError::NoKey
-            } else {
-                CertificateError::Key
-            }
-        })?;
-        Self::new(chain, &key)
+        let key = pem::private_key(key).map_err(CertificateError::KeyPem)?;
+        Self::new(chain, &key.ok_or(CertificateError::NoKey)?)
     }
 
     /// The certificate of a Secret of type `kubernetes.io/tls`.
@@ -186,7 +185,7 @@ impl CaBundle {
     /// # Errors
     /// When there is none, or one cannot be read.
     pub fn from_pem(pem: &[u8]) -> Result<Self, CaError> {
-        let certificates = certificates(pem).map_err(CaError::Certificate)?;
+        let certificates = pem::certificates(pem, Purpose::Authorities).map_err(CaError::Pem)?;
         if certificates.is_empty() {
             return Err(CaError::Empty);
         }
@@ -210,18 +209,6 @@ impl CaBundle {
     pub(crate) fn content(&self) -> Digest {
         self.content
     }
-}
-
-/// The certificates of a PEM text; the position, from 1, of the first that is damaged.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, usize> {
-    let mut found = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        found.push(certificate.map_err(|_damaged| found.len() + 1)?);
-        if found.len() > MOST {
-            return Err(found.len());
-        }
-    }
-    Ok(found)
 }
 
 impl PartialEq for Certificate {

@@ -14,6 +14,7 @@ mod gather;
 mod identity;
 mod memory;
 mod passthrough;
+mod pem;
 mod policy;
 mod server;
 mod table;
@@ -33,6 +34,7 @@ use table::{CertificateOrigin, CertificateTable, Identity, Slot};
 pub use backend::{BackendTls, PlatformRoots};
 pub use certificate::{CaBundle, CaError, Certificate, CertificateError};
 pub use identity::client_identity;
+pub use pem::{PemError, PemLabel};
 pub use policy::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};
 
 pub(crate) use backend::Clients;

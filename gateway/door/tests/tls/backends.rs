@@ -296,9 +296,21 @@ fn what_cannot_be_honoured_closes() {
             "Opaque",
             &[("ca.crt", "hello"), ("tls.crt", "hello"), ("tls.key", "hello")],
         )
-        + &secret("half", "Opaque", &[("ca.crt", &ours.pem), ("tls.crt", &ours.pem)]);
+        + &secret("half", "Opaque", &[("ca.crt", &ours.pem), ("tls.crt", &ours.pem)])
+        + &secret(
+            "short",
+            "Opaque",
+            &[(
+                "ca.crt",
+                &format!("{}{}", ours.pem, ours.pem.replace("BEGIN", "START")),
+            )],
+        );
     let off = (OWN, "backend-tls-verify", "off");
-    let table: [(Pairs<'_>, &str); 10] = [
+    let table: [(Pairs<'_>, &str); 11] = [
+        (
+            &[(OWN, "backend-tls-ca", "secret/short")],
+            "Secret `test/short` cannot be used: its `ca.crt` has a damaged",
+        ),
         (
             &[(OWN, "backend-tls-ca", "secret/gone")],
             "Secret `test/gone` does not exist",

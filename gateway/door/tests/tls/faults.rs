@@ -12,6 +12,7 @@ fn each_fault_has_its_message() {
     let (good, other) = (made(&["a.test"]), made(&["a.test"]));
     let not_base64 = good.key.replace("MIG", "!!!");
     let twice = format!("{}{}", good.chain, good.chain.replace("MII", "MIJ"));
+    let longer = format!("{}{}", good.chain, good.chain.replace(" CERTIFICATE", " PKCS7"));
     let tls = "kubernetes.io/tls";
     let table = [
         (String::new(), "Secret `test/one` does not exist"),
@@ -45,7 +46,11 @@ fn each_fault_has_its_message() {
         ),
         (
             secret("one", tls, &[("tls.crt", &good.chain), ("tls.key", &not_base64)]),
-            "the private key cannot be parsed",
+            "the private key has a section `PRIVATE KEY` in line 1 that is not base64",
+        ),
+        (
+            secret("one", tls, &[("tls.crt", &longer), ("tls.key", &good.key)]),
+            "the certificate chain has a section `PKCS7` in line",
         ),
         (
             secret("one", tls, &[("tls.crt", &good.chain), ("tls.key", &other.key)]),
@@ -67,6 +72,35 @@ fn each_fault_has_its_message() {
         assert_eq!(doors.shown(0, "a.test"), None, "{message}");
         let content = good.key.lines().nth(1).unwrap();
         assert!(lines.iter().all(|line| !line.contains(content)), "{lines:?}");
+    }
+}
+
+/// Byte order marks, certificates that are glued to each other, labels of old: as OpenSSL reads them.
+#[test]
+fn texts_that_only_look_odd_are_read() {
+    let (good, other) = (made(&["a.test"]), made(&["intermediate"]));
+    let chains = [
+        format!("\u{feff}{}", good.chain),
+        format!("{}{}", good.chain.trim_end(), other.chain),
+        good.chain.replace(" CERTIFICATE", " X509 CERTIFICATE") + &other.chain,
+        good.chain.replace(" CERTIFICATE", " TRUSTED CERTIFICATE") + &other.chain,
+        good.chain.replace('\n', "\r\n"),
+    ];
+    for chain in chains {
+        let key = format!("\u{feff}{}", good.key);
+        let rules = Rules {
+            hosts: &["a.test"],
+            tls: &[(&["a.test"], "one")],
+            ..Rules::default()
+        };
+        let yaml = secret(
+            "one",
+            "kubernetes.io/tls",
+            &[("tls.crt", &chain), ("tls.key", &key)],
+        ) + &rules.yaml();
+        let mut doors = Doors::new(&tls_policy(DefaultCertificate::None));
+        assert_eq!(doors.publish(&yaml), [""; 0], "{chain}");
+        assert_eq!(doors.shown(0, "a.test"), Some(good.der()), "{chain}");
     }
 }
 

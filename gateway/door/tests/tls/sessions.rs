@@ -109,6 +109,29 @@ fn authorities_from_a_secret() {
             ),
             "certificate 2 cannot be parsed",
         ),
+        // A set that is smaller than it looks would keep out whom it names.
+        (
+            secret(
+                "ca",
+                "Opaque",
+                &[(
+                    "ca.crt",
+                    &format!("{}{}", ours.pem, ours.pem.replace(" CERT", " ROOT CERT")),
+                )],
+            ),
+            "its `ca.crt` has a section `ROOT CERTIFICATE` in line",
+        ),
+        (
+            secret(
+                "ca",
+                "Opaque",
+                &[(
+                    "ca.crt",
+                    &format!("{}{}", ours.pem, ours.pem.replace("-----", "----")),
+                )],
+            ),
+            "its `ca.crt` has a damaged",
+        ),
     ] {
         let lines = doors.publish(&yaml);
         told(
@@ -126,8 +149,15 @@ fn authorities_from_a_secret() {
             );
         }
     }
-    assert_eq!(doors.publish(&good), [""; 0]);
-    assert!(shake(doors.tls(0).server_config(), &with_friend, "a.test").is_ok());
+    let glued = format!(
+        "\u{feff}{}{}",
+        authority("others").pem.trim_end(),
+        ours.pem.replace(" CERT", " X509 CERT")
+    );
+    for good in [&good, &secret("ca", "Opaque", &[("ca.crt", &glued)]), &good] {
+        assert_eq!(doors.publish(good), [""; 0]);
+        assert!(shake(doors.tls(0).server_config(), &with_friend, "a.test").is_ok());
+    }
     assert!(shake(doors.tls(0).server_config(), &client("a.test"), "a.test").is_err());
     told(
         &doors.publish(""),
