@@ -174,6 +174,10 @@ impl Requirement {
         let Some((values, "")) = values.split_once(')') else {
             return Err(format!("`{head} ({values}` does not end with one `)`"));
         };
+        // Kubernetes reads it as the one value that is empty, which nobody means.
+        if values.trim().is_empty() {
+            return Err(format!("`{head} ()` has no value between the parentheses"));
+        }
         let values = values
             .split(',')
             .map(|value| label_value(value.trim()))
@@ -346,6 +350,12 @@ mod tests {
             ("expose in (a),expose!=a", "contradicts itself at key `expose`"),
             ("expose in (a", "does not end with one `)`"),
             ("expose within (a)", "neither `in` nor `notin`"),
+            (
+                "expose in ()",
+                "`expose in ()` has no value between the parentheses",
+            ),
+            ("expose in ( )", "`expose in ()` has no value"),
+            ("team,expose notin ()", "`expose notin ()` has no value"),
             ("ex pose=a", "`ex pose` is not a label key"),
             ("expose=a b", "`a b` is not a label value"),
             ("=a", "is not a label key"),
