@@ -40,11 +40,8 @@ impl Overlay {
         variables.sort();
         for (name, value) in variables {
             if name == "BLASTDOOR_LOG" {
-                overlay.set(
-                    name,
-                    vec!["log".to_owned(), "level".to_owned()],
-                    Value::String(value),
-                );
+                let level = vec!["log".to_owned(), "level".to_owned()];
+                errors.extend(overlay.set(name, level, Value::String(value)).err());
                 continue;
             }
             let Some(rest) = name.strip_prefix("BLASTDOOR_") else {
@@ -62,7 +59,7 @@ impl Overlay {
                 Ok(plain_path(section, keys))
             };
             match path {
-                Ok(path) => overlay.set(name, path, value_of(&value)),
+                Ok(path) => errors.extend(overlay.set(name, path, value_of(&value)).err()),
                 Err(message) => {
                     errors.push(ConfigError {
                         place: Place::Variable(name),
@@ -75,20 +72,31 @@ impl Overlay {
         overlay
     }
 
-    fn set(&mut self, name: String, path: Vec<String>, value: Value) {
+    /// # Errors
+    /// When another variable gives a value to something around the key.
+    fn set(&mut self, name: String, path: Vec<String>, value: Value) -> Result<(), ConfigError> {
         let mut place = &mut self.values;
         let Some((last, parents)) = path.split_last() else {
-            return;
+            return Ok(());
         };
         for parent in parents {
             let entry = place
                 .entry(parent.clone())
                 .or_insert_with(|| Value::Object(Map::new()));
-            let Value::Object(inner) = entry else { return };
+            let Value::Object(inner) = entry else {
+                return Err(ConfigError {
+                    place: Place::Variable(name),
+                    key: path.join("."),
+                    message: format!(
+                        "another variable gives `{parent}` a value, which has no keys; set one of the two"
+                    ),
+                });
+            };
             place = inner;
         }
         place.insert(last.clone(), value);
         self.variables.push(Variable { name, path });
+        Ok(())
     }
 }
 

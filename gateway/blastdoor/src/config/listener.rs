@@ -223,6 +223,14 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         self.parser.error(&key, message);
     }
 
+    /// An error that several values of the door make together.
+    pub(super) fn error_between(&mut self, key: &str, others: &[&str], message: String) {
+        let others: Vec<String> = others.iter().map(|other| self.at(other)).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let key = self.at(key);
+        self.parser.error_between(&key, &others, message);
+    }
+
     /// One of a few words.
     pub(super) fn word<T: Clone>(
         &mut self,
@@ -260,7 +268,11 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
                         "proxy_protocol"
                     };
                     let message = "the client's address is to come from the PROXY header, which is off; set proxy_protocol to optional or required";
-                    self.error(key, message.to_owned());
+                    self.error_between(
+                        key,
+                        &["client_ip", "proxy_protocol", "behind"],
+                        message.to_owned(),
+                    );
                 }
                 return mode;
             }
@@ -281,7 +293,7 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         if raw.tls.is_some() && raw.h2c == Some(true) {
             let message =
                 "HTTP/2 in clear text excludes `tls`, where it is agreed on in the handshake; remove the key";
-            self.error("h2c", message.to_owned());
+            self.error_between("h2c", &["tls"], message.to_owned());
         }
         raw.h2c.unwrap_or(raw.tls.is_none())
     }
@@ -474,7 +486,12 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
                 default
             }
             None => {
-                self.error(key, format!("not a size; allowed: {SIZE}"));
+                let written = match written {
+                    Some(Size::Text(text)) => text.clone(),
+                    Some(Size::Bytes(bytes)) => bytes.to_string(),
+                    None => String::new(),
+                };
+                self.error(key, format!("`{written}` is not a size; allowed: {SIZE}"));
                 default
             }
         }
@@ -525,9 +542,10 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
     fn duration(&mut self, key: &str, written: Option<&str>, default: Duration) -> Duration {
         let duration = self.duration_or_zero(key, written, default);
         if duration.is_zero() {
+            let written = written.unwrap_or_default();
             self.error(
                 key,
-                format!("zero would end everything at once; allowed: {DURATION}"),
+                format!("zero would end everything at once, and `{written}` is zero; allowed: {DURATION}"),
             );
         }
         duration

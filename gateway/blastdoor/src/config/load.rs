@@ -51,12 +51,7 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
         || "(built-in configuration)".to_owned(),
         |path| path.display().to_string(),
     );
-    let origin = Origin {
-        name,
-        text,
-        overlay: Overlay::default(),
-    };
-    let file = parse_toml(&origin)?;
+    let file = parse_toml(&name, &text)?;
 
     let doors: Vec<String> = file
         .get("listeners")
@@ -70,11 +65,19 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
         .extract()
         .unwrap_or_else(|error| {
             // What the environment says must not be lost on the way.
-            let message = format!("cannot be joined with the environment: {error}");
-            errors.push(origin.error("", message));
-            file
+            errors.push(ConfigError {
+                place: Place::File(name.clone(), None),
+                key: String::new(),
+                message: format!("cannot be joined with the environment: {error}"),
+            });
+            file.clone()
         });
-    let origin = Origin { overlay, ..origin };
+    let origin = Origin {
+        name,
+        text,
+        file,
+        overlay,
+    };
 
     let raw = typed(merged, &origin, &mut errors);
     if raw.listeners.is_empty() && errors.is_empty() {
@@ -152,6 +155,7 @@ fn read(options: &Options) -> Result<(Option<PathBuf>, String), ConfigErrors> {
 pub(super) struct Origin {
     name: String,
     text: String,
+    file: Value,
     overlay: Overlay,
 }
 
@@ -165,20 +169,51 @@ impl Origin {
         }
     }
 
-    fn place(&self, key: &str) -> Place {
-        let variable = self.overlay.variables.iter().find(|variable| {
-            let path = variable.path.join(".");
-            path == key || key.starts_with(&format!("{path}."))
+    /// An error that the values of several keys make together.
+    pub(super) fn error_between(&self, key: &str, others: &[&str], message: String) -> ConfigError {
+        let named = std::iter::once(&key)
+            .chain(others)
+            .find_map(|key| self.variable(key));
+        ConfigError {
+            place: named.map_or_else(|| self.place(key), |name| Place::Variable(name.to_owned())),
+            key: key.to_owned(),
+            message,
+        }
+    }
+
+    /// The variable that gave the value of a key, the one around it, or what there is of one.
+    pub(super) fn variable(&self, key: &str) -> Option<&str> {
+        let is_within = |inner: &str, outer: &str| {
+            inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let find = |fits: &dyn Fn(&str) -> bool| {
+            let mut variables = self.overlay.variables.iter();
+            variables.find(|variable| fits(&variable.path.join(".")))
+        };
+        let named = find(&|path| is_within(key, path)).or_else(|| {
+            let is_table = self.written(key).is_some_and(Value::is_object);
+            find(&|path| !is_table && is_within(path, key))
         });
-        match variable {
-            Some(variable) => Place::Variable(variable.name.clone()),
+        named.map(|variable| variable.name.as_str())
+    }
+
+    /// What the file has at a key.
+    fn written(&self, key: &str) -> Option<&Value> {
+        key.split('.').try_fold(&self.file, |place, part| place.get(part))
+    }
+
+    fn place(&self, key: &str) -> Place {
+        match self.variable(key) {
+            Some(name) => Place::Variable(name.to_owned()),
             None => Place::File(self.name.clone(), line_of(&self.text, key)),
         }
     }
 }
 
-fn parse_toml(origin: &Origin) -> Result<Value, ConfigErrors> {
-    Figment::from(Toml::string(&origin.text))
+fn parse_toml(name: &str, text: &str) -> Result<Value, ConfigErrors> {
+    Figment::from(Toml::string(text))
         .extract::<Value>()
         .map_err(|error| {
             let message = error.to_string();
@@ -187,7 +222,7 @@ fn parse_toml(origin: &Origin) -> Result<Value, ConfigErrors> {
                 .split_once("line ")
                 .and_then(|(_, rest)| rest.split([',', ' ', '\n']).next()?.parse().ok());
             ConfigErrors(vec![ConfigError {
-                place: Place::File(origin.name.clone(), line),
+                place: Place::File(name.to_owned(), line),
                 key: String::new(),
                 message: format!("is not valid TOML: {}", message.trim()),
             }])
@@ -232,7 +267,14 @@ fn readable(message: &str) -> String {
                 .unwrap_or_default();
             format!("unknown key{hint}; allowed: {}", known.join(", "))
         }
-        Some((what, expected)) => format!("{what}; allowed: {expected}"),
+        Some((what, expected)) => {
+            let expected = match expected {
+                "u16" => "a whole number from 0 to 65535",
+                "u64" | "usize" => "a whole number",
+                other => other,
+            };
+            format!("{what}; allowed: {expected}")
+        }
         None => message.to_owned(),
     }
 }

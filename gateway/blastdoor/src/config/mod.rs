@@ -3,6 +3,7 @@
 //! `raw` is what may be written, `parse` and `listener` make of it what is meant: a [`Config`] has no `Option` that means
 //! "default".
 
+mod addresses;
 mod environment;
 mod error;
 mod listener;

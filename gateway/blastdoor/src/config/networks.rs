@@ -22,7 +22,8 @@ pub(super) fn read_networks(path: &Path) -> Result<Vec<IpNet>, String> {
         )
     })?;
     let mut networks = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    // Some editors begin a file with a byte order mark.
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;

@@ -68,6 +68,7 @@ impl<'a> Parser<'a> {
             }
         }
         self.between_doors(&doors, &overlaps);
+        self.addresses(&doors, &admin);
         self.with_source(&doors, &source, &raw.listeners);
         let declared = doors.iter().map(|door| door.binding.address).collect();
         let others = match &options.doors {
@@ -92,6 +93,16 @@ impl<'a> Parser<'a> {
 
     pub(super) fn error(&mut self, key: &str, message: String) {
         self.errors.push(self.origin.error(key, message));
+    }
+
+    /// An error that several values make together: where a variable gave one of them, it is named.
+    pub(super) fn error_between(&mut self, key: &str, others: &[&str], message: String) {
+        self.errors.push(self.origin.error_between(key, others, message));
+    }
+
+    /// Whether an environment variable gave the value of a key.
+    pub(super) fn is_from_variable(&self, key: &str) -> bool {
+        self.origin.variable(key).is_some()
     }
 
     pub(super) fn warn(&mut self, key: &str, message: String) {
@@ -146,16 +157,18 @@ impl<'a> Parser<'a> {
                 SourceKind::Files(self.manifests(self.absolute(path), Some("source.path")))
             }
             (None, true, None) => {
-                self.error(
+                self.error_between(
                     "source.path",
+                    &["source.kind"],
                     "missing; with kind = \"files\" write the directory of manifests".to_owned(),
                 );
                 SourceKind::Kubernetes
             }
-            (None, false, Some(_)) => {
-                self.error(
+            (None, false, Some(path)) => {
+                self.error_between(
                     "source.path",
-                    "belongs to kind = \"files\"; remove it or set the kind".to_owned(),
+                    &["source.kind"],
+                    format!("`{path}` belongs to kind = \"files\"; remove it or set the kind"),
                 );
                 SourceKind::Kubernetes
             }
@@ -322,8 +335,9 @@ impl<'a> Parser<'a> {
                 .and_then(|raw| raw.tls.as_ref()?.certificates.as_ref())
                 .is_some();
             if asked || matches!(tls.default_certificate, DefaultCertificate::None) {
-                self.error(
+                self.error_between(
                     &format!("{key}.tls.certificates"),
+                    &["source.secrets"],
                     "certificates come from Secrets, and source.secrets = \"none\" forbids to read any; set it to \
                      auto, named or cluster, or give the door a default_certificate of files and leave `certificates` out"
                         .to_owned(),
@@ -361,20 +375,12 @@ impl<'a> Parser<'a> {
                     .iter()
                     .all(|one| overlaps.get(&one.name) == Some(&true));
                 if !both_allow && door.policy.selector.may_overlap(&other.policy.selector) {
-                    self.error(
+                    self.error_between(
                         &format!("{key}.selector"),
+                        &[&format!("listeners.{}.selector", other.name)],
                         format!(
                             "`{}` and door `{}`'s `{}` can admit the same Ingress; make them exclude each other, or set overlap = true on both",
                             door.policy.selector, other.name, other.policy.selector
-                        ),
-                    );
-                }
-                if door.binding.address == other.binding.address && door.binding.address.port() != 0 {
-                    self.error(
-                        &format!("{key}.bind"),
-                        format!(
-                            "{} is also the address of door `{}`; each door needs its own",
-                            door.binding.address, other.name
                         ),
                     );
                 }
@@ -384,7 +390,12 @@ impl<'a> Parser<'a> {
             };
             let key = format!("{key}.redirect");
             match doors.iter().find(|other| other.name == *target) {
-                _ if *target == door.name => self.error(&key, "a door cannot redirect to itself".to_owned()),
+                _ if *target == door.name => {
+                    self.error(
+                        &key,
+                        format!("a door cannot redirect to itself, and `{target}` is its name"),
+                    );
+                }
                 None => {
                     let names = doors
                         .iter()
@@ -394,8 +405,9 @@ impl<'a> Parser<'a> {
                     self.error(&key, format!("no door `{target}` is declared; allowed: {names}"));
                 }
                 Some(other) if other.policy.scheme != Scheme::Https => {
-                    self.error(
+                    self.error_between(
                         &key,
+                        &[&format!("listeners.{target}.scheme")],
                         format!(
                             "door `{target}` has scheme `http`; redirect to a door with scheme = \"https\""
                         ),

@@ -6,7 +6,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// The configuration of Blastdoor.
@@ -293,11 +293,42 @@ impl<'de> Deserialize<'de> for RawDefaultCertificate {
 }
 
 /// A number of bytes, or text such as `32KiB`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum Size {
     /// Bytes.
     Bytes(u64),
     /// With a unit: `KiB`, `MiB`, `GiB`; or `unlimited` where that is allowed.
     Text(String),
+}
+
+/// By hand, because a derived choice would not say what was written instead.
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+
+        impl Visitor<'_> for Choice {
+            type Value = Size;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("bytes as a number, or text such as \"32KiB\"")
+            }
+
+            fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
+                Ok(Size::Bytes(bytes))
+            }
+
+            fn visit_i64<E: Error>(self, bytes: i64) -> Result<Size, E> {
+                u64::try_from(bytes)
+                    .map(Size::Bytes)
+                    .map_err(|_negative| E::invalid_value(Unexpected::Signed(bytes), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+                Ok(Size::Text(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Choice)
+    }
 }

@@ -32,8 +32,9 @@ impl ListenerParser<'_, '_> {
     pub(super) fn tls(&mut self, raw: Option<&RawTls>, scheme: Scheme) -> Tls {
         let Some(raw) = raw else { return Tls::default() };
         if scheme == Scheme::Http {
-            self.error(
+            self.error_between(
                 "tls",
+                &["scheme"],
                 "a door with scheme = \"http\" cannot end TLS; set scheme = \"https\" or remove the table"
                     .to_owned(),
             );
@@ -148,8 +149,9 @@ impl ListenerParser<'_, '_> {
             (Mode::Require, Some(source)) => ClientAuth::Required(source),
             (Mode::Optional | Mode::Require, None) => {
                 if raw.ca.is_none() {
-                    self.error(
+                    self.error_between(
                         &format!("{KEY}.ca"),
+                        &[&format!("{KEY}.mode")],
                         "missing; clients are verified against it; allowed: { secret = \"ns/name\" }, { file = \"FILE\" }"
                             .to_owned(),
                     );
