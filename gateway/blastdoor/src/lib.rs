@@ -14,6 +14,7 @@ mod echo;
 mod gauges;
 mod own;
 mod roots;
+mod signals;
 mod supervisor;
 mod telemetry;
 mod watched;

@@ -12,7 +12,6 @@ use door::{BackendPolicy, ExternalNames, PlatformRoots, Publisher};
 use proxy::{AccessLog, BindError, Drain, Listener, ListenerStatus, Metrics, Settings, Sockets};
 use resource::{ClusterView, Problem, Severity};
 use route::ListenerName;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -22,6 +21,7 @@ use crate::config::{self, Config, DoorConfig, Options};
 use crate::gauges::{ExpiryOf, Gauges};
 use crate::own::Own;
 use crate::roots::platform_roots;
+use crate::signals::{Asked, Signals};
 use crate::watched::WatchedFiles;
 
 /// How often watched files (configuration, trust lists) are looked at.
@@ -164,8 +164,11 @@ impl Supervisor {
     }
 
     /// Serves until a signal ends it.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<SourceEvent>) -> std::io::Result<Ended> {
-        let mut signals = Signals::new()?;
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<SourceEvent>,
+        mut signals: Signals,
+    ) -> Ended {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut review = tokio::time::interval(REVIEW);
@@ -189,14 +192,22 @@ impl Supervisor {
                     self.publish();
                 }
                 () = changed(self.names.as_mut()) => self.publish(),
-                () = signals.next() => {
-                    if draining {
-                        tracing::warn!("second signal: ending at once");
-                        return Ok(Ended::Cut);
+                asked = signals.next() => match asked {
+                    Asked::Reload if draining => {}
+                    Asked::Reload => {
+                        tracing::info!("SIGHUP: reading the configuration anew");
+                        self.must_reload = true;
+                        self.look();
                     }
-                    draining = true;
-                    self.drain();
-                }
+                    Asked::End if draining => {
+                        tracing::warn!("second signal: ending at once");
+                        return Ended::Cut;
+                    }
+                    Asked::End => {
+                        draining = true;
+                        self.drain();
+                    }
+                },
                 Some(left) = self.leaving.join_next() => {
                     let left = left.unwrap_or(Left { cut: 1, door: None });
                     cut += left.cut;
@@ -205,7 +216,7 @@ impl Supervisor {
                     if draining && self.leaving.is_empty() {
                         self.board.close();
                         tracing::info!(cut, "drained");
-                        return Ok(if cut == 0 { Ended::Clean } else { Ended::Cut });
+                        return if cut == 0 { Ended::Clean } else { Ended::Cut };
                     }
                 }
             }
@@ -518,26 +529,4 @@ fn expiries(publisher: &Publisher<Settings>) -> impl Iterator<Item = ExpiryOf> {
         secret: certificate.secret,
         expires: certificate.expires,
     })
-}
-
-/// SIGTERM and SIGINT mean the same.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

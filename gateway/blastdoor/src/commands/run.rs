@@ -16,6 +16,7 @@ use crate::admin::{Admin, Board};
 use crate::cluster::Source;
 use crate::config::{self, AdminBind, Config, Options};
 use crate::gauges::Gauges;
+use crate::signals::{Asked, Signals};
 use crate::supervisor::{Ended, Reporting, Supervisor};
 use crate::telemetry;
 
@@ -32,23 +33,27 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    serve(options, loaded.config)
+    serve(options, loaded.config, Asked::Reload)
 }
 
-/// Runs a configuration that has been checked.
-pub(crate) fn serve(options: &Options, config: Config) -> ExitCode {
+/// Runs a configuration that has been checked. `on_hangup` is what SIGHUP asks for.
+pub(crate) fn serve(options: &Options, config: Config, on_hangup: Asked) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, error),
     };
     let entered = runtime.enter();
+    let signals = match Signals::catch(on_hangup) {
+        Ok(signals) => signals,
+        Err(error) => return fail(1, format!("cannot catch signals: {error}")),
+    };
     let source = match Source::open(&config, options) {
         Ok(source) => source,
         Err(error) => return fail(WRONG, error),
     };
     drop(entered);
     raise_descriptor_limit();
-    match start(&runtime, options.clone(), config, source) {
+    match start(&runtime, options.clone(), config, source, signals) {
         Ok(Ended::Clean) => ExitCode::SUCCESS,
         Ok(Ended::Cut) => ExitCode::from(1),
         Err(error) => fail(1, format!("{error:#}")),
@@ -64,7 +69,13 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
         .map_err(|error| format!("cannot start the control runtime: {error}"))
 }
 
-fn start(runtime: &Runtime, options: Options, config: Config, source: Source) -> anyhow::Result<Ended> {
+fn start(
+    runtime: &Runtime,
+    options: Options,
+    config: Config,
+    source: Source,
+    signals: Signals,
+) -> anyhow::Result<Ended> {
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(runtime, async move {
         let access = telemetry::start_access_log(&config.log).context("cannot start the access log")?;
@@ -87,10 +98,7 @@ fn start(runtime: &Runtime, options: Options, config: Config, source: Source) ->
         tokio::task::spawn_local(admin.serve(board, Arc::new(registry)));
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));
-        let ended = supervisor
-            .run(events)
-            .await
-            .context("cannot listen for signals")?;
+        let ended = supervisor.run(events, signals).await;
         access.flush(LAST_LINES);
         if let AdminBind::Unix(path) = admin_bind {
             // Best effort: a dead socket file is recognised at the next start.
