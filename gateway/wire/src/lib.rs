@@ -17,6 +17,7 @@ mod bytes;
 mod chunk;
 mod field;
 pub mod forwarded;
+mod glimpse;
 mod head;
 #[doc(hidden)]
 pub mod properties;
@@ -29,6 +30,7 @@ pub use chunk::{
     chunk_head, may_trail,
 };
 pub use field::{Field, FieldId, Span, is_same_name};
+pub use glimpse::Glimpse;
 pub use head::{ConnectionOptions, HeadError, HeadLimits};
 pub use request::{Method, RequestError, RequestHead, Target};
 pub use response::{ResponseError, ResponseHead, ResponseTo};

@@ -201,6 +201,7 @@ impl RequestHead {
     /// Forgets a head that was begun and not finished.
     pub fn reset(&mut self) {
         self.lines.reset();
+        self.fields.clear();
     }
 
     /// Parses the head at the start of `buffer`. `Some(length)` when it is complete; `None` when more bytes are
