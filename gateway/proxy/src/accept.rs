@@ -22,6 +22,7 @@ use wire::proxy_header::{self, ProxyStep};
 use crate::connecting::while_wanted;
 use crate::connection::{Client, Session};
 use crate::deadlines::Deadline;
+use crate::handshake_fault;
 use crate::http2;
 use crate::identity::Peer;
 use crate::record::Record;
@@ -77,8 +78,14 @@ async fn prepare(
         match read_proxy_header(&mut stream, peer.address, settings, &deadline, worker).await {
             Ok(Some(source)) => peer = peer.heralded(source.map(|source| source.ip().to_canonical())),
             Ok(None) => {}
-            Err(_) => {
+            Err(error) => {
                 worker.metrics.refused(Reason::ProxyHeader);
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData
+                ) {
+                    worker.warn(peer.address, "connection refused", &error.to_string());
+                }
                 return None;
             }
         }
@@ -121,7 +128,12 @@ async fn prepare(
         Ok((socket, session, is_http2)) => Some((socket, peer, Some(Rc::new(session)), is_http2)),
         Err(error) => {
             worker.metrics.refused(Reason::TlsHandshake);
-            tracing::debug!(listener = %worker.door.name(), client = %peer.address, %error, "TLS handshake failed");
+            match handshake_fault::of_client_certificate(&error) {
+                Some(reason) => worker.warn(peer.address, "client certificate refused", &reason),
+                None => {
+                    tracing::debug!(listener = %worker.door.name(), client = %peer.address, %error, "TLS handshake failed");
+                }
+            }
             None
         }
     }
@@ -140,7 +152,8 @@ async fn read_proxy_header(
     if !settings.trusted.contains(peer) {
         // Its word on the client is not believed: what looks like a header is read as what the door speaks.
         return if required {
-            Err(io::ErrorKind::PermissionDenied.into())
+            let why = "the door requires a PROXY header, and `trusted_proxies` does not name the peer";
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
         } else {
             Ok(None)
         };
@@ -148,7 +161,10 @@ async fn read_proxy_header(
     let found = peek(stream, worker, deadline, |bytes| {
         match proxy_header::parse(bytes) {
             Ok(ProxyStep::NeedMore) => Ok(Step::More),
-            Ok(ProxyStep::NotProxy) if required => Err(io::ErrorKind::InvalidData.into()),
+            Ok(ProxyStep::NotProxy) if required => {
+                let why = "the door requires a PROXY header, and there is none";
+                Err(io::Error::new(io::ErrorKind::InvalidData, why))
+            }
             Ok(ProxyStep::NotProxy) => Ok(Step::Done(None)),
             Ok(ProxyStep::Header { consumed, addresses }) => Ok(Step::Done(Some((consumed, addresses)))),
             Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
@@ -281,7 +297,7 @@ impl Passed<'_> {
         let _under_way = worker.under_way();
         let outcome = self.tunnel(stream, worker, &mut record).await;
         if let Err(refusal) = outcome {
-            record.refused(refusal.verdict());
+            record.refused(&refusal);
         }
         record.finish(worker, self.peer.address);
     }

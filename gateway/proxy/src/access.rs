@@ -68,6 +68,8 @@ pub(crate) struct Event<'a> {
     pub(crate) ingress: Option<&'a str>,
     pub(crate) request_id: &'a [u8],
     pub(crate) refusal: Option<Reason>,
+    /// What was wrong, in words.
+    pub(crate) detail: Option<&'a str>,
 }
 
 /// One worker's lines.
@@ -225,6 +227,10 @@ impl Lines {
             Some(reason) => string(out, reason.label().as_bytes()),
             None => out.extend_from_slice(b"null"),
         }
+        if let Some(detail) = event.detail {
+            out.extend_from_slice(b",\"detail\":");
+            string(out, detail.as_bytes());
+        }
         out.extend_from_slice(b"}\n");
     }
 
@@ -247,8 +253,15 @@ impl Lines {
         if let Some(address) = event.upstream {
             print(out, format_args!(" -> {address}"));
         }
-        if let Some(reason) = event.refusal {
-            print(out, format_args!(" ({})", reason.label()));
+        match (event.refusal, event.detail) {
+            (Some(reason), Some(detail)) => {
+                print(
+                    out,
+                    format_args!(" ({}: {})", reason.label(), detail.escape_debug()),
+                );
+            }
+            (Some(reason), None) => print(out, format_args!(" ({})", reason.label())),
+            (None, _) => {}
         }
         out.push(b'\n');
     }

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use door::{Handshake, TlsVersion};
 use smallvec::SmallVec;
 use tokio::io::ReadBuf;
-use wire::{BodyFraming, Method, RequestError, Version};
+use wire::{BodyFraming, Glimpse, Method, RequestError, Version};
 
 use crate::buffers::Scratch;
 use crate::deadlines::Deadline;
 use crate::emit::{Connection, OwnAnswer};
 use crate::forward;
 use crate::http2;
-use crate::identity::Peer;
+use crate::identity::{Identity, Peer};
 use crate::metrics::WorkerMetrics;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
@@ -186,6 +186,8 @@ impl Client {
                 return Next::Http2;
             }
             Err(refusal) => {
+                let seen = Glimpse::of(scratch.from_client.filled());
+                self.note_unread(scratch, seen, &refusal, &mut record);
                 let next = self.refuse(scratch, &refusal, &mut record, None).await;
                 record.finish(&self.worker, self.peer.address);
                 return next;
@@ -196,6 +198,23 @@ impl Client {
         let next = forward::answer(self, scratch, length, &mut record).await;
         record.finish(&self.worker, self.peer.address);
         next
+    }
+
+    /// Takes note of what there is of a head that is refused.
+    pub(crate) fn note_unread(
+        &self,
+        scratch: &Scratch,
+        seen: Glimpse<'_>,
+        refusal: &Refusal,
+        record: &mut Record,
+    ) {
+        let head = scratch.from_client.filled();
+        let snapshot = self.worker.door.snapshot();
+        let identity = Identity::of(&self.peer, snapshot.settings(), &scratch.request, head);
+        record.glimpse(&self.worker, seen, head, &identity);
+        if let Refusal::Head(error) = refusal {
+            record.explain(error.explain(head));
+        }
     }
 
     /// Reads until the head is complete.
@@ -255,7 +274,7 @@ impl Client {
         location: Option<&[u8]>,
     ) -> Next {
         let verdict = refusal.verdict();
-        record.refused(verdict);
+        record.refused(refusal);
         if verdict.reason == Reason::ClientGone {
             return Next::Drop;
         }

@@ -111,6 +111,8 @@ struct Progress {
     waits: Option<Waits>,
     /// `upload.moved()` when the deadline was last set.
     moved: u64,
+    /// What is wrong with what the backend sends, in words.
+    nonsense: Option<String>,
 }
 
 /// What the exchange waits for, and so which timeout runs.
@@ -190,6 +192,11 @@ impl<'a> Exchange<'a> {
         self.progress.download.as_ref().map_or(0, Relay::moved)
     }
 
+    /// What was wrong with what the backend sent, in words, if that is why the exchange failed.
+    pub(crate) fn nonsense(&mut self) -> Option<String> {
+        self.progress.nonsense.take()
+    }
+
     /// Moves whatever can be moved.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Ended, Failure>> {
         let mut progressed = match self.poll_upload(context) {
@@ -208,6 +215,12 @@ impl<'a> Exchange<'a> {
             progressed |= download.take_progress();
         }
         self.poll_deadline(context, progressed)
+    }
+
+    /// The backend's answer is refused for this reason.
+    fn malformed(&mut self, why: impl Into<String>) -> Refusal {
+        self.progress.nonsense = Some(why.into());
+        Refusal::UpstreamMalformed
     }
 
     fn failure(&self, refusal: Refusal) -> Failure {
@@ -304,7 +317,10 @@ impl<'a> Exchange<'a> {
                     Err(RelayError::Read(_) | RelayError::Truncated | RelayError::TooLarge) => {
                         Poll::Ready(Err(Refusal::UpstreamTruncated))
                     }
-                    Err(RelayError::Chunk(_)) => Poll::Ready(Err(Refusal::UpstreamTruncated)),
+                    Err(RelayError::Chunk(error)) => {
+                        self.progress.nonsense = Some(error.explain());
+                        Poll::Ready(Err(Refusal::UpstreamTruncated))
+                    }
                 };
             }
             ready!(self.poll_head(context))?;

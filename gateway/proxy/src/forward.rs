@@ -328,6 +328,9 @@ impl Forwarding<'_> {
         })
         .await;
         drop(tenure);
+        if let Some(nonsense) = exchange.nonsense() {
+            self.record.explain(nonsense);
+        }
         self.record.status = exchange.status();
         self.record.bytes_out = exchange.sent();
         let circumstances = Circumstances {
@@ -391,7 +394,7 @@ impl Forwarding<'_> {
     ) -> Attempt {
         let verdict = failure.refusal.verdict();
         if self.record.status != 0 || !self.scratch.to_client.is_empty() {
-            self.record.refused(verdict);
+            self.record.refused(&failure.refusal);
             if let Stream::Http2(stream) = &mut self.client.stream {
                 break_off(stream, self.client.grpc, &verdict);
             }
@@ -492,7 +495,7 @@ impl Forwarding<'_> {
         let outcome = tunnel.run(tenure, occupant).await;
         (self.record.bytes_in, self.record.bytes_out) = tunnel.moved();
         if let Err(refusal) = outcome {
-            self.record.refused(refusal.verdict());
+            self.record.refused(&refusal);
             if let Stream::Http2(stream) = &mut self.client.stream {
                 stream.reset(h2::Reason::CANCEL);
             }

@@ -25,6 +25,7 @@ mod decide;
 mod emit;
 mod exchange;
 mod forward;
+mod handshake_fault;
 mod http2;
 mod identity;
 mod listener;
@@ -39,6 +40,7 @@ mod tenure;
 mod tunnel;
 mod upstream;
 mod vouched;
+mod warnings;
 mod worker;
 
 pub use access::{AccessFormat, AccessLog, AccessPolicy};

@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
 use crate::stream::keep_alive;
 use crate::upstream::HealthBoard;
+use crate::warnings::Warnings;
 use crate::worker::{Phase, Shared, Worker};
 
 /// A bound door with its workers.
@@ -108,6 +109,7 @@ impl Listener {
             clients: ClientCounts::default(),
             cut: AtomicUsize::new(0),
             listening: AtomicBool::new(false),
+            warnings: Warnings::default(),
         });
         let board = Arc::new(HealthBoard::default());
         let group = Group::open(&shared, &board, &access, binding)?;

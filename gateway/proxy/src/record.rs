@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use door::Route;
-use wire::{Method, RequestHead};
+use wire::{Glimpse, Method, RequestHead};
 
 use crate::access::Event;
 use crate::identity::Identity;
-use crate::refusal::{Reason, Verdict};
+use crate::refusal::{Reason, Refusal};
 use crate::worker::Worker;
 
 /// Gathered while a request is served, told when it ends.
@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) route: Option<Arc<Route>>,
     refusal: Option<Reason>,
+    /// What was wrong, in words, for a line that tells of a refusal.
+    detail: Option<String>,
     is_connection: bool,
     /// Text for the log, kept only when there is one: method, host, path and request id, with their ends.
     text: Vec<u8>,
@@ -41,6 +43,7 @@ impl Record {
             upstream: None,
             route: None,
             refusal: None,
+            detail: None,
             is_connection: false,
             text: Vec::new(),
             ends: [0; 4],
@@ -65,16 +68,29 @@ impl Record {
             return;
         }
         let host = request.authority().map(|host| host.of(head)).unwrap_or_default();
+        self.keep(
+            [request.method_span.of(head), host, request.path.of(head)],
+            head,
+            identity,
+        );
+    }
+
+    /// Takes note of a request that is refused before its head is read whole: what can be made out of it.
+    pub(crate) fn glimpse(&mut self, worker: &Worker, seen: Glimpse<'_>, head: &[u8], identity: &Identity) {
+        self.method = Method::of(seen.method);
+        self.client = Some(identity.client);
+        if worker.lines.borrow().wants_any() {
+            self.keep([seen.method, seen.host, seen.path], head, identity);
+            self.hide_user();
+        }
+    }
+
+    fn keep(&mut self, parts: [&[u8]; 3], head: &[u8], identity: &Identity) {
         self.text
-            .reserve(request.method_span.len() + host.len() + request.path.len() + 40);
-        for (index, part) in [request.method_span.of(head), host, request.path.of(head)]
-            .into_iter()
-            .enumerate()
-        {
+            .reserve(parts.iter().map(|part| part.len()).sum::<usize>() + 40);
+        for (part, end) in parts.into_iter().zip(&mut self.ends) {
             self.text.extend_from_slice(part);
-            if let Some(end) = self.ends.get_mut(index) {
-                *end = self.text.len();
-            }
+            *end = self.text.len();
         }
         identity.request_id.write(head, &mut self.text);
         self.ends[3] = self.text.len();
@@ -91,11 +107,35 @@ impl Record {
         }
     }
 
+    /// Takes note of what was wrong, in words without any value of a field. What is told first counts.
+    pub(crate) fn explain(&mut self, words: String) {
+        self.detail.get_or_insert(words);
+    }
+
     /// Takes note of an answer of the gateway's own. Once the backend's status is sent it stays the status.
-    pub(crate) fn refused(&mut self, verdict: Verdict) {
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        let verdict = refusal.verdict();
         self.refusal = Some(verdict.reason);
+        if let Some(words) = refusal.words() {
+            self.explain(words);
+        }
+        if matches!(refusal, Refusal::Host(_) | Refusal::HostMismatch) {
+            self.hide_user();
+        }
         if self.status == 0 {
             self.status = verdict.status;
+        }
+    }
+
+    /// A host that is none may have a user and a password before it.
+    fn hide_user(&mut self) {
+        let [method, host, ..] = self.ends;
+        let written = self.text.get(method..host).unwrap_or_default();
+        if let Some(at) = written.iter().rposition(|byte| *byte == b'@') {
+            self.text.drain(method..=method + at);
+            for end in self.ends.iter_mut().skip(1) {
+                *end -= at + 1;
+            }
         }
     }
 
@@ -135,6 +175,7 @@ impl Record {
             ingress: self.route.as_ref().map(|route| &*route.ingress_text),
             request_id: part(path, id),
             refusal: self.refusal,
+            detail: self.refusal.and(self.detail.as_deref()),
         });
         worker.deadlines.nudge();
     }

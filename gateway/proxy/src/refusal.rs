@@ -62,11 +62,11 @@ pub(crate) enum Refusal {
     /// The client did not finish its head in time.
     HeadTimeout,
     /// `Host`, `:authority` or the absolute target's authority is not a host.
-    Host(#[expect(dead_code, reason = "for debugging")] route::HostError),
+    Host(route::HostError),
     /// The absolute target and `Host` disagree.
     HostMismatch,
     /// The path cannot be matched safely.
-    Path(#[expect(dead_code, reason = "for debugging")] route::PathError),
+    Path(route::PathError),
     /// CONNECT and TRACE are not for gateways.
     Method,
     /// A request without a host, for a backend whose protocol demands one.
@@ -90,7 +90,7 @@ pub(crate) enum Refusal {
     /// No endpoint takes requests.
     NoEndpoint,
     /// The body is malformed.
-    Body(#[expect(dead_code, reason = "for debugging")] ChunkError),
+    Body(ChunkError),
     /// The body is larger than the door or route allows.
     BodyTooLarge,
     /// The client stopped sending its body.
@@ -180,6 +180,47 @@ impl Refusal {
             reason,
             side,
             close,
+        }
+    }
+}
+
+impl Refusal {
+    /// What is wrong with what was sent, for the log. Words alone: no value of a field is among them.
+    pub(crate) fn words(&self) -> Option<String> {
+        match self {
+            Self::Head(error) => Some(error.to_string()),
+            Self::Host(error) => Some(error.to_string()),
+            Self::HostMismatch => Some("the target and Host name different hosts".to_owned()),
+            Self::HostMissing => Some("no Host, which the backend's HTTP/2 needs".to_owned()),
+            Self::Path(error) => Some(error.to_string()),
+            Self::NotForHttp2 => Some("the target cannot be said in the backend's HTTP/2".to_owned()),
+            Self::Body(error) => Some(error.explain()),
+            Self::HeadTimeout
+            | Self::Method
+            | Self::Protocol
+            | Self::Misdirected
+            | Self::NoRoute
+            | Self::Redirect
+            | Self::NotSynced
+            | Self::Blocked
+            | Self::NoEndpoint
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::ClientGone
+            | Self::ClientStalled
+            | Self::ConnectFailed
+            | Self::ConnectTimeout
+            | Self::UpstreamTls
+            | Self::DeadlineExceeded
+            | Self::UpstreamReset
+            | Self::UpstreamMalformed
+            | Self::UpstreamTimeout
+            | Self::UpstreamTruncated
+            | Self::UpstreamStalled
+            | Self::Overload
+            | Self::Outdated
+            | Self::Withdrawn
+            | Self::Drained => None,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::settings::{ProxyProtocol, Settings};
 use crate::splice::Pipes;
 use crate::stream::Stream;
 use crate::upstream::Upstreams;
+use crate::warnings::Warnings;
 
 /// How long a socket that takes no new connections is still accepted from: handshakes under way end in that time.
 const LAST_ACCEPTS: Duration = Duration::from_millis(300);
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) cut: AtomicUsize,
     /// A worker takes connections.
     pub(crate) listening: AtomicBool,
+    pub(crate) warnings: Warnings,
 }
 
 /// What all connections of a worker share.
@@ -197,6 +199,11 @@ impl Worker {
         if self.publication.replace(now) != now {
             self.deadlines.wake_followers();
         }
+    }
+
+    /// What the door has told of clients that it keeps out.
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.shared.warnings
     }
 
     pub(crate) fn upgraded(self: &Rc<Self>) -> Upgraded {

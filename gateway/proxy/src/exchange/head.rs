@@ -37,7 +37,10 @@ impl Exchange<'_> {
                 match response.parse(from_upstream.filled(), &limits, request) {
                     Ok(Some(length)) => return Poll::Ready(self.accept_head(length)),
                     Ok(None) => {}
-                    Err(_) => return Poll::Ready(Err(Refusal::UpstreamMalformed)),
+                    Err(error) => {
+                        let why = error.explain(from_upstream.filled());
+                        return Poll::Ready(Err(self.malformed(why)));
+                    }
                 }
             }
             let socket = match &mut *self.upstream {
@@ -54,7 +57,7 @@ impl Exchange<'_> {
                             self.progress.cancelled = matches!(reason, Reason::CANCEL | Reason::NO_ERROR);
                         }
                         return Poll::Ready(Err(match error {
-                            Http2Error::Malformed => Refusal::UpstreamMalformed,
+                            Http2Error::Malformed => self.malformed("what the backend sends is not HTTP/2"),
                             Http2Error::Unprocessed | Http2Error::Reset(_) | Http2Error::Broken => {
                                 Refusal::UpstreamReset
                             }
@@ -70,7 +73,11 @@ impl Exchange<'_> {
             match read {
                 Ok(()) if count > 0 => self.progress.heard = true,
                 // Bytes that never became a head are nonsense; none at all is a broken connection.
-                Ok(()) if self.progress.heard => return Poll::Ready(Err(Refusal::UpstreamMalformed)),
+                Ok(()) if self.progress.heard => {
+                    return Poll::Ready(Err(
+                        self.malformed("the connection ended within the response head")
+                    ));
+                }
                 Ok(()) | Err(_) => return Poll::Ready(Err(Refusal::UpstreamReset)),
             }
         }
@@ -79,7 +86,7 @@ impl Exchange<'_> {
     fn accept_head(&mut self, length: usize) -> Result<(), Refusal> {
         match self.scratch.response.status {
             101 if self.asked.upgrade && self.progress.upload_done => self.accept_upgrade(length),
-            101 => Err(Refusal::UpstreamMalformed),
+            101 => Err(self.malformed("101 to a request that asks for no upgrade, or before its end")),
             100..=199 => self.accept_interim(length),
             _ => self.accept_final(length),
         }
@@ -112,7 +119,7 @@ impl Exchange<'_> {
     fn accept_interim(&mut self, length: usize) -> Result<(), Refusal> {
         self.progress.interims += 1;
         if self.progress.interims > INTERIM {
-            return Err(Refusal::UpstreamMalformed);
+            return Err(self.malformed(format!("more than {INTERIM} interim responses")));
         }
         let Scratch {
             from_upstream,
@@ -150,7 +157,8 @@ impl Exchange<'_> {
         let head = from_upstream.filled().get(..length).unwrap_or_default();
         if self.asked.upgrade && self.client.is_http2() && matches!(response.status, 200..=299) {
             // To the client every 2xx would mean that the WebSocket is open (RFC 8441 5), and it is not.
-            return Err(Refusal::UpstreamMalformed);
+            let why = format!("{} instead of 101", response.status);
+            return Err(self.malformed(why));
         }
         let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
         let framing = emit::client_framing(response, self.asked.version);

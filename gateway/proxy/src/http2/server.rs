@@ -12,8 +12,8 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
-use http::header::CONTENT_TYPE;
-use wire::{HeadError, Method, RequestHead};
+use http::header::{CONTENT_TYPE, HOST};
+use wire::{Glimpse, HeadError, Method, RequestHead};
 
 use super::budget::Counted;
 use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, write_request};
@@ -266,10 +266,10 @@ impl Active {
         }
         let content_type = parts.headers.get(CONTENT_TYPE);
         client.grpc = content_type.is_some_and(|value| is_grpc(value.as_bytes()));
-        drop(parts);
         let head = written.and_then(|()| {
             scratch.from_client.load(&scratch.to_upstream);
             scratch.to_upstream.clear();
+            scratch.request.reset();
             match scratch.request.parse(scratch.from_client.filled(), &limits) {
                 Ok(Some(length)) if length == scratch.from_client.len() => Ok(length),
                 // What was written is one head and nothing else, or it is refused.
@@ -277,6 +277,10 @@ impl Active {
                 Err(error) => Err(Refusal::Head(error)),
             }
         });
+        if let Err(refusal) = &head {
+            client.note_unread(scratch, seen(&parts), refusal, &mut record);
+        }
+        drop(parts);
         let under_way = streams.worker.under_way();
         let _next = match head {
             Ok(length) => forward::answer(&mut client, scratch, length, &mut record).await,
@@ -291,6 +295,20 @@ impl Active {
         record.finish(&streams.worker, streams.peer.address);
         drop((under_way, loan));
         client.discard().await;
+    }
+}
+
+/// What a request says of itself.
+fn seen(parts: &http::request::Parts) -> Glimpse<'_> {
+    let authority = parts
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let host = authority.or_else(|| parts.headers.get(HOST).map(http::HeaderValue::as_bytes));
+    Glimpse {
+        method: parts.method.as_str().as_bytes(),
+        host: host.unwrap_or_default(),
+        path: parts.uri.path().as_bytes(),
     }
 }
 

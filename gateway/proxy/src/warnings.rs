@@ -1,0 +1,91 @@
+//! Warnings of what clients do, at a limited rate: whoever runs the door should know why somebody is kept out, and
+//! nobody outside should be able to fill its log.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::worker::Worker;
+
+/// How long nothing more is told for the same reason.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Reasons that are told apart; whatever comes beside them shares one.
+const REASONS: usize = 32;
+
+/// The warnings of one door, by reason.
+#[derive(Default)]
+pub(crate) struct Warnings(Mutex<Vec<Told>>);
+
+struct Told {
+    reason: Box<str>,
+    at: Instant,
+    /// How many have not been told since.
+    kept_back: u64,
+}
+
+impl Warnings {
+    /// How many warnings for this reason have been kept back, if another may be told now.
+    fn admit(&self, reason: &str, now: Instant) -> Option<u64> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = all.len() >= REASONS;
+        let known = all.iter().position(|told| *told.reason == *reason);
+        let place = known.or_else(|| is_full.then(|| all.len() - 1));
+        if let Some(told) = place.and_then(|place| all.get_mut(place)) {
+            if now.saturating_duration_since(told.at) < PAUSE {
+                told.kept_back += 1;
+                return None;
+            }
+            told.at = now;
+            return Some(std::mem::take(&mut told.kept_back));
+        }
+        all.push(Told {
+            reason: reason.into(),
+            at: now,
+            kept_back: 0,
+        });
+        Some(0)
+    }
+}
+
+impl Worker {
+    /// Tells why a client is kept out: `what` happened to it, and the `reason`, which must not differ from client to
+    /// client.
+    pub(crate) fn warn(&self, client: IpAddr, what: &str, reason: &str) {
+        let Some(kept_back) = self.warnings().admit(reason, Instant::now()) else {
+            return;
+        };
+        let more = match kept_back {
+            0 => String::new(),
+            count => format!(" ({count} more like it have not been told)"),
+        };
+        tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{more}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_told_now_and_then() {
+        let (warnings, start) = (Warnings::default(), Instant::now());
+        let late = start + PAUSE;
+        assert_eq!(warnings.admit("a", start), Some(0));
+        assert_eq!(warnings.admit("b", start), Some(0));
+        assert_eq!(warnings.admit("a", start), None);
+        assert_eq!(warnings.admit("a", late - Duration::from_millis(1)), None);
+        assert_eq!(warnings.admit("a", late), Some(2));
+        assert_eq!(warnings.admit("a", late), None);
+        assert_eq!(warnings.admit("b", late), Some(0));
+    }
+
+    #[test]
+    fn reasons_without_end_share_one() {
+        let (warnings, now) = (Warnings::default(), Instant::now());
+        let told = (0..1000).filter(|number| warnings.admit(&number.to_string(), now).is_some());
+        assert_eq!(told.count(), REASONS);
+        assert_eq!(warnings.0.lock().unwrap().len(), REASONS);
+        assert_eq!(warnings.admit("new", now + PAUSE), Some(968));
+    }
+}
