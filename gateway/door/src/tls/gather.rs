@@ -226,6 +226,19 @@ impl<'a> Gathering<'a> {
             let message = format!("Secret `{secret}` is of type `{kind}`, not `{TLS_SECRET}`; it is used");
             self.tell(entry, Severity::Warning, "secretName", message);
         }
+        let mark = "\u{feff}".as_bytes();
+        let marked = self.view.secret(secret).and_then(|secret| {
+            let mut entries = ["tls.crt", "tls.key"].into_iter();
+            entries.find(|entry| secret.data.get(*entry).is_some_and(|text| text.starts_with(mark)))
+        });
+        if let Some(marked) = marked {
+            let message = format!(
+                "`{marked}` of Secret `{secret}` begins with a byte order mark; it is read all the same, and most \
+                 programs do not read it: save it without"
+            );
+            self.problems
+                .push(entry.ingress.problem(Severity::Warning, &entry.field, message));
+        }
         if let Some(untimely) = facts.untimely(now()) {
             let message = format!("the certificate in Secret `{secret}` {untimely}; it is still served");
             self.tell(entry, Severity::Warning, "secretName", message);

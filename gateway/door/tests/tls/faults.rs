@@ -79,15 +79,32 @@ fn each_fault_has_its_message() {
 #[test]
 fn texts_that_only_look_odd_are_read() {
     let (good, other) = (made(&["a.test"]), made(&["intermediate"]));
-    let chains = [
-        format!("\u{feff}{}", good.chain),
-        format!("{}{}", good.chain.trim_end(), other.chain),
-        good.chain.replace(" CERTIFICATE", " X509 CERTIFICATE") + &other.chain,
-        good.chain.replace(" CERTIFICATE", " TRUSTED CERTIFICATE") + &other.chain,
-        good.chain.replace('\n', "\r\n"),
+    let marked = format!("\u{feff}{}", good.key);
+    let table = [
+        (
+            format!("\u{feff}{}", good.chain),
+            &good.key,
+            "`tls.crt` of Secret `test/one` begins with a byte order mark",
+        ),
+        (
+            good.chain.clone(),
+            &marked,
+            "`tls.key` of Secret `test/one` begins with a byte order mark",
+        ),
+        (format!("{}{}", good.chain.trim_end(), other.chain), &good.key, ""),
+        (
+            good.chain.replace(" CERTIFICATE", " X509 CERTIFICATE") + &other.chain,
+            &good.key,
+            "",
+        ),
+        (
+            good.chain.replace(" CERTIFICATE", " TRUSTED CERTIFICATE") + &other.chain,
+            &good.key,
+            "",
+        ),
+        (good.chain.replace('\n', "\r\n"), &good.key, ""),
     ];
-    for chain in chains {
-        let key = format!("\u{feff}{}", good.key);
+    for (chain, key, message) in table {
         let rules = Rules {
             hosts: &["a.test"],
             tls: &[(&["a.test"], "one")],
@@ -96,11 +113,16 @@ fn texts_that_only_look_odd_are_read() {
         let yaml = secret(
             "one",
             "kubernetes.io/tls",
-            &[("tls.crt", &chain), ("tls.key", &key)],
+            &[("tls.crt", &chain), ("tls.key", key)],
         ) + &rules.yaml();
         let mut doors = Doors::new(&tls_policy(DefaultCertificate::None));
-        assert_eq!(doors.publish(&yaml), [""; 0], "{chain}");
+        let lines = doors.publish(&yaml);
         assert_eq!(doors.shown(0, "a.test"), Some(good.der()), "{chain}");
+        if message.is_empty() {
+            assert_eq!(lines, [""; 0], "{chain}");
+        } else {
+            told(&lines, &["warning: Ingress test/app spec.tls[0]: ", message]);
+        }
     }
 }
 
