@@ -19,6 +19,10 @@ fn each_wrong_key_has_its_message() {
             "listeners.external-http.selector: `!expose` only excludes",
         ),
         (
+            "selector = \"expose in ()\"",
+            "listeners.external-http.selector: `expose in ()` is not a label selector: `expose in ()` has no value between the parentheses",
+        ),
+        (
             "selector = \"expose in (a\"",
             "listeners.external-http.selector: `expose in (a` is not a label selector",
         ),
@@ -60,7 +64,7 @@ fn each_wrong_key_has_its_message() {
         ),
         (
             "redirect = \"external-http\"",
-            "listeners.external-http.redirect: a door cannot redirect to itself",
+            "listeners.external-http.redirect: a door cannot redirect to itself, and `external-http` is its name",
         ),
         (
             "redirect = \"internal-http\"",
@@ -76,7 +80,7 @@ fn each_wrong_key_has_its_message() {
         ),
         (
             "idle_timeout = \"0s\"",
-            "listeners.external-http.idle_timeout: zero would end everything at once",
+            "listeners.external-http.idle_timeout: zero would end everything at once, and `0s` is zero",
         ),
         (
             "drain = { wait = \"soon\" }",
@@ -100,7 +104,23 @@ fn each_wrong_key_has_its_message() {
         ),
         (
             "workers = \"two\"",
-            "listeners.external-http.workers: invalid type: string \"two\"; allowed: usize",
+            "listeners.external-http.workers: invalid type: string \"two\"; allowed: a whole number",
+        ),
+        (
+            "forwarded_port = 99999",
+            "listeners.external-http.forwarded_port: invalid value: integer `99999`; allowed: a whole number from 0 to 65535",
+        ),
+        (
+            "limits = { uri_bytes = \"long\" }",
+            "listeners.external-http.limits.uri_bytes: `long` is not a size",
+        ),
+        (
+            "limits = { uri_bytes = true }",
+            "listeners.external-http.limits.uri_bytes: invalid type: boolean `true`; allowed: bytes as a number",
+        ),
+        (
+            "limits = { body = -5 }",
+            "listeners.external-http.limits.body: invalid value: integer `-5`; allowed: bytes as a number",
         ),
         (
             "limits = { body = \"much\" }",
@@ -288,11 +308,33 @@ fn the_environment_overrides_the_file() {
         ),
         ("BLASTDOOR_ADMIN__BIND", "x", "admin.bind: `x` is not an address"),
         ("BLASTDOOR_SOURCE__UNKNOWN", "x", "source.unknown: unknown key"),
+        // One of two values that do not go together.
+        (
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__SELECTOR",
+            "expose=internal-http",
+            "can admit the same Ingress",
+        ),
+        (
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__TLS__MIN_VERSION",
+            "1.3",
+            "listeners.external-http.tls: a door with scheme = \"http\" cannot end TLS",
+        ),
+        (
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__PROXY_PROTOCOL__MODE",
+            "off",
+            "listeners.external-http.proxy_protocol: invalid type: map",
+        ),
+        (
+            "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__CLIENT_IP",
+            "proxy-protocol",
+            "the client's address is to come from the PROXY header, which is off",
+        ),
     ];
     for (name, value, message) in table {
         let output = builder(name, value);
+        let told = |line: &str| line.contains(message) && line.contains(name);
         assert_eq!(
-            (output.status, output.stderr.contains(message)),
+            (output.status, output.stderr.lines().any(told)),
             (2, true),
             "{name}: {}",
             output.stderr
@@ -318,6 +360,53 @@ fn addresses_that_cannot_be_bound() {
     assert_eq!(output.status, 1);
     let message = format!("listener `external-http`: address {address} is already in use");
     assert!(output.stderr.contains(&message), "{}", output.stderr);
+}
+
+/// Whoever listens needs an address that nobody else's takes in.
+#[test]
+fn addresses_that_meet() {
+    let table = [
+        (
+            "127.0.0.1:18080",
+            "127.0.0.1:18080",
+            "`127.0.0.1:18080` is also the address of",
+        ),
+        (
+            "0.0.0.0:18080",
+            "127.0.0.1:18080",
+            "`0.0.0.0:18080` meets `127.0.0.1:18080`, the address of",
+        ),
+        (
+            "127.0.0.1:18080",
+            "[::]:18080",
+            "`127.0.0.1:18080` meets `[::]:18080`, the address of",
+        ),
+    ];
+    for (one, other, message) in table {
+        let doors = gateway!()
+            .door("external-http", &format!("bind = \"{one}\""))
+            .door("internal-http", &format!("bind = \"{other}\""))
+            .run(&["check"]);
+        assert_eq!(doors.status, 2, "{doors:?}");
+        assert!(
+            doors.stderr.contains(&format!(
+                "listeners.external-http.bind: {message} door `internal-http` (listeners.internal-http.bind)"
+            )),
+            "{}",
+            doors.stderr
+        );
+        let variable = "BLASTDOOR_ADMIN__BIND";
+        let admin = gateway!()
+            .door("external-http", &format!("bind = \"{other}\""))
+            .env(variable, one)
+            .run(&["check"]);
+        assert_eq!(admin.status, 2, "{admin:?}");
+        assert!(
+            admin.stderr.contains(&format!("environment variable {variable}: admin.bind: {message} door `external-http` (listeners.external-http.bind)")),
+            "{}",
+            admin.stderr
+        );
+    }
 }
 
 #[test]

@@ -128,6 +128,31 @@ fn an_upgraded_connection_is_no_cut_work() {
     assert!(client.is_closed());
 }
 
+/// SIGHUP reloads, and what means something to other servers means nothing here: no request notices.
+#[test]
+fn other_signals_end_nothing() {
+    use rustix::process::Signal;
+    let backend = Backend::start("app");
+    let mut gateway = gateway!()
+        .manifest(
+            "app.yaml",
+            &manifest::app("app", "external-http", "a.test", backend.port()),
+        )
+        .start();
+    let mut client = Client::connect(gateway.door("external-http"));
+    for (signal, told) in [
+        (Signal::HUP, "SIGHUP: reading the configuration anew"),
+        (Signal::USR1, "SIGUSR1 is ignored"),
+        (Signal::USR2, "SIGUSR2 is ignored"),
+        (Signal::QUIT, "SIGQUIT is ignored"),
+    ] {
+        gateway.signal(signal);
+        gateway.until(told, |gateway| gateway.stderr().contains(told));
+        assert_eq!(client.get("a.test", "/").unwrap().status, 200, "{told}");
+    }
+    assert!(!gateway.has_ended());
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let mut gateway = gateway!()

@@ -1,6 +1,6 @@
 //! What operators see: health, metrics, the access log.
 
-use gateway_tests::{Backend, Client, exchange, gateway, get, manifest};
+use gateway_tests::{Backend, Client, Reply, exchange, gateway, get, manifest};
 
 const DOOR: &str = "external-http";
 
@@ -41,6 +41,127 @@ fn one_line_per_request() {
         (&log[3]["status"], &log[3]["refusal"], &log[3]["ingress"]),
         (&404.into(), &"no_route".into(), &serde_json::Value::Null)
     );
+}
+
+/// Which field, and what is wrong with it; never what it says.
+#[test]
+fn what_is_malformed_is_told_in_words() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .door(DOOR, "client_ip = \"xff\"\ntrusted_proxies = [\"127.0.0.0/8\"]")
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let address = gateway.door(DOOR);
+    const WHO: &str = "Host: a.test\r\nX-Forwarded-For: 8.8.8.8\r\nX-Request-ID: id-1\r\n";
+    let known = ("8.8.8.8", "GET", "a.test", "/p", Some("id-1"));
+    let table = [
+        (
+            format!("GET /p?q=secret HTTP/1.1\r\n{WHO}X Y: secret\r\n\r\n"),
+            known,
+            "a field line does not start with a field name and a colon (line 5, `X`)",
+        ),
+        (
+            format!("GET /p HTTP/1.1\r\n{WHO}Cookie: a=\0secret\r\n\r\n"),
+            known,
+            "a field value holds a control character (line 5, `Cookie`)",
+        ),
+        (
+            format!("GET /p HTTP/1.1\r\n{WHO}Authorization: Basic\r\n secret\r\n\r\n"),
+            known,
+            "a field line does not start with a field name and a colon (line 6)",
+        ),
+        (
+            format!("GET /p HTTP/1.1\r\n{WHO}Content-Length: secret\r\n\r\n"),
+            known,
+            "Content-Length is not one decimal number",
+        ),
+        (
+            format!("GET /p HTTP/1.1\r\n{WHO}Transfer-Encoding: chunked\r\n\r\nsecret\r\n"),
+            known,
+            "a chunk size is not a hexadecimal number within bounds",
+        ),
+        (
+            "GET http://me:secret@a.test/p HTTP/1.1\r\nHost: a.test\r\n\r\n".to_owned(),
+            ("127.0.0.1", "GET", "a.test", "/p", None),
+            "the host has a character other than",
+        ),
+        (
+            "GET /p HTTP/1.1\r\n\r\n".to_owned(),
+            ("127.0.0.1", "GET", "", "/p", None),
+            "Host is missing",
+        ),
+        (
+            "\x16\x03\x01\x02\0\x01\r\n\r\n".to_owned(),
+            ("127.0.0.1", "", "", "", None),
+            "the method is not a token",
+        ),
+    ];
+    for (number, (bytes, expected, detail)) in table.into_iter().enumerate() {
+        let answer = exchange(address, &bytes).unwrap();
+        assert_eq!(answer.status, 400, "{bytes:?}");
+        gateway.until("the line", |gateway| gateway.access_log().len() > number);
+        let line = gateway.access_log().remove(number);
+        let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+        let (client, method, host, path, id) = expected;
+        assert_eq!(
+            (text("client"), text("method"), text("host"), text("path")),
+            (
+                client.to_owned(),
+                method.to_owned(),
+                host.to_owned(),
+                path.to_owned()
+            ),
+            "{bytes:?}: {line}"
+        );
+        match id {
+            Some(id) => assert_eq!(text("request_id"), id, "{bytes:?}"),
+            None => assert_eq!(text("request_id").len(), 32, "{bytes:?}: {line}"),
+        }
+        assert!(text("detail").starts_with(detail), "{bytes:?}: {line}");
+        assert!(!line.to_string().contains("secret"), "{line}");
+    }
+    let told = gateway.stderr();
+    assert!(!told.contains("secret"), "{told}");
+}
+
+#[test]
+fn what_a_backend_does_wrong_is_told_in_words() {
+    let table = [
+        (
+            "HTTP/1.1 200 OK\r\nX-Correlation-Id : 1\r\nContent-Length: 0\r\n\r\n",
+            "upstream_malformed",
+            "a field line does not start with a field name and a colon (line 2, `X-Correlation-Id`)",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "upstream_malformed",
+            "Transfer-Encoding is not exactly one `chunked`",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+            "upstream_truncated",
+            "a chunk size is not a hexadecimal number within bounds",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nServer: x",
+            "upstream_malformed",
+            "the connection ended within the response head",
+        ),
+    ];
+    for (answer, refusal, detail) in table {
+        let backend = Backend::with("app", Reply::RawThenClose(answer.as_bytes().to_vec()));
+        let gateway = gateway!()
+            .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+            .start();
+        let _whatever = exchange(gateway.door(DOOR), "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        gateway.until("the line", |gateway| gateway.access_log().len() == 1);
+        let line = gateway.access_log().remove(0);
+        assert_eq!(
+            (&line["refusal"], &line["detail"]),
+            (&refusal.into(), &detail.into()),
+            "{answer:?}"
+        );
+    }
 }
 
 #[test]

@@ -105,7 +105,6 @@ fn good() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 &[
                     tlv(1, b"h2"),
                     tlv(2, b"internal.test"),
-                    tlv(3, &[0; 4]),
                     tlv(4, &[0; 300]),
                     tlv(0x20, &[7; 60]),
                 ]
@@ -113,12 +112,22 @@ fn good() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             ),
             "192.0.2.7",
         ),
-        (
-            "v2 a TLV that says too much",
-            inet(&[5, 0xff, 0xff, 1]),
-            "192.0.2.7",
-        ),
+        ("v2 with its checksum", sealed(), "192.0.2.7"),
     ]
+}
+
+/// A header whose CRC32C is its own (RFC 9260, appendix A).
+fn sealed() -> Vec<u8> {
+    let mut header = inet(&tlv(3, &[0; 4]));
+    let crc = !header.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| match crc & 1 {
+            0 => crc >> 1,
+            _ => crc >> 1 ^ 0x82f6_3b78,
+        })
+    });
+    let place = header.len() - 4;
+    header[place..].copy_from_slice(&crc.to_be_bytes());
+    header
 }
 
 fn ask(bytes: &[u8]) -> Vec<u8> {
@@ -265,6 +274,9 @@ fn a_malformed_header_ends_the_connection() {
         ),
         ("v2: too short for IPv6", v2(1, 0x21, &[0; 35])),
         ("v2: too long", long),
+        ("v2: a TLV that says too much", inet(&[5, 0xff, 0xff, 1])),
+        ("v2: a TLV without its length", inet(&[5, 0])),
+        ("v2: another checksum", inet(&tlv(3, &[0; 4]))),
     ];
     for lines in [required(), optional()] {
         let (gateway, address, backend) = rig(&lines);
@@ -274,6 +286,21 @@ fn a_malformed_header_ends_the_connection() {
         assert_eq!(backend.connections(), 0);
         let refused = gateway.metric("blastdoor_refusals_total", &[("reason", "proxy_header")]);
         assert_eq!(refused, rows.len() as f64);
+        // Whoever runs the door learns why, and not once for each connection.
+        let told = gateway.stderr();
+        let told: Vec<&str> = told
+            .lines()
+            .filter(|line| line.contains("connection refused"))
+            .collect();
+        assert!(
+            told.iter().any(|line| line.contains("a TLV runs past the end")),
+            "{told:?}"
+        );
+        assert!(
+            told.iter().any(|line| line.contains("CRC32C is wrong")),
+            "{told:?}"
+        );
+        assert!(told.len() <= 8, "{told:?}");
         assert_eq!(
             Client::connect(address).request(ask(&inet(&[]))).unwrap().status,
             200

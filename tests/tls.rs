@@ -281,6 +281,55 @@ fn who_a_client_must_be() {
     }
 }
 
+/// Whoever runs the door learns why a client was kept out, once for all that are kept out for the same reason.
+#[test]
+fn refused_client_certificates_are_told() {
+    let good = Authority::new("clients");
+    let (known, stranger) = (good.client("alice"), Authority::new("others").client("mallory"));
+    let server = good.server(&["server.test"]);
+    let lines = "tls = { default_certificate = \"self-signed\", client_auth = { mode = \"require\", ca = { file = \"ca.pem\" } } }";
+    let rig = rig(gateway!().file("ca.pem", good.pem()), lines);
+    let served = |identity| {
+        let client = TlsClient::new(&Offer {
+            identity,
+            ..Offer::default()
+        });
+        let shaken = client.connect(rig.address, Some("a.test")).ok();
+        shaken
+            .and_then(|shaken| shaken.http1().get("a.test", "/"))
+            .is_some()
+    };
+    assert!(served(Some(&known)));
+    for _ in 0..20 {
+        assert!(!served(None) && !served(Some(&stranger)) && !served(Some(&server)));
+    }
+    let told = |gateway: &gateway_tests::Gateway| -> Vec<String> {
+        let lines = gateway.stderr();
+        let refused = lines
+            .lines()
+            .filter(|line| line.contains("client certificate refused"));
+        refused.map(str::to_owned).collect()
+    };
+    for reason in [
+        "none was presented, and `client_auth` requires one",
+        "none of the authorities in `client_auth.ca` has issued it",
+        "its extended key usage does not allow `clientAuth`",
+    ] {
+        rig.gateway.until(reason, |gateway| {
+            told(gateway).iter().any(|line| line.contains(reason))
+        });
+    }
+    let lines = told(&rig.gateway);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains("WARN") && line.contains(DOOR)),
+        "{lines:?}"
+    );
+    // Sixty were refused, for three reasons; on a slow machine one may have been told again.
+    assert!(lines.len() <= 12, "{lines:?}");
+}
+
 /// Authorities that are not there close the door; they do not open it.
 #[test]
 fn missing_authorities_close_the_door() {
