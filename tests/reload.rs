@@ -253,6 +253,52 @@ fn listeners_toml_is_reloaded_live() {
     });
 }
 
+/// Half of a file may restrict less than the whole: neither half a configuration nor half a list of networks counts.
+#[test]
+fn a_half_written_configuration_does_not_count() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .door(DOOR, "hosts = [\"ok.test\"]")
+        .manifest(
+            "app.yaml",
+            &(manifest::app("app", DOOR, "a.test", backend.port())
+                + &manifest::app("ok", DOOR, "ok.test", backend.port())),
+        )
+        .start();
+    let (config, address) = (gateway.config(), gateway.door(DOOR));
+    let text = std::fs::read_to_string(&config).unwrap();
+    let restriction = "hosts = [\"ok.test\"]\n";
+    // The restriction is the end of the file.
+    let table = text.find(&format!("[listeners.{DOOR}]")).unwrap();
+    let next = text[table + 1..]
+        .find("[listeners.")
+        .map_or(text.len(), |next| table + 1 + next);
+    let whole = text[..table].to_owned() + &text[next..] + &text[table..next].replace(restriction, "");
+    for _ in 0..20 {
+        let started = Instant::now();
+        let mut file = std::fs::File::create(&config).unwrap();
+        file.write_all(whole.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(90));
+        file.write_all(restriction.as_bytes()).unwrap();
+        drop(file);
+        if started.elapsed() > Duration::from_millis(180) {
+            // On a starved machine this was no half of a writing, but a writing of its own.
+            gateway.until_status(DOOR, "a.test", "/", 404);
+            std::thread::sleep(Duration::from_millis(500));
+            continue;
+        }
+        let until = Instant::now() + Duration::from_millis(310);
+        while Instant::now() < until {
+            assert_eq!(get(address, "a.test", "/").status, 404);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    assert_eq!(get(address, "ok.test", "/").status, 200);
+    // Without it for good, it counts.
+    std::fs::write(&config, whole).unwrap();
+    gateway.until_status(DOOR, "a.test", "/", 200);
+}
+
 /// A door that is taken out of the file serves on while it drains, and no longer than it may serve what.
 #[test]
 fn a_removed_door_follows_the_objects_to_its_end() {

@@ -79,7 +79,7 @@ impl Own {
             }
             Some(_) | None => OwnAddresses::Anywhere,
         };
-        let mut problems: Vec<Problem> = replicas.unknown.into_iter().map(unknown).collect();
+        let mut problems: Vec<Problem> = replicas.unknown.iter().map(unknown).collect();
         problems.extend(self.problem());
         let policy = AddressPolicy {
             allow_loopback: source.allow_loopback_backends,
@@ -136,10 +136,10 @@ impl Replicas {
     }
 }
 
-fn unknown(service: ObjectKey) -> Problem {
+fn unknown(service: &ObjectKey) -> Problem {
     Problem {
         severity: Severity::Error,
-        object: ObjectRef::namespaced(Kind::Service, &service),
+        object: ObjectRef::namespaced(Kind::Service, service),
         field: String::new(),
         message: "`[source] replicas` names it, and it has no EndpointSlice that can be read, so nobody knows where \
                   this gateway's other pods are: no backend is called at a port of the gateway's own, at any address; \

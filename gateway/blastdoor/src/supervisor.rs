@@ -24,8 +24,9 @@ use crate::roots::platform_roots;
 use crate::signals::{Asked, Signals};
 use crate::watched::WatchedFiles;
 
-/// How often watched files (configuration, trust lists) are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often watched files (configuration, trust lists) are looked at. What they say counts when two looks have found
+/// the same: half a configuration may be one that restricts less, and half a network a wider one.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How often the addresses of this host are listed although nothing else has changed.
 const INTERFACES: Duration = Duration::from_secs(5);
@@ -52,7 +53,7 @@ pub(crate) struct Supervisor {
     source_lost: Option<Problem>,
     /// The configuration file cannot be used as it is now.
     config_problems: Vec<Problem>,
-    /// The last reload has failed, or none has looked at what changed since the start: there is one at the next look.
+    /// Something has changed, or the last reload has failed: there is one at the next look that finds nothing new.
     must_reload: bool,
     /// The configuration file and those that it names.
     files: WatchedFiles,
@@ -345,16 +346,23 @@ impl Supervisor {
     /// Looks whether a file has changed that was read at start. A reload that has failed is tried again: what was in its
     /// way (a file that could not be read, a port that was taken) may be gone although no content is different.
     fn look(&mut self) {
+        if self.have_changed() {
+            self.must_reload = true;
+        } else if self.must_reload {
+            self.reload();
+        }
+    }
+
+    /// Whether a file holds something else than at the last look. Tells of those that cannot be read.
+    fn have_changed(&mut self) -> bool {
         let doors = self.config.doors.iter();
         let beside = doors.flat_map(|door| door.trusted_proxies_file.iter().chain(&door.tls_files));
         let paths = self.config.path.iter().chain(beside).map(PathBuf::as_path);
         let look = self.files.look(paths);
-        if look.is_changed || self.must_reload {
-            self.reload();
-        }
         if look.is_news {
             self.tell();
         }
+        look.is_changed
     }
 
     /// Takes over a changed configuration as a whole, or keeps the old one as a whole and publishes nothing.
@@ -364,7 +372,12 @@ impl Supervisor {
             config: self.config.path.clone().or_else(|| self.options.config.clone()),
             ..self.options.clone()
         };
-        let outcome = match config::load(&options) {
+        let loaded = config::load(&options);
+        if self.have_changed() {
+            // Under the reader's hands.
+            return;
+        }
+        let outcome = match loaded {
             Ok(loaded) if loaded.config == self.config => Ok(false),
             Ok(loaded) => self.apply(loaded.config).map(|()| true),
             Err(errors) => Err(self.stays(errors.0.iter().map(|error| {
