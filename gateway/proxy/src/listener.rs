@@ -390,7 +390,7 @@ fn open(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     }
     // Accepted sockets inherit these from the listening one on Linux.
     socket.set_tcp_nodelay(true)?;
-    keep_alive(SockRef::from(&socket))?;
+    keep_alive(&SockRef::from(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)

@@ -122,7 +122,7 @@ impl Socket {
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Has a connection probed while it is silent.
-pub(crate) fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
+pub(crate) fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))
 }
 

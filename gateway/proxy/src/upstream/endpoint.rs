@@ -381,7 +381,7 @@ async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream
         .await
         .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
-    keep_alive(SockRef::from(&stream))?;
+    keep_alive(&SockRef::from(&stream))?;
     Ok(stream)
 }
 
