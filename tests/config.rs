@@ -178,15 +178,34 @@ fn every_error_is_told_at_once() {
 
 #[test]
 fn an_installation_has_a_name_that_a_lease_can_have() {
-    let wrong = ["", "-edge", "edge-", "Edge", "edge.internal", "a/b", &"x".repeat(64)];
+    let wrong = [
+        "",
+        "-edge",
+        "edge-",
+        "Edge",
+        "edge.internal",
+        "a/b",
+        &"x".repeat(64),
+    ];
     for name in wrong {
-        let output = gateway!().source(&format!("instance = \"{name}\"")).run(&["check"]);
-        let told = format!("source.instance: `{name}` cannot name an installation; allowed: lower-case letters");
-        assert_eq!((output.status, output.stderr.contains(&told)), (2, true), "{output:?}");
+        let output = gateway!()
+            .source(&format!("instance = \"{name}\""))
+            .run(&["check"]);
+        let told =
+            format!("source.instance: `{name}` cannot name an installation; allowed: lower-case letters");
+        assert_eq!(
+            (output.status, output.stderr.contains(&told)),
+            (2, true),
+            "{output:?}"
+        );
     }
     let output = gateway!().source("most_followed = 0").run(&["check"]);
     let told = "source.most_followed: 0 would read nothing that an Ingress names";
-    assert_eq!((output.status, output.stderr.contains(told)), (2, true), "{output:?}");
+    assert_eq!(
+        (output.status, output.stderr.contains(told)),
+        (2, true),
+        "{output:?}"
+    );
     let right = format!("instance = \"{}\"\nmost_followed = 1", "x".repeat(63));
     let output = gateway!().source(&right).run(&["check"]);
     assert_eq!(output.status, 0, "{output:?}");

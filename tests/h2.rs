@@ -186,7 +186,11 @@ fn answers_without_a_body() {
         let answer = client.get("a.test", "/").await;
         assert_eq!((answer.status, answer.field("content-length")), (200, Some("0")));
     });
-    assert_eq!(backend.connections(), 1);
+    assert_eq!(
+        backend.connections(),
+        2,
+        "behind the 304 that states a body comes who knows what"
+    );
 }
 
 #[test]
@@ -240,12 +244,13 @@ fn a_broken_body_never_looks_whole() {
 #[test]
 fn hop_by_hop_fields_of_the_backend() {
     let raw = "HTTP/1.1 200 Fine\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\n\
-               Upgrade: h2c\r\nServer: app\r\nX-Kept:  1 \r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n";
+               Upgrade: h2c\r\nServer: app\r\nDate: then\r\nX-Kept:  1 \r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n";
     let backend = Backend::with("app", Reply::Raw(raw.as_bytes().to_vec()));
     let (_gateway, address) = door(&backend);
     let answer = block(async { Http2::connect(address).await.get("a.test", "/").await });
     let expected = fields(&[
         ("server", "app"),
+        ("date", "then"),
         ("x-kept", "1"),
         ("set-cookie", "a=1"),
         ("set-cookie", "b=2"),
@@ -578,6 +583,13 @@ fn the_authority_is_the_host() {
             ("A.TEST", Some("a.test"), 200),
             ("a.test.", None, 200),
             ("a.test:8080", None, 200),
+            ("a.test", Some("a.test:80"), 200),
+            ("a.test:80", Some("a.test"), 200),
+            ("a.test", Some("a.test."), 200),
+            ("a.test.", Some("A.TEST:80"), 200),
+            ("a.test", Some("a.test:443"), 400),
+            ("a.test", Some(""), 400),
+            ("a.test", Some("a.test/"), 400),
             ("a.test", Some("b.test"), 400),
             ("b.test", Some("a.test"), 400),
             ("a.test", Some("a.test:81"), 400),
@@ -679,17 +691,6 @@ fn limits_of_a_head() {
         // `Host` is the hundredth.
         assert_eq!(client.exchange(many(99), &[]).await.status, 200);
         assert_eq!(client.exchange(many(100), &[]).await.status, 431);
-        let mut crumbs = request("GET", "a.test", "/");
-        for number in 0..150 {
-            crumbs
-                .headers_mut()
-                .append("cookie", format!("c{number}=1").parse().unwrap());
-        }
-        assert_eq!(
-            client.exchange(crumbs, &[]).await.status,
-            431,
-            "crumbs count as fields"
-        );
         for (length, status) in [(8_000, 200), (16_384, 200), (16_385, 414), (30_000, 414)] {
             let path = "/".to_owned() + &"p".repeat(length - 1);
             assert_eq!(

@@ -77,7 +77,11 @@ fn the_status_follows_the_address_of_a_service() {
     create_service(&server);
     gateway.until("nothing is missing any more", |gateway| missing(gateway) == 0.0);
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(patches(&server), 0, "there is nothing of ours, and the rest stays");
+    assert_eq!(
+        patches(&server),
+        0,
+        "there is nothing of ours, and the rest stays"
+    );
 
     // Its load balancer gets an address, another, two, none. What somebody else has written stays beside them.
     let beside = |expected: &Value| -> Value {

@@ -25,6 +25,7 @@ use crate::deadlines::Deadline;
 use crate::handshake_fault;
 use crate::http2;
 use crate::identity::Peer;
+use crate::overflow;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{ProxyProtocol, Settings};
@@ -91,7 +92,7 @@ async fn prepare(
         }
         // Only now it is known whose connection this is.
         if !open.enter(peer.address, settings.limits.connections_per_client) {
-            worker.metrics.refused(Reason::ConnectionLimit);
+            overflow::turn_away(worker, stream, settings.ends_tls);
             return None;
         }
     }

@@ -269,10 +269,7 @@ impl Lines {
 
 /// Now, as RFC 3339 in UTC with milliseconds.
 fn timestamp(out: &mut Vec<u8>) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one wall clock of the crate, for the log and `Date`"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the log tells the time of the day")]
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -303,15 +300,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
         shifted_month - 9
     };
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
-/// The current date as HTTP writes it (RFC 9110 5.6.7).
-pub(crate) fn http_date() -> String {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one wall clock of the crate, for the log and `Date`"
-    )]
-    httpdate::fmt_http_date(std::time::SystemTime::now())
 }
 
 fn print(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {

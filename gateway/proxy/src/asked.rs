@@ -13,6 +13,8 @@ pub(crate) struct Asked {
     pub(crate) persistent: bool,
     pub(crate) te_trailers: bool,
     pub(crate) expect_continue: bool,
+    /// The client has been told 100 already.
+    pub(crate) continued: bool,
     /// The request asks for another protocol, and the gateway passes that on.
     pub(crate) upgrade: bool,
     /// A call that may stay open for long with little to say.
@@ -21,8 +23,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(request: &RequestHead, head: &[u8]) -> Self {
-        // Only a bodiless request may change the protocol, and never to HTTP/2 in clear text, which would smuggle
-        // streams past the routing table.
+        // Never to HTTP/2 in clear text, which would smuggle streams past the routing table.
         let other_than_h2c = request
             .fields
             .iter()
@@ -36,7 +37,6 @@ impl Asked {
                         .is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
                 })
             });
-        let bodiless = matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
         Self {
             grpc: is_grpc_request(request, head),
             method: request.method,
@@ -45,7 +45,8 @@ impl Asked {
             persistent: request.persistent(),
             te_trailers: request.te_trailers,
             expect_continue: request.expect_continue,
-            upgrade: request.upgrade && other_than_h2c && bodiless,
+            continued: false,
+            upgrade: request.upgrade && other_than_h2c,
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Scratch {
     pub(crate) to_client: Vec<u8>,
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
+    /// The protocols that the request asks to change to; of use only while it does.
+    pub(crate) protocols: Vec<u8>,
     pub(crate) host: HostBuf,
     pub(crate) path: PathScratch,
     /// What the request is for, once its head has left the buffer.
@@ -151,6 +153,7 @@ impl Scratch {
             to_client: Vec::with_capacity(4096),
             request: RequestHead::new(),
             response: ResponseHead::new(),
+            protocols: Vec::new(),
             host: HostBuf::new(),
             path: PathScratch::default(),
             place: Place::default(),
@@ -160,7 +163,7 @@ impl Scratch {
     fn reset(&mut self) {
         self.from_client.reset();
         self.from_upstream.reset();
-        for out in [&mut self.to_upstream, &mut self.to_client] {
+        for out in [&mut self.to_upstream, &mut self.to_client, &mut self.protocols] {
             out.clear();
             out.shrink_to(READ);
         }

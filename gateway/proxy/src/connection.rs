@@ -35,6 +35,9 @@ pub(crate) const REQUESTS: u32 = 10_000;
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
+/// The methods that are forwarded, and any other token with them (RFC 9110 10.2.1).
+pub(crate) const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// A client and what it asks through: a connection, or one stream of an HTTP/2 connection.
 pub(crate) struct Client {
     pub(crate) stream: Stream,
@@ -287,20 +290,20 @@ impl Client {
             (true, Version::Http10) => Connection::KeepExplicitly,
             (true, Version::Http11) => Connection::Keep,
         };
-        let method = if head_parsed { request.method } else { Method::Get };
         let mut extra: SmallVec<[(&str, &[u8]); 2]> = SmallVec::new();
         if let Some(location) = location {
             extra.push(("Location", location));
         }
         match verdict.status {
             503 => extra.push(("Retry-After", b"1")),
-            405 => extra.push(("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
+            405 => extra.push(("Allow", ALLOW)),
             _ => {}
         }
-        let date = self.worker.date();
+        let date = self.worker.clock.date();
         let answer = OwnAnswer {
             status: verdict.status,
-            method,
+            // Known before the rest of the head is; the answer to HEAD has no body even where the head is refused.
+            method: request.method,
             date: &date,
             connection,
             extra: &extra,

@@ -24,6 +24,8 @@ pub(crate) enum Decision {
     Redirect(Vec<u8>),
     /// The health check of a load balancer.
     Healthy(bool),
+    /// The answer to OPTIONS that is to go no further (RFC 9110 7.6.2).
+    Options,
 }
 
 /// Checks host and path and asks the door's table. Everything here is synchronous and holds one snapshot.
@@ -124,6 +126,7 @@ fn act(
     match (&route.action, request.framing) {
         (Action::Blocked(_), _) => Decision::Refuse(Refusal::Blocked),
         (Action::RedirectToHttps { port }, _) => redirect(host, *port, request, head),
+        (Action::Forward(_), _) if request.max_forwards == Some(0) => Decision::Options,
         (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
             Decision::Refuse(Refusal::BodyTooLarge)
         }
@@ -162,13 +165,30 @@ fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, he
     }
     match request.path.of(head) {
         [] => location.push(b'/'),
-        path => location.extend_from_slice(path),
+        path => push_escaped(&mut location, path),
     }
     if let Some(query) = request.query {
         location.push(b'?');
-        location.extend_from_slice(query.of(head));
+        push_escaped(&mut location, query.of(head));
     }
     Decision::Redirect(location)
+}
+
+/// A path or a query as a URI may hold it (RFC 3986 3.3, 3.4): requests are taken with more, and `Location` is read by
+/// the letter.
+fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    for (index, byte) in bytes.iter().enumerate() {
+        let digits = bytes.get(index + 1..index + 3).unwrap_or_default();
+        let fits = match byte {
+            b'%' => digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit),
+            byte => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(byte),
+        };
+        if fits {
+            out.push(*byte);
+        } else {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
 }
 
 fn is_health_check(settings: &Settings, trusted: bool, request: &RequestHead, head: &[u8]) -> bool {
@@ -193,16 +213,26 @@ fn request_host<'b>(
     };
     let host = request.host.map(|host| host.of(head));
     if let (Some(authority), Some(host)) = (authority, host) {
-        let (mut left, mut right) = (HostBuf::new(), HostBuf::new());
-        let authority = normalise_authority(authority, &mut left).map_err(Refusal::Host)?;
-        let host = normalise_authority(host, &mut right).map_err(Refusal::Host)?;
-        let same_port = host.port().unwrap_or(default_port) == authority.port().unwrap_or(default_port);
-        if host.as_str() != authority.as_str() || !same_port {
-            return Err(Refusal::HostMismatch);
-        }
+        same_authority(authority, host, default_port)?;
     }
     match host.or(authority) {
         Some(raw) => normalise_authority(raw, scratch).map(Some).map_err(Refusal::Host),
         None => Ok(None),
+    }
+}
+
+/// Two ways to say whom a request is for must name the same host and port.
+pub(crate) fn same_authority(left: &[u8], right: &[u8], default_port: u16) -> Result<(), Refusal> {
+    if left.eq_ignore_ascii_case(right) {
+        return Ok(());
+    }
+    let (mut left_buf, mut right_buf) = (HostBuf::new(), HostBuf::new());
+    let left = normalise_authority(left, &mut left_buf).map_err(Refusal::Host)?;
+    let right = normalise_authority(right, &mut right_buf).map_err(Refusal::Host)?;
+    let port = |host: &RequestHost<'_>| host.port().unwrap_or(default_port);
+    if left.as_str() == right.as_str() && port(&left) == port(&right) {
+        Ok(())
+    } else {
+        Err(Refusal::HostMismatch)
     }
 }

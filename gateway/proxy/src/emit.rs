@@ -1,9 +1,11 @@
 //! Heads as the gateway writes them: every line is either the gateway's own or has passed the grammar, and
 //! hop-by-hop fields end here, in both directions (RFC 9110 7.6.1).
 
+use http::HeaderValue;
 use route::ListenerName;
-use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Version};
+use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Target, Version};
 
+use crate::date::DateClock;
 use crate::identity::Identity;
 use crate::refusal::phrase;
 use crate::settings::Settings;
@@ -46,6 +48,7 @@ pub(crate) fn request(
     out.extend_from_slice(b"\r\n");
     fields(out, head, &request.fields, |field| {
         vouched::passes(field.id, field.name.of(head), identity.trusted, settings)
+            && (field.id != FieldId::MaxForwards || request.max_forwards.is_none())
             && !request.connection.names(field, &request.fields, head)
     });
     forwarded(out, head, request, identity, settings, door);
@@ -57,7 +60,16 @@ pub(crate) fn request(
     match request.framing {
         BodyFraming::Length(length) => content_length(out, length),
         BodyFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        // Servers that expect content ask for a length otherwise (RFC 9110 8.6, 411).
+        BodyFraming::None if matches!(request.method, Method::Post | Method::Put | Method::Patch) => {
+            content_length(out, 0);
+        }
         BodyFraming::None | BodyFraming::UntilClose => {}
+    }
+    if let Some(left) = request.max_forwards {
+        out.extend_from_slice(b"Max-Forwards: ");
+        number(out, left.saturating_sub(1));
+        out.extend_from_slice(b"\r\n");
     }
     if request.expect_continue {
         out.extend_from_slice(b"Expect: 100-continue\r\n");
@@ -79,7 +91,11 @@ pub(crate) fn request(
 fn target(out: &mut Vec<u8>, head: &[u8], request: &RequestHead) {
     let path = request.path.of(head);
     match (path, request.target) {
-        ([], wire::Target::Asterisk) => out.push(b'*'),
+        ([], Target::Asterisk) => out.push(b'*'),
+        // An absolute URI with neither is the server as a whole (RFC 9112 3.2.4).
+        ([], Target::Absolute { .. }) if request.method == Method::Options && request.query.is_none() => {
+            out.push(b'*');
+        }
         ([], _) => out.push(b'/'),
         (path, _) => out.extend_from_slice(path),
     }
@@ -106,8 +122,10 @@ fn forwarded(
             .iter()
             .filter(|field| field.id == FieldId::XForwardedFor)
         {
-            out.extend_from_slice(field.value.of(head));
-            out.extend_from_slice(b", ");
+            for hop in wire::elements(field.value.of(head)) {
+                out.extend_from_slice(hop);
+                out.extend_from_slice(b", ");
+            }
         }
     }
     identity.write_peer(out);
@@ -128,7 +146,8 @@ fn forwarded(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the head of the backend's response to the client.
+/// Writes the head of the backend's response to the client. `clock`: where a missing `Date` comes from; interim
+/// responses need none.
 pub(crate) fn response(
     out: &mut Vec<u8>,
     head: &[u8],
@@ -136,11 +155,19 @@ pub(crate) fn response(
     framing: Framing,
     connection: Connection,
     trailers: bool,
+    clock: Option<&DateClock>,
 ) {
     status_line(out, response.status, response.reason.of(head));
+    let mut dated = false;
     fields(out, head, &response.fields, |field| {
-        passes_to_client(field.id, trailers) && !response.connection.names(field, &response.fields, head)
+        let passes =
+            passes_to_client(field.id, trailers) && !response.connection.names(field, &response.fields, head);
+        dated |= passes && field.id == FieldId::Date;
+        passes
     });
+    if let Some(clock) = clock.filter(|_| !dated) {
+        date(out, &clock.date());
+    }
     match framing {
         Framing::Length(length) | Framing::None(Some(length)) => content_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -184,6 +211,8 @@ pub(crate) fn passes_to_client(id: FieldId, trailers: bool) -> bool {
         FieldId::Trailer => trailers,
         FieldId::Other
         | FieldId::ContentType
+        | FieldId::Date
+        | FieldId::MaxForwards
         | FieldId::Host
         | FieldId::Expect
         | FieldId::Forwarded
@@ -206,14 +235,25 @@ pub(crate) fn passes_to_client(id: FieldId, trailers: bool) -> bool {
 
 /// An interim response (1xx) other than 101.
 pub(crate) fn interim(out: &mut Vec<u8>, head: &[u8], response: &ResponseHead) {
-    self::response(out, head, response, Framing::None(None), Connection::Keep, false);
+    self::response(
+        out,
+        head,
+        response,
+        Framing::None(None),
+        Connection::Keep,
+        false,
+        None,
+    );
 }
+
+/// The gateway's own 100, for a client that waits for one.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A whole response of the gateway's own.
 pub(crate) struct OwnAnswer<'a> {
     pub(crate) status: u16,
     pub(crate) method: Method,
-    pub(crate) date: &'a str,
+    pub(crate) date: &'a HeaderValue,
     pub(crate) connection: Connection,
     /// Further fields.
     pub(crate) extra: &'a [(&'static str, &'a [u8])],
@@ -228,9 +268,7 @@ pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     status_line(out, answer.status, phrase.as_bytes());
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     content_length(out, phrase.len() as u64 + 1);
-    out.extend_from_slice(b"Date: ");
-    out.extend_from_slice(answer.date.as_bytes());
-    out.extend_from_slice(b"\r\n");
+    date(out, answer.date);
     for (name, value) in answer.extra {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
@@ -262,7 +300,7 @@ pub(crate) fn client_framing(response: &ResponseHead, version: Version) -> Frami
 }
 
 /// Copies the fields that `passes` says, neighbouring lines that are canonical already in one go.
-fn fields(out: &mut Vec<u8>, head: &[u8], fields: &[Field], passes: impl Fn(&Field) -> bool) {
+fn fields(out: &mut Vec<u8>, head: &[u8], fields: &[Field], mut passes: impl FnMut(&Field) -> bool) {
     let mut run: Option<(usize, usize)> = None;
     for field in fields {
         let keep = passes(field);
@@ -295,10 +333,22 @@ fn fields(out: &mut Vec<u8>, head: &[u8], fields: &[Field], passes: impl Fn(&Fie
 fn upgrade_fields(out: &mut Vec<u8>, head: &[u8], fields: &[Field]) {
     out.extend_from_slice(b"Connection: Upgrade\r\n");
     for field in fields.iter().filter(|field| field.id == FieldId::Upgrade) {
-        out.extend_from_slice(b"Upgrade: ");
-        out.extend_from_slice(field.value.of(head));
-        out.extend_from_slice(b"\r\n");
+        let mut start: &[u8] = b"Upgrade: ";
+        for protocol in wire::elements(field.value.of(head)) {
+            out.extend_from_slice(start);
+            out.extend_from_slice(protocol);
+            start = b", ";
+        }
+        if start == b", " {
+            out.extend_from_slice(b"\r\n");
+        }
     }
+}
+
+fn date(out: &mut Vec<u8>, date: &HeaderValue) {
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(date.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {

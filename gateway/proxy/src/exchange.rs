@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::ReadBuf;
+use wire::ChunkError;
 
 use crate::asked::Asked;
 use crate::buffers::Scratch;
@@ -19,12 +20,15 @@ use crate::deadlines::Deadline;
 use crate::refusal::Refusal;
 use crate::relay::{Relay, RelayError, WaitsFor};
 use crate::settings::Settings;
-use crate::splice::Pipes;
 use crate::stream::Stream;
 use crate::tenure::Nature;
+use crate::worker::Worker;
 
 /// Interim responses that one request may have; more are a flood.
 const INTERIM: u8 = 16;
+
+/// How long a client that waits for 100 waits at most. Many wait a second by themselves, and others for ever.
+const CONTINUE: Duration = Duration::from_millis(100);
 
 /// A request body that gives less than this within its timeout drips.
 const DRIP_BYTES: u64 = 1024;
@@ -79,7 +83,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) upload: &'a mut Relay,
     pub(crate) deadline: &'a Deadline,
-    pub(crate) pipes: &'a Pipes,
+    pub(crate) worker: &'a Worker,
     pub(crate) settings: &'a Settings,
     pub(crate) patience: Patience,
     pub(crate) asked: Asked,
@@ -104,7 +108,11 @@ struct Progress {
     poor: bool,
     interims: u8,
     interim: Option<Relay>,
+    /// The client has been told 100.
+    continued: bool,
     download: Option<Relay>,
+    /// Only the end of the client's connection ends the response.
+    until_close: bool,
     keep: bool,
     status: u16,
     upgraded: bool,
@@ -118,6 +126,8 @@ struct Progress {
 /// What the exchange waits for, and so which timeout runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
+    /// Whether the backend wants the request's body.
+    Continue,
     RequestBody,
     UpstreamWrite,
     ResponseHead,
@@ -136,13 +146,16 @@ impl<'a> Exchange<'a> {
         scratch: &'a mut Scratch,
         upload: &'a mut Relay,
         deadline: &'a Deadline,
-        pipes: &'a Pipes,
+        worker: &'a Worker,
         settings: &'a Settings,
         patience: Patience,
         asked: Asked,
         closing: bool,
     ) -> Self {
-        let progress = Progress::default();
+        let progress = Progress {
+            continued: asked.continued,
+            ..Progress::default()
+        };
         // An earlier attempt may have left half a head.
         scratch.response.reset();
         // What another backend's connection has left is no part of this one's answer.
@@ -153,7 +166,7 @@ impl<'a> Exchange<'a> {
             scratch,
             upload,
             deadline,
-            pipes,
+            worker,
             settings,
             patience,
             asked,
@@ -163,9 +176,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The status of the final response, or 0 while there is none. From then on the client cannot be told otherwise.
+    /// The status of the final response, or 0 while nothing of it has left. From then on the client cannot be told
+    /// otherwise.
     pub(crate) fn status(&self) -> u16 {
-        self.progress.status
+        if self.is_unsent() { 0 } else { self.progress.status }
     }
 
     /// How long it may go on once its route is gone.
@@ -187,9 +201,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Body bytes of the response so far.
+    /// Whether the head of a final response has come, and nothing of it has been taken back.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.progress.status != 0
+    }
+
+    /// Body bytes of the response that the client's side has taken so far.
     pub(crate) fn sent(&self) -> u64 {
-        self.progress.download.as_ref().map_or(0, Relay::moved)
+        self.progress.download.as_ref().map_or(0, Relay::delivered)
+    }
+
+    /// Whether the client has been told 100.
+    pub(crate) fn has_continued(&self) -> bool {
+        self.progress.continued
+    }
+
+    /// Whether an orderly end of the client's connection would make what it has of the response look whole.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        self.progress.until_close
+    }
+
+    /// Not a byte of the final response has left. What HTTP/2 is given has.
+    fn is_unsent(&self) -> bool {
+        !self.client.is_http2() && self.progress.download.as_ref().is_none_or(Relay::is_unwritten)
     }
 
     /// What was wrong with what the backend sent, in words, if that is why the exchange failed.
@@ -259,7 +293,7 @@ impl<'a> Exchange<'a> {
             self.upstream,
             from_client,
             to_upstream,
-            self.pipes,
+            &self.worker.pipes,
         ) {
             Poll::Ready(Ok(())) => {
                 self.progress.upload_done = true;
@@ -291,7 +325,7 @@ impl<'a> Exchange<'a> {
                     self.client,
                     from_upstream,
                     to_client,
-                    self.pipes
+                    &self.worker.pipes
                 ))
                 .map_err(|_broken| Refusal::ClientGone)?;
                 to_client.clear();
@@ -309,7 +343,7 @@ impl<'a> Exchange<'a> {
                     self.client,
                     from_upstream,
                     to_client,
-                    self.pipes,
+                    &self.worker.pipes,
                 );
                 return match ready!(moved) {
                     Ok(()) => Poll::Ready(Ok(self.ended())),
@@ -317,14 +351,29 @@ impl<'a> Exchange<'a> {
                     Err(RelayError::Read(_) | RelayError::Truncated | RelayError::TooLarge) => {
                         Poll::Ready(Err(Refusal::UpstreamTruncated))
                     }
+                    Err(RelayError::Chunk(error)) if self.may_send_the_rest(error) => continue,
                     Err(RelayError::Chunk(error)) => {
                         self.progress.nonsense = Some(error.explain());
-                        Poll::Ready(Err(Refusal::UpstreamTruncated))
+                        Poll::Ready(Err(Refusal::UpstreamMalformed))
                     }
                 };
             }
             ready!(self.poll_head(context))?;
         }
+    }
+
+    /// A malformed chunk: what came before it is still to be sent, unless nothing has left yet and the client can be
+    /// told so.
+    fn may_send_the_rest(&mut self, error: ChunkError) -> bool {
+        if self.is_unsent() {
+            (self.progress.download, self.progress.status) = (None, 0);
+            self.scratch.to_client.clear();
+            return false;
+        }
+        self.progress
+            .download
+            .as_mut()
+            .is_some_and(|download| download.end_malformed(error))
     }
 
     fn ended(&mut self) -> Ended {
@@ -396,6 +445,7 @@ impl<'a> Exchange<'a> {
             self.progress.waits = Some(waits);
             self.progress.moved = moved;
             let patience = match waits {
+                Waits::Continue => CONTINUE,
                 Waits::RequestBody | Waits::UpstreamWrite => self.patience.body_idle,
                 Waits::ResponseHead => self.patience.response_head,
                 Waits::ResponseBody => self.patience.response_idle,
@@ -426,6 +476,13 @@ impl<'a> Exchange<'a> {
             {
                 Refusal::DeadlineExceeded
             }
+            Waits::Continue => match self.say_continue() {
+                Ok(()) => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Err(refusal) => refusal,
+            },
             Waits::RequestBody => Refusal::BodyTimeout,
             Waits::ClientWrite => Refusal::ClientStalled,
             _ if self.progress.client_ended => Refusal::ClientGone,
@@ -442,6 +499,11 @@ impl<'a> Exchange<'a> {
             (None, Some(_)) => Waits::ClientWrite,
             (None, None) if self.progress.upload_done || self.progress.upload_broken => Waits::ResponseHead,
             (None, None) if self.upload.waits_for() == WaitsFor::Sink => Waits::UpstreamWrite,
+            (None, None)
+                if self.asked.expect_continue && !self.progress.continued && self.upload.moved() == 0 =>
+            {
+                Waits::Continue
+            }
             (None, None) => Waits::RequestBody,
         }
     }

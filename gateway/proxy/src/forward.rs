@@ -7,13 +7,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use door::{Matched, Upstream, UpstreamProtocol};
-use wire::{BodyFraming, HeadLimits, RequestHead, Span};
+use wire::{BodyFraming, FieldId, HeadLimits, RequestHead, Span};
 
 use crate::asked::{Asked, grpc_timeout};
 use crate::buffers::Scratch;
 use crate::conduct::{Circumstances, Conduct};
 use crate::connecting::{Opened, connect, while_wanted};
-use crate::connection::{Client, Next};
+use crate::connection::{ALLOW, Client, Next};
 use crate::decide::{Decision, body_limit, decide};
 use crate::emit;
 use crate::exchange::{Ended, Exchange, Failure, Patience, STREAM_IDLE};
@@ -59,6 +59,10 @@ pub(crate) async fn answer(
             scratch.from_client.consume(length);
             return health(client, scratch, record, healthy).await;
         }
+        Decision::Options => {
+            scratch.from_client.consume(length);
+            return fine(client, scratch, record, &[("Allow", ALLOW)]).await;
+        }
         Decision::Redirect(location) => {
             scratch.from_client.consume(length);
             return client
@@ -76,6 +80,16 @@ async fn health(client: &mut Client, scratch: &mut Scratch, record: &mut Record,
     if !healthy {
         return client.refuse(scratch, &Refusal::Drained, record, None).await;
     }
+    fine(client, scratch, record, &[]).await
+}
+
+/// A 200 of the gateway's own.
+async fn fine(
+    client: &mut Client,
+    scratch: &mut Scratch,
+    record: &mut Record,
+    extra: &[(&'static str, &[u8])],
+) -> Next {
     record.status = 200;
     let keep = scratch.request.persistent()
         && matches!(
@@ -88,13 +102,13 @@ async fn health(client: &mut Client, scratch: &mut Scratch, record: &mut Record,
     } else {
         emit::Connection::Close
     };
-    let date = client.worker.date();
+    let date = client.worker.clock.date();
     let answer = emit::OwnAnswer {
         status: 200,
         method: scratch.request.method,
         date: &date,
         connection,
-        extra: &[],
+        extra,
         grpc: None,
     };
     client.send(&mut scratch.to_client, &answer).await
@@ -130,6 +144,7 @@ impl Forwarding<'_> {
             from_client,
             to_upstream,
             request,
+            protocols,
             ..
         } = &mut *self.scratch;
         let head = from_client.filled().get(..self.length).unwrap_or_default();
@@ -141,13 +156,21 @@ impl Forwarding<'_> {
         };
         let multiplexed = (self.client.stream.is_http2(), scheme.is_some());
         // A stream that is to become a WebSocket can become nothing else (RFC 8441 5), and HTTP/2 has no upgrade.
-        if multiplexed.0 && request.upgrade && (multiplexed.1 || !asked.upgrade) {
+        let bodiless = matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
+        if multiplexed.0 && request.upgrade && (multiplexed.1 || !asked.upgrade || !bodiless) {
             return self
                 .client
                 .refuse(self.scratch, &Refusal::Protocol, self.record, None)
                 .await;
         }
         asked.upgrade &= !multiplexed.1;
+        if asked.upgrade {
+            protocols.clear();
+            for field in request.fields.iter().filter(|field| field.id == FieldId::Upgrade) {
+                protocols.extend_from_slice(field.value.of(head));
+                protocols.push(b',');
+            }
+        }
         // gRPC is spoken over HTTP/2 alone; from anyone else its name buys no patience.
         asked.grpc &= multiplexed == (true, true);
         let until = asked
@@ -227,7 +250,7 @@ impl Forwarding<'_> {
     }
 
     /// Tries one endpoint after the other, as far as that is safe.
-    async fn attempts(&mut self, asked: Asked, until: Option<Instant>, upload: &mut Relay) -> Attempt {
+    async fn attempts(&mut self, mut asked: Asked, until: Option<Instant>, upload: &mut Relay) -> Attempt {
         let worker = Rc::clone(&self.worker);
         // A connection that may be closing is for requests that may be sent twice.
         let mut rule = match asked.method.is_idempotent() && !asked.upgrade {
@@ -239,7 +262,8 @@ impl Forwarding<'_> {
             return Attempt::Failed(Refusal::NoEndpoint);
         };
         loop {
-            let (refusal, endpoint, again) = match self.attempt(chosen, rule, asked, until, upload).await {
+            let (refusal, endpoint, again) = match self.attempt(chosen, rule, &mut asked, until, upload).await
+            {
                 Attempt::Retry(refusal, endpoint, again) => (refusal, endpoint, again),
                 attempt @ (Attempt::Over(_) | Attempt::Failed(_)) => return attempt,
             };
@@ -263,14 +287,14 @@ impl Forwarding<'_> {
         &mut self,
         chosen: Chosen,
         rule: Reuse,
-        asked: Asked,
+        asked: &mut Asked,
         until: Option<Instant>,
         upload: &mut Relay,
     ) -> Attempt {
         let endpoint = Rc::clone(&chosen.endpoint);
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
-        let opened = match self.open(chosen, rule, asked, until).await {
+        let opened = match self.open(chosen, rule, *asked, until).await {
             Ok(opened) => opened,
             Err(attempt) => return attempt,
         };
@@ -302,10 +326,10 @@ impl Forwarding<'_> {
             self.scratch,
             upload,
             &self.client.deadline,
-            &worker.pipes,
+            &worker,
             &settings,
             patience,
-            asked,
+            *asked,
             closing,
         );
         let mut tenure = Tenure::new(&worker, &self.matched.route, self.matched.publication);
@@ -333,8 +357,10 @@ impl Forwarding<'_> {
         }
         self.record.status = exchange.status();
         self.record.bytes_out = exchange.sent();
+        asked.continued = exchange.has_continued();
+        let ends_with_connection = exchange.ends_with_connection();
         let circumstances = Circumstances {
-            answered: self.record.status != 0,
+            answered: exchange.has_answered(),
             poor: exchange.is_poor(),
             fresh: !kept,
             unsent: exchange.unsent(),
@@ -353,7 +379,10 @@ impl Forwarding<'_> {
                 self.tunnel(&mut stream, in_flight).await;
                 Attempt::Over(Next::Drop)
             }
-            Err(failure) => self.failed(failure, fresh, asked, upload, endpoint),
+            Err(failure) if self.record.status != 0 || !self.scratch.to_client.is_empty() => {
+                Attempt::Over(self.cut(&failure.refusal, ends_with_connection).await)
+            }
+            Err(failure) => self.failed(failure, fresh, *asked, upload, endpoint),
         }
     }
 
@@ -383,23 +412,37 @@ impl Forwarding<'_> {
         fresh
     }
 
-    /// What a failed exchange allows. The client's fault is nobody else's, and a status once sent stands.
+    /// Ends an answer that has begun and will not be whole, so that the client can tell: it gets what was good, and no
+    /// proper end.
+    async fn cut(&mut self, refusal: &Refusal, ends_with_connection: bool) -> Next {
+        let verdict = refusal.verdict();
+        self.record.refused(refusal);
+        match &mut self.client.stream {
+            Stream::Http2(stream) => {
+                // A reset drops what has not left yet: the connection's task has its turn first.
+                tokio::task::yield_now().await;
+                break_off(stream, self.client.grpc, &verdict);
+                Next::Drop
+            }
+            Stream::Socket(socket) if ends_with_connection => {
+                socket.abort();
+                Next::Drop
+            }
+            // Whoever is gone, stalled or at fault is not waited for, and nobody is who is to go.
+            Stream::Socket(_) if verdict.side != Side::Upstream => Next::Drop,
+            Stream::Socket(_) => Next::Close,
+        }
+    }
+
+    /// What a failed exchange allows while nothing has been sent to the client.
     fn failed(
-        &mut self,
+        &self,
         failure: Failure,
         fresh: bool,
         asked: Asked,
         upload: &Relay,
         endpoint: Rc<Endpoint>,
     ) -> Attempt {
-        let verdict = failure.refusal.verdict();
-        if self.record.status != 0 || !self.scratch.to_client.is_empty() {
-            self.record.refused(&failure.refusal);
-            if let Stream::Http2(stream) = &mut self.client.stream {
-                break_off(stream, self.client.grpc, &verdict);
-            }
-            return Attempt::Over(Next::Drop);
-        }
         // Only a connection that broke in silence: what may have been processed is never sent again unless doing it twice
         // is doing it once. If it had been used the backend closed it before it saw the request, most likely; and if
         // nothing of the request had been written, surely. A head of HTTP/2 has left by then, whatever became of the body.

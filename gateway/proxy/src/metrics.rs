@@ -36,7 +36,7 @@ const METHODS: [Method; 10] = [
     Method::Other,
 ];
 
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const CLASSES: [&str; 9] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"];
 
 /// A counter with one writer: adding needs no atomic read-modify-write.
 #[derive(Debug, Default)]

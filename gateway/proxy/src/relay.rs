@@ -35,6 +35,8 @@ enum Source {
     Length(u64),
     Chunked(Box<ChunkDecoder>),
     UntilClose,
+    /// What came before this is to be written, and nothing more.
+    Malformed(ChunkError),
     Ended,
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct Relay {
     trailers: Option<Box<HeaderMap>>,
     /// Bytes of body taken from the source.
     moved: u64,
+    /// Bytes of body that the sink has taken, those of a part under way aside.
+    delivered: u64,
     limit: u64,
     /// Everything ever written is still in the output buffer.
     replayable: bool,
@@ -117,6 +121,7 @@ impl Relay {
             pipe: None,
             trailers: None,
             moved: 0,
+            delivered: 0,
             limit,
             replayable: true,
             progress: false,
@@ -140,6 +145,19 @@ impl Relay {
     /// Body bytes taken from the source so far.
     pub(crate) fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Body bytes that the sink has taken so far.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Ends a body behind what was good of it, once: true when there is that to write.
+    pub(crate) fn end_malformed(&mut self, error: ChunkError) -> bool {
+        !matches!(
+            std::mem::replace(&mut self.source, Source::Malformed(error)),
+            Source::Malformed(_)
+        )
     }
 
     /// Whether the source has given its whole body and nothing of it is left in the read buffer: what follows there is
@@ -199,6 +217,9 @@ impl Relay {
                 });
                 return Poll::Ready(finished.map_err(RelayError::Write));
             }
+            if let Source::Malformed(error) = self.source {
+                return Poll::Ready(Err(RelayError::Chunk(error)));
+            }
             if self.pipe.is_some() {
                 ready!(self.poll_splice(context, from, to, pipes))?;
                 continue;
@@ -219,7 +240,11 @@ impl Relay {
                         continue;
                     }
                 }
-                Source::Length(_) | Source::Chunked(_) | Source::UntilClose | Source::Ended => {}
+                Source::Length(_)
+                | Source::Chunked(_)
+                | Source::UntilClose
+                | Source::Malformed(_)
+                | Source::Ended => {}
             }
             ready!(self.poll_fill(context, from, input, out))?;
         }
@@ -230,7 +255,7 @@ impl Relay {
     /// Turns buffered input into output. Says whether nothing more can be done before more input arrives.
     fn take(&mut self, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
         match &mut self.source {
-            Source::Ended => Ok(false),
+            Source::Ended | Source::Malformed(_) => Ok(false),
             Source::Length(left) => {
                 let at_hand = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= at_hand as u64;
@@ -345,8 +370,10 @@ impl Relay {
             let of_head = sent.min(head.len());
             self.written += of_head;
             self.direct -= sent - of_head;
+            self.delivered += (sent - of_head) as u64;
             input.consume(sent - of_head);
         }
+        self.delivered = self.moved - self.pipe.as_ref().map_or(0, |pipe| pipe.holds() as u64);
         if !matches!(self.source, Source::Ended) {
             ready!(to.poll_flush(context)).map_err(RelayError::Write)?;
         }
@@ -396,7 +423,9 @@ impl Relay {
                 }
                 Poll::Ready(Ok(()))
             }
-            Source::Length(_) | Source::Chunked(_) | Source::Ended => Poll::Ready(Err(RelayError::Truncated)),
+            Source::Length(_) | Source::Chunked(_) | Source::Malformed(_) | Source::Ended => {
+                Poll::Ready(Err(RelayError::Truncated))
+            }
         }
     }
 
@@ -414,7 +443,10 @@ impl Relay {
         while pipe.holds() > 0 {
             self.waits_for = WaitsFor::Sink;
             match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
-                Ok(_) => self.progress = true,
+                Ok(count) => {
+                    self.progress = true;
+                    self.delivered += count as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(to.poll_write_ready(context)).map_err(RelayError::Write)?;
                 }

@@ -108,6 +108,14 @@ impl Socket {
         }
     }
 
+    /// Sees to it that the end of the connection shows as a cut. Under TLS it does by itself where the end is not told.
+    pub(crate) fn abort(&mut self) {
+        if let Self::Plain(stream) = self {
+            // Where that fails the connection ends in order; there is nothing better to do.
+            let _as_before = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Tells the other side that nothing more will be sent.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -23,7 +23,7 @@ enum Vouched {
 /// The table, whole. `docs/hardening.md`, "What a backend sees", has it for users.
 fn vouched(id: FieldId) -> Vouched {
     match id {
-        FieldId::Other | FieldId::ContentType => Vouched::NotNeeded,
+        FieldId::Other | FieldId::ContentType | FieldId::Date | FieldId::MaxForwards => Vouched::NotNeeded,
         FieldId::Forwarded | FieldId::XForwardedOther => Vouched::By(&[Front::Other]),
         FieldId::XAmznIdentity => Vouched::By(&[Front::Alb]),
         FieldId::XGoogIdentity => Vouched::By(&[Front::Gclb]),

@@ -13,14 +13,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::accept;
-use crate::access::{self, Lines};
+use crate::access::Lines;
 use crate::buffers::Pool;
 use crate::clients::ClientCounts;
 use crate::connection::Client;
+use crate::date::DateClock;
 use crate::deadlines::{Deadlines, TICK};
 use crate::identity::Peer;
 use crate::metrics::{DoorMetrics, WorkerMetrics};
-use crate::refusal::Reason;
+use crate::overflow::{self, Overflow};
 use crate::settings::{ProxyProtocol, Settings};
 use crate::splice::Pipes;
 use crate::stream::Stream;
@@ -83,7 +84,8 @@ pub(crate) struct Worker {
     requests: Cell<usize>,
     upgraded: Cell<usize>,
     open: Cell<usize>,
-    date: RefCell<(Instant, Rc<str>)>,
+    pub(crate) clock: DateClock,
+    pub(crate) overflow: Overflow,
 }
 
 /// The door, reached through what the workers share.
@@ -180,7 +182,8 @@ impl Worker {
             requests: Cell::new(0),
             upgraded: Cell::new(0),
             open: Cell::new(0),
-            date: RefCell::new((Instant::now(), access::http_date().into())),
+            clock: DateClock::new(),
+            overflow: Overflow::default(),
         })
     }
 
@@ -214,15 +217,6 @@ impl Worker {
     pub(crate) fn under_way(self: &Rc<Self>) -> UnderWay {
         self.requests.set(self.requests.get() + 1);
         UnderWay(Rc::clone(self))
-    }
-
-    /// The value of `Date`, worked out once a second.
-    pub(crate) fn date(&self) -> Rc<str> {
-        let mut date = self.date.borrow_mut();
-        if date.0.elapsed() >= Duration::from_secs(1) {
-            *date = (Instant::now(), access::http_date().into());
-        }
-        Rc::clone(&date.1)
     }
 
     /// Accepts and serves until the listener has closed and its connections have ended.
@@ -330,13 +324,7 @@ impl Worker {
             && (settings.proxy_protocol != ProxyProtocol::Off
                 || counted.enter(client, settings.limits.connections_per_client));
         if !within {
-            self.metrics.refused(Reason::ConnectionLimit);
-            if !settings.ends_tls {
-                // Best effort: the socket's buffer is empty, so this fits.
-                let _sent = stream.try_write(
-                    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
-                );
-            }
+            overflow::turn_away(self, stream, settings.ends_tls);
             return;
         }
         let worker = Rc::clone(self);

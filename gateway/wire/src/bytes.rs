@@ -115,11 +115,17 @@ fn is_value_byte(byte: u8) -> bool {
 }
 
 /// Without optional white space (space, tab) at both ends.
-pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
-    while let [rest @ .., b' ' | b'\t'] = bytes {
+    bytes
+}
+
+/// Without optional white space (space, tab) at the start.
+pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
     bytes

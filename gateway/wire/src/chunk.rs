@@ -1,6 +1,7 @@
-//! Chunked bodies (RFC 9112 7.1), strict: CRLF only, bounded sizes, bounded extensions.
+//! Chunked bodies (RFC 9112 7.1), strict: CRLF only, bounded sizes, bounded extensions. White space is read where the
+//! grammar has it (RFC 9110 5.6.3), and never before or within a size.
 
-use crate::bytes::{is_field_value, is_token_byte};
+use crate::bytes::{is_field_value, is_token_byte, trim_start};
 use crate::field::{Field, FieldId, is_same_name};
 use crate::head::HeadError;
 
@@ -13,6 +14,10 @@ pub const LAST_CHUNK_BEFORE_TRAILERS: &[u8] = b"0\r\n";
 
 /// Longest chunk-size line, extension included.
 const LINE_BYTES: usize = 256;
+
+/// Most digits of a chunk size, and the width up to which white space may fill it up: some servers write sizes of a
+/// fixed width.
+const SIZE_BYTES: usize = 16;
 
 /// Bounds on what a chunked body may cost beside its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +188,7 @@ impl ChunkDecoder {
     /// The chunk-size line at the start of `input`: its length and the size.
     fn size_line(&mut self, input: &[u8]) -> Result<Option<(usize, u64)>, ChunkError> {
         let digits = input.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        if digits > 16 || (digits == 0 && !input.is_empty()) {
+        if digits > SIZE_BYTES || (digits == 0 && !input.is_empty()) {
             return Err(ChunkError::Size);
         }
         let Some(line) = line(input, LINE_BYTES, ChunkError::Extension)? else {
@@ -200,7 +205,9 @@ impl ChunkDecoder {
         if size > i64::MAX as u64 {
             return Err(ChunkError::Size);
         }
-        self.extensions += extension.len();
+        let width = line.len() - trim_start(extension).len();
+        let extension = trim_start(extension);
+        self.extensions += extension.len() + width.saturating_sub(SIZE_BYTES);
         if !is_extension(extension) || self.extensions > self.limits.extension_bytes {
             return Err(if extension.first().is_none_or(|byte| *byte == b';') {
                 ChunkError::Extension
@@ -235,16 +242,19 @@ fn line(input: &[u8], limit: usize, too_long: ChunkError) -> Result<Option<&[u8]
     }
 }
 
-/// `*( BWS ";" BWS name [ BWS "=" BWS value ] )`, where white space other than around values is not accepted: it
-/// is obsolete and has been read in different ways.
-fn is_extension(mut bytes: &[u8]) -> bool {
+/// `*( BWS ";" BWS name [ BWS "=" BWS value ] )` (RFC 9112 7.1.1), and white space at the end, which servers write
+/// that pad their sizes.
+fn is_extension(bytes: &[u8]) -> bool {
+    let mut bytes = trim_start(bytes);
     while let [b';', rest @ ..] = bytes {
+        let rest = trim_start(rest);
         let name = rest.iter().take_while(|byte| is_token_byte(**byte)).count();
         if name == 0 {
             return false;
         }
-        bytes = rest.get(name..).unwrap_or_default();
+        bytes = trim_start(rest.get(name..).unwrap_or_default());
         if let [b'=', value @ ..] = bytes {
+            let value = trim_start(value);
             let used = match value {
                 [b'"', quoted @ ..] => match quoted_length(quoted) {
                     Some(length) => length + 1,
@@ -255,7 +265,7 @@ fn is_extension(mut bytes: &[u8]) -> bool {
             if used == 0 {
                 return false;
             }
-            bytes = value.get(used..).unwrap_or_default();
+            bytes = trim_start(value.get(used..).unwrap_or_default());
         }
     }
     bytes.is_empty()
@@ -284,7 +294,7 @@ fn quoted_length(bytes: &[u8]) -> Option<usize> {
 /// content may not (RFC 9110 6.5.1), nor may any in whose name somebody vouches for the client.
 #[must_use]
 pub fn may_trail(name: &[u8]) -> bool {
-    let refused: [&[u8]; 12] = [
+    let refused: [&[u8]; 11] = [
         b"authorization",
         b"cache-control",
         b"content-encoding",
@@ -292,13 +302,13 @@ pub fn may_trail(name: &[u8]) -> bool {
         b"cookie",
         b"set-cookie",
         b"location",
-        b"max-forwards",
         b"range",
         b"www-authenticate",
         b"age",
         b"vary",
     ];
-    FieldId::classify(name) == FieldId::Other && !refused.iter().any(|other| is_same_name(name, other))
+    matches!(FieldId::classify(name), FieldId::Other | FieldId::Date)
+        && !refused.iter().any(|other| is_same_name(name, other))
 }
 
 /// Writes the head of a chunk of `len` bytes, which must all be at hand.

@@ -1,6 +1,6 @@
 //! Header fields: where they lie, and which of them a gateway must know.
 
-use crate::bytes::{is_field_value, token, trim};
+use crate::bytes::{is_field_value, token, trim, trim_start};
 use crate::head::HeadError;
 
 /// A range of bytes in the buffer that a head was parsed from.
@@ -56,6 +56,10 @@ pub enum FieldId {
     Http2Settings,
     /// `Expect`
     Expect,
+    /// `Date`
+    Date,
+    /// `Max-Forwards`
+    MaxForwards,
     /// `Forwarded`
     Forwarded,
     /// `X-Forwarded-For`
@@ -177,13 +181,6 @@ pub fn is_same_name(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(same)
 }
 
-fn trim_start(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    bytes
-}
-
 impl FieldId {
     /// Which field this name is.
     #[must_use]
@@ -209,6 +206,7 @@ impl FieldId {
         match name.len() {
             2 if is(b"te") => return Self::Te,
             4 if is(b"host") => return Self::Host,
+            4 if is(b"date") => return Self::Date,
             5 if is(b"proxy") => return Self::NobodysWord,
             6 if is(b"expect") => return Self::Expect,
             7 if is(b"upgrade") => return Self::Upgrade,
@@ -220,6 +218,7 @@ impl FieldId {
             11 if is(b"x-client-ip") => return Self::NobodysWord,
             12 if is(b"content-type") => return Self::ContentType,
             12 if is(b"x-request-id") => return Self::XRequestId,
+            12 if is(b"max-forwards") => return Self::MaxForwards,
             14 if is(b"content-length") => return Self::ContentLength,
             14 if is(b"http2-settings") => return Self::Http2Settings,
             14 if is(b"true-client-ip") => return Self::Cloudflare,
@@ -264,7 +263,7 @@ impl FieldId {
             *to = if from.is_ascii_alphanumeric() { *from } else { b'-' };
         }
         match Self::known(target) {
-            Self::Other | Self::ContentType => Self::Other,
+            Self::Other | Self::ContentType | Self::MaxForwards => Self::Other,
             _ => Self::Twin,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::bytes::trim;
+use crate::head::elements;
 
 /// The address in one entry of `X-Forwarded-For`: an IP address, alone or with a port (`1.2.3.4:80`,
 /// `[2001:db8::1]:80`), IPv6 with or without brackets. IPv4-mapped addresses are returned as IPv4.
@@ -27,7 +28,7 @@ pub fn parse_hop(entry: &[u8]) -> Option<IpAddr> {
 
 /// The client according to `X-Forwarded-For`: the right-most hop that is not trusted, reading from the peer.
 ///
-/// `values` are the field values in the order received. With trusted hops only, the left-most is the client. At a
+/// `values` are the field values in the order received; empty entries are none. With trusted hops only, the left-most is the client. At a
 /// malformed entry the walk stops, and the last valid hop is the client.
 pub fn client_from_xff<'v>(
     values: impl DoubleEndedIterator<Item = &'v [u8]>,
@@ -38,7 +39,7 @@ pub fn client_from_xff<'v>(
     if !trusted(client) {
         return client;
     }
-    for entry in values.rev().flat_map(|value| value.rsplit(|byte| *byte == b',')) {
+    for entry in values.rev().flat_map(|value| elements(value).rev()) {
         let Some(hop) = parse_hop(entry) else { break };
         client = hop;
         if !trusted(hop) {
@@ -61,7 +62,7 @@ pub fn client_at_depth<'v>(
     if !trusted(peer) {
         return peer;
     }
-    let mut entries = values.rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
+    let mut entries = values.rev().flat_map(|value| elements(value).rev());
     entries.nth(behind).and_then(parse_hop).unwrap_or(peer)
 }
 
@@ -118,6 +119,11 @@ mod tests {
             (&["nonsense"], "10.0.0.1", "10.0.0.1"),
             (&[], "10.0.0.1", "10.0.0.1"),
             (&["6.6.6.6, 2.2.2.2:1234"], "10.0.0.1", "2.2.2.2"),
+            // RFC 9110 5.6.1.2: an empty element is none.
+            (&["1.1.1.1, 2.2.2.2,"], "10.0.0.1", "2.2.2.2"),
+            (&["2.2.2.2, , 10.0.0.7", ""], "10.0.0.1", "2.2.2.2"),
+            (&["2.2.2.2,,\t,10.0.0.7, "], "10.0.0.1", "2.2.2.2"),
+            (&[",", ""], "10.0.0.1", "10.0.0.1"),
         ];
         for (values, peer, expected) in table {
             let values = values.iter().map(|value| value.as_bytes());
@@ -131,6 +137,10 @@ mod tests {
         let client =
             |value: &'static str, peer| client_at_depth([value.as_bytes()].into_iter(), 1, trusted, ip(peer));
         assert_eq!(client("6.6.6.6, 1.1.1.1, 34.0.0.1", "35.191.0.1"), ip("1.1.1.1"));
+        assert_eq!(
+            client("6.6.6.6, 1.1.1.1,, 34.0.0.1,", "35.191.0.1"),
+            ip("1.1.1.1")
+        );
         assert_eq!(client("34.0.0.1", "35.191.0.1"), ip("35.191.0.1"));
         assert_eq!(client("1.1.1.1, 34.0.0.1", "7.7.7.7"), ip("7.7.7.7"));
     }

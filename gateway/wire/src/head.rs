@@ -149,11 +149,7 @@ impl Lines {
 impl ConnectionOptions {
     /// Adds the options of one `Connection` field value.
     pub(crate) fn add(&mut self, value: &[u8]) {
-        for option in value
-            .split(|byte| *byte == b',')
-            .map(trim)
-            .filter(|option| !option.is_empty())
-        {
+        for option in elements(value) {
             match option.len() {
                 5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
                 10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
@@ -171,7 +167,7 @@ impl ConnectionOptions {
                 .iter()
                 .filter(|other| other.id == FieldId::Connection)
                 .any(|connection| {
-                    let mut options = connection.value.of(head).split(|byte| *byte == b',').map(trim);
+                    let mut options = elements(connection.value.of(head));
                     options.any(|option| option.eq_ignore_ascii_case(field.name.of(head)))
                 })
     }
@@ -205,7 +201,10 @@ impl Framing {
     }
 }
 
-/// Trimmed comma-separated elements of a value.
-pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(trim)
+/// The elements of a list, trimmed; empty ones are none (RFC 9110 5.6.1.2).
+pub fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value
+        .split(|byte| *byte == b',')
+        .map(trim)
+        .filter(|element| !element.is_empty())
 }

@@ -31,7 +31,7 @@ pub use chunk::{
 };
 pub use field::{Field, FieldId, Span, is_same_name};
 pub use glimpse::Glimpse;
-pub use head::{ConnectionOptions, HeadError, HeadLimits};
+pub use head::{ConnectionOptions, HeadError, HeadLimits, elements};
 pub use request::{Method, RequestError, RequestHead, Target};
 pub use response::{ResponseError, ResponseHead, ResponseTo};
 

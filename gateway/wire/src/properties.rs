@@ -88,7 +88,7 @@ pub fn response_properties(raw: &[u8]) {
             "cut into bytes, the verdict differs"
         );
         if found.is_some() {
-            assert!((100..=599).contains(&head.status));
+            assert!((100..=999).contains(&head.status));
             assert!(!(head.framing == BodyFraming::UntilClose && head.persistent()));
         }
     }
@@ -139,7 +139,10 @@ pub fn proxy_header_properties(raw: &[u8]) {
 /// Holds for every text that claims to be an `X-Forwarded-For` value.
 pub fn forwarded_properties(raw: &[u8]) {
     let peer = IpAddr::from([10, 0, 0, 1]);
-    let entries = || raw.split(|byte| *byte == b',');
+    let entries = || {
+        raw.split(|byte| *byte == b',')
+            .filter(|entry| !trimmed(entry).is_empty())
+    };
     let hops: Vec<Option<IpAddr>> = entries().map(forwarded::parse_hop).collect();
     let untrusted = |address: IpAddr| address != peer;
     for (entry, hop) in entries().zip(&hops) {
@@ -272,7 +275,9 @@ fn request_by_grammar(raw: &[u8]) -> Option<Reading<'_>> {
         return None;
     }
     let expects = values(&fields, b"expect");
-    let can_be_met = |value: &&[u8]| value.eq_ignore_ascii_case(b"100-continue");
+    let is_met =
+        |expectation: &[u8]| expectation.is_empty() || expectation.eq_ignore_ascii_case(b"100-continue");
+    let can_be_met = |value: &&[u8]| value.split(|byte| *byte == b',').map(trimmed).all(is_met);
     if *version == b"HTTP/1.1" && !expects.iter().all(can_be_met) {
         return None;
     }
@@ -330,9 +335,12 @@ fn is_uri(byte: u8) -> bool {
 fn response_by_grammar(raw: &[u8], request: ResponseTo) -> Option<Reading<'_>> {
     let (length, first, fields) = lines(raw, 0)?;
     let (version, _) = first.split_at_checked(8)?;
-    if version != b"HTTP/1.1" && version != b"HTTP/1.0" {
-        return None;
-    }
+    let minor = version.strip_prefix(b"HTTP/1.")?;
+    let version: &[u8] = match minor {
+        b"0" => b"HTTP/1.0",
+        [minor] if minor.is_ascii_digit() => b"HTTP/1.1",
+        _ => return None,
+    };
     let status = first.get(8..12)?.strip_prefix(b" ")?;
     let reason = first.get(12..)?;
     let status: u16 = std::str::from_utf8(status)
@@ -341,7 +349,7 @@ fn response_by_grammar(raw: &[u8], request: ResponseTo) -> Option<Reading<'_>> {
         .parse()
         .ok()?;
     let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-    if !(100..600).contains(&status)
+    if !(100..1000).contains(&status)
         || !(reason.is_empty() || reason.starts_with(b" "))
         || reason.iter().any(is_control)
     {
@@ -406,7 +414,9 @@ fn chunked_by_grammar(raw: &[u8]) -> Option<(usize, Vec<u8>)> {
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (size, extension) = line.split_at_checked(digits)?;
         let size = u64::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?;
-        extensions += extension.len();
+        let padding = extension.iter().take_while(|byte| b" \t".contains(byte)).count();
+        let extension = extension.get(padding..)?;
+        extensions += extension.len() + (digits + padding).saturating_sub(16);
         if digits > 16 || size > i64::MAX as u64 || extensions > CHUNK_LIMITS.extension_bytes {
             return None;
         }
@@ -438,16 +448,17 @@ fn chunked_by_grammar(raw: &[u8]) -> Option<(usize, Vec<u8>)> {
     }
 }
 
-/// RFC 9112 7.1.1 without its optional white space.
-fn is_extensions(mut rest: &[u8]) -> bool {
-    while let Some(extension) = rest.strip_prefix(b";") {
+/// RFC 9112 7.1.1, and white space at the end.
+fn is_extensions(rest: &[u8]) -> bool {
+    let mut rest = unpadded(rest);
+    while let Some(extension) = rest.strip_prefix(b";").map(unpadded) {
         let mut parts = extension.splitn(2, |byte| !is_token(&[*byte]));
         let name = parts.next().unwrap_or_default();
-        rest = extension.get(name.len()..).unwrap_or_default();
+        rest = unpadded(extension.get(name.len()..).unwrap_or_default());
         if name.is_empty() {
             return false;
         }
-        let Some(value) = rest.strip_prefix(b"=") else {
+        let Some(value) = rest.strip_prefix(b"=").map(unpadded) else {
             continue;
         };
         let end = match value.strip_prefix(b"\"") {
@@ -457,9 +468,15 @@ fn is_extensions(mut rest: &[u8]) -> bool {
         let Some(after) = end.and_then(|end| value.get(end..)) else {
             return false;
         };
-        rest = after;
+        rest = unpadded(after);
     }
     rest.is_empty()
+}
+
+/// RFC 9110 5.6.3, "bad" white space.
+fn unpadded(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| *byte != b' ' && *byte != b'\t');
+    text.get(start.unwrap_or(text.len())..).unwrap_or_default()
 }
 
 /// RFC 9110 5.6.4, from behind the opening quote to behind the closing one.

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::bytes::{is_path_byte, is_query, is_token_byte};
+use crate::bytes::{decimal, is_path_byte, is_query, is_token_byte};
 use crate::field::{Field, FieldId, Span};
 use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Line, Lines, elements};
 use crate::{BodyFraming, Version};
@@ -58,7 +58,8 @@ pub enum Target {
 /// A parsed request head. Reused from request to request.
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    /// The method.
+    /// The method. Set as soon as it has arrived, also where the head is refused later on: the answer to HEAD has no
+    /// body, whatever it is.
     pub method: Method,
     /// The method as written.
     pub method_span: Span,
@@ -78,12 +79,14 @@ pub struct RequestHead {
     pub framing: BodyFraming,
     /// What `Connection` asks for.
     pub connection: ConnectionOptions,
-    /// `Connection: upgrade` with an `Upgrade` field, on HTTP/1.1.
+    /// `Connection: upgrade` with an `Upgrade` field that names a protocol, on HTTP/1.1.
     pub upgrade: bool,
     /// `Expect: 100-continue` on HTTP/1.1.
     pub expect_continue: bool,
     /// `TE: trailers`: the client takes trailers.
     pub te_trailers: bool,
+    /// How often an OPTIONS request may be forwarded (RFC 9110 7.6.2).
+    pub max_forwards: Option<u64>,
     lines: Lines,
 }
 
@@ -248,6 +251,7 @@ impl RequestHead {
                 unfinished => {
                     // A head that grows too large within its first line has too long a target.
                     if let Some(line) = self.lines.unfinished_first(buffer, limits) {
+                        self.method = method_of(line);
                         check_request_line(line, limits)?;
                     }
                     return Ok(unfinished.map(|_| None)?);
@@ -262,6 +266,7 @@ impl RequestHead {
         offset: usize,
         limits: &HeadLimits,
     ) -> Result<(), RequestError> {
+        self.method = method_of(line);
         check_request_line(line, limits)?;
         let Some(space) = memchr(b' ', line) else {
             return Err(RequestError::RequestLine);
@@ -286,7 +291,6 @@ impl RequestHead {
             }
             _ => return Err(RequestError::RequestLine),
         };
-        self.method = Method::of(method);
         self.method_span = Span::new(offset, offset + method.len());
         self.parse_target(target, offset + method.len() + 1)
     }
@@ -381,6 +385,7 @@ impl RequestHead {
         self.host = None;
         self.connection = ConnectionOptions::default();
         (self.expect_continue, self.te_trailers) = (false, false);
+        self.max_forwards = None;
         let mut upgrade_field = false;
         let mut framing = Framing::default();
         for field in &self.fields {
@@ -389,16 +394,23 @@ impl RequestHead {
                 FieldId::Host => self.host = Some(field.value),
                 FieldId::ContentLength | FieldId::TransferEncoding => framing.add(field, head)?,
                 FieldId::Connection => self.connection.add(field.value.of(head)),
-                FieldId::Upgrade => upgrade_field = true,
+                FieldId::Upgrade => upgrade_field |= elements(field.value.of(head)).next().is_some(),
                 FieldId::Expect if self.version == Version::Http11 => {
-                    if !field.value.of(head).eq_ignore_ascii_case(b"100-continue") {
-                        return Err(RequestError::Expectation);
+                    for expectation in elements(field.value.of(head)) {
+                        if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                            return Err(RequestError::Expectation);
+                        }
+                        self.expect_continue = true;
                     }
-                    self.expect_continue = true;
                 }
                 FieldId::Te => {
                     let trailers = |element: &[u8]| element.eq_ignore_ascii_case(b"trailers");
                     self.te_trailers |= elements(field.value.of(head)).any(trailers);
+                }
+                // Other methods may ignore it; what is no number says nothing.
+                FieldId::MaxForwards if self.method == Method::Options => {
+                    let stated = decimal(field.value.of(head));
+                    self.max_forwards = [self.max_forwards, stated].into_iter().flatten().min();
                 }
                 _ => {}
             }
@@ -415,6 +427,12 @@ impl RequestHead {
         self.upgrade = upgrade_field && self.connection.upgrade && self.version == Version::Http11;
         Ok(())
     }
+}
+
+/// The method of a request line that may be incomplete.
+fn method_of(line: &[u8]) -> Method {
+    let end = memchr(b' ', line).unwrap_or(0);
+    Method::of(line.get(..end).unwrap_or_default())
 }
 
 /// What can be told from a part of the request line, as soon as it can; costs little however often it is asked.

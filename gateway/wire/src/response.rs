@@ -17,7 +17,7 @@ pub enum ResponseTo {
 /// A parsed response head. Reused from response to response.
 #[derive(Debug, Default)]
 pub struct ResponseHead {
-    /// 100 to 599.
+    /// 100 to 999; RFC 9110 15 defines none above 599, and some applications use them.
     pub status: u16,
     /// The version.
     pub version: Version,
@@ -31,6 +31,8 @@ pub struct ResponseHead {
     pub stated_length: Option<u64>,
     /// What `Connection` asks for.
     pub connection: ConnectionOptions,
+    /// The status says that there is no body, and the framing fields that there is one.
+    contradictory: bool,
     lines: Lines,
 }
 
@@ -43,8 +45,8 @@ pub enum ResponseError {
     /// RFC 9112 4: not `version SP status SP [reason]`.
     #[error("the status line is not version, status and reason")]
     StatusLine,
-    /// Not HTTP/1.0 or HTTP/1.1.
-    #[error("the version is not HTTP/1.0 or HTTP/1.1")]
+    /// Not HTTP/1.x.
+    #[error("the version is not HTTP/1.x")]
     Version,
 }
 
@@ -77,14 +79,15 @@ impl ResponseHead {
         outcome
     }
 
-    /// Whether the connection can carry another request (RFC 9112 9.3).
+    /// Whether the connection can carry another request (RFC 9112 9.3). Behind a 204 or 304 that states a body it can
+    /// not: servers exist that send it.
     #[must_use]
     pub fn persistent(&self) -> bool {
         let asked = match self.version {
             Version::Http11 => !self.connection.close,
             Version::Http10 => self.connection.keep_alive && !self.connection.close,
         };
-        asked && self.framing != BodyFraming::UntilClose
+        asked && self.framing != BodyFraming::UntilClose && !self.contradictory
     }
 
     fn parse_lines(
@@ -119,13 +122,14 @@ impl ResponseHead {
         }
         let (version, rest) = line.split_at_checked(8).ok_or(ResponseError::StatusLine)?;
         self.version = match version {
-            b"HTTP/1.1" => Version::Http11,
             b"HTTP/1.0" => Version::Http10,
+            // A higher minor version is read as the highest that is known (RFC 9110 2.5).
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
             _ => return Err(ResponseError::Version),
         };
         let [
             b' ',
-            hundreds @ b'1'..=b'5',
+            hundreds @ b'1'..=b'9',
             tens @ b'0'..=b'9',
             ones @ b'0'..=b'9',
             reason @ ..,
@@ -159,7 +163,10 @@ impl ResponseHead {
             return Err(HeadError::TransferCoding.into());
         }
         self.stated_length = framing.length;
-        let bodiless = request == ResponseTo::Head || matches!(self.status, 100..=199 | 204 | 304);
+        let no_content = matches!(self.status, 100..=199 | 204 | 304);
+        self.contradictory =
+            no_content && (framing.chunked || framing.length.is_some_and(|length| length > 0));
+        let bodiless = request == ResponseTo::Head || no_content;
         self.framing = match (bodiless, framing.chunked, framing.length) {
             (true, _, _) => BodyFraming::None,
             (false, true, _) => BodyFraming::Chunked,

@@ -151,7 +151,13 @@ const LINES: &[(&[u8], Option<RequestError>)] = &[
     // RFC 9110 10.1.1
     (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n", None),
     (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", Some(Expectation)),
-    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect:\r\n\r\n", Some(Expectation)),
+    // 10.1.1: a list, of which empty elements are none (5.6.1.2).
+    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect:\r\n\r\n", None),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: ,\r\n\r\n", None),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, 100-continue\r\n\r\n", None),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n", None),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, 200-ok\r\n\r\n", Some(Expectation)),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue;q=1\r\n\r\n", Some(Expectation)),
     (b"GET / HTTP/1.0\r\nExpect: 200-ok\r\n\r\n", None),
 ];
 
@@ -396,7 +402,24 @@ fn connection_options() {
             "Connection: upgrade\r\nUpgrade: websocket\r\n",
             (false, false, false, false),
         ),
+        // 7.8: without a protocol there is nothing to change to.
+        (
+            "HTTP/1.1",
+            "Connection: upgrade\r\nUpgrade:\r\n",
+            (true, false, false, false),
+        ),
+        (
+            "HTTP/1.1",
+            "Connection: upgrade\r\nUpgrade: , \r\n",
+            (true, false, false, false),
+        ),
         ("HTTP/1.1", "Expect: 100-continue\r\n", (true, false, true, false)),
+        ("HTTP/1.1", "Expect:\r\n", (true, false, false, false)),
+        (
+            "HTTP/1.1",
+            "Expect: , 100-Continue,\r\nExpect: 100-continue\r\n",
+            (true, false, true, false),
+        ),
         ("HTTP/1.1", "TE: gzip, Trailers\r\n", (true, false, false, true)),
         ("HTTP/1.1", "TE: trailers;q=0\r\n", (true, false, false, false)),
     ];
@@ -412,6 +435,64 @@ fn connection_options() {
         .map(|field| text(field.name.of(&raw)))
         .collect();
     assert_eq!(hop_by_hop, ["X-HOP", "Y"]);
+}
+
+/// RFC 9110 9.3.2: whatever is wrong with a HEAD request, the answer has no body; so the method is known from its line
+/// on, however much of the head is read.
+#[test]
+fn the_method_of_a_refused_head() {
+    let long = format!("HEAD /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(300));
+    let many = format!("HEAD / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(20));
+    let large = format!("HEAD / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(2000));
+    let refused: [(&[u8], u16); 9] = [
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 417),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"HEAD / HTTP/1.1\nHost: a\r\n\r\n", 400),
+        (b"HEAD /a\"b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"HEAD  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"HEAD / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
+        (long.as_bytes(), 414),
+        (many.as_bytes(), 431),
+        (large.as_bytes(), 431),
+    ];
+    for (raw, status) in refused {
+        // What an earlier request was does not matter.
+        let mut head = RequestHead::new();
+        let earlier = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(head.parse(earlier, &HEAD_LIMITS), Ok(Some(earlier.len())));
+        let verdict = head.parse(raw, &HEAD_LIMITS).map_err(|error| error.status());
+        assert_eq!(
+            (verdict, head.method),
+            (Err(status), Method::Head),
+            "{}",
+            raw.escape_ascii()
+        );
+    }
+    let mut head = RequestHead::new();
+    for (so_far, method) in [
+        ("HEAD", Method::Other),
+        ("HEAD ", Method::Head),
+        ("HEAD / HTTP/1.1\r\nHost", Method::Head),
+    ] {
+        assert_eq!(head.parse(so_far.as_bytes(), &HEAD_LIMITS), Ok(None));
+        assert_eq!(head.method, method, "{so_far}");
+    }
+}
+
+/// RFC 9110 7.6.2.
+#[test]
+fn max_forwards() {
+    let read = |method: &str, fields: &str| {
+        let raw = format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
+        parse(&raw).expect("valid").max_forwards
+    };
+    assert_eq!(read("OPTIONS", ""), None);
+    assert_eq!(read("OPTIONS", "Max-Forwards: 0\r\n"), Some(0));
+    assert_eq!(read("OPTIONS", "max-forwards: 010\r\n"), Some(10));
+    assert_eq!(read("OPTIONS", "Max-Forwards: 7\r\nMax-Forwards: 3\r\n"), Some(3));
+    assert_eq!(read("OPTIONS", "Max-Forwards: many\r\n"), None);
+    assert_eq!(read("OPTIONS", "Max-Forwards: -1\r\n"), None);
+    assert_eq!(read("GET", "Max-Forwards: 0\r\n"), None);
 }
 
 /// The names whose fields a client must not choose, and their twins that some backends read alike.
@@ -445,6 +526,8 @@ fn known_names() {
         ("X-Forwarded_Whatever", FieldId::Twin),
         ("Transfer_Encoding", FieldId::Twin),
         ("Content_Type", FieldId::Other),
+        ("Max_Forwards", FieldId::Other),
+        ("Date", FieldId::Date),
         ("X_Request_ID", FieldId::Twin),
         ("X.Forwarded.For", FieldId::Twin),
         ("X_Forwarded.For", FieldId::Twin),

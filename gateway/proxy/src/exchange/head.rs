@@ -3,8 +3,9 @@
 use std::task::{Context, Poll, ready};
 
 use h2::Reason;
+use http::{Response, StatusCode};
 use tokio::io::ReadBuf;
-use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseTo, Version};
+use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseHead, ResponseTo, Version, elements};
 
 use super::{Exchange, INTERIM, STREAM_IDLE};
 use crate::buffers::Scratch;
@@ -27,6 +28,8 @@ impl Exchange<'_> {
         } else {
             ResponseTo::Other
         };
+        let uploading = !self.progress.upload_done && !self.progress.upload_broken;
+        let too_early = self.asked.upgrade && uploading;
         loop {
             let Scratch {
                 from_upstream,
@@ -35,6 +38,8 @@ impl Exchange<'_> {
             } = &mut *self.scratch;
             if !from_upstream.is_empty() {
                 match response.parse(from_upstream.filled(), &limits, request) {
+                    // The client may change the protocol when it has sent all of its request (RFC 9110 7.8).
+                    Ok(Some(_)) if response.status == 101 && too_early => return Poll::Pending,
                     Ok(Some(length)) => return Poll::Ready(self.accept_head(length)),
                     Ok(None) => {}
                     Err(error) => {
@@ -97,18 +102,24 @@ impl Exchange<'_> {
             from_upstream,
             to_client,
             response,
+            protocols,
             ..
         } = &mut *self.scratch;
         let head = from_upstream.filled().get(..length).unwrap_or_default();
+        if !is_asked_for(protocols, response, head) {
+            return Err(self.malformed("101 to a protocol that the request does not ask for"));
+        }
+        let clock = Some(&self.worker.clock);
         match &mut *self.client {
             // What HTTP/1 calls 101 is a 200 on a stream of HTTP/2 (RFC 8441 5).
             Stream::Http2(stream) => {
-                let head = http2::response_of(head, response, 200, None).ok_or(Refusal::UpstreamMalformed)?;
+                let head =
+                    http2::response_of(head, response, 200, None, clock).ok_or(Refusal::UpstreamMalformed)?;
                 stream.respond(head, false).map_err(|_gone| Refusal::ClientGone)?;
             }
             Stream::Socket(_) => {
                 let (framing, connection) = (Framing::None(None), Connection::Upgrade);
-                emit::response(to_client, head, response, framing, connection, false);
+                emit::response(to_client, head, response, framing, connection, false, clock);
             }
         }
         let sink = self.client_sink(Framing::UntilClose);
@@ -128,12 +139,13 @@ impl Exchange<'_> {
             ..
         } = &mut *self.scratch;
         let head = from_upstream.filled().get(..length).unwrap_or_default();
-        // A client that did not ask for 100, or cannot read interim responses, is spared them.
-        let wanted = response.status != 100 || self.asked.expect_continue;
+        // A client that did not ask for 100, has had one, or cannot read interim responses, is spared them.
+        let wanted = response.status != 100
+            || (self.asked.expect_continue && !std::mem::replace(&mut self.progress.continued, true));
         if wanted && self.asked.version == Version::Http11 {
             match &mut *self.client {
                 Stream::Http2(stream) => {
-                    let head = http2::response_of(head, response, response.status, None)
+                    let head = http2::response_of(head, response, response.status, None, None)
                         .ok_or(Refusal::UpstreamMalformed)?;
                     stream.inform(head).map_err(|_gone| Refusal::ClientGone)?;
                 }
@@ -145,6 +157,24 @@ impl Exchange<'_> {
         }
         from_upstream.consume(length);
         Ok(())
+    }
+
+    /// The backend has not said whether it wants the request's body, and the client waits to hear it: it is told to go
+    /// on (RFC 9110 10.1.1).
+    pub(super) fn say_continue(&mut self) -> Result<(), Refusal> {
+        self.progress.continued = true;
+        match &mut *self.client {
+            Stream::Http2(stream) => {
+                let mut head = Response::new(());
+                (*head.status_mut(), *head.version_mut()) = (StatusCode::CONTINUE, http::Version::HTTP_2);
+                stream.inform(head).map_err(|_gone| Refusal::ClientGone)
+            }
+            Stream::Socket(_) => {
+                self.scratch.to_client.extend_from_slice(emit::CONTINUE);
+                self.progress.interim = Some(Relay::new(BodyFraming::None, Sink::Plain, 0, 0));
+                Ok(())
+            }
+        }
     }
 
     fn accept_final(&mut self, length: usize) -> Result<(), Refusal> {
@@ -162,6 +192,7 @@ impl Exchange<'_> {
         }
         let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
         let framing = emit::client_framing(response, self.asked.version);
+        let clock = Some(&self.worker.clock);
         // A backend that will not read the rest of the request leaves bytes that no one can use.
         let unread = !self.upload.source_ended();
         let cut = unread && !response.persistent();
@@ -178,7 +209,7 @@ impl Exchange<'_> {
                 };
                 // A stream that has ended already says so with its head, as gRPC's errors do.
                 let ends = ends || self.upstream.has_ended();
-                let head = http2::response_of(head, response, response.status, stated)
+                let head = http2::response_of(head, response, response.status, stated, clock)
                     .ok_or(Refusal::UpstreamMalformed)?;
                 stream.respond(head, ends).map_err(|_gone| Refusal::ClientGone)?;
             }
@@ -188,7 +219,8 @@ impl Exchange<'_> {
                     (true, Version::Http10) => Connection::KeepExplicitly,
                     (false, _) => Connection::Close,
                 };
-                emit::response(to_client, head, response, framing, connection, trailers);
+                emit::response(to_client, head, response, framing, connection, trailers, clock);
+                self.progress.until_close = framing == Framing::UntilClose;
             }
         }
         let grpc = self.asked.grpc && response.fields.iter().any(|field| says_failure(field, head));
@@ -253,4 +285,28 @@ fn is_poor(status: u16) -> bool {
 fn says_failure(field: &Field, head: &[u8]) -> bool {
     field.name.of(head).eq_ignore_ascii_case(b"grpc-status")
         && matches!(field.value.of(head), b"2" | b"13" | b"14" | b"15")
+}
+
+/// Whether a 101 names protocols, and none that the client did not ask for (RFC 9110 7.8).
+fn is_asked_for(asked: &[u8], response: &ResponseHead, head: &[u8]) -> bool {
+    let fields = response.fields.iter();
+    let mut named = fields
+        .filter(|field| field.id == FieldId::Upgrade)
+        .flat_map(|field| elements(field.value.of(head)))
+        .peekable();
+    named.peek().is_some()
+        && named.all(|protocol| elements(asked).any(|asked| is_same_protocol(asked, protocol)))
+}
+
+/// Names compare without case; a version counts where both sides say one.
+fn is_same_protocol(left: &[u8], right: &[u8]) -> bool {
+    let name = |protocol: &'_ [u8]| protocol.iter().take_while(|byte| **byte != b'/').count();
+    let (left_name, right_name) = (name(left), name(right));
+    let versioned = left_name < left.len() && right_name < right.len();
+    if versioned {
+        left.eq_ignore_ascii_case(right)
+    } else {
+        let names = (left.get(..left_name), right.get(..right_name));
+        matches!(names, (Some(left), Some(right)) if left.eq_ignore_ascii_case(right))
+    }
 }

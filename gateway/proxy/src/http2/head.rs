@@ -4,18 +4,23 @@ use std::io;
 
 use bytes::Bytes;
 use h2::ext::Protocol;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, HeaderMap, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING,
+};
+use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
 use wire::{FieldId, RequestError, RequestHead, ResponseHead};
 
 use super::Http2Stream;
 use crate::buffers::ReadBuffer;
+use crate::date::DateClock;
+use crate::decide::same_authority;
 use crate::emit::{self, OwnAnswer};
 use crate::refusal::{self, Refusal};
 
 /// Writes a client's request as an HTTP/1 head, for the strict parser to judge. `ends`: no body follows.
 ///
-/// `:authority` becomes `Host`; a `Host` beside it must say the same. `Cookie` fields are joined (RFC 9113 8.2.3), and
+/// `:authority` becomes `Host`; a `Host` beside it must name the same host and port (RFC 9113 8.3.1). `Cookie` fields are joined (RFC 9113 8.2.3), and
 /// an extended CONNECT for `websocket` (RFC 8441) becomes the upgrade that backends know.
 pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let protocol = parts.extensions.get::<Protocol>();
@@ -39,9 +44,13 @@ pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8
     if let Some(authority) = authority {
         line(out, &[b"host: ", authority.as_bytes(), b"\r\n"]);
         let mut hosts = parts.headers.get_all(HOST).iter();
-        let differs = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
-        if hosts.next().is_some_and(differs) {
-            return Err(Refusal::HostMismatch);
+        if let Some(host) = hosts.next() {
+            let port = if parts.uri.scheme() == Some(&Scheme::HTTPS) {
+                443
+            } else {
+                80
+            };
+            same_authority(authority.as_bytes(), host.as_bytes(), port)?;
         }
         if hosts.next().is_some() {
             return Err(Refusal::Head(RequestError::DuplicateHost));
@@ -76,6 +85,13 @@ pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8
     Ok(())
 }
 
+/// How many fields a head has. The crumbs of a cookie are one field (RFC 9113 8.2.3): browsers send each of up to 180
+/// cookies by itself, and what they may cost together is limited in bytes.
+pub(crate) fn field_count(headers: &HeaderMap) -> usize {
+    let crumbs = headers.get_all(COOKIE).iter().count();
+    headers.len() - crumbs.saturating_sub(1)
+}
+
 /// Writes a backend's response as an HTTP/1 head, for the strict parser to judge.
 pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
     for part in [b"HTTP/1.1 ", parts.status.as_str().as_bytes(), b" \r\n"] {
@@ -92,11 +108,13 @@ pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
 }
 
 /// The head of a response as HTTP/2 sends it, without what belongs to the connection; `None` when HTTP/2 cannot say it.
+/// `clock`: where a missing `Date` comes from; interim responses need none.
 pub(crate) fn response_of(
     head: &[u8],
     parsed: &ResponseHead,
     status: u16,
     length: Option<u64>,
+    clock: Option<&DateClock>,
 ) -> Option<Response<()>> {
     // One copy, which every value shares.
     let shared = Bytes::copy_from_slice(head);
@@ -104,7 +122,7 @@ pub(crate) fn response_of(
     *response.status_mut() = StatusCode::from_u16(status).ok()?;
     *response.version_mut() = Version::HTTP_2;
     let headers = response.headers_mut();
-    headers.reserve(parsed.fields.len() + 1);
+    headers.reserve(parsed.fields.len() + 2);
     for field in &parsed.fields {
         let passes = emit::passes_to_client(field.id, true)
             && !parsed.connection.names(field, &parsed.fields, head)
@@ -118,6 +136,9 @@ pub(crate) fn response_of(
     }
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Some(clock) = clock.filter(|_| !headers.contains_key(DATE)) {
+        headers.insert(DATE, clock.date());
     }
     Some(response)
 }
@@ -173,6 +194,7 @@ pub(crate) fn answer(stream: &mut Http2Stream, answer: &OwnAnswer<'_>) -> io::Re
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
         headers.insert("grpc-message", HeaderValue::from_static(phrase));
+        headers.insert(DATE, answer.date.clone());
         return stream.respond(head, true);
     }
     *head.status_mut() = StatusCode::from_u16(answer.status).map_err(io::Error::other)?;
@@ -182,10 +204,7 @@ pub(crate) fn answer(stream: &mut Http2Stream, answer: &OwnAnswer<'_>) -> io::Re
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     headers.insert(CONTENT_LENGTH, HeaderValue::from(phrase.len() + 1));
-    headers.insert(
-        DATE,
-        HeaderValue::from_str(answer.date).map_err(io::Error::other)?,
-    );
+    headers.insert(DATE, answer.date.clone());
     for (name, value) in answer.extra {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
         headers.insert(name, HeaderValue::from_bytes(value).map_err(io::Error::other)?);

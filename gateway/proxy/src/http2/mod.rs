@@ -10,7 +10,7 @@ mod head;
 mod server;
 mod stream;
 
-pub(crate) use head::{answer, request_of, response_of, write_request, write_response};
+pub(crate) use head::{answer, field_count, request_of, response_of, write_request, write_response};
 pub(crate) use server::serve;
 pub(crate) use stream::{Http2Error, Http2Stream};
 

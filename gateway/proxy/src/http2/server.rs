@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
-use http::Request;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
+use http::{Request, request};
 use wire::{Glimpse, HeadError, Method, RequestHead};
 
 use super::budget::Counted;
-use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, write_request};
+use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, field_count, write_request};
 use crate::asked::is_grpc;
 use crate::connection::{Client, REQUESTS, Session};
 use crate::deadlines::Deadline;
@@ -37,6 +37,14 @@ const PENDING_RESETS: usize = 20;
 
 /// Resets that the client's own errors may cause (CVE-2025-8671).
 const LOCAL_RESETS: usize = 1024;
+
+/// Crumbs of a cookie that browsers send at most (RFC 6265 6.1 asks for 50 cookies, they keep 180), and what each costs
+/// beside its text.
+const CRUMBS: usize = 180;
+const CRUMB: usize = 32 + "cookie".len();
+
+/// How long a request that is not expected to have content may leave open whether it has.
+const CONTENT: Duration = Duration::from_millis(100);
 
 /// Requests that may be given up before it counts how many are not.
 const GIVEN_UP: u32 = 500;
@@ -114,7 +122,7 @@ pub(crate) async fn serve(
 /// What the library must take for the strict parser to refuse what is beyond the door's limits, and to tell so: it
 /// counts 32 bytes for each field on top of its name and value (RFC 9113 6.5.2).
 fn header_list(limits: &Limits) -> u32 {
-    u32::try_from(limits.header_bytes + 64 * limits.headers).unwrap_or(u32::MAX)
+    u32::try_from(limits.header_bytes + 64 * limits.headers + CRUMBS * CRUMB).unwrap_or(u32::MAX)
 }
 
 /// Drives one connection.
@@ -225,6 +233,32 @@ impl Driver {
     }
 }
 
+/// Whether nothing follows the head of a request. Some clients say so only with an empty frame behind it; where content
+/// would be out of the ordinary that is worth a moment, because not every backend takes a GET in chunks.
+async fn ends_with_head(client: &mut Client, parts: &request::Parts) -> bool {
+    use http::Method;
+    let (Stream::Http2(stream), deadline) = (&mut client.stream, &client.deadline) else {
+        return false;
+    };
+    if !stream.has_incoming() {
+        return true;
+    }
+    let states_length = parts.headers.contains_key(CONTENT_LENGTH);
+    if states_length || parts.headers.contains_key(EXPECT) || parts.method == Method::CONNECT {
+        return false;
+    }
+    let patient = [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS].contains(&parts.method);
+    if patient {
+        deadline.set(Instant::now(), CONTENT);
+    }
+    poll_fn(|context| match stream.poll_content(context) {
+        Poll::Ready(has_content) => Poll::Ready(!has_content),
+        Poll::Pending if patient && !deadline.has_passed(context) => Poll::Pending,
+        Poll::Pending => Poll::Ready(false),
+    })
+    .await
+}
+
 /// One stream under way, counted for as long as it lives.
 struct Active(Rc<Streams>);
 
@@ -243,15 +277,6 @@ impl Active {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
-        let mut loan = streams.worker.buffers.borrow();
-        let scratch = loan.scratch();
-        let limits = streams.worker.door.snapshot().settings().head_limits();
-        // Counted as they came: crumbs of a cookie are one field later on, and each cost what a field costs.
-        let written = if parts.headers.len() > limits.fields {
-            Err(Refusal::Head(HeadError::TooManyFields.into()))
-        } else {
-            write_request(&parts, body.is_end_stream(), &mut scratch.to_upstream)
-        };
         let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond)));
         let mut client = Client::new(
             stream,
@@ -259,6 +284,15 @@ impl Active {
             streams.session.clone(),
             Rc::clone(&streams.worker),
         );
+        let ends = ends_with_head(&mut client, &parts).await;
+        let mut loan = streams.worker.buffers.borrow();
+        let scratch = loan.scratch();
+        let limits = streams.worker.door.snapshot().settings().head_limits();
+        let written = if field_count(&parts.headers) > limits.fields {
+            Err(Refusal::Head(HeadError::TooManyFields.into()))
+        } else {
+            write_request(&parts, ends, &mut scratch.to_upstream)
+        };
         if written.is_err() {
             // What an earlier request left there is not this one's.
             scratch.request = RequestHead::new();

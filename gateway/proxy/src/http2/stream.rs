@@ -120,6 +120,25 @@ impl Http2Stream {
         self.incoming.is_some()
     }
 
+    /// Ready when it is known whether a body follows the head of the request, or trailers do.
+    pub(crate) fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        while self.chunk.is_empty() {
+            let Some(incoming) = &mut self.incoming else {
+                return Poll::Ready(self.trailers.is_some());
+            };
+            match ready!(incoming.poll_data(context)) {
+                Some(Ok(chunk)) => self.chunk = chunk,
+                None => match ready!(incoming.poll_trailers(context)) {
+                    Ok(trailers) => (self.trailers, self.incoming) = (trailers, None),
+                    Err(_) => return Poll::Ready(true),
+                },
+                // Whoever reads it hears of it.
+                Some(Err(_)) => return Poll::Ready(true),
+            }
+        }
+        Poll::Ready(true)
+    }
+
     /// Reads body bytes; none is the end.
     pub(crate) fn poll_read(
         &mut self,

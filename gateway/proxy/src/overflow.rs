@@ -1,0 +1,77 @@
+//! Connections beyond a door's budget: each is told so, and few of them are waited for.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::refusal::Reason;
+use crate::worker::Worker;
+
+/// How many may have the answer on its way to them, per worker. The budget is there to save what more would cost.
+const AT_ONCE: usize = 64;
+
+/// How long one may take, and how much it may send meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// Without a body: nobody knows yet whether the request is a HEAD.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+
+/// How many connections of a worker are being told.
+#[derive(Default)]
+pub(crate) struct Overflow(Rc<Cell<usize>>);
+
+/// One of them, for as long as it lasts.
+struct Place(Rc<Cell<usize>>);
+
+impl Overflow {
+    fn enter(&self) -> Option<Place> {
+        let taken = self.0.get();
+        (taken < AT_ONCE).then(|| {
+            self.0.set(taken + 1);
+            Place(Rc::clone(&self.0))
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Refuses a connection that the door has no room for. Where clients speak TLS to it there is nothing to be said that
+/// they would understand.
+pub(crate) fn turn_away(worker: &Worker, mut stream: TcpStream, ends_tls: bool) {
+    worker.metrics.refused(Reason::ConnectionLimit);
+    if ends_tls {
+        return;
+    }
+    let Some(place) = worker.overflow.enter() else {
+        // What the client has sent by now makes this a reset, which may overtake the answer.
+        let _best_effort = stream.try_write(FULL);
+        return;
+    };
+    tokio::task::spawn_local(async move {
+        let _place = place;
+        let told = async {
+            stream.write_all(FULL).await?;
+            stream.shutdown().await?;
+            let mut bytes = vec![0; 4 * 1024];
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                match stream.read(&mut bytes).await? {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
+            }
+            Ok::<(), std::io::Error>(())
+        };
+        // Whoever does not read it in time goes without.
+        let _gone = tokio::time::timeout(LINGER, told).await;
+    });
+}
