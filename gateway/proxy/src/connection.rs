@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use door::{Handshake, TlsVersion};
 use smallvec::SmallVec;
 use tokio::io::ReadBuf;
-use wire::{BodyFraming, Glimpse, Method, RequestError, Version};
+use wire::{BodyFraming, Glimpse, RequestError, Version};
 
 use crate::buffers::Scratch;
 use crate::deadlines::Deadline;

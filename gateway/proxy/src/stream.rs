@@ -112,7 +112,7 @@ impl Socket {
     pub(crate) fn abort(&mut self) {
         if let Self::Plain(stream) = self {
             // Where that fails the connection ends in order; there is nothing better to do.
-            let _as_before = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            let _as_before = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
         }
     }
 

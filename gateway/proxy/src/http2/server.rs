@@ -333,7 +333,7 @@ impl Active {
 }
 
 /// What a request says of itself.
-fn seen(parts: &http::request::Parts) -> Glimpse<'_> {
+fn seen(parts: &request::Parts) -> Glimpse<'_> {
     let authority = parts
         .uri
         .authority()
