@@ -139,7 +139,7 @@ fn what_a_backend_does_wrong_is_told_in_words() {
         ),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
-            "upstream_truncated",
+            "upstream_malformed",
             "a chunk size is not a hexadecimal number within bounds",
         ),
         (
