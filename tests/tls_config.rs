@@ -125,6 +125,22 @@ fn each_wrong_key_has_its_message() {
             "limits.h2_streams: 1001 is out of range; allowed: 1 to 1000",
         ),
         (
+            "passthrough = \"yes\"",
+            "passthrough: invalid type: string \"yes\"",
+        ),
+        (
+            "host_owner = \"team\"",
+            "host_owner: `team` is not known; allowed: any, namespace",
+        ),
+        (
+            "default_backend = []",
+            "default_backend: an empty list would admit nothing; remove the key to admit all",
+        ),
+        (
+            "default_backend = [\"Platform\"]",
+            "default_backend[0]: `Platform` is not a namespace pattern",
+        ),
+        (
             "proxy_protocol = \"on\"",
             "proxy_protocol: `on` is not known; allowed: off, optional, required",
         ),
@@ -170,6 +186,10 @@ fn what_is_right_is_right() {
         "tls = { client_auth = { mode = \"off\", ca = { file = \"a.crt\" } } }",
         "tls = { client_auth = { mode = \"require\", ca = { file = \"a.crt\" } } }",
         "tls = {}\nh2c = false",
+        "tls = {}\npassthrough = false",
+        "tls = { client_auth = { mode = \"require\", ca = { file = \"a.crt\" } } }\npassthrough = true",
+        "passthrough = false",
+        "host_owner = \"namespace\"\ndefault_backend = [\"platform\", \"team-*\"]",
         "h2c = true\nlimits = { h2_streams = 1000 }",
         "behind = \"nlb-proxy-v2\"\ntrusted_proxies = [\"10.0.0.0/8\"]",
         "proxy_protocol = \"optional\"\ntrusted_proxies = [\"10.0.0.0/8\"]",
@@ -180,6 +200,19 @@ fn what_is_right_is_right() {
             .run(&["check"]);
         assert_eq!((output.status, &*output.stderr), (0, ""), "{lines}: {output:?}");
     }
+}
+
+#[test]
+fn a_door_that_sees_no_tls_passes_none_through() {
+    let output = tls("passthrough = true").run(&["check"]);
+    assert_eq!(output.status, 0, "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("listeners.external-https.passthrough: has no effect without `tls`"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use door::{BackendPolicy, Ledger, Policy, Publisher, Scheme, Selector, open, publish};
+use door::{BackendPolicy, HostOwner, Ledger, Policy, Publisher, Scheme, Selector, open, publish};
 use resource::{ClusterView, manifest};
 
 const DOORS: [(&str, &str); 4] = [
@@ -45,6 +45,8 @@ fn main() {
                 forwarded_port: 80,
                 redirect: None,
                 tls: None,
+                host_owner: HostOwner::Any,
+                default_backend: Vec::new(),
             };
             open(name.parse().unwrap(), policy, ()).0
         })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, IngressClass, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
-use crate::{Scheme, Selector, TlsPolicy};
+use crate::{HostOwner, Scheme, Selector, TlsPolicy};
 
 pub(crate) use roll::{Roll, Turnover};
 
@@ -32,6 +32,10 @@ pub struct Policy {
     pub redirect: Option<ListenerName>,
     /// How the door ends TLS; `None` where it does not.
     pub tls: Option<TlsPolicy>,
+    /// Who may have rules for a host.
+    pub host_owner: HostOwner,
+    /// Namespaces whose `defaultBackend` without rules counts; empty means all.
+    pub default_backend: Vec<NamespacePattern>,
 }
 
 /// A namespace name, or a pattern in which `*` stands for any run of characters.
@@ -52,9 +56,13 @@ pub struct Admitted<'v> {
 }
 
 /// Oldest first, and then by namespace and name; without a creation time, newest.
-fn precedence(left: &Ingress, right: &Ingress) -> Ordering {
-    let age = |ingress: &Ingress| (ingress.created.is_none(), ingress.created);
+pub(crate) fn precedence(left: &Ingress, right: &Ingress) -> Ordering {
     age(left).cmp(&age(right)).then_with(|| left.key.cmp(&right.key))
+}
+
+/// What comes first is older; without a creation time, the newest.
+pub(crate) fn age(ingress: &Ingress) -> impl Ord + use<> {
+    (ingress.created.is_none(), ingress.created)
 }
 
 impl NamespacePattern {
@@ -168,6 +176,22 @@ impl Policy {
         self.selector.matches(&ingress.labels) && self.class_admits(ingress, view)
     }
 
+    /// Whether connections for the hosts of the Ingress go to its backend as they are, TLS and all.
+    pub(crate) fn passes_through(&self, ingress: &Ingress) -> bool {
+        ingress.annotations.ssl_passthrough && self.tls.as_ref().is_some_and(|tls| tls.passthrough)
+    }
+
+    /// Whether a `defaultBackend` without rules counts when it is of this namespace.
+    pub(crate) fn default_admits(&self, namespace: &str) -> bool {
+        one_matches(&self.default_backend, namespace)
+    }
+
+    /// Whether a `defaultBackend` without rules answers for hosts that belong to others as well: where hosts have
+    /// owners, only if it is said whose counts.
+    pub(crate) fn default_is_for_all(&self) -> bool {
+        self.host_owner == HostOwner::Any || !self.default_backend.is_empty()
+    }
+
     /// Whether a rule for `host` may be exposed at this door.
     #[must_use]
     pub(crate) fn host_admits(&self, host: &HostPattern) -> bool {
@@ -191,7 +215,7 @@ impl Policy {
     }
 
     fn namespace_is_admitted(&self, namespace: &str) -> bool {
-        self.namespaces.is_empty() || self.namespaces.iter().any(|pattern| pattern.matches(namespace))
+        one_matches(&self.namespaces, namespace)
     }
 
     fn namespace_admits(&self, door: &ListenerName, ingress: &Ingress, problems: &mut Vec<Problem>) -> bool {
@@ -208,12 +232,17 @@ impl Policy {
     }
 }
 
+/// No pattern means every namespace.
+fn one_matches(patterns: &[NamespacePattern], namespace: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(namespace))
+}
+
 #[cfg(test)]
 mod tests {
     use resource::{ClusterView, manifest};
 
     use super::{NamespacePattern, Policy, foreign_classes};
-    use crate::{Scheme, Selector};
+    use crate::{HostOwner, Scheme, Selector};
 
     fn policy(classes: &[&str]) -> Policy {
         Policy {
@@ -225,6 +254,8 @@ mod tests {
             forwarded_port: 80,
             redirect: None,
             tls: None,
+            host_owner: HostOwner::Any,
+            default_backend: Vec::new(),
         }
     }
 

@@ -1,13 +1,17 @@
 //! From admitted Ingresses to a door's table.
 
-use std::collections::{BTreeMap, HashMap};
+mod draft;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use resource::{Backend, ClusterView, Ingress, InvalidBackend, PathRule, Problem, Rule, Severity};
-use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
+use draft::{Draft, owners};
+use resource::{Backend, ClusterView, Ingress, InvalidBackend, Problem, Rule, Severity};
+use route::{HostPattern, ListenerName, ObjectKey, Table, TableBuilder};
 
+use crate::ownership::Ownership;
 use crate::snapshot::{Action, Blocked, Route, Tuning};
-use crate::tls::{Clients, Passthrough};
+use crate::tls::{ClientAuth, Clients, Passthrough};
 use crate::upstreams::{BackendPolicy, Speech, Upstreams};
 use crate::{Admitted, Policy, Scheme};
 
@@ -30,25 +34,6 @@ pub(crate) struct Compiled {
 /// Problems by the Ingress in whose compilation they came up. They may be of objects that it refers to.
 pub(crate) type Told = BTreeMap<ObjectKey, Vec<Problem>>;
 
-/// One door's table in the making.
-struct Draft<'a> {
-    door: &'a ListenerName,
-    policy: &'a Policy,
-    table: TableBuilder<Arc<Route>>,
-    /// Places of rules that cannot be read; they yield to every rule that can.
-    unreadable: Vec<(HostPattern, Option<PathPattern>, Arc<Route>)>,
-    passthrough: Passthrough,
-    /// Who has a host, and whether its TLS is passed through; empty where nothing is.
-    owners: HashMap<HostPattern, Owner>,
-    problems: &'a mut Vec<Problem>,
-}
-
-/// The oldest Ingress that names a host decides whether the host's TLS is ended here.
-struct Owner {
-    ingress: ObjectKey,
-    passes_through: bool,
-}
-
 impl<'v> Compiler<'v> {
     /// `clients` are those of the publication before: an unchanged route stays equal and keeps its sessions.
     pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: Clients) -> Self {
@@ -68,16 +53,18 @@ impl<'v> Compiler<'v> {
         &mut self,
         door: &ListenerName,
         policy: &Policy,
+        ownership: &Ownership,
         admitted: &[Admitted<'_>],
     ) -> Compiled {
         let (mut problems, mut told) = (Vec::new(), Told::new());
         let mut draft = Draft {
             door,
             policy,
+            ownership,
             table: TableBuilder::new(),
             unreadable: Vec::new(),
             passthrough: Passthrough::default(),
-            owners: owners(policy, admitted),
+            owners: owners(policy, ownership, admitted),
             problems: &mut problems,
         };
         for admitted in admitted {
@@ -85,7 +72,8 @@ impl<'v> Compiler<'v> {
             self.upstreams.next_asks();
             self.ingress(&mut draft, ingress);
             if !draft.problems.is_empty() {
-                let problems = bounded(std::mem::take(draft.problems), ingress);
+                let more = |severity, message| ingress.problem(severity, "", message);
+                let problems = bounded(std::mem::take(draft.problems), more);
                 told.insert(ingress.key.clone(), problems);
             }
         }
@@ -106,12 +94,15 @@ impl<'v> Compiler<'v> {
                 .push(ingress.problem(Severity::Note, "spec.tls", message));
         }
         let closed = self.closed(draft, ingress);
-        if ingress.annotations.ssl_passthrough && draft.policy.tls.is_some() {
+        if draft.policy.passes_through(ingress) {
             self.pass_through(draft, ingress, closed);
             return;
         }
         for (index, rule) in ingress.rules.iter().enumerate() {
             self.rule(draft, ingress, index, rule, closed);
+        }
+        if ingress.annotations.ssl_passthrough {
+            draft.close_hosts(ingress);
         }
         let Some(backend) = &ingress.default_backend else {
             return;
@@ -123,7 +114,17 @@ impl<'v> Compiler<'v> {
                 draft.refuse_host(ingress, "spec.defaultBackend", &HostPattern::Any);
                 return;
             }
-            if let Err(winner) = draft.table.set_default(route(ingress, action)) {
+            if !draft.policy.default_admits(ingress.key.namespace()) {
+                draft.refuse_default(ingress);
+                return;
+            }
+            let route = route(ingress, action);
+            let place = if draft.policy.default_is_for_all() {
+                draft.table.set_default(route)
+            } else {
+                draft.table.set_host_default(HostPattern::Any, route)
+            };
+            if let Err(winner) = place {
                 let winner = winner.ingress.clone();
                 draft.lost(
                     ingress,
@@ -181,7 +182,7 @@ impl<'v> Compiler<'v> {
         action: &Action,
     ) {
         let Ok(host) = &rule.host else { return };
-        if !draft.policy.host_admits(host) || draft.is_passed_elsewhere(ingress, host).is_some() {
+        if !draft.may_have(ingress, host) {
             return;
         }
         if let Err(winner) = draft
@@ -247,14 +248,29 @@ impl<'v> Compiler<'v> {
             ));
             return true;
         }
-        if ingress.annotations.ssl_passthrough && draft.policy.tls.is_none() {
+        if ingress.annotations.ssl_passthrough && !draft.policy.passes_through(ingress) {
+            let door = draft.door;
+            let message = match &draft.policy.tls {
+                None => {
+                    format!(
+                        "door `{door}` does not see the client's TLS, so it cannot pass it through; closed (503)"
+                    )
+                }
+                Some(tls) => format!(
+                    "door `{door}` passes no TLS through{}; closed (503); remove the annotation, or have `passthrough = \
+                     true` set for the door",
+                    match tls.client_auth {
+                        ClientAuth::Off => "",
+                        ClientAuth::Optional(_) | ClientAuth::Required(_) => {
+                            ", which would go round the client certificates that it asks for"
+                        }
+                    }
+                ),
+            };
             draft.problems.push(ingress.problem(
                 Severity::Error,
                 "metadata.annotations[nginx.ingress.kubernetes.io/ssl-passthrough]",
-                format!(
-                    "door `{}` does not see the client's TLS, so it cannot pass it through; closed (503)",
-                    draft.door
-                ),
+                message,
             ));
             return true;
         }
@@ -297,94 +313,12 @@ impl<'v> Compiler<'v> {
     }
 }
 
-impl Draft<'_> {
-    /// A path that cannot be read still closes what it most likely meant, so that no broader rule answers there:
-    /// the readable beginning of what is written, whole elements only; the host's remaining paths when nothing is.
-    fn block_unreadable(&mut self, ingress: &Ingress, host: &HostPattern, path: &PathRule) {
-        let blocked = route(ingress, Action::Blocked(Blocked::InvalidRule));
-        self.unreadable
-            .push((host.clone(), readable_prefix(&path.written), blocked));
-    }
-
-    /// Puts the closed places where nobody else is: the neighbours of a broken rule stand.
-    fn close_unreadable(&mut self) {
-        for (host, pattern, blocked) in self.unreadable.drain(..) {
-            let _taken = match pattern {
-                Some(pattern) => self.table.insert(host, pattern, blocked).is_err(),
-                None => self.table.set_host_default(host, blocked).is_err(),
-            };
-        }
-    }
-
-    /// Whether rules for the host may stand here; if not, the author is told.
-    fn admits_host(&mut self, ingress: &Ingress, rule: &str, host: &HostPattern) -> bool {
-        if !self.policy.host_admits(host) {
-            self.refuse_host(ingress, &format!("{rule}.host"), host);
-            return false;
-        }
-        match self.is_passed_elsewhere(ingress, host) {
-            None => true,
-            Some(winner) => {
-                self.lost(ingress, &format!("{rule}.host"), &format!("host {host}"), &winner);
-                false
-            }
-        }
-    }
-
-    /// The other Ingress that has the host, when only one of the two ends its TLS here, or none does.
-    fn is_passed_elsewhere(&self, ingress: &Ingress, host: &HostPattern) -> Option<ObjectKey> {
-        let owner = self.owners.get(host)?;
-        let shared = !owner.passes_through && !ingress.annotations.ssl_passthrough;
-        (!shared && owner.ingress != ingress.key).then(|| owner.ingress.clone())
-    }
-
-    /// Keeps names that the door itself answers out of the wildcards that pass through.
-    fn keep_own_hosts(&mut self) {
-        for (host, owner) in &self.owners {
-            if let HostPattern::Exact(host) = host
-                && !owner.passes_through
-            {
-                self.passthrough.keep(host);
-            }
-        }
-    }
-
-    fn lost(&mut self, ingress: &Ingress, field: &str, what: &str, winner: &ObjectKey) {
-        let message = if *winner == ingress.key {
-            format!(
-                "{what} is written twice in this Ingress; the first one counts at door `{}`",
-                self.door
-            )
-        } else {
-            format!(
-                "{what} at door `{}` belongs to the older Ingress `{winner}`; this rule is not served",
-                self.door
-            )
-        };
-        self.problems
-            .push(ingress.problem(Severity::Warning, field, message));
-    }
-
-    fn refuse_host(&mut self, ingress: &Ingress, field: &str, host: &HostPattern) {
-        let message = match host {
-            HostPattern::Any => {
-                format!(
-                    "a rule without a host may not be exposed at door `{}`, whose `hosts` are restricted",
-                    self.door
-                )
-            }
-            HostPattern::Exact(_) | HostPattern::Wildcard(_) => format!(
-                "host `{host}` may not be exposed at door `{}`; the door's `hosts` says which may",
-                self.door
-            ),
-        };
-        self.problems
-            .push(ingress.problem(Severity::Error, field, message));
-    }
-}
-
-/// Not more than can be read, in order; an Ingress may have thousands of paths with something wrong in each.
-fn bounded(mut problems: Vec<Problem>, ingress: &Ingress) -> Vec<Problem> {
+/// Not more than can be read, in order; an Ingress may have thousands of paths, or hosts, with something wrong in each.
+/// `of_ingress` makes the problem that tells of the others.
+pub(crate) fn bounded(
+    mut problems: Vec<Problem>,
+    of_ingress: impl FnOnce(Severity, String) -> Problem,
+) -> Vec<Problem> {
     problems.sort_unstable();
     problems.dedup();
     let left_out = problems.len().saturating_sub(MOST_TOLD);
@@ -392,58 +326,9 @@ fn bounded(mut problems: Vec<Problem>, ingress: &Ingress) -> Vec<Problem> {
     if let Some(severity) = problems.get(MOST_TOLD).map(|first| first.severity) {
         problems.truncate(MOST_TOLD);
         let message = format!("{left_out} more problems of this Ingress are not listed");
-        problems.push(ingress.problem(severity, "", message));
+        problems.push(of_ingress(severity, message));
     }
     problems
-}
-
-/// Who has each host, where any Ingress passes TLS through.
-fn owners(policy: &Policy, admitted: &[Admitted<'_>]) -> HashMap<HostPattern, Owner> {
-    let passes = |admitted: &Admitted<'_>| admitted.ingress().annotations.ssl_passthrough;
-    let mut owners = HashMap::new();
-    if policy.tls.is_none() || !admitted.iter().any(passes) {
-        return owners;
-    }
-    for admitted in admitted {
-        let ingress = admitted.ingress();
-        let passes_through = passes(admitted);
-        let rules = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
-        let certificates = ingress
-            .tls
-            .iter()
-            .flat_map(|tls| &tls.hosts)
-            .filter(|_| !passes_through);
-        for host in rules.chain(certificates) {
-            if *host != HostPattern::Any && policy.host_admits(host) {
-                owners.entry(host.clone()).or_insert_with(|| Owner {
-                    ingress: ingress.key.clone(),
-                    passes_through,
-                });
-            }
-        }
-    }
-    owners
-}
-
-/// The longest run of whole path elements at the start of `written` that can be read.
-fn readable_prefix(written: &str) -> Option<PathPattern> {
-    let rooted = if written.starts_with('/') {
-        written.to_owned()
-    } else {
-        format!("/{written}")
-    };
-    let refused = |character: char| character.is_control() || "`{};#?".contains(character);
-    let mut candidate = rooted.split(refused).next()?;
-    loop {
-        let trimmed = candidate.trim_end_matches('/');
-        if trimmed.is_empty() {
-            return None;
-        }
-        if let Ok(pattern) = PathPattern::prefix(trimmed) {
-            return Some(pattern);
-        }
-        candidate = trimmed.rsplit_once('/')?.0;
-    }
 }
 
 fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
@@ -459,29 +344,4 @@ fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
             body: asked.body_size,
         },
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_can_be_read_of_a_path() {
-        let table = [
-            ("/api/{id}", Some("/api")),
-            ("/api/{id}/more", Some("/api")),
-            ("/a{b}/c", Some("/a")),
-            ("/shop?x=1", Some("/shop")),
-            ("/shop#top", Some("/shop")),
-            ("/shop;v=1/cart", Some("/shop")),
-            ("/a/b\u{0}c", Some("/a/b")),
-            ("a/../b", Some("/a")),
-            ("`", None),
-            ("", None),
-        ];
-        for (written, expected) in table {
-            let expected = expected.map(|path| PathPattern::prefix(path).unwrap());
-            assert_eq!(readable_prefix(written), expected, "{written:?}");
-        }
-    }
 }

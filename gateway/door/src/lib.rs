@@ -38,7 +38,9 @@ mod addresses;
 mod admission;
 mod compile;
 mod external;
+mod holders;
 mod opening;
+mod ownership;
 mod projections;
 #[doc(hidden)]
 pub mod properties;
@@ -53,6 +55,7 @@ mod upstreams;
 pub use addresses::{AddressPolicy, OwnAddresses};
 pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
 pub use opening::{Door, Publisher, open};
+pub use ownership::HostOwner;
 pub use publish::{Ledger, leave_to_others, publish};
 pub use selector::{Selector, SelectorError};
 pub use snapshot::{

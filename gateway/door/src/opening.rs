@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use route::ListenerName;
 
 use crate::Policy;
+use crate::ownership::Ownership;
 use crate::snapshot::{Routes, Snapshot};
 use crate::tls::{DoorTls, TlsMemory};
 
@@ -34,6 +35,7 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
             settings,
             routes: None,
             tls: TlsMemory::default(),
+            ownership: Arc::default(),
             stale: false,
             publication: 0,
             current,
@@ -50,6 +52,8 @@ pub struct Publisher<S> {
     settings: Arc<S>,
     routes: Option<Arc<Routes>>,
     tls: TlsMemory,
+    /// Whose the hosts are that the door serves.
+    ownership: Arc<Ownership>,
     /// The settings changed since the last swap.
     stale: bool,
     /// How often it has swapped.
@@ -93,6 +97,15 @@ impl<S> Publisher<S> {
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<DoorTls>> {
         self.tls.live.as_ref()
+    }
+
+    /// Whose the hosts are that the door serves; empty where they are nobody's.
+    pub(crate) fn ownership(&self) -> &Arc<Ownership> {
+        &self.ownership
+    }
+
+    pub(crate) fn own(&mut self, ownership: Ownership) {
+        self.ownership = Arc::new(ownership);
     }
 
     /// Whether the settings have changed since the last swap.

@@ -4,7 +4,7 @@
 use resource::{ClusterView, manifest};
 use route::ListenerName;
 
-use crate::{BackendPolicy, Ledger, Policy, Scheme, Selector, open, publish};
+use crate::{BackendPolicy, HostOwner, Ledger, Policy, Scheme, Selector, open, publish};
 
 const DOORS: [&str; 4] = [
     "internal-http",
@@ -60,6 +60,8 @@ fn policy(door: &str) -> Option<Policy> {
         forwarded_port: 80,
         redirect: None,
         tls: None,
+        host_owner: HostOwner::Any,
+        default_backend: Vec::new(),
     })
 }
 

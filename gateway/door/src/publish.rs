@@ -4,15 +4,17 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use resource::{ClusterView, Ingress, Kind, Problem, Severity};
-use route::{ListenerName, ObjectKey};
+use route::{ListenerName, ObjectKey, Table};
 
-use crate::admission::{Roll, foreign_classes};
-use crate::compile::{Compiler, Told};
+use crate::admission::{Roll, foreign_classes, precedence};
+use crate::compile::{Compiler, Told, bounded};
+use crate::ownership::Ownership;
 use crate::projections::{Made, go_live};
 use crate::revision::revise;
+use crate::snapshot::Route;
 use crate::tls::{Clients, Gathering, Passthrough, Shelf};
 use crate::upstreams::BackendPolicy;
-use crate::{Admitted, DoorTls, Policy, Publisher};
+use crate::{Admitted, DoorTls, HostOwner, Policy, Publisher};
 
 /// From what the doors were compiled last, so that next time only what changed is compiled. It decides how much work
 /// is done and never what comes out: a property test compares with doors that have none.
@@ -96,26 +98,33 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
     let mut steps = Vec::new();
     if !arriving.is_empty() {
         // First only what leaves: each door without the Ingresses that come to it from another door.
+        let stays = |door: &Publisher<S>, admitted: &Admitted<'_>| {
+            !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
+        };
+        let staying: Vec<Vec<Admitted<'_>>> = doors
+            .iter()
+            .zip(&admitted)
+            .map(|(door, admitted)| admitted.iter().filter(|it| stays(door, it)).copied().collect())
+            .collect();
         let mut made = Vec::new();
-        for (door, admitted) in doors.iter_mut().zip(&admitted) {
-            let stays = |admitted: &&Admitted<'_>| {
-                !arriving.contains(&(door.name().clone(), admitted.ingress().key.clone()))
-            };
-            let staying: Vec<Admitted<'_>> = admitted.iter().filter(stays).copied().collect();
-            let (early, _) = make(door, &staying, view, &mut compiler, &mut shelf);
+        let owned = owned(doors, &staying);
+        for ((door, staying), owned) in doors.iter_mut().zip(&staying).zip(&owned) {
+            let (early, _) = make(door, owned, staying, view, &mut compiler, &mut shelf);
             made.push(Some(early));
         }
         steps.push(made);
     }
     let mut made = Vec::new();
     let mut entries = Vec::new();
-    for (door, admitted) in doors.iter_mut().zip(&admitted) {
-        let (whole, told) = make(door, admitted, view, &mut compiler, &mut shelf);
+    let owned = owned(doors, &admitted);
+    for ((door, admitted), owned) in doors.iter_mut().zip(&admitted).zip(owned) {
+        let (whole, told) = make(door, &owned, admitted, view, &mut compiler, &mut shelf);
+        door.own(owned);
         made.push(Some(whole));
         entries.push(DoorEntry {
             name: door.name().clone(),
             policy: door.policy().clone(),
-            roll: Roll::of(admitted),
+            roll: Roll::of(door.policy(), admitted),
             problems: told.compiling,
             tls_problems: told.gathering,
         });
@@ -131,6 +140,26 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
         admission: by_ingress(told),
         clients,
     }
+}
+
+/// Whose the hosts of each door are.
+pub(crate) fn owned<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> Vec<Ownership> {
+    let owned = doors.iter().zip(admitted).map(|(door, own)| {
+        let policy = door.policy();
+        if policy.host_owner == HostOwner::Any {
+            return Ownership::default();
+        }
+        let mut naming: Vec<(&Ingress, &Policy)> = own.iter().map(|it| (&**it.ingress(), policy)).collect();
+        // A door that redirects to a sibling answers for the sibling's hosts too, and must not let strangers have them.
+        let sibling = policy.redirect.as_ref();
+        let mut others = doors.iter().zip(admitted);
+        if let Some((sibling, theirs)) = others.find(|(other, _)| sibling == Some(other.name())) {
+            naming.extend(theirs.iter().map(|it| (&**it.ingress(), sibling.policy())));
+            naming.sort_by(|(left, _), (right, _)| precedence(left, right));
+        }
+        Ownership::decide(naming.into_iter(), door.ownership())
+    });
+    owned.collect()
 }
 
 pub(crate) fn by_ingress(problems: Vec<Problem>) -> Told {
@@ -153,13 +182,19 @@ pub(crate) struct MakingTold {
 /// Makes a door as a whole, from what it admits and from nothing else.
 pub(crate) fn make<'v, S>(
     publisher: &mut Publisher<S>,
+    ownership: &Ownership,
     admitted: &[Admitted<'_>],
     view: &'v ClusterView,
     compiler: &mut Compiler<'v>,
     shelf: &mut Shelf,
 ) -> (Made, MakingTold) {
-    let compiled = compiler.compile(publisher.name(), publisher.policy(), admitted);
-    let (tls, gathering) = gather(publisher, admitted, view, shelf, compiled.passthrough);
+    let compiled = compiler.compile(publisher.name(), publisher.policy(), ownership, admitted);
+    let served = Serving {
+        table: &compiled.table,
+        passthrough: compiled.passthrough,
+        ownership,
+    };
+    let (tls, gathering) = gather(publisher, admitted, view, shelf, served);
     let made = Made {
         table: Arc::new(compiled.table),
         tls,
@@ -172,13 +207,20 @@ pub(crate) fn make<'v, S>(
     (made, told)
 }
 
+/// What a door serves, as far as it decides over certificates.
+pub(crate) struct Serving<'a> {
+    pub(crate) table: &'a Table<Arc<Route>>,
+    pub(crate) passthrough: Passthrough,
+    pub(crate) ownership: &'a Ownership,
+}
+
 /// Gathers the certificates of a door, and tells what is wrong with them.
 pub(crate) fn gather<S>(
     publisher: &mut Publisher<S>,
     admitted: &[Admitted<'_>],
     view: &ClusterView,
     shelf: &mut Shelf,
-    passthrough: Passthrough,
+    served: Serving<'_>,
 ) -> (Option<Arc<DoorTls>>, Vec<Problem>) {
     let (door, policy, memory) = publisher.parts();
     let mut problems = Vec::new();
@@ -189,8 +231,22 @@ pub(crate) fn gather<S>(
         memory,
         shelf,
         problems: &mut problems,
+        ownership: served.ownership,
     };
-    (gathering.gather(admitted, passthrough), problems)
+    let tls = gathering.gather(admitted, served.table, served.passthrough);
+    problems.sort_by(|left, right| left.object.cmp(&right.object));
+    let told = problems.chunk_by(|left, right| left.object == right.object);
+    let told = told.filter_map(|of_one| {
+        let first = of_one.first()?;
+        let more = |severity, message| Problem {
+            severity,
+            field: String::new(),
+            message,
+            ..first.clone()
+        };
+        Some(bounded(of_one.to_vec(), more))
+    });
+    (tls, told.flatten().collect())
 }
 
 /// The (door, Ingress) pairs in which the Ingress was live at another door that no longer admits it.

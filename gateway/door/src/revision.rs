@@ -6,15 +6,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use resource::{ClusterView, Difference, Ingress};
-use route::{HostPattern, ObjectKey};
+use route::{HostPattern, ObjectKey, Table};
 
 use crate::admission::Turnover;
 use crate::compile::Compiler;
+use crate::holders::winners;
+use crate::ownership::Ownership;
 use crate::projections::{Made, Part, go_live};
-use crate::publish::{DoorEntry, Entry, by_ingress, explain, gather, make};
+use crate::publish::{DoorEntry, Entry, Serving, by_ingress, explain, gather, make, owned};
+use crate::snapshot::Route;
 use crate::tls::{Passthrough, Shelf};
 use crate::upstreams::BackendPolicy;
-use crate::{Admitted, Publisher};
+use crate::{Admitted, HostOwner, Policy, Publisher};
 
 /// More Ingresses than this are not compiled one by one.
 const FEW: usize = 500;
@@ -59,9 +62,16 @@ pub(crate) fn revise<S>(
     let mut compiler = Compiler::new(view, backends, last.clients);
     let mut shelf = Shelf::default();
     let (mut early, mut late) = (Vec::new(), Vec::new());
+    let owned = owned_now(doors, &last.doors, &turnovers);
     let each = doors.iter_mut().zip(&mut last.doors).zip(&turnovers).zip(&gains);
-    for (((door, entry), turnover), gains) in each {
-        let made = revise_door(door, entry, turnover, &changed, view, &mut compiler, &mut shelf);
+    for ((((door, entry), turnover), gains), owned) in each.zip(owned) {
+        let change = Change {
+            turnover,
+            changed: &changed,
+            before: &last.view,
+            view,
+        };
+        let made = revise_door(door, entry, owned, &change, &mut compiler, &mut shelf);
         // Doors that an Ingress comes to wait until it has left the others.
         let (now, then) = if *gains { (None, made) } else { (made, None) };
         early.push(now);
@@ -100,23 +110,55 @@ fn gains(turnovers: &[Turnover], view: &ClusterView) -> Option<Vec<bool>> {
     Some(gains)
 }
 
+/// Whose hosts are at each door where that may have changed, by its own Ingresses or its sibling's.
+fn owned_now<S>(
+    doors: &[Publisher<S>],
+    entries: &[DoorEntry],
+    turnovers: &[Turnover],
+) -> Vec<Option<Ownership>> {
+    let has_owners = |door: &Publisher<S>| door.policy().host_owner == HostOwner::Namespace;
+    let moves = |turnover: &Turnover| !turnover.out.is_empty() || !turnover.come.is_empty();
+    if !doors.iter().any(has_owners) || !turnovers.iter().any(moves) {
+        return doors.iter().map(|_| None).collect();
+    }
+    let admitted: Vec<Vec<Admitted<'_>>> = entries
+        .iter()
+        .map(|entry| entry.roll.admitted().collect())
+        .collect();
+    owned(doors, &admitted).into_iter().map(Some).collect()
+}
+
+/// What has changed at a door.
+struct Change<'c, 'v> {
+    turnover: &'c Turnover,
+    changed: &'c Difference,
+    before: &'c ClusterView,
+    view: &'v ClusterView,
+}
+
 /// Brings one door up to date; `None` when it serves what it has served.
 fn revise_door<'v, S>(
     door: &mut Publisher<S>,
     entry: &mut DoorEntry,
-    turnover: &Turnover,
-    changed: &Difference,
-    view: &'v ClusterView,
+    owned: Option<Ownership>,
+    change: &Change<'_, 'v>,
     compiler: &mut Compiler<'v>,
     shelf: &mut Shelf,
 ) -> Option<Made> {
-    let touched = Touched::find(entry, turnover, changed);
+    let Change { turnover, view, .. } = *change;
+    let mut touched = Touched::find(entry, turnover, change.changed);
+    if let Some(owned) = owned {
+        // A host may change hands by what happens above it, or at the sibling.
+        touched = touched.filter(|touched| owned.is_same_beside(door.ownership(), &touched.hosts));
+        door.own(owned);
+    }
+    let ownership = Arc::clone(door.ownership());
     // Names that are passed through are compiled with the routes and live with the certificates, and who has them is
-    // decided among all Ingresses, those with a certificate for them included.
-    let passes_through = door.policy().tls.is_some() && entry.roll.has_passthrough();
+    // decided among all Ingresses.
+    let passes_through = entry.roll.has_passthrough();
     let (Some(live), Some(touched), false) = (door.live().cloned(), touched, passes_through) else {
         let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();
-        let (made, told) = make(door, &admitted, view, compiler, shelf);
+        let (made, told) = make(door, &ownership, &admitted, view, compiler, shelf);
         entry.problems = told.compiling;
         entry.tls_problems = told.gathering;
         return Some(made);
@@ -125,22 +167,29 @@ fn revise_door<'v, S>(
         return None;
     }
     let again = entry.roll.among(touched.ingresses.values());
-    let compiled = compiler.compile(door.name(), door.policy(), &again);
+    let compiled = compiler.compile(door.name(), door.policy(), &ownership, &again);
     for key in touched.ingresses.keys() {
         entry.problems.remove(key);
     }
     entry.problems.extend(compiled.problems);
-    let regather = door.policy().tls.is_some() && turnover.concerns_certificates();
+    let table = live.table.with_hosts(&touched.hosts, &compiled.table);
+    let regather = door.policy().tls.is_some()
+        && (turnover.concerns_certificates()
+            || change.moves_hosts(&touched.hosts, &live.table, &compiled.table));
     let tls = if regather {
         // Certificates are chosen among all Ingresses of a door.
         let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();
-        let (tls, problems) = gather(door, &admitted, view, shelf, Passthrough::default());
+        let served = Serving {
+            table: table.as_ref().unwrap_or(&live.table),
+            passthrough: Passthrough::default(),
+            ownership: &ownership,
+        };
+        let (tls, problems) = gather(door, &admitted, view, shelf, served);
         entry.tls_problems = problems;
         tls
     } else {
         door.tls().cloned()
     };
-    let table = live.table.with_hosts(&touched.hosts, &compiled.table);
     match table {
         Some(table) => Some(Made {
             table: Arc::new(table),
@@ -156,6 +205,19 @@ fn revise_door<'v, S>(
             part: None,
         }),
         None => None,
+    }
+}
+
+impl Change<'_, '_> {
+    /// Whether others serve any of these hosts than before: names have the certificates of those who serve them.
+    fn moves_hosts(
+        &self,
+        hosts: &BTreeSet<HostPattern>,
+        live: &Table<Arc<Route>>,
+        compiled: &Table<Arc<Route>>,
+    ) -> bool {
+        let differs = |host| winners(live, self.before, host) != winners(compiled, self.view, host);
+        hosts.iter().any(differs)
     }
 }
 
@@ -186,17 +248,18 @@ impl Touched {
     /// `None` when there are too many, or when one is not like the others.
     fn find(entry: &DoorEntry, turnover: &Turnover, changed: &Difference) -> Option<Self> {
         let mut touched = Self::default();
+        let policy = &entry.policy;
         let calling = changed
             .services
             .iter()
             .flat_map(|service| entry.roll.naming_service(service));
         // What is there now comes last and stays.
         for ingress in turnover.out.iter().chain(&turnover.come).chain(calling) {
-            touched.add(ingress);
+            touched.add(policy, ingress);
         }
         while let Some(host) = touched.unseen.pop() {
             for ingress in entry.roll.naming_host(&host) {
-                touched.add(ingress);
+                touched.add(policy, ingress);
             }
             if touched.ingresses.len() > FEW {
                 return None;
@@ -205,14 +268,16 @@ impl Touched {
         (!touched.is_special).then_some(touched)
     }
 
-    fn add(&mut self, ingress: &Arc<Ingress>) {
+    fn add(&mut self, policy: &Policy, ingress: &Arc<Ingress>) {
         let before = self.ingresses.insert(ingress.key.clone(), Arc::clone(ingress));
         if before.is_some_and(|before| Arc::ptr_eq(&before, ingress)) {
             return;
         }
-        self.is_special |= ingress.annotations.ssl_passthrough
-            || (ingress.rules.is_empty() && ingress.default_backend.is_some());
+        self.is_special |=
+            policy.passes_through(ingress) || (ingress.rules.is_empty() && ingress.default_backend.is_some());
         for host in ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok()) {
+            // Where a default backend stands among the rules without a host, these are not like the others.
+            self.is_special |= *host == HostPattern::Any && !policy.default_is_for_all();
             if self.hosts.insert(host.clone()) {
                 self.unseen.push(host.clone());
             }

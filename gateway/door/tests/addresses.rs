@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use door::{
-    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, Ledger, OwnAddresses, Policy,
-    Publisher, Scheme, Selector, open, publish,
+    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, HostOwner, Ledger, OwnAddresses,
+    Policy, Publisher, Scheme, Selector, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, manifest};
@@ -27,6 +27,8 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
         scheme: Scheme::Http,
         forwarded_port: 80,
         redirect: None,
+        host_owner: HostOwner::Any,
+        default_backend: Vec::new(),
         tls: None,
     };
     ["inside", "outside"]

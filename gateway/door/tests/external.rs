@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use door::{
-    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, Ledger, OwnAddresses, PlatformRoots,
-    Policy, Publisher, Scheme, Selector, UpstreamProtocol, Verdict, open, publish,
+    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, HostOwner, Ledger, OwnAddresses,
+    PlatformRoots, Policy, Publisher, Scheme, Selector, UpstreamProtocol, Verdict, open, publish,
 };
 use resource::{ClusterView, NameFault, Resolution, manifest};
 use route::{Host, HostBuf, PathScratch, normalise_path, normalise_sni};
@@ -33,6 +33,8 @@ fn door() -> (Vec<Publisher<()>>, Door<()>) {
         forwarded_port: 80,
         redirect: None,
         tls: None,
+        host_owner: HostOwner::Any,
+        default_backend: Vec::new(),
     };
     let (publisher, door) = open("one".parse().unwrap(), policy, ());
     (vec![publisher], door)

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use door::{
-    BackendPolicy, ClientAuth, DefaultCertificate, Door, Ledger, Policy, Publisher, Scheme, Selector,
-    TlsPolicy, TlsVersion, Verdict, open, publish,
+    BackendPolicy, ClientAuth, DefaultCertificate, Door, HostOwner, Ledger, Policy, Publisher, Scheme,
+    Selector, TlsPolicy, TlsVersion, Verdict, open, publish,
 };
 use resource::{ClusterView, manifest};
 use route::{HostBuf, PathScratch, normalise_authority, normalise_path};
@@ -34,10 +34,13 @@ fn doors(tls: bool) -> (Vec<Publisher<()>>, Vec<Door<()>>) {
                 scheme: if tls { Scheme::Https } else { Scheme::Http },
                 forwarded_port: 80,
                 redirect: None,
+                host_owner: HostOwner::Any,
+                default_backend: Vec::new(),
                 tls: tls.then_some(TlsPolicy {
                     default_certificate: DefaultCertificate::None,
                     min_version: TlsVersion::V12,
                     client_auth: ClientAuth::Off,
+                    passthrough: true,
                 }),
             };
             open(name.parse().unwrap(), policy, ())

@@ -6,7 +6,7 @@
     reason = "what cannot be had fails the test"
 )]
 
-use door::{Action, BackendPolicy, Ledger, Policy, Scheme, Selector, Verdict, open, publish};
+use door::{Action, BackendPolicy, HostOwner, Ledger, Policy, Scheme, Selector, Verdict, open, publish};
 use resource::{ClusterView, manifest};
 use route::{HostBuf, PathScratch, normalise_path, normalise_sni};
 
@@ -30,6 +30,8 @@ fn found(port: &str, service: &str, slice: &str) -> (Option<(u16, Vec<String>)>,
         forwarded_port: 80,
         redirect: None,
         tls: None,
+        host_owner: HostOwner::Any,
+        default_backend: Vec::new(),
     };
     let (publisher, door) = open("one".parse().unwrap(), policy, ());
     let mut publishers = vec![publisher];

@@ -11,12 +11,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use door::{
-    Action, BackendPolicy, ClientAuth, DefaultCertificate, Door, Policy, Publisher, Route, Scheme, Selector,
-    Standing, TlsPolicy, TlsVersion, Verdict, open, publish,
+    Action, BackendPolicy, Certificate, ClientAuth, DefaultCertificate, Door, HostOwner, Policy, Publisher,
+    Route, Scheme, Selector, Standing, TlsPolicy, TlsVersion, Verdict, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, manifest};
-use route::{HostBuf, ObjectKey, PathScratch, normalise_authority, normalise_path, normalise_sni};
+use route::{
+    HostBuf, HostPattern, ObjectKey, PathScratch, RowPath, normalise_authority, normalise_path, normalise_sni,
+};
 
 const DOORS: [&str; 4] = [
     "internal-http",
@@ -34,11 +36,14 @@ fn policy(selector: &str) -> Policy {
         scheme: Scheme::Http,
         forwarded_port: 80,
         redirect: None,
+        host_owner: HostOwner::Any,
+        default_backend: Vec::new(),
         // Every door ends TLS: the promise holds for certificates as it does for routes.
         tls: Some(TlsPolicy {
             default_certificate: DefaultCertificate::None,
             min_version: TlsVersion::V12,
             client_auth: ClientAuth::Off,
+            passthrough: true,
         }),
     }
 }
@@ -467,6 +472,147 @@ proptest! {
             prop_assert_eq!(table(fresh), table(used));
         }
     }
+}
+
+/// A certificate of the door's own, for whatever nobody has one for.
+static DEFAULT: LazyLock<Arc<Certificate>> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(vec!["default.invalid".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    Arc::new(Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap())
+});
+
+/// Who serves a name, read off the rows: the oldest Ingress with a rule for the most precise pattern.
+fn holder(door: &Door<()>, view: &ClusterView, name: &str) -> Option<ObjectKey> {
+    let snapshot = door.snapshot();
+    let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+    let rows = |pattern: &str, is_default: bool| {
+        let rows = snapshot.routes().filter(|row| {
+            row.host.to_string() == pattern && matches!(row.path, RowPath::Default) == is_default
+        });
+        let ingresses = rows.filter_map(|row| view.ingress(&row.action.ingress));
+        ingresses
+            .min_by_key(|ingress| (ingress.created.is_none(), ingress.created, ingress.key.clone()))
+            .map(|ingress| ingress.key.clone())
+    };
+    rows(name, false)
+        .or_else(|| rows(&wildcard?, false))
+        .or_else(|| rows("", false))
+        .or_else(|| rows("", true))
+}
+
+/// Objects in a namespace, of these ages.
+fn aged(ingresses: &[Made], namespace: &str, ages: &[u8]) -> String {
+    let yaml = ingresses.iter().zip(ages.iter().cycle()).map(|(made, age)| {
+        made.yaml().replace(
+            "  namespace: test\n",
+            &format!("  namespace: {namespace}\n  creationTimestamp: \"2020-01-01T00:00:0{age}Z\"\n"),
+        )
+    });
+    yaml.collect::<String>() + &OBJECTS.replace("namespace: test", &format!("namespace: {namespace}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Hostile `spec.tls`: whatever a namespace writes there, it changes nothing for a name that another one serves,
+    /// nor for what is passed through.
+    #[test]
+    fn hostile_spec_tls(
+        victims in prop::collection::vec(made(), 1..6),
+        hostile in prop::collection::vec(made(), 1..6),
+        rules in any::<bool>(),
+        ages in prop::collection::vec(0..6_u8, 5),
+    ) {
+        // Whose own Secret is missing has lost already.
+        let is_good = |made: &Made| made.tls.as_ref().is_none_or(|(_, secret)| secret != "gone");
+        let victims: Vec<Made> = victims.into_iter().filter(is_good).collect();
+        let calm: Vec<Made> = hostile.iter().map(|made| Made { tls: None, ..made.clone() }).collect();
+        let views = [&calm, &hostile].map(|others| {
+            let mut others = aged(others, "hostile", &ages);
+            if !rules {
+                others = without_rules(&others);
+            }
+            view(&(aged(&victims, "victim", &ages[1..]) + &others))
+        });
+        for owner in [HostOwner::Any, HostOwner::Namespace] {
+            let [before, after] = [0, 1].map(|index| {
+                let (mut publishers, doors): (Vec<_>, Vec<_>) = DOORS
+                    .iter()
+                    .map(|door| {
+                        let mut policy = policy(&format!("expose={door}"));
+                        policy.host_owner = owner;
+                        policy.tls.as_mut().unwrap().default_certificate =
+                            DefaultCertificate::Given(Arc::clone(&DEFAULT));
+                        open(door.parse().unwrap(), policy, ())
+                    })
+                    .unzip();
+                publish(&mut publishers, &views[index], &BackendPolicy::default(), &mut door::Ledger::default());
+                doors
+            });
+            for (before, after) in before.iter().zip(&after) {
+                let passed = |door: &Door<()>| -> BTreeSet<String> {
+                    let tls = door.snapshot().tls().unwrap().clone();
+                    tls.passthrough_routes().map(|(host, route)| format!("{host} {route:?}")).collect()
+                };
+                prop_assert_eq!(passed(before), passed(after));
+                for name in NAMES {
+                    let holder = holder(after, &views[1], name);
+                    if holder.as_ref().is_some_and(|holder| holder.namespace() == "victim") {
+                        prop_assert_eq!(shown(before, name), shown(after, name), "{} of {:?}", name, holder);
+                    }
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Where hosts have owners, every rule of a host, and every name that is passed through, is of the namespace of the
+    /// oldest Ingress that names the host, or a wildcard above it.
+    #[test]
+    fn a_host_has_one_namespace(
+        ours in prop::collection::vec(made(), 1..6),
+        theirs in prop::collection::vec(made(), 1..6),
+        ages in prop::collection::vec(0..6_u8, 5),
+    ) {
+        let view = view(&(aged(&ours, "ours", &ages[1..]) + &aged(&theirs, "theirs", &ages)));
+        for name in DOORS {
+            let mut policy = policy(&format!("expose={name}"));
+            policy.host_owner = HostOwner::Namespace;
+            let selector = policy.selector.clone();
+            let (publisher, door) = open(name.parse().unwrap(), policy, ());
+            publish(&mut [publisher], &view, &BackendPolicy::default(), &mut door::Ledger::default());
+            let owner = |host: &HostPattern| {
+                let names = [Some(host.clone()), host.wildcard()];
+                let naming = view.ingresses().filter(|ingress| {
+                    let mut hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
+                    selector.matches(&ingress.labels) && hosts.any(|it| names.contains(&Some(it.clone())))
+                });
+                naming
+                    .min_by_key(|ingress| (ingress.created.is_none(), ingress.created, ingress.key.clone()))
+                    .map(|ingress| ingress.key.namespace().to_owned())
+            };
+            let snapshot = door.snapshot();
+            let passed = snapshot.tls().unwrap().clone();
+            let passed = passed.passthrough_routes().map(|(host, route)| (host, route.ingress.clone()));
+            let rows = snapshot.routes().map(|row| (row.host.clone(), row.action.ingress.clone()));
+            for (host, ingress) in rows.chain(passed).filter(|(host, _)| *host != HostPattern::Any) {
+                let owner = owner(&host);
+                prop_assert_eq!(Some(ingress.namespace()), owner.as_deref(), "{}", host);
+            }
+        }
+    }
+}
+
+/// The same Ingresses without what they serve.
+fn without_rules(yaml: &str) -> String {
+    let lines = yaml.lines().filter(|line| {
+        let line = line.trim_start();
+        !(line.starts_with("rules:") || line.starts_with("- host:") || line.starts_with("http:"))
+    });
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn rule(name: &str, label: &str, host: &str, path: &str) -> String {

@@ -81,8 +81,8 @@ pub(crate) const INGRESS: &[AnnotationRow] = &[
     row(
         "nginx.ingress.kubernetes.io/ssl-passthrough",
         Honoured,
-        "at a door that ends TLS: connections for the hosts go to the backend of the first path as they are; \
-         at any other door it closes the Ingress",
+        "at a door that ends TLS and passes it through (`passthrough`): connections for the hosts go to the backend of \
+         the first path as they are; at any other door it closes the Ingress",
     ),
     row(
         "nginx.ingress.kubernetes.io/proxy-buffering",

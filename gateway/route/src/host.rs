@@ -149,6 +149,11 @@ impl Host {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The part behind the first label, which a wildcard compares.
+    pub(crate) fn parent(&self) -> Option<Self> {
+        self.0.split_once('.').map(|(_, parent)| Self(parent.into()))
+    }
 }
 
 /// So that a map keyed by [`Host`] is searched with the text of a request.

@@ -68,6 +68,15 @@ impl HostPattern {
             None => name(text, text).map(Self::Exact),
         }
     }
+
+    /// The wildcard that covers it, when it is one host of more than one label.
+    #[must_use]
+    pub fn wildcard(&self) -> Option<Self> {
+        match self {
+            Self::Exact(host) => host.parent().map(Self::Wildcard),
+            Self::Any | Self::Wildcard(_) => None,
+        }
+    }
 }
 
 /// As written in an Ingress; nothing for [`HostPattern::Any`].

@@ -126,6 +126,27 @@ impl<A> Table<A> {
         &self.index
     }
 
+    /// Whether the pattern is one of the [`hosts`](Self::hosts).
+    #[must_use]
+    pub fn has_host(&self, host: &HostPattern) -> bool {
+        self.position(host).is_some()
+    }
+
+    /// What answers for one of the [`hosts`](Self::hosts): its rules, and its default.
+    pub fn of_host(&self, host: &HostPattern) -> impl Iterator<Item = &A> {
+        let host = self.position(host).and_then(|position| self.hosts.get(position));
+        host.into_iter().flat_map(|host| {
+            let rules = self.rules_of(host).iter().map(|rule| &rule.action);
+            rules.chain(&host.default)
+        })
+    }
+
+    /// What answers where nothing else does.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&A> {
+        self.default.as_ref()
+    }
+
     /// The number of entries, defaults included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -176,6 +197,17 @@ impl<A> Table<A> {
 
     fn hostless(&self) -> Option<&HostRules<A>> {
         self.hosts.first().filter(|host| host.pattern == HostPattern::Any)
+    }
+
+    fn position(&self, host: &HostPattern) -> Option<usize> {
+        match host {
+            HostPattern::Any => self.hostless().map(|_| 0),
+            HostPattern::Exact(_) | HostPattern::Wildcard(_) => self.index.position(host),
+        }
+    }
+
+    fn rules_of(&self, host: &HostRules<A>) -> &[Rule<A>] {
+        self.rules.get(host.start..host.end).unwrap_or_default()
     }
 
     fn find_path<'t>(&'t self, host: &'t HostRules<A>, path: &[u8]) -> Option<&'t A> {
@@ -252,17 +284,6 @@ impl<A: Clone + PartialEq> Table<A> {
     fn block(&self, host: &HostPattern) -> Option<(&HostRules<A>, &[Rule<A>])> {
         let host = self.hosts.get(self.position(host)?)?;
         Some((host, self.rules_of(host)))
-    }
-
-    fn position(&self, host: &HostPattern) -> Option<usize> {
-        match host {
-            HostPattern::Any => self.hostless().map(|_| 0),
-            HostPattern::Exact(_) | HostPattern::Wildcard(_) => self.index.position(host),
-        }
-    }
-
-    fn rules_of(&self, host: &HostRules<A>) -> &[Rule<A>] {
-        self.rules.get(host.start..host.end).unwrap_or_default()
     }
 }
 

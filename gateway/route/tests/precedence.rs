@@ -411,3 +411,48 @@ fn known_hosts() {
         assert_eq!(table.knows_host(&request), is_known, "{host}");
     }
 }
+
+#[test]
+fn what_answers_for_one_host() {
+    let table = table(&[
+        ("a.test", "/x", "x"),
+        ("a.test", "=/y", "y"),
+        ("a.test", "*", "rest"),
+        ("*.test", "/", "wild"),
+        ("", "*", "hostless"),
+        ("*", "*", "fallback"),
+    ]);
+    for (host, expected) in [
+        ("a.test", &["y", "x", "rest"][..]),
+        ("*.test", &["wild"]),
+        ("", &["hostless"]),
+        ("b.test", &[]),
+    ] {
+        let host = HostPattern::parse(host).unwrap();
+        assert_eq!(
+            table.of_host(&host).copied().collect::<Vec<_>>(),
+            expected,
+            "{host}"
+        );
+        assert_eq!(table.has_host(&host), !expected.is_empty(), "{host}");
+    }
+    assert_eq!(table.fallback(), Some(&"fallback"));
+}
+
+#[test]
+fn the_wildcard_above_a_host() {
+    for (host, expected) in [
+        ("a.test", Some("*.test")),
+        ("a.b.test", Some("*.b.test")),
+        ("test", None),
+        ("*.test", None),
+        ("", None),
+    ] {
+        let wildcard = HostPattern::parse(host).unwrap().wildcard();
+        assert_eq!(
+            wildcard,
+            expected.map(|text| HostPattern::parse(text).unwrap()),
+            "{host}"
+        );
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use door::{NamespacePattern, Policy, Scheme, Selector};
+use door::{HostOwner, NamespacePattern, Policy, Scheme, Selector};
 use ipnet::IpNet;
 use proxy::{Binding, ClientIp, Drain, Front, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies};
 use route::{HostRestriction, ListenerName};
@@ -139,7 +139,7 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         let Tls {
             policy: tls,
             files: tls_files,
-        } = self.tls(raw.tls.as_ref(), scheme);
+        } = self.tls(raw.tls.as_ref(), raw.passthrough, scheme);
         let trusted_proxies_file = raw
             .trusted_proxies_file
             .as_ref()
@@ -188,6 +188,12 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             forwarded_port,
             redirect,
             tls,
+            host_owner: self.host_owner(raw),
+            default_backend: self.list(
+                "default_backend",
+                raw.default_backend.as_deref(),
+                NamespacePattern::parse,
+            ),
         };
         let settings = Settings {
             scheme,
@@ -229,6 +235,11 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
         let key = self.at(key);
         self.parser.error_between(&key, &others, message);
+    }
+
+    pub(super) fn warn(&mut self, key: &str, message: String) {
+        let key = self.at(key);
+        self.parser.warn(&key, message);
     }
 
     /// One of a few words.
@@ -286,6 +297,11 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             self.parser.warn(&self.at("trusted_proxies"), message);
         }
         mode
+    }
+
+    fn host_owner(&mut self, raw: &RawListener) -> HostOwner {
+        let words = [("any", HostOwner::Any), ("namespace", HostOwner::Namespace)];
+        self.word("host_owner", raw.host_owner.as_deref(), HostOwner::Any, &words)
     }
 
     /// On a door that ends TLS, HTTP/2 is agreed on in the handshake.

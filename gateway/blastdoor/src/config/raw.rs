@@ -126,6 +126,12 @@ pub(super) struct RawListener {
     pub(super) namespaces: Option<Vec<String>>,
     /// Hosts that may be exposed here: a host, or `*.suffix` for any depth below it. Default all.
     pub(super) hosts: Option<Vec<String>>,
+    /// Who may have rules for a host: `any` (default; each place of a host belongs to the oldest rule for it) or
+    /// `namespace` (a host, and what a wildcard covers, belongs to the namespace of the oldest Ingress that names it).
+    pub(super) host_owner: Option<String>,
+    /// Namespaces whose `spec.defaultBackend` without rules counts; names or patterns with `*`. Default all; with
+    /// `host_owner = "namespace"` these then answer for no host that somebody names.
+    pub(super) default_backend: Option<Vec<String>>,
     /// What is written to `status.loadBalancer` of admitted Ingresses.
     pub(super) publish: Option<RawPublish>,
     /// Sizes and counts.
@@ -144,6 +150,10 @@ pub(super) struct RawListener {
     pub(super) forwarded_port: Option<u16>,
     /// HTTP/2 by prior knowledge on the same port. Default true on doors without `tls`.
     pub(super) h2c: Option<bool>,
+    /// Whether Ingresses may have the TLS of their hosts passed through (`ssl-passthrough`); closed (503) where not.
+    /// Default true, and false where `tls.client_auth` is not `off`: what is passed through shows the door no client
+    /// certificate.
+    pub(super) passthrough: Option<bool>,
     /// The door ends TLS itself.
     pub(super) tls: Option<RawTls>,
 }

@@ -29,8 +29,14 @@ pub(super) struct Tls {
 }
 
 impl ListenerParser<'_, '_> {
-    pub(super) fn tls(&mut self, raw: Option<&RawTls>, scheme: Scheme) -> Tls {
-        let Some(raw) = raw else { return Tls::default() };
+    pub(super) fn tls(&mut self, raw: Option<&RawTls>, passthrough: Option<bool>, scheme: Scheme) -> Tls {
+        let Some(raw) = raw else {
+            if passthrough == Some(true) {
+                let message = "has no effect without `tls`: the door does not see the client's TLS";
+                self.warn("passthrough", message.to_owned());
+            }
+            return Tls::default();
+        };
         if scheme == Scheme::Http {
             self.error_between(
                 "tls",
@@ -62,6 +68,7 @@ impl ListenerParser<'_, '_> {
             policy: Some(TlsPolicy {
                 default_certificate,
                 min_version,
+                passthrough: passthrough.unwrap_or(client_auth == ClientAuth::Off),
                 client_auth,
             }),
             files,

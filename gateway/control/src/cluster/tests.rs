@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use door::{ClientAuth, DefaultCertificate, Policy, Scheme, Selector, TlsPolicy, TlsVersion};
+use door::{ClientAuth, DefaultCertificate, HostOwner, Policy, Scheme, Selector, TlsPolicy, TlsVersion};
 use http::{Request, Response};
 use k8s_openapi::api::core::v1::Service as RawService;
 use kube::Api;
@@ -413,9 +413,12 @@ fn names_beyond_the_share_of_a_namespace_come_last() {
         scheme: Scheme::Https,
         forwarded_port: 443,
         redirect: None,
+        host_owner: HostOwner::Any,
+        default_backend: Vec::new(),
         tls: Some(TlsPolicy {
             default_certificate: DefaultCertificate::Secret(ObjectKey::new("gateway", "default")),
             client_auth: ClientAuth::Off,
+            passthrough: true,
             min_version: TlsVersion::V12,
         }),
     };

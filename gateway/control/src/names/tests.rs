@@ -363,6 +363,8 @@ fn only_what_admitted_ingresses_ask_for_is_wanted() {
         forwarded_port: 80,
         redirect: None,
         tls: None,
+        host_owner: door::HostOwner::Any,
+        default_backend: Vec::new(),
     };
     let of = |policy: &door::Policy| {
         let wanted = wanted(&[policy], &view);

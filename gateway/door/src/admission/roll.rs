@@ -17,7 +17,7 @@ pub(crate) struct Roll {
     held: Vec<Arc<Ingress>>,
     /// Who names a host or a Service.
     naming: Index,
-    /// How many ask for their TLS to be passed through.
+    /// Of how many TLS is passed through.
     passing: usize,
 }
 
@@ -45,7 +45,7 @@ enum Name<'i> {
 }
 
 impl Roll {
-    pub(crate) fn of(admitted: &[Admitted<'_>]) -> Self {
+    pub(crate) fn of(policy: &Policy, admitted: &[Admitted<'_>]) -> Self {
         let mut naming = Index::default();
         for admitted in admitted {
             naming.add(admitted.ingress);
@@ -58,7 +58,7 @@ impl Roll {
             naming,
             passing: admitted
                 .iter()
-                .filter(|admitted| passes(admitted.ingress))
+                .filter(|admitted| policy.passes_through(admitted.ingress))
                 .count(),
         }
     }
@@ -81,7 +81,7 @@ impl Roll {
         self.place(ingress).is_ok()
     }
 
-    /// Whether any of them asks for its TLS to be passed through, whatever becomes of it.
+    /// Whether TLS of any of them is passed through, whatever becomes of it.
     pub(crate) fn has_passthrough(&self) -> bool {
         self.passing > 0
     }
@@ -112,7 +112,7 @@ impl Roll {
             {
                 let old = self.held.remove(place);
                 self.naming.remove(&old);
-                self.passing -= usize::from(passes(&old));
+                self.passing -= usize::from(policy.passes_through(&old));
                 turnover.out.push(old);
             }
             if let Some(new) = view.ingress(key)
@@ -123,7 +123,7 @@ impl Roll {
                 let (Ok(place) | Err(place)) = self.place(new);
                 self.held.insert(place, Arc::clone(new));
                 self.naming.add(new);
-                self.passing += usize::from(passes(new));
+                self.passing += usize::from(policy.passes_through(new));
                 turnover.come.push(Arc::clone(new));
             }
         }
@@ -162,10 +162,6 @@ impl Index {
             .get(&self.hasher.hash_one(name))
             .map_or(&[], |named| named)
     }
-}
-
-fn passes(ingress: &Ingress) -> bool {
-    ingress.annotations.ssl_passthrough
 }
 
 fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {

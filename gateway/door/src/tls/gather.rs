@@ -1,18 +1,24 @@
 //! From the `spec.tls` of admitted Ingresses to a door's certificates.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use resource::{ClusterView, Ingress, IngressTls, Kind, ObjectRef, Problem, Severity};
-use route::{HostPattern, ListenerName, ObjectKey};
+use route::{HostPattern, ListenerName, ObjectKey, Table};
 use rustls::pki_types::UnixTime;
 
-use super::memory::{Shelf, TlsMemory};
+use super::memory::{Recalled, Shelf, TlsMemory};
+use super::names::{Choices, Entry, Shown, choose};
 use super::passthrough::Passthrough;
 use super::server::ClientPolicy;
 use super::table::{CertificateOrigin, CertificateTable, Slot};
 use super::{CaBundle, CaSource, Certificate, ClientAuth, DefaultCertificate, DoorTls, TlsPolicy};
+use crate::admission::precedence;
+use crate::holders::Answers;
+use crate::ownership::{Ownership, beside};
+use crate::snapshot::Route;
 use crate::{Admitted, Policy};
 
 /// The type that Secrets with certificates have (Kubernetes, "TLS secrets").
@@ -26,32 +32,28 @@ pub(crate) struct Gathering<'a> {
     pub(crate) memory: &'a mut TlsMemory,
     pub(crate) shelf: &'a mut Shelf,
     pub(crate) problems: &'a mut Vec<Problem>,
-}
-
-/// Who has taken a server name.
-struct Owner<'v> {
-    ingress: &'v ObjectKey,
-    secret: &'v ObjectKey,
-}
-
-/// One entry of `spec.tls` with a Secret.
-struct Entry<'v> {
-    ingress: &'v Ingress,
-    field: String,
-    secret: &'v ObjectKey,
+    pub(crate) ownership: &'a Ownership,
 }
 
 impl<'a> Gathering<'a> {
     /// The TLS half of the door. `None` at a door that ends no TLS.
     ///
-    /// `admitted` is in order of precedence. An equal result is the live one itself.
+    /// `admitted` is in order of precedence, and `served` what has been compiled of it: a name has the certificate of
+    /// those who serve it. An equal result is the live one itself.
     pub(crate) fn gather(
         mut self,
         admitted: &[Admitted<'a>],
+        served: &Table<Arc<Route>>,
         passthrough: Passthrough,
     ) -> Option<Arc<DoorTls>> {
         let policy = self.policy.tls.as_ref()?;
-        let table = self.table(policy, admitted);
+        let answers = Answers {
+            table: served,
+            passthrough: &passthrough,
+            ownership: self.ownership,
+            view: self.view,
+        };
+        let table = self.table(policy, admitted, answers);
         let (client_policy, ca) = self.client_policy(&policy.client_auth);
         match self.assemble(policy, table, client_policy, ca.as_deref(), passthrough) {
             Ok(tls) => Some(tls),
@@ -102,7 +104,12 @@ impl<'a> Gathering<'a> {
         }))
     }
 
-    fn table(&mut self, policy: &TlsPolicy, admitted: &[Admitted<'a>]) -> CertificateTable {
+    fn table(
+        &mut self,
+        policy: &TlsPolicy,
+        admitted: &[Admitted<'a>],
+        answers: Answers<'_>,
+    ) -> CertificateTable {
         let mut named = HashSet::new();
         let default = self.default(&policy.default_certificate);
         if let DefaultCertificate::Secret(key) = &policy.default_certificate {
@@ -113,11 +120,32 @@ impl<'a> Gathering<'a> {
         {
             named.insert(key);
         }
-        let has_default = default.is_some();
+        let has_default = default.as_ref().is_some_and(|slot| slot.certificate().is_some());
+        let entries = self.entries(admitted, default.is_some());
+        let choices = choose(&entries, answers, has_default);
         let mut table = CertificateTable::new(default);
-        let mut owners = HashMap::new();
+        for (host, choice) in &choices {
+            match (host, choice.shown.entry()) {
+                (_, Some(entry)) if choice.above.is_some_and(|above| std::ptr::eq(above, entry)) => {}
+                (_, Some(entry)) => table.insert(host.clone(), entry.slot.clone()),
+                (HostPattern::Exact(host), None) if choice.above.is_some() => table.keep(host.clone()),
+                (_, None) => {}
+            }
+        }
+        for entry in &entries {
+            named.insert(entry.secret);
+            self.judge(entry, &choices);
+        }
+        self.of_others_below(&choices);
+        self.memory.forget(self.view, &named);
+        table
+    }
+
+    /// The entries with a Secret, in order of precedence.
+    fn entries(&mut self, admitted: &[Admitted<'a>], has_default: bool) -> Vec<Entry<'a>> {
+        let mut entries = Vec::new();
         let ingresses = admitted.iter().map(|admitted| &**admitted.ingress());
-        for ingress in ingresses.filter(|ingress| !ingress.annotations.ssl_passthrough) {
+        for ingress in ingresses.filter(|ingress| !self.policy.passes_through(ingress)) {
             // What names its hosts comes first: an entry without hosts takes what is left.
             let (precise, open): (Vec<_>, Vec<_>) = ingress
                 .tls
@@ -125,97 +153,148 @@ impl<'a> Gathering<'a> {
                 .enumerate()
                 .partition(|(_, tls)| tls.names_hosts);
             for (index, tls) in precise.into_iter().chain(open) {
-                let field = format!("spec.tls[{index}]");
                 let Some(secret) = &tls.secret else {
                     if !has_default {
                         let message = format!(
                             "no `secretName`, and door `{}` has no default certificate: handshakes for these hosts fail",
                             self.door
                         );
+                        let field = format!("spec.tls[{index}]");
                         self.problems
                             .push(ingress.problem(Severity::Warning, &field, message));
                     }
                     continue;
                 };
-                named.insert(secret);
-                let entry = Entry {
+                let Recalled { value, fault } = self.memory.certificate(secret, self.view, self.shelf);
+                let mut entry = Entry {
                     ingress,
-                    field,
+                    tls,
+                    index,
                     secret,
+                    hosts: hosts(ingress, tls, value.as_deref()),
+                    fault,
+                    slot: Slot::new(CertificateOrigin::Secret(secret.clone()), value),
                 };
-                self.entry(&entry, tls, &mut table, &mut owners);
+                entry.hosts.retain(|host| {
+                    let is_admitted = self.policy.host_admits(host);
+                    if !is_admitted {
+                        let message = format!(
+                            "host `{host}` may not be exposed at door `{}`; the door's `hosts` says which may",
+                            self.door
+                        );
+                        let field = format!("spec.tls[{index}].hosts");
+                        self.problems
+                            .push(ingress.problem(Severity::Error, &field, message));
+                    }
+                    is_admitted
+                });
+                entries.push(entry);
             }
         }
-        self.memory.forget(self.view, &named);
-        table
+        entries
     }
 
-    /// Gives the hosts of one entry their certificate.
-    fn entry<'v>(
-        &mut self,
-        entry: &Entry<'v>,
-        tls: &IngressTls,
-        table: &mut CertificateTable,
-        owners: &mut HashMap<HostPattern, Owner<'v>>,
-    ) {
-        let recalled = self.memory.certificate(entry.secret, self.view, self.shelf);
-        let certificate = recalled.value;
-        let hosts = entry.hosts(tls, certificate.as_deref());
-        if let Some(fault) = recalled.fault {
-            let consequence = match &certificate {
+    /// Tells what is wrong with an entry, and which names it does not get.
+    fn judge(&mut self, entry: &Entry<'_>, choices: &Choices<'_>) {
+        let secret = entry.secret;
+        let decides = |host: &&HostPattern| {
+            let shown = choices.get(*host).and_then(|choice| choice.shown.entry());
+            shown.is_some_and(|shown| shown.secret == secret)
+        };
+        let certificate = entry.slot.certificate();
+        if let Some(fault) = &entry.fault {
+            let mut failing = entry.hosts.iter().filter(decides).peekable();
+            let consequence = match certificate {
                 Some(_) => "its last good certificate stays in use".to_owned(),
-                None if hosts.is_empty() => "it is not used".to_owned(),
-                None => format!("handshakes for {} fail", list(&hosts)),
+                None if failing.peek().is_none() => "it is not used".to_owned(),
+                None => format!("handshakes for {} fail", list(failing)),
             };
-            let message = format!("Secret `{}` {fault}; {consequence}", entry.secret);
+            let message = format!("Secret `{secret}` {fault}; {consequence}");
             self.tell(entry, Severity::Error, "secretName", message);
-        } else if let Some(certificate) = &certificate {
-            self.doubts(entry, tls, certificate);
+        } else if let Some(certificate) = certificate {
+            self.doubts(entry, certificate);
         }
-        let slot = Slot::new(CertificateOrigin::Secret(entry.secret.clone()), certificate);
-        for host in hosts {
-            if !self.policy.host_admits(&host) {
-                let message = format!(
-                    "host `{host}` may not be exposed at door `{}`; the door's `hosts` says which may",
-                    self.door
-                );
-                self.tell(entry, Severity::Error, "hosts", message);
-                continue;
-            }
-            match owners.get(&host) {
-                None => {
-                    let owner = Owner {
-                        ingress: &entry.ingress.key,
-                        secret: entry.secret,
-                    };
-                    owners.insert(host.clone(), owner);
-                    table.insert(host, slot.clone());
+        for host in &entry.hosts {
+            let Some(choice) = choices.get(host) else { continue };
+            let holder = choice
+                .holders
+                .first()
+                .filter(|holder| !beside(holder, &entry.ingress.key));
+            match (choice.shown.entry(), holder) {
+                (Some(shown), _) if shown.secret == secret => {}
+                (_, Some(holder)) => {
+                    let message = format!(
+                        "`{host}` at door `{}` is served by Ingress `{holder}`, of another namespace; the certificate \
+                         in Secret `{secret}` is not used for it",
+                        self.door
+                    );
+                    self.tell(entry, Severity::Warning, "hosts", message);
                 }
-                Some(owner) if owner.secret == entry.secret => {}
-                Some(owner) if *owner.ingress == entry.ingress.key => {
+                (Some(shown), None) if shown.ingress.key == entry.ingress.key => {
                     // An entry without hosts takes what is left, so only hosts that are written twice are told.
-                    if tls.names_hosts {
+                    if entry.tls.names_hosts {
                         let message = format!(
                             "`{host}` has the certificate of Secret `{}` in this Ingress already; the first one counts",
-                            owner.secret
+                            shown.secret
                         );
                         self.tell(entry, Severity::Warning, "hosts", message);
                     }
                 }
-                Some(owner) => {
+                (Some(shown), None) => {
+                    let age = match precedence(shown.ingress, entry.ingress) {
+                        Ordering::Less => "older ",
+                        Ordering::Equal | Ordering::Greater => "",
+                    };
                     let message = format!(
-                        "the certificate for `{host}` at door `{}` comes from the older Ingress `{}`; the one in Secret `{}` is not used",
-                        self.door, owner.ingress, entry.secret
+                        "the certificate for `{host}` at door `{}` comes from the {age}Ingress `{}`; the one in Secret `{secret}` is not used",
+                        self.door, shown.ingress.key
                     );
                     self.tell(entry, Severity::Warning, "hosts", message);
                 }
+                // It was never good, and is not alone: that has been told.
+                (None, None) => {}
             }
         }
     }
 
+    /// Tells of hosts below a wildcard that are left to the default certificate, because others serve them.
+    fn of_others_below(&mut self, choices: &Choices<'_>) {
+        let mut left: HashMap<HostPattern, BTreeMap<&HostPattern, &ObjectKey>> = HashMap::new();
+        for (host, choice) in choices.iter().filter(|(_, choice)| choice.above.is_some()) {
+            if let (Shown::Default, Some(holder), Some(wildcard)) =
+                (choice.shown, choice.holders.first(), host.wildcard())
+            {
+                left.entry(wildcard).or_default().insert(host, holder);
+            }
+        }
+        for (wildcard, hosts) in left {
+            let Some(choice) = choices.get(&wildcard) else {
+                continue;
+            };
+            let Some(entry) = choice.shown.entry() else {
+                continue;
+            };
+            let serves = choice
+                .holders
+                .first()
+                .is_some_and(|holder| beside(holder, &entry.ingress.key));
+            let severity = if serves { Severity::Note } else { Severity::Warning };
+            let who = hosts
+                .iter()
+                .map(|(host, holder)| format!("`{host}` (Ingress `{holder}`)"));
+            let message = format!(
+                "the certificate for `{wildcard}` at door `{}` is not used for {}, which other namespaces serve; the \
+                 default certificate is",
+                self.door,
+                enumerated(who.collect())
+            );
+            self.tell(entry, severity, "hosts", message);
+        }
+    }
+
     /// What is odd about a certificate that is used all the same.
-    fn doubts(&mut self, entry: &Entry<'_>, tls: &IngressTls, certificate: &Certificate) {
-        let Entry { secret, .. } = entry;
+    fn doubts(&mut self, entry: &Entry<'_>, certificate: &Certificate) {
+        let Entry { secret, tls, .. } = entry;
         let facts = certificate.facts();
         if let Some(kind) = self
             .view
@@ -236,8 +315,9 @@ impl<'a> Gathering<'a> {
                 "`{marked}` of Secret `{secret}` begins with a byte order mark; it is read all the same, and most \
                  programs do not read it: save it without"
             );
+            let field = format!("spec.tls[{}]", entry.index);
             self.problems
-                .push(entry.ingress.problem(Severity::Warning, &entry.field, message));
+                .push(entry.ingress.problem(Severity::Warning, &field, message));
         }
         if let Some(untimely) = facts.untimely(now()) {
             let message = format!("the certificate in Secret `{secret}` {untimely}; it is still served");
@@ -252,7 +332,7 @@ impl<'a> Gathering<'a> {
             );
             self.tell(entry, Severity::Warning, "hosts", message);
         }
-        if !tls.names_hosts && entry.hosts(tls, Some(certificate)).is_empty() {
+        if !tls.names_hosts && hosts(entry.ingress, tls, Some(certificate)).is_empty() {
             let message = format!(
                 "there are no `hosts`, and the certificate in Secret `{secret}` is for {}, none of which is a host of the rules; it is not used",
                 list(&*facts.names)
@@ -337,33 +417,27 @@ impl<'a> Gathering<'a> {
     }
 
     fn tell(&mut self, entry: &Entry<'_>, severity: Severity, part: &str, message: String) {
-        let field = format!("{}.{part}", entry.field);
+        let field = format!("spec.tls[{}].{part}", entry.index);
         self.problems
             .push(entry.ingress.problem(severity, &field, message));
     }
 }
 
-impl Entry<'_> {
-    /// The hosts that get the certificate. Without `hosts`, those of the Ingress's rules that the certificate is for;
-    /// all of them when it is unknown what it is for, because another certificate must not take its place.
-    fn hosts(&self, tls: &IngressTls, certificate: Option<&Certificate>) -> Vec<HostPattern> {
-        if tls.names_hosts {
-            return tls.hosts.to_vec();
-        }
-        let rules = self
-            .ingress
-            .rules
-            .iter()
-            .filter_map(|rule| rule.host.as_ref().ok());
-        let mut hosts: Vec<HostPattern> = rules
-            .filter(|host| **host != HostPattern::Any)
-            .filter(|host| certificate.is_none_or(|certificate| certificate.facts().covers(host)))
-            .cloned()
-            .collect();
-        hosts.sort();
-        hosts.dedup();
-        hosts
+/// The hosts that an entry is for. Without `hosts`, those of the Ingress's rules that the certificate is for; all of
+/// them when it is unknown what it is for, because another certificate must not take its place.
+fn hosts(ingress: &Ingress, tls: &IngressTls, certificate: Option<&Certificate>) -> Vec<HostPattern> {
+    if tls.names_hosts {
+        return tls.hosts.to_vec();
     }
+    let rules = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
+    let mut hosts: Vec<HostPattern> = rules
+        .filter(|host| **host != HostPattern::Any)
+        .filter(|host| certificate.is_none_or(|certificate| certificate.facts().covers(host)))
+        .cloned()
+        .collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
 }
 
 fn of_secret(key: &ObjectKey, severity: Severity, message: String) -> Problem {
@@ -376,13 +450,16 @@ fn of_secret(key: &ObjectKey, severity: Severity, message: String) -> Problem {
     }
 }
 
-/// `a.test, *.b.test`; a few of them when there are many.
+/// `` `a.test`, `*.b.test` ``; a few of them when there are many.
 fn list<'h>(hosts: impl IntoIterator<Item = &'h HostPattern>) -> String {
-    let hosts: Vec<String> = hosts.into_iter().map(|host| format!("`{host}`")).collect();
-    match hosts.get(..5) {
-        _ if hosts.is_empty() => "no host".to_owned(),
-        Some(first) if hosts.len() > 6 => format!("{} and {} more", first.join(", "), hosts.len() - 5),
-        Some(_) | None => hosts.join(", "),
+    enumerated(hosts.into_iter().map(|host| format!("`{host}`")).collect())
+}
+
+fn enumerated(items: Vec<String>) -> String {
+    match items.get(..5) {
+        _ if items.is_empty() => "no host".to_owned(),
+        Some(first) if items.len() > 6 => format!("{} and {} more", first.join(", "), items.len() - 5),
+        Some(_) | None => items.join(", "),
     }
 }
 

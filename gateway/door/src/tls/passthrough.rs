@@ -50,6 +50,21 @@ impl Passthrough {
         }
     }
 
+    /// The route that takes the names of a pattern.
+    pub(crate) fn of(&self, pattern: &HostPattern) -> Option<&Arc<Route>> {
+        match pattern {
+            HostPattern::Any => None,
+            HostPattern::Exact(host) => match self.exact.get(host) {
+                Some(route) => route.as_ref(),
+                None => {
+                    let (_, parent) = host.as_str().split_once('.')?;
+                    self.wildcard.get(parent)
+                }
+            },
+            HostPattern::Wildcard(suffix) => self.wildcard.get(suffix),
+        }
+    }
+
     /// Every name that is passed through.
     pub(crate) fn routes(&self) -> impl Iterator<Item = (HostPattern, &Arc<Route>)> {
         let exact = self

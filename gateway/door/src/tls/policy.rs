@@ -15,6 +15,8 @@ pub struct TlsPolicy {
     pub min_version: TlsVersion,
     /// Who clients must be.
     pub client_auth: ClientAuth,
+    /// Whether Ingresses may have the TLS of their hosts passed through, which goes round `client_auth`.
+    pub passthrough: bool,
 }
 
 /// Where the default certificate comes from.

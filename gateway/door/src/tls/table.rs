@@ -14,7 +14,8 @@ use super::digest::Digest;
 /// The certificates of one door by server name: precise names, then wildcards, then the default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CertificateTable {
-    exact: HashMap<Host, Slot, RandomState>,
+    /// `None`: the name is answered by the default, although a wildcard covers it.
+    exact: HashMap<Host, Option<Slot>, RandomState>,
     wildcard: HashMap<Host, Slot, RandomState>,
     default: Option<Slot>,
 }
@@ -76,25 +77,32 @@ impl CertificateTable {
         }
     }
 
-    /// Takes a name that nobody has taken. A rule without a host names nobody.
+    /// Gives names their certificate. A rule without a host names nobody.
     pub(crate) fn insert(&mut self, host: HostPattern, slot: Slot) {
         match host {
             HostPattern::Any => {}
             HostPattern::Exact(host) => {
-                self.exact.entry(host).or_insert(slot);
+                self.exact.insert(host, Some(slot));
             }
             HostPattern::Wildcard(suffix) => {
-                self.wildcard.entry(suffix).or_insert(slot);
+                self.wildcard.insert(suffix, slot);
             }
         }
     }
 
+    /// Leaves a name to the default, whatever wildcard covers it.
+    pub(crate) fn keep(&mut self, host: Host) {
+        self.exact.insert(host, None);
+    }
+
     /// What a name is answered with. Nobody, and an address, which no server name can be, get the default.
     pub(crate) fn of(&self, name: Option<&RequestHost<'_>>) -> Option<&Slot> {
-        let own = name.filter(|name| !name.is_address()).and_then(|name| {
-            let exact = self.exact.get(name.as_str());
-            exact.or_else(|| self.wildcard.get(name.parent()?))
-        });
+        let own =
+            name.filter(|name| !name.is_address())
+                .and_then(|name| match self.exact.get(name.as_str()) {
+                    Some(exact) => exact.as_ref(),
+                    None => self.wildcard.get(name.parent()?),
+                });
         own.or(self.default.as_ref())
     }
 
@@ -103,7 +111,7 @@ impl CertificateTable {
         let mut seen = std::collections::HashSet::new();
         self.default
             .iter()
-            .chain(self.exact.values())
+            .chain(self.exact.values().flatten())
             .chain(self.wildcard.values())
             .filter(move |slot| seen.insert(&slot.identity.origin))
     }

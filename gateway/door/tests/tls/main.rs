@@ -13,6 +13,7 @@ mod certificates;
 mod faults;
 mod identity;
 mod misdirected;
+mod names;
 mod passthrough;
 mod rig;
 mod sessions;

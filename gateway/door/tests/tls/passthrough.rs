@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use door::{Action, Blocked, DefaultCertificate, Verdict};
+use door::{Action, Blocked, CaSource, ClientAuth, DefaultCertificate, TlsPolicy, Verdict};
 use route::{HostBuf, PathScratch, normalise_authority, normalise_path, normalise_sni};
 
-use crate::rig::{Doors, Rules, policy, tls_policy, told};
+use crate::rig::{Doors, Rules, made, policy, tls_policy, tls_secret, told};
 
 const PASS: &[(&str, &str)] = &[("nginx.ingress.kubernetes.io/ssl-passthrough", "true")];
 
@@ -238,6 +238,82 @@ fn what_cannot_be_passed_through_is_closed() {
         serves(&doors, 0, "p.test").as_deref(),
         Some("Blocked(Annotation)")
     );
+}
+
+/// A door that passes nothing through: the Ingress is closed, as a whole and under the door's own TLS.
+#[test]
+fn a_door_may_pass_nothing_through() {
+    let own = made(&["p.test"]);
+    let pass = Rules {
+        name: "pass",
+        age: 2,
+        hosts: &["p.test"],
+        tls: &[(&["p.test"], "own")],
+        annotations: PASS,
+        ..Rules::default()
+    };
+    let broader = Rules {
+        name: "broader",
+        age: 1,
+        hosts: &["*.test", ""],
+        ..Rules::default()
+    };
+    let paths = pass.yaml().replace("path: /,", "path: /only,");
+    let younger = Rules {
+        name: "younger",
+        age: 3,
+        hosts: &["p.test"],
+        ..Rules::default()
+    };
+    let rest = tls_secret("own", &own) + &broader.yaml();
+    let required = ClientAuth::Required(CaSource::Secret(route::ObjectKey::new("test", "ca")));
+    for (client_auth, why) in [(ClientAuth::Off, ""), (required, "client certificates")] {
+        let mut doors = Doors::new(&TlsPolicy {
+            passthrough: false,
+            client_auth,
+            ..tls_policy(DefaultCertificate::SelfSigned)
+        });
+        for yaml in [pass.yaml(), paths.clone()] {
+            let lines = doors.publish(&(rest.clone() + &yaml));
+            told(
+                &lines,
+                &[
+                    "error: Ingress test/pass metadata.annotations[nginx.ingress.kubernetes.io/ssl-passthrough]",
+                    "door `one` passes no TLS through",
+                    why,
+                    "closed (503); remove the annotation, or have `passthrough = true` set for the door",
+                ],
+            );
+            assert_eq!(takes(&doors, "p.test"), None);
+            assert!(!doors.tls(0).has_passthrough());
+            assert_eq!(
+                serves(&doors, 0, "p.test").as_deref(),
+                Some("Blocked(Annotation)")
+            );
+            assert_eq!(serves(&doors, 0, "q.test").as_deref(), Some("broader"));
+        }
+        if why.is_empty() {
+            assert_eq!(doors.shown(0, "p.test"), Some(own.der()));
+        }
+        // Other rules for the host are its neighbours.
+        doors.publish(&(rest.clone() + &paths + &younger.yaml()));
+        assert_eq!(serves(&doors, 0, "p.test").as_deref(), Some("younger"));
+    }
+    // The key counts at once.
+    let mut doors = Doors::new(&TlsPolicy {
+        passthrough: false,
+        ..tls_policy(DefaultCertificate::SelfSigned)
+    });
+    doors.publish(&(rest.clone() + &pass.yaml()));
+    for passthrough in [true, false] {
+        let tls = TlsPolicy {
+            passthrough,
+            ..tls_policy(DefaultCertificate::SelfSigned)
+        };
+        doors.publishers[0].reconfigure(policy("one", Some(tls)), ());
+        doors.publish(&(rest.clone() + &pass.yaml()));
+        assert_eq!(takes(&doors, "p.test").is_some(), passthrough);
+    }
 }
 
 /// A plain door that redirects does so for what its sibling passes through, too.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use door::{
-    BackendPolicy, ClientAuth, DefaultCertificate, Door, DoorTls, Policy, Publisher, Scheme, Selector,
-    TlsPolicy, TlsVersion, open, publish,
+    BackendPolicy, ClientAuth, DefaultCertificate, Door, DoorTls, HostOwner, Policy, Publisher, Scheme,
+    Selector, TlsPolicy, TlsVersion, open, publish,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use resource::{ClusterView, manifest};
@@ -191,6 +191,7 @@ pub(crate) fn tls_policy(default_certificate: DefaultCertificate) -> TlsPolicy {
         default_certificate,
         min_version: TlsVersion::V12,
         client_auth: ClientAuth::Off,
+        passthrough: true,
     }
 }
 
@@ -204,6 +205,8 @@ pub(crate) fn policy(door: &str, tls: Option<TlsPolicy>) -> Policy {
         forwarded_port: 443,
         redirect: None,
         tls,
+        host_owner: HostOwner::Any,
+        default_backend: Vec::new(),
     }
 }
 

@@ -1,0 +1,136 @@
+//! To which namespace a host belongs, where a door's `host_owner` is `namespace`
+//! ([ADR 20](../../../docs/adr/0020-a-host-stays-with-its-namespace.md)).
+
+use std::collections::{BTreeSet, HashMap};
+
+use foldhash::fast::RandomState;
+use resource::Ingress;
+use route::{Host, HostPattern, ObjectKey};
+use smallvec::SmallVec;
+
+use crate::Policy;
+
+/// Who may have rules for a host at a door.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HostOwner {
+    /// Everybody: each place of a host belongs to the oldest rule for it.
+    #[default]
+    Any,
+    /// The namespace of the oldest Ingress that names the host, or a wildcard above it.
+    Namespace,
+}
+
+/// The hosts of one door that somebody names, and whose they are. Empty where hosts belong to nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    exact: HashMap<Host, Owner, RandomState>,
+    /// By suffix.
+    wildcard: HashMap<Host, Owner, RandomState>,
+}
+
+/// Whose a host is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The oldest Ingress of its namespace that names the host, or a wildcard above it.
+    pub(crate) ingress: ObjectKey,
+    /// The oldest Ingress that does, where that is one of another namespace: it came to the host later.
+    pub(crate) older: Option<ObjectKey>,
+}
+
+/// Who names a host, the oldest of each namespace, in order of precedence. The number is the place in that order.
+type Claims<'i> = SmallVec<[(usize, &'i ObjectKey); 1]>;
+
+impl Ownership {
+    /// Decides over the hosts that these Ingresses name, each at the door whose policy is beside it. They are in order
+    /// of precedence. Whoever had a host `before`, and names it still, keeps it.
+    pub(crate) fn decide<'i>(naming: impl Iterator<Item = (&'i Ingress, &'i Policy)>, before: &Self) -> Self {
+        let mut exact: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
+        let mut wildcard: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
+        for (place, (ingress, policy)) in naming.enumerate() {
+            let hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
+            for host in hosts.filter(|host| policy.host_admits(host)) {
+                let (named, host) = match host {
+                    HostPattern::Any => continue,
+                    HostPattern::Exact(host) => (&mut exact, host),
+                    HostPattern::Wildcard(suffix) => (&mut wildcard, suffix),
+                };
+                let (_, claims) = named
+                    .entry(host.as_str())
+                    .or_insert_with(|| (host, Claims::default()));
+                if !claims.iter().any(|(_, other)| beside(other, &ingress.key)) {
+                    claims.push((place, &ingress.key));
+                }
+            }
+        }
+        let mut decided = Self::default();
+        for (suffix, claims) in wildcard.values() {
+            let held = before.wildcard.get(*suffix);
+            if let Some(owner) = Owner::among(claims, [held, None]) {
+                decided.wildcard.insert((*suffix).clone(), owner);
+            }
+        }
+        for (host, mut claims) in exact.into_values() {
+            let above = parent(host);
+            if let Some((_, above)) = above.and_then(|suffix| wildcard.get(suffix)) {
+                claims.extend_from_slice(above);
+                claims.sort_unstable();
+            }
+            let held = [
+                before.exact.get(host),
+                above.and_then(|suffix| before.wildcard.get(suffix)),
+            ];
+            if let Some(owner) = Owner::among(&claims, held) {
+                decided.exact.insert(host.clone(), owner);
+            }
+        }
+        decided
+    }
+
+    /// Whose a host is that some rule names, or a wildcard that some rule names.
+    pub(crate) fn of(&self, host: &HostPattern) -> Option<&Owner> {
+        match host {
+            HostPattern::Any => None,
+            HostPattern::Exact(host) => self.exact.get(host),
+            HostPattern::Wildcard(suffix) => self.wildcard.get(suffix),
+        }
+    }
+
+    /// Whether it says the same of every host but these.
+    pub(crate) fn is_same_beside(&self, other: &Self, hosts: &BTreeSet<HostPattern>) -> bool {
+        let agrees = |ours: &Self, theirs: &Self| {
+            let exact = ours.exact.iter().all(|(host, owner)| {
+                theirs.exact.get(host) == Some(owner) || hosts.contains(&HostPattern::Exact(host.clone()))
+            });
+            let mut wildcard = ours.wildcard.iter();
+            exact
+                && wildcard.all(|(suffix, owner)| {
+                    theirs.wildcard.get(suffix) == Some(owner)
+                        || hosts.contains(&HostPattern::Wildcard(suffix.clone()))
+                })
+        };
+        agrees(self, other) && agrees(other, self)
+    }
+}
+
+impl Owner {
+    /// Of those who name a host: whoever held it or what is above it, if it is among them; else the oldest.
+    fn among(claims: &Claims<'_>, held: [Option<&Self>; 2]) -> Option<Self> {
+        let (_, oldest) = claims.first()?;
+        let of_namespace = |held: &Self| claims.iter().find(|(_, claim)| beside(claim, &held.ingress));
+        let holder = held.into_iter().flatten().find_map(of_namespace);
+        let owner = holder.map_or(*oldest, |(_, claim)| *claim);
+        Some(Self {
+            ingress: owner.clone(),
+            older: (!beside(owner, oldest)).then(|| (*oldest).clone()),
+        })
+    }
+}
+
+/// Whether two objects are in one namespace.
+pub(crate) fn beside(one: &ObjectKey, other: &ObjectKey) -> bool {
+    one.namespace() == other.namespace()
+}
+
+fn parent(host: &Host) -> Option<&str> {
+    host.as_str().split_once('.').map(|(_, parent)| parent)
+}
