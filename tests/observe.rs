@@ -83,7 +83,7 @@ fn what_is_malformed_is_told_in_words() {
         (
             "GET http://me:secret@a.test/p HTTP/1.1\r\nHost: a.test\r\n\r\n".to_owned(),
             ("127.0.0.1", "GET", "a.test", "/p", None),
-            "the host has a character other than",
+            "the port is not a number",
         ),
         (
             "GET /p HTTP/1.1\r\n\r\n".to_owned(),
