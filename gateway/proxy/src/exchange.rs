@@ -8,6 +8,7 @@
 
 mod head;
 
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -304,6 +305,10 @@ impl<'a> Exchange<'a> {
                 // The backend may have answered and closed before reading everything.
                 self.progress.upload_broken = true;
                 Ok(true)
+            }
+            // What was read is whole and wrong; every other way to break off is the client's leaving.
+            Poll::Ready(Err(RelayError::Read(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(Refusal::Trailers)
             }
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => Err(Refusal::ClientGone),
             Poll::Ready(Err(RelayError::Chunk(error))) => Err(Refusal::Body(error)),

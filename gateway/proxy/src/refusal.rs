@@ -91,6 +91,8 @@ pub(crate) enum Refusal {
     NoEndpoint,
     /// The body is malformed.
     Body(ChunkError),
+    /// The trailers of a request over HTTP/2 have fields that only a head has.
+    Trailers,
     /// The body is larger than the door or route allows.
     BodyTooLarge,
     /// The client stopped sending its body.
@@ -158,6 +160,7 @@ impl Refusal {
             Self::Blocked => (503, Reason::Blocked, Gateway, false),
             Self::NoEndpoint => (503, Reason::NoEndpoint, Upstream, false),
             Self::Body(_) => (400, Reason::BodyMalformed, Client, true),
+            Self::Trailers => (400, Reason::BodyMalformed, Client, true),
             Self::BodyTooLarge => (413, Reason::BodyTooLarge, Client, true),
             Self::BodyTimeout => (408, Reason::BodyTimeout, Client, true),
             Self::ClientGone => (499, Reason::ClientGone, Client, true),
@@ -195,6 +198,7 @@ impl Refusal {
             Self::Path(error) => Some(error.to_string()),
             Self::NotForHttp2 => Some("the target cannot be said in the backend's HTTP/2".to_owned()),
             Self::Body(error) => Some(error.explain()),
+            Self::Trailers => Some("pseudo-header fields in the trailers".to_owned()),
             Self::HeadTimeout
             | Self::Method
             | Self::Protocol

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::trailers::{Blocks, MalformedTrailers};
 use crate::stream::Socket;
 
 /// SETTINGS, PING and PRIORITY frames in one window of time, beside those that are earned.
@@ -28,8 +29,10 @@ const HEADERS: u8 = 0x1;
 const PRIORITY: u8 = 0x2;
 const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
+const CONTINUATION: u8 = 0x9;
 
-/// A client's socket under HTTP/2: bytes that were read ahead come first, and control frames are counted.
+/// A client's socket under HTTP/2: bytes that were read ahead come first, control frames are counted, and blocks of
+/// fields looked at.
 pub(super) struct Counted {
     socket: Socket,
     /// Read before it was clear that this is HTTP/2.
@@ -39,6 +42,9 @@ pub(super) struct Counted {
     sent: Frames,
     budget: Budget,
     exceeded: Rc<Cell<bool>>,
+    blocks: Blocks,
+    /// Of the frame with fields that is arriving.
+    payload: Vec<u8>,
 }
 
 /// Follows the frames of one direction.
@@ -47,6 +53,16 @@ struct Frames {
     skip: usize,
     head: [u8; HEAD],
     filled: usize,
+}
+
+/// What is next of a direction's frames.
+enum Part<'b> {
+    /// A frame.
+    Begins,
+    /// A piece of its payload.
+    Payload(&'b [u8]),
+    /// The end of it.
+    Ends,
 }
 
 /// Control frames within a window of time. A request and each piece of an answer earn one more: many a client measures
@@ -67,7 +83,14 @@ impl Counted {
             sent: Frames::behind(0),
             budget: Budget::new(Instant::now()),
             exceeded: Rc::default(),
+            blocks: Blocks::default(),
+            payload: Vec::new(),
         }
+    }
+
+    /// Knows which streams have malformed trailers.
+    pub(super) fn malformed_trailers(&self) -> MalformedTrailers {
+        self.blocks.malformed()
     }
 
     /// Becomes true when the peer has sent more control frames than it may.
@@ -85,13 +108,23 @@ impl Frames {
         }
     }
 
-    /// Follows the next bytes and tells the type of each frame that begins in them.
-    fn follow(&mut self, mut bytes: &[u8], mut begins: impl FnMut(u8)) {
+    /// The type, flags and stream of the frame that is passing.
+    fn frame(&self) -> (u8, u8, u32) {
+        let [_, _, _, kind, flags, stream @ ..] = self.head;
+        (kind, flags, u32::from_be_bytes(stream) & 0x7fff_ffff)
+    }
+
+    /// Follows the next bytes and tells what is in them.
+    fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Self, Part<'_>)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
-                let skipped = self.skip.min(bytes.len());
-                self.skip -= skipped;
-                bytes = bytes.get(skipped..).unwrap_or_default();
+                let (payload, rest) = bytes.split_at(self.skip.min(bytes.len()));
+                self.skip -= payload.len();
+                bytes = rest;
+                tell(self, Part::Payload(payload));
+                if self.skip == 0 {
+                    tell(self, Part::Ends);
+                }
                 continue;
             }
             let wanted = (HEAD - self.filled).min(bytes.len());
@@ -103,9 +136,12 @@ impl Frames {
             bytes = rest;
             if self.filled == HEAD {
                 self.filled = 0;
-                let [high, middle, low, kind, ..] = self.head;
+                let [high, middle, low, ..] = self.head;
                 self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-                begins(kind);
+                tell(self, Part::Begins);
+                if self.skip == 0 {
+                    tell(self, Part::Ends);
+                }
             }
         }
     }
@@ -164,8 +200,24 @@ impl AsyncRead for Counted {
         }
         let new = into.filled().get(before..).unwrap_or_default();
         let (budget, exceeded) = (&mut this.budget, &this.exceeded);
-        this.received.follow(new, |kind| {
-            if !budget.receive(kind, Instant::now) {
+        let (blocks, fields) = (&mut this.blocks, &mut this.payload);
+        this.received.follow(new, |frames, part| {
+            let (kind, flags, stream) = frames.frame();
+            let is_within = match part {
+                Part::Begins => budget.receive(kind, Instant::now),
+                // The preface is nobody's payload: it passes as that of a DATA frame.
+                _ if kind != HEADERS && kind != CONTINUATION => true,
+                Part::Payload(payload) => {
+                    fields.extend_from_slice(payload);
+                    true
+                }
+                Part::Ends => {
+                    let is_within = blocks.frame(kind == HEADERS, flags, stream, fields);
+                    fields.clear();
+                    is_within
+                }
+            };
+            if !is_within {
                 exceeded.set(true);
             }
         });
@@ -189,8 +241,8 @@ impl AsyncWrite for Counted {
         for part in bytes {
             let written = part.get(..left.min(part.len())).unwrap_or_default();
             left -= written.len();
-            this.sent.follow(written, |kind| {
-                if kind == DATA {
+            this.sent.follow(written, |frames, part| {
+                if matches!((part, frames.frame()), (Part::Begins, (DATA, ..))) {
                     this.budget.earn();
                 }
             });
@@ -248,7 +300,11 @@ mod tests {
                 let (mut follower, mut budget) = (Frames::behind(PREFACE), Budget::new(now));
                 let mut fine = true;
                 for part in bytes.chunks(size) {
-                    follower.follow(part, |kind| fine &= budget.receive(kind, || now));
+                    follower.follow(part, |frames, part| {
+                        if let Part::Begins = part {
+                            fine &= budget.receive(frames.frame().0, || now);
+                        }
+                    });
                 }
                 assert_eq!(fine, expected, "{frames:?} in pieces of {size}");
             }

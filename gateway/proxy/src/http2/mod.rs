@@ -9,6 +9,7 @@ mod budget;
 mod head;
 mod server;
 mod stream;
+mod trailers;
 
 pub(crate) use head::{answer, field_count, request_of, response_of, write_request, write_response};
 pub(crate) use server::serve;

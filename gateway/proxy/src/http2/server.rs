@@ -16,6 +16,7 @@ use http::{Request, request};
 use wire::{Glimpse, HeadError, Method, RequestHead};
 
 use super::budget::Counted;
+use super::trailers::MalformedTrailers;
 use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, field_count, write_request};
 use crate::asked::is_grpc;
 use crate::connection::{Client, REQUESTS, Session};
@@ -61,6 +62,8 @@ struct Streams {
     idle_since: Cell<Instant>,
     /// The connection has not what the door asks of connections by now.
     outdated: Cell<bool>,
+    /// Whose trailers make them malformed.
+    malformed: MalformedTrailers,
 }
 
 /// Serves a connection on which HTTP/2 is spoken until it ends. `ahead` was read before that was clear.
@@ -75,6 +78,7 @@ pub(crate) async fn serve(
     let settings = std::sync::Arc::clone(worker.door.snapshot().settings());
     let socket = Counted::new(socket, ahead);
     let exceeded = socket.exceeded();
+    let malformed = socket.malformed_trailers();
     deadline.set(Instant::now(), settings.timeouts.first_byte);
     let mut builder = Builder::new();
     builder
@@ -103,6 +107,7 @@ pub(crate) async fn serve(
         given_up: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
         outdated: Cell::new(false),
+        malformed,
     });
     let mut driver = Driver {
         connection,
@@ -277,7 +282,8 @@ impl Active {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
-        let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond)));
+        let malformed = streams.malformed.clone();
+        let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond, malformed)));
         let mut client = Client::new(
             stream,
             streams.peer,

@@ -12,6 +12,8 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, Response};
 use tokio::io::ReadBuf;
 
+use super::trailers::MalformedTrailers;
+
 /// One HTTP/2 stream: a message each way.
 pub(crate) struct Http2Stream {
     role: Role,
@@ -23,6 +25,8 @@ pub(crate) struct Http2Stream {
     trailers: Option<HeaderMap>,
     /// The body that leaves; `None` before its head and after its end.
     outgoing: Option<SendStream<Bytes>>,
+    /// Which streams of the client's connection have malformed trailers, and which of them this is.
+    malformed: Option<(u32, MalformedTrailers)>,
     /// The last bytes written, kept for a moment so that the end of the stream can go with them.
     held: Bytes,
 }
@@ -52,8 +56,13 @@ pub(crate) enum Http2Error {
 
 impl Http2Stream {
     /// A client's request, whose head has been taken.
-    pub(crate) fn server(incoming: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    pub(crate) fn server(
+        incoming: RecvStream,
+        respond: SendResponse<Bytes>,
+        malformed: MalformedTrailers,
+    ) -> Self {
         Self {
+            malformed: Some((incoming.stream_id().as_u32(), malformed)),
             role: Role::Server(respond),
             incoming: (!incoming.is_end_stream()).then_some(incoming),
             chunk: Bytes::new(),
@@ -66,6 +75,7 @@ impl Http2Stream {
     /// A request to a backend, whose head has been sent; `ends`: and nothing follows it.
     pub(crate) fn client(response: ResponseFuture, outgoing: SendStream<Bytes>, ends: bool) -> Self {
         Self {
+            malformed: None,
             role: Role::Client(response),
             incoming: None,
             chunk: Bytes::new(),
@@ -166,9 +176,20 @@ impl Http2Stream {
                 None => {
                     self.trailers = ready!(incoming.poll_trailers(context)).map_err(io_error)?;
                     self.incoming = None;
+                    if self.has_malformed_trailers() {
+                        self.reset(Reason::PROTOCOL_ERROR);
+                        let why = "pseudo-header fields in the trailers";
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+                    }
                 }
             }
         }
+    }
+
+    /// Whether what came behind the body makes the whole request malformed (RFC 9113 8.1).
+    fn has_malformed_trailers(&self) -> bool {
+        let malformed = self.malformed.as_ref();
+        malformed.is_some_and(|(stream, malformed)| malformed.has(*stream))
     }
 
     /// The trailers behind the body that has ended, those that may be passed on: fields that frame, route or identify
@@ -256,6 +277,14 @@ impl Http2Stream {
             (None, Role::Client(_) | Role::Answered) => {}
         }
         self.outgoing = None;
+    }
+}
+
+impl Drop for Http2Stream {
+    fn drop(&mut self) {
+        if let Some((stream, malformed)) = &self.malformed {
+            malformed.forget(*stream);
+        }
     }
 }
 
