@@ -294,9 +294,21 @@ impl Forwarding<'_> {
         let endpoint = Rc::clone(&chosen.endpoint);
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
-        let opened = match self.open(chosen, rule, *asked, until).await {
-            Ok(opened) => opened,
-            Err(attempt) => return attempt,
+        // A connection for this request alone may be at hand; all else takes its time, and room of its own.
+        let kept = match &self.message {
+            None => endpoint.reuse(rule, self.record.started()),
+            Some(_) => None,
+        };
+        let opened = match kept {
+            Some(socket) => Opened {
+                stream: Stream::Socket(socket),
+                kept: true,
+                place: None,
+            },
+            None => match Box::pin(self.open(chosen, *asked, until)).await {
+                Ok(opened) => opened,
+                Err(attempt) => return attempt,
+            },
         };
         let Opened {
             mut stream,
@@ -463,12 +475,10 @@ impl Forwarding<'_> {
         tuning.unwrap_or(self.matched.settings.timeouts.connect)
     }
 
-    /// A connection for this request alone, kept or new, or a place on one that others use as well. Whoever connects
-    /// does so only while the client waits.
+    /// A new connection, or a place on one that others use as well, as long as the client waits for it.
     async fn open(
         &mut self,
         chosen: Chosen,
-        rule: Reuse,
         asked: Asked,
         until: Option<Instant>,
     ) -> Result<Opened, Attempt> {
@@ -476,21 +486,12 @@ impl Forwarding<'_> {
             endpoint,
             last_resort,
         } = chosen;
-        if self.message.is_none()
-            && let Some(socket) = endpoint.reuse(rule, self.record.started())
-        {
-            return Ok(Opened {
-                stream: Stream::Socket(socket),
-                kept: true,
-                place: None,
-            });
-        }
         let ends = matches!(asked.framing, BodyFraming::None | BodyFraming::Length(0));
         let message = self.message.as_deref().cloned();
         let connecting = connect(&endpoint, message, ends, self.connect_timeout());
         let (client, worker) = (&mut *self.client, &self.worker);
         let connected = while_wanted(&mut client.stream, &client.deadline, worker, until, connecting);
-        let error = match Box::pin(connected).await {
+        let error = match connected.await {
             Err(refusal) => return Err(Attempt::Failed(refusal)),
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(error)) => error,
