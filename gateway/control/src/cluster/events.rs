@@ -129,9 +129,7 @@ impl Events {
             again = Some(now);
         }
         for (mark, ingress, problem) in due {
-            if writer.name().is_none() {
-                return None;
-            }
+            writer.name()?;
             match write_event(mark, &ingress, problem, writer).await {
                 // Told by a predecessor, or an Ingress that is gone.
                 Ok(()) | Err(Fault::Conflict | Fault::Absent) => {}

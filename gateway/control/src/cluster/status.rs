@@ -67,16 +67,14 @@ impl Statuses {
 
     /// Writes each status that is not what it should be; says when to look again.
     pub(super) async fn write(&mut self, doors: &[DoorOutlook], writer: &mut Writer) -> Option<Instant> {
-        let Some(me) = writer.name() else { return None };
+        let me = writer.name()?;
         let mut again: Option<Instant> = None;
         for write in self.differing(doors, &me) {
             if let Some(due) = self.not_before(&write) {
                 again = Some(again.map_or(due, |other| other.min(due)));
                 continue;
             }
-            if writer.name().is_none() {
-                return None;
-            }
+            writer.name()?;
             let pause = match self.patch(&write, &me, writer).await {
                 Ok(true) => self.pause(&write),
                 Ok(false) => FUTILE,

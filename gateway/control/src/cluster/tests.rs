@@ -270,8 +270,7 @@ async fn hold(script: Vec<Response<String>>, time: Duration) -> Vec<(Instant, St
         () = lease::hold(connection, installation, &held, &retirement) => {}
         () = tokio::time::sleep(time) => {}
     }
-    let asked = asked.lock().unwrap().clone();
-    asked
+    asked.lock().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]
