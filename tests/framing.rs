@@ -64,6 +64,8 @@ const REFUSED: &[Case] = &[
     ("chunk too short", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nx\r\n0\r\n\r\n", 400),
     ("chunk ext NUL", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1;a=\0\r\nx\r\n0\r\n\r\n", 400),
     ("chunk ext bare CR", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1;a\rb\r\nx\r\n0\r\n\r\n", 400),
+    ("chunk space", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n", 400),
+    ("chunk space before an extension", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1 ;a\r\nx\r\n0\r\n\r\n", 400),
     ("chunk space first", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n 1\r\nx\r\n0\r\n\r\n", 400),
     ("chunk space within", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1 0\r\n0123456789abcdef\r\n0\r\n\r\n", 400),
     ("trailer no colon", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nnonsense\r\n\r\n", 400),
@@ -192,7 +194,6 @@ fn what_is_accepted_arrives_canonical() {
         ("obs-text in value", b"GET /x HTTP/1.1\r\nHost: a.test\r\nX: \xe4\r\n\r\n", "GET /x HTTP/1.1"),
         ("GET with a body", b"GET /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc", "GET /x HTTP/1.1"),
         ("chunk extension", b"POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: Chunked\r\n\r\n1;a=b;c=\"d\"\r\nx\r\n0\r\n\r\n", "POST /x HTTP/1.1"),
-        ("chunk white space", b"POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1 \t; a = b\r\nx\r\n0 \r\n\r\n", "POST /x HTTP/1.1"),
         ("empty expectation", b"GET /x HTTP/1.1\r\nHost: a.test\r\nExpect: \r\n\r\n", "GET /x HTTP/1.1"),
         ("expectation on 1.0", b"GET /x HTTP/1.0\r\nHost: a.test\r\nExpect: miracles\r\n\r\n", "GET /x HTTP/1.1"),
     ];

@@ -102,7 +102,7 @@ pub(crate) enum RelayError {
 }
 
 impl Relay {
-    /// A body framed as `framing` says, to be framed as `sink` says, of at most `limit` bytes.
+    /// A client's body framed as `framing` says, to be framed as `sink` says, of at most `limit` bytes.
     pub(crate) fn new(framing: BodyFraming, sink: Sink, limit: u64, trailer_bytes: usize) -> Self {
         let source = match framing {
             BodyFraming::None | BodyFraming::Length(0) => Source::Ended,
@@ -129,6 +129,14 @@ impl Relay {
             open: false,
             never_trails: None,
         }
+    }
+
+    /// The body is a backend's: its chunks may have white space in their size lines.
+    pub(crate) fn of_backend(mut self) -> Self {
+        if let Source::Chunked(decoder) = &mut self.source {
+            decoder.read_white_space();
+        }
+        self
     }
 
     /// Drops trailers of this name, in any reading of it.

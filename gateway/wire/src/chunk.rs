@@ -26,6 +26,9 @@ pub struct ChunkLimits {
     pub extension_bytes: usize,
     /// The trailer section.
     pub trailer_bytes: usize,
+    /// White space after sizes and round extensions is read (RFC 9110 5.6.3): servers write it. From a client it is
+    /// refused, because it has been read in different ways, and nobody but smugglers sends it.
+    pub white_space: bool,
 }
 
 /// Reads one chunked body.
@@ -95,6 +98,7 @@ impl Default for ChunkLimits {
         Self {
             extension_bytes: 4 * 1024,
             trailer_bytes: 16 * 1024,
+            white_space: false,
         }
     }
 }
@@ -109,6 +113,11 @@ impl ChunkDecoder {
             extensions: 0,
             trailers: Vec::new(),
         }
+    }
+
+    /// Reads white space from now on, whatever the limits said.
+    pub fn read_white_space(&mut self) {
+        self.limits.white_space = true;
     }
 
     /// Looks at the start of `input`.
@@ -205,10 +214,15 @@ impl ChunkDecoder {
         if size > i64::MAX as u64 {
             return Err(ChunkError::Size);
         }
-        let width = line.len() - trim_start(extension).len();
-        let extension = trim_start(extension);
+        let skip = if self.limits.white_space {
+            trim_start
+        } else {
+            as_it_is
+        };
+        let width = line.len() - skip(extension).len();
+        let extension = skip(extension);
         self.extensions += extension.len() + width.saturating_sub(SIZE_BYTES);
-        if !is_extension(extension) || self.extensions > self.limits.extension_bytes {
+        if !is_extension(extension, skip) || self.extensions > self.limits.extension_bytes {
             return Err(if extension.first().is_none_or(|byte| *byte == b';') {
                 ChunkError::Extension
             } else {
@@ -242,19 +256,23 @@ fn line(input: &[u8], limit: usize, too_long: ChunkError) -> Result<Option<&[u8]
     }
 }
 
+fn as_it_is(bytes: &[u8]) -> &[u8] {
+    bytes
+}
+
 /// `*( BWS ";" BWS name [ BWS "=" BWS value ] )` (RFC 9112 7.1.1), and white space at the end, which servers write
-/// that pad their sizes.
-fn is_extension(bytes: &[u8]) -> bool {
-    let mut bytes = trim_start(bytes);
+/// that pad their sizes; `skip` drops white space, or none where it is refused.
+fn is_extension(bytes: &[u8], skip: fn(&[u8]) -> &[u8]) -> bool {
+    let mut bytes = skip(bytes);
     while let [b';', rest @ ..] = bytes {
-        let rest = trim_start(rest);
+        let rest = skip(rest);
         let name = rest.iter().take_while(|byte| is_token_byte(**byte)).count();
         if name == 0 {
             return false;
         }
-        bytes = trim_start(rest.get(name..).unwrap_or_default());
+        bytes = skip(rest.get(name..).unwrap_or_default());
         if let [b'=', value @ ..] = bytes {
-            let value = trim_start(value);
+            let value = skip(value);
             let used = match value {
                 [b'"', quoted @ ..] => match quoted_length(quoted) {
                     Some(length) => length + 1,
@@ -265,7 +283,7 @@ fn is_extension(bytes: &[u8]) -> bool {
             if used == 0 {
                 return false;
             }
-            bytes = trim_start(value.get(used..).unwrap_or_default());
+            bytes = skip(value.get(used..).unwrap_or_default());
         }
     }
     bytes.is_empty()

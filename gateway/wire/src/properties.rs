@@ -15,10 +15,11 @@ pub const HEAD_LIMITS: HeadLimits = HeadLimits {
     target_bytes: 256,
 };
 
-/// Small enough that inputs reach them.
+/// Small enough that inputs reach them; white space as servers are read.
 pub const CHUNK_LIMITS: ChunkLimits = ChunkLimits {
     extension_bytes: 64,
     trailer_bytes: 128,
+    white_space: true,
 };
 
 /// What both readings of a message agree on: length of the head, framing, host, and the fields as name and value.
@@ -94,21 +95,31 @@ pub fn response_properties(raw: &[u8]) {
     }
 }
 
-/// Holds for every text that claims to start with a chunked body.
+/// Holds for every text that claims to start with a chunked body, a client's as well as a server's.
 pub fn chunked_properties(raw: &[u8]) {
-    let whole = decode(raw, raw.len().max(1));
-    for step in [1, 2, 3, 7] {
-        assert_eq!(decode(raw, step), whole, "in steps of {step}, the body differs");
+    for white_space in [false, true] {
+        let limits = ChunkLimits {
+            white_space,
+            ..CHUNK_LIMITS
+        };
+        let whole = decode(raw, raw.len().max(1), limits);
+        for step in [1, 2, 3, 7] {
+            assert_eq!(
+                decode(raw, step, limits),
+                whole,
+                "in steps of {step}, the body differs"
+            );
+        }
+        let read = match &whole {
+            (Decoded::Done(end), data) => Some((*end, data.clone())),
+            (Decoded::Unfinished | Decoded::Refused, _) => None,
+        };
+        assert_eq!(
+            read,
+            chunked_by_grammar(raw, white_space),
+            "the grammar and the decoder differ"
+        );
     }
-    let read = match &whole {
-        (Decoded::Done(end), data) => Some((*end, data.clone())),
-        (Decoded::Unfinished | Decoded::Refused, _) => None,
-    };
-    assert_eq!(
-        read,
-        chunked_by_grammar(raw),
-        "the grammar and the decoder differ"
-    );
 }
 
 /// Holds for every text that claims to start with a PROXY header.
@@ -374,8 +385,8 @@ enum Decoded {
 }
 
 /// Decodes, `step` bytes more at a time.
-fn decode(raw: &[u8], step: usize) -> (Decoded, Vec<u8>) {
-    let mut decoder = ChunkDecoder::new(CHUNK_LIMITS);
+fn decode(raw: &[u8], step: usize, limits: ChunkLimits) -> (Decoded, Vec<u8>) {
+    let mut decoder = ChunkDecoder::new(limits);
     let (mut at, mut end, mut data) = (0, 0, Vec::new());
     loop {
         match decoder.decode(raw.get(at..end).unwrap_or_default()) {
@@ -401,7 +412,8 @@ fn decode(raw: &[u8], step: usize) -> (Decoded, Vec<u8>) {
 }
 
 /// RFC 9112 7.1, of a whole body: where it ends and what it holds.
-fn chunked_by_grammar(raw: &[u8]) -> Option<(usize, Vec<u8>)> {
+fn chunked_by_grammar(raw: &[u8], white_space: bool) -> Option<(usize, Vec<u8>)> {
+    let unpadded = |text| if white_space { unpadded(text) } else { text };
     let (mut at, mut data, mut extensions) = (0, Vec::new(), 0);
     let line_at = |at: usize| {
         let rest = raw.get(at..)?;
@@ -414,13 +426,13 @@ fn chunked_by_grammar(raw: &[u8]) -> Option<(usize, Vec<u8>)> {
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (size, extension) = line.split_at_checked(digits)?;
         let size = u64::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?;
-        let padding = extension.iter().take_while(|byte| b" \t".contains(byte)).count();
+        let padding = extension.len() - unpadded(extension).len();
         let extension = extension.get(padding..)?;
         extensions += extension.len() + (digits + padding).saturating_sub(16);
         if digits > 16 || size > i64::MAX as u64 || extensions > CHUNK_LIMITS.extension_bytes {
             return None;
         }
-        if !is_extensions(extension) {
+        if !is_extensions(extension, &unpadded) {
             return None;
         }
         at += line.len() + 2;
@@ -449,7 +461,7 @@ fn chunked_by_grammar(raw: &[u8]) -> Option<(usize, Vec<u8>)> {
 }
 
 /// RFC 9112 7.1.1, and white space at the end.
-fn is_extensions(rest: &[u8]) -> bool {
+fn is_extensions<'t>(rest: &'t [u8], unpadded: &impl Fn(&'t [u8]) -> &'t [u8]) -> bool {
     let mut rest = unpadded(rest);
     while let Some(extension) = rest.strip_prefix(b";").map(unpadded) {
         let mut parts = extension.splitn(2, |byte| !is_token(&[*byte]));

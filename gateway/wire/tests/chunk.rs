@@ -6,7 +6,7 @@
 )]
 
 use wire::properties::CHUNK_LIMITS;
-use wire::{ChunkDecoder, ChunkError, ChunkStep, HeadError, chunk_head};
+use wire::{ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, HeadError, chunk_head};
 
 /// The data and the trailers of a whole body; `None` while it is incomplete.
 type Verdict = Result<Option<(&'static [u8], &'static [(&'static str, &'static str)])>, ChunkError>;
@@ -102,6 +102,31 @@ fn bodies() {
 }
 
 #[test]
+fn white_space_of_clients_is_refused() {
+    let limits = ChunkLimits {
+        white_space: false,
+        ..CHUNK_LIMITS
+    };
+    let mut unlike = 0;
+    for (raw, verdict) in BODIES {
+        let line = raw.split(|byte| *byte == b'\r').next().expect("a line");
+        let padded = verdict.is_ok() && line.iter().any(|byte| b" \t".contains(byte));
+        if padded {
+            let error = decode_within(raw, limits).expect_err(&raw.escape_ascii().to_string());
+            assert!(
+                matches!(error, ChunkError::Size | ChunkError::Extension),
+                "{error}"
+            );
+            unlike += 1;
+        } else {
+            let strict = decode_within(raw, limits);
+            assert_eq!(strict.is_ok(), decode(raw).is_ok(), "{}", raw.escape_ascii());
+        }
+    }
+    assert_eq!(unlike, 5);
+}
+
+#[test]
 fn what_follows_a_body_stays_where_it_is() {
     let mut decoder = ChunkDecoder::new(CHUNK_LIMITS);
     assert_eq!(
@@ -155,7 +180,11 @@ fn heads_of_chunks() {
 type Body = (Vec<u8>, Vec<(String, String)>);
 
 fn decode(raw: &[u8]) -> Result<Option<Body>, ChunkError> {
-    let mut decoder = ChunkDecoder::new(CHUNK_LIMITS);
+    decode_within(raw, CHUNK_LIMITS)
+}
+
+fn decode_within(raw: &[u8], limits: ChunkLimits) -> Result<Option<Body>, ChunkError> {
+    let mut decoder = ChunkDecoder::new(limits);
     let (mut at, mut data) = (0, Vec::new());
     loop {
         match decoder.decode(&raw[at..])? {

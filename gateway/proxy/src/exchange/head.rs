@@ -266,7 +266,7 @@ impl Exchange<'_> {
             Stream::Http2(_) | Stream::Socket(_) => self.scratch.response.status,
         };
         let trailer_bytes = self.settings.limits.header_bytes;
-        let mut relay = Relay::new(source, sink, u64::MAX, trailer_bytes);
+        let mut relay = Relay::new(source, sink, u64::MAX, trailer_bytes).of_backend();
         if self.progress.upgraded {
             relay.leave_open();
         }
