@@ -288,7 +288,7 @@ fn strangers_have_nothing_at_a_redirecting_door_either() {
         "Ingress blog/acme",
         "belongs to namespace `shop`, whose Ingress `shop/app`",
     ]);
-    rig.publish_yaml(&(owner.clone() + &stranger + &own));
+    rig.publish_yaml(&(owner + &stranger + &own));
     assert_eq!(rig.ask(0, "shop.test", &token).as_deref(), Some("shop"));
     // The owner gone, the host is free; the owner back, the older one has it.
     rig.publish_yaml(&stranger);

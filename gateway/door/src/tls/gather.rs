@@ -286,7 +286,7 @@ impl<'a> Gathering<'a> {
                 "the certificate for `{wildcard}` at door `{}` is not used for {}, which other namespaces serve; the \
                  default certificate is",
                 self.door,
-                enumerated(who.collect())
+                enumerated(&who.collect::<Vec<_>>())
             );
             self.tell(entry, severity, "hosts", message);
         }
@@ -452,10 +452,15 @@ fn of_secret(key: &ObjectKey, severity: Severity, message: String) -> Problem {
 
 /// `` `a.test`, `*.b.test` ``; a few of them when there are many.
 fn list<'h>(hosts: impl IntoIterator<Item = &'h HostPattern>) -> String {
-    enumerated(hosts.into_iter().map(|host| format!("`{host}`")).collect())
+    enumerated(
+        &hosts
+            .into_iter()
+            .map(|host| format!("`{host}`"))
+            .collect::<Vec<_>>(),
+    )
 }
 
-fn enumerated(items: Vec<String>) -> String {
+fn enumerated(items: &[String]) -> String {
     match items.get(..5) {
         _ if items.is_empty() => "no host".to_owned(),
         Some(first) if items.len() > 6 => format!("{} and {} more", first.join(", "), items.len() - 5),
