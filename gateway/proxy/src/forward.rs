@@ -316,20 +316,7 @@ impl Forwarding<'_> {
             place,
         } = opened;
         let settings = Arc::clone(&self.matched.settings);
-        let tuning = self.matched.route.tuning;
-        // A gRPC call may stay open with nothing to say in either direction, and says itself for how long.
-        let or = |timeout: Duration| if asked.grpc { STREAM_IDLE } else { timeout };
-        let patience = Patience {
-            body_idle: tuning.body_idle.unwrap_or(or(settings.timeouts.body_idle)),
-            write_stall: settings.timeouts.write_stall,
-            response_head: tuning
-                .response_idle
-                .unwrap_or(or(settings.timeouts.response_head)),
-            response_idle: tuning
-                .response_idle
-                .unwrap_or(or(settings.timeouts.response_idle)),
-            until,
-        };
+        let patience = self.patience(asked, until);
         let closing = self.client.is_closing();
         let worker = Rc::clone(&self.worker);
         let mut exchange = Exchange::new(
@@ -395,6 +382,25 @@ impl Forwarding<'_> {
                 Attempt::Over(self.cut(&failure.refusal, ends_with_connection).await)
             }
             Err(failure) => self.failed(failure, fresh, *asked, upload, endpoint),
+        }
+    }
+
+    /// How long each step of the exchange may take.
+    fn patience(&self, asked: &Asked, until: Option<Instant>) -> Patience {
+        let settings = &self.matched.settings;
+        let tuning = self.matched.route.tuning;
+        // A gRPC call may stay open with nothing to say in either direction, and says itself for how long.
+        let or = |timeout: Duration| if asked.grpc { STREAM_IDLE } else { timeout };
+        Patience {
+            body_idle: tuning.body_idle.unwrap_or(or(settings.timeouts.body_idle)),
+            write_stall: settings.timeouts.write_stall,
+            response_head: tuning
+                .response_idle
+                .unwrap_or(or(settings.timeouts.response_head)),
+            response_idle: tuning
+                .response_idle
+                .unwrap_or(or(settings.timeouts.response_idle)),
+            until,
         }
     }
 
