@@ -1,5 +1,9 @@
 //! Why a handshake failed, as far as it is the operator's business: whom the door's own policy keeps out. What
 //! scanners and broken clients do is theirs.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of the library's many errors a few are told in our words, and it adds to them"
+)]
 
 use std::io;
 

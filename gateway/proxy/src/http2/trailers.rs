@@ -183,17 +183,16 @@ fn integer(bytes: &[u8], prefix: u32) -> Option<(usize, &[u8])> {
     None
 }
 
-/// A string as it is encoded, with whether that is Huffman's code (RFC 7541 5.2), and what follows it.
-fn string(bytes: &[u8]) -> Option<((bool, &[u8]), &[u8])> {
-    let is_huffman = bytes.first()? & 0x80 != 0;
+/// A string as it is encoded (RFC 7541 5.2), and what follows it.
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = integer(bytes, 7)?;
-    let (text, behind) = rest.split_at_checked(length)?;
-    Some(((is_huffman, text), behind))
+    rest.split_at_checked(length)
 }
 
 /// Whether a name begins with a colon, which Huffman's code writes as 1011100, and what follows it.
 fn name(bytes: &[u8]) -> Option<(bool, &[u8])> {
-    let ((is_huffman, text), behind) = string(bytes)?;
+    let is_huffman = bytes.first()? & 0x80 != 0;
+    let (text, behind) = string(bytes)?;
     let is_pseudo = match text.first() {
         Some(first) if is_huffman => first >> 1 == 0b101_1100,
         first => first == Some(&b':'),
