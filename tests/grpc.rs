@@ -382,6 +382,209 @@ fn a_deadline_ends_a_call() {
     gateway.until("the backend is told", |_| backend.under_way() == 0);
 }
 
+/// A server keeps the deadline as well, and its clock may run a moment before ours (gRPC, "Deadlines").
+#[test]
+fn a_deadline_that_the_backend_keeps_is_one() {
+    let backend = Http2Backend::start(|request, mut respond| async move {
+        let after = request.uri().path().rsplit('/').next().unwrap().parse().unwrap();
+        let begun = request.uri().path().contains("Begun").then(|| {
+            let mut outgoing = respond
+                .send_response(response(200, &[("content-type", "application/grpc")]), false)
+                .unwrap();
+            outgoing.send_data(message(b"begun").into(), false).unwrap();
+            outgoing
+        });
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        match begun {
+            Some(mut outgoing) => outgoing.send_reset(Reason::CANCEL),
+            None => respond.send_reset(Reason::CANCEL),
+        }
+    });
+    let gateway = speaking_grpc(&backend);
+    block(async {
+        let client = Http2::connect(gateway.door(DOOR)).await;
+        // Milliseconds after which the backend cancels a call that has two seconds, and the status.
+        for (after, status) in [(100, "1"), (1980, "4"), (1995, "4"), (2000, "4"), (2005, "4")] {
+            let asked = |kind| call(&format!("/test.S/{kind}/{after}"), &[("grpc-timeout", "2S")]);
+            let (head, begun) = (asked("Head"), asked("Begun"));
+            let question = message(b"x");
+            let (head, begun) = tokio::join!(
+                client.exchange(head, &question),
+                client.exchange(begun, &question)
+            );
+            assert_eq!(head.field("grpc-status"), Some(status), "{after}");
+            assert_eq!(begun.trailer("grpc-status"), Some(status), "{after}");
+        }
+    });
+}
+
+/// gRPC over HTTP/2, "Errors": what a reset of the backend means.
+#[test]
+fn resets_have_a_grpc_status() {
+    let backend = Http2Backend::start(|request, mut respond| async move {
+        let code: u32 = request.uri().path().rsplit('/').next().unwrap().parse().unwrap();
+        if request.uri().path().contains("Begun") {
+            let mut outgoing = respond
+                .send_response(response(200, &[("content-type", "application/grpc")]), false)
+                .unwrap();
+            outgoing.send_data(message(b"begun").into(), false).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            outgoing.send_reset(code.into());
+        } else {
+            respond.send_reset(code.into());
+        }
+    });
+    let gateway = speaking_grpc(&backend);
+    block(async {
+        let client = Http2::connect(gateway.door(DOOR)).await;
+        for (reason, status) in [
+            (Reason::NO_ERROR, "13"),
+            (Reason::PROTOCOL_ERROR, "13"),
+            (Reason::INTERNAL_ERROR, "13"),
+            (Reason::FLOW_CONTROL_ERROR, "13"),
+            (Reason::SETTINGS_TIMEOUT, "13"),
+            (Reason::FRAME_SIZE_ERROR, "13"),
+            (Reason::REFUSED_STREAM, "14"),
+            (Reason::CANCEL, "1"),
+            (Reason::COMPRESSION_ERROR, "13"),
+            (Reason::CONNECT_ERROR, "13"),
+            (Reason::ENHANCE_YOUR_CALM, "8"),
+            (Reason::INADEQUATE_SECURITY, "7"),
+        ] {
+            let code = u32::from(reason);
+            let head = client
+                .exchange(call(&format!("/test.S/Head/{code}"), &[]), &message(b"x"))
+                .await;
+            assert_eq!(
+                (head.status, head.field("grpc-status")),
+                (200, Some(status)),
+                "{reason:?}"
+            );
+            if reason == Reason::REFUSED_STREAM {
+                // After a response has begun it means nothing.
+                continue;
+            }
+            let begun = client
+                .exchange(call(&format!("/test.S/Begun/{code}"), &[]), &message(b"x"))
+                .await;
+            assert_eq!(
+                (messages(&begun.body), begun.trailer("grpc-status")),
+                (vec![b"begun".to_vec()], Some(status)),
+                "{reason:?}"
+            );
+        }
+    });
+}
+
+fn speaking_grpc(backend: &Http2Backend) -> Gateway {
+    gateway!()
+        .manifest(
+            "app.yaml",
+            &manifest::app_speaking("app", DOOR, "a.test", backend.port(), "grpc"),
+        )
+        .start()
+}
+
+/// Trailers are held to the limits of heads, in both directions: what is within them arrives whole, what is beyond is
+/// refused.
+#[test]
+fn trailers_obey_the_limits() {
+    let backend = Http2Backend::start(|request, mut respond| async move {
+        let path = request.uri().path().to_owned();
+        let mut incoming = request.into_body();
+        let Ok(_body) = gateway_tests::http2::receive_body(&mut incoming).await else {
+            return;
+        };
+        let Ok(arrived) = incoming.trailers().await else {
+            return;
+        };
+        let arrived = arrived.map_or(0, |trailers| trailers.len());
+        let head = response(
+            200,
+            &[
+                ("content-type", "application/grpc"),
+                ("x-arrived", &arrived.to_string()),
+            ],
+        );
+        let mut trailers = http::HeaderMap::new();
+        if let Some((_, wanted)) = path.split_once("/Send/") {
+            let (count, length) = wanted.split_once('x').unwrap();
+            trailers = many(count.parse().unwrap(), length.parse().unwrap());
+        }
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        let outgoing = respond.send_response(head, false).unwrap();
+        let _gone = send(outgoing, &message(b"answer"), Some(trailers)).await;
+    });
+    let gateway = speaking_grpc(&backend);
+    block(async {
+        // Number and length of the values, and whether they are within a hundred fields and 32 KiB.
+        for (count, length, within) in [
+            (1, 10, true),
+            (25, 1000, true),
+            (99, 10, true),
+            (101, 10, false),
+            (60, 1000, false),
+            (1, 31_000, true),
+            (1, 33_000, false),
+            (1, 100_000, false),
+            (1, 150_000, false),
+            (300, 1000, false),
+        ] {
+            let what = format!("{count} of {length} bytes");
+            // Far too much may end the connection, which is an answer to it as well.
+            let client = Http2::connect(gateway.door(DOOR)).await;
+            let up = client
+                .try_exchange(
+                    call("/test.S/Count", &[]),
+                    &message(b"x"),
+                    Some(many(count, length)),
+                )
+                .await;
+            match up {
+                Ok(up) if within => {
+                    assert_eq!(up.trailer("grpc-status"), Some("0"), "{what}");
+                    assert_eq!(up.field("x-arrived"), Some(&*count.to_string()), "{what}");
+                }
+                Ok(up) => assert_eq!(up.field("grpc-status"), Some("8"), "{what}"),
+                Err(error) => assert!(!within && count * length > 4 * 38_000, "{what}: {error}"),
+            }
+            let client = Http2::connect(gateway.door(DOOR)).await;
+            let down = client
+                .exchange(
+                    call(&format!("/test.S/Send/{count}x{length}"), &[]),
+                    &message(b"x"),
+                )
+                .await;
+            assert_eq!(messages(&down.body), [b"answer"], "{what}");
+            let expected = if within { "0" } else { "8" };
+            assert_eq!(down.trailer("grpc-status"), Some(expected), "{what}");
+            if within {
+                assert_eq!(down.trailers.unwrap().len(), count + 1, "{what}");
+            }
+        }
+    });
+    // One long field hides everything that the library leaves out behind it.
+    block(async {
+        let client = Http2::connect(gateway.door(DOOR)).await;
+        for wanted in ["1x300000", "1x800000", "300x1000", "9x100000"] {
+            let down = client
+                .exchange(call(&format!("/test.S/Send/{wanted}"), &[]), &message(b"x"))
+                .await;
+            assert_eq!(down.trailer("grpc-status"), Some("8"), "{wanted}");
+        }
+    });
+}
+
+fn many(count: usize, length: usize) -> http::HeaderMap {
+    let value: http::HeaderValue = "v".repeat(length).parse().unwrap();
+    (0..count)
+        .map(|number| {
+            let name = http::HeaderName::from_bytes(format!("x-{number}").as_bytes()).unwrap();
+            (name, value.clone())
+        })
+        .collect()
+}
+
 #[test]
 fn a_cancelled_call_is_cancelled_at_the_backend() {
     let (gateway, address, backend) = rig("grpc");

@@ -10,6 +10,7 @@ use gateway_tests::tls::{
     Authority, H1, H2, Identity, Offer, TlsClient, TlsFront, annotated, secret, secret_of, with_tls,
 };
 use gateway_tests::{Backend, Builder, Client, DOORS, Gateway, gateway, manifest, scaled};
+use rustls::{AlertDescription, StreamOwned};
 
 const DOOR: &str = "external-https";
 
@@ -328,6 +329,49 @@ fn refused_client_certificates_are_told() {
     );
     // Sixty were refused, for three reasons; on a slow machine one may have been told again.
     assert!(lines.len() <= 12, "{lines:?}");
+}
+
+/// A client that is refused learns why, also when it has sent more than anybody will read: in TLS 1.3 it does so before
+/// it can know.
+#[test]
+fn the_reason_for_a_refusal_arrives() {
+    let good = Authority::new("clients");
+    let rig = rig(
+        gateway!().file("ca.pem", good.pem()),
+        "tls = { default_certificate = \"self-signed\", client_auth = { mode = \"require\", ca = { file = \"ca.pem\" } } }",
+    );
+    let stranger = Authority::new("others").client("mallory");
+    for (identity, alert) in [
+        (None, AlertDescription::CertificateRequired),
+        (Some(&stranger), AlertDescription::UnknownCA),
+    ] {
+        let client = TlsClient::new(&Offer {
+            identity,
+            versions: &[&rustls::version::TLS13],
+            ..Offer::default()
+        });
+        for number in 0..24 {
+            let tcp = TcpStream::connect(rig.address).unwrap();
+            tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut tls = StreamOwned::new(client.session(Some("a.test")), tcp);
+            let body = vec![b'x'; 100_000];
+            let _cut = tls
+                .write_all(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\n")
+                .and_then(|()| tls.write_all(&body));
+            // On a slow line the reason comes after all that was sent.
+            std::thread::sleep(Duration::from_millis(20));
+            let error = tls.read(&mut [0; 100]).expect_err("no answer");
+            let reason = error
+                .get_ref()
+                .and_then(|error| error.downcast_ref::<rustls::Error>());
+            assert_eq!(
+                reason,
+                Some(&rustls::Error::AlertReceived(alert)),
+                "try {number}: {error}"
+            );
+        }
+    }
+    assert_eq!(rig.backend.requests(), 0);
 }
 
 /// Authorities that are not there close the door; they do not open it.

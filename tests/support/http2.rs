@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
+use h2::{Ping, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -93,6 +93,21 @@ impl Http2 {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self::over(stream, builder).await
+    }
+
+    /// Connects by prior knowledge, and measures the connection all the time, as clients of gRPC do.
+    pub async fn measuring(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, mut connection) = Builder::new().handshake::<_, Bytes>(stream).await.unwrap();
+        let mut pings = connection.ping_pong().unwrap();
+        tokio::task::spawn_local(async move {
+            while pings.ping(Ping::opaque()).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let driver = tokio::task::spawn_local(connection);
+        Self { sender, driver }
     }
 
     /// Speaks over a stream that is there already.

@@ -25,6 +25,7 @@ use crate::deadlines::Deadline;
 use crate::handshake_fault;
 use crate::http2;
 use crate::identity::Peer;
+use crate::linger::{Patience, linger};
 use crate::overflow;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
@@ -127,13 +128,17 @@ async fn prepare(
     }
     match handshake(stream, &tls, &deadline, worker).await {
         Ok((socket, session, is_http2)) => Some((socket, peer, Some(Rc::new(session)), is_http2)),
-        Err(error) => {
+        Err((error, stream)) => {
             worker.metrics.refused(Reason::TlsHandshake);
             match handshake_fault::of_client_certificate(&error) {
                 Some(reason) => worker.warn(peer.address, "client certificate refused", &reason),
                 None => {
                     tracing::debug!(listener = %worker.door.name(), client = %peer.address, %error, "TLS handshake failed");
                 }
+            }
+            // The client was told why, and may have sent more than was read.
+            if let Some(stream) = stream {
+                linger(&mut Socket::Plain(stream), &deadline, worker, Patience::SHORT).await;
             }
             None
         }
@@ -367,18 +372,20 @@ impl Passed<'_> {
     }
 }
 
+/// A handshake that failed gives the connection back, unless it took too long.
 async fn handshake(
     stream: TcpStream,
     tls: &DoorTls,
     deadline: &Deadline,
     worker: &Worker,
-) -> io::Result<(Socket, Session, bool)> {
-    let mut accepting = pin!(TlsAcceptor::from(Arc::clone(tls.server_config())).accept(stream));
+) -> Result<(Socket, Session, bool), (io::Error, Option<TcpStream>)> {
+    let acceptor = TlsAcceptor::from(Arc::clone(tls.server_config()));
+    let mut accepting = pin!(acceptor.accept(stream).into_fallible());
     let stream = poll_fn(|context| match accepting.as_mut().poll(context) {
         Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => {
-            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            Poll::Ready(Err((io::ErrorKind::TimedOut.into(), None)))
         }
-        outcome @ (Poll::Ready(_) | Poll::Pending) => outcome,
+        outcome => outcome.map_err(|(error, stream)| (error, Some(stream))),
     })
     .await?;
     let (_, settled) = stream.get_ref();

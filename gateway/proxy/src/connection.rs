@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use door::{Handshake, TlsVersion};
 use smallvec::SmallVec;
@@ -20,6 +20,7 @@ use crate::emit::{Connection, OwnAnswer};
 use crate::forward;
 use crate::http2;
 use crate::identity::{Identity, Peer};
+use crate::linger::{Patience, linger};
 use crate::metrics::WorkerMetrics;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
@@ -29,11 +30,6 @@ use crate::worker::{Phase, Worker};
 
 /// Requests after which a connection is closed, so that none lives for ever.
 pub(crate) const REQUESTS: u32 = 10_000;
-
-/// How much a client may still send while it is told that its connection closes, and for how long. Closing at once
-/// would reset the connection, and with it the answer.
-const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(2);
 
 /// The methods that are forwarded, and any other token with them (RFC 9110 10.2.1).
 pub(crate) const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -83,6 +79,8 @@ enum Begun {
     Nothing,
     /// The client has closed the connection.
     End,
+    /// It cannot be read, and under TLS the client has been told why.
+    Broken,
 }
 
 impl Client {
@@ -185,6 +183,7 @@ impl Client {
             Ok(Begun::Head(length)) => length,
             Ok(Begun::Nothing) => return Next::Wait,
             Ok(Begun::End) => return Next::Drop,
+            Ok(Begun::Broken) => return Next::Close,
             Err(Refusal::Head(RequestError::Http2Preface)) if self.requests == 0 && settings.h2c => {
                 return Next::Http2;
             }
@@ -260,7 +259,8 @@ impl Client {
             .await;
             match count {
                 Err(Refusal::HeadTimeout) if buffer.is_empty() => return Ok(Begun::Nothing),
-                Ok(0) | Err(Refusal::ClientGone) if buffer.is_empty() => return Ok(Begun::End),
+                Ok(0) if buffer.is_empty() => return Ok(Begun::End),
+                Err(Refusal::ClientGone) if buffer.is_empty() => return Ok(Begun::Broken),
                 Ok(0) => return Err(Refusal::ClientGone),
                 Ok(count) => buffer.filled_by(count),
                 Err(refusal) => return Err(refusal),
@@ -365,9 +365,9 @@ impl Client {
         if !stream.has_incoming() {
             return;
         }
-        self.deadline.set(Instant::now(), LINGER);
+        self.deadline.set(Instant::now(), Patience::SHORT.silence);
         let mut bytes = vec![0; 16 * 1024];
-        let mut left = LINGER_BYTES;
+        let mut left = Patience::SHORT.bytes;
         let deadline = &self.deadline;
         poll_fn(|context| {
             while !deadline.has_passed(context) {
@@ -386,35 +386,9 @@ impl Client {
 
     /// Ends the sending side and reads on for a moment, so that the client gets to read the answer.
     async fn linger(&mut self) {
-        let Stream::Socket(socket) = &mut self.stream else {
-            return;
-        };
-        self.deadline.set(Instant::now(), LINGER);
-        let mut bytes = vec![0; 16 * 1024];
-        let mut left = LINGER_BYTES;
-        let mut told = false;
-        let deadline = &self.deadline;
-        poll_fn(|context| {
-            if deadline.has_passed(context) {
-                return Poll::Ready(());
-            }
-            if !told {
-                match ready!(socket.poll_shutdown(context)) {
-                    Ok(()) => told = true,
-                    Err(_) => return Poll::Ready(()),
-                }
-            }
-            loop {
-                let mut room = ReadBuf::new(&mut bytes);
-                match ready!(socket.poll_read(context, &mut room)) {
-                    Ok(()) if !room.filled().is_empty() && left > 0 => {
-                        left = left.saturating_sub(room.filled().len());
-                    }
-                    _ => return Poll::Ready(()),
-                }
-            }
-        })
-        .await;
+        if let Stream::Socket(socket) = &mut self.stream {
+            linger(socket, &self.deadline, &self.worker, Patience::SHORT).await;
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use wire::ChunkError;
 use crate::asked::Asked;
 use crate::buffers::Scratch;
 use crate::deadlines::Deadline;
+use crate::http2;
 use crate::refusal::Refusal;
 use crate::relay::{Relay, RelayError, WaitsFor};
 use crate::settings::Settings;
@@ -260,6 +261,11 @@ impl<'a> Exchange<'a> {
 
     fn failure(&self, refusal: Refusal) -> Failure {
         let silent = !self.progress.heard && matches!(refusal, Refusal::UpstreamReset);
+        // The backend keeps the same deadline, and a moment may lie between its clock and ours.
+        let refusal = match self.patience.until {
+            Some(until) if refusal.may_be_a_deadline(until, Instant::now()) => Refusal::DeadlineExceeded,
+            Some(_) | None => refusal,
+        };
         Failure {
             refusal,
             silent,
@@ -313,6 +319,7 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => Err(Refusal::ClientGone),
             Poll::Ready(Err(RelayError::Chunk(error))) => Err(Refusal::Body(error)),
             Poll::Ready(Err(RelayError::TooLarge)) => Err(Refusal::BodyTooLarge),
+            Poll::Ready(Err(RelayError::Trailers)) => Err(Refusal::Trailers),
         }
     }
 
@@ -353,7 +360,12 @@ impl<'a> Exchange<'a> {
                 return match ready!(moved) {
                     Ok(()) => Poll::Ready(Ok(self.ended())),
                     Err(RelayError::Write(_)) => Poll::Ready(Err(Refusal::ClientGone)),
-                    Err(RelayError::Read(_) | RelayError::Truncated | RelayError::TooLarge) => {
+                    Err(RelayError::Read(error)) => Poll::Ready(Err(match http2::reset_of(&error) {
+                        Some(reason) => Refusal::UpstreamBrokeOff(reason),
+                        None => Refusal::UpstreamTruncated,
+                    })),
+                    Err(RelayError::Trailers) => Poll::Ready(Err(Refusal::UpstreamTrailers)),
+                    Err(RelayError::Truncated | RelayError::TooLarge) => {
                         Poll::Ready(Err(Refusal::UpstreamTruncated))
                     }
                     Err(RelayError::Chunk(error)) if self.may_send_the_rest(error) => continue,

@@ -21,7 +21,7 @@ use crate::http2::{self, Http2Stream};
 use crate::identity::Identity;
 use crate::record::Record;
 use crate::refusal::{Refusal, Side, Verdict};
-use crate::relay::{Relay, Sink};
+use crate::relay::{Relay, Sink, TrailerLimits};
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::tenure::{Occupant, Tenure};
@@ -244,7 +244,7 @@ impl Forwarding<'_> {
             source,
             sink,
             limit.unwrap_or(u64::MAX),
-            settings.limits.header_bytes,
+            TrailerLimits::of(&settings.limits),
         )
         .without_trailer(vouched::never_trails(settings))
     }

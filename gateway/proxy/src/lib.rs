@@ -29,6 +29,7 @@ mod forward;
 mod handshake_fault;
 mod http2;
 mod identity;
+mod linger;
 mod listener;
 mod metrics;
 mod overflow;

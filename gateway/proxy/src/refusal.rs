@@ -1,7 +1,11 @@
 //! Every way in which a request can end other than by the backend's own answer, and what becomes of it: one
 //! exhaustive table, so that no failure finds a status by accident.
 
+use std::time::{Duration, Instant};
+
 use wire::{ChunkError, RequestError};
+
+use crate::deadlines::TICK;
 
 /// The stable name of a refusal: metrics label and access-log field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +36,7 @@ pub(crate) enum Reason {
     UpstreamMalformed,
     UpstreamTimeout,
     UpstreamTruncated,
+    UpstreamTrailers,
     UpstreamStalled,
     VersionUnsupported,
     ConnectionLimit,
@@ -95,6 +100,8 @@ pub(crate) enum Refusal {
     Trailers,
     /// The body is larger than the door or route allows.
     BodyTooLarge,
+    /// The trailers of the request are more than a head may be.
+    Trailers,
     /// The client stopped sending its body.
     BodyTimeout,
     /// The client went away.
@@ -111,12 +118,18 @@ pub(crate) enum Refusal {
     DeadlineExceeded,
     /// The backend closed or broke the connection before its response head was complete.
     UpstreamReset,
+    /// The backend gave the request up before its response head.
+    UpstreamGaveUp(h2::Reason),
     /// The backend's head or chunks are malformed, or it spoke out of turn.
     UpstreamMalformed,
     /// The backend's response head took too long.
     UpstreamTimeout,
     /// The backend ended its body early.
     UpstreamTruncated,
+    /// The backend gave the request up after its response head.
+    UpstreamBrokeOff(h2::Reason),
+    /// The trailers of the backend's response are more than a head may be.
+    UpstreamTrailers,
     /// The backend stopped sending its body, or taking the request's.
     UpstreamStalled,
     /// The gateway is out of connections, descriptors or local ports.
@@ -136,6 +149,8 @@ pub(crate) struct Verdict {
     pub(crate) side: Side,
     /// The connection cannot be used any further.
     pub(crate) close: bool,
+    /// The code with which the backend reset the request's stream.
+    pub(crate) reset: Option<h2::Reason>,
 }
 
 impl Refusal {
@@ -162,6 +177,7 @@ impl Refusal {
             Self::Body(_) => (400, Reason::BodyMalformed, Client, true),
             Self::Trailers => (400, Reason::BodyMalformed, Client, true),
             Self::BodyTooLarge => (413, Reason::BodyTooLarge, Client, true),
+            Self::Trailers => (431, Reason::HeadTooLarge, Client, true),
             Self::BodyTimeout => (408, Reason::BodyTimeout, Client, true),
             Self::ClientGone => (499, Reason::ClientGone, Client, true),
             Self::ClientStalled => (499, Reason::ClientStalled, Client, true),
@@ -170,9 +186,12 @@ impl Refusal {
             Self::DeadlineExceeded => (504, Reason::DeadlineExceeded, Upstream, false),
             Self::ConnectTimeout => (504, Reason::ConnectTimeout, Upstream, false),
             Self::UpstreamReset => (502, Reason::UpstreamReset, Upstream, false),
+            Self::UpstreamGaveUp(_) => (502, Reason::UpstreamReset, Upstream, false),
             Self::UpstreamMalformed => (502, Reason::UpstreamMalformed, Upstream, false),
             Self::UpstreamTimeout => (504, Reason::UpstreamTimeout, Upstream, false),
             Self::UpstreamTruncated => (502, Reason::UpstreamTruncated, Upstream, true),
+            Self::UpstreamBrokeOff(_) => (502, Reason::UpstreamTruncated, Upstream, true),
+            Self::UpstreamTrailers => (502, Reason::UpstreamTrailers, Upstream, true),
             Self::UpstreamStalled => (504, Reason::UpstreamStalled, Upstream, true),
             Self::Overload => (503, Reason::Overload, Gateway, true),
             Self::Drained => (503, Reason::Drained, Gateway, true),
@@ -183,7 +202,22 @@ impl Refusal {
             reason,
             side,
             close,
+            reset: match self {
+                Self::UpstreamGaveUp(reset) | Self::UpstreamBrokeOff(reset) => Some(*reset),
+                _ => None,
+            },
         }
+    }
+
+    /// Whether this may have come about because the time of the call is over: it is, or the backend has cancelled the
+    /// call a moment before our own clock would have said so.
+    pub(crate) fn may_be_a_deadline(&self, until: Instant, now: Instant) -> bool {
+        let cancelled = matches!(
+            self,
+            Self::UpstreamGaveUp(h2::Reason::CANCEL) | Self::UpstreamBrokeOff(h2::Reason::CANCEL)
+        );
+        let early = if cancelled { TICK } else { Duration::ZERO };
+        self.verdict().side == Side::Upstream && until <= now + early
     }
 }
 
@@ -232,6 +266,7 @@ impl Refusal {
 impl Verdict {
     /// What a gRPC client is told (grpc, "HTTP to gRPC Status Code Mapping", and "Status codes and their use").
     pub(crate) fn grpc_status(self) -> u8 {
+        const CANCELLED: u8 = 1;
         const DEADLINE_EXCEEDED: u8 = 4;
         const PERMISSION_DENIED: u8 = 7;
         const RESOURCE_EXHAUSTED: u8 = 8;
@@ -240,7 +275,18 @@ impl Verdict {
         const UNAVAILABLE: u8 = 14;
         const UNAUTHENTICATED: u8 = 16;
         const UNKNOWN: u8 = 2;
+        // gRPC over HTTP/2, "Errors".
+        if let Some(reset) = self.reset {
+            return match reset {
+                h2::Reason::REFUSED_STREAM => UNAVAILABLE,
+                h2::Reason::CANCEL => CANCELLED,
+                h2::Reason::ENHANCE_YOUR_CALM => RESOURCE_EXHAUSTED,
+                h2::Reason::INADEQUATE_SECURITY => PERMISSION_DENIED,
+                _ => INTERNAL,
+            };
+        }
         match (self.status, self.reason) {
+            (_, Reason::UpstreamTrailers) => RESOURCE_EXHAUSTED,
             (_, Reason::DeadlineExceeded) => DEADLINE_EXCEEDED,
             (400, _) => INTERNAL,
             (401, _) => UNAUTHENTICATED,
@@ -290,6 +336,7 @@ impl Reason {
         Self::UpstreamMalformed,
         Self::UpstreamTimeout,
         Self::UpstreamTruncated,
+        Self::UpstreamTrailers,
         Self::UpstreamStalled,
         Self::VersionUnsupported,
         Self::ConnectionLimit,
@@ -334,6 +381,7 @@ impl Reason {
             Self::UpstreamMalformed => "upstream_malformed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamTruncated => "upstream_truncated",
+            Self::UpstreamTrailers => "upstream_trailers",
             Self::UpstreamStalled => "upstream_stalled",
             Self::VersionUnsupported => "version_unsupported",
             Self::ConnectionLimit => "connection_limit",

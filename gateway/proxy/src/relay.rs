@@ -15,6 +15,8 @@ use wire::{
 };
 
 use crate::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
+use crate::http2::TrailersTooLarge;
+use crate::settings::Limits;
 use crate::splice::{Pipe, Pipes};
 use crate::stream::Stream;
 
@@ -51,6 +53,13 @@ pub(crate) enum Sink {
     Chunked { trailers: bool },
 }
 
+/// How large the trailers behind a body may be: no larger than a head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TrailerLimits {
+    pub(crate) bytes: usize,
+    pub(crate) fields: usize,
+}
+
 /// One body on its way, and whatever must be written before it (a head).
 pub(crate) struct Relay {
     source: Source,
@@ -62,6 +71,7 @@ pub(crate) struct Relay {
     pipe: Option<Pipe>,
     /// Trailers for a sink that sends them in frames.
     trailers: Option<Box<HeaderMap>>,
+    trailer_limits: TrailerLimits,
     /// Bytes of body taken from the source.
     moved: u64,
     /// Bytes of body that the sink has taken, those of a part under way aside.
@@ -97,18 +107,42 @@ pub(crate) enum RelayError {
     Chunk(ChunkError),
     /// The body is larger than allowed.
     TooLarge,
+    /// The trailers behind it are.
+    Trailers,
     /// The sink broke.
     Write(io::Error),
 }
 
+impl TrailerLimits {
+    /// Where nobody looks at trailers.
+    pub(crate) const IGNORED: Self = Self {
+        bytes: usize::MAX,
+        fields: usize::MAX,
+    };
+
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            bytes: limits.header_bytes,
+            fields: limits.headers,
+        }
+    }
+
+    /// Whether these fields are more; each counts as the line that it would be in HTTP/1.
+    pub(crate) fn exceeded_by(self, trailers: &HeaderMap) -> bool {
+        let line =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+        trailers.len() > self.fields || trailers.iter().map(line).sum::<usize>() > self.bytes
+    }
+}
+
 impl Relay {
     /// A client's body framed as `framing` says, to be framed as `sink` says, of at most `limit` bytes.
-    pub(crate) fn new(framing: BodyFraming, sink: Sink, limit: u64, trailer_bytes: usize) -> Self {
+    pub(crate) fn new(framing: BodyFraming, sink: Sink, limit: u64, trailer_limits: TrailerLimits) -> Self {
         let source = match framing {
             BodyFraming::None | BodyFraming::Length(0) => Source::Ended,
             BodyFraming::Length(length) => Source::Length(length),
             BodyFraming::Chunked => Source::Chunked(Box::new(ChunkDecoder::new(ChunkLimits {
-                trailer_bytes,
+                trailer_bytes: trailer_limits.bytes,
                 ..ChunkLimits::default()
             }))),
             BodyFraming::UntilClose => Source::UntilClose,
@@ -120,6 +154,7 @@ impl Relay {
             direct: 0,
             pipe: None,
             trailers: None,
+            trailer_limits,
             moved: 0,
             delivered: 0,
             limit,
@@ -319,6 +354,9 @@ impl Relay {
                     self.account(len)?;
                 }
                 ChunkStep::Done { consumed } => {
+                    if decoder.trailers().nth(self.trailer_limits.fields).is_some() {
+                        return Err(RelayError::Trailers);
+                    }
                     let never = self.never_trails.as_deref();
                     let may_pass = |(name, _): &(&[u8], &[u8])| !is_named(name, never);
                     match self.sink {
@@ -420,7 +458,9 @@ impl Relay {
         match self.source {
             Source::UntilClose => {
                 self.source = Source::Ended;
-                let trailers = from.take_trailers();
+                let trailers = from
+                    .take_trailers(self.trailer_limits)
+                    .map_err(|TrailersTooLarge| RelayError::Trailers)?;
                 let trailers = trailers.and_then(|trailers| without(trailers, self.never_trails.as_deref()));
                 match self.sink {
                     Sink::Plain => {}

@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::http2::Http2Stream;
+use crate::http2::{Http2Stream, TrailersTooLarge};
+use crate::relay::TrailerLimits;
 
 /// A connection of one's own: everything on it is HTTP/1 or another protocol's bytes.
 pub(crate) enum Socket {
@@ -76,7 +77,22 @@ impl Socket {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, into),
+            Self::Tls(stream) => {
+                let read = Pin::new(&mut **stream).poll_read(context, into);
+                // What was read may ask for an alert, and there may be nothing else to write for long.
+                if stream.get_ref().1.wants_write() {
+                    let _as_far_as_it_goes = Pin::new(&mut **stream).poll_flush(context);
+                }
+                read
+            }
+        }
+    }
+
+    /// The connection beneath TLS, or the same in clear text.
+    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_mut().0,
         }
     }
 
@@ -237,10 +253,13 @@ impl Stream {
     }
 
     /// The trailers that ended the message, as far as they may be passed on.
-    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+    pub(crate) fn take_trailers(
+        &mut self,
+        limits: TrailerLimits,
+    ) -> Result<Option<HeaderMap>, TrailersTooLarge> {
         match self {
-            Self::Socket(_) => None,
-            Self::Http2(stream) => stream.take_trailers(),
+            Self::Socket(_) => Ok(None),
+            Self::Http2(stream) => stream.take_trailers(limits),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::buffers::{ReadBuffer, Scratch};
 use crate::deadlines::Deadline;
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
 use crate::refusal::Refusal;
-use crate::relay::{Relay, RelayError, Sink};
+use crate::relay::{Relay, RelayError, Sink, TrailerLimits};
 use crate::splice::Pipes;
 use crate::stream::Stream;
 use crate::tenure::{Nature, Occupant, Tenure};
@@ -41,7 +41,12 @@ impl<'a> Tunnel<'a> {
     ) -> Self {
         let relay = |to: &Stream| {
             let sink = if to.is_http2() { Sink::Frames } else { Sink::Plain };
-            Some(Relay::new(BodyFraming::UntilClose, sink, u64::MAX, 0))
+            Some(Relay::new(
+                BodyFraming::UntilClose,
+                sink,
+                u64::MAX,
+                TrailerLimits::IGNORED,
+            ))
         };
         let (up, down) = (relay(upstream), relay(client));
         scratch.to_client.clear();
@@ -164,8 +169,8 @@ fn poll_half(
             Poll::Pending => Ok(false),
         },
         Poll::Ready(Err(RelayError::Read(error) | RelayError::Write(error))) => Err(error),
-        Poll::Ready(Err(RelayError::Truncated | RelayError::Chunk(_) | RelayError::TooLarge)) => {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
+        Poll::Ready(Err(
+            RelayError::Truncated | RelayError::Chunk(_) | RelayError::TooLarge | RelayError::Trailers,
+        )) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

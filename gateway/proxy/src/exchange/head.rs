@@ -12,7 +12,7 @@ use crate::buffers::Scratch;
 use crate::emit::{self, Connection, Framing};
 use crate::http2::{self, Http2Error};
 use crate::refusal::Refusal;
-use crate::relay::{Relay, Sink};
+use crate::relay::{Relay, Sink, TrailerLimits};
 use crate::stream::Stream;
 
 impl Exchange<'_> {
@@ -63,9 +63,8 @@ impl Exchange<'_> {
                         }
                         return Poll::Ready(Err(match error {
                             Http2Error::Malformed => self.malformed("what the backend sends is not HTTP/2"),
-                            Http2Error::Unprocessed | Http2Error::Reset(_) | Http2Error::Broken => {
-                                Refusal::UpstreamReset
-                            }
+                            Http2Error::Reset(reason) => Refusal::UpstreamGaveUp(reason),
+                            Http2Error::Unprocessed | Http2Error::Broken => Refusal::UpstreamReset,
                         }));
                     }
                 },
@@ -151,7 +150,12 @@ impl Exchange<'_> {
                 }
                 Stream::Socket(_) => {
                     emit::interim(to_client, head, response);
-                    self.progress.interim = Some(Relay::new(BodyFraming::None, Sink::Plain, 0, 0));
+                    self.progress.interim = Some(Relay::new(
+                        BodyFraming::None,
+                        Sink::Plain,
+                        0,
+                        TrailerLimits::IGNORED,
+                    ));
                 }
             }
         }
@@ -265,8 +269,8 @@ impl Exchange<'_> {
             Stream::Http2(_) if self.progress.upgraded => 200,
             Stream::Http2(_) | Stream::Socket(_) => self.scratch.response.status,
         };
-        let trailer_bytes = self.settings.limits.header_bytes;
-        let mut relay = Relay::new(source, sink, u64::MAX, trailer_bytes).of_backend();
+        let trailers = TrailerLimits::of(&self.settings.limits);
+        let mut relay = Relay::new(source, sink, u64::MAX, trailers).of_backend();
         if self.progress.upgraded {
             relay.leave_open();
         }

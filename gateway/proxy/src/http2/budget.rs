@@ -1,7 +1,7 @@
 //! What a peer may ask of an HTTP/2 connection beside requests: a bound on control frames, counted as their bytes
 //! pass, because each costs an answer or a change of state and none costs the sender anything.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::{CONTINUATION, DATA, Frames, HEADERS, LongBlocks, PING, PRIORITY, Part, SETTINGS};
 use super::trailers::{Blocks, MalformedTrailers};
 use crate::stream::Socket;
 
@@ -17,52 +18,31 @@ use crate::stream::Socket;
 const FRAMES: u32 = 1000;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Bytes of a frame's head (RFC 9113 4.1).
-const HEAD: usize = 9;
-
 /// The preface that comes before the first frame of a client (RFC 9113 3.4).
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
-/// Types of frames (RFC 9113 6).
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const PRIORITY: u8 = 0x2;
-const SETTINGS: u8 = 0x4;
-const PING: u8 = 0x6;
-const CONTINUATION: u8 = 0x9;
+/// What a connection and the library that speaks on it share.
+pub(super) struct Shared {
+    /// The library drops what it was given when the last stream has ended; the connection ends after that.
+    pub(super) socket: RefCell<Socket>,
+    /// The peer has sent more control frames than it may.
+    pub(super) exceeded: Cell<bool>,
+    pub(super) long: Rc<LongBlocks>,
+}
 
 /// A client's socket under HTTP/2: bytes that were read ahead come first, control frames are counted, and blocks of
 /// fields looked at.
 pub(super) struct Counted {
-    socket: Socket,
+    shared: Rc<Shared>,
     /// Read before it was clear that this is HTTP/2.
     ahead: Vec<u8>,
     taken: usize,
     received: Frames,
     sent: Frames,
     budget: Budget,
-    exceeded: Rc<Cell<bool>>,
     blocks: Blocks,
     /// Of the frame with fields that is arriving.
     payload: Vec<u8>,
-}
-
-/// Follows the frames of one direction.
-struct Frames {
-    /// Bytes until the next frame's head.
-    skip: usize,
-    head: [u8; HEAD],
-    filled: usize,
-}
-
-/// What is next of a direction's frames.
-enum Part<'b> {
-    /// A frame.
-    Begins,
-    /// A piece of its payload.
-    Payload(&'b [u8]),
-    /// The end of it.
-    Ends,
 }
 
 /// Control frames within a window of time. A request and each piece of an answer earn one more: many a client measures
@@ -74,15 +54,19 @@ struct Budget {
 }
 
 impl Counted {
-    pub(super) fn new(socket: Socket, ahead: Vec<u8>) -> Self {
+    /// `longest`: the most bytes that a block of fields may have.
+    pub(super) fn new(socket: Socket, ahead: Vec<u8>, longest: usize) -> Self {
         Self {
-            socket,
+            shared: Rc::new(Shared {
+                socket: RefCell::new(socket),
+                exceeded: Cell::new(false),
+                long: Rc::new(LongBlocks::new(longest)),
+            }),
             ahead,
             taken: 0,
             received: Frames::behind(PREFACE),
             sent: Frames::behind(0),
             budget: Budget::new(Instant::now()),
-            exceeded: Rc::default(),
             blocks: Blocks::default(),
             payload: Vec::new(),
         }
@@ -93,57 +77,8 @@ impl Counted {
         self.blocks.malformed()
     }
 
-    /// Becomes true when the peer has sent more control frames than it may.
-    pub(super) fn exceeded(&self) -> Rc<Cell<bool>> {
-        Rc::clone(&self.exceeded)
-    }
-}
-
-impl Frames {
-    fn behind(preface: usize) -> Self {
-        Self {
-            skip: preface,
-            head: [0; HEAD],
-            filled: 0,
-        }
-    }
-
-    /// The type, flags and stream of the frame that is passing.
-    fn frame(&self) -> (u8, u8, u32) {
-        let [_, _, _, kind, flags, stream @ ..] = self.head;
-        (kind, flags, u32::from_be_bytes(stream) & 0x7fff_ffff)
-    }
-
-    /// Follows the next bytes and tells what is in them.
-    fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Self, Part<'_>)) {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let (payload, rest) = bytes.split_at(self.skip.min(bytes.len()));
-                self.skip -= payload.len();
-                bytes = rest;
-                tell(self, Part::Payload(payload));
-                if self.skip == 0 {
-                    tell(self, Part::Ends);
-                }
-                continue;
-            }
-            let wanted = (HEAD - self.filled).min(bytes.len());
-            let (part, rest) = bytes.split_at(wanted);
-            if let Some(place) = self.head.get_mut(self.filled..self.filled + wanted) {
-                place.copy_from_slice(part);
-            }
-            self.filled += wanted;
-            bytes = rest;
-            if self.filled == HEAD {
-                self.filled = 0;
-                let [high, middle, low, ..] = self.head;
-                self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-                tell(self, Part::Begins);
-                if self.skip == 0 {
-                    tell(self, Part::Ends);
-                }
-            }
-        }
+    pub(super) fn shared(&self) -> Rc<Shared> {
+        Rc::clone(&self.shared)
     }
 }
 
@@ -189,7 +124,7 @@ impl AsyncRead for Counted {
         let before = into.filled().len();
         let ahead = this.ahead.get(this.taken..).unwrap_or_default();
         if ahead.is_empty() {
-            ready!(this.socket.poll_read(context, into))?;
+            ready!(this.shared.socket.borrow_mut().poll_read(context, into))?;
         } else {
             let count = ahead.len().min(into.remaining());
             into.put_slice(ahead.get(..count).unwrap_or_default());
@@ -199,12 +134,15 @@ impl AsyncRead for Counted {
             }
         }
         let new = into.filled().get(before..).unwrap_or_default();
-        let (budget, exceeded) = (&mut this.budget, &this.exceeded);
+        let (budget, shared) = (&mut this.budget, &this.shared);
         let (blocks, fields) = (&mut this.blocks, &mut this.payload);
         this.received.follow(new, |frames, part| {
             let (kind, flags, stream) = frames.frame();
             let is_within = match part {
-                Part::Begins => budget.receive(kind, Instant::now),
+                Part::Begins => {
+                    shared.long.begins(frames);
+                    budget.receive(kind, Instant::now)
+                }
                 // The preface is nobody's payload: it passes as that of a DATA frame.
                 _ if kind != HEADERS && kind != CONTINUATION => true,
                 Part::Payload(payload) => {
@@ -218,7 +156,7 @@ impl AsyncRead for Counted {
                 }
             };
             if !is_within {
-                exceeded.set(true);
+                shared.exceeded.set(true);
             }
         });
         Poll::Ready(Ok(()))
@@ -236,7 +174,8 @@ impl AsyncWrite for Counted {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let count = ready!(Pin::new(&mut this.socket).poll_write_vectored(context, bytes))?;
+        let mut socket = this.shared.socket.borrow_mut();
+        let count = ready!(Pin::new(&mut *socket).poll_write_vectored(context, bytes))?;
         let mut left = count;
         for part in bytes {
             let written = part.get(..left.min(part.len())).unwrap_or_default();
@@ -255,11 +194,11 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().socket.poll_flush(context)
+        self.get_mut().shared.socket.borrow_mut().poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().socket.poll_shutdown(context)
+        self.get_mut().shared.socket.borrow_mut().poll_shutdown(context)
     }
 }
 

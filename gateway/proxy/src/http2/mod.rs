@@ -6,14 +6,16 @@
 //! or smuggle never leaves the parser.
 
 mod budget;
+mod frames;
 mod head;
 mod server;
 mod stream;
 mod trailers;
 
+pub(crate) use frames::{Followed, LongBlocks, ROOM};
 pub(crate) use head::{answer, field_count, request_of, response_of, write_request, write_response};
 pub(crate) use server::serve;
-pub(crate) use stream::{Http2Error, Http2Stream};
+pub(crate) use stream::{Http2Error, Http2Stream, TrailersTooLarge, reset_of};
 
 /// How much of one body may be on its way to us, in bytes.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;

@@ -15,14 +15,17 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
 use http::{Request, request};
 use wire::{Glimpse, HeadError, Method, RequestHead};
 
-use super::budget::Counted;
+use super::budget::{Counted, Shared};
 use super::trailers::MalformedTrailers;
-use super::{CONNECTION_WINDOW, Http2Stream, SEND_BUFFER, STREAM_WINDOW, field_count, write_request};
+use super::{
+    CONNECTION_WINDOW, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW, field_count, write_request,
+};
 use crate::asked::is_grpc;
 use crate::connection::{Client, REQUESTS, Session};
 use crate::deadlines::Deadline;
 use crate::forward;
 use crate::identity::Peer;
+use crate::linger::{Patience, linger};
 use crate::record::Record;
 use crate::refusal::{self, Refusal};
 use crate::settings::Limits;
@@ -55,6 +58,7 @@ struct Streams {
     worker: Rc<Worker>,
     peer: Peer,
     session: Option<Rc<Session>>,
+    blocks: Rc<LongBlocks>,
     active: Cell<usize>,
     /// Requests that the client gave up.
     given_up: Cell<u32>,
@@ -76,9 +80,9 @@ pub(crate) async fn serve(
     worker: Rc<Worker>,
 ) {
     let settings = std::sync::Arc::clone(worker.door.snapshot().settings());
-    let socket = Counted::new(socket, ahead);
-    let exceeded = socket.exceeded();
+    let socket = Counted::new(socket, ahead, field_list(&settings.limits));
     let malformed = socket.malformed_trailers();
+    let shared = socket.shared();
     deadline.set(Instant::now(), settings.timeouts.first_byte);
     let mut builder = Builder::new();
     builder
@@ -103,6 +107,7 @@ pub(crate) async fn serve(
         worker,
         peer,
         session,
+        blocks: Rc::clone(&shared.long),
         active: Cell::new(0),
         given_up: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
@@ -114,20 +119,57 @@ pub(crate) async fn serve(
         pings,
         streams,
         deadline,
-        exceeded,
+        shared,
         requests: 0,
         leaving: false,
+        flooded: false,
         asked: false,
         idle: settings.timeouts.idle,
     };
     driver.rearm();
-    poll_fn(|context| driver.poll(context)).await;
+    let end = poll_fn(|context| driver.poll(context)).await;
+    let Driver {
+        connection,
+        streams,
+        deadline,
+        shared,
+        ..
+    } = driver;
+    drop(connection);
+    let patience = match end {
+        End::Ordered => Patience::for_a_reader(settings.timeouts.write_stall),
+        End::Abrupt => Patience::SHORT,
+        End::Silent => return,
+    };
+    // The library has let go of it.
+    if let Some(shared) = Rc::into_inner(shared) {
+        let mut socket = shared.socket.into_inner();
+        linger(&mut socket, &deadline, &streams.worker, patience).await;
+    }
 }
 
-/// What the library must take for the strict parser to refuse what is beyond the door's limits, and to tell so: it
-/// counts 32 bytes for each field on top of its name and value (RFC 9113 6.5.2).
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With its last stream, or by the client: what was sent may still have to be read.
+    Ordered,
+    /// The client broke the rules, and has been told so.
+    Abrupt,
+    /// The client says nothing any more.
+    Silent,
+}
+
+/// The largest list of fields that the door takes, but for crumbs: 32 bytes are counted for each field on top of its
+/// name and value (RFC 9113 6.5.2).
+fn field_list(limits: &Limits) -> usize {
+    limits.header_bytes + 64 * limits.headers
+}
+
+/// What the library must take for the strict parser to refuse what is beyond the door's limits, and to tell so; of
+/// trailers, for what it leaves out to show.
 fn header_list(limits: &Limits) -> u32 {
-    u32::try_from(limits.header_bytes + 64 * limits.headers + CRUMBS * CRUMB).unwrap_or(u32::MAX)
+    let list = field_list(limits);
+    u32::try_from((list + CRUMBS * CRUMB).max(ROOM * list)).unwrap_or(u32::MAX)
 }
 
 /// Drives one connection.
@@ -136,17 +178,19 @@ struct Driver {
     pings: Option<PingPong>,
     streams: Rc<Streams>,
     deadline: Deadline,
-    exceeded: Rc<Cell<bool>>,
+    shared: Rc<Shared>,
     requests: u32,
     /// GOAWAY is sent.
     leaving: bool,
+    /// And it says that the client asks for too much.
+    flooded: bool,
     /// A ping waits for its answer.
     asked: bool,
     idle: Duration,
 }
 
 impl Driver {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
             match self.streams.worker.phase() {
                 // At the end each stream still says that it is cut; whoever does not read that is dropped with the worker.
@@ -160,17 +204,18 @@ impl Driver {
             }
             match self.connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Ready(None) if !self.flooded => return Poll::Ready(End::Ordered),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Abrupt),
                 Poll::Pending => {
-                    if self.exceeded.take() || self.is_toyed_with() {
+                    if self.shared.exceeded.take() || self.is_toyed_with() {
                         self.streams.worker.metrics.refused(refusal::Reason::Flood);
                         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                        self.leaving = true;
+                        (self.leaving, self.flooded) = (true, true);
                         continue;
                     }
                     match self.poll_pulse(context) {
                         Poll::Ready(true) => {}
-                        Poll::Ready(false) => return Poll::Ready(()),
+                        Poll::Ready(false) => return Poll::Ready(End::Silent),
                         Poll::Pending => return Poll::Pending,
                     }
                 }
@@ -283,7 +328,8 @@ impl Active {
         let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
         let malformed = streams.malformed.clone();
-        let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond, malformed)));
+        let blocks = Rc::clone(&streams.blocks);
+        let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond, malformed, blocks)));
         let mut client = Client::new(
             stream,
             streams.peer,

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -12,7 +13,9 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, Response};
 use tokio::io::ReadBuf;
 
+use super::frames::LongBlocks;
 use super::trailers::MalformedTrailers;
+use crate::relay::TrailerLimits;
 
 /// One HTTP/2 stream: a message each way.
 pub(crate) struct Http2Stream {
@@ -29,7 +32,19 @@ pub(crate) struct Http2Stream {
     malformed: Option<(u32, MalformedTrailers)>,
     /// The last bytes written, kept for a moment so that the end of the stream can go with them.
     held: Bytes,
+    blocks: Rc<LongBlocks>,
+    /// What came as trailers may not be all of them.
+    cut: bool,
 }
+
+/// Trailers that are larger than allowed.
+#[derive(Debug)]
+pub(crate) struct TrailersTooLarge;
+
+/// The other end gave the stream up, for this reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream was reset: {0}")]
+struct GaveUp(Reason);
 
 /// Which end of the stream we are.
 enum Role {
@@ -60,6 +75,7 @@ impl Http2Stream {
         incoming: RecvStream,
         respond: SendResponse<Bytes>,
         malformed: MalformedTrailers,
+        blocks: Rc<LongBlocks>,
     ) -> Self {
         Self {
             malformed: Some((incoming.stream_id().as_u32(), malformed)),
@@ -69,11 +85,18 @@ impl Http2Stream {
             trailers: None,
             outgoing: None,
             held: Bytes::new(),
+            blocks,
+            cut: false,
         }
     }
 
     /// A request to a backend, whose head has been sent; `ends`: and nothing follows it.
-    pub(crate) fn client(response: ResponseFuture, outgoing: SendStream<Bytes>, ends: bool) -> Self {
+    pub(crate) fn client(
+        response: ResponseFuture,
+        outgoing: SendStream<Bytes>,
+        ends: bool,
+        blocks: Rc<LongBlocks>,
+    ) -> Self {
         Self {
             malformed: None,
             role: Role::Client(response),
@@ -82,6 +105,8 @@ impl Http2Stream {
             trailers: None,
             outgoing: (!ends).then_some(outgoing),
             held: Bytes::new(),
+            blocks,
+            cut: false,
         }
     }
 
@@ -175,6 +200,7 @@ impl Http2Stream {
                 Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
                 None => {
                     self.trailers = ready!(incoming.poll_trailers(context)).map_err(io_error)?;
+                    self.cut = self.trailers.is_some() && self.blocks.is_long(incoming.stream_id().as_u32());
                     self.incoming = None;
                     if self.has_malformed_trailers() {
                         self.reset(Reason::PROTOCOL_ERROR);
@@ -194,8 +220,16 @@ impl Http2Stream {
 
     /// The trailers behind the body that has ended, those that may be passed on: fields that frame, route or identify
     /// would be forgeries there.
-    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
-        let mut trailers = self.trailers.take()?;
+    pub(crate) fn take_trailers(
+        &mut self,
+        limits: TrailerLimits,
+    ) -> Result<Option<HeaderMap>, TrailersTooLarge> {
+        let Some(mut trailers) = self.trailers.take() else {
+            return Ok(None);
+        };
+        if self.cut || limits.exceeded_by(&trailers) {
+            return Err(TrailersTooLarge);
+        }
         let refused: Vec<HeaderName> = trailers
             .keys()
             .filter(|name| !wire::may_trail(name.as_str().as_bytes()))
@@ -204,7 +238,7 @@ impl Http2Stream {
         for name in refused {
             trailers.remove(name);
         }
-        (!trailers.is_empty()).then_some(trailers)
+        Ok((!trailers.is_empty()).then_some(trailers))
     }
 
     /// Writes body bytes as far as the receiver's window allows.
@@ -309,8 +343,17 @@ impl Http2Error {
 }
 
 fn io_error(error: h2::Error) -> io::Error {
+    if let Http2Error::Reset(reason) = Http2Error::of(&error) {
+        return io::Error::new(io::ErrorKind::ConnectionReset, GaveUp(reason));
+    }
     match error.into_io() {
         Some(error) => error,
         None => io::ErrorKind::ConnectionReset.into(),
     }
+}
+
+/// The reason for which the other end gave the stream up, if that is what broke it.
+pub(crate) fn reset_of(error: &io::Error) -> Option<Reason> {
+    let GaveUp(reason) = error.get_ref()?.downcast_ref()?;
+    Some(*reason)
 }

@@ -15,7 +15,7 @@ use http::Request;
 use tokio::sync::Semaphore;
 
 use super::endpoint::{ConnectError, Endpoint};
-use crate::http2::{Http2Stream, SEND_BUFFER, STREAM_WINDOW};
+use crate::http2::{Followed, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
 
 /// Requests at once on one connection, if the backend allows as many: beyond that one lost packet stalls too many.
 const STREAMS: usize = 100;
@@ -28,7 +28,7 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 100;
 const CONNECTIONS: usize = 16;
 
 /// Bytes of a response's fields; the exchange's own limit is lower or the same.
-const HEADER_LIST: u32 = 256 * 1024;
+const HEADER_LIST: usize = 256 * 1024;
 
 /// How many connections may turn out to be closing before a request gives up.
 const ATTEMPTS: usize = 3;
@@ -57,6 +57,7 @@ struct State {
     /// Its end has been counted against the endpoint, once for all who were on it.
     blamed: Cell<bool>,
     idle_since: Cell<Instant>,
+    blocks: Rc<LongBlocks>,
 }
 
 /// Counts one request for as long as it lives.
@@ -124,15 +125,16 @@ impl Endpoint {
                 multiplexed.failed.set(Some((Instant::now(), error.kind())));
             }
         })?;
+        let blocks = Rc::new(LongBlocks::new(HEADER_LIST));
         let mut builder = Builder::new();
         builder
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADER_LIST)
+            .max_header_list_size((ROOM * HEADER_LIST) as u32)
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false);
         let (sender, mut connection) = builder
-            .handshake::<_, Bytes>(socket)
+            .handshake::<_, Bytes>(Followed::new(socket, Rc::clone(&blocks)))
             .await
             .map_err(|error| ConnectError::Tcp(io::Error::other(error)))?;
         let state = Rc::new(State {
@@ -141,6 +143,7 @@ impl Endpoint {
             proved: Cell::new(false),
             blamed: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
+            blocks,
         });
         let pings = connection.ping_pong();
         let driven = Rc::clone(&state);
@@ -208,7 +211,11 @@ impl Connection {
             None
         })?;
         match sender.send_request(request.clone(), ends) {
-            Ok((response, outgoing)) => Some((Http2Stream::client(response, outgoing, ends), counted)),
+            Ok((response, outgoing)) => {
+                let blocks = Rc::clone(&self.state.blocks);
+                let stream = Http2Stream::client(response, outgoing, ends, blocks);
+                Some((stream, counted))
+            }
             Err(_closing) => {
                 self.state.closed.set(true);
                 None

@@ -1,0 +1,257 @@
+//! Frames as their bytes pass, for what the library does not tell.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::stream::Socket;
+
+/// Bytes of a frame's head (RFC 9113 4.1).
+const HEAD: usize = 9;
+
+/// Types of frames (RFC 9113 6).
+pub(super) const DATA: u8 = 0x0;
+pub(super) const HEADERS: u8 = 0x1;
+pub(super) const PRIORITY: u8 = 0x2;
+pub(super) const SETTINGS: u8 = 0x4;
+pub(super) const PING: u8 = 0x6;
+pub(super) const CONTINUATION: u8 = 0x9;
+
+/// Streams with a long block that are remembered: more than may be open at once.
+const REMEMBERED: usize = 256;
+
+/// Follows the frames of one direction.
+pub(super) struct Frames {
+    /// Bytes until the next frame's head.
+    skip: usize,
+    head: [u8; HEAD],
+    filled: usize,
+}
+
+/// What is next of a direction's frames.
+pub(super) enum Part<'b> {
+    /// A frame.
+    Begins,
+    /// A piece of its payload.
+    Payload(&'b [u8]),
+    /// The end of it.
+    Ends,
+}
+
+impl Frames {
+    pub(super) fn behind(preface: usize) -> Self {
+        Self {
+            skip: preface,
+            head: [0; HEAD],
+            filled: 0,
+        }
+    }
+
+    /// The type, flags and stream of the frame that is passing.
+    pub(super) fn frame(&self) -> (u8, u8, u32) {
+        let [_, _, _, kind, flags, stream @ ..] = self.head;
+        (kind, flags, u32::from_be_bytes(stream) & 0x7fff_ffff)
+    }
+
+    /// How long the payload of the frame is that is passing, all of it.
+    pub(super) fn length(&self) -> usize {
+        let [high, middle, low, ..] = self.head;
+        usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
+    }
+
+    /// Follows the next bytes and tells what is in them.
+    pub(super) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Self, Part<'_>)) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let (payload, rest) = bytes.split_at(self.skip.min(bytes.len()));
+                self.skip -= payload.len();
+                bytes = rest;
+                tell(self, Part::Payload(payload));
+                if self.skip == 0 {
+                    tell(self, Part::Ends);
+                }
+                continue;
+            }
+            let wanted = (HEAD - self.filled).min(bytes.len());
+            let (part, rest) = bytes.split_at(wanted);
+            if let Some(place) = self.head.get_mut(self.filled..self.filled + wanted) {
+                place.copy_from_slice(part);
+            }
+            self.filled += wanted;
+            bytes = rest;
+            if self.filled == HEAD {
+                self.filled = 0;
+                self.skip = self.length();
+                tell(self, Part::Begins);
+                if self.skip == 0 {
+                    tell(self, Part::Ends);
+                }
+            }
+        }
+    }
+}
+
+/// Which streams have had a long field block.
+///
+/// What does not fit the library's limit it leaves out, and of trailers it does not say so: what is there looks whole.
+/// Its limit is [`ROOM`] times what is allowed. A block that is cut shows more than is allowed, or the field that did
+/// not fit is so long that its bytes show it, however it is compressed (RFC 7541 5.2: five bits for a letter at least;
+/// what the table holds is short).
+pub(crate) struct LongBlocks {
+    longest: usize,
+    current: Cell<usize>,
+    long: RefCell<Vec<u32>>,
+}
+
+/// How much larger the library's limit is than what is allowed.
+pub(crate) const ROOM: usize = 3;
+
+impl LongBlocks {
+    /// `longest`: the most bytes that are allowed in one.
+    pub(crate) fn new(longest: usize) -> Self {
+        Self {
+            longest,
+            current: Cell::new(0),
+            long: RefCell::default(),
+        }
+    }
+
+    /// Takes note of a frame that begins.
+    pub(super) fn begins(&self, frame: &Frames) {
+        let (kind, _, stream) = frame.frame();
+        let before = match kind {
+            HEADERS => 0,
+            CONTINUATION => self.current.get(),
+            _ => return,
+        };
+        let length = before + frame.length();
+        self.current.set(length);
+        if before <= self.longest && length > self.longest {
+            let mut long = self.long.borrow_mut();
+            if long.len() == REMEMBERED {
+                long.remove(0);
+            }
+            long.push(stream);
+        }
+    }
+
+    /// Whether the stream has had one.
+    pub(crate) fn is_long(&self, stream: u32) -> bool {
+        self.long.borrow().contains(&stream)
+    }
+}
+
+/// A backend's connection under HTTP/2, whose field blocks are followed.
+pub(crate) struct Followed {
+    socket: Socket,
+    received: Frames,
+    blocks: Rc<LongBlocks>,
+}
+
+impl Followed {
+    pub(crate) fn new(socket: Socket, blocks: Rc<LongBlocks>) -> Self {
+        Self {
+            socket,
+            received: Frames::behind(0),
+            blocks,
+        }
+    }
+}
+
+impl AsyncRead for Followed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = into.filled().len();
+        ready!(this.socket.poll_read(context, into))?;
+        let new = into.filled().get(before..).unwrap_or_default();
+        this.received.follow(new, |frame, part| {
+            if let Part::Begins = part {
+                this.blocks.begins(frame);
+            }
+        });
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Followed {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_blocks_are_remembered_however_they_are_cut() {
+        // Frames by kind, stream and length, and the streams that are long.
+        type Case = (&'static [(u8, u32, usize)], &'static [u32]);
+        let table: [Case; 5] = [
+            (&[(HEADERS, 1, 100), (HEADERS, 3, 100)], &[]),
+            (&[(HEADERS, 1, 101), (DATA, 3, 1000), (HEADERS, 5, 1)], &[1]),
+            (&[(HEADERS, 1, 60), (CONTINUATION, 1, 40)], &[]),
+            (
+                &[(HEADERS, 1, 60), (CONTINUATION, 1, 40), (CONTINUATION, 1, 1)],
+                &[1],
+            ),
+            (
+                &[(HEADERS, 1, 101), (CONTINUATION, 1, 500), (HEADERS, 7, 101)],
+                &[1, 7],
+            ),
+        ];
+        for (frames, long) in table {
+            let bytes: Vec<u8> = frames
+                .iter()
+                .flat_map(|(kind, stream, length)| {
+                    let mut frame = vec![0, 0, 0, *kind, 0];
+                    frame[1..3].copy_from_slice(&(*length as u16).to_be_bytes());
+                    frame.extend_from_slice(&stream.to_be_bytes());
+                    frame.resize(HEAD + length, 0xff);
+                    frame
+                })
+                .collect();
+            for size in [1, 7, 9, 16 * 1024] {
+                let (mut followed, blocks) = (Frames::behind(0), LongBlocks::new(100));
+                for part in bytes.chunks(size) {
+                    followed.follow(part, |frame, part| {
+                        if let Part::Begins = part {
+                            blocks.begins(frame);
+                        }
+                    });
+                }
+                for stream in [1, 3, 5, 7] {
+                    assert_eq!(blocks.is_long(stream), long.contains(&stream), "{frames:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The end of a connection whose last word the client has yet to read.
+//!
+//! A socket that is closed while the client still sends is reset, and a reset takes with it what waits to be sent and,
+//! with some systems, what waits to be read (RFC 9112 9.6). So the sending side ends first, and what still arrives is
+//! read and thrown away until the client closes as well.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::deadlines::Deadline;
+use crate::stream::Socket;
+use crate::worker::{Phase, Worker};
+
+/// How much a client may still send after the last word, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Without a byte from the client.
+    pub(crate) silence: Duration,
+    /// Altogether.
+    pub(crate) most: Duration,
+    pub(crate) bytes: usize,
+}
+
+impl Patience {
+    /// For a short last word: an answer of the gateway's own, an alert.
+    pub(crate) const SHORT: Self = Self {
+        silence: Duration::from_secs(2),
+        most: Duration::from_secs(2),
+        bytes: 1024 * 1024,
+    };
+
+    /// For a client that may still have megabytes to read, and tells of its reading now and then. `stall` is how long
+    /// it may take to read nothing at all.
+    pub(crate) fn for_a_reader(stall: Duration) -> Self {
+        Self {
+            silence: stall,
+            most: stall.saturating_mul(10),
+            bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Ends the sending side, and reads until the client closes, its patience ends, or the worker does.
+pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Worker, patience: Patience) {
+    let began = Instant::now();
+    deadline.set(began, patience.silence);
+    let mut bytes = vec![0; 16 * 1024];
+    let mut left = patience.bytes;
+    let mut told = false;
+    poll_fn(|context| {
+        loop {
+            if deadline.has_passed(context) || worker.phase() == Phase::Ended {
+                return Poll::Ready(());
+            }
+            // While it waits for room, reading goes on: the client may wait for that.
+            match (!told).then(|| socket.poll_shutdown(context)) {
+                Some(Poll::Ready(Ok(()))) => told = true,
+                Some(Poll::Ready(Err(_))) => return Poll::Ready(()),
+                Some(Poll::Pending) | None => {}
+            }
+            // Beneath TLS: nobody asks what it says, and after a fatal alert there are no keys to ask with.
+            let mut room = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(socket.tcp()).poll_read(context, &mut room)) {
+                Ok(()) if !room.filled().is_empty() && left > 0 => {
+                    left = left.saturating_sub(room.filled().len());
+                    let now = Instant::now();
+                    let rest = patience.most.saturating_sub(now.duration_since(began));
+                    deadline.set(now, rest.min(patience.silence));
+                }
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}
