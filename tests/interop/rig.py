@@ -21,6 +21,12 @@ HOST = "a.test"
 DOORS = ("plain", "tls", "mutual", "proxied")
 # Doors that answer every host: a tool that cannot say one asks for the address.
 OPEN_DOORS = ("open", "open-tls")
+# The services that the client of grpc-go calls; it names a host under TLS alone.
+GRPC_GO_PATHS = (
+    "/grpc.testing.TestService",
+    "/grpc.testing.UnimplementedService",
+    "/xds.service.orca.v3.OpenRcaService",
+)
 
 
 class Authority:
@@ -181,15 +187,16 @@ drain = {{ wait = "100ms", timeout = "5s" }}
             return {"path": prefix, "pathType": "Prefix", "backend": backend}
 
         items = []
+        grpc_go = [path(prefix, "grpc-go") for prefix in GRPC_GO_PATHS]
         for door in DOORS:
             rules = [
                 {"host": HOST, "http": {"paths": [path("/", "web"), path("/ws", "ws")]}},
-                {"host": "grpc.test", "http": {"paths": [path("/", "grpc")]}},
+                {"host": "grpc.test", "http": {"paths": [path("/", "grpc"), *grpc_go]}},
             ]
             spec = {"rules": rules, "tls": [{"hosts": [HOST, "grpc.test"], "secretName": "server"}]}
             items.append(_labelled("Ingress", "networking.k8s.io/v1", door, spec, {"expose": door}))
         for door in OPEN_DOORS:
-            spec = {"rules": [{"http": {"paths": [path("/", "web")]}}]}
+            spec = {"rules": [{"http": {"paths": [path("/", "web"), *grpc_go]}}]}
             items.append(_labelled("Ingress", "networking.k8s.io/v1", door, spec, {"expose": door}))
         return items
 

@@ -20,6 +20,7 @@ import warnings
 import backends
 import browser
 import clients
+import grpc_go
 import rig
 import scanners
 import tools
@@ -32,17 +33,18 @@ class Missing(Exception):
 class Context:
     """What the checks are given."""
 
-    def __init__(self, gateway, folder, h2spec):
+    def __init__(self, gateway, folder, built, grpc_go_port):
         self.gateway = gateway
         self.folder = folder
-        self.h2spec = h2spec
+        self.built = built
+        self.grpc_go_port = grpc_go_port
         self.ports = gateway.ports
         self.ca = gateway.authority.file
         self.web = backends.Web
 
     def tool(self, name):
         """The path of a program."""
-        path = self.h2spec if name == "h2spec" else shutil.which(name)
+        path = self.built[name] if name in self.built else shutil.which(name)
         if not path or not os.access(path, os.X_OK):
             raise Missing(name)
         return str(path)
@@ -69,22 +71,32 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", type=pathlib.Path, required=True, help="the gateway")
     parser.add_argument("--h2spec", type=pathlib.Path, help="where h2spec was built")
+    parser.add_argument("--grpc-go", type=pathlib.Path, help="the folder where client and server of grpc-go were built")
     parser.add_argument("--left-out", type=pathlib.Path, help="a file for the names of missing tools")
     parser.add_argument("only", nargs="*", help="run the checks whose names contain one of these")
     arguments = parser.parse_args()
     checks = [
         (name, check)
-        for module in (tools, clients, browser, scanners)
+        for module in (tools, clients, grpc_go, browser, scanners)
         for name, check in module.CHECKS
         if not arguments.only or any(word in name for word in arguments.only)
     ]
     grpc_port, _server = backends.start_grpc()
-    ports = {"web": backends.start_web(), "ws": backends.start_websocket(), "grpc": grpc_port}
+    grpc_go_port = rig.free_port()
+    ports = {
+        "web": backends.start_web(),
+        "ws": backends.start_websocket(),
+        "grpc": grpc_port,
+        "grpc-go": grpc_go_port,
+    }
+    built = {"h2spec": arguments.h2spec}
+    for program in ("client", "server"):
+        built[f"grpc-go {program}"] = arguments.grpc_go and arguments.grpc_go / program
     with tempfile.TemporaryDirectory(prefix="blastdoor-interop-") as folder:
         folder = pathlib.Path(folder)
-        gateway = rig.Gateway(arguments.binary.resolve(), folder, ports, {"grpc": "grpc"})
+        gateway = rig.Gateway(arguments.binary.resolve(), folder, ports, {"grpc": "grpc", "grpc-go": "grpc"})
         try:
-            failed, missing = run(checks, Context(gateway, folder, arguments.h2spec))
+            failed, missing = run(checks, Context(gateway, folder, built, grpc_go_port))
             if gateway.metric("blastdoor_panics_total") > 0:
                 failed.append("the gateway: something panicked")
         finally:

@@ -1,7 +1,7 @@
 //! Interoperation with clients, servers and scanners that nobody here wrote: `tests/interop`.
 //!
 //! What Python brings is installed into a virtual environment of its own, at the versions of `requirements.txt`;
-//! h2spec is built from the sources that `go.mod` pins. Everything else is the system's.
+//! h2spec, and client and server of grpc-go, are built from the sources that a `go.mod` pins. Everything else is the system's.
 
 use std::fs;
 
@@ -32,10 +32,11 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
     let tools = workspace.path(TOOLS);
     fs::create_dir_all(&tools).with_context(|| format!("making {}", tools.display()))?;
     python(workspace)?;
-    h2spec(workspace)?;
+    go_programs(workspace)?;
     Invocation::new(workspace, tools.join("venv/bin/python"))
         .args([RUNNER, "--binary", "target/debug/blastdoor"])
         .args(["--h2spec", &format!("{TOOLS}/h2spec")])
+        .args(["--grpc-go", &format!("{TOOLS}/grpc")])
         .args(["--left-out", &format!("{TOOLS}/left-out")])
         .args(only)
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -61,16 +62,27 @@ fn python(workspace: &Workspace) -> Result<()> {
     fs::write(&installed, wanted).context("noting what is installed")
 }
 
-/// Without Go there is no h2spec; the runner says that it is missing.
-fn h2spec(workspace: &Workspace) -> Result<()> {
+/// Without Go there are none of these; the runner says that they are missing.
+fn go_programs(workspace: &Workspace) -> Result<()> {
     if go::go(workspace).is_err() {
         return Ok(());
     }
+    let tools = workspace.path(TOOLS);
     let h2spec = Part {
         module: "tests/interop/h2spec",
         packages: &["github.com/summerwind/h2spec/cmd/h2spec"],
         flags: &[],
         programs: &["h2spec"],
     };
-    go::built_once(workspace, &h2spec, &workspace.path(TOOLS))
+    go::built_once(workspace, &h2spec, &tools)?;
+    let grpc = Part {
+        module: "tests/interop/grpc",
+        packages: &[
+            "google.golang.org/grpc/interop/client",
+            "google.golang.org/grpc/interop/server",
+        ],
+        flags: &[],
+        programs: &["client", "server"],
+    };
+    go::built_once(workspace, &grpc, &tools.join("grpc"))
 }
