@@ -310,7 +310,7 @@ fn head_reason(error: &RequestError) -> Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::NoRoute,
         Self::Redirect,
         Self::NotSynced,
