@@ -57,7 +57,7 @@ impl Conduct {
         let unread = with.unsent.is_some_and(|bytes| bytes > LONG_BODY);
         // A connection that had been used may have been closed for its age.
         let aged = failure.silent && !with.fresh;
-        if !matches!(refusal, Refusal::UpstreamReset)
+        if !matches!(refusal, Refusal::UpstreamReset | Refusal::UpstreamGaveUp(_))
             || failure.unprocessed
             || failure.cancelled
             || unread

@@ -319,7 +319,7 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => Err(Refusal::ClientGone),
             Poll::Ready(Err(RelayError::Chunk(error))) => Err(Refusal::Body(error)),
             Poll::Ready(Err(RelayError::TooLarge)) => Err(Refusal::BodyTooLarge),
-            Poll::Ready(Err(RelayError::Trailers)) => Err(Refusal::Trailers),
+            Poll::Ready(Err(RelayError::Trailers)) => Err(Refusal::TrailersTooLarge),
         }
     }
 

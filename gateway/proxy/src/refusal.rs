@@ -101,7 +101,7 @@ pub(crate) enum Refusal {
     /// The body is larger than the door or route allows.
     BodyTooLarge,
     /// The trailers of the request are more than a head may be.
-    Trailers,
+    TrailersTooLarge,
     /// The client stopped sending its body.
     BodyTimeout,
     /// The client went away.
@@ -177,7 +177,7 @@ impl Refusal {
             Self::Body(_) => (400, Reason::BodyMalformed, Client, true),
             Self::Trailers => (400, Reason::BodyMalformed, Client, true),
             Self::BodyTooLarge => (413, Reason::BodyTooLarge, Client, true),
-            Self::Trailers => (431, Reason::HeadTooLarge, Client, true),
+            Self::TrailersTooLarge => (431, Reason::HeadTooLarge, Client, true),
             Self::BodyTimeout => (408, Reason::BodyTimeout, Client, true),
             Self::ClientGone => (499, Reason::ClientGone, Client, true),
             Self::ClientStalled => (499, Reason::ClientStalled, Client, true),
@@ -233,6 +233,9 @@ impl Refusal {
             Self::NotForHttp2 => Some("the target cannot be said in the backend's HTTP/2".to_owned()),
             Self::Body(error) => Some(error.explain()),
             Self::Trailers => Some("pseudo-header fields in the trailers".to_owned()),
+            Self::TrailersTooLarge | Self::UpstreamTrailers => {
+                Some("the trailers are larger than a head may be".to_owned())
+            }
             Self::HeadTimeout
             | Self::Method
             | Self::Protocol
@@ -251,6 +254,8 @@ impl Refusal {
             | Self::UpstreamTls
             | Self::DeadlineExceeded
             | Self::UpstreamReset
+            | Self::UpstreamGaveUp(_)
+            | Self::UpstreamBrokeOff(_)
             | Self::UpstreamMalformed
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated

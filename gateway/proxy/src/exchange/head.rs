@@ -175,7 +175,12 @@ impl Exchange<'_> {
             }
             Stream::Socket(_) => {
                 self.scratch.to_client.extend_from_slice(emit::CONTINUE);
-                self.progress.interim = Some(Relay::new(BodyFraming::None, Sink::Plain, 0, 0));
+                self.progress.interim = Some(Relay::new(
+                    BodyFraming::None,
+                    Sink::Plain,
+                    0,
+                    TrailerLimits::IGNORED,
+                ));
                 Ok(())
             }
         }
