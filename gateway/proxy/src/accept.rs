@@ -385,7 +385,8 @@ async fn handshake(
         Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => {
             Poll::Ready(Err((io::ErrorKind::TimedOut.into(), None)))
         }
-        outcome => outcome.map_err(|(error, stream)| (error, Some(stream))),
+        Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|(error, stream)| (error, Some(stream)))),
+        Poll::Pending => Poll::Pending,
     })
     .await?;
     let (_, settled) = stream.get_ref();
@@ -395,9 +396,10 @@ async fn handshake(
         .and_then(|name| normalise_sni(name.as_bytes(), &mut buffer).ok());
     let session = Session {
         handshake: tls.handshake(name.as_ref()),
-        version: match settled.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::V13,
-            _ => TlsVersion::V12,
+        version: if settled.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3) {
+            TlsVersion::V13
+        } else {
+            TlsVersion::V12
         },
         certificate: settled
             .peer_certificates()

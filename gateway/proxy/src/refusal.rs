@@ -202,9 +202,10 @@ impl Refusal {
             reason,
             side,
             close,
-            reset: match self {
-                Self::UpstreamGaveUp(reset) | Self::UpstreamBrokeOff(reset) => Some(*reset),
-                _ => None,
+            reset: if let Self::UpstreamGaveUp(reset) | Self::UpstreamBrokeOff(reset) = self {
+                Some(*reset)
+            } else {
+                None
             },
         }
     }

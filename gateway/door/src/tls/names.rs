@@ -133,9 +133,14 @@ fn decide<'a>(candidates: Candidates<'_, 'a>, holders: &[&ObjectKey], has_defaul
         Some(entry) => return Shown::Failure(entry),
         None => {}
     }
-    // Whoever has won a rule as well steps in where nothing else would be shown, or nothing that was asked for.
-    let has_won = |entry: &&Entry<'_>| holders.contains(&&entry.ingress.key);
-    match candidates.filter(has_won).find(is_good) {
+    // Whoever has won a rule as well steps in where nothing else would be shown, or nothing that was asked for; and where
+    // the name's own namespace asks for nothing and nothing would be shown, so does anybody's wildcard.
+    let spoils_nothing = !has_own && !has_default;
+    let stands_in = |entry: &&Entry<'_>| {
+        holders.contains(&&entry.ingress.key)
+            || (spoils_nothing && wider.iter().any(|above| std::ptr::eq(*above, *entry)))
+    };
+    match candidates.filter(stands_in).find(is_good) {
         Some(entry) if has_own || !has_default => Shown::Certificate(entry),
         Some(_) | None => Shown::Default,
     }

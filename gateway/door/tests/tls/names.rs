@@ -57,7 +57,7 @@ fn rules<'a>(name: &'a str, age: u8, hosts: &'a [&'a str], tls: &'a [(&'a [&'a s
     }
 }
 
-/// The Ingress of the issue: no rules, younger, another namespace, with a Secret of its own or a missing one.
+/// No rules, younger, another namespace, with a Secret of its own or a missing one.
 #[test]
 fn an_entry_without_a_rule_takes_nobodys_name() {
     let (own, stranger) = (made(&["a.test"]), made(&["*.test", "a.test"]));
@@ -138,6 +138,27 @@ fn a_wildcard_leaves_the_hosts_of_others_alone() {
             "`*.test` at door `one` is served by Ingress `theirs/wild`",
         ],
     );
+}
+
+/// Nothing that was shown before is shown no more, and no name of a namespace that asks for something.
+#[test]
+fn without_a_default_certificate_a_wildcard_stands_in() {
+    let (wild, own) = (made(&["*.test"]), made(&["own.test"]));
+    let ours = tls_secret("own", &own)
+        + &rules(
+            "app",
+            1,
+            &["own.test", "plain.test", "broken.test"],
+            &[(&["own.test"], "own"), (&["broken.test"], "gone")],
+        )
+        .yaml();
+    let theirs = tls_secret("wild", &wild) + &rules("wild", 0, &[], &[(&["*.test"], "wild")]).yaml();
+    let case = Case::new(false, &ours, &theirs);
+    case.shows(&[
+        ("own.test", Some(&own)),
+        ("plain.test", Some(&wild)),
+        ("broken.test", None),
+    ]);
 }
 
 /// Namespaces that share a host by its paths: the oldest one has the name.

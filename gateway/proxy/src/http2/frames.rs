@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn long_blocks_are_remembered_however_they_are_cut() {
         // Frames by kind, stream and length, and the streams that are long.
-        type Case = (&'static [(u8, u32, usize)], &'static [u32]);
+        type Case = (&'static [(u8, u32, u16)], &'static [u32]);
         let table: [Case; 5] = [
             (&[(HEADERS, 1, 100), (HEADERS, 3, 100)], &[]),
             (&[(HEADERS, 1, 101), (DATA, 3, 1000), (HEADERS, 5, 1)], &[1]),
@@ -233,9 +233,9 @@ mod tests {
                 .iter()
                 .flat_map(|(kind, stream, length)| {
                     let mut frame = vec![0, 0, 0, *kind, 0];
-                    frame[1..3].copy_from_slice(&(*length as u16).to_be_bytes());
+                    frame[1..3].copy_from_slice(&length.to_be_bytes());
                     frame.extend_from_slice(&stream.to_be_bytes());
-                    frame.resize(HEAD + length, 0xff);
+                    frame.resize(HEAD + usize::from(*length), 0xff);
                     frame
                 })
                 .collect();

@@ -130,7 +130,7 @@ impl Endpoint {
         builder
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size((ROOM * HEADER_LIST) as u32)
+            .max_header_list_size(u32::try_from(ROOM * HEADER_LIST).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false);
         let (sender, mut connection) = builder
