@@ -755,9 +755,23 @@ fn streams_that_have_ended() {
             headers(1, true, &[0x84]),
         ),
     ] {
-        let end = rig.probe(&[&open[..], &data(1, false, b"x"), &trailers].concat());
-        assert_eq!(end, End::Reset(PROTOCOL_ERROR), "{what}");
-        rig.still_serves(what);
+        // Also behind no content at all, and behind a body whose length was stated.
+        let get = headers(1, false, &request(b"GET", b"a.test", b"/", &[]));
+        let stated = headers(
+            1,
+            false,
+            &request(b"POST", b"a.test", b"/", &[(b"content-length", b"1")]),
+        );
+        for (with, before) in [
+            ("content", [&open[..], &data(1, false, b"x")].concat()),
+            ("no content", open.clone()),
+            ("a GET", get),
+            ("a length", [&stated[..], &data(1, false, b"x")].concat()),
+        ] {
+            let end = rig.probe(&[&before[..], &trailers].concat());
+            assert_eq!(end, End::Reset(PROTOCOL_ERROR), "{what}, {with}");
+            rig.still_serves(what);
+        }
     }
     rig.backend.reply(Reply::Silence);
     let zero = [&open[..], &frame(kind::WINDOW_UPDATE, 0, 1, &[0; 4])].concat();
@@ -875,25 +889,37 @@ fn rapid_reset() {
 fn made_you_reset() {
     let rig = rig();
     rig.backend.reply(Reply::Silence);
-    for (what, error) in [
-        ("no increment", frame(kind::WINDOW_UPDATE, 0, 0, &[0; 4])),
+    let pseudo = headers(0, true, &block(&[(b":path", b"/")]));
+    let none: &[(&[u8], &[u8])] = &[(b"content-length", b"0")];
+    for (what, fields, error) in [
+        (
+            "no increment",
+            none,
+            vec![frame(kind::WINDOW_UPDATE, 0, 0, &[0; 4])],
+        ),
         (
             "a window that overflows",
-            frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]),
+            none,
+            vec![frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])],
         ),
+        ("a pseudo-header in trailers", none, vec![pseudo.clone()]),
         (
-            "a pseudo-header in trailers",
-            headers(0, true, &block(&[(b":path", b"/")])),
+            "a pseudo-header in trailers behind content",
+            &[],
+            vec![data(0, false, b"x"), pseudo],
         ),
-        ("a longer body", data(0, true, b"x")),
+        ("a longer body", none, vec![data(0, true, b"x")]),
     ] {
         let mut raw = Raw::open(rig.address);
-        let ask = request(b"POST", b"a.test", b"/", &[(b"content-length", b"0")]);
+        let ask = request(b"POST", b"a.test", b"/", fields);
         let (end, sent) = flood(&mut raw, 50_000, |number| {
             let stream = 2 * number + 1;
-            let mut error = error.clone();
-            error[5..9].copy_from_slice(&stream.to_be_bytes());
-            [headers(stream, false, &ask), error].concat()
+            let mut frames = vec![headers(stream, false, &ask)];
+            for mut frame in error.clone() {
+                frame[5..9].copy_from_slice(&stream.to_be_bytes());
+                frames.push(frame);
+            }
+            frames.concat()
         });
         assert!(
             matches!(

@@ -95,6 +95,11 @@ impl Ownership {
         }
     }
 
+    /// Whether it says the same of these hosts.
+    pub(crate) fn is_same_at(&self, other: &Self, hosts: &BTreeSet<HostPattern>) -> bool {
+        hosts.iter().all(|host| self.of(host) == other.of(host))
+    }
+
     /// Whether it says the same of every host but these.
     pub(crate) fn is_same_beside(&self, other: &Self, hosts: &BTreeSet<HostPattern>) -> bool {
         let agrees = |ours: &Self, theirs: &Self| {

@@ -147,6 +147,7 @@ fn revise_door<'v, S>(
 ) -> Option<Made> {
     let Change { turnover, view, .. } = *change;
     let mut touched = Touched::find(entry, turnover, change.changed);
+    let before = Arc::clone(door.ownership());
     if let Some(owned) = owned {
         // A host may change hands by what happens above it, or at the sibling.
         touched = touched.filter(|touched| owned.is_same_beside(door.ownership(), &touched.hosts));
@@ -175,7 +176,9 @@ fn revise_door<'v, S>(
     let table = live.table.with_hosts(&touched.hosts, &compiled.table);
     let regather = door.policy().tls.is_some()
         && (turnover.concerns_certificates()
-            || change.moves_hosts(&touched.hosts, &live.table, &compiled.table));
+            || change.moves_hosts(&touched.hosts, &live.table, &compiled.table)
+            // A host may have an owner without a route.
+            || !ownership.is_same_at(&before, &touched.hosts));
     let tls = if regather {
         // Certificates are chosen among all Ingresses of a door.
         let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();

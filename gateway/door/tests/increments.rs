@@ -119,7 +119,7 @@ enum Change {
 type Known = BTreeMap<Host, Arc<Resolution>>;
 
 fn change() -> impl Strategy<Value = Change> {
-    let rule = (0..HOSTS.len(), 0..PATHS.len(), 0..3_usize);
+    let rule = (0..HOSTS.len(), 0..=PATHS.len(), 0..3_usize);
     let ingress = (
         0..6_usize,
         0..LABELS.len(),
@@ -250,6 +250,11 @@ fn ingress(
         yaml += "  rules:\n";
     }
     for (host, path, service) in rules {
+        // A host that is named, and no more.
+        if *path == PATHS.len() {
+            yaml += &format!("  - {{host: \"{}\"}}\n", HOSTS[*host]);
+            continue;
+        }
         yaml += &format!(
             "  - {{host: \"{}\", http: {{paths: [{{path: \"{}\", pathType: Prefix, backend: {{service: {{name: s{service}, port: {{number: 80}}}}}}}}]}}}}\n",
             HOSTS[*host], PATHS[*path]

@@ -235,6 +235,12 @@ impl<'a> Exchange<'a> {
 
     /// Moves whatever can be moved.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Ended, Failure>> {
+        // Behind a body of stated length nobody reads as far as the trailers.
+        if let Stream::Http2(stream) = &mut *self.client
+            && stream.refuses_trailers()
+        {
+            return Poll::Ready(Err(self.failure(Refusal::Trailers)));
+        }
         let mut progressed = match self.poll_upload(context) {
             Ok(progressed) => progressed,
             Err(refusal) => return Poll::Ready(Err(self.failure(refusal))),
@@ -313,7 +319,9 @@ impl<'a> Exchange<'a> {
                 Ok(true)
             }
             // What was read is whole and wrong; every other way to break off is the client's leaving.
-            Poll::Ready(Err(RelayError::Read(error))) if error.kind() == io::ErrorKind::InvalidData => {
+            Poll::Ready(Err(RelayError::Read(error)))
+                if error.kind() == io::ErrorKind::InvalidData && self.client.is_http2() =>
+            {
                 Err(Refusal::Trailers)
             }
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => Err(Refusal::ClientGone),

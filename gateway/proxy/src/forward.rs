@@ -234,6 +234,8 @@ impl Forwarding<'_> {
             BodyFraming::None | BodyFraming::Length(_) | BodyFraming::UntilClose => Sink::Plain,
         };
         let source = match (&self.client.stream, asked.framing) {
+            // Then the backend has been told that nothing follows the head.
+            (_, BodyFraming::Length(0)) => BodyFraming::None,
             // The end of the stream counts, and trailers may come before it. Where a length is passed on there is no
             // room for them, and the backend may answer before the end has arrived.
             (Stream::Http2(_), BodyFraming::Length(_)) if sink == Sink::Frames => BodyFraming::UntilClose,
@@ -300,11 +302,15 @@ impl Forwarding<'_> {
             Some(_) => None,
         };
         let opened = match kept {
-            Some(socket) => Opened {
-                stream: Stream::Socket(socket),
-                kept: true,
-                place: None,
-            },
+            Some(socket) => {
+                // What is at hand is no try at an endpoint that is down, if it is: others may make one.
+                drop(chosen);
+                Opened {
+                    stream: Stream::Socket(socket),
+                    kept: true,
+                    place: None,
+                }
+            }
             None => match Box::pin(self.open(chosen, *asked, until)).await {
                 Ok(opened) => opened,
                 Err(attempt) => return attempt,

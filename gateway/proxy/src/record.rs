@@ -139,9 +139,9 @@ impl Record {
         }
     }
 
-    /// The client gave the request up.
+    /// The client gave the request up, or made us do it.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.refusal == Some(Reason::ClientGone)
+        matches!(self.refusal, Some(Reason::ClientGone | Reason::BodyMalformed))
     }
 
     /// Counts and logs the request.

@@ -341,10 +341,15 @@ fn is_marker(line: &[u8]) -> bool {
         && has(&["CERTIFICATE", "PRIVATE KEY", "PKCS", "CRL"])
 }
 
-/// A line of a certificate that has lost its markers.
+/// A line of a certificate that has lost its markers; no ruler of `=` or `/` that somebody drew between two of them.
 fn is_base64(line: &[u8]) -> bool {
-    let alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
-    line.len() >= 60 && line.iter().all(alphabet)
+    let padding = line.iter().rev().take_while(|byte| **byte == b'=').count();
+    let digits = line.get(..line.len() - padding).unwrap_or_default();
+    let alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    line.len() >= 60
+        && padding <= 2
+        && digits.iter().all(alphabet)
+        && digits.iter().any(u8::is_ascii_alphanumeric)
 }
 
 fn line_of(text: &[u8], at: usize) -> usize {

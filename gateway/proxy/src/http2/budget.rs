@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) socket: RefCell<Socket>,
     /// The peer has sent more control frames than it may.
     pub(super) exceeded: Cell<bool>,
+    /// Bytes that have passed, either way.
+    pub(super) passed: Cell<u64>,
     pub(super) long: Rc<LongBlocks>,
 }
 
@@ -60,6 +62,7 @@ impl Counted {
             shared: Rc::new(Shared {
                 socket: RefCell::new(socket),
                 exceeded: Cell::new(false),
+                passed: Cell::new(0),
                 long: Rc::new(LongBlocks::new(longest)),
             }),
             ahead,
@@ -135,6 +138,7 @@ impl AsyncRead for Counted {
         }
         let new = into.filled().get(before..).unwrap_or_default();
         let (budget, shared) = (&mut this.budget, &this.shared);
+        shared.passed.set(shared.passed.get() + new.len() as u64);
         let (blocks, fields) = (&mut this.blocks, &mut this.payload);
         this.received.follow(new, |frames, part| {
             let (kind, flags, stream) = frames.frame();
@@ -177,6 +181,7 @@ impl AsyncWrite for Counted {
         let mut socket = this.shared.socket.borrow_mut();
         let count = ready!(Pin::new(&mut *socket).poll_write_vectored(context, bytes))?;
         let mut left = count;
+        this.shared.passed.set(this.shared.passed.get() + count as u64);
         for part in bytes {
             let written = part.get(..left.min(part.len())).unwrap_or_default();
             left -= written.len();

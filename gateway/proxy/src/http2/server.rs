@@ -36,6 +36,9 @@ use crate::worker::{Phase, Worker};
 const PING: Duration = Duration::from_secs(60);
 const PONG: Duration = Duration::from_secs(20);
 
+/// The bytes of a ping (RFC 9113 6.7).
+const PING_FRAME: u64 = 9 + 8;
+
 /// Streams that the client has reset and that may wait to be noticed: more is an attack (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
@@ -124,6 +127,7 @@ pub(crate) async fn serve(
         leaving: false,
         flooded: false,
         asked: false,
+        seen: 0,
         idle: settings.timeouts.idle,
     };
     driver.rearm();
@@ -186,6 +190,8 @@ struct Driver {
     flooded: bool,
     /// A ping waits for its answer.
     asked: bool,
+    /// What had passed on the connection when it was last asked for a sign of life.
+    seen: u64,
     idle: Duration,
 }
 
@@ -263,7 +269,13 @@ impl Driver {
             return Poll::Pending;
         }
         if self.asked {
-            return Poll::Ready(false);
+            // The ping stands in line behind all that a slow reader has not taken yet.
+            let seen = std::mem::replace(&mut self.seen, self.shared.passed.get());
+            if seen == self.seen {
+                return Poll::Ready(false);
+            }
+            self.deadline.set(Instant::now(), PONG);
+            return Poll::Ready(true);
         }
         if self.streams.active.get() == 0 && self.streams.idle_since.get().elapsed() >= self.idle {
             if self.leaving {
@@ -274,6 +286,7 @@ impl Driver {
         if let Some(pings) = &mut self.pings {
             self.asked = pings.send_ping(Ping::opaque()).is_ok();
         }
+        self.seen = self.shared.passed.get() + PING_FRAME;
         self.deadline.set(Instant::now(), PONG);
         Poll::Ready(true)
     }

@@ -164,7 +164,12 @@ impl Http2Stream {
             match ready!(incoming.poll_data(context)) {
                 Some(Ok(chunk)) => self.chunk = chunk,
                 None => match ready!(incoming.poll_trailers(context)) {
-                    Ok(trailers) => (self.trailers, self.incoming) = (trailers, None),
+                    Ok(trailers) => {
+                        self.ended(trailers);
+                        if self.has_malformed_trailers() {
+                            return Poll::Ready(true);
+                        }
+                    }
                     Err(_) => return Poll::Ready(true),
                 },
                 // Whoever reads it hears of it.
@@ -182,6 +187,10 @@ impl Http2Stream {
     ) -> Poll<io::Result<()>> {
         loop {
             let Some(incoming) = &mut self.incoming else {
+                if self.refuses_trailers() {
+                    let why = "pseudo-header fields in the trailers";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+                }
                 return Poll::Ready(Ok(()));
             };
             if !self.chunk.is_empty() {
@@ -199,17 +208,28 @@ impl Http2Stream {
                 Some(Ok(chunk)) => self.chunk = chunk,
                 Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
                 None => {
-                    self.trailers = ready!(incoming.poll_trailers(context)).map_err(io_error)?;
-                    self.cut = self.trailers.is_some() && self.blocks.is_long(incoming.stream_id().as_u32());
-                    self.incoming = None;
-                    if self.has_malformed_trailers() {
-                        self.reset(Reason::PROTOCOL_ERROR);
-                        let why = "pseudo-header fields in the trailers";
-                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
-                    }
+                    let trailers = ready!(incoming.poll_trailers(context)).map_err(io_error)?;
+                    self.ended(trailers);
                 }
             }
         }
+    }
+
+    /// The body has ended, and this came behind it.
+    fn ended(&mut self, trailers: Option<HeaderMap>) {
+        let stream = self.incoming.take().map(|incoming| incoming.stream_id().as_u32());
+        self.cut = trailers.is_some() && stream.is_some_and(|stream| self.blocks.is_long(stream));
+        self.trailers = trailers;
+    }
+
+    /// Whether trailers have come that make the request malformed, which breaks the stream off. They may have come
+    /// although nobody has read that far.
+    pub(crate) fn refuses_trailers(&mut self) -> bool {
+        let malformed = self.has_malformed_trailers();
+        if malformed {
+            self.reset(Reason::PROTOCOL_ERROR);
+        }
+        malformed
     }
 
     /// Whether what came behind the body makes the whole request malformed (RFC 9113 8.1).

@@ -56,6 +56,15 @@ fn whatever_openssl_reads_is_read_whole() {
         (glued, 2),
         (format!("\u{feff}{both}"), 2),
         (format!("{one}\u{feff}{two}"), 2),
+        (format!("{}\n{one}{}\n{two}", "=".repeat(64), "/".repeat(64)), 2),
+        (
+            format!(
+                "VeriSign\n{}\n{both}Modulus={}\n",
+                "=".repeat(60),
+                "AB".repeat(40)
+            ),
+            2,
+        ),
         (both.replace('\n', "\r\n"), 2),
         (both.replace('\n', "\r"), 2),
         (both.replace('\n', " "), 2),
