@@ -341,7 +341,7 @@ fn shown(door: &Door<()>) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1200))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn compiled_from_changes_is_compiled_from_scratch(
         steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
