@@ -90,6 +90,15 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
     .unzip()
 }
 
+fn doors_without_owners() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
+    let (publishers, doors) = doors();
+    publishers
+        .into_iter()
+        .zip(doors)
+        .filter(|(publisher, _)| publisher.policy().host_owner == HostOwner::Any)
+        .unzip()
+}
+
 #[derive(Debug, Clone)]
 enum Change {
     Ingress {
@@ -342,6 +351,28 @@ fn shown(door: &Door<()>) -> Vec<String> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Where no host has an owner nothing is remembered: what is served, and what is told, is a matter of the objects.
+    #[test]
+    fn without_owners_there_is_no_history(
+        steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
+    ) {
+        let (mut publishers, doors_used) = doors_without_owners();
+        let (mut view, mut known, mut ledger) = (certificates().clone(), Known::new(), Ledger::default());
+        let backends = BackendPolicy { external_names: ExternalNames::Resolved, ..BackendPolicy::default() };
+        for step in steps {
+            step.iter().for_each(|change| apply(&mut view, &mut known, change));
+            view.resolve(Arc::new(known.clone()));
+            let told = publish(&mut publishers, &view, &backends, &mut ledger);
+            let (mut fresh, doors_fresh) = doors_without_owners();
+            let expected = publish(&mut fresh, &view, &backends, &mut Ledger::default());
+            prop_assert_eq!(told, expected);
+            for (used, fresh) in doors_used.iter().zip(&doors_fresh) {
+                prop_assert_eq!(shown(used), shown(fresh), "at {}", used.name());
+            }
+        }
+    }
+
     #[test]
     fn compiled_from_changes_is_compiled_from_scratch(
         steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
