@@ -88,7 +88,7 @@ fn whoever_fails_fast_attracts_nothing() {
             statuses.len()
         );
         if let Some(reason) = reason {
-            assert!(ejections(&gateway, reason) >= 1.0, "{reason}");
+            gateway.until("an ejection", |gateway| ejections(gateway, reason) >= 1.0);
         }
         if method == "GET" && reason == Some("broken") {
             assert_eq!(failed, 0, "another endpoint was asked");
@@ -146,7 +146,7 @@ fn half_of_the_endpoints_stay() {
     let gateway = gateway!().manifest("app.yaml", &app(&ports)).start();
     let statuses = crowd(gateway.door(DOOR), 5, "POST");
     assert_eq!(statuses, vec![502; 100], "none is 503");
-    assert!(ejections(&gateway, "broken") >= 2.0);
+    gateway.until("an ejection", |gateway| ejections(gateway, "broken") >= 2.0);
     backends.iter().for_each(Backend::forget);
     crowd(gateway.door(DOOR), 2, "POST");
     let asked = backends.iter().filter(|backend| backend.requests() > 5).count();
@@ -381,7 +381,7 @@ fn whoever_breaks_streams_is_ejected() {
             assert!(status == 200 || status == expected, "{method}: {status}");
             failed += usize::from(status != 200);
         }
-        assert!(ejections(&gateway, "broken") >= 1.0, "{method}");
+        gateway.until("an ejection", |gateway| ejections(gateway, "broken") >= 1.0);
         assert!(failed <= 10, "{method}: {failed} failed");
     }
 }

@@ -139,6 +139,13 @@ impl Gateway {
             .sum()
     }
 
+    /// Waits until a metric has this value: what a request leaves behind is counted once its answer has been sent.
+    pub fn counts(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.until(&format!("{name}{labels:?} is {value}"), |gateway| {
+            gateway.metric(name, labels) == value
+        });
+    }
+
     /// The folder of manifests.
     #[must_use]
     pub fn manifests(&self) -> PathBuf {
