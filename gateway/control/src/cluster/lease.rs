@@ -73,8 +73,8 @@ pub(super) async fn hold(
     let mut retiring = retirement.subscribe();
     let mut sighting: Option<Sighting> = None;
     let mut denied = false;
-    // A right that was there may come back; who has written under a name does not change it.
-    let mut ever_held = false;
+    // A right that was there may come back, and replicas of one installation must not part over it.
+    let mut ever_allowed = false;
     loop {
         let asked = Instant::now();
         let mut pause = LOOK;
@@ -88,7 +88,7 @@ pub(super) async fn hold(
             match timeout(ANSWER, holder.attempt(&mut sighting)).await {
                 Ok(Ok(is_held)) => {
                     denied = false;
-                    ever_held |= is_held;
+                    ever_allowed = true;
                     let ours = Held {
                         until: asked + DURATION - MARGIN,
                         installation: Rc::clone(&installation),
@@ -101,7 +101,7 @@ pub(super) async fn hold(
                 Ok(Err(fault @ Fault::Forbidden(_))) => {
                     set(held, &installation, None);
                     let told = std::mem::replace(&mut denied, true);
-                    if let Some(other) = installation.fallback(&connection).filter(|_| !ever_held) {
+                    if let Some(other) = installation.fallback(&connection).filter(|_| !ever_allowed) {
                         complain(&fault, &installation, &connection, Some(&other));
                         installation = Rc::new(other);
                         sighting = None;
