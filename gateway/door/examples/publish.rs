@@ -119,7 +119,7 @@ fn report(
         .map(|number| {
             change(view, number);
             let started = Instant::now();
-            publish(publishers, view, backends, ledger);
+            publish(&mut *publishers, view, backends, ledger);
             started.elapsed()
         })
         .collect();

@@ -77,10 +77,10 @@ impl Served {
 ///
 /// Everything is worked out before the first swap: an Ingress that leaves a door in one step and comes to another in
 /// the next is at neither for no longer than a few swaps take.
-pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], steps: Vec<Vec<Option<Made>>>) {
-    let mut stale: Vec<bool> = doors.iter().map(Publisher::is_stale).collect();
+pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<Made>>>) {
+    let mut stale: Vec<bool> = doors.iter().map(|door| door.is_stale()).collect();
     // What was served is let go of at the end, for the same reason: that takes as long as it is large.
-    let mut history: Vec<Vec<Option<Served>>> = vec![doors.iter().map(Served::by).collect()];
+    let mut history: Vec<Vec<Option<Served>>> = vec![doors.iter().map(|door| Served::by(door)).collect()];
     let mut swaps = Vec::new();
     for made in steps {
         let before = history.last().map(Vec::as_slice).unwrap_or_default();
@@ -105,7 +105,7 @@ pub(crate) fn go_live<S>(doors: &mut [Publisher<S>], steps: Vec<Vec<Option<Made>
 
 /// What each door is to serve that is not what it serves `before`.
 fn step<S>(
-    doors: &[Publisher<S>],
+    doors: &[&mut Publisher<S>],
     before: &[Option<Served>],
     made: Vec<Option<Made>>,
     stale: &[bool],
@@ -170,7 +170,7 @@ fn step<S>(
 fn redirect<S>(
     door: &Publisher<S>,
     served: Option<&Served>,
-    doors: &[Publisher<S>],
+    doors: &[&mut Publisher<S>],
     made: &[Option<Made>],
     next: &[Option<Shown>],
 ) -> (bool, Option<RedirectProjection>) {
@@ -202,7 +202,11 @@ fn redirect<S>(
     (true, Some(projection))
 }
 
-fn neighbours<S>(door: &Publisher<S>, doors: &[Publisher<S>], next: &[Option<Shown>]) -> Box<[Neighbour]> {
+fn neighbours<S>(
+    door: &Publisher<S>,
+    doors: &[&mut Publisher<S>],
+    next: &[Option<Shown>],
+) -> Box<[Neighbour]> {
     let others = doors
         .iter()
         .zip(next)

@@ -51,12 +51,13 @@ pub(crate) struct DoorEntry {
 ///
 /// Returns every problem that admission and compilation found, sorted. A door whose table is unchanged is not touched.
 /// With the `ledger` of the publication before, the work is in proportion to what has changed.
-pub fn publish<S>(
-    doors: &mut [Publisher<S>],
+pub fn publish<'p, S: 'p>(
+    doors: impl IntoIterator<Item = &'p mut Publisher<S>>,
     view: &ClusterView,
     backends: &BackendPolicy,
     ledger: &mut Ledger,
 ) -> Vec<Problem> {
+    let doors = &mut doors.into_iter().collect::<Vec<_>>();
     let entry = match ledger
         .0
         .take()
@@ -71,7 +72,7 @@ pub fn publish<S>(
         .flat_map(|door| door.problems.values().flatten().chain(&door.tls_problems));
     let told = compiled.chain(entry.admission.values().flatten());
     let mut problems: Vec<Problem> = told.cloned().collect();
-    problems.extend(foreign_classes(doors.iter().map(Publisher::policy), view));
+    problems.extend(foreign_classes(doors.iter().map(|door| door.policy()), view));
     // The same Ingress may stand at several doors; one telling is enough.
     problems.sort_unstable();
     problems.dedup();
@@ -80,7 +81,7 @@ pub fn publish<S>(
 }
 
 /// Compiles everything.
-fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPolicy) -> Entry {
+fn begin<S>(doors: &mut [&mut Publisher<S>], view: &ClusterView, backends: &BackendPolicy) -> Entry {
     let mut told = Vec::new();
     let admitted: Vec<Vec<Admitted<'_>>> = doors
         .iter()
@@ -89,7 +90,7 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
     explain_the_unadmitted(doors, view, &admitted, &mut told);
 
     let mut clients = Clients::default();
-    let live = doors.iter().filter_map(Publisher::live);
+    let live = doors.iter().filter_map(|door| door.live());
     live.flat_map(|live| live.table.iter())
         .for_each(|row| clients.keep(row.action));
     let mut compiler = Compiler::new(view, backends, clients);
@@ -143,7 +144,7 @@ fn begin<S>(doors: &mut [Publisher<S>], view: &ClusterView, backends: &BackendPo
 }
 
 /// Whose the hosts of each door are.
-pub(crate) fn owned<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> Vec<Ownership> {
+pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> Vec<Ownership> {
     let owned = doors.iter().zip(admitted).map(|(door, own)| {
         let policy = door.policy();
         if policy.host_owner == HostOwner::Any {
@@ -250,7 +251,10 @@ pub(crate) fn gather<S>(
 }
 
 /// The (door, Ingress) pairs in which the Ingress was live at another door that no longer admits it.
-fn arriving<S>(doors: &[Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> HashSet<(ListenerName, ObjectKey)> {
+fn arriving<S>(
+    doors: &[&mut Publisher<S>],
+    admitted: &[Vec<Admitted<'_>>],
+) -> HashSet<(ListenerName, ObjectKey)> {
     let live: Vec<HashSet<&ObjectKey>> = doors
         .iter()
         .map(|door| {
@@ -302,7 +306,7 @@ pub fn leave_to_others(problems: &mut [Problem], others: &[(ListenerName, Policy
 /// Tells of each Ingress that no door's selector matched: a note without the label, a warning when the label is
 /// there and its value belongs to no door.
 fn explain_the_unadmitted<S>(
-    doors: &[Publisher<S>],
+    doors: &[&mut Publisher<S>],
     view: &ClusterView,
     admitted: &[Vec<Admitted<'_>>],
     problems: &mut Vec<Problem>,
@@ -318,7 +322,7 @@ fn explain_the_unadmitted<S>(
 }
 
 pub(crate) fn explain<S>(
-    doors: &[Publisher<S>],
+    doors: &[&mut Publisher<S>],
     view: &ClusterView,
     ingress: &Ingress,
     is_admitted: bool,

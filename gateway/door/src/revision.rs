@@ -24,7 +24,7 @@ const FEW: usize = 500;
 
 /// Compiles what has changed since the `last` publication; `None` when that is not a small part of it.
 pub(crate) fn revise<S>(
-    doors: &mut [Publisher<S>],
+    doors: &mut [&mut Publisher<S>],
     view: &ClusterView,
     backends: &BackendPolicy,
     mut last: Entry,
@@ -112,11 +112,11 @@ fn gains(turnovers: &[Turnover], view: &ClusterView) -> Option<Vec<bool>> {
 
 /// Whose hosts are at each door where that may have changed, by its own Ingresses or its sibling's.
 fn owned_now<S>(
-    doors: &[Publisher<S>],
+    doors: &[&mut Publisher<S>],
     entries: &[DoorEntry],
     turnovers: &[Turnover],
 ) -> Vec<Option<Ownership>> {
-    let has_owners = |door: &Publisher<S>| door.policy().host_owner == HostOwner::Namespace;
+    let has_owners = |door: &&mut Publisher<S>| door.policy().host_owner == HostOwner::Namespace;
     let moves = |turnover: &Turnover| !turnover.out.is_empty() || !turnover.come.is_empty();
     if !doors.iter().any(has_owners) || !turnovers.iter().any(moves) {
         return doors.iter().map(|_| None).collect();
