@@ -289,7 +289,7 @@ impl Supervisor {
             let serving = self.publishers.iter().chain(&self.departing);
             let policies: Vec<_> = serving.map(Publisher::policy).collect();
             names.follow(wanted(&policies, view));
-            view.resolve(names.known());
+            view.replace_resolutions(names.known());
         }
         let configured = self.publishers.len();
         self.publishers.append(&mut self.departing);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use draft::{Draft, owners};
-use resource::{Backend, ClusterView, Ingress, InvalidBackend, Problem, Rule, Severity};
+use resource::{ClusterView, Ingress, IngressBackend, IngressRule, InvalidBackend, Problem, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, Table, TableBuilder};
 
 use crate::ownership::Ownership;
@@ -178,7 +178,7 @@ impl<'v> Compiler<'v> {
         draft: &mut Draft<'_>,
         ingress: &Ingress,
         index: usize,
-        rule: &Rule,
+        rule: &IngressRule,
         action: &Action,
     ) {
         let Ok(host) = &rule.host else { return };
@@ -200,7 +200,14 @@ impl<'v> Compiler<'v> {
         }
     }
 
-    fn rule(&mut self, draft: &mut Draft<'_>, ingress: &Ingress, index: usize, rule: &Rule, closed: bool) {
+    fn rule(
+        &mut self,
+        draft: &mut Draft<'_>,
+        ingress: &Ingress,
+        index: usize,
+        rule: &IngressRule,
+        closed: bool,
+    ) {
         // An invalid host names no place where a blocked route could stand; its problem is already told.
         let Ok(host) = &rule.host else { return };
         if !draft.admits_host(ingress, &format!("spec.rules[{index}]"), host) {
@@ -282,7 +289,7 @@ impl<'v> Compiler<'v> {
         draft: &mut Draft<'_>,
         ingress: &Ingress,
         field: &str,
-        backend: &Result<Backend, InvalidBackend>,
+        backend: &Result<IngressBackend, InvalidBackend>,
         closed: bool,
         speech: Speech<'_>,
     ) -> Action {

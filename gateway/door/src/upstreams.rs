@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 use resource::{
-    AppProtocol, Backend, BackendAnnotations, ClusterView, EndpointSlice, Problem, Protocol, Service,
+    AppProtocol, BackendAnnotations, ClusterView, EndpointSlice, IngressBackend, Problem, Protocol, Service,
     ServicePort, ServicePortRef, Severity,
 };
 use route::ObjectKey;
@@ -122,7 +122,7 @@ impl<'v> Upstreams<'v> {
     /// The upstream of a backend, or why there is none; and what is doubtful about it.
     pub(crate) fn find(
         &mut self,
-        backend: &Backend,
+        backend: &IngressBackend,
         speech: Speech<'_>,
         problems: &mut Vec<Problem>,
     ) -> (Result<Arc<Upstream>, Refused>, Option<Doubt>) {
@@ -165,7 +165,7 @@ impl<'v> Upstreams<'v> {
 
     fn resolve(
         &mut self,
-        backend: &Backend,
+        backend: &IngressBackend,
         speech: Speech<'_>,
         problems: &mut Vec<Problem>,
         doubt: &mut Option<Doubt>,

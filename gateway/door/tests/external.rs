@@ -72,7 +72,7 @@ fn resolution(addresses: &[&str], fault: Option<NameFault>) -> Resolution {
 
 fn resolved(mut view: ClusterView, resolution: Option<Resolution>) -> ClusterView {
     let known = resolution.map(|resolution| (host("crm.example.com"), Arc::new(resolution)));
-    view.resolve(Arc::new(known.into_iter().collect()));
+    view.replace_resolutions(Arc::new(known.into_iter().collect()));
     view
 }
 

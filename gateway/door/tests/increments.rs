@@ -362,7 +362,7 @@ proptest! {
         let backends = BackendPolicy { external_names: ExternalNames::Resolved, ..BackendPolicy::default() };
         for step in steps {
             step.iter().for_each(|change| apply(&mut view, &mut known, change));
-            view.resolve(Arc::new(known.clone()));
+            view.replace_resolutions(Arc::new(known.clone()));
             let told = publish(&mut publishers, &view, &backends, &mut ledger);
             let (mut fresh, doors_fresh) = doors_without_owners();
             let expected = publish(&mut fresh, &view, &backends, &mut Ledger::default());
@@ -383,7 +383,7 @@ proptest! {
         let backends = BackendPolicy { external_names: ExternalNames::Resolved, ..BackendPolicy::default() };
         for step in steps {
             step.iter().for_each(|change| apply(&mut view, &mut known, change));
-            view.resolve(Arc::new(known.clone()));
+            view.replace_resolutions(Arc::new(known.clone()));
             let told = publish(&mut publishers, &view, &backends, &mut ledger);
             // The same history without a ledger: who had a host is remembered where hosts have owners.
             prop_assert_eq!(&told, &publish(&mut scratch, &view, &backends, &mut Ledger::default()));

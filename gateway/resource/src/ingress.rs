@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::networking::v1::{
-    HTTPIngressPath, Ingress as RawIngress, IngressBackend, IngressRule, IngressTLS, ServiceBackendPort,
+    HTTPIngressPath as RawPath, Ingress as RawIngress, IngressBackend as RawBackend, IngressRule as RawRule,
+    IngressTLS as RawTls, ServiceBackendPort as RawPort,
 };
 use k8s_openapi::jiff::Timestamp;
 use route::{HostPattern, HostPatternError, ObjectKey, PathPattern, PathPatternError};
@@ -33,9 +34,9 @@ pub struct Ingress {
     pub class: Option<ClassRef>,
     /// `spec.rules`, in order and with every position filled: `rules[i]` is `spec.rules[i]`. Behind them may stand
     /// closed rules for hosts that were written where the object could not be read.
-    pub rules: Box<[Rule]>,
+    pub rules: Box<[IngressRule]>,
     /// `spec.defaultBackend`
-    pub default_backend: Option<Result<Backend, InvalidBackend>>,
+    pub default_backend: Option<Result<IngressBackend, InvalidBackend>>,
     /// `spec.tls`
     pub tls: Box<[IngressTls]>,
     /// Where it is written, when it comes from a file.
@@ -53,18 +54,18 @@ pub struct ClassRef {
 
 /// `spec.rules[]` of an Ingress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct IngressRule {
     /// `host`; absent or empty is [`HostPattern::Any`]. A host that is written with a port is kept without it, and
     /// none of its paths has a backend.
     pub host: Result<HostPattern, InvalidHost>,
     /// `http.paths`, in order and with every position filled. When the list itself cannot be read, one
     /// unreadable path stands for it.
-    pub paths: Box<[PathRule]>,
+    pub paths: Box<[IngressPath]>,
 }
 
 /// `spec.rules[].http.paths[]` of an Ingress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathRule {
+pub struct IngressPath {
     /// `pathType`; `None` when it is missing or unknown.
     pub path_type: Option<PathType>,
     /// `path` as it is written; empty when it is not.
@@ -72,7 +73,7 @@ pub struct PathRule {
     /// What it matches.
     pub pattern: Result<PathPattern, InvalidPath>,
     /// Where requests go.
-    pub backend: Result<Backend, InvalidBackend>,
+    pub backend: Result<IngressBackend, InvalidBackend>,
 }
 
 /// `pathType` of an Ingress path.
@@ -88,7 +89,7 @@ pub enum PathType {
 
 /// A port of a Service, as an Ingress names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Backend {
+pub struct IngressBackend {
     /// The Service, in the Ingress's own namespace.
     pub service: ObjectKey,
     /// Which of its ports.
@@ -211,18 +212,18 @@ impl Ingress {
 
         let key = &meta.key;
         let raw_rules = spec.rules.unwrap_or_default().into_iter().enumerate();
-        let mut rules: Vec<Rule> = raw_rules
-            .map(|(index, raw)| Rule::read(raw, key, index, &mut report))
+        let mut rules: Vec<IngressRule> = raw_rules
+            .map(|(index, raw)| IngressRule::read(raw, key, index, &mut report))
             .collect();
         if rules.is_empty() && (damage.hit("spec.rules") || damage.hit("spec")) {
             // Without rules `defaultBackend` would answer every host.
-            rules.push(Rule {
+            rules.push(IngressRule {
                 host: Err(InvalidHost::Unreadable),
                 paths: Box::default(),
             });
         }
         let default_backend = match spec.default_backend {
-            Some(raw) => Some(Backend::read(raw, key, "spec.defaultBackend", &mut report)),
+            Some(raw) => Some(IngressBackend::read(raw, key, "spec.defaultBackend", &mut report)),
             None => damage
                 .hit("spec.defaultBackend")
                 .then_some(Err(InvalidBackend::Unreadable)),
@@ -256,9 +257,9 @@ impl Ingress {
     pub(crate) fn close_hosts(&mut self, hosts: Vec<&str>) {
         let patterns = hosts.into_iter().filter_map(|host| HostPattern::parse(host).ok());
         let named = patterns.filter(|pattern| *pattern != HostPattern::Any);
-        let closed = named.map(|host| Rule {
+        let closed = named.map(|host| IngressRule {
             host: Ok(host),
-            paths: [PathRule::unreadable()].into(),
+            paths: [IngressPath::unreadable()].into(),
         });
         let rules = std::mem::take(&mut self.rules);
         self.rules = rules.into_iter().chain(closed).collect();
@@ -282,7 +283,7 @@ fn shared(annotations: Annotations) -> Arc<Annotations> {
     }
 }
 
-fn explain_emptiness(rules: &[Rule], has_default: bool, report: &mut Report<'_>) {
+fn explain_emptiness(rules: &[IngressRule], has_default: bool, report: &mut Report<'_>) {
     if has_default {
         return;
     }
@@ -331,8 +332,8 @@ impl ClassRef {
     }
 }
 
-impl Rule {
-    fn read(raw: IngressRule, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
+impl IngressRule {
+    fn read(raw: RawRule, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
         let field = format!("spec.rules[{index}]");
         let host_field = format!("{field}.host");
         let host = if report.damage().hit(&field) || report.damage().hit(&host_field) {
@@ -348,14 +349,14 @@ impl Rule {
             .iter()
             .any(|it| report.damage().hit(it));
         let paths = if unreadable {
-            [PathRule::unreadable()].into()
+            [IngressPath::unreadable()].into()
         } else {
             let raw_paths = raw.http.map(|http| http.paths).unwrap_or_default();
             let fields = (0..).map(|index| format!("{paths_field}[{index}]"));
             raw_paths
                 .into_iter()
                 .zip(fields)
-                .map(|(raw, field)| PathRule::read(raw, ingress, &field, report))
+                .map(|(raw, field)| IngressPath::read(raw, ingress, &field, report))
                 .collect()
         };
         match host.as_ref().err().and_then(InvalidHost::without_port) {
@@ -390,7 +391,7 @@ impl InvalidHost {
     }
 }
 
-impl PathRule {
+impl IngressPath {
     /// Stands for paths that cannot be told apart any more: whatever no other path of the host answers is closed.
     fn unreadable() -> Self {
         Self {
@@ -401,11 +402,11 @@ impl PathRule {
         }
     }
 
-    fn read(raw: HTTPIngressPath, ingress: &ObjectKey, field: &str, report: &mut Report<'_>) -> Self {
+    fn read(raw: RawPath, ingress: &ObjectKey, field: &str, report: &mut Report<'_>) -> Self {
         if report.damage().hit(field) {
             return Self::unreadable();
         }
-        let backend = Backend::read(raw.backend, ingress, &format!("{field}.backend"), report);
+        let backend = IngressBackend::read(raw.backend, ingress, &format!("{field}.backend"), report);
         let path_field = format!("{field}.path");
         let type_field = format!("{field}.pathType");
         let written = raw.path.unwrap_or_default();
@@ -469,9 +470,9 @@ impl PathType {
     }
 }
 
-impl Backend {
+impl IngressBackend {
     fn read(
-        raw: IngressBackend,
+        raw: RawBackend,
         ingress: &ObjectKey,
         field: &str,
         report: &mut Report<'_>,
@@ -532,7 +533,7 @@ impl ServicePortRef {
         }
     }
 
-    fn read(raw: ServiceBackendPort) -> Result<Self, InvalidBackend> {
+    fn read(raw: RawPort) -> Result<Self, InvalidBackend> {
         // The API server stores an unset number as 0 and an unset name as the empty string.
         let name = raw.name.filter(|name| !name.is_empty());
         match (raw.number.filter(|number| *number != 0 || name.is_none()), name) {
@@ -547,7 +548,7 @@ impl ServicePortRef {
 }
 
 impl IngressTls {
-    fn read(raw: IngressTLS, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
+    fn read(raw: RawTls, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
         let mut hosts = Vec::new();
         let written = raw.hosts.unwrap_or_default();
         let unreadable = ["", ".hosts"].map(|part| format!("spec.tls[{index}]{part}"));

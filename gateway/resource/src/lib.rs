@@ -41,8 +41,8 @@ pub use backend::{AuthoritySource, BackendAnnotations};
 pub use class::{IngressClass, Namespace};
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use ingress::{
-    Backend, ClassRef, Ingress, IngressTls, InvalidBackend, InvalidHost, InvalidPath, PathRule, PathType,
-    Rule, ServicePortRef,
+    ClassRef, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, InvalidBackend, InvalidHost,
+    InvalidPath, PathType, ServicePortRef,
 };
 pub use labels::Labels;
 pub use object::Object;

@@ -158,7 +158,7 @@ impl ClusterView {
 
     /// Replaces what DNS says, of all names. By name and not by Service, so that no Service is ever served with the
     /// addresses of a name that it no longer has.
-    pub fn resolve(&mut self, resolutions: Resolutions) {
+    pub fn replace_resolutions(&mut self, resolutions: Resolutions) {
         self.resolutions = resolutions;
     }
 
@@ -169,7 +169,7 @@ impl ClusterView {
     }
 
     /// Replaces what is known of objects that are not read.
-    pub fn leave_out(&mut self, unread: UnreadObjects) {
+    pub fn replace_unread(&mut self, unread: UnreadObjects) {
         self.unread = unread;
     }
 

@@ -93,7 +93,8 @@ impl Seen {
                     message: format!("not as the API describes it: {error}"),
                     source: None,
                 });
-                let object = manifest::read_odd(json, &K::api_version(&()), &K::kind(&()), &mut problems);
+                let object =
+                    manifest::read_malformed(json, &K::api_version(&()), &K::kind(&()), &mut problems);
                 (status.unwrap_or_default(), object)
             }
         };

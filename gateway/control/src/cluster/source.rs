@@ -436,7 +436,7 @@ impl Follower {
             ));
         }
         let mut view = store.view.clone();
-        view.leave_out(Arc::new(self.unread(&store)));
+        view.replace_unread(Arc::new(self.unread(&store)));
         Load { view, problems }
     }
 

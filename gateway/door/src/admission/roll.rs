@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use resource::{Backend, ClusterView, Ingress, Problem};
+use resource::{ClusterView, Ingress, IngressBackend, Problem};
 use route::{HostPattern, ListenerName, ObjectKey};
 use smallvec::SmallVec;
 
@@ -173,6 +173,6 @@ fn services(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
     let paths = ingress.rules.iter().flat_map(|rule| &rule.paths);
     let backends = paths.map(|path| &path.backend).chain(&ingress.default_backend);
     backends
-        .filter_map(|backend: &Result<Backend, _>| backend.as_ref().ok())
+        .filter_map(|backend: &Result<IngressBackend, _>| backend.as_ref().ok())
         .map(|backend| &backend.service)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use resource::{Ingress, PathRule, Problem, Severity};
+use resource::{Ingress, IngressPath, Problem, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, TableBuilder};
 
 use super::route;
@@ -35,7 +35,7 @@ pub(super) struct PassOwner {
 impl Draft<'_> {
     /// A path that cannot be read still closes what it most likely meant, so that no broader rule answers there:
     /// the readable beginning of what is written, whole elements only; the host's remaining paths when nothing is.
-    pub(super) fn block_unreadable(&mut self, ingress: &Ingress, host: &HostPattern, path: &PathRule) {
+    pub(super) fn block_unreadable(&mut self, ingress: &Ingress, host: &HostPattern, path: &IngressPath) {
         let blocked = route(ingress, Action::Blocked(Blocked::InvalidRule));
         self.unreadable
             .push((host.clone(), readable_prefix(&path.written), blocked));

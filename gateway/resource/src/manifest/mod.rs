@@ -58,7 +58,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Manifest {
 /// Reads one object of an API server that is not as the API describes it: what can be read of it counts, and what
 /// cannot is closed, as it would be of a file.
 #[must_use]
-pub fn read_odd(
+pub fn read_malformed(
     mut json: serde_json::Value,
     api_version: &str,
     kind: &str,

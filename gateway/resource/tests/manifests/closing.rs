@@ -1,6 +1,6 @@
 //! Mistakes in Ingresses by which a rule could come to mean more than was written.
 
-use resource::{InvalidBackend, InvalidHost, InvalidPath, PathRule};
+use resource::{IngressPath, InvalidBackend, InvalidHost, InvalidPath};
 use route::HostPattern;
 
 use crate::{ingress, ingress_with_annotations, read, told, with_path, with_spec};
@@ -69,7 +69,7 @@ fn what_is_lost_of_a_rule_closes_its_place() {
                 .any(|told| told.contains(": error: Ingress shop/web spec.rules")),
             "{spec}: {told:?}"
         );
-        let serving = |path: &&PathRule| path.pattern.is_ok() && path.backend.is_ok();
+        let serving = |path: &&IngressPath| path.pattern.is_ok() && path.backend.is_ok();
         let of_host = || {
             ingress
                 .rules

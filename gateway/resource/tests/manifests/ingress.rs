@@ -1,7 +1,7 @@
 //! Ingresses: values, and mistakes that concern one field.
 
 use resource::{
-    Backend, ClassRef, InvalidBackend, InvalidHost, InvalidPath, PathType, ServicePortRef, Severity,
+    ClassRef, IngressBackend, InvalidBackend, InvalidHost, InvalidPath, PathType, ServicePortRef, Severity,
 };
 use route::{HostPattern, ObjectKey, PathPattern};
 
@@ -27,7 +27,7 @@ fn a_sound_ingress() {
         })
     );
     let backend = |service: &str, port| {
-        Ok(Backend {
+        Ok(IngressBackend {
             service: ObjectKey::new("shop", service),
             port,
         })
