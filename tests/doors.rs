@@ -1,4 +1,4 @@
-// What every door must do, told once; each door's test file says its name, labels, scheme and port.
+//! What every door must do, written once; the file of each door says its name, labels, scheme and port.
 
 use gateway_tests::{Backend, Client, DOORS, gateway, get, manifest};
 
@@ -9,7 +9,12 @@ pub(crate) fn answers_its_own_and_refuses_the_others(door: &str, labels: &[&str]
         let mut builder = gateway!();
         for (name, backend) in DOORS.iter().zip(&backends) {
             let label = if *name == door { label } else { name };
-            let yaml = manifest::app(&format!("app-{name}"), label, &format!("{name}.test"), backend.port());
+            let yaml = manifest::app(
+                &format!("app-{name}"),
+                label,
+                &format!("{name}.test"),
+                backend.port(),
+            );
             builder = builder.manifest(&format!("{name}.yaml"), &yaml);
         }
         let unlabelled = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: bare, namespace: test}\n\
@@ -18,13 +23,27 @@ pub(crate) fn answers_its_own_and_refuses_the_others(door: &str, labels: &[&str]
         let address = gateway.door(door);
         let mut client = Client::connect(address);
         for name in DOORS {
-            let response = client.get(&format!("{name}.test"), "/path?query").expect("an answer");
-            let expected = if name == door { (200, name.to_owned()) } else { (404, "Not Found\n".to_owned()) };
-            assert_eq!((response.status, response.text()), expected, "{name} at {door}, label {label}");
+            let response = client
+                .get(&format!("{name}.test"), "/path?query")
+                .expect("an answer");
+            let expected = if name == door {
+                (200, name.to_owned())
+            } else {
+                (404, "Not Found\n".to_owned())
+            };
+            assert_eq!(
+                (response.status, response.text()),
+                expected,
+                "{name} at {door}, label {label}"
+            );
         }
         assert_eq!(get(address, "bare.test", "/").status, 404, "no label, no door");
         for (name, backend) in DOORS.iter().zip(&backends) {
-            assert_eq!(backend.requests(), usize::from(*name == door), "requests that reached {name}");
+            assert_eq!(
+                backend.requests(),
+                usize::from(*name == door),
+                "requests that reached {name}"
+            );
         }
     }
 }
@@ -32,7 +51,12 @@ pub(crate) fn answers_its_own_and_refuses_the_others(door: &str, labels: &[&str]
 /// The scheme and port are the door's, whatever the client claims.
 pub(crate) fn tells_the_backend_its_scheme_and_port(door: &str, scheme: &str, port: &str) {
     let backend = Backend::start("app");
-    let gateway = gateway!().manifest("app.yaml", &manifest::app("app", door, "app.test", backend.port())).start();
+    let gateway = gateway!()
+        .manifest(
+            "app.yaml",
+            &manifest::app("app", door, "app.test", backend.port()),
+        )
+        .start();
     let mut client = Client::connect(gateway.door(door));
     let lie = "GET / HTTP/1.1\r\nHost: app.test\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Port: 7\r\n\
                X-Forwarded-Host: other.test\r\nX-Blastdoor-Door: other\r\nForwarded: proto=gopher\r\n\r\n";

@@ -1,8 +1,6 @@
 //! The door for plain HTTP from the internet.
 
-mod doors {
-    include!("doors.rs");
-}
+use crate::doors;
 
 #[test]
 fn answers_its_own_and_refuses_the_others() {

@@ -1,8 +1,6 @@
 //! The door for plain HTTP from the private network.
 
-mod doors {
-    include!("doors.rs");
-}
+use crate::doors;
 
 #[test]
 fn answers_its_own_and_refuses_the_others() {

@@ -1,0 +1,42 @@
+//! Black-box tests of the program, a module for each door and each subject.
+//!
+//! They run beside each other, as many as the machine has cores, in one process: whatever a test changes or measures
+//! belongs to the gateway that it started, never to this process. `cargo test -p gateway-tests --test gateway h2::` runs
+//! the tests of one module.
+
+mod bodies;
+mod config;
+mod deployment;
+mod doors;
+mod drain;
+mod ejection;
+mod external_http;
+mod external_https;
+mod external_names;
+mod framing;
+mod grpc;
+mod h2;
+mod h2_attacks;
+mod h2_doors;
+mod h2_ends;
+mod hostile_upstream;
+mod identity;
+mod internal_http;
+mod internal_https;
+mod isolation;
+mod leaving;
+mod matching;
+mod observe;
+mod own_addresses;
+mod proxy_protocol;
+mod reload;
+mod requests;
+mod responses;
+mod tenancy;
+mod timeouts;
+mod tls;
+mod tls_backends;
+mod tls_config;
+mod upstreams;
+mod websocket;
+mod withdrawn;
