@@ -12,43 +12,21 @@
 //! - An upgraded connection, or one with bytes left over, never returns to a pool.
 //! - Every answer that is not the backend's comes out of one exhaustive table (`refusal`).
 
-mod accept;
-mod access;
-mod asked;
-mod buffers;
-mod clients;
-mod conduct;
-mod connecting;
-mod connection;
-mod date;
-mod deadlines;
-mod decide;
-mod emit;
 mod exchange;
-mod forward;
-mod handshake_fault;
-mod http2;
-mod identity;
-mod linger;
-mod listener;
-mod metrics;
-mod overflow;
-mod record;
+mod head;
+mod listen;
+mod observe;
 mod refusal;
-mod relay;
+mod request;
+mod serve;
 mod settings;
-mod splice;
 mod stream;
-mod tenure;
-mod tunnel;
 mod upstream;
-mod vouched;
-mod warnings;
 mod worker;
 
-pub use access::{AccessFormat, AccessLog, AccessPolicy};
-pub use listener::{BindError, Listener, ListenerStatus, Sockets};
-pub use metrics::Metrics;
+pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
+pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
+pub use observe::metrics::Metrics;
 pub use settings::{
     Binding, ClientIp, Drain, Front, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies,
 };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wire::{ChunkError, RequestError};
 
-use crate::deadlines::TICK;
+use crate::worker::deadlines::TICK;
 
 /// The stable name of a refusal: metrics label and access-log field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

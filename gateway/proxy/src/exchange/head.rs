@@ -8,12 +8,13 @@ use tokio::io::ReadBuf;
 use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseHead, ResponseTo, Version, elements};
 
 use super::{Exchange, INTERIM, STREAM_IDLE};
-use crate::buffers::Scratch;
-use crate::emit::{self, Connection, Framing};
-use crate::http2::{self, Http2Error};
+use crate::exchange::relay::{Relay, Sink, TrailerLimits};
+use crate::head::emit::{self, Connection, Framing};
+use crate::head::http2;
 use crate::refusal::Refusal;
-use crate::relay::{Relay, Sink, TrailerLimits};
 use crate::stream::Stream;
+use crate::stream::http2::Http2Error;
+use crate::worker::buffers::Scratch;
 
 impl Exchange<'_> {
     /// Reads the next response head and prepares what follows it.

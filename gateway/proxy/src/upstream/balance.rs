@@ -114,7 +114,7 @@ pub(super) mod tests {
     use route::ObjectKey;
 
     use super::*;
-    use crate::metrics::WorkerMetrics;
+    use crate::observe::metrics::WorkerMetrics;
     use crate::upstream::{Again, HealthBoard, Key};
 
     pub(crate) fn upstream(ports: &[u16]) -> Upstream {

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::health::{Health, LastResort, Probing, Standing};
 use super::multiplexed::Multiplexed;
 use super::{Again, Cause, Fault};
-use crate::metrics::WorkerMetrics;
+use crate::observe::metrics::WorkerMetrics;
 use crate::refusal::Refusal;
 use crate::stream::{Socket, keep_alive};
 

@@ -4,6 +4,7 @@
 //! shared between the workers of a door ([`health`]).
 
 mod balance;
+pub(crate) mod connecting;
 mod endpoint;
 mod health;
 mod multiplexed;
@@ -25,7 +26,7 @@ pub(crate) use health::HealthBoard;
 pub(crate) use multiplexed::InStream;
 pub(crate) use tries::{Again, Tries};
 
-use crate::metrics::WorkerMetrics;
+use crate::observe::metrics::WorkerMetrics;
 
 /// A kept connection that has idled longer is closed.
 const IDLE: Duration = Duration::from_secs(30);

@@ -15,7 +15,7 @@ use http::Request;
 use tokio::sync::Semaphore;
 
 use super::endpoint::{ConnectError, Endpoint};
-use crate::http2::{Followed, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
+use crate::stream::http2::{Followed, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
 
 /// Requests at once on one connection, if the backend allows as many: beyond that one lost packet stalls too many.
 const STREAMS: usize = 100;

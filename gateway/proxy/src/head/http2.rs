@@ -11,12 +11,12 @@ use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
 use wire::{FieldId, RequestError, RequestHead, ResponseHead};
 
-use super::Http2Stream;
-use crate::buffers::ReadBuffer;
-use crate::date::DateClock;
-use crate::decide::same_authority;
-use crate::emit::{self, OwnAnswer};
+use crate::head::emit::{self, OwnAnswer};
 use crate::refusal::{self, Refusal};
+use crate::request::decide::same_authority;
+use crate::stream::http2::Http2Stream;
+use crate::worker::buffers::ReadBuffer;
+use crate::worker::date::DateClock;
 
 /// Writes a client's request as an HTTP/1 head, for the strict parser to judge. `ends`: no body follows.
 ///

@@ -19,21 +19,21 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use wire::proxy_header::{self, ProxyStep};
 
-use crate::connecting::while_wanted;
-use crate::connection::{Client, Session};
-use crate::deadlines::Deadline;
-use crate::handshake_fault;
-use crate::http2;
-use crate::identity::Peer;
-use crate::linger::{Patience, linger};
-use crate::overflow;
-use crate::record::Record;
+use crate::exchange::tenure::{Occupant, Tenure};
+use crate::exchange::tunnel::Tunnel;
+use crate::head::identity::Peer;
+use crate::listen::handshake_fault;
+use crate::listen::overflow;
 use crate::refusal::{Reason, Refusal};
+use crate::request::record::Record;
+use crate::serve::http1::{Client, Session};
+use crate::serve::http2;
 use crate::settings::{ProxyProtocol, Settings};
+use crate::stream::linger::{Patience, linger};
 use crate::stream::{Socket, Stream, has_ended};
-use crate::tenure::{Occupant, Tenure};
-use crate::tunnel::Tunnel;
+use crate::upstream::connecting::while_wanted;
 use crate::upstream::{Chosen, Tries};
+use crate::worker::deadlines::Deadline;
 use crate::worker::{Open, Phase, Worker};
 
 /// How long a PROXY header may take.

@@ -1,6 +1,8 @@
 //! A client's HTTP/2 connection: accepts streams, each of which is served by a task of its own, keeps the connection
 //! alive, and ends it in order.
 
+mod budget;
+
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,21 +17,21 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
 use http::{Request, request};
 use wire::{Glimpse, HeadError, Method, RequestHead};
 
-use super::budget::{Counted, Shared};
-use super::trailers::MalformedTrailers;
-use super::{
-    CONNECTION_WINDOW, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW, field_count, write_request,
-};
-use crate::asked::is_grpc;
-use crate::connection::{Client, REQUESTS, Session};
-use crate::deadlines::Deadline;
-use crate::forward;
-use crate::identity::Peer;
-use crate::linger::{Patience, linger};
-use crate::record::Record;
+use budget::{Counted, Shared};
+
+use crate::head::http2::{field_count, write_request};
+use crate::head::identity::Peer;
+use crate::head::traits::is_grpc;
 use crate::refusal::{self, Refusal};
+use crate::request::forward;
+use crate::request::record::Record;
+use crate::serve::http1::{Client, REQUESTS, Session};
 use crate::settings::Limits;
+use crate::stream::http2::trailers::MalformedTrailers;
+use crate::stream::http2::{CONNECTION_WINDOW, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
+use crate::stream::linger::{Patience, linger};
 use crate::stream::{Socket, Stream};
+use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
 /// How often a connection is asked whether it lives, and how long it may take to say so.

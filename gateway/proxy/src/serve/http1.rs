@@ -14,18 +14,19 @@ use smallvec::SmallVec;
 use tokio::io::ReadBuf;
 use wire::{BodyFraming, Glimpse, RequestError, Version};
 
-use crate::buffers::Scratch;
-use crate::deadlines::Deadline;
-use crate::emit::{Connection, OwnAnswer};
-use crate::forward;
-use crate::http2;
-use crate::identity::{Identity, Peer};
-use crate::linger::{Patience, linger};
-use crate::metrics::WorkerMetrics;
-use crate::record::Record;
+use super::http2;
+use crate::head;
+use crate::head::emit::{self, Connection, OwnAnswer};
+use crate::head::identity::{Identity, Peer};
+use crate::observe::metrics::WorkerMetrics;
 use crate::refusal::{Reason, Refusal};
+use crate::request::forward;
+use crate::request::record::Record;
 use crate::settings::Settings;
 use crate::stream::Stream;
+use crate::stream::linger::{Patience, linger};
+use crate::worker::buffers::Scratch;
+use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
 /// Requests after which a connection is closed, so that none lives for ever.
@@ -317,13 +318,13 @@ impl Client {
         let socket = match &mut self.stream {
             Stream::Http2(stream) => {
                 // A stream that has gone needs no answer.
-                let _gone = http2::answer(stream, answer);
+                let _gone = head::http2::answer(stream, answer);
                 return Next::Drop;
             }
             Stream::Socket(socket) => socket,
         };
         out.clear();
-        crate::emit::own(out, answer);
+        emit::own(out, answer);
         let patience = self.worker.door.snapshot().settings().timeouts.write_stall;
         self.deadline.set(Instant::now(), patience);
         let mut rest: &[u8] = out;

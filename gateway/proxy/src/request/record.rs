@@ -7,8 +7,8 @@ use std::time::Instant;
 use door::Route;
 use wire::{Glimpse, Method, RequestHead};
 
-use crate::access::Event;
-use crate::identity::Identity;
+use crate::head::identity::Identity;
+use crate::observe::access::Event;
 use crate::refusal::{Reason, Refusal};
 use crate::worker::Worker;
 

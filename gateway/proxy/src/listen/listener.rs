@@ -13,13 +13,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::access::AccessLog;
-use crate::clients::ClientCounts;
-use crate::metrics::Metrics;
+use crate::observe::access::AccessLog;
+use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
 use crate::stream::keep_alive;
 use crate::upstream::HealthBoard;
-use crate::warnings::Warnings;
+use crate::worker::clients::ClientCounts;
+use crate::worker::warnings::Warnings;
 use crate::worker::{Phase, Shared, Worker};
 
 /// A bound door with its workers.
@@ -340,7 +340,7 @@ fn work(
     runtime: &Runtime,
     shared: Arc<Shared>,
     board: Arc<HealthBoard>,
-    lines: crate::access::Lines,
+    lines: crate::observe::access::Lines,
     socket: Socket,
     phase: watch::Receiver<Phase>,
 ) {

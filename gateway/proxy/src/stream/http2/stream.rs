@@ -15,7 +15,7 @@ use tokio::io::ReadBuf;
 
 use super::frames::LongBlocks;
 use super::trailers::MalformedTrailers;
-use crate::relay::TrailerLimits;
+use crate::exchange::relay::TrailerLimits;
 
 /// One HTTP/2 stream: a message each way.
 pub(crate) struct Http2Stream {

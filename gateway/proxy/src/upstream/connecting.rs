@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::deadlines::Deadline;
-use crate::http2::Http2Stream;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
+use crate::stream::http2::Http2Stream;
 use crate::upstream::{ConnectError, Endpoint, InStream};
+use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
 /// How often a client's socket is looked at meanwhile: nothing is read from it yet, so it does not tell by itself.

@@ -5,23 +5,18 @@
 //! HTTP/2 is written as such and parsed, so that one set of rules decides for both versions, and what would split
 //! or smuggle never leaves the parser.
 
-mod budget;
-mod frames;
-mod head;
-mod server;
+pub(crate) mod frames;
 mod stream;
-mod trailers;
+pub(crate) mod trailers;
 
 pub(crate) use frames::{Followed, LongBlocks, ROOM};
-pub(crate) use head::{answer, field_count, request_of, response_of, write_request, write_response};
-pub(crate) use server::serve;
 pub(crate) use stream::{Http2Error, Http2Stream, TrailersTooLarge, reset_of};
 
 /// How much of one body may be on its way to us, in bytes.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// The same for all bodies of a client's connection: its own slow streams may slow down its others.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Bytes that one stream may have waiting to be sent.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;

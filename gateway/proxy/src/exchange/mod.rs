@@ -7,6 +7,9 @@
 //! The response may begin, and end, before the request body does; whatever then is not finished is not reused.
 
 mod head;
+pub(crate) mod relay;
+pub(crate) mod tenure;
+pub(crate) mod tunnel;
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -15,16 +18,16 @@ use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use wire::ChunkError;
 
-use crate::asked::Asked;
-use crate::buffers::Scratch;
-use crate::deadlines::Deadline;
-use crate::http2;
+use crate::exchange::relay::{Relay, RelayError, WaitsFor};
+use crate::exchange::tenure::Nature;
+use crate::head::traits::Asked;
 use crate::refusal::Refusal;
-use crate::relay::{Relay, RelayError, WaitsFor};
 use crate::settings::Settings;
 use crate::stream::Stream;
-use crate::tenure::Nature;
+use crate::stream::http2;
 use crate::worker::Worker;
+use crate::worker::buffers::Scratch;
+use crate::worker::deadlines::Deadline;
 
 /// Interim responses that one request may have; more are a flood.
 const INTERIM: u8 = 16;

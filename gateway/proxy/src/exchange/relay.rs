@@ -14,11 +14,11 @@ use wire::{
     LAST_CHUNK_BEFORE_TRAILERS, chunk_head, is_same_name,
 };
 
-use crate::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
-use crate::http2::TrailersTooLarge;
 use crate::settings::Limits;
-use crate::splice::{Pipe, Pipes};
 use crate::stream::Stream;
+use crate::stream::http2::TrailersTooLarge;
+use crate::worker::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
+use crate::worker::pipes::{Pipe, Pipes};
 
 /// Up to this many bytes are copied behind the head, so that both leave in one plain write.
 const COPIED: usize = 2 * 1024;

@@ -6,12 +6,12 @@ use door::{Action, Matched, Route, Snapshot, Upstream, Verdict};
 use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
 use wire::{BodyFraming, Method, RequestHead, Target};
 
-use crate::buffers::Scratch;
-use crate::connection::{Client, Session};
-use crate::identity::{Identity, Peer};
-use crate::record::Record;
+use crate::head::identity::{Identity, Peer};
 use crate::refusal::Refusal;
+use crate::request::record::Record;
+use crate::serve::http1::{Client, Session};
 use crate::settings::Settings;
+use crate::worker::buffers::Scratch;
 use crate::worker::{Phase, Worker};
 
 /// What a checked request calls for.

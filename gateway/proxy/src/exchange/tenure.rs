@@ -2,7 +2,7 @@
 //! has one: an upgraded connection, one that is passed through, a request under way.
 //!
 //! It costs a comparison of two numbers until something is published. What may be silent for long is woken then
-//! ([`crate::deadlines`]); everything else comes round soon enough.
+//! ([`crate::worker::deadlines`]); everything else comes round soon enough.
 
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use route::{
     HostBuf, PathScratch, RequestHost, RequestPath, normalise_authority, normalise_path, normalise_sni,
 };
 
-use crate::connection::Session;
-use crate::deadlines::Deadline;
-use crate::decide::is_entitled;
-use crate::identity::Peer;
+use crate::head::identity::Peer;
+use crate::request::decide::is_entitled;
+use crate::serve::http1::Session;
 use crate::settings::Settings;
 use crate::worker::Worker;
+use crate::worker::deadlines::Deadline;
 
 /// What the connection is that something is passed on for, and what was asked for on it.
 #[derive(Clone, Copy)]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::deadlines::Deadline;
 use crate::stream::Socket;
+use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
 /// How much a client may still send after the last word, and for how long.

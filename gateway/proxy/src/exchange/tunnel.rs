@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use wire::BodyFraming;
 
-use crate::buffers::{ReadBuffer, Scratch};
-use crate::deadlines::Deadline;
+use crate::exchange::relay::{Relay, RelayError, Sink, TrailerLimits};
+use crate::exchange::tenure::{Nature, Occupant, Tenure};
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
 use crate::refusal::Refusal;
-use crate::relay::{Relay, RelayError, Sink, TrailerLimits};
-use crate::splice::Pipes;
 use crate::stream::Stream;
-use crate::tenure::{Nature, Occupant, Tenure};
 use crate::worker::Phase;
+use crate::worker::buffers::{ReadBuffer, Scratch};
+use crate::worker::deadlines::Deadline;
+use crate::worker::pipes::Pipes;
 
 /// Two streams of another protocol: bytes pass both ways until both sides have ended.
 pub(crate) struct Tunnel<'a> {

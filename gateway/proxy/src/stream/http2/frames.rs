@@ -14,18 +14,18 @@ use crate::stream::Socket;
 const HEAD: usize = 9;
 
 /// Types of frames (RFC 9113 6).
-pub(super) const DATA: u8 = 0x0;
-pub(super) const HEADERS: u8 = 0x1;
-pub(super) const PRIORITY: u8 = 0x2;
-pub(super) const SETTINGS: u8 = 0x4;
-pub(super) const PING: u8 = 0x6;
-pub(super) const CONTINUATION: u8 = 0x9;
+pub(crate) const DATA: u8 = 0x0;
+pub(crate) const HEADERS: u8 = 0x1;
+pub(crate) const PRIORITY: u8 = 0x2;
+pub(crate) const SETTINGS: u8 = 0x4;
+pub(crate) const PING: u8 = 0x6;
+pub(crate) const CONTINUATION: u8 = 0x9;
 
 /// Streams with a long block that are remembered: more than may be open at once.
 const REMEMBERED: usize = 256;
 
 /// Follows the frames of one direction.
-pub(super) struct Frames {
+pub(crate) struct Frames {
     /// Bytes until the next frame's head.
     skip: usize,
     head: [u8; HEAD],
@@ -33,7 +33,7 @@ pub(super) struct Frames {
 }
 
 /// What is next of a direction's frames.
-pub(super) enum Part<'b> {
+pub(crate) enum Part<'b> {
     /// A frame.
     Begins,
     /// A piece of its payload.
@@ -43,7 +43,7 @@ pub(super) enum Part<'b> {
 }
 
 impl Frames {
-    pub(super) fn behind(preface: usize) -> Self {
+    pub(crate) fn behind(preface: usize) -> Self {
         Self {
             skip: preface,
             head: [0; HEAD],
@@ -52,19 +52,19 @@ impl Frames {
     }
 
     /// The type, flags and stream of the frame that is passing.
-    pub(super) fn frame(&self) -> (u8, u8, u32) {
+    pub(crate) fn frame(&self) -> (u8, u8, u32) {
         let [_, _, _, kind, flags, stream @ ..] = self.head;
         (kind, flags, u32::from_be_bytes(stream) & 0x7fff_ffff)
     }
 
     /// How long the payload of the frame is that is passing, all of it.
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         let [high, middle, low, ..] = self.head;
         usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
     }
 
     /// Follows the next bytes and tells what is in them.
-    pub(super) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Self, Part<'_>)) {
+    pub(crate) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Self, Part<'_>)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let (payload, rest) = bytes.split_at(self.skip.min(bytes.len()));
@@ -121,7 +121,7 @@ impl LongBlocks {
     }
 
     /// Takes note of a frame that begins.
-    pub(super) fn begins(&self, frame: &Frames) {
+    pub(crate) fn begins(&self, frame: &Frames) {
         let (kind, _, stream) = frame.frame();
         let before = match kind {
             HEADERS => 0,

@@ -1,5 +1,8 @@
 //! What bytes of a message come from and go to: a socket, clear or under TLS, or one stream of an HTTP/2 connection.
 
+pub(crate) mod http2;
+pub(crate) mod linger;
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::http2::{Http2Stream, TrailersTooLarge};
-use crate::relay::TrailerLimits;
+use crate::exchange::relay::TrailerLimits;
+use crate::stream::http2::{Http2Stream, TrailersTooLarge};
 
 /// A connection of one's own: everything on it is HTTP/1 or another protocol's bytes.
 pub(crate) enum Socket {

@@ -5,11 +5,11 @@ use http::HeaderValue;
 use route::ListenerName;
 use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Target, Version};
 
-use crate::date::DateClock;
-use crate::identity::Identity;
+use crate::head::identity::Identity;
+use crate::head::vouched;
 use crate::refusal::phrase;
 use crate::settings::Settings;
-use crate::vouched;
+use crate::worker::date::DateClock;
 
 /// How the response to the client ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,12 @@
 //! One worker of a door: a thread with a runtime of its own, and everything its connections share without locks.
 
+pub(crate) mod buffers;
+pub(crate) mod clients;
+pub(crate) mod date;
+pub(crate) mod deadlines;
+pub(crate) mod pipes;
+pub(crate) mod warnings;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,21 +19,21 @@ use door::Door;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::accept;
-use crate::access::Lines;
-use crate::buffers::Pool;
-use crate::clients::ClientCounts;
-use crate::connection::Client;
-use crate::date::DateClock;
-use crate::deadlines::{Deadlines, TICK};
-use crate::identity::Peer;
-use crate::metrics::{DoorMetrics, WorkerMetrics};
-use crate::overflow::{self, Overflow};
+use crate::head::identity::Peer;
+use crate::listen::overflow::{self, Overflow};
+use crate::listen::prepare;
+use crate::observe::access::Lines;
+use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
+use crate::serve::http1::Client;
 use crate::settings::{ProxyProtocol, Settings};
-use crate::splice::Pipes;
 use crate::stream::Stream;
 use crate::upstream::Upstreams;
-use crate::warnings::Warnings;
+use crate::worker::buffers::Pool;
+use crate::worker::clients::ClientCounts;
+use crate::worker::date::DateClock;
+use crate::worker::deadlines::{Deadlines, TICK};
+use crate::worker::pipes::Pipes;
+use crate::worker::warnings::Warnings;
 
 /// How long a socket that takes no new connections is still accepted from: handshakes under way end in that time.
 const LAST_ACCEPTS: Duration = Duration::from_millis(300);
@@ -328,8 +335,8 @@ impl Worker {
             return;
         }
         let worker = Rc::clone(self);
-        if accept::is_needed(settings) {
-            tokio::task::spawn_local(accept::serve(stream, client, counted, worker));
+        if prepare::is_needed(settings) {
+            tokio::task::spawn_local(prepare::serve(stream, client, counted, worker));
             return;
         }
         // Made outside of the task, so that idle connections hold nothing else.

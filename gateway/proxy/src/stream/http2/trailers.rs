@@ -29,7 +29,7 @@ pub(crate) struct MalformedTrailers(Rc<RefCell<Vec<u32>>>);
 
 /// Follows the blocks of fields that a client sends.
 #[derive(Default)]
-pub(super) struct Blocks {
+pub(crate) struct Blocks {
     /// The newest stream that a request has come on: another block on it, or on an older one, is trailers.
     newest: u32,
     stream: u32,
@@ -58,12 +58,12 @@ impl MalformedTrailers {
 }
 
 impl Blocks {
-    pub(super) fn malformed(&self) -> MalformedTrailers {
+    pub(crate) fn malformed(&self) -> MalformedTrailers {
         self.malformed.clone()
     }
 
     /// A HEADERS or CONTINUATION frame has arrived whole. False when it is one too many.
-    pub(super) fn frame(&mut self, is_first: bool, flags: u8, stream: u32, payload: &[u8]) -> bool {
+    pub(crate) fn frame(&mut self, is_first: bool, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let mut fragment = payload;
         if is_first {
             self.block.clear();

@@ -1,0 +1,7 @@
+//! Heads of messages: what is read from them, and how they are written anew.
+
+pub(crate) mod emit;
+pub(crate) mod http2;
+pub(crate) mod identity;
+pub(crate) mod traits;
+pub(crate) mod vouched;
