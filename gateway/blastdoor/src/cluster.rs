@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use control::cluster::{
-    Briefing, ClusterError, ClusterOptions, ClusterSource, Contact, Credentials, DoorOutlook,
+    ClusterError, ClusterHandle, ClusterOptions, ClusterSource, Contact, Credentials, DoorOutlook,
 };
-use control::{FileSource, FilesError, Load, SourceEvent};
+use control::{FileSource, FilesError, SourceContent, SourceEvent};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, DoorConfig, Options, SourceKind};
@@ -20,7 +20,7 @@ pub(crate) enum Source {
 
 /// What passes between the supervisor and an API server beside objects.
 pub(crate) struct ClusterLink {
-    pub(crate) briefing: Briefing,
+    pub(crate) handle: ClusterHandle,
     pub(crate) contact: Contact,
 }
 
@@ -47,7 +47,7 @@ impl Source {
                     most_followed: config.source.most_followed,
                     instance: config.source.instance.clone(),
                 })?;
-                source.briefing().doors(outlook(&config.doors));
+                source.handle().doors(outlook(&config.doors));
                 Ok(Self::Cluster(Box::new(source)))
             }
         }
@@ -57,7 +57,7 @@ impl Source {
         match self {
             Self::Files(_) => None,
             Self::Cluster(source) => Some(ClusterLink {
-                briefing: source.briefing(),
+                handle: source.handle(),
                 contact: source.contact(),
             }),
         }
@@ -81,7 +81,7 @@ impl Source {
     }
 
     /// Everything, once.
-    pub(crate) async fn load(self) -> Result<Load, SourceError> {
+    pub(crate) async fn load(self) -> Result<SourceContent, SourceError> {
         match self {
             Self::Files(mut source) => Ok(source.load()?),
             Self::Cluster(source) => Ok(source.load().await?),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use control::SourceEvent;
-use control::cluster::Briefing;
+use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver, wanted};
 use door::{BackendPolicy, ExternalNames, PlatformRoots, Publisher};
 use proxy::{AccessLog, BindError, Drain, Listener, ListenerStatus, Metrics, Settings, Sockets};
@@ -67,7 +67,7 @@ pub(crate) struct Supervisor {
     departing: Vec<Publisher<Settings>>,
     platform_roots: PlatformRoots,
     /// Where an API server as the source is told of doors and problems.
-    briefing: Option<Briefing>,
+    cluster: Option<ClusterHandle>,
     /// What the doors were compiled from last.
     ledger: door::Ledger,
     /// What DNS says of Services of type ExternalName; `None` where these are refused.
@@ -135,7 +135,7 @@ impl Supervisor {
             leaving: JoinSet::new(),
             departing: Vec::new(),
             platform_roots: platform_roots(),
-            briefing: cluster.map(|cluster| cluster.briefing),
+            cluster: cluster.map(|cluster| cluster.handle),
             ledger: door::Ledger::default(),
             names,
         };
@@ -238,9 +238,9 @@ impl Supervisor {
             let Some(drain) = drain else { continue };
             self.leaving.spawn(leave(None, listener, drain));
         }
-        if let Some(briefing) = self.briefing.clone() {
+        if let Some(cluster) = self.cluster.clone() {
             self.leaving.spawn(async move {
-                briefing.retire().await;
+                cluster.retire().await;
                 Left::default()
             });
         }
@@ -337,8 +337,8 @@ impl Supervisor {
                 Severity::Note => tracing::info!("{problem}"),
             }
         }
-        if let Some(briefing) = &self.briefing {
-            briefing.problems(problems.iter().cloned().collect());
+        if let Some(cluster) = &self.cluster {
+            cluster.problems(problems.iter().cloned().collect());
         }
         self.told = problems;
     }
@@ -450,8 +450,8 @@ impl Supervisor {
             declared: new.declared,
             ..self.config.clone()
         };
-        if let Some(briefing) = &self.briefing {
-            briefing.doors(outlook(&self.config.doors));
+        if let Some(cluster) = &self.cluster {
+            cluster.doors(outlook(&self.config.doors));
         }
         // Nobody is answered at a new port before it is nobody's backend.
         self.publish();

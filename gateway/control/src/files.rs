@@ -25,7 +25,7 @@ pub struct FileSource {
 
 /// What a source holds at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Load {
+pub struct SourceContent {
     /// Every object.
     pub view: ClusterView,
     /// What is wrong with them, in order of files and lines.
@@ -133,7 +133,7 @@ impl FileSource {
     ///
     /// # Errors
     /// When the directory as a whole cannot be read. The source then still knows what it last held.
-    pub fn load(&mut self) -> Result<Load, FilesError> {
+    pub fn load(&mut self) -> Result<SourceContent, FilesError> {
         self.refresh()?;
         Ok(self.assemble())
     }
@@ -159,7 +159,7 @@ impl FileSource {
     }
 
     /// Everything as of the last [`refresh`](Self::refresh).
-    pub(crate) fn assemble(&self) -> Load {
+    pub(crate) fn assemble(&self) -> SourceContent {
         let (view, duplicates) = manifest::collect(self.files.values().map(|entry| &*entry.manifest));
         let mut problems = Vec::new();
         for (name, entry) in &self.files {
@@ -173,7 +173,7 @@ impl FileSource {
             }
         }
         problems.extend(duplicates);
-        Load { view, problems }
+        SourceContent { view, problems }
     }
 
     /// The manifest files and what they look like from outside.

@@ -18,5 +18,5 @@ mod files;
 pub mod names;
 mod watch;
 
-pub use files::{FileSource, FilesError, Load};
+pub use files::{FileSource, FilesError, SourceContent};
 pub use watch::SourceEvent;

@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::changes::{Changes, WRITING, Watching};
-use crate::files::{FileSource, FilesError, Load, Refreshed};
+use crate::files::{FileSource, FilesError, Refreshed, SourceContent};
 
 /// What a source says.
 #[derive(Debug)]
 pub enum SourceEvent {
     /// Everything it now holds.
-    Loaded(Load),
+    Loaded(SourceContent),
     /// It cannot be read; what it last held stays in force until it can.
     Unavailable(Problem),
 }

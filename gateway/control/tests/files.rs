@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use control::{FileSource, Load, SourceEvent};
+use control::{FileSource, SourceContent, SourceEvent};
 use resource::Severity;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{self, Receiver};
@@ -24,14 +24,14 @@ fn service(name: &str) -> String {
     )
 }
 
-fn names(load: &Load) -> Vec<String> {
+fn names(load: &SourceContent) -> Vec<String> {
     load.view
         .services()
         .map(|service| service.key.name().to_owned())
         .collect()
 }
 
-fn problems(load: &Load, directory: &Path) -> Vec<String> {
+fn problems(load: &SourceContent, directory: &Path) -> Vec<String> {
     let directory = format!("{}/", directory.display());
     load.problems
         .iter()
@@ -214,7 +214,7 @@ impl Followed {
             .expect("a source")
     }
 
-    async fn loaded(&mut self) -> Load {
+    async fn loaded(&mut self) -> SourceContent {
         match self.event().await {
             SourceEvent::Loaded(load) => load,
             SourceEvent::Unavailable(problem) => panic!("{problem}"),

@@ -43,7 +43,7 @@ pub use outlook::{DoorOutlook, Publish, SecretScope};
 
 pub use seen::Address;
 
-use crate::{Load, SourceEvent};
+use crate::{SourceContent, SourceEvent};
 use instance::Installation;
 use lease::Retirement;
 use source::Follower;
@@ -70,12 +70,12 @@ pub struct ClusterOptions {
 pub struct ClusterSource {
     connection: Connection,
     options: ClusterOptions,
-    briefing: Briefing,
+    handle: ClusterHandle,
 }
 
 /// What the source is told by whoever opens doors. Clones reach the same source.
 #[derive(Debug, Clone)]
-pub struct Briefing {
+pub struct ClusterHandle {
     doors: watch::Sender<Arc<[DoorOutlook]>>,
     problems: watch::Sender<Arc<[Problem]>>,
     retirement: watch::Sender<Retirement>,
@@ -116,7 +116,7 @@ impl ClusterSource {
         Ok(Self {
             connection,
             options,
-            briefing: Briefing {
+            handle: ClusterHandle {
                 doors: watch::Sender::new(Arc::from([])),
                 problems: watch::Sender::new(Arc::from([])),
                 retirement: watch::Sender::default(),
@@ -132,8 +132,8 @@ impl ClusterSource {
 
     /// Where the source is told of doors and problems.
     #[must_use]
-    pub fn briefing(&self) -> Briefing {
-        self.briefing.clone()
+    pub fn handle(&self) -> ClusterHandle {
+        self.handle.clone()
     }
 
     /// Sends everything as soon as it is known completely, and again whenever it changes, until nobody listens any
@@ -141,10 +141,10 @@ impl ClusterSource {
     pub async fn watch(self, events: mpsc::Sender<SourceEvent>) {
         let connection = self.connection;
         let store = Rc::new(RefCell::new(Store::default()));
-        let doors = self.briefing.doors.subscribe();
+        let doors = self.handle.doors.subscribe();
         let installation = Installation::new(self.options.instance.as_deref(), &connection);
         let (follower, changes) = Follower::new(connection.clone(), self.options, Rc::clone(&store), doors);
-        let reporter = report::run(connection, installation, store, changes, &self.briefing);
+        let reporter = report::run(connection, installation, store, changes, &self.handle);
         tokio::select! {
             () = follower.run(&events) => {}
             () = reporter => {}
@@ -156,10 +156,10 @@ impl ClusterSource {
     ///
     /// # Errors
     /// When it cannot be had.
-    pub async fn load(self) -> Result<Load, ClusterError> {
+    pub async fn load(self) -> Result<SourceContent, ClusterError> {
         let connection = self.connection;
         let server = Rc::clone(&connection.server);
-        let doors = self.briefing.doors.subscribe();
+        let doors = self.handle.doors.subscribe();
         let (follower, _changes) = Follower::new(connection, self.options, Rc::default(), doors);
         let (sender, mut events) = mpsc::channel(1);
         let mut obstacle = None;
@@ -188,7 +188,7 @@ impl ClusterSource {
     }
 }
 
-impl Briefing {
+impl ClusterHandle {
     /// The doors that there are now.
     pub fn doors(&self, doors: Vec<DoorOutlook>) {
         self.doors.send_if_modified(|known| {

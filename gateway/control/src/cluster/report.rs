@@ -17,7 +17,7 @@ use super::instance::Installation;
 use super::lease::{self, Held};
 use super::status::Statuses;
 use super::store::Store;
-use super::{Briefing, Connection};
+use super::{ClusterHandle, Connection};
 
 /// Before what has changed is looked through, so that a storm is looked through once. Doors come first.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,11 +35,11 @@ pub(super) async fn run(
     installation: Installation,
     store: Rc<RefCell<Store>>,
     mut changes: watch::Receiver<()>,
-    briefing: &Briefing,
+    handle: &ClusterHandle,
 ) {
     let (held, mut holding) = watch::channel(None);
-    let mut doors = briefing.doors.subscribe();
-    let mut problems = briefing.problems.subscribe();
+    let mut doors = handle.doors.subscribe();
+    let mut problems = handle.problems.subscribe();
     let mut writer = Writer {
         connection: connection.clone(),
         holding: held.subscribe(),
@@ -70,7 +70,7 @@ pub(super) async fn run(
         }
     };
     tokio::join!(
-        lease::hold(connection, installation, &held, &briefing.retirement),
+        lease::hold(connection, installation, &held, &handle.retirement),
         write
     );
 }

@@ -25,7 +25,7 @@ use super::seen::{Seen, Watched};
 use super::sent::Sent;
 use super::store::{Changed, Store};
 use super::{ClusterOptions, Connection};
-use crate::{Load, SourceEvent};
+use crate::{SourceContent, SourceEvent};
 
 /// A change is told when nothing has happened for this long,
 const QUIET: Duration = Duration::from_millis(2);
@@ -411,7 +411,7 @@ impl Follower {
                 .all(|(slot, standing)| standing.is_listed || (!slot.is_essential() && standing.is_known()))
     }
 
-    fn load(&self) -> Load {
+    fn load(&self) -> SourceContent {
         let store = self.store.borrow();
         let mut problems: Vec<Problem> = store.problems().cloned().collect();
         problems.extend(missing_rights(&self.connection.server, store.slots()));
@@ -437,7 +437,7 @@ impl Follower {
         }
         let mut view = store.view.clone();
         view.replace_unread(Arc::new(self.unread(&store)));
-        Load { view, problems }
+        SourceContent { view, problems }
     }
 
     /// Objects that are named and not read, and why.
