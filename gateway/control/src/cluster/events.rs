@@ -42,11 +42,11 @@ pub const EVENT_REASONS: [(&str, &str); 9] = [
     ),
     (
         "RuleNotServed",
-        "a rule or path serves nothing, or an older Ingress has it already",
+        "a rule or path serves nothing, or an older Ingress already has it",
     ),
     (
         "CertificateUnusable",
-        "a certificate in `spec.tls` is missing, broken, untimely or not used",
+        "a certificate in `spec.tls` is missing, broken, expired or not yet valid, or not used",
     ),
     (
         "AnnotationRefused",
@@ -55,7 +55,7 @@ pub const EVENT_REASONS: [(&str, &str); 9] = [
     ("AnnotationIgnored", "an annotation is unknown or has no effect"),
     (
         "UnknownLabelValue",
-        "the label that chooses a door has a value that no door accepts",
+        "the label that selects a door has a value that no door accepts",
     ),
     (
         "NamespaceRefused",
