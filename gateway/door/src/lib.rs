@@ -34,66 +34,27 @@
 //! fn twice(door: door::Door<()>) { bind(door); bind(door); }
 //! ```
 
-mod addresses;
 mod admission;
+mod backend;
 mod compile;
-mod external;
-mod holders;
-mod opening;
-mod ownership;
-mod projections;
+mod pki;
 #[doc(hidden)]
 pub mod properties;
 mod publish;
-mod revision;
-mod selector;
+mod scheme;
 mod snapshot;
-mod standing;
 mod tls;
-mod upstreams;
 
-pub use addresses::{AddressPolicy, OwnAddresses};
-pub use admission::{Admitted, NamespacePattern, NamespacePatternError, Policy};
-pub use opening::{Door, Publisher, open};
-pub use ownership::HostOwner;
-pub use publish::{Ledger, leave_to_others, publish};
-pub use selector::{Selector, SelectorError};
+pub use admission::{
+    Admitted, CaSource, ClientAuth, DefaultCertificate, HostOwner, NamespacePattern, NamespacePatternError,
+    Policy, Selector, SelectorError, TlsPolicy, TlsVersion,
+};
+pub use backend::{AddressPolicy, BackendPolicy, BackendTls, ExternalNames, OwnAddresses, PlatformRoots};
+pub use pki::{CaBundle, CaError, Certificate, CertificateError, PemError, PemLabel, client_identity};
+pub use publish::{Door, Ledger, Publisher, leave_to_others, open, publish};
+pub use scheme::Scheme;
 pub use snapshot::{
-    Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict,
+    Action, Blocked, Endpoint, Matched, Route, Snapshot, Standing, Tuning, Upstream, UpstreamProtocol,
+    Verdict,
 };
-pub use standing::Standing;
-pub use tls::{
-    BackendTls, CaBundle, CaError, CaSource, Certificate, CertificateError, ClientAuth, DefaultCertificate,
-    DoorTls, Handshake, PemError, PemLabel, PlatformRoots, ServedCertificate, TlsPolicy, TlsVersion,
-    client_identity,
-};
-pub use upstreams::{BackendPolicy, ExternalNames};
-
-/// The scheme that clients spoke to reach a door: the door's own, never taken from a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// `http`
-    Http,
-    /// `https`
-    Https,
-}
-
-impl Scheme {
-    /// As written in `X-Forwarded-Proto` and in URLs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// 80 or 443 (RFC 9110 4.2).
-    #[must_use]
-    pub fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
+pub use tls::{DoorTls, Handshake, ServedCertificate};

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use resource::{Ingress, IngressPath, Problem, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, TableBuilder};
 
-use super::route;
-use crate::ownership::{Owner, Ownership, beside};
+use super::compiler::route;
+use crate::admission::{Admitted, Owner, Ownership, Policy, beside};
 use crate::snapshot::{Action, Blocked, Route};
 use crate::tls::Passthrough;
-use crate::{Admitted, Policy};
 
 /// One door's table in the making.
 pub(super) struct Draft<'a> {

@@ -9,17 +9,18 @@ use resource::{ClusterView, Ingress, IngressTls, Kind, ObjectRef, Problem, Sever
 use route::{HostPattern, ListenerName, ObjectKey, Table};
 use rustls::pki_types::UnixTime;
 
+use super::door::DoorTls;
+use super::holders::Answers;
 use super::memory::{Recalled, Shelf, TlsMemory};
 use super::names::{Choices, Entry, Shown, choose};
 use super::passthrough::Passthrough;
 use super::server::ClientPolicy;
 use super::table::{CertificateOrigin, CertificateTable, Slot};
-use super::{CaBundle, CaSource, Certificate, ClientAuth, DefaultCertificate, DoorTls, TlsPolicy};
-use crate::admission::precedence;
-use crate::holders::Answers;
-use crate::ownership::{Ownership, beside};
+use crate::admission::{
+    Admitted, CaSource, ClientAuth, DefaultCertificate, Ownership, Policy, TlsPolicy, beside, precedence,
+};
+use crate::pki::{CaBundle, Certificate};
 use crate::snapshot::Route;
-use crate::{Admitted, Policy};
 
 /// The type that Secrets with certificates have (Kubernetes, "TLS secrets").
 const TLS_SECRET: &str = "kubernetes.io/tls";

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use resource::{ClusterView, Kind, ObjectRef, Secret, Unread};
 use route::{ListenerName, ObjectKey};
 
-use super::certificate::SecretFault;
+use super::door::DoorTls;
 use super::server::{ClientPolicy, Sessions};
-use super::{CaBundle, CaError, Certificate, DoorTls};
+use crate::pki::{CaBundle, CaError, Certificate, SecretFault};
 
 /// The memory of one door.
 #[derive(Default)]

@@ -11,10 +11,10 @@ use resource::{Ingress, IngressTls};
 use route::{HostPattern, ObjectKey};
 use smallvec::SmallVec;
 
-use super::certificate::SecretFault;
+use super::holders::{Answers, Holders};
 use super::table::Slot;
-use crate::holders::{Answers, Holders};
-use crate::ownership::beside;
+use crate::admission::beside;
+use crate::pki::SecretFault;
 
 /// One entry of `spec.tls` with a Secret.
 pub(super) struct Entry<'v> {

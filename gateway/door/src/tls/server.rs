@@ -1,40 +1,21 @@
 //! From certificates and policies to what rustls serves with.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     NoClientAuth, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
     WebPkiClientVerifier,
 };
-use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::table::Closed;
-use super::{CaBundle, TlsVersion};
-use crate::tls::digest::Digest;
+use crate::admission::TlsVersion;
+use crate::pki::{CaBundle, Digest, PROVIDER};
 
 /// Sessions of clients that take no tickets, per door.
 const SESSIONS: usize = 1_024;
-
-/// Keys, ciphers and signatures: aws-lc, one for the process.
-///
-/// AES-128-GCM comes first: it is as good as any for what TLS protects, and its SHA-256 has instructions of its own on
-/// most processors, which SHA-384 has not; a handshake hashes a hundred times.
-pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| {
-        let is_first = matches!(
-            suite.suite(),
-            CipherSuite::TLS13_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-        );
-        !is_first
-    });
-    Arc::new(provider)
-});
 
 /// What a door asks of its clients, by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,7 @@ use route::{Host, HostBuf, HostPattern, ObjectKey, RequestHost, normalise_sni};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::Certificate;
-use super::digest::Digest;
+use crate::pki::{Certificate, Digest};
 
 /// The certificates of one door by server name: precise names, then wildcards, then the default.
 #[derive(Debug, Clone, Default, PartialEq)]

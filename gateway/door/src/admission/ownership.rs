@@ -1,5 +1,5 @@
 //! To which namespace a host belongs, where a door's `host_owner` is `namespace`
-//! ([ADR 20](../../../docs/adr/0020-a-host-stays-with-its-namespace.md)).
+//! ([ADR 20](../../../../docs/adr/0020-a-host-stays-with-its-namespace.md)).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use resource::Ingress;
 use route::{Host, HostPattern, ObjectKey};
 use smallvec::SmallVec;
 
-use crate::Policy;
+use super::policy::Policy;
 
 /// Who may have rules for a host at a door.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

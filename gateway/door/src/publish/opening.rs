@@ -6,8 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use route::ListenerName;
 
-use crate::Policy;
-use crate::ownership::Ownership;
+use crate::admission::{Ownership, Policy};
 use crate::snapshot::{Routes, Snapshot};
 use crate::tls::{DoorTls, TlsMemory};
 

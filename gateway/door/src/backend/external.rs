@@ -9,8 +9,8 @@ use resource::{
 };
 use route::Host;
 
+use super::resolve::{BackendPolicy, Doubt, ExternalNames, Refused};
 use crate::snapshot::{Blocked, Endpoint};
-use crate::upstreams::{BackendPolicy, Doubt, ExternalNames, Refused};
 
 /// A Service of type ExternalName that may be called.
 pub(crate) struct External<'v> {

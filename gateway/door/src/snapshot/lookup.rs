@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use route::{HostSet, ListenerName, ObjectKey, RequestHost, RequestPath, Table};
 
-use crate::tls::{BackendTls, DoorTls};
+use crate::backend::BackendTls;
+use crate::tls::DoorTls;
 
 /// Everything one door serves at one moment: its settings and its routes, swapped as one value so that a request
 /// never sees half of a change.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use route::{HostPattern, HostSet, Table};
 
-use crate::Publisher;
+use super::opening::Publisher;
 use crate::snapshot::{Neighbour, RedirectProjection, Route, Routes};
 use crate::tls::DoorTls;
 

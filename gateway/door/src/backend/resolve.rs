@@ -11,10 +11,10 @@ use resource::{
 };
 use route::ObjectKey;
 
-use crate::addresses::AddressPolicy;
-use crate::external::{External, implied_port};
+use super::addresses::AddressPolicy;
+use super::external::{External, implied_port};
+use super::tls::{Clients, PlatformRoots};
 use crate::snapshot::{Blocked, Endpoint, Upstream, UpstreamProtocol};
-use crate::tls::{Clients, PlatformRoots};
 
 /// What the gateway may call, and whom it believes there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

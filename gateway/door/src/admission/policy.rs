@@ -1,7 +1,5 @@
 //! Membership: which Ingresses a door admits, and which of their hosts it may expose.
 
-mod roll;
-
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,9 +7,10 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, IngressClass, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
-use crate::{HostOwner, Scheme, Selector, TlsPolicy};
-
-pub(crate) use roll::{Roll, Turnover};
+use super::ownership::HostOwner;
+use super::selector::Selector;
+use super::tls::TlsPolicy;
+use crate::scheme::Scheme;
 
 /// Who may be exposed at a door. The admission half of a listener's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +51,7 @@ pub struct NamespacePatternError(String);
 /// An Ingress that a door's policy has admitted. Only [`Policy::admit`] makes one, and only these are compiled.
 #[derive(Debug, Clone, Copy)]
 pub struct Admitted<'v> {
-    ingress: &'v Arc<Ingress>,
+    pub(super) ingress: &'v Arc<Ingress>,
 }
 
 /// Oldest first, and then by namespace and name; without a creation time, newest.
@@ -218,7 +217,12 @@ impl Policy {
         one_matches(&self.namespaces, namespace)
     }
 
-    fn namespace_admits(&self, door: &ListenerName, ingress: &Ingress, problems: &mut Vec<Problem>) -> bool {
+    pub(super) fn namespace_admits(
+        &self,
+        door: &ListenerName,
+        ingress: &Ingress,
+        problems: &mut Vec<Problem>,
+    ) -> bool {
         let namespace = ingress.key.namespace();
         let admits = self.namespace_is_admitted(namespace);
         if !admits {
@@ -242,7 +246,8 @@ mod tests {
     use resource::{ClusterView, manifest};
 
     use super::{NamespacePattern, Policy, foreign_classes};
-    use crate::{HostOwner, Scheme, Selector};
+    use crate::admission::{HostOwner, Selector};
+    use crate::scheme::Scheme;
 
     fn policy(classes: &[&str]) -> Policy {
         Policy {

@@ -1,19 +1,17 @@
 //! From admitted Ingresses to a door's table.
 
-mod draft;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use draft::{Draft, owners};
 use resource::{ClusterView, Ingress, IngressBackend, IngressRule, InvalidBackend, Problem, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, Table, TableBuilder};
 
-use crate::ownership::Ownership;
+use super::draft::{Draft, owners};
+use crate::admission::{Admitted, ClientAuth, Ownership, Policy};
+use crate::backend::{BackendPolicy, Clients, Speech, Upstreams};
+use crate::scheme::Scheme;
 use crate::snapshot::{Action, Blocked, Route, Tuning};
-use crate::tls::{ClientAuth, Clients, Passthrough};
-use crate::upstreams::{BackendPolicy, Speech, Upstreams};
-use crate::{Admitted, Policy, Scheme};
+use crate::tls::Passthrough;
 
 /// Problems that are told of one Ingress at one door.
 const MOST_TOLD: usize = 100;
@@ -338,7 +336,7 @@ pub(crate) fn bounded(
     problems
 }
 
-fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
+pub(super) fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
     let asked = &ingress.annotations.tuning;
     Arc::new(Route {
         ingress: ingress.key.clone(),

@@ -8,16 +8,14 @@ use std::sync::Arc;
 use resource::{ClusterView, Difference, Ingress};
 use route::{HostPattern, ObjectKey, Table};
 
-use crate::admission::Turnover;
+use super::doors::{DoorEntry, Entry, Serving, by_ingress, explain, gather, make, owned};
+use super::opening::Publisher;
+use super::projections::{Made, Part, go_live};
+use crate::admission::{Admitted, HostOwner, Ownership, Policy, Turnover};
+use crate::backend::BackendPolicy;
 use crate::compile::Compiler;
-use crate::holders::winners;
-use crate::ownership::Ownership;
-use crate::projections::{Made, Part, go_live};
-use crate::publish::{DoorEntry, Entry, Serving, by_ingress, explain, gather, make, owned};
 use crate::snapshot::Route;
-use crate::tls::{Passthrough, Shelf};
-use crate::upstreams::BackendPolicy;
-use crate::{Admitted, HostOwner, Policy, Publisher};
+use crate::tls::{Passthrough, Shelf, winners};
 
 /// More Ingresses than this are not compiled one by one.
 const FEW: usize = 500;
@@ -221,16 +219,6 @@ impl Change<'_, '_> {
     ) -> bool {
         let differs = |host| winners(live, self.before, host) != winners(compiled, self.view, host);
         hosts.iter().any(differs)
-    }
-}
-
-impl Turnover {
-    /// Whether what has changed may concern the certificates of a door, or what is told about them.
-    fn concerns_certificates(&self) -> bool {
-        self.out
-            .iter()
-            .chain(&self.come)
-            .any(|ingress| !ingress.tls.is_empty() || ingress.annotations.ssl_passthrough)
     }
 }
 

@@ -9,7 +9,7 @@ use resource::{ClusterView, Ingress, IngressBackend, Problem};
 use route::{HostPattern, ListenerName, ObjectKey};
 use smallvec::SmallVec;
 
-use super::{Admitted, Policy, precedence};
+use super::policy::{Admitted, Policy, precedence};
 
 /// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], made by a policy alone.
 #[derive(Debug, Default)]
@@ -132,6 +132,16 @@ impl Roll {
 
     fn place(&self, ingress: &Ingress) -> Result<usize, usize> {
         self.held.binary_search_by(|held| precedence(held, ingress))
+    }
+}
+
+impl Turnover {
+    /// Whether what has changed may concern the certificates of a door, or what is told about them.
+    pub(crate) fn concerns_certificates(&self) -> bool {
+        self.out
+            .iter()
+            .chain(&self.come)
+            .any(|ingress| !ingress.tls.is_empty() || ingress.annotations.ssl_passthrough)
     }
 }
 

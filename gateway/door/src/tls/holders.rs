@@ -9,10 +9,9 @@ use foldhash::fast::RandomState;
 use resource::ClusterView;
 use route::{HostPattern, ObjectKey, Table};
 
-use crate::admission::age;
-use crate::ownership::Ownership;
+use super::passthrough::Passthrough;
+use crate::admission::{Ownership, age};
 use crate::snapshot::Route;
-use crate::tls::Passthrough;
 
 /// What a door serves, with who is older than whom.
 #[derive(Clone, Copy)]

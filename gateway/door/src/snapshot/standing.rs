@@ -4,7 +4,7 @@ use std::mem::discriminant;
 
 use route::{RequestHost, RequestPath};
 
-use crate::snapshot::{Action, Blocked, Route, Snapshot, Verdict};
+use super::lookup::{Action, Blocked, Route, Snapshot, Verdict};
 
 /// What has become of the route of a connection that was passed through, or of a request under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

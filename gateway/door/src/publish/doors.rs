@@ -6,15 +6,14 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, Kind, Problem, Severity};
 use route::{ListenerName, ObjectKey, Table};
 
-use crate::admission::{Roll, foreign_classes, precedence};
+use super::opening::Publisher;
+use super::projections::{Made, go_live};
+use super::revision::revise;
+use crate::admission::{Admitted, HostOwner, Ownership, Policy, Roll, foreign_classes, precedence};
+use crate::backend::{BackendPolicy, Clients};
 use crate::compile::{Compiler, Told, bounded};
-use crate::ownership::Ownership;
-use crate::projections::{Made, go_live};
-use crate::revision::revise;
 use crate::snapshot::Route;
-use crate::tls::{Clients, Gathering, Passthrough, Shelf};
-use crate::upstreams::BackendPolicy;
-use crate::{Admitted, DoorTls, HostOwner, Policy, Publisher};
+use crate::tls::{DoorTls, Gathering, Passthrough, Shelf};
 
 /// From what the doors were compiled last, so that next time only what changed is compiled. It decides how much work
 /// is done and never what comes out: a property test compares with doors that have none.

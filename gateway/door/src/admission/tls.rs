@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use route::ObjectKey;
 
-use super::{CaBundle, Certificate};
+use crate::pki::{CaBundle, Certificate};
 
 /// How a door ends TLS. Certificates for names come from `spec.tls` of the Ingresses that the door admits.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::digest::Digest;
-use super::server::PROVIDER;
-use super::{CaBundle, CaError, Certificate, CertificateError};
+use crate::pki::{CaBundle, CaError, Certificate, CertificateError, Digest, PROVIDER};
 use crate::snapshot::{Action, Route, UpstreamProtocol};
 
 /// How to speak TLS to the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the

@@ -1,0 +1,16 @@
+//! Membership: which Ingresses a door admits, which of their hosts it may expose, and to whom those belong.
+
+mod members;
+mod ownership;
+mod policy;
+mod selector;
+mod tls;
+
+pub use ownership::HostOwner;
+pub use policy::{Admitted, NamespacePattern, NamespacePatternError, Policy};
+pub use selector::{Selector, SelectorError};
+pub use tls::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};
+
+pub(crate) use members::{Roll, Turnover};
+pub(crate) use ownership::{Owner, Ownership, beside};
+pub(crate) use policy::{age, foreign_classes, precedence};

@@ -1,0 +1,161 @@
+//! The certificates and the client policy of one door at one moment, and what a handshake entitles to.
+
+use std::fmt;
+use std::sync::Arc;
+
+use route::{Host, HostPattern, RequestHost};
+use rustls::ServerConfig;
+
+use super::passthrough::Passthrough;
+use super::server::ClientPolicy;
+use super::table::{CertificateOrigin, CertificateTable, Identity, Slot};
+use crate::admission::TlsVersion;
+use crate::snapshot::Route;
+
+/// Certificates and client-auth policy of one door at one moment.
+pub struct DoorTls {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) table: Arc<CertificateTable>,
+    pub(super) policy: ClientPolicy,
+    pub(super) min_version: TlsVersion,
+    pub(super) passthrough: Passthrough,
+}
+
+/// What one handshake settled: kept with the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// The name that the client asked for, in normal form.
+    pub sni: Option<Host>,
+    /// The certificate that the client was shown.
+    presented: Option<Arc<Identity>>,
+    /// What the client had to prove.
+    policy: ClientPolicy,
+}
+
+/// A certificate that a door serves, for those who watch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedCertificate {
+    /// `namespace/name` of its Secret, or `default` for the door's own.
+    pub secret: String,
+    /// Seconds from 1970 to the end of its validity.
+    pub expires: u64,
+}
+
+impl DoorTls {
+    /// What handshakes are made with: ALPN `h2` and `http/1.1`, certificates by SNI.
+    #[must_use]
+    pub fn server_config(&self) -> &Arc<ServerConfig> {
+        &self.config
+    }
+
+    /// What a handshake with this server name settles. To be asked of the very value whose
+    /// [`server_config`](Self::server_config) made the handshake.
+    #[must_use]
+    pub fn handshake(&self, sni: Option<&RequestHost<'_>>) -> Handshake {
+        let slot = self.table.of(sni);
+        Handshake {
+            sni: sni.and_then(Host::of),
+            presented: slot.map(|slot| Arc::clone(slot.identity())),
+            policy: self.policy,
+        }
+    }
+
+    /// The oldest version that is spoken.
+    #[must_use]
+    pub fn min_version(&self) -> TlsVersion {
+        self.min_version
+    }
+
+    /// Whether this handshake proved what the door asks of its clients now. If not, nothing is served on its
+    /// connection, whatever the host.
+    #[must_use]
+    pub fn is_satisfied_by(&self, handshake: &Handshake) -> bool {
+        self.policy.is_met_by(handshake.policy)
+    }
+
+    /// Whether a request for `host` may be served on a connection of this handshake; 421 otherwise.
+    ///
+    /// - Whoever proved less than the door asks now is served nothing.
+    /// - Without a server name: every host.
+    /// - The server name itself: always. Another host: when its own name would have been given the same certificate.
+    ///   A request without a host, or for an address, stands for a handshake without a server name.
+    #[must_use]
+    pub fn admits(&self, handshake: &Handshake, host: Option<&RequestHost<'_>>) -> bool {
+        if !self.is_satisfied_by(handshake) {
+            return false;
+        }
+        // Such a name is never served here, whatever the connection; a wildcard rule must not answer for it.
+        if host.is_some_and(|host| self.passthrough.find(host).is_some()) {
+            return false;
+        }
+        let Some(sni) = &handshake.sni else { return true };
+        if host.is_some_and(|host| !host.is_address() && host.as_str() == sni.as_str()) {
+            return true;
+        }
+        match (&handshake.presented, self.table.of(host)) {
+            (Some(presented), Some(slot)) => slot.identity().is(presented),
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// Whether any route of the door passes TLS through, so that server names must be looked at before a handshake.
+    #[must_use]
+    pub fn has_passthrough(&self) -> bool {
+        !self.passthrough.is_empty()
+    }
+
+    /// The route that takes connections for this server name as they are, TLS and all. Its action is to forward, or
+    /// it is blocked: then the connection is closed.
+    #[must_use]
+    pub fn passthrough(&self, sni: &RequestHost<'_>) -> Option<&Arc<Route>> {
+        self.passthrough.find(sni)
+    }
+
+    /// Every name that is passed through, and its route.
+    pub fn passthrough_routes(&self) -> impl Iterator<Item = (HostPattern, &Arc<Route>)> {
+        self.passthrough.routes()
+    }
+
+    /// The certificate that a client is shown who asks for this name; `None` when its handshake fails.
+    #[must_use]
+    pub fn certificate(&self, sni: Option<&RequestHost<'_>>) -> Option<ServedCertificate> {
+        match self.policy {
+            ClientPolicy::Closed => None,
+            ClientPolicy::Off | ClientPolicy::Optional(_) | ClientPolicy::Required(_) => {
+                ServedCertificate::of(self.table.of(sni)?)
+            }
+        }
+    }
+
+    /// The certificates that are served, each once, in order of their names.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let mut certificates: Vec<_> = self.table.slots().filter_map(ServedCertificate::of).collect();
+        certificates.sort_by(|left, right| left.secret.cmp(&right.secret));
+        certificates
+    }
+}
+
+impl ServedCertificate {
+    fn of(slot: &Slot) -> Option<Self> {
+        Some(Self {
+            secret: match &slot.identity().origin {
+                CertificateOrigin::Secret(key) => key.to_string(),
+                CertificateOrigin::Door => "default".to_owned(),
+            },
+            expires: slot.certificate()?.facts().expires(),
+        })
+    }
+}
+
+/// Shows names and certificates, no keys.
+impl fmt::Debug for DoorTls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("DoorTls")
+            .field("table", &self.table)
+            .field("policy", &self.policy)
+            .field("min_version", &self.min_version)
+            .field("passthrough", &self.passthrough)
+            .finish_non_exhaustive()
+    }
+}
