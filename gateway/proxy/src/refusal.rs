@@ -142,7 +142,7 @@ pub(crate) enum Refusal {
 
 /// What a refusal means on the wire and in the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct Disposition {
     /// The status to send while no head has been sent yet.
     pub(crate) status: u16,
     pub(crate) reason: Reason,
@@ -155,7 +155,7 @@ pub(crate) struct Verdict {
 
 impl Refusal {
     /// The one place where a failure finds its status, label, side and close decision.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn disposition(&self) -> Disposition {
         use Side::{Client, Gateway, Upstream};
         let (status, reason, side, close) = match self {
             Self::Head(error) => (error.status(), head_reason(error), Client, true),
@@ -197,7 +197,7 @@ impl Refusal {
             Self::Drained => (503, Reason::Drained, Gateway, true),
             Self::Withdrawn => (503, Reason::Withdrawn, Gateway, true),
         };
-        Verdict {
+        Disposition {
             status,
             reason,
             side,
@@ -218,7 +218,7 @@ impl Refusal {
             Self::UpstreamGaveUp(h2::Reason::CANCEL) | Self::UpstreamBrokeOff(h2::Reason::CANCEL)
         );
         let early = if cancelled { TICK } else { Duration::ZERO };
-        self.verdict().side == Side::Upstream && until <= now + early
+        self.disposition().side == Side::Upstream && until <= now + early
     }
 }
 
@@ -269,7 +269,7 @@ impl Refusal {
     }
 }
 
-impl Verdict {
+impl Disposition {
     /// What a gRPC client is told (grpc, "HTTP to gRPC Status Code Mapping", and "Status codes and their use").
     pub(crate) fn grpc_status(self) -> u8 {
         const CANCELLED: u8 = 1;

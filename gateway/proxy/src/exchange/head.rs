@@ -24,13 +24,13 @@ impl Exchange<'_> {
             fields: self.settings.limits.headers,
             target_bytes: 0,
         };
-        let request = if self.asked.method == Method::Head {
+        let request = if self.traits.method == Method::Head {
             ResponseTo::Head
         } else {
             ResponseTo::Other
         };
         let uploading = !self.progress.upload_done && !self.progress.upload_broken;
-        let too_early = self.asked.upgrade && uploading;
+        let too_early = self.traits.upgrade && uploading;
         loop {
             let Scratch {
                 from_upstream,
@@ -90,7 +90,7 @@ impl Exchange<'_> {
 
     fn accept_head(&mut self, length: usize) -> Result<(), Refusal> {
         match self.scratch.response.status {
-            101 if self.asked.upgrade && self.progress.upload_done => self.accept_upgrade(length),
+            101 if self.traits.upgrade && self.progress.upload_done => self.accept_upgrade(length),
             101 => Err(self.malformed("101 to a request that asks for no upgrade, or before its end")),
             100..=199 => self.accept_interim(length),
             _ => self.accept_final(length),
@@ -141,8 +141,8 @@ impl Exchange<'_> {
         let head = from_upstream.filled().get(..length).unwrap_or_default();
         // A client that did not ask for 100, has had one, or cannot read interim responses, is spared them.
         let wanted = response.status != 100
-            || (self.asked.expect_continue && !std::mem::replace(&mut self.progress.continued, true));
-        if wanted && self.asked.version == Version::Http11 {
+            || (self.traits.expect_continue && !std::mem::replace(&mut self.progress.continued, true));
+        if wanted && self.traits.version == Version::Http11 {
             match &mut *self.client {
                 Stream::Http2(stream) => {
                     let head = http2::response_of(head, response, response.status, None, None)
@@ -195,21 +195,21 @@ impl Exchange<'_> {
             ..
         } = &mut *self.scratch;
         let head = from_upstream.filled().get(..length).unwrap_or_default();
-        if self.asked.upgrade && self.client.is_http2() && matches!(response.status, 200..=299) {
+        if self.traits.upgrade && self.client.is_http2() && matches!(response.status, 200..=299) {
             // To the client every 2xx would mean that the WebSocket is open (RFC 8441 5), and it is not.
             let why = format!("{} instead of 101", response.status);
             return Err(self.malformed(why));
         }
-        let trailers = self.asked.te_trailers && self.asked.version == Version::Http11;
-        let framing = emit::client_framing(response, self.asked.version);
+        let trailers = self.traits.te_trailers && self.traits.version == Version::Http11;
+        let framing = emit::client_framing(response, self.traits.version);
         let clock = Some(&self.worker.clock);
         // A backend that will not read the rest of the request leaves bytes that no one can use.
         let unread = !self.upload.source_ended();
         let cut = unread && !response.persistent();
         // A client that waits for 100 and gets its answer may never send the body.
-        let unasked = unread && self.asked.expect_continue && self.upload.moved() == 0;
+        let unasked = unread && self.traits.expect_continue && self.upload.moved() == 0;
         self.progress.keep =
-            self.asked.persistent && !self.closing && framing != Framing::UntilClose && !cut && !unasked;
+            self.traits.persistent && !self.closing && framing != Framing::UntilClose && !cut && !unasked;
         match &mut *self.client {
             Stream::Http2(stream) => {
                 let (stated, ends) = match framing {
@@ -224,7 +224,7 @@ impl Exchange<'_> {
                 stream.respond(head, ends).map_err(|_gone| Refusal::ClientGone)?;
             }
             Stream::Socket(_) => {
-                let connection = match (self.progress.keep, self.asked.version) {
+                let connection = match (self.progress.keep, self.traits.version) {
                     (true, Version::Http11) => Connection::Keep,
                     (true, Version::Http10) => Connection::KeepExplicitly,
                     (false, _) => Connection::Close,
@@ -233,7 +233,7 @@ impl Exchange<'_> {
                 self.progress.until_close = framing == Framing::UntilClose;
             }
         }
-        let grpc = self.asked.grpc && response.fields.iter().any(|field| says_failure(field, head));
+        let grpc = self.traits.grpc && response.fields.iter().any(|field| says_failure(field, head));
         self.progress.poor = grpc || is_poor(response.status);
         let is_event_stream = response.fields.iter().any(|field| {
             field.id == FieldId::ContentType
@@ -245,7 +245,7 @@ impl Exchange<'_> {
         });
         if is_event_stream {
             self.lasting = true;
-            self.patience.response_idle = self.patience.response_idle.max(STREAM_IDLE);
+            self.timeouts.response_idle = self.timeouts.response_idle.max(STREAM_IDLE);
         }
         let source = match (&*self.upstream, response.framing) {
             (_, BodyFraming::None) => BodyFraming::None,
@@ -262,7 +262,7 @@ impl Exchange<'_> {
         match (&*self.client, framing) {
             (Stream::Http2(_), _) => Sink::Frames,
             (Stream::Socket(_), Framing::Chunked) => Sink::Chunked {
-                trailers: self.asked.te_trailers && self.asked.version == Version::Http11,
+                trailers: self.traits.te_trailers && self.traits.version == Version::Http11,
             },
             (Stream::Socket(_), Framing::None(_) | Framing::Length(_) | Framing::UntilClose) => Sink::Plain,
         }

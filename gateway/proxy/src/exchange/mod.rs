@@ -20,7 +20,7 @@ use wire::ChunkError;
 
 use crate::exchange::relay::{Relay, RelayError, WaitsFor};
 use crate::exchange::tenure::Nature;
-use crate::head::traits::Asked;
+use crate::head::traits::RequestTraits;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::stream::Stream;
@@ -46,7 +46,7 @@ pub(crate) const STREAM_IDLE: Duration = Duration::from_secs(3600);
 
 /// The timeouts of one exchange: the door's, or the route's where it has its own.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct ExchangeTimeouts {
     pub(crate) body_idle: Duration,
     pub(crate) write_stall: Duration,
     pub(crate) response_head: Duration,
@@ -90,8 +90,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) deadline: &'a Deadline,
     pub(crate) worker: &'a Worker,
     pub(crate) settings: &'a Settings,
-    pub(crate) patience: Patience,
-    pub(crate) asked: Asked,
+    pub(crate) timeouts: ExchangeTimeouts,
+    pub(crate) traits: RequestTraits,
     /// The worker drains: the client is told to close.
     pub(crate) closing: bool,
     /// The response has no end of its own.
@@ -153,12 +153,12 @@ impl<'a> Exchange<'a> {
         deadline: &'a Deadline,
         worker: &'a Worker,
         settings: &'a Settings,
-        patience: Patience,
-        asked: Asked,
+        timeouts: ExchangeTimeouts,
+        traits: RequestTraits,
         closing: bool,
     ) -> Self {
         let progress = Progress {
-            continued: asked.continued,
+            continued: traits.continued,
             ..Progress::default()
         };
         // An earlier attempt may have left half a head.
@@ -173,8 +173,8 @@ impl<'a> Exchange<'a> {
             deadline,
             worker,
             settings,
-            patience,
-            asked,
+            timeouts,
+            traits,
             closing,
             lasting: false,
             progress,
@@ -271,7 +271,7 @@ impl<'a> Exchange<'a> {
     fn failure(&self, refusal: Refusal) -> Failure {
         let silent = !self.progress.heard && matches!(refusal, Refusal::UpstreamReset);
         // The backend keeps the same deadline, and a moment may lie between its clock and ours.
-        let refusal = match self.patience.until {
+        let refusal = match self.timeouts.until {
             Some(until) if refusal.may_be_a_deadline(until, Instant::now()) => Refusal::DeadlineExceeded,
             Some(_) | None => refusal,
         };
@@ -468,16 +468,16 @@ impl<'a> Exchange<'a> {
         let moved = self.upload.moved();
         // A body that drips is not progress.
         let drips =
-            waits == Waits::RequestBody && !self.asked.grpc && moved - self.progress.moved < DRIP_BYTES;
+            waits == Waits::RequestBody && !self.traits.grpc && moved - self.progress.moved < DRIP_BYTES;
         if self.progress.waits != Some(waits) || (progressed && !drips) {
             self.progress.waits = Some(waits);
             self.progress.moved = moved;
             let patience = match waits {
                 Waits::Continue => CONTINUE,
-                Waits::RequestBody | Waits::UpstreamWrite => self.patience.body_idle,
-                Waits::ResponseHead => self.patience.response_head,
-                Waits::ResponseBody => self.patience.response_idle,
-                Waits::ClientWrite => self.patience.write_stall,
+                Waits::RequestBody | Waits::UpstreamWrite => self.timeouts.body_idle,
+                Waits::ResponseHead => self.timeouts.response_head,
+                Waits::ResponseBody => self.timeouts.response_idle,
+                Waits::ClientWrite => self.timeouts.write_stall,
             };
             let patience = if self.progress.client_ended {
                 patience.min(HALF_CLOSED)
@@ -486,7 +486,7 @@ impl<'a> Exchange<'a> {
             };
             let now = Instant::now();
             let left = self
-                .patience
+                .timeouts
                 .until
                 .map(|until| until.saturating_duration_since(now));
             self.deadline
@@ -498,7 +498,7 @@ impl<'a> Exchange<'a> {
         let refusal = match waits {
             // Deadlines are kept in whole milliseconds.
             _ if self
-                .patience
+                .timeouts
                 .until
                 .is_some_and(|until| until <= Instant::now() + Duration::from_millis(2)) =>
             {
@@ -528,7 +528,7 @@ impl<'a> Exchange<'a> {
             (None, None) if self.progress.upload_done || self.progress.upload_broken => Waits::ResponseHead,
             (None, None) if self.upload.waits_for() == WaitsFor::Sink => Waits::UpstreamWrite,
             (None, None)
-                if self.asked.expect_continue && !self.progress.continued && self.upload.moved() == 0 =>
+                if self.traits.expect_continue && !self.progress.continued && self.upload.moved() == 0 =>
             {
                 Waits::Continue
             }

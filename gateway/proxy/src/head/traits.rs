@@ -6,7 +6,7 @@ use wire::{BodyFraming, FieldId, Method, RequestHead, Version};
 
 /// What the exchange must know of the request once its head has left the buffer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct RequestTraits {
     pub(crate) method: Method,
     pub(crate) version: Version,
     pub(crate) framing: BodyFraming,
@@ -21,7 +21,7 @@ pub(crate) struct Asked {
     pub(crate) grpc: bool,
 }
 
-impl Asked {
+impl RequestTraits {
     pub(crate) fn of(request: &RequestHead, head: &[u8]) -> Self {
         // Never to HTTP/2 in clear text, which would smuggle streams past the routing table.
         let other_than_h2c = request

@@ -29,7 +29,7 @@ use crate::request::record::Record;
 use crate::serve::http1::{Client, Session};
 use crate::serve::http2;
 use crate::settings::{ProxyProtocol, Settings};
-use crate::stream::linger::{Patience, linger};
+use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::{Socket, Stream, has_ended};
 use crate::upstream::connecting::while_wanted;
 use crate::upstream::{Chosen, Tries};
@@ -138,7 +138,7 @@ async fn prepare(
             }
             // The client was told why, and may have sent more than was read.
             if let Some(stream) = stream {
-                linger(&mut Socket::Plain(stream), &deadline, worker, Patience::SHORT).await;
+                linger(&mut Socket::Plain(stream), &deadline, worker, LingerLimits::SHORT).await;
             }
             None
         }

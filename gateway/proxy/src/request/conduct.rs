@@ -42,7 +42,7 @@ impl Conduct {
             Err(failure) => failure,
         };
         if with.answered {
-            return match failure.refusal.verdict().side {
+            return match failure.refusal.disposition().side {
                 Side::Client | Side::Gateway => answered,
                 Side::Upstream => Self::Poor,
             };

@@ -12,13 +12,13 @@ use wire::{BodyFraming, FieldId, HeadLimits, RequestHead, Span};
 use crate::exchange::relay::{Relay, Sink, TrailerLimits};
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
-use crate::exchange::{Ended, Exchange, Failure, Patience, STREAM_IDLE};
+use crate::exchange::{Ended, Exchange, ExchangeTimeouts, Failure, STREAM_IDLE};
 use crate::head::emit;
 use crate::head::http2;
 use crate::head::identity::Identity;
-use crate::head::traits::{Asked, grpc_timeout};
+use crate::head::traits::{RequestTraits, grpc_timeout};
 use crate::head::vouched;
-use crate::refusal::{Refusal, Side, Verdict};
+use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::conduct::{Circumstances, Conduct};
 use crate::request::decide::{Decision, body_limit, decide};
 use crate::request::record::Record;
@@ -149,7 +149,7 @@ impl Forwarding<'_> {
             ..
         } = &mut *self.scratch;
         let head = from_client.filled().get(..self.length).unwrap_or_default();
-        let mut asked = Asked::of(request, head);
+        let mut traits = RequestTraits::of(request, head);
         let scheme = match &self.upstream.protocol {
             UpstreamProtocol::H2c => Some("http"),
             UpstreamProtocol::Tls(tls) if tls.h2 => Some("https"),
@@ -158,14 +158,14 @@ impl Forwarding<'_> {
         let multiplexed = (self.client.stream.is_http2(), scheme.is_some());
         // A stream that is to become a WebSocket can become nothing else (RFC 8441 5), and HTTP/2 has no upgrade.
         let bodiless = matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
-        if multiplexed.0 && request.upgrade && (multiplexed.1 || !asked.upgrade || !bodiless) {
+        if multiplexed.0 && request.upgrade && (multiplexed.1 || !traits.upgrade || !bodiless) {
             return self
                 .client
                 .refuse(self.scratch, &Refusal::Protocol, self.record, None)
                 .await;
         }
-        asked.upgrade &= !multiplexed.1;
-        if asked.upgrade {
+        traits.upgrade &= !multiplexed.1;
+        if traits.upgrade {
             protocols.clear();
             for field in request.fields.iter().filter(|field| field.id == FieldId::Upgrade) {
                 protocols.extend_from_slice(field.value.of(head));
@@ -173,8 +173,8 @@ impl Forwarding<'_> {
             }
         }
         // gRPC is spoken over HTTP/2 alone; from anyone else its name buys no patience.
-        asked.grpc &= multiplexed == (true, true);
-        let until = asked
+        traits.grpc &= multiplexed == (true, true);
+        let until = traits
             .grpc
             .then(|| grpc_timeout(request, head))
             .flatten()
@@ -191,7 +191,7 @@ impl Forwarding<'_> {
                 .session
                 .as_ref()
                 .and_then(|session| session.certificate.as_deref()),
-            asked.upgrade,
+            traits.upgrade,
         );
         from_client.consume(self.length);
         let mut message = Ok(None);
@@ -208,9 +208,9 @@ impl Forwarding<'_> {
                     .await;
             }
         }
-        let mut upload = self.upload(asked);
+        let mut upload = self.upload(traits);
 
-        let last = self.attempts(asked, until, &mut upload).await;
+        let last = self.attempts(traits, until, &mut upload).await;
         self.record.bytes_in += upload.moved();
         match last {
             Attempt::Over(next) => next,
@@ -226,15 +226,15 @@ impl Forwarding<'_> {
         }
     }
 
-    fn upload(&self, asked: Asked) -> Relay {
+    fn upload(&self, traits: RequestTraits) -> Relay {
         let settings = &self.matched.settings;
         let limit = body_limit(&self.matched.route, settings);
-        let sink = match asked.framing {
+        let sink = match traits.framing {
             _ if self.message.is_some() => Sink::Frames,
             BodyFraming::Chunked => Sink::Chunked { trailers: true },
             BodyFraming::None | BodyFraming::Length(_) | BodyFraming::UntilClose => Sink::Plain,
         };
-        let source = match (&self.client.stream, asked.framing) {
+        let source = match (&self.client.stream, traits.framing) {
             // Then the backend has been told that nothing follows the head.
             (_, BodyFraming::Length(0)) => BodyFraming::None,
             // The end of the stream counts, and trailers may come before it. Where a length is passed on there is no
@@ -253,10 +253,15 @@ impl Forwarding<'_> {
     }
 
     /// Tries one endpoint after the other, as far as that is safe.
-    async fn attempts(&mut self, mut asked: Asked, until: Option<Instant>, upload: &mut Relay) -> Attempt {
+    async fn attempts(
+        &mut self,
+        mut traits: RequestTraits,
+        until: Option<Instant>,
+        upload: &mut Relay,
+    ) -> Attempt {
         let worker = Rc::clone(&self.worker);
         // A connection that may be closing is for requests that may be sent twice.
-        let mut rule = match asked.method.is_idempotent() && !asked.upgrade {
+        let mut rule = match traits.method.is_idempotent() && !traits.upgrade {
             true => Reuse::Any,
             false => Reuse::Sure,
         };
@@ -265,11 +270,11 @@ impl Forwarding<'_> {
             return Attempt::Failed(Refusal::NoEndpoint);
         };
         loop {
-            let (refusal, endpoint, again) = match self.attempt(chosen, rule, &mut asked, until, upload).await
-            {
-                Attempt::Retry(refusal, endpoint, again) => (refusal, endpoint, again),
-                attempt @ (Attempt::Over(_) | Attempt::Failed(_)) => return attempt,
-            };
+            let (refusal, endpoint, again) =
+                match self.attempt(chosen, rule, &mut traits, until, upload).await {
+                    Attempt::Retry(refusal, endpoint, again) => (refusal, endpoint, again),
+                    attempt @ (Attempt::Over(_) | Attempt::Failed(_)) => return attempt,
+                };
             if !upload.rewind() || !tries.go_on(again, endpoint.address()) {
                 return Attempt::Failed(refusal);
             }
@@ -290,7 +295,7 @@ impl Forwarding<'_> {
         &mut self,
         chosen: Chosen,
         rule: Reuse,
-        asked: &mut Asked,
+        traits: &mut RequestTraits,
         until: Option<Instant>,
         upload: &mut Relay,
     ) -> Attempt {
@@ -312,7 +317,7 @@ impl Forwarding<'_> {
                     place: None,
                 }
             }
-            None => match Box::pin(self.open(chosen, *asked, until)).await {
+            None => match Box::pin(self.open(chosen, *traits, until)).await {
                 Ok(opened) => opened,
                 Err(attempt) => return attempt,
             },
@@ -323,7 +328,7 @@ impl Forwarding<'_> {
             place,
         } = opened;
         let settings = Arc::clone(&self.matched.settings);
-        let patience = self.patience(asked, until);
+        let timeouts = self.timeouts(traits, until);
         let closing = self.client.is_closing();
         let worker = Rc::clone(&self.worker);
         let mut exchange = Exchange::new(
@@ -334,8 +339,8 @@ impl Forwarding<'_> {
             &self.client.deadline,
             &worker,
             &settings,
-            patience,
-            *asked,
+            timeouts,
+            *traits,
             closing,
         );
         let mut tenure = Tenure::new(&worker, &self.matched.route, self.matched.publication);
@@ -363,7 +368,7 @@ impl Forwarding<'_> {
         }
         self.record.status = exchange.status();
         self.record.bytes_out = exchange.sent();
-        asked.continued = exchange.has_continued();
+        traits.continued = exchange.has_continued();
         let ends_with_connection = exchange.ends_with_connection();
         let circumstances = Circumstances {
             answered: exchange.has_answered(),
@@ -388,17 +393,17 @@ impl Forwarding<'_> {
             Err(failure) if self.record.status != 0 || !self.scratch.to_client.is_empty() => {
                 Attempt::Over(self.cut(&failure.refusal, ends_with_connection).await)
             }
-            Err(failure) => self.failed(failure, fresh, *asked, upload, endpoint),
+            Err(failure) => self.failed(failure, fresh, *traits, upload, endpoint),
         }
     }
 
     /// How long each step of the exchange may take.
-    fn patience(&self, asked: &Asked, until: Option<Instant>) -> Patience {
+    fn timeouts(&self, traits: &RequestTraits, until: Option<Instant>) -> ExchangeTimeouts {
         let settings = &self.matched.settings;
         let tuning = self.matched.route.tuning;
         // A gRPC call may stay open with nothing to say in either direction, and says itself for how long.
-        let or = |timeout: Duration| if asked.grpc { STREAM_IDLE } else { timeout };
-        Patience {
+        let or = |timeout: Duration| if traits.grpc { STREAM_IDLE } else { timeout };
+        ExchangeTimeouts {
             body_idle: tuning.body_idle.unwrap_or(or(settings.timeouts.body_idle)),
             write_stall: settings.timeouts.write_stall,
             response_head: tuning
@@ -440,13 +445,13 @@ impl Forwarding<'_> {
     /// Ends an answer that has begun and will not be whole, so that the client can tell: it gets what was good, and no
     /// proper end.
     async fn cut(&mut self, refusal: &Refusal, ends_with_connection: bool) -> Next {
-        let verdict = refusal.verdict();
+        let disposition = refusal.disposition();
         self.record.refused(refusal);
         match &mut self.client.stream {
             Stream::Http2(stream) => {
                 // A reset drops what has not left yet: the connection's task has its turn first.
                 tokio::task::yield_now().await;
-                break_off(stream, self.client.grpc, &verdict);
+                break_off(stream, self.client.grpc, &disposition);
                 Next::Drop
             }
             Stream::Socket(socket) if ends_with_connection => {
@@ -454,7 +459,7 @@ impl Forwarding<'_> {
                 Next::Drop
             }
             // Whoever is gone, stalled or at fault is not waited for, and nobody is who is to go.
-            Stream::Socket(_) if verdict.side != Side::Upstream => Next::Drop,
+            Stream::Socket(_) if disposition.side != Side::Upstream => Next::Drop,
             Stream::Socket(_) => Next::Close,
         }
     }
@@ -464,7 +469,7 @@ impl Forwarding<'_> {
         &self,
         failure: Failure,
         fresh: bool,
-        asked: Asked,
+        traits: RequestTraits,
         upload: &Relay,
         endpoint: Rc<Endpoint>,
     ) -> Attempt {
@@ -472,7 +477,7 @@ impl Forwarding<'_> {
         // is doing it once. If it had been used the backend closed it before it saw the request, most likely; and if
         // nothing of the request had been written, surely. A head of HTTP/2 has left by then, whatever became of the body.
         let unsent = !fresh && self.message.is_none() && upload.is_unwritten();
-        if failure.unprocessed || (failure.silent && (unsent || asked.method.is_idempotent())) {
+        if failure.unprocessed || (failure.silent && (unsent || traits.method.is_idempotent())) {
             let again = if fresh && !failure.unprocessed {
                 Again::Elsewhere
             } else {
@@ -492,14 +497,14 @@ impl Forwarding<'_> {
     async fn open(
         &mut self,
         chosen: Chosen,
-        asked: Asked,
+        traits: RequestTraits,
         until: Option<Instant>,
     ) -> Result<Opened, Attempt> {
         let Chosen {
             endpoint,
             last_resort,
         } = chosen;
-        let ends = matches!(asked.framing, BodyFraming::None | BodyFraming::Length(0));
+        let ends = matches!(traits.framing, BodyFraming::None | BodyFraming::Length(0));
         let message = self.message.as_deref().cloned();
         let connecting = connect(&endpoint, message, ends, self.connect_timeout());
         let (client, worker) = (&mut *self.client, &self.worker);
@@ -578,16 +583,16 @@ fn as_http2(head: &[u8], scheme: &'static str) -> Result<http::Request<()>, Refu
 }
 
 /// Ends a stream whose head has been sent and whose body will not be whole. A gRPC client gets its status.
-fn break_off(stream: &mut Http2Stream, grpc: bool, verdict: &Verdict) {
-    if grpc && verdict.side != Side::Client {
+fn break_off(stream: &mut Http2Stream, grpc: bool, disposition: &Disposition) {
+    if grpc && disposition.side != Side::Client {
         let mut trailers = http::HeaderMap::new();
         trailers.insert(
             "grpc-status",
-            http::HeaderValue::from(u16::from(verdict.grpc_status())),
+            http::HeaderValue::from(u16::from(disposition.grpc_status())),
         );
         trailers.insert(
             "grpc-message",
-            http::HeaderValue::from_static(verdict.reason.label()),
+            http::HeaderValue::from_static(disposition.reason.label()),
         );
         // A stream that has gone needs no status.
         let _gone = stream.finish(Some(trailers));

@@ -114,8 +114,8 @@ impl Record {
 
     /// Takes note of an answer of the gateway's own. Once the backend's status is sent it stays the status.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
-        let verdict = refusal.verdict();
-        self.refusal = Some(verdict.reason);
+        let disposition = refusal.disposition();
+        self.refusal = Some(disposition.reason);
         if let Some(words) = refusal.words() {
             self.explain(words);
         }
@@ -123,7 +123,7 @@ impl Record {
             self.hide_user();
         }
         if self.status == 0 {
-            self.status = verdict.status;
+            self.status = disposition.status;
         }
     }
 

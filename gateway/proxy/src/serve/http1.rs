@@ -24,7 +24,7 @@ use crate::request::forward;
 use crate::request::record::Record;
 use crate::settings::Settings;
 use crate::stream::Stream;
-use crate::stream::linger::{Patience, linger};
+use crate::stream::linger::{LingerLimits, linger};
 use crate::worker::buffers::Scratch;
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
@@ -277,15 +277,15 @@ impl Client {
         record: &mut Record,
         location: Option<&[u8]>,
     ) -> Next {
-        let verdict = refusal.verdict();
+        let disposition = refusal.disposition();
         record.refused(refusal);
-        if verdict.reason == Reason::ClientGone {
+        if disposition.reason == Reason::ClientGone {
             return Next::Drop;
         }
         let head_parsed = !matches!(refusal, Refusal::Head(_) | Refusal::HeadTimeout);
         let request = &scratch.request;
         let unread = head_parsed && !matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
-        let keep = head_parsed && !verdict.close && !unread && request.persistent() && !self.is_closing();
+        let keep = head_parsed && !disposition.close && !unread && request.persistent() && !self.is_closing();
         let connection = match (keep, request.version) {
             (false, _) => Connection::Close,
             (true, Version::Http10) => Connection::KeepExplicitly,
@@ -295,20 +295,20 @@ impl Client {
         if let Some(location) = location {
             extra.push(("Location", location));
         }
-        match verdict.status {
+        match disposition.status {
             503 => extra.push(("Retry-After", b"1")),
             405 => extra.push(("Allow", ALLOW)),
             _ => {}
         }
         let date = self.worker.clock.date();
         let answer = OwnAnswer {
-            status: verdict.status,
+            status: disposition.status,
             // Known before the rest of the head is; the answer to HEAD has no body even where the head is refused.
             method: request.method,
             date: &date,
             connection,
             extra: &extra,
-            grpc: self.grpc.then(|| verdict.grpc_status()),
+            grpc: self.grpc.then(|| disposition.grpc_status()),
         };
         self.send(&mut scratch.to_client, &answer).await
     }
@@ -366,9 +366,9 @@ impl Client {
         if !stream.has_incoming() {
             return;
         }
-        self.deadline.set(Instant::now(), Patience::SHORT.silence);
+        self.deadline.set(Instant::now(), LingerLimits::SHORT.silence);
         let mut bytes = vec![0; 16 * 1024];
-        let mut left = Patience::SHORT.bytes;
+        let mut left = LingerLimits::SHORT.bytes;
         let deadline = &self.deadline;
         poll_fn(|context| {
             while !deadline.has_passed(context) {
@@ -388,7 +388,7 @@ impl Client {
     /// Ends the sending side and reads on for a moment, so that the client gets to read the answer.
     async fn linger(&mut self) {
         if let Stream::Socket(socket) = &mut self.stream {
-            linger(socket, &self.deadline, &self.worker, Patience::SHORT).await;
+            linger(socket, &self.deadline, &self.worker, LingerLimits::SHORT).await;
         }
     }
 }

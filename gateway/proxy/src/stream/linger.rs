@@ -17,7 +17,7 @@ use crate::worker::{Phase, Worker};
 
 /// How much a client may still send after the last word, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct LingerLimits {
     /// Without a byte from the client.
     pub(crate) silence: Duration,
     /// Altogether.
@@ -25,7 +25,7 @@ pub(crate) struct Patience {
     pub(crate) bytes: usize,
 }
 
-impl Patience {
+impl LingerLimits {
     /// For a short last word: an answer of the gateway's own, an alert.
     pub(crate) const SHORT: Self = Self {
         silence: Duration::from_secs(2),
@@ -44,12 +44,12 @@ impl Patience {
     }
 }
 
-/// Ends the sending side, and reads until the client closes, its patience ends, or the worker does.
-pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Worker, patience: Patience) {
+/// Ends the sending side, and reads until the client closes, a limit is reached, or the worker does.
+pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Worker, limits: LingerLimits) {
     let began = Instant::now();
-    deadline.set(began, patience.silence);
+    deadline.set(began, limits.silence);
     let mut bytes = vec![0; 16 * 1024];
-    let mut left = patience.bytes;
+    let mut left = limits.bytes;
     let mut told = false;
     poll_fn(|context| {
         loop {
@@ -68,8 +68,8 @@ pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Wo
                 Ok(()) if !room.filled().is_empty() && left > 0 => {
                     left = left.saturating_sub(room.filled().len());
                     let now = Instant::now();
-                    let rest = patience.most.saturating_sub(now.duration_since(began));
-                    deadline.set(now, rest.min(patience.silence));
+                    let rest = limits.most.saturating_sub(now.duration_since(began));
+                    deadline.set(now, rest.min(limits.silence));
                 }
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }

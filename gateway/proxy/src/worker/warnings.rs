@@ -7,39 +7,39 @@ use std::time::{Duration, Instant};
 
 use crate::worker::Worker;
 
-/// How long nothing more is told for the same reason.
+/// How long nothing more is reported for the same reason.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Reasons that are told apart; whatever comes beside them shares one.
+/// Reasons that are counted one by one; all others share one.
 const REASONS: usize = 32;
 
 /// The warnings of one door, by reason.
 #[derive(Default)]
-pub(crate) struct Warnings(Mutex<Vec<Told>>);
+pub(crate) struct Warnings(Mutex<Vec<ReportedReason>>);
 
-struct Told {
+struct ReportedReason {
     reason: Box<str>,
     at: Instant,
-    /// How many have not been told since.
+    /// How many have not been reported since.
     kept_back: u64,
 }
 
 impl Warnings {
-    /// How many warnings for this reason have been kept back, if another may be told now.
+    /// How many warnings for this reason have been kept back, if another may be reported now.
     fn admit(&self, reason: &str, now: Instant) -> Option<u64> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = all.len() >= REASONS;
-        let known = all.iter().position(|told| *told.reason == *reason);
+        let known = all.iter().position(|reported| *reported.reason == *reason);
         let place = known.or_else(|| is_full.then(|| all.len() - 1));
-        if let Some(told) = place.and_then(|place| all.get_mut(place)) {
-            if now.saturating_duration_since(told.at) < PAUSE {
-                told.kept_back += 1;
+        if let Some(reported) = place.and_then(|place| all.get_mut(place)) {
+            if now.saturating_duration_since(reported.at) < PAUSE {
+                reported.kept_back += 1;
                 return None;
             }
-            told.at = now;
-            return Some(std::mem::take(&mut told.kept_back));
+            reported.at = now;
+            return Some(std::mem::take(&mut reported.kept_back));
         }
-        all.push(Told {
+        all.push(ReportedReason {
             reason: reason.into(),
             at: now,
             kept_back: 0,
@@ -57,7 +57,7 @@ impl Worker {
         };
         let more = match kept_back {
             0 => String::new(),
-            count => format!(" ({count} more like it have not been told)"),
+            count => format!(" ({count} more like it have not been reported)"),
         };
         tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{more}");
     }
@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn reasons_without_end_share_one() {
         let (warnings, now) = (Warnings::default(), Instant::now());
-        let told = (0..1000).filter(|number| warnings.admit(&number.to_string(), now).is_some());
-        assert_eq!(told.count(), REASONS);
+        let reported = (0..1000).filter(|number| warnings.admit(&number.to_string(), now).is_some());
+        assert_eq!(reported.count(), REASONS);
         assert_eq!(warnings.0.lock().unwrap().len(), REASONS);
         assert_eq!(warnings.admit("new", now + PAUSE), Some(968));
     }

@@ -29,7 +29,7 @@ use crate::serve::http1::{Client, REQUESTS, Session};
 use crate::settings::Limits;
 use crate::stream::http2::trailers::MalformedTrailers;
 use crate::stream::http2::{CONNECTION_WINDOW, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
-use crate::stream::linger::{Patience, linger};
+use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::{Socket, Stream};
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
@@ -142,15 +142,15 @@ pub(crate) async fn serve(
         ..
     } = driver;
     drop(connection);
-    let patience = match end {
-        End::Ordered => Patience::for_a_reader(settings.timeouts.write_stall),
-        End::Abrupt => Patience::SHORT,
+    let limits = match end {
+        End::Ordered => LingerLimits::for_a_reader(settings.timeouts.write_stall),
+        End::Abrupt => LingerLimits::SHORT,
         End::Silent => return,
     };
     // The library has let go of it.
     if let Some(shared) = Rc::into_inner(shared) {
         let mut socket = shared.socket.into_inner();
-        linger(&mut socket, &deadline, &streams.worker, patience).await;
+        linger(&mut socket, &deadline, &streams.worker, limits).await;
     }
 }
 
