@@ -12,11 +12,8 @@
 //!
 //! Beside the sources of objects, [`names`] asks DNS for what objects refer to by name.
 
-mod changes;
 pub mod cluster;
 mod files;
 pub mod names;
-mod watch;
 
-pub use files::{FileSource, FilesError, SourceContent};
-pub use watch::SourceEvent;
+pub use files::{FileSource, FilesError, SourceContent, SourceEvent};

@@ -7,25 +7,13 @@
 //! - Objects are converted where they arrive and the rest of them is dropped.
 //! - Only the holder of the Lease writes, and it writes nothing that is already so.
 
-mod claims;
-mod contact;
-mod credentials;
-mod events;
-mod fault;
-mod instance;
-mod lease;
-mod outlook;
-mod reflector;
-mod report;
-mod rights;
-mod seen;
-mod sent;
-mod source;
+mod connection;
+mod door_view;
+mod read;
 mod status;
-mod store;
 #[cfg(test)]
 mod tests;
-mod token;
+mod write;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,18 +24,17 @@ use resource::Problem;
 use route::ObjectKey;
 use tokio::sync::{mpsc, watch};
 
-pub use contact::Contact;
-pub use credentials::{ClusterError, Credentials};
-pub use events::EVENT_REASONS;
-pub use outlook::{DoorOutlook, Publish, SecretScope};
-
-pub use seen::Address;
+pub use connection::contact::Contact;
+pub use connection::credentials::{ClusterError, Credentials};
+pub use door_view::{DoorOutlook, Publish, SecretScope};
+pub use read::observed::Address;
+pub use write::events::EVENT_REASONS;
 
 use crate::{SourceContent, SourceEvent};
-use instance::Installation;
-use lease::Retirement;
-use source::Follower;
-use store::Store;
+use read::follower::Follower;
+use read::store::Store;
+use write::installation::Installation;
+use write::lease::Retirement;
 
 /// How the API server is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,7 +97,7 @@ impl ClusterSource {
             server: config.cluster_url.to_string().trim_end_matches('/').into(),
             namespace: own.unwrap_or(&config.default_namespace).as_str().into(),
             identity: options.credentials.identity.as_str().into(),
-            client: contact::connect(config, &contact)?,
+            client: connection::contact::connect(config, &contact)?,
             contact,
         };
         Ok(Self {
@@ -144,7 +131,7 @@ impl ClusterSource {
         let doors = self.handle.doors.subscribe();
         let installation = Installation::new(self.options.instance.as_deref(), &connection);
         let (follower, changes) = Follower::new(connection.clone(), self.options, Rc::clone(&store), doors);
-        let reporter = report::run(connection, installation, store, changes, &self.handle);
+        let reporter = write::report::run(connection, installation, store, changes, &self.handle);
         tokio::select! {
             () = follower.run(&events) => {}
             () = reporter => {}

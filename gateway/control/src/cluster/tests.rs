@@ -17,15 +17,16 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::contact::Contact;
-use super::fault::Fault;
-use super::instance::Installation;
-use super::outlook::{DoorOutlook, Publish, SecretScope, needs};
-use super::reflector::{News, Reflector, Scope, Slot, Update};
-use super::seen::Seen;
-use super::sent::Sent;
-use super::store::Store;
-use super::{Connection, lease};
+use super::Connection;
+use super::connection::contact::Contact;
+use super::connection::fault::Fault;
+use super::door_view::{DoorOutlook, Publish, SecretScope, needs};
+use super::read::observed::Seen;
+use super::read::raw::Sent;
+use super::read::reflector::{News, Reflector, Scope, Slot, Update};
+use super::read::store::Store;
+use super::write::installation::Installation;
+use super::write::lease;
 
 /// What the API server answers, one after the other; afterwards it never answers.
 type Script = Arc<Mutex<VecDeque<Response<String>>>>;

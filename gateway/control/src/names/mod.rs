@@ -7,9 +7,9 @@
 //! - A name that does not resolve costs the others nothing: each has its own clock, and at most a few are under way.
 //! - Nothing waits for DNS. What has not been answered is not in [`Names::known`].
 
-mod book;
 mod entry;
 mod resolver;
+mod table;
 #[cfg(test)]
 mod tests;
 mod wanted;
@@ -27,9 +27,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use book::Book;
 use entry::Reply;
 pub use resolver::Resolver;
+use table::Book;
 pub use wanted::wanted;
 
 /// Names that are looked up at the same time. Servers that do not answer hold half of these places at most.

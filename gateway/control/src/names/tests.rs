@@ -9,8 +9,8 @@ use route::{HostBuf, normalise_sni};
 use tokio::task::LocalSet;
 use tokio::time::advance;
 
-use super::book::MOST;
 use super::entry::{Answer, Entry, KEEP, LAST_RETRY, LONGEST_TTL, MOST_ADDRESSES, Records, SHORTEST_TTL};
+use super::table::MOST;
 use super::*;
 
 fn host(name: &str) -> Host {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Connection;
+use crate::cluster::Connection;
 
 /// The name where no other is known.
 const DEFAULT: &str = "blastdoor";
@@ -19,11 +19,11 @@ const HASHES: std::ops::RangeInclusive<usize> = 5..=10;
 
 /// An installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Installation {
+pub(crate) struct Installation {
     /// The name of its Lease.
-    pub(super) lease: Rc<str>,
+    pub(crate) lease: Rc<str>,
     /// The name under which it writes, which no other in the cluster has.
-    pub(super) manager: Rc<str>,
+    pub(crate) manager: Rc<str>,
     /// Where the name comes from.
     origin: Origin,
 }
@@ -40,7 +40,7 @@ enum Origin {
 
 impl Installation {
     /// The one that is configured, else that of the Deployment or DaemonSet to which the pod belongs.
-    pub(super) fn new(given: Option<&str>, connection: &Connection) -> Self {
+    pub(crate) fn new(given: Option<&str>, connection: &Connection) -> Self {
         match (given, owner(&connection.identity)) {
             (Some(given), _) => Self {
                 lease: given.into(),
@@ -65,7 +65,7 @@ impl Installation {
     }
 
     /// The one to be where this one must not hold a Lease; `None` where there is no other.
-    pub(super) fn fallback(&self, connection: &Connection) -> Option<Self> {
+    pub(crate) fn fallback(&self, connection: &Connection) -> Option<Self> {
         let has_other = self.origin == Origin::Owner && *self.lease != *DEFAULT;
         has_other.then(|| Self::of_namespace(DEFAULT, Origin::Default, connection))
     }

@@ -13,7 +13,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::files::is_manifest;
+use super::directory::is_manifest;
 
 /// A change is read when nothing has happened for this long,
 const QUIET: Duration = Duration::from_millis(30);

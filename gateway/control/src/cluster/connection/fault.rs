@@ -9,7 +9,7 @@ use super::contact::Contact;
 
 /// Why a request to the API server gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// 403: a right is missing.
     #[error("not allowed: {0}")]
     Forbidden(String),
@@ -41,7 +41,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Whether the API server can be talked to.
-    pub(super) fn is_loss(&self) -> bool {
+    pub(crate) fn is_loss(&self) -> bool {
         match self {
             Self::Unauthorized | Self::Busy(_) | Self::Unreachable(_) | Self::Stalled(_) => true,
             Self::Forbidden(_) | Self::Absent | Self::Conflict | Self::Expired | Self::Nonsense(_) => false,
@@ -90,7 +90,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// Keeps one watch from asking more than once a second, and from asking for long what fails.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     contact: Contact,
     asked: Option<Instant>,
     /// What failed last, and how often in a row.
@@ -101,7 +101,7 @@ pub(super) struct Pace {
 const GAP: Duration = Duration::from_secs(1);
 
 impl Pace {
-    pub(super) fn new(contact: Contact) -> Self {
+    pub(crate) fn new(contact: Contact) -> Self {
         Self {
             contact,
             asked: None,
@@ -110,7 +110,7 @@ impl Pace {
     }
 
     /// Waits until the next request may be sent.
-    pub(super) async fn turn(&mut self) {
+    pub(crate) async fn turn(&mut self) {
         if let Some(asked) = self.asked {
             tokio::time::sleep_until(asked + GAP).await;
         }
@@ -119,7 +119,7 @@ impl Pace {
     }
 
     /// Waits as long as a failure demands: doubling, with jitter, and not before the API server said.
-    pub(super) async fn after(&mut self, fault: &Fault) {
+    pub(crate) async fn after(&mut self, fault: &Fault) {
         // Another failure is news: a server that comes back refuses for a moment before it answers.
         let kind = mem::discriminant(fault);
         let before = self.failures.filter(|(known, _)| *known == kind);
@@ -130,7 +130,7 @@ impl Pace {
     }
 
     /// The last request gave what it was for.
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.failures = None;
     }
 

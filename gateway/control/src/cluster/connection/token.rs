@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 
-use super::ClusterError;
+use crate::cluster::ClusterError;
 
 /// The file, and the last token in it that could be used. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct TokenFile(Arc<Shared>);
+pub(crate) struct TokenFile(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -22,7 +22,7 @@ struct Shared {
 }
 
 impl TokenFile {
-    pub(super) fn open(path: &Path) -> Result<Self, ClusterError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, ClusterError> {
         let last = read(path).map_err(|reason| ClusterError::Token {
             path: path.to_owned(),
             reason,
@@ -34,7 +34,7 @@ impl TokenFile {
     }
 
     /// The value of `Authorization`. A file that is gone or empty is being replaced: the token before it stands.
-    pub(super) fn authorization(&self) -> HeaderValue {
+    pub(crate) fn authorization(&self) -> HeaderValue {
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(now) = read(&self.0.path) {
             *last = now;

@@ -14,20 +14,20 @@ use route::ObjectKey;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::contact::Contact;
-use super::fault::{Fault, Pace};
-use super::seen::{Seen, Watched, reference};
-use super::sent::Sent;
+use super::observed::{Seen, Watched, reference};
+use super::raw::Sent;
+use crate::cluster::connection::contact::Contact;
+use crate::cluster::connection::fault::{Fault, Pace};
 
 /// Which objects a reflector follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Slot {
-    pub(super) kind: Kind,
-    pub(super) scope: Scope,
+pub(crate) struct Slot {
+    pub(crate) kind: Kind,
+    pub(crate) scope: Scope,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     /// All of them.
     Cluster,
     /// Those of a namespace.
@@ -40,13 +40,13 @@ pub(super) enum Scope {
 
 /// What is new in a slot.
 #[derive(Debug)]
-pub(super) struct Update {
-    pub(super) slot: Slot,
-    pub(super) news: News,
+pub(crate) struct Update {
+    pub(crate) slot: Slot,
+    pub(crate) news: News,
 }
 
 #[derive(Debug)]
-pub(super) enum News {
+pub(crate) enum News {
     /// These are all there are.
     Listed(Vec<Seen>),
     /// Changes arrive from now on.
@@ -68,7 +68,7 @@ const SILENCE: Duration = Duration::from_secs(55);
 /// For the answer to a list.
 const ANSWER: Duration = Duration::from_secs(55);
 
-pub(super) struct Reflector<K> {
+pub(crate) struct Reflector<K> {
     api: Api<Sent<K>>,
     slot: Slot,
     fields: Option<String>,
@@ -89,12 +89,12 @@ enum Ended {
 
 impl Slot {
     /// Without what is in it nothing can be served.
-    pub(super) fn is_essential(&self) -> bool {
+    pub(crate) fn is_essential(&self) -> bool {
         matches!(self.kind, Kind::Ingress | Kind::Service | Kind::EndpointSlice)
             && !matches!(self.scope, Scope::Replicas(_))
     }
 
-    pub(super) fn covers(&self, object: &ObjectRef) -> bool {
+    pub(crate) fn covers(&self, object: &ObjectRef) -> bool {
         self.kind == object.kind
             && match &self.scope {
                 Scope::Cluster => true,
@@ -109,7 +109,7 @@ impl Slot {
 }
 
 impl<K: Watched> Reflector<K> {
-    pub(super) fn new(
+    pub(crate) fn new(
         api: Api<Sent<K>>,
         slot: Slot,
         fields: Option<String>,
@@ -126,7 +126,7 @@ impl<K: Watched> Reflector<K> {
     }
 
     /// Follows the slot until nobody listens any more.
-    pub(super) async fn run(self) {
+    pub(crate) async fn run(self) {
         let mut pace = Pace::new(self.contact.clone());
         while self.list_and_follow(&mut pace).await.is_ok() {}
     }

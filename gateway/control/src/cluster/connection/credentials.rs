@@ -65,7 +65,7 @@ pub enum ClusterError {
 
 impl Credentials {
     /// Finds them: the file that was named, `KUBECONFIG`, the pod's service account, `~/.kube/config`.
-    pub(super) fn find(&self) -> Result<kube::Config, ClusterError> {
+    pub(crate) fn find(&self) -> Result<kube::Config, ClusterError> {
         if let Some(path) = &self.file {
             return read(std::slice::from_ref(path));
         }
@@ -92,7 +92,7 @@ impl Credentials {
 }
 
 /// The file with the bearer token, taken out of `config`, if that is what it uses.
-pub(super) fn token_file(config: &mut kube::Config) -> Result<Option<TokenFile>, ClusterError> {
+pub(crate) fn token_file(config: &mut kube::Config) -> Result<Option<TokenFile>, ClusterError> {
     let auth = &mut config.auth_info;
     // In the order of the client of `kube`: these come before a file, and an `exec` plugin after it.
     if auth.auth_provider.is_some() || auth.username.is_some() || auth.token.is_some() {

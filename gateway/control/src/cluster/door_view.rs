@@ -6,7 +6,7 @@ use door::{CaSource, ClientAuth, DefaultCertificate, Policy};
 use resource::{AuthoritySource, ClusterView, Ingress, Kind, ObjectRef, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
-use super::seen::Address;
+use crate::cluster::read::observed::Address;
 
 /// A door, as far as the source is concerned with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +49,7 @@ pub enum SecretScope {
 const SHARE: usize = 50;
 
 /// The Secrets and ConfigMaps that doors and Ingresses name, except Secrets where none may be read: each once.
-pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScope) -> Needed {
+pub(crate) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScope) -> Needed {
     let mut needs = Needs {
         scope,
         seen: HashSet::new(),
@@ -119,13 +119,13 @@ pub(super) fn needs(doors: &[DoorOutlook], view: &ClusterView, scope: SecretScop
 }
 
 /// Objects that are named.
-pub(super) struct Needed {
-    pub(super) by_doors: Vec<ObjectRef>,
+pub(crate) struct Needed {
+    pub(crate) by_doors: Vec<ObjectRef>,
     /// In the order in which they matter where not all can be had: those of the oldest Ingresses first; what a namespace
     /// asks for beyond its share comes last.
-    pub(super) by_ingresses: Vec<ObjectRef>,
+    pub(crate) by_ingresses: Vec<ObjectRef>,
     /// Secrets where none may be read.
-    pub(super) unwanted: Vec<ObjectRef>,
+    pub(crate) unwanted: Vec<ObjectRef>,
 }
 
 /// Needs in the making.
@@ -156,7 +156,7 @@ fn certificates(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
 
 /// What the status of an Ingress should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// No door that admits it publishes anything.
     Nothing,
     /// A door publishes a Service that is not there. What is written stays until it is known what to write.
@@ -166,7 +166,7 @@ pub(super) enum Wanted {
 }
 
 /// What the status of an Ingress should be. `service` tells the addresses of a Service, if there is one.
-pub(super) fn wanted(
+pub(crate) fn wanted(
     doors: &[DoorOutlook],
     view: &ClusterView,
     ingress: &Ingress,
@@ -200,7 +200,7 @@ pub(super) fn wanted(
 }
 
 /// A problem for each Service that a door is to publish and that is not there.
-pub(super) fn missing_services(doors: &[DoorOutlook], view: &ClusterView, server: &str) -> Vec<Problem> {
+pub(crate) fn missing_services(doors: &[DoorOutlook], view: &ClusterView, server: &str) -> Vec<Problem> {
     let missing = doors.iter().filter_map(|door| match &door.publish {
         Publish::Service(key) if view.service(key).is_none() => Some((&door.name, key)),
         Publish::Service(_) | Publish::Nothing | Publish::Addresses(_) => None,

@@ -17,31 +17,31 @@ use route::ObjectKey;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::claims::Claims;
-use super::sent::{Content, Sent};
+use super::raw::{Content, Sent};
+use crate::cluster::status::claims::Claims;
 
 /// One object, as far as the gateway keeps it. The raw one is dropped at once: most of it (managed fields, status,
 /// annotations of other tools) concerns nobody here.
 #[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) reference: ObjectRef,
+pub(crate) struct Seen {
+    pub(crate) reference: ObjectRef,
     /// `None` when nothing usable is left of it.
-    pub(super) object: Option<Object>,
-    pub(super) problems: Vec<Problem>,
+    pub(crate) object: Option<Object>,
+    pub(crate) problems: Vec<Problem>,
     /// `status.loadBalancer.ingress` of an Ingress or a Service.
-    pub(super) status: Status,
+    pub(crate) status: Status,
     /// `metadata.resourceVersion`
-    pub(super) version: Box<str>,
+    pub(crate) version: Box<str>,
 }
 
 /// `status.loadBalancer.ingress` of an object, and what is written down of who wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) addresses: Box<[Address]>,
+pub(crate) struct Status {
+    pub(crate) addresses: Box<[Address]>,
     /// Who wrote the list last (`metadata.managedFields`); `None` where that is not one.
-    pub(super) writer: Option<Box<str>>,
+    pub(crate) writer: Option<Box<str>>,
     /// Whose each address is, as far as that is written down.
-    pub(super) claims: Claims,
+    pub(crate) claims: Claims,
 }
 
 /// One address in a status.
@@ -56,7 +56,7 @@ pub enum Address {
 }
 
 /// A kind of object that is watched.
-pub(super) trait Watched:
+pub(crate) trait Watched:
     kube::Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static
 {
     const KIND: Kind;
@@ -70,7 +70,7 @@ pub(super) trait Watched:
 }
 
 impl Seen {
-    pub(super) fn new<K: Watched>(sent: Sent<K>) -> Self {
+    pub(crate) fn new<K: Watched>(sent: Sent<K>) -> Self {
         let reference = reference::<K>(sent.meta());
         let version = sent.meta().resource_version.as_deref().unwrap_or_default().into();
         let mut problems = Vec::new();
@@ -108,7 +108,7 @@ impl Seen {
     }
 }
 
-pub(super) fn reference<K: Watched>(meta: &ObjectMeta) -> ObjectRef {
+pub(crate) fn reference<K: Watched>(meta: &ObjectMeta) -> ObjectRef {
     let name = meta.name.as_deref().unwrap_or_default();
     match meta.namespace.as_deref() {
         Some(namespace) => ObjectRef::namespaced(K::KIND, &ObjectKey::new(namespace, name)),
@@ -210,14 +210,14 @@ impl Address {
     }
 
     /// The host name, or the address.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match self {
             Self::Hostname(text) | Self::Ip(text) | Self::Other(text) => text,
         }
     }
 
     /// As an entry of the list.
-    pub(super) fn entry(&self) -> serde_json::Value {
+    pub(crate) fn entry(&self) -> serde_json::Value {
         match self {
             Self::Hostname(name) => json!({ "hostname": name }),
             Self::Ip(ip) => json!({ "ip": ip }),

@@ -12,8 +12,8 @@ use resource::{Problem, Severity};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::changes::{Changes, WRITING, Watching};
-use crate::files::{FileSource, FilesError, Refreshed, SourceContent};
+use super::directory::{FileSource, FilesError, Refreshed, SourceContent};
+use super::notifications::{Changes, WRITING, Watching};
 
 /// What a source says.
 #[derive(Debug)]

@@ -9,18 +9,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::seen::Watched;
+use super::observed::Watched;
 
 /// One object, read or not.
 #[derive(Debug, Clone)]
-pub(super) struct Sent<K> {
+pub(crate) struct Sent<K> {
     /// Namespace, name and version; of an object that is read, the rest is in it.
     meta: ObjectMeta,
-    pub(super) content: Content<K>,
+    pub(crate) content: Content<K>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Content<K> {
+pub(crate) enum Content<K> {
     /// As the API describes it.
     Sound(Box<K>),
     /// As JSON without what concerns nobody here, and why it is not as the API describes it.

@@ -13,13 +13,13 @@ use route::ObjectKey;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::claims::{ANNOTATION, Merged, merge};
-use super::fault::Fault;
-use super::outlook::{DoorOutlook, Wanted, wanted};
 use super::report::{GAP, Writer};
-use super::seen::{Address, Seen};
-use super::sent::Sent;
-use super::store::Store;
+use crate::cluster::connection::fault::Fault;
+use crate::cluster::door_view::{DoorOutlook, Wanted, wanted};
+use crate::cluster::read::observed::{Address, Seen};
+use crate::cluster::read::raw::Sent;
+use crate::cluster::read::store::Store;
+use crate::cluster::status::claims::{ANNOTATION, Merged, merge};
 
 /// After a first write, before the same status is written again; twice as long after each further one, up to
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const FUTILE: Duration = Duration::from_secs(300);
 const ECHO: Duration = Duration::from_secs(10);
 
 /// Writes statuses.
-pub(super) struct Statuses {
+pub(crate) struct Statuses {
     store: Rc<RefCell<Store>>,
     attempts: HashMap<ObjectKey, Attempt>,
 }
@@ -58,7 +58,7 @@ struct Write {
 }
 
 impl Statuses {
-    pub(super) fn new(store: Rc<RefCell<Store>>) -> Self {
+    pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
         Self {
             store,
             attempts: HashMap::new(),
@@ -66,7 +66,7 @@ impl Statuses {
     }
 
     /// Writes each status that is not what it should be; says when to look again.
-    pub(super) async fn write(&mut self, doors: &[DoorOutlook], writer: &mut Writer) -> Option<Instant> {
+    pub(crate) async fn write(&mut self, doors: &[DoorOutlook], writer: &mut Writer) -> Option<Instant> {
         let me = writer.name()?;
         let mut again: Option<Instant> = None;
         for write in self.differing(doors, &me) {

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 
 use resource::{Kind, Problem, Severity};
 
-use super::fault::Fault;
 use super::reflector::{Scope, Slot};
 use super::store::Standing;
+use crate::cluster::connection::fault::Fault;
 
 /// API group and resource of a kind.
-pub(super) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
+pub(crate) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Ingress => ("networking.k8s.io", "ingresses"),
         Kind::IngressClass => ("networking.k8s.io", "ingressclasses"),
@@ -26,7 +26,7 @@ pub(super) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
 
 /// One problem for each kind that may not be read, with the rule that is missing; one more for what is read to know the
 /// other gateways by.
-pub(super) fn missing_rights<'s>(
+pub(crate) fn missing_rights<'s>(
     server: &str,
     slots: impl Iterator<Item = (&'s Slot, &'s Standing)>,
 ) -> Vec<Problem> {

@@ -9,7 +9,8 @@ use kube::client::{Body, ClientBuilder};
 use tokio::time::Instant;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{ClusterError, credentials};
+use super::credentials;
+use crate::cluster::ClusterError;
 
 /// When the API server last spoke. Clones share it.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(57);
 const CONNECT: Duration = Duration::from_secs(10);
 
 impl Contact {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             last_word: Instant::now(),
             hushed: None,
@@ -44,17 +45,17 @@ impl Contact {
         self.state().last_word.elapsed()
     }
 
-    pub(super) fn word(&self) {
+    pub(crate) fn word(&self) {
         let mut state = self.state();
         state.last_word = Instant::now();
     }
 
     /// Until when no requests are to be sent.
-    pub(super) fn hushed(&self) -> Option<Instant> {
+    pub(crate) fn hushed(&self) -> Option<Instant> {
         self.state().hushed.filter(|until| *until > Instant::now())
     }
 
-    pub(super) fn heard(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(crate) fn heard(&self, status: StatusCode, headers: &HeaderMap) {
         if status.is_success() {
             self.word();
         }
@@ -74,7 +75,7 @@ impl Contact {
 }
 
 /// A client that tells `contact` of every answer.
-pub(super) fn connect(mut config: kube::Config, contact: &Contact) -> Result<Client, ClusterError> {
+pub(crate) fn connect(mut config: kube::Config, contact: &Contact) -> Result<Client, ClusterError> {
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(ANSWER);
     config.write_timeout = Some(ANSWER);

@@ -17,14 +17,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::fault::Fault;
-use super::outlook::{DoorOutlook, SecretScope, missing_services, needs};
+use super::observed::{Seen, Watched};
+use super::raw::Sent;
 use super::reflector::{News, Reflector, Scope, Slot, Update};
 use super::rights::missing_rights;
-use super::seen::{Seen, Watched};
-use super::sent::Sent;
 use super::store::{Changed, Store};
-use super::{ClusterOptions, Connection};
+use crate::cluster::connection::fault::Fault;
+use crate::cluster::door_view::{DoorOutlook, SecretScope, missing_services, needs};
+use crate::cluster::{ClusterOptions, Connection};
 use crate::{SourceContent, SourceEvent};
 
 /// A change is told when nothing has happened for this long,
@@ -41,7 +41,7 @@ const MOST_LATE: usize = 100;
 const NO_SECRETS_OF: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
 
 /// Follows the API server and tells of it.
-pub(super) struct Follower {
+pub(crate) struct Follower {
     connection: Connection,
     options: ClusterOptions,
     store: Rc<RefCell<Store>>,
@@ -96,7 +96,7 @@ struct Pending {
 }
 
 impl Follower {
-    pub(super) fn new(
+    pub(crate) fn new(
         connection: Connection,
         options: ClusterOptions,
         store: Rc<RefCell<Store>>,
@@ -122,7 +122,7 @@ impl Follower {
     }
 
     /// Follows and tells until nobody listens any more.
-    pub(super) async fn run(mut self, events: &mpsc::Sender<SourceEvent>) {
+    pub(crate) async fn run(mut self, events: &mpsc::Sender<SourceEvent>) {
         for slot in self.standing_slots() {
             self.open(slot);
         }

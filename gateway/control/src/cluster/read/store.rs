@@ -6,14 +6,14 @@ use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, Problem};
 use route::ObjectKey;
 use tokio::time::Instant;
 
-use super::fault::Fault;
+use super::observed::{Address, Seen, Status};
 use super::reflector::{News, Scope, Slot, Update};
-use super::seen::{Address, Seen, Status};
+use crate::cluster::connection::fault::Fault;
 
 /// Everything that is known, by slot and by object.
 #[derive(Debug, Default)]
-pub(super) struct Store {
-    pub(super) view: ClusterView,
+pub(crate) struct Store {
+    pub(crate) view: ClusterView,
     slots: BTreeMap<Slot, Standing>,
     /// Problems of single objects.
     problems: BTreeMap<ObjectRef, Vec<Problem>>,
@@ -27,29 +27,29 @@ pub(super) struct Store {
 
 /// How things stand with a slot.
 #[derive(Debug)]
-pub(super) struct Standing {
-    pub(super) since: Instant,
+pub(crate) struct Standing {
+    pub(crate) since: Instant,
     /// It has been listed completely at least once.
-    pub(super) is_listed: bool,
+    pub(crate) is_listed: bool,
     /// Why nothing is heard of it now.
-    pub(super) fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
 }
 
 /// What an update changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Changed {
+pub(crate) struct Changed {
     /// Something that doors are compiled from, or what is to be told of it.
-    pub(super) view: bool,
+    pub(crate) view: bool,
     /// Which objects are referred to may have changed.
-    pub(super) needs: bool,
+    pub(crate) needs: bool,
     /// A status.
-    pub(super) status: bool,
+    pub(crate) status: bool,
     /// What is known of a slot.
-    pub(super) standing: bool,
+    pub(crate) standing: bool,
 }
 
 impl Standing {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             since: Instant::now(),
             is_listed: false,
@@ -58,7 +58,7 @@ impl Standing {
     }
 
     /// Whether what is in it, or that nothing is to be had, is known.
-    pub(super) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.is_listed
             || matches!(
                 self.fault,
@@ -69,12 +69,12 @@ impl Standing {
 
 impl Store {
     /// Begins to keep account of a slot.
-    pub(super) fn open(&mut self, slot: Slot) {
+    pub(crate) fn open(&mut self, slot: Slot) {
         self.slots.entry(slot).or_insert_with(Standing::new);
     }
 
     /// A slot whose list was looked at too early: until it is read again it does not count as listed.
-    pub(super) fn expect_again(&mut self, slot: &Slot) {
+    pub(crate) fn expect_again(&mut self, slot: &Slot) {
         if let Some(standing) = self.slots.get_mut(slot) {
             standing.is_listed = false;
             standing.since = Instant::now();
@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Forgets a slot and what was in it.
-    pub(super) fn close(&mut self, slot: &Slot) -> Changed {
+    pub(crate) fn close(&mut self, slot: &Slot) -> Changed {
         self.slots.remove(slot);
         let mut changed = Changed::default();
         if let Scope::Object(key) = &slot.scope {
@@ -94,41 +94,41 @@ impl Store {
         changed
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = (&Slot, &Standing)> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&Slot, &Standing)> {
         self.slots.iter()
     }
 
     /// Why the API server cannot be talked to, or not understood; refused credentials before anything else, because
     /// those do not come back by themselves.
-    pub(super) fn loss(&self) -> Option<&Fault> {
+    pub(crate) fn loss(&self) -> Option<&Fault> {
         let faults = self.slots.values().filter_map(|standing| standing.fault.as_ref());
         let losses = faults.filter(|fault| fault.is_loss() || matches!(fault, Fault::Nonsense(_)));
         losses.max_by_key(|fault| **fault == Fault::Unauthorized)
     }
 
     /// The problems of single objects, in order of kind and name.
-    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+    pub(crate) fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.values().flatten()
     }
 
-    pub(super) fn ingress_status(&self, key: &ObjectKey) -> &Status {
+    pub(crate) fn ingress_status(&self, key: &ObjectKey) -> &Status {
         self.ingress_status.get(key).unwrap_or(&self.no_status)
     }
 
     /// `metadata.resourceVersion` as it was last seen.
-    pub(super) fn ingress_version(&self, key: &ObjectKey) -> &str {
+    pub(crate) fn ingress_version(&self, key: &ObjectKey) -> &str {
         self.ingress_version
             .get(key)
             .map(|version| &**version)
             .unwrap_or_default()
     }
 
-    pub(super) fn addresses_of(&self, service: &ObjectKey) -> Vec<Address> {
+    pub(crate) fn addresses_of(&self, service: &ObjectKey) -> Vec<Address> {
         let status = self.service_status.get(service);
         status.map(|status| status.addresses.to_vec()).unwrap_or_default()
     }
 
-    pub(super) fn take(&mut self, update: Update) -> Changed {
+    pub(crate) fn take(&mut self, update: Update) -> Changed {
         let mut changed = Changed::default();
         let Some(standing) = self.slots.get_mut(&update.slot) else {
             // Of a reflector that has been told to end.
@@ -300,7 +300,7 @@ impl Changed {
         };
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.view |= other.view;
         self.needs |= other.needs;
         self.status |= other.status;

@@ -14,9 +14,9 @@ use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::Connection;
-use super::fault::Fault;
-use super::instance::Installation;
+use super::installation::Installation;
+use crate::cluster::Connection;
+use crate::cluster::connection::fault::Fault;
 
 /// A holder that has not renewed for this long has lost it.
 const DURATION: Duration = Duration::from_secs(15);
@@ -35,7 +35,7 @@ const DENIED: Duration = Duration::from_secs(60);
 
 /// Whether this replica is about to end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Retirement {
+pub(crate) enum Retirement {
     /// Not that anybody knew.
     #[default]
     None,
@@ -53,16 +53,16 @@ struct Sighting {
 
 /// The Lease is ours.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// Until then; whoever writes later may not be alone.
-    pub(super) until: Instant,
+    pub(crate) until: Instant,
     /// Whose it is.
-    pub(super) installation: Rc<Installation>,
+    pub(crate) installation: Rc<Installation>,
 }
 
 /// Tries to hold the Lease of the installation, in the gateway's own namespace, until this replica retires; `held` says
 /// until when it is held. Then gives it up, so that another need not wait until it runs out, and never wants it again.
-pub(super) async fn hold(
+pub(crate) async fn hold(
     connection: Connection,
     installation: Installation,
     held: &watch::Sender<Option<Held>>,

@@ -18,10 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use super::seen::{Address, Status};
+use crate::cluster::read::observed::{Address, Status};
 
 /// Says whose each address of the status is: JSON, from the name of an installation to addresses.
-pub(super) const ANNOTATION: &str = "status.blastdoor.dev/published-by";
+pub(crate) const ANNOTATION: &str = "status.blastdoor.dev/published-by";
 /// Behind the name of an installation that has written a list with addresses of others in it.
 const WITH_OTHERS: &str = "+others";
 /// A longer annotation is nothing that a gateway has written.
@@ -29,7 +29,7 @@ const LONGEST: usize = 16 * 1_024;
 
 /// Whose addresses are whose: from the name of whoever has published them to their texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     by_name: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
     /// Something is written down that cannot be read.
     is_garbled: bool,
@@ -37,17 +37,17 @@ pub(super) struct Claims {
 
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Merged {
+pub(crate) struct Merged {
     /// The list, sorted as text; `None`: it stays.
-    pub(super) addresses: Option<Vec<Address>>,
+    pub(crate) addresses: Option<Vec<Address>>,
     /// The annotation; `None`: it stays.
-    pub(super) claims: Option<Claims>,
+    pub(crate) claims: Option<Claims>,
     /// Whose the writing is (`fieldManager`).
-    pub(super) manager: String,
+    pub(crate) manager: String,
 }
 
 impl Claims {
-    pub(super) fn of(meta: &ObjectMeta) -> Self {
+    pub(crate) fn of(meta: &ObjectMeta) -> Self {
         let annotations = meta.annotations.as_ref();
         let Some(written) = annotations.and_then(|annotations| annotations.get(ANNOTATION)) else {
             return Self::default();
@@ -66,7 +66,7 @@ impl Claims {
     }
 
     /// As the value of the annotation; null without any.
-    pub(super) fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         if self.by_name.is_empty() {
             return Value::Null;
         }
@@ -84,14 +84,14 @@ impl Claims {
 }
 
 /// Whether somebody else wrote it.
-pub(super) fn is_of_others(status: &Status, me: &str) -> bool {
+pub(crate) fn is_of_others(status: &Status, me: &str) -> bool {
     let writer = status.writer.as_deref();
     writer.is_some_and(|writer| writer.strip_suffix(WITH_OTHERS).unwrap_or(writer) != me)
 }
 
 /// What the installation `me` has to write, so that what it publishes is in the list, what it no longer publishes is
 /// not, and whatever else is there stays; `None` when it is so already.
-pub(super) fn merge(status: &Status, me: &str, wanted: &[Address]) -> Option<Merged> {
+pub(crate) fn merge(status: &Status, me: &str, wanted: &[Address]) -> Option<Merged> {
     let Status {
         addresses,
         writer,

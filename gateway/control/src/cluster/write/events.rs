@@ -15,11 +15,11 @@ use resource::{Ingress, IngressClass, Kind, Problem, Severity};
 use route::ObjectKey;
 use tokio::time::Instant;
 
-use super::claims::is_of_others;
-use super::fault::Fault;
-use super::outlook::DoorOutlook;
 use super::report::{GAP, Writer};
-use super::store::Store;
+use crate::cluster::connection::fault::Fault;
+use crate::cluster::door_view::DoorOutlook;
+use crate::cluster::read::store::Store;
+use crate::cluster::status::claims::is_of_others;
 
 /// A problem is told when it has lasted this long: objects that belong together arrive one after the other.
 const LASTING: Duration = Duration::from_secs(2);
@@ -66,7 +66,7 @@ pub const EVENT_REASONS: [(&str, &str); 9] = [
 ];
 
 /// Writes Events.
-pub(super) struct Events {
+pub(crate) struct Events {
     store: Rc<RefCell<Store>>,
     /// Since when there has been which problem.
     since: HashMap<u64, Instant>,
@@ -75,7 +75,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(store: Rc<RefCell<Store>>) -> Self {
+    pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
         Self {
             store,
             since: HashMap::new(),
@@ -85,7 +85,7 @@ impl Events {
     }
 
     /// Tells of each lasting problem of an Ingress; says when to look again.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &mut self,
         doors: &[DoorOutlook],
         problems: &[Problem],
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_guide_lists_every_reason() {
-        let guide = include_str!("../../../../docs/guide-kubernetes.md");
+        let guide = include_str!("../../../../../docs/guide-kubernetes.md");
         for (reason, meaning) in EVENT_REASONS {
             let row = format!("| `{reason}` | {meaning} |");
             assert!(guide.contains(&row), "{row}");

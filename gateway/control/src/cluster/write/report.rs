@@ -12,17 +12,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::events::Events;
-use super::fault::Fault;
-use super::instance::Installation;
+use super::installation::Installation;
 use super::lease::{self, Held};
-use super::status::Statuses;
-use super::store::Store;
-use super::{ClusterHandle, Connection};
+use super::statuses::Statuses;
+use crate::cluster::connection::fault::Fault;
+use crate::cluster::read::store::Store;
+use crate::cluster::{ClusterHandle, Connection};
 
 /// Before what has changed is looked through, so that a storm is looked through once. Doors come first.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two writes.
-pub(super) const GAP: Duration = Duration::from_millis(20);
+pub(crate) const GAP: Duration = Duration::from_millis(20);
 /// After a write that the API server did not take,
 const AGAIN: Duration = Duration::from_secs(5);
 /// and after one that is not allowed.
@@ -30,7 +30,7 @@ const DENIED: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Writes while the Lease is held, for ever.
-pub(super) async fn run(
+pub(crate) async fn run(
     connection: Connection,
     installation: Installation,
     store: Rc<RefCell<Store>>,
@@ -76,7 +76,7 @@ pub(super) async fn run(
 }
 
 /// Who writes, and whether that is allowed now.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     connection: Connection,
     holding: watch::Receiver<Option<Held>>,
     /// What has been found not to be allowed.
@@ -85,7 +85,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// The name under which is written; `None` while this replica must not write.
-    pub(super) fn name(&self) -> Option<Rc<str>> {
+    pub(crate) fn name(&self) -> Option<Rc<str>> {
         let held = self.holding.borrow();
         let held = held.as_ref().filter(|held| held.until > Instant::now())?;
         self.hushed()
@@ -94,7 +94,7 @@ impl Writer {
     }
 
     /// Installation and replica, as Events name them.
-    pub(super) fn instance(&self) -> String {
+    pub(crate) fn instance(&self) -> String {
         let held = self.holding.borrow();
         let installation = held.as_ref().map(|held| &*held.installation.manager);
         format!(
@@ -104,7 +104,7 @@ impl Writer {
         )
     }
 
-    pub(super) fn client(&self) -> kube::Client {
+    pub(crate) fn client(&self) -> kube::Client {
         self.connection.client.clone()
     }
 
@@ -114,7 +114,7 @@ impl Writer {
     }
 
     /// Waits for the answer to a request, not for ever.
-    pub(super) async fn asked<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Fault> {
+    pub(crate) async fn asked<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Fault> {
         match timeout(ANSWER, request).await {
             Ok(result) => result.map_err(Fault::from),
             Err(_elapsed) => Err(Fault::Stalled(ANSWER)),
@@ -122,7 +122,7 @@ impl Writer {
     }
 
     /// Says once what right is missing; says when to try again.
-    pub(super) fn failed(
+    pub(crate) fn failed(
         &mut self,
         resource: &'static str,
         group: &str,

@@ -1,0 +1,3 @@
+//! The addresses in the status of Ingresses.
+
+pub(crate) mod claims;

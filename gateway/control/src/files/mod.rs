@@ -1,0 +1,8 @@
+//! A directory of manifest files as a source.
+
+mod directory;
+mod notifications;
+mod watch;
+
+pub use directory::{FileSource, FilesError, SourceContent};
+pub use watch::SourceEvent;
