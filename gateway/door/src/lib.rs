@@ -41,6 +41,7 @@ mod pki;
 #[doc(hidden)]
 pub mod properties;
 mod publish;
+mod rule;
 mod scheme;
 mod snapshot;
 mod tls;
@@ -49,12 +50,14 @@ pub use admission::{
     Admitted, CaSource, ClientAuth, DefaultCertificate, HostOwner, NamespacePattern, NamespacePatternError,
     Policy, Selector, SelectorError, TlsPolicy, TlsVersion,
 };
-pub use backend::{AddressPolicy, BackendPolicy, BackendTls, ExternalNames, OwnAddresses, PlatformRoots};
+pub use backend::{
+    AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots, Upstream,
+    UpstreamProtocol,
+};
+pub use compile::{Action, Route};
 pub use pki::{CaBundle, CaError, Certificate, CertificateError, PemError, PemLabel, client_identity};
 pub use publish::{Door, Ledger, Publisher, leave_to_others, open, publish};
+pub use rule::{Blocked, Tuning};
 pub use scheme::Scheme;
-pub use snapshot::{
-    Action, Blocked, Endpoint, Matched, Route, Snapshot, Standing, Tuning, Upstream, UpstreamProtocol,
-    Verdict,
-};
+pub use snapshot::{Matched, Snapshot, Standing, Verdict};
 pub use tls::{DoorTls, Handshake, ServedCertificate};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::{Host, HostBuf, HostError, normalise_sni};
+use crate::host::{Host, HostBuf, HostError, normalise_sni};
 
 /// The host of an Ingress rule (Kubernetes networking/v1, `IngressRule.host`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::{Host, HostPattern, RequestHost};
+use crate::host::{Host, RequestHost};
+use crate::host_pattern::HostPattern;
 
 /// Hosts that have rules, and no rules. A clone shares them.
 #[derive(Debug, Clone, Default)]

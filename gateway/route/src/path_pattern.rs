@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::path::encoded;
-use crate::{PathError, PathScratch, RequestPath, normalise_path};
+use crate::path::{PathError, PathScratch, RequestPath, encoded, normalise_path};
 
 /// The path of an Ingress rule in its normal form (Kubernetes networking/v1, `HTTPIngressPath`).
 ///

@@ -7,8 +7,11 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
-use crate::path_pattern::{by_element, shared_length};
-use crate::{HostPattern, HostSet, PathPattern, RequestHost, RequestPath};
+use crate::host::RequestHost;
+use crate::host_pattern::HostPattern;
+use crate::host_set::HostSet;
+use crate::path::RequestPath;
+use crate::path_pattern::{PathPattern, by_element, shared_length};
 
 /// Which action belongs to a host and path. Immutable; made by a [`TableBuilder`].
 ///

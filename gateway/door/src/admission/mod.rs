@@ -6,8 +6,7 @@ mod policy;
 mod selector;
 mod tls;
 
-pub use ownership::HostOwner;
-pub use policy::{Admitted, NamespacePattern, NamespacePatternError, Policy};
+pub use policy::{Admitted, HostOwner, NamespacePattern, NamespacePatternError, Policy};
 pub use selector::{Selector, SelectorError};
 pub use tls::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};
 

@@ -10,16 +10,6 @@ use smallvec::SmallVec;
 
 use super::policy::Policy;
 
-/// Who may have rules for a host at a door.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum HostOwner {
-    /// Everybody: each place of a host belongs to the oldest rule for it.
-    #[default]
-    Any,
-    /// The namespace of the oldest Ingress that names the host, or a wildcard above it.
-    Namespace,
-}
-
 /// The hosts of one door that somebody names, and whose they are. Empty where hosts belong to nobody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ownership {

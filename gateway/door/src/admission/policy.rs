@@ -7,7 +7,6 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, IngressClass, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
-use super::ownership::HostOwner;
 use super::selector::Selector;
 use super::tls::TlsPolicy;
 use crate::scheme::Scheme;
@@ -35,6 +34,16 @@ pub struct Policy {
     pub host_owner: HostOwner,
     /// Namespaces whose `defaultBackend` without rules counts; empty means all.
     pub default_backend: Vec<NamespacePattern>,
+}
+
+/// Who may have rules for a host at a door.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HostOwner {
+    /// Everybody: each place of a host belongs to the oldest rule for it.
+    #[default]
+    Any,
+    /// The namespace of the oldest Ingress that names the host, or a wildcard above it.
+    Namespace,
 }
 
 /// A namespace name, or a pattern in which `*` stands for any run of characters.

@@ -9,8 +9,10 @@ use resource::{
 };
 use route::Host;
 
-use super::resolve::{BackendPolicy, Doubt, ExternalNames, Refused};
-use crate::snapshot::{Blocked, Endpoint};
+use super::policy::{BackendPolicy, ExternalNames};
+use super::refused::{Doubt, Refused};
+use super::upstream::Endpoint;
+use crate::rule::Blocked;
 
 /// A Service of type ExternalName that may be called.
 pub(crate) struct External<'v> {

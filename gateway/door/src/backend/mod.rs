@@ -2,12 +2,16 @@
 
 mod addresses;
 mod external;
+mod policy;
+mod refused;
 mod resolve;
 mod tls;
+mod upstream;
 
 pub use addresses::{AddressPolicy, OwnAddresses};
-pub use resolve::{BackendPolicy, ExternalNames};
+pub use policy::{BackendPolicy, ExternalNames};
 pub use tls::{BackendTls, PlatformRoots};
+pub use upstream::{Endpoint, Upstream, UpstreamProtocol};
 
 pub(crate) use resolve::{Speech, Upstreams};
 pub(crate) use tls::Clients;

@@ -11,33 +11,12 @@ use resource::{
 };
 use route::ObjectKey;
 
-use super::addresses::AddressPolicy;
 use super::external::{External, implied_port};
-use super::tls::{Clients, PlatformRoots};
-use crate::snapshot::{Blocked, Endpoint, Upstream, UpstreamProtocol};
-
-/// What the gateway may call, and whom it believes there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BackendPolicy {
-    /// Which addresses are called.
-    pub addresses: AddressPolicy,
-    /// Whether Services of type ExternalName are called (`[source] allow_external_names`).
-    pub external_names: ExternalNames,
-    /// Whom to believe of backends that speak TLS, where no authorities are named.
-    pub platform_roots: PlatformRoots,
-}
-
-/// What becomes of Services of type ExternalName.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ExternalNames {
-    /// They are refused.
-    #[default]
-    Refused,
-    /// They are called at the addresses that DNS has for their names.
-    Resolved,
-    /// They would be called, but DNS is not asked: a look at objects alone.
-    Unasked,
-}
+use super::policy::BackendPolicy;
+use super::refused::{Doubt, Refused};
+use super::tls::Clients;
+use super::upstream::{Endpoint, Upstream, UpstreamProtocol};
+use crate::rule::Blocked;
 
 /// Addresses of one Service that are told of.
 const MOST_ADDRESSES: usize = 10;
@@ -82,21 +61,6 @@ struct Known {
     told_to: usize,
     /// What is wrong with its name in DNS.
     doubt: Option<Doubt>,
-}
-
-/// What is to be told to the Ingress that asks for a backend, beside what the backend has come to.
-#[derive(Debug, Clone)]
-pub(crate) struct Doubt {
-    pub(crate) severity: Severity,
-    pub(crate) message: String,
-}
-
-/// Why a backend reference yields no upstream: the reason for the data path, the words for the user.
-#[derive(Debug, Clone)]
-pub(crate) struct Refused {
-    pub(crate) reason: Blocked,
-    pub(crate) severity: Severity,
-    pub(crate) message: String,
 }
 
 impl<'v> Upstreams<'v> {

@@ -12,7 +12,6 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::pki::{CaBundle, CaError, Certificate, CertificateError, Digest, PROVIDER};
-use crate::snapshot::{Action, Route, UpstreamProtocol};
 
 /// How to speak TLS to the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the
 /// live ones, and with them their sessions.
@@ -130,16 +129,8 @@ impl Clients {
         self.configs.retain(|_, config| Arc::strong_count(config) > 1);
     }
 
-    /// Keeps how a live route speaks TLS.
-    pub(crate) fn keep(&mut self, live: &Route) {
-        if let Action::Forward(upstream) = &live.action
-            && let UpstreamProtocol::Tls(tls) = &upstream.protocol
-        {
-            self.add(tls);
-        }
-    }
-
-    fn add(&mut self, tls: &Arc<BackendTls>) {
+    /// Keeps a way that is live.
+    pub(crate) fn add(&mut self, tls: &Arc<BackendTls>) {
         if let Some(key) = &tls.key {
             self.configs
                 .entry(key.config.clone())

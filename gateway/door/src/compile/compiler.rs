@@ -7,11 +7,12 @@ use resource::{ClusterView, Ingress, IngressBackend, IngressRule, InvalidBackend
 use route::{HostPattern, ListenerName, ObjectKey, Table, TableBuilder};
 
 use super::draft::{Draft, owners};
+use super::passthrough::Passthrough;
+use super::route::{Action, Route, route};
 use crate::admission::{Admitted, ClientAuth, Ownership, Policy};
 use crate::backend::{BackendPolicy, Clients, Speech, Upstreams};
+use crate::rule::Blocked;
 use crate::scheme::Scheme;
-use crate::snapshot::{Action, Blocked, Route, Tuning};
-use crate::tls::Passthrough;
 
 /// Problems that are told of one Ingress at one door.
 const MOST_TOLD: usize = 100;
@@ -334,19 +335,4 @@ pub(crate) fn bounded(
         problems.push(of_ingress(severity, message));
     }
     problems
-}
-
-pub(super) fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
-    let asked = &ingress.annotations.tuning;
-    Arc::new(Route {
-        ingress: ingress.key.clone(),
-        ingress_text: ingress.key.to_string().into(),
-        action,
-        tuning: Tuning {
-            connect: asked.connect_timeout,
-            response_idle: asked.read_timeout,
-            body_idle: asked.send_timeout,
-            body: asked.body_size,
-        },
-    })
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use resource::{Ingress, IngressPath, Problem, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, TableBuilder};
 
-use super::compiler::route;
+use super::passthrough::Passthrough;
+use super::route::{Action, Route, route};
 use crate::admission::{Admitted, Owner, Ownership, Policy, beside};
-use crate::snapshot::{Action, Blocked, Route};
-use crate::tls::Passthrough;
+use crate::rule::Blocked;
 
 /// One door's table in the making.
 pub(super) struct Draft<'a> {

@@ -2,5 +2,10 @@
 
 mod compiler;
 mod draft;
+mod passthrough;
+mod route;
+
+pub use route::{Action, Route};
 
 pub(crate) use compiler::{Compiler, Told, bounded};
+pub(crate) use passthrough::Passthrough;

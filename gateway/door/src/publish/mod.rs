@@ -1,9 +1,14 @@
 //! From one view of the cluster to the live tables of every door.
 
 mod doors;
+mod ledger;
+mod make;
 mod opening;
 mod projections;
 mod revision;
+mod unadmitted;
 
-pub use doors::{Ledger, leave_to_others, publish};
+pub use doors::publish;
+pub use ledger::Ledger;
 pub use opening::{Door, Publisher, open};
+pub use unadmitted::leave_to_others;

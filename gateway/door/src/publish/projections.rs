@@ -6,7 +6,8 @@ use std::sync::Arc;
 use route::{HostPattern, HostSet, Table};
 
 use super::opening::Publisher;
-use crate::snapshot::{Neighbour, RedirectProjection, Route, Routes};
+use crate::compile::Route;
+use crate::snapshot::{Neighbour, RedirectProjection, Routes};
 use crate::tls::DoorTls;
 
 /// What a door is to serve.

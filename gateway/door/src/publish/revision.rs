@@ -8,14 +8,15 @@ use std::sync::Arc;
 use resource::{ClusterView, Difference, Ingress};
 use route::{HostPattern, ObjectKey, Table};
 
-use super::doors::{DoorEntry, Entry, Serving, by_ingress, explain, gather, make, owned};
+use super::ledger::{DoorEntry, Entry, by_ingress};
+use super::make::{Serving, gather, make, owned};
 use super::opening::Publisher;
 use super::projections::{Made, Part, go_live};
+use super::unadmitted::explain;
 use crate::admission::{Admitted, HostOwner, Ownership, Policy, Turnover};
 use crate::backend::BackendPolicy;
-use crate::compile::Compiler;
-use crate::snapshot::Route;
-use crate::tls::{Passthrough, Shelf, winners};
+use crate::compile::{Compiler, Passthrough, Route};
+use crate::tls::{Shelf, winners};
 
 /// More Ingresses than this are not compiled one by one.
 const FEW: usize = 500;

@@ -1,11 +1,10 @@
 //! What a door serves at one moment.
 
 mod lookup;
+mod routes;
 mod standing;
 
-pub use lookup::{
-    Action, Blocked, Endpoint, Matched, Route, Snapshot, Tuning, Upstream, UpstreamProtocol, Verdict,
-};
+pub use lookup::{Matched, Snapshot, Verdict};
 pub use standing::Standing;
 
-pub(crate) use lookup::{Neighbour, RedirectProjection, Routes};
+pub(crate) use routes::{Neighbour, RedirectProjection, Routes};

@@ -4,7 +4,9 @@ use std::mem::discriminant;
 
 use route::{RequestHost, RequestPath};
 
-use super::lookup::{Action, Blocked, Route, Snapshot, Verdict};
+use super::lookup::{Snapshot, Verdict};
+use crate::compile::{Action, Route};
+use crate::rule::Blocked;
 
 /// What has become of the route of a connection that was passed through, or of a request under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use route::{Host, HostPattern, RequestHost};
 use rustls::ServerConfig;
 
-use super::passthrough::Passthrough;
 use super::server::ClientPolicy;
 use super::table::{CertificateOrigin, CertificateTable, Identity, Slot};
 use crate::admission::TlsVersion;
-use crate::snapshot::Route;
+use crate::compile::{Passthrough, Route};
 
 /// Certificates and client-auth policy of one door at one moment.
 pub struct DoorTls {

@@ -13,14 +13,13 @@ use super::door::DoorTls;
 use super::holders::Answers;
 use super::memory::{Recalled, Shelf, TlsMemory};
 use super::names::{Choices, Entry, Shown, choose};
-use super::passthrough::Passthrough;
 use super::server::ClientPolicy;
 use super::table::{CertificateOrigin, CertificateTable, Slot};
 use crate::admission::{
     Admitted, CaSource, ClientAuth, DefaultCertificate, Ownership, Policy, TlsPolicy, beside, precedence,
 };
+use crate::compile::{Passthrough, Route};
 use crate::pki::{CaBundle, Certificate};
-use crate::snapshot::Route;
 
 /// The type that Secrets with certificates have (Kubernetes, "TLS secrets").
 const TLS_SECRET: &str = "kubernetes.io/tls";

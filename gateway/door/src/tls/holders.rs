@@ -9,9 +9,8 @@ use foldhash::fast::RandomState;
 use resource::ClusterView;
 use route::{HostPattern, ObjectKey, Table};
 
-use super::passthrough::Passthrough;
 use crate::admission::{Ownership, age};
-use crate::snapshot::Route;
+use crate::compile::{Passthrough, Route};
 
 /// What a door serves, with who is older than whom.
 #[derive(Clone, Copy)]

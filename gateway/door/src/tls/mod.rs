@@ -14,7 +14,6 @@ mod gather;
 mod holders;
 mod memory;
 mod names;
-mod passthrough;
 mod server;
 mod table;
 
@@ -23,4 +22,3 @@ pub use door::{DoorTls, Handshake, ServedCertificate};
 pub(crate) use gather::Gathering;
 pub(crate) use holders::winners;
 pub(crate) use memory::{Shelf, TlsMemory};
-pub(crate) use passthrough::Passthrough;

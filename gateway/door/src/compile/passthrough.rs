@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use route::{Host, HostPattern, RequestHost};
 
-use crate::snapshot::Route;
+use super::route::Route;
 
 /// The names of one door whose TLS is not ended at the door.
 #[derive(Debug, Default, PartialEq)]

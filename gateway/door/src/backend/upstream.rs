@@ -1,0 +1,42 @@
+//! What requests are forwarded to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use route::ObjectKey;
+
+use super::tls::BackendTls;
+
+/// What a Service port stands for: its name and the endpoints that take requests.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The Service.
+    pub service: ObjectKey,
+    /// Stands for the Service's namespace. What the requests of one namespace have shown of an address is nothing to go
+    /// by for another's: it may ask that address for what it cannot do.
+    pub space: u64,
+    /// The port of the Service (`spec.ports[].port`).
+    pub port: u16,
+    /// What is spoken to the endpoints.
+    pub protocol: UpstreamProtocol,
+    /// Where requests go; empty means 503.
+    pub endpoints: Box<[Endpoint]>,
+}
+
+/// What is spoken to the endpoints of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 in clear text.
+    Http1,
+    /// HTTP/2 in clear text, by prior knowledge (RFC 9113 3.3).
+    H2c,
+    /// TLS; HTTP/2 inside where the settings say so, else HTTP/1.1.
+    Tls(Arc<BackendTls>),
+}
+
+/// One address that takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Pod address and target port.
+    pub address: SocketAddr,
+}

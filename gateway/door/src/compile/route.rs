@@ -1,0 +1,51 @@
+//! What a rule has been compiled to.
+
+use std::sync::Arc;
+
+use resource::Ingress;
+use route::ObjectKey;
+
+use crate::backend::Upstream;
+use crate::rule::{Blocked, Tuning};
+
+/// One compiled rule.
+#[derive(Debug, PartialEq)]
+pub struct Route {
+    /// The Ingress that the rule comes from.
+    pub ingress: ObjectKey,
+    /// `namespace/name` of that Ingress, ready for the log.
+    pub ingress_text: Box<str>,
+    /// What becomes of a request.
+    pub action: Action,
+    /// Per-route timeouts and limits; `None` leaves the door's.
+    pub tuning: Tuning,
+}
+
+/// What becomes of a request that a rule matched.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// It goes to an endpoint of this upstream.
+    Forward(Arc<Upstream>),
+    /// 308 to `https` at this port: the rule is written with `ssl-redirect` and the door speaks plain HTTP.
+    RedirectToHttps {
+        /// The port in `Location`; 443 is left out of it.
+        port: u16,
+    },
+    /// 503: the rule cannot be honoured, and nothing may answer in its place.
+    Blocked(Blocked),
+}
+
+pub(super) fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
+    let asked = &ingress.annotations.tuning;
+    Arc::new(Route {
+        ingress: ingress.key.clone(),
+        ingress_text: ingress.key.to_string().into(),
+        action,
+        tuning: Tuning {
+            connect: asked.connect_timeout,
+            response_idle: asked.read_timeout,
+            body_idle: asked.send_timeout,
+            body: asked.body_size,
+        },
+    })
+}

@@ -1,0 +1,108 @@
+//! Making a door as a whole.
+
+use std::sync::Arc;
+
+use resource::{ClusterView, Ingress, Problem};
+use route::Table;
+
+use super::opening::Publisher;
+use super::projections::Made;
+use crate::admission::{Admitted, HostOwner, Ownership, Policy, precedence};
+use crate::compile::{Compiler, Passthrough, Route, Told, bounded};
+use crate::tls::{DoorTls, Gathering, Shelf};
+
+/// Whose the hosts of each door are.
+pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> Vec<Ownership> {
+    let owned = doors.iter().zip(admitted).map(|(door, own)| {
+        let policy = door.policy();
+        if policy.host_owner == HostOwner::Any {
+            return Ownership::default();
+        }
+        let mut naming: Vec<(&Ingress, &Policy)> = own.iter().map(|it| (&**it.ingress(), policy)).collect();
+        // A door that redirects to a sibling answers for the sibling's hosts too, and must not let strangers have them.
+        let sibling = policy.redirect.as_ref();
+        let mut others = doors.iter().zip(admitted);
+        if let Some((sibling, theirs)) = others.find(|(other, _)| sibling == Some(other.name())) {
+            naming.extend(theirs.iter().map(|it| (&**it.ingress(), sibling.policy())));
+            naming.sort_by(|(left, _), (right, _)| precedence(left, right));
+        }
+        Ownership::decide(naming.into_iter(), door.ownership())
+    });
+    owned.collect()
+}
+
+/// What making a door has told.
+pub(crate) struct MakingTold {
+    pub(crate) compiling: Told,
+    pub(crate) gathering: Vec<Problem>,
+}
+
+/// Makes a door as a whole, from what it admits and from nothing else.
+pub(crate) fn make<'v, S>(
+    publisher: &mut Publisher<S>,
+    ownership: &Ownership,
+    admitted: &[Admitted<'_>],
+    view: &'v ClusterView,
+    compiler: &mut Compiler<'v>,
+    shelf: &mut Shelf,
+) -> (Made, MakingTold) {
+    let compiled = compiler.compile(publisher.name(), publisher.policy(), ownership, admitted);
+    let served = Serving {
+        table: &compiled.table,
+        passthrough: compiled.passthrough,
+        ownership,
+    };
+    let (tls, gathering) = gather(publisher, admitted, view, shelf, served);
+    let made = Made {
+        table: Arc::new(compiled.table),
+        tls,
+        part: None,
+    };
+    let told = MakingTold {
+        compiling: compiled.problems,
+        gathering,
+    };
+    (made, told)
+}
+
+/// What a door serves, as far as it decides over certificates.
+pub(crate) struct Serving<'a> {
+    pub(crate) table: &'a Table<Arc<Route>>,
+    pub(crate) passthrough: Passthrough,
+    pub(crate) ownership: &'a Ownership,
+}
+
+/// Gathers the certificates of a door, and tells what is wrong with them.
+pub(crate) fn gather<S>(
+    publisher: &mut Publisher<S>,
+    admitted: &[Admitted<'_>],
+    view: &ClusterView,
+    shelf: &mut Shelf,
+    served: Serving<'_>,
+) -> (Option<Arc<DoorTls>>, Vec<Problem>) {
+    let (door, policy, memory) = publisher.parts();
+    let mut problems = Vec::new();
+    let gathering = Gathering {
+        door,
+        policy,
+        view,
+        memory,
+        shelf,
+        problems: &mut problems,
+        ownership: served.ownership,
+    };
+    let tls = gathering.gather(admitted, served.table, served.passthrough);
+    problems.sort_by(|left, right| left.object.cmp(&right.object));
+    let told = problems.chunk_by(|left, right| left.object == right.object);
+    let told = told.filter_map(|of_one| {
+        let first = of_one.first()?;
+        let more = |severity, message| Problem {
+            severity,
+            field: String::new(),
+            message,
+            ..first.clone()
+        };
+        Some(bounded(of_one.to_vec(), more))
+    });
+    (tls, told.flatten().collect())
+}

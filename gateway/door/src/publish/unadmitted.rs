@@ -1,0 +1,107 @@
+//! What is reported of Ingresses that no door admits.
+
+use std::collections::{BTreeSet, HashSet};
+
+use resource::{ClusterView, Ingress, Kind, Problem, Severity};
+use route::{ListenerName, ObjectKey};
+
+use super::opening::Publisher;
+use crate::admission::{Admitted, Policy};
+
+/// Of doors that are configured and not opened by this process, their Ingresses are served by another one: that no door
+/// here chooses them is nothing to warn of.
+pub fn leave_to_others(problems: &mut [Problem], others: &[(ListenerName, Policy)], view: &ClusterView) {
+    let unchosen = |problem: &&mut Problem| {
+        problem.object.kind == Kind::Ingress
+            && problem.severity == Severity::Warning
+            && problem.field.starts_with("metadata.labels")
+    };
+    for problem in problems.iter_mut().filter(unchosen) {
+        let namespace = problem.object.namespace.as_deref().unwrap_or_default();
+        let Some(ingress) = view.ingress(&ObjectKey::new(namespace, &*problem.object.name)) else {
+            continue;
+        };
+        if let Some((door, _)) = others.iter().find(|(_, policy)| policy.chooses(ingress, view)) {
+            problem.severity = Severity::Note;
+            problem.message =
+                format!("not served here: door `{door}` chooses it, which this process does not open");
+        }
+    }
+}
+
+/// Tells of each Ingress that no door's selector matched: a note without the label, a warning when the label is
+/// there and its value belongs to no door.
+pub(super) fn explain_the_unadmitted<S>(
+    doors: &[&mut Publisher<S>],
+    view: &ClusterView,
+    admitted: &[Vec<Admitted<'_>>],
+    problems: &mut Vec<Problem>,
+) {
+    let admitted: HashSet<&ObjectKey> = admitted
+        .iter()
+        .flatten()
+        .map(|admitted| &admitted.ingress().key)
+        .collect();
+    for ingress in view.ingresses() {
+        problems.extend(explain(doors, view, ingress, admitted.contains(&ingress.key)));
+    }
+}
+
+pub(crate) fn explain<S>(
+    doors: &[&mut Publisher<S>],
+    view: &ClusterView,
+    ingress: &Ingress,
+    is_admitted: bool,
+) -> Option<Problem> {
+    if is_admitted {
+        return None;
+    }
+    // Its labels are the affair of whoever serves its class.
+    if !doors.iter().any(|door| door.policy().class_admits(ingress, view)) {
+        return Some(ingress.problem(
+            Severity::Note,
+            "spec.ingressClassName",
+            "not served here: the Ingress belongs to another class".to_owned(),
+        ));
+    }
+    let matched = doors
+        .iter()
+        .any(|door| door.policy().selector.matches(&ingress.labels));
+    if matched {
+        return None;
+    }
+    let keys: BTreeSet<&str> = doors
+        .iter()
+        .flat_map(|door| door.policy().selector.positive_keys())
+        .collect();
+    let labelled = keys
+        .iter()
+        .find_map(|key| ingress.labels.get(key).map(|value| (*key, value)));
+    Some(match labelled {
+        Some((key, value)) => {
+            let accepted: BTreeSet<&str> = doors
+                .iter()
+                .flat_map(|door| door.policy().selector.accepted_values(key))
+                .collect();
+            let accepted = accepted.into_iter().collect::<Vec<_>>().join(", ");
+            ingress.problem(
+                Severity::Warning,
+                &format!("metadata.labels[{key}]"),
+                format!(
+                    "served nowhere: no door's selector matches `{key}={value}`; known values: {accepted}"
+                ),
+            )
+        }
+        None => ingress.problem(
+            Severity::Note,
+            "metadata.labels",
+            format!(
+                "served nowhere: no label chooses a door; doors select by {}",
+                keys.iter()
+                    .map(|key| format!("`{key}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        ),
+    })
+}
