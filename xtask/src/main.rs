@@ -23,6 +23,7 @@ mod image;
 mod imports;
 mod interop;
 mod nodes;
+mod rings;
 mod sizes;
 mod workspace;
 
@@ -43,6 +44,7 @@ The project's own chores.
   cargo xtask interop NAME…  clients and servers that nobody here wrote, or those whose names contain NAME
   cargo xtask nodes          the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
   cargo xtask image NAME     a container image of the release, target/image/blastdoor.tar; no container engine needed
+  cargo xtask rings CRATE…   files and folders of the gateway's crates that use each other, or of these crates
   cargo xtask help           this text
 
 Steps of ci, in order:
@@ -68,6 +70,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((chore, rest)) if chore == "fuzz" => fuzz::run(&workspace, rest),
         Some((chore, rest)) if chore == "interop" => interop::run(&workspace, rest),
         Some((chore, rest)) if chore == "nodes" => nodes::run(&workspace, rest),
+        Some((chore, rest)) if chore == "rings" => rings::run(&workspace, rest),
         Some((chore, rest)) if chore == "image" => image::run(&workspace, rest),
         Some((chore, _)) if chore == "help" || chore == "--help" || chore == "-h" => {
             print!("{}", usage());
