@@ -5,51 +5,8 @@ use std::time::{Duration, Instant};
 
 use wire::{ChunkError, RequestError};
 
+use crate::observe::labels::Reason;
 use crate::worker::deadlines::TICK;
-
-/// The stable name of a refusal: metrics label and access-log field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Reason {
-    NoRoute,
-    Redirect,
-    NotSynced,
-    Malformed,
-    HostInvalid,
-    HostMismatch,
-    PathInvalid,
-    MethodRefused,
-    Expectation,
-    UriTooLong,
-    HeadTooLarge,
-    HeadTimeout,
-    BodyMalformed,
-    BodyTooLarge,
-    BodyTimeout,
-    ClientGone,
-    ClientStalled,
-    Blocked,
-    NoEndpoint,
-    ConnectFailed,
-    ConnectTimeout,
-    UpstreamReset,
-    UpstreamMalformed,
-    UpstreamTimeout,
-    UpstreamTruncated,
-    UpstreamTrailers,
-    UpstreamStalled,
-    VersionUnsupported,
-    ConnectionLimit,
-    Drained,
-    Overload,
-    Misdirected,
-    UpstreamTls,
-    DeadlineExceeded,
-    ProxyHeader,
-    TlsHandshake,
-    Flood,
-    Withdrawn,
-}
 
 /// Whose fault an ended exchange is. Errors of the client never count against a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,95 +272,6 @@ fn head_reason(error: &RequestError) -> Reason {
     }
 }
 
-impl Reason {
-    pub(crate) const ALL: [Self; 38] = [
-        Self::NoRoute,
-        Self::Redirect,
-        Self::NotSynced,
-        Self::Malformed,
-        Self::HostInvalid,
-        Self::HostMismatch,
-        Self::PathInvalid,
-        Self::MethodRefused,
-        Self::Expectation,
-        Self::UriTooLong,
-        Self::HeadTooLarge,
-        Self::HeadTimeout,
-        Self::BodyMalformed,
-        Self::BodyTooLarge,
-        Self::BodyTimeout,
-        Self::ClientGone,
-        Self::ClientStalled,
-        Self::Blocked,
-        Self::NoEndpoint,
-        Self::ConnectFailed,
-        Self::ConnectTimeout,
-        Self::UpstreamReset,
-        Self::UpstreamMalformed,
-        Self::UpstreamTimeout,
-        Self::UpstreamTruncated,
-        Self::UpstreamTrailers,
-        Self::UpstreamStalled,
-        Self::VersionUnsupported,
-        Self::ConnectionLimit,
-        Self::Drained,
-        Self::Overload,
-        Self::Misdirected,
-        Self::UpstreamTls,
-        Self::DeadlineExceeded,
-        Self::ProxyHeader,
-        Self::TlsHandshake,
-        Self::Flood,
-        Self::Withdrawn,
-    ];
-
-    pub(crate) const COUNT: usize = Self::ALL.len();
-
-    /// The label, in snake case.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::NoRoute => "no_route",
-            Self::Redirect => "redirect",
-            Self::NotSynced => "not_synced",
-            Self::Malformed => "malformed",
-            Self::HostInvalid => "host_invalid",
-            Self::HostMismatch => "host_mismatch",
-            Self::PathInvalid => "path_invalid",
-            Self::MethodRefused => "method_refused",
-            Self::Expectation => "expectation",
-            Self::UriTooLong => "uri_too_long",
-            Self::HeadTooLarge => "head_too_large",
-            Self::HeadTimeout => "head_timeout",
-            Self::BodyMalformed => "body_malformed",
-            Self::BodyTooLarge => "body_too_large",
-            Self::BodyTimeout => "body_timeout",
-            Self::ClientGone => "client_gone",
-            Self::ClientStalled => "client_stalled",
-            Self::Blocked => "blocked",
-            Self::NoEndpoint => "no_endpoint",
-            Self::ConnectFailed => "connect_failed",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::UpstreamReset => "upstream_reset",
-            Self::UpstreamMalformed => "upstream_malformed",
-            Self::UpstreamTimeout => "upstream_timeout",
-            Self::UpstreamTruncated => "upstream_truncated",
-            Self::UpstreamTrailers => "upstream_trailers",
-            Self::UpstreamStalled => "upstream_stalled",
-            Self::VersionUnsupported => "version_unsupported",
-            Self::ConnectionLimit => "connection_limit",
-            Self::Drained => "drained",
-            Self::Overload => "overload",
-            Self::Misdirected => "misdirected",
-            Self::UpstreamTls => "upstream_tls",
-            Self::DeadlineExceeded => "deadline_exceeded",
-            Self::ProxyHeader => "proxy_header",
-            Self::TlsHandshake => "tls_handshake",
-            Self::Flood => "flood",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-}
-
 /// The reason phrase of a status that the gateway sends itself (RFC 9110 15).
 pub(crate) fn phrase(status: u16) -> &'static str {
     match status {
@@ -424,20 +292,5 @@ pub(crate) fn phrase(status: u16) -> &'static str {
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "Error",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Reason;
-
-    #[test]
-    fn every_reason_has_its_own_place_and_label() {
-        let labels: std::collections::BTreeSet<&str> =
-            Reason::ALL.iter().map(|reason| reason.label()).collect();
-        assert_eq!(labels.len(), Reason::COUNT);
-        for (index, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, index);
-        }
     }
 }

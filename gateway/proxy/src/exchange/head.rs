@@ -8,12 +8,13 @@ use tokio::io::ReadBuf;
 use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseHead, ResponseTo, Version, elements};
 
 use super::{Exchange, INTERIM, STREAM_IDLE};
-use crate::exchange::relay::{Relay, Sink, TrailerLimits};
+use crate::exchange::relay::{Relay, Sink};
 use crate::head::emit::{self, Connection, Framing};
 use crate::head::http2;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::stream::http2::Http2Error;
+use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::buffers::Scratch;
 
 impl Exchange<'_> {

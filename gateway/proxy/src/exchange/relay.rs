@@ -14,9 +14,9 @@ use wire::{
     LAST_CHUNK_BEFORE_TRAILERS, chunk_head, is_same_name,
 };
 
-use crate::settings::Limits;
 use crate::stream::Stream;
 use crate::stream::http2::TrailersTooLarge;
+use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
 use crate::worker::pipes::{Pipe, Pipes};
 
@@ -51,13 +51,6 @@ pub(crate) enum Sink {
     Frames,
     /// In chunks of what is at hand; the head announced them. With trailers if the receiver takes them.
     Chunked { trailers: bool },
-}
-
-/// How large the trailers behind a body may be: no larger than a head.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TrailerLimits {
-    pub(crate) bytes: usize,
-    pub(crate) fields: usize,
 }
 
 /// One body on its way, and whatever must be written before it (a head).
@@ -111,28 +104,6 @@ pub(crate) enum RelayError {
     Trailers,
     /// The sink broke.
     Write(io::Error),
-}
-
-impl TrailerLimits {
-    /// Where nobody looks at trailers.
-    pub(crate) const IGNORED: Self = Self {
-        bytes: usize::MAX,
-        fields: usize::MAX,
-    };
-
-    pub(crate) fn of(limits: &Limits) -> Self {
-        Self {
-            bytes: limits.header_bytes,
-            fields: limits.headers,
-        }
-    }
-
-    /// Whether these fields are more; each counts as the line that it would be in HTTP/1.
-    pub(crate) fn exceeded_by(self, trailers: &HeaderMap) -> bool {
-        let line =
-            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
-        trailers.len() > self.fields || trailers.iter().map(line).sum::<usize>() > self.bytes
-    }
 }
 
 impl Relay {

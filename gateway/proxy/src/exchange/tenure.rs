@@ -8,36 +8,25 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use door::{Route, Snapshot, Standing};
-use route::{
-    HostBuf, PathScratch, RequestHost, RequestPath, normalise_authority, normalise_path, normalise_sni,
-};
+use route::{HostBuf, normalise_sni};
 
+use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
-use crate::request::decide::is_entitled;
-use crate::serve::http1::Session;
 use crate::settings::Settings;
 use crate::worker::Worker;
 use crate::worker::deadlines::Deadline;
+use crate::worker::place::Place;
 
 /// What the connection is that something is passed on for, and what was asked for on it.
 #[derive(Clone, Copy)]
 pub(crate) enum Occupant<'a> {
     /// A request, or what it has become.
     Request {
-        peer: &'a Peer,
-        session: Option<&'a Session>,
+        downstream: &'a Downstream,
         place: &'a Place,
     },
     /// A connection whose TLS goes on as it is, for this server name.
     Passed { peer: &'a Peer, name: &'a str },
-}
-
-/// Host and path of a request in their normal form, kept when its head leaves the buffer.
-#[derive(Debug, Default)]
-pub(crate) struct Place {
-    text: Vec<u8>,
-    /// How much of it is the host's; `None`: there was none.
-    host: Option<usize>,
 }
 
 /// Watches over one route on behalf of that which it let in.
@@ -124,13 +113,13 @@ impl Occupant<'_> {
     /// What the same would be told now that asked for the same.
     fn standing(self, snapshot: &Snapshot<Settings>, route: &Route) -> Standing {
         match self {
-            Self::Request { peer, session, place } => {
-                if !is_entitled(peer, session, snapshot) {
+            Self::Request { downstream, place } => {
+                if !downstream.is_entitled(snapshot) {
                     return Standing::Gone;
                 }
                 place
                     .look_up(|host, path| {
-                        let is_admitted = match (session, snapshot.tls()) {
+                        let is_admitted = match (&downstream.session, snapshot.tls()) {
                             (Some(session), Some(tls)) => tls.admits(&session.handshake, host),
                             (None, _) | (_, None) => true,
                         };
@@ -151,65 +140,6 @@ impl Occupant<'_> {
                     Ok(_) | Err(_) => Standing::Gone,
                 }
             }
-        }
-    }
-}
-
-impl Place {
-    pub(crate) fn set(&mut self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) {
-        self.text.clear();
-        self.host = host.map(|host| {
-            self.text.extend_from_slice(host.as_str().as_bytes());
-            self.text.len()
-        });
-        self.text.extend_from_slice(path.as_bytes());
-    }
-
-    /// Frees what a long path took.
-    pub(crate) fn shrink(&mut self) {
-        self.text.shrink_to(1024);
-    }
-
-    /// `None` when the normal forms are none, which cannot be.
-    fn look_up<T>(&self, look: impl FnOnce(Option<&RequestHost<'_>>, &RequestPath<'_>) -> T) -> Option<T> {
-        let (mut buffer, mut scratch) = (HostBuf::new(), PathScratch::default());
-        let (host, path) = self.text.split_at_checked(self.host.unwrap_or_default())?;
-        let host = match self.host {
-            Some(_) => Some(normalise_authority(host, &mut buffer).ok()?),
-            None => None,
-        };
-        let path = normalise_path(path, &mut scratch).ok()?;
-        Some(look(host.as_ref(), &path))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_looked_up_as_it_was_asked_for() {
-        let mut place = Place::default();
-        for (host, path, normal) in [
-            (Some("A.Test:80"), "/%61/b%2fc", (Some("a.test"), "/a/b%2Fc")),
-            (Some("[2001:DB8::1]"), "/", (Some("[2001:db8::1]"), "/")),
-            (None, "/x;y", (None, "/x;y")),
-        ] {
-            let (mut buffer, mut scratch) = (HostBuf::new(), PathScratch::default());
-            let host = host.map(|host| normalise_authority(host.as_bytes(), &mut buffer).unwrap());
-            let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
-            place.set(host.as_ref(), &path);
-            let found = place.look_up(|host, path| {
-                (
-                    host.map(|host| host.as_str().to_owned()),
-                    String::from_utf8(path.as_bytes().to_vec()).unwrap(),
-                )
-            });
-            assert_eq!(
-                found,
-                Some((normal.0.map(str::to_owned), normal.1.to_owned())),
-                "{normal:?}"
-            );
         }
     }
 }

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use wire::BodyFraming;
 
-use crate::exchange::relay::{Relay, RelayError, Sink, TrailerLimits};
+use crate::exchange::relay::{Relay, RelayError, Sink};
 use crate::exchange::tenure::{Nature, Occupant, Tenure};
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
 use crate::refusal::Refusal;
 use crate::stream::Stream;
+use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::Phase;
 use crate::worker::buffers::{ReadBuffer, Scratch};
 use crate::worker::deadlines::Deadline;

@@ -11,9 +11,9 @@ use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
 use wire::{FieldId, RequestError, RequestHead, ResponseHead};
 
+use crate::head::authority::same_authority;
 use crate::head::emit::{self, OwnAnswer};
 use crate::refusal::{self, Refusal};
-use crate::request::decide::same_authority;
 use crate::stream::http2::Http2Stream;
 use crate::worker::buffers::ReadBuffer;
 use crate::worker::date::DateClock;

@@ -1,5 +1,7 @@
 //! Heads of messages: what is read from them, and how they are written anew.
 
+pub(crate) mod authority;
+pub(crate) mod downstream;
 pub(crate) mod emit;
 pub(crate) mod http2;
 pub(crate) mod identity;

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
-use crate::stream::keep_alive;
+use crate::stream::socket::keep_alive;
 use crate::upstream::HealthBoard;
 use crate::worker::clients::ClientCounts;
 use crate::worker::warnings::Warnings;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::refusal::Reason;
+use crate::observe::labels::Reason;
 use crate::worker::Worker;
 
 /// How many may have the answer on its way to them, per worker. The budget is there to save what more would cost.

@@ -21,16 +21,19 @@ use wire::proxy_header::{self, ProxyStep};
 
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
+use crate::head::downstream::{Downstream, Session};
 use crate::head::identity::Peer;
 use crate::listen::handshake_fault;
 use crate::listen::overflow;
-use crate::refusal::{Reason, Refusal};
+use crate::observe::labels::Reason;
+use crate::refusal::Refusal;
 use crate::request::record::Record;
-use crate::serve::http1::{Client, Session};
+use crate::serve::http1::Client;
 use crate::serve::http2;
 use crate::settings::{ProxyProtocol, Settings};
+use crate::stream::Stream;
 use crate::stream::linger::{LingerLimits, linger};
-use crate::stream::{Socket, Stream, has_ended};
+use crate::stream::socket::{Socket, has_ended};
 use crate::upstream::connecting::while_wanted;
 use crate::upstream::{Chosen, Tries};
 use crate::worker::deadlines::Deadline;
@@ -53,19 +56,19 @@ pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker
     let settings = Arc::clone(worker.door.snapshot().settings());
     let prepared = Box::pin(prepare(stream, peer, &open, &worker, &settings)).await;
     drop(settings);
-    let Some((socket, peer, session, is_http2)) = prepared else {
+    let Some((socket, downstream, is_http2)) = prepared else {
         return;
     };
     if is_http2 {
         let deadline = worker.deadlines.register();
-        Box::pin(http2::serve(socket, Vec::new(), peer, session, deadline, worker)).await;
+        Box::pin(http2::serve(socket, Vec::new(), downstream, deadline, worker)).await;
     } else {
-        let client = Client::new(Stream::Socket(socket), peer, session, worker);
+        let client = Client::new(Stream::Socket(socket), downstream, worker);
         Box::new(client).serve().await;
     }
 }
 
-type Prepared = (Socket, Peer, Option<Rc<Session>>, bool);
+type Prepared = (Socket, Downstream, bool);
 
 async fn prepare(
     mut stream: TcpStream,
@@ -98,7 +101,7 @@ async fn prepare(
         }
     }
     if !settings.ends_tls {
-        return Some((Socket::Plain(stream), peer, None, false));
+        return Some((Socket::Plain(stream), Downstream::clear(peer), false));
     }
     // Before the first table there is no certificate to show.
     let (tls, publication) = {
@@ -127,7 +130,10 @@ async fn prepare(
         }
     }
     match handshake(stream, &tls, &deadline, worker).await {
-        Ok((socket, session, is_http2)) => Some((socket, peer, Some(Rc::new(session)), is_http2)),
+        Ok((socket, session, is_http2)) => {
+            let session = Some(Rc::new(session));
+            Some((socket, Downstream { peer, session }, is_http2))
+        }
         Err((error, stream)) => {
             worker.metrics.refused(Reason::TlsHandshake);
             match handshake_fault::of_client_certificate(&error) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use route::ListenerName;
 
-use crate::refusal::Reason;
+use crate::observe::labels::Reason;
 
 /// A worker hands its lines over when it has gathered this much, or at its next tick.
 const BATCH: usize = 16 * 1024;

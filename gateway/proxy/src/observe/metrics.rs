@@ -14,8 +14,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use route::ListenerName;
 use wire::Method;
 
-use crate::refusal::Reason;
-use crate::upstream::Cause;
+use crate::observe::labels::Cause;
+use crate::observe::labels::Reason;
 
 /// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
 const BUCKETS: [u64; 13] = [

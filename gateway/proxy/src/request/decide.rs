@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use door::{Action, Matched, Route, Snapshot, Upstream, Verdict};
-use route::{HostBuf, RequestHost, normalise_authority, normalise_path};
-use wire::{BodyFraming, Method, RequestHead, Target};
+use route::{RequestHost, normalise_path};
+use wire::{BodyFraming, Method, RequestHead};
 
-use crate::head::identity::{Identity, Peer};
+use crate::head::authority::request_host;
+use crate::head::identity::Identity;
 use crate::refusal::Refusal;
 use crate::request::record::Record;
-use crate::serve::http1::{Client, Session};
+use crate::serve::http1::Client;
 use crate::settings::Settings;
 use crate::worker::buffers::Scratch;
 use crate::worker::{Phase, Worker};
@@ -47,10 +48,10 @@ pub(crate) fn decide(
         ..
     } = scratch;
     let head = from_client.filled().get(..length).unwrap_or_default();
-    let identity = Identity::of(&client.peer, settings, request, head);
+    let identity = Identity::of(&client.downstream.peer, settings, request, head);
     record.request(worker, request, head, &identity);
     let refuse = |refusal| (Decision::Refuse(refusal), identity);
-    if !is_entitled(&client.peer, client.session.as_deref(), &snapshot) {
+    if !client.downstream.is_entitled(&snapshot) {
         return refuse(Refusal::Outdated);
     }
     if matches!(request.method, Method::Connect | Method::Trace) {
@@ -66,7 +67,7 @@ pub(crate) fn decide(
         Ok(host) => host,
         Err(refusal) => return refuse(refusal),
     };
-    if let (Some(session), Some(tls)) = (&client.session, snapshot.tls())
+    if let (Some(session), Some(tls)) = (&client.downstream.session, snapshot.tls())
         && !tls.admits(&session.handshake, host.as_ref())
     {
         // Before the table is asked: the answer must not depend on whether the host exists here.
@@ -96,22 +97,6 @@ pub(crate) fn decide(
         Verdict::NotSynced => Decision::Refuse(Refusal::NotSynced),
     };
     (decision, identity)
-}
-
-/// Whether a connection has what the door asks of connections by now. One that has not is of no use any more, whatever
-/// it is asked for.
-pub(crate) fn is_entitled(peer: &Peer, session: Option<&Session>, snapshot: &Snapshot<Settings>) -> bool {
-    let settings = snapshot.settings();
-    let shook_hands = match (session, snapshot.tls()) {
-        (Some(session), Some(tls)) => {
-            settings.ends_tls
-                && tls.is_satisfied_by(&session.handshake)
-                && session.version >= tls.min_version()
-        }
-        (Some(_), None) => false,
-        (None, _) => !settings.ends_tls,
-    };
-    shook_hands && peer.came_as(settings)
 }
 
 fn act(
@@ -198,41 +183,4 @@ fn is_health_check(settings: &Settings, trusted: bool, request: &RequestHead, he
             .health_path
             .as_deref()
             .is_some_and(|path| path.as_bytes() == request.path.of(head))
-}
-
-/// The host that a request is for; `Host` and an absolute target must say the same (RFC 9112 3.2.2 would let the
-/// target win, and another server may read it the other way).
-fn request_host<'b>(
-    request: &RequestHead,
-    head: &'b [u8],
-    scratch: &'b mut HostBuf,
-) -> Result<Option<RequestHost<'b>>, Refusal> {
-    let (authority, default_port) = match request.target {
-        Target::Absolute { authority, https } => (Some(authority.of(head)), if https { 443 } else { 80 }),
-        Target::Origin | Target::Asterisk | Target::Authority => (None, 80),
-    };
-    let host = request.host.map(|host| host.of(head));
-    if let (Some(authority), Some(host)) = (authority, host) {
-        same_authority(authority, host, default_port)?;
-    }
-    match host.or(authority) {
-        Some(raw) => normalise_authority(raw, scratch).map(Some).map_err(Refusal::Host),
-        None => Ok(None),
-    }
-}
-
-/// Two ways to say whom a request is for must name the same host and port.
-pub(crate) fn same_authority(left: &[u8], right: &[u8], default_port: u16) -> Result<(), Refusal> {
-    if left.eq_ignore_ascii_case(right) {
-        return Ok(());
-    }
-    let (mut left_buf, mut right_buf) = (HostBuf::new(), HostBuf::new());
-    let left = normalise_authority(left, &mut left_buf).map_err(Refusal::Host)?;
-    let right = normalise_authority(right, &mut right_buf).map_err(Refusal::Host)?;
-    let port = |host: &RequestHost<'_>| host.port().unwrap_or(default_port);
-    if left.as_str() == right.as_str() && port(&left) == port(&right) {
-        Ok(())
-    } else {
-        Err(Refusal::HostMismatch)
-    }
 }

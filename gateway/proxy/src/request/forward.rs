@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use door::{Matched, Upstream, UpstreamProtocol};
 use wire::{BodyFraming, FieldId, HeadLimits, RequestHead, Span};
 
-use crate::exchange::relay::{Relay, Sink, TrailerLimits};
+use crate::exchange::relay::{Relay, Sink};
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
 use crate::exchange::{Ended, Exchange, ExchangeTimeouts, Failure, STREAM_IDLE};
@@ -26,6 +26,7 @@ use crate::serve::http1::{ALLOW, Client, Next};
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::http2::Http2Stream;
+use crate::stream::trailer_limits::TrailerLimits;
 use crate::upstream::connecting::{Opened, connect, while_wanted};
 use crate::upstream::{Again, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse, Tries};
 use crate::worker::buffers::Scratch;
@@ -187,10 +188,7 @@ impl Forwarding<'_> {
             &self.identity,
             &self.matched.settings,
             self.worker.door.name(),
-            self.client
-                .session
-                .as_ref()
-                .and_then(|session| session.certificate.as_deref()),
+            self.client.downstream.certificate(),
             traits.upgrade,
         );
         from_client.consume(self.length);
@@ -344,11 +342,10 @@ impl Forwarding<'_> {
             closing,
         );
         let mut tenure = Tenure::new(&worker, &self.matched.route, self.matched.publication);
-        let (peer, session) = (&self.client.peer, self.client.session.as_deref());
+        let downstream = &self.client.downstream;
         let outcome = poll_fn(|context| {
             let occupant = Occupant::Request {
-                peer,
-                session,
+                downstream,
                 place: &exchange.scratch.place,
             };
             if tenure.is_over(context, exchange.nature(), occupant) {
@@ -550,8 +547,7 @@ impl Forwarding<'_> {
         );
         let tenure = Tenure::new(&worker, &self.matched.route, self.matched.publication);
         let occupant = Occupant::Request {
-            peer: &self.client.peer,
-            session: self.client.session.as_deref(),
+            downstream: &self.client.downstream,
             place: &place,
         };
         let outcome = tunnel.run(tenure, occupant).await;

@@ -9,7 +9,8 @@ use wire::{Glimpse, Method, RequestHead};
 
 use crate::head::identity::Identity;
 use crate::observe::access::Event;
-use crate::refusal::{Reason, Refusal};
+use crate::observe::labels::Reason;
+use crate::refusal::Refusal;
 use crate::worker::Worker;
 
 /// Gathered while a request is served, told when it ends.

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Instant;
 
-use door::{Handshake, TlsVersion};
 use smallvec::SmallVec;
 use tokio::io::ReadBuf;
 use wire::{BodyFraming, Glimpse, RequestError, Version};
 
 use super::http2;
 use crate::head;
+use crate::head::downstream::Downstream;
 use crate::head::emit::{self, Connection, OwnAnswer};
-use crate::head::identity::{Identity, Peer};
+use crate::head::identity::Identity;
+use crate::observe::labels::Reason;
 use crate::observe::metrics::WorkerMetrics;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::Refusal;
 use crate::request::forward;
 use crate::request::record::Record;
 use crate::settings::Settings;
@@ -38,8 +39,7 @@ pub(crate) const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// A client and what it asks through: a connection, or one stream of an HTTP/2 connection.
 pub(crate) struct Client {
     pub(crate) stream: Stream,
-    pub(crate) peer: Peer,
-    pub(crate) session: Option<Rc<Session>>,
+    pub(crate) downstream: Downstream,
     pub(crate) deadline: Deadline,
     pub(crate) worker: Rc<Worker>,
     /// The request is gRPC's: refusals speak its language.
@@ -47,14 +47,6 @@ pub(crate) struct Client {
     /// The connection has not what the door asks of connections by now.
     pub(crate) outdated: bool,
     requests: u32,
-}
-
-/// What the TLS handshake of a connection settled.
-pub(crate) struct Session {
-    pub(crate) handshake: Handshake,
-    pub(crate) version: TlsVersion,
-    /// The client's verified certificate, as `X-Forwarded-Client-Cert` describes it.
-    pub(crate) certificate: Option<Box<str>>,
 }
 
 /// What becomes of the connection after a request.
@@ -85,12 +77,11 @@ enum Begun {
 }
 
 impl Client {
-    pub(crate) fn new(stream: Stream, peer: Peer, session: Option<Rc<Session>>, worker: Rc<Worker>) -> Self {
+    pub(crate) fn new(stream: Stream, downstream: Downstream, worker: Rc<Worker>) -> Self {
         let deadline = worker.deadlines.register();
         Self {
             stream,
-            peer,
-            session,
+            downstream,
             deadline,
             worker,
             grpc: false,
@@ -119,9 +110,8 @@ impl Client {
                 Next::Http2 => {
                     let client = *self;
                     if let Stream::Socket(socket) = client.stream {
-                        let (peer, session) = (client.peer, client.session);
                         let connection =
-                            http2::serve(socket, ahead, peer, session, client.deadline, client.worker);
+                            http2::serve(socket, ahead, client.downstream, client.deadline, client.worker);
                         Box::pin(connection).await;
                     }
                     return;
@@ -192,14 +182,14 @@ impl Client {
                 let seen = Glimpse::of(scratch.from_client.filled());
                 self.note_unread(scratch, seen, &refusal, &mut record);
                 let next = self.refuse(scratch, &refusal, &mut record, None).await;
-                record.finish(&self.worker, self.peer.address);
+                record.finish(&self.worker, self.downstream.peer.address);
                 return next;
             }
         };
         self.requests += 1;
         let _under_way = self.worker.under_way();
         let next = forward::answer(self, scratch, length, &mut record).await;
-        record.finish(&self.worker, self.peer.address);
+        record.finish(&self.worker, self.downstream.peer.address);
         next
     }
 
@@ -213,7 +203,7 @@ impl Client {
     ) {
         let head = scratch.from_client.filled();
         let snapshot = self.worker.door.snapshot();
-        let identity = Identity::of(&self.peer, snapshot.settings(), &scratch.request, head);
+        let identity = Identity::of(&self.downstream.peer, snapshot.settings(), &scratch.request, head);
         record.glimpse(&self.worker, seen, head, &identity);
         if let Refusal::Head(error) = refusal {
             record.explain(error.explain(head));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::stream::Socket;
+use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 

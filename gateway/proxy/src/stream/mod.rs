@@ -2,166 +2,25 @@
 
 pub(crate) mod http2;
 pub(crate) mod linger;
+pub(crate) mod socket;
+pub(crate) mod trailer_limits;
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::io;
+use std::task::{Context, Poll};
 
 use http::HeaderMap;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
 
-use crate::exchange::relay::TrailerLimits;
 use crate::stream::http2::{Http2Stream, TrailersTooLarge};
-
-/// A connection of one's own: everything on it is HTTP/1 or another protocol's bytes.
-pub(crate) enum Socket {
-    /// Clear text.
-    Plain(TcpStream),
-    /// Under TLS, ended or begun here.
-    Tls(Box<TlsStream<TcpStream>>),
-}
+use crate::stream::socket::Socket;
+use crate::stream::trailer_limits::TrailerLimits;
 
 /// One side of an exchange.
 pub(crate) enum Stream {
     Socket(Socket),
     /// One of many exchanges on a connection.
     Http2(Box<Http2Stream>),
-}
-
-impl Socket {
-    /// Ready when there is something to read, or nothing more will come; holds no buffer while it waits. True when
-    /// reading is worth a try.
-    pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        match self {
-            Self::Plain(stream) => stream.poll_read_ready(context).map(|ready| ready.is_ok()),
-            Self::Tls(stream) => {
-                let (tcp, session) = stream.get_mut();
-                if session_holds_data(session) {
-                    return Poll::Ready(true);
-                }
-                tcp.poll_read_ready(context).map(|ready| ready.is_ok())
-            }
-        }
-    }
-
-    /// Neither data nor an end has arrived. Costs a system call only when something has.
-    pub(crate) fn is_silent(&mut self) -> bool {
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        let mut byte = [0; 1];
-        self.poll_read(&mut context, &mut ReadBuf::new(&mut byte))
-            .is_pending()
-    }
-
-    /// The other side has ended its direction, whatever is left to read. Costs a system call.
-    pub(crate) fn has_ended(&self) -> bool {
-        match self {
-            Self::Plain(stream) => has_ended(stream),
-            Self::Tls(stream) => has_ended(stream.get_ref().0),
-        }
-    }
-
-    /// Tells a peer that is idle of the end, as far as that takes no waiting: under TLS it could otherwise not tell an
-    /// end from a cut (RFC 8446 6.1).
-    pub(crate) fn part(&mut self) {
-        if let Self::Tls(_) = self {
-            let _as_far_as_it_goes = self.poll_shutdown(&mut Context::from_waker(std::task::Waker::noop()));
-        }
-    }
-
-    pub(crate) fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
-            Self::Tls(stream) => {
-                let read = Pin::new(&mut **stream).poll_read(context, into);
-                // What was read may ask for an alert, and there may be nothing else to write for long.
-                if stream.get_ref().1.wants_write() {
-                    let _as_far_as_it_goes = Pin::new(&mut **stream).poll_flush(context);
-                }
-                read
-            }
-        }
-    }
-
-    /// The connection beneath TLS, or the same in clear text.
-    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_mut().0,
-        }
-    }
-
-    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_both(
-        &mut self,
-        context: &mut Context<'_>,
-        first: &[u8],
-        second: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let both = [IoSlice::new(first), IoSlice::new(second)];
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, &both),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, &both),
-        }
-    }
-
-    /// What TLS has encrypted and not yet sent.
-    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
-        }
-    }
-
-    /// Sees to it that the end of the connection shows as a cut. Under TLS it does by itself where the end is not told.
-    pub(crate) fn abort(&mut self) {
-        if let Self::Plain(stream) = self {
-            // Where that fails the connection ends in order; there is nothing better to do.
-            let _as_before = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
-        }
-    }
-
-    /// Tells the other side that nothing more will be sent.
-    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
-        }
-    }
-}
-
-/// Network load balancers, and whatever else keeps track of connections, forget one that is silent for 350 s; a probe a
-/// minute keeps it known. It also finds out about a peer that has vanished.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// Has a connection probed while it is silent.
-pub(crate) fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))
-}
-
-/// Whether the other side has ended its direction, whatever is left to read.
-pub(crate) fn has_ended(stream: &TcpStream) -> bool {
-    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
-    rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
-/// Whether decrypted bytes wait inside the TLS session, where the socket's readiness does not show them.
-fn session_holds_data(session: &mut rustls::CommonState) -> bool {
-    !session.wants_read() && !session.is_handshaking()
 }
 
 impl Stream {
@@ -264,46 +123,5 @@ impl Stream {
             Self::Socket(_) => Ok(None),
             Self::Http2(stream) => stream.take_trailers(limits),
         }
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Self::poll_read(self.get_mut(), context, into)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Self::poll_write(self.get_mut(), context, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, bytes),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_flush(self.get_mut(), context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = self.get_mut();
-        ready!(Self::poll_flush(socket, context))?;
-        Self::poll_shutdown(socket, context)
     }
 }

@@ -18,7 +18,7 @@ use super::multiplexed::Multiplexed;
 use super::{Again, Cause, Fault};
 use crate::observe::metrics::WorkerMetrics;
 use crate::refusal::Refusal;
-use crate::stream::{Socket, keep_alive};
+use crate::stream::socket::{Socket, keep_alive};
 
 /// Kept connections per endpoint and worker.
 const KEPT: usize = 256;

@@ -26,6 +26,7 @@ pub(crate) use health::HealthBoard;
 pub(crate) use multiplexed::InStream;
 pub(crate) use tries::{Again, Tries};
 
+use crate::observe::labels::Cause;
 use crate::observe::metrics::WorkerMetrics;
 
 /// A kept connection that has idled longer is closed.
@@ -61,17 +62,6 @@ pub(crate) enum Fault {
     /// It ran into the time that a response may take to begin.
     Slow,
     /// It did not prove who it is, or did not want us.
-    Tls,
-}
-
-/// Why an endpoint is ejected: a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Cause {
-    Unreached,
-    Broken,
-    Malformed,
-    Slow,
     Tls,
 }
 
@@ -176,26 +166,6 @@ impl Fault {
             Self::Malformed => "its responses are malformed",
             Self::Slow => "its responses do not begin in time",
             Self::Tls => "TLS handshakes with it fail",
-        }
-    }
-}
-
-impl Cause {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Unreached,
-        Self::Broken,
-        Self::Malformed,
-        Self::Slow,
-        Self::Tls,
-    ];
-
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Unreached => "unreached",
-            Self::Broken => "broken",
-            Self::Malformed => "malformed",
-            Self::Slow => "slow",
-            Self::Tls => "tls",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use route::{HostBuf, PathScratch};
 use wire::{RequestHead, ResponseHead};
 
-use crate::exchange::tenure::Place;
+use crate::worker::place::Place;
 
 /// What a read asks for at first: a head and a small body fit, and one page-sized body copy.
 const READ: usize = 16 * 1024;

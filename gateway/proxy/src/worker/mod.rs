@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod date;
 pub(crate) mod deadlines;
 pub(crate) mod pipes;
+pub(crate) mod place;
 pub(crate) mod warnings;
 
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,7 @@ use door::Door;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
 use crate::listen::overflow::{self, Overflow};
 use crate::listen::prepare;
@@ -211,9 +213,17 @@ impl Worker {
         }
     }
 
-    /// What the door has told of clients that it keeps out.
-    pub(crate) fn warnings(&self) -> &Warnings {
-        &self.shared.warnings
+    /// Tells why a client is kept out: `what` happened to it, and the `reason`, which must not differ from client to
+    /// client.
+    pub(crate) fn warn(&self, client: IpAddr, what: &str, reason: &str) {
+        let Some(kept_back) = self.shared.warnings.admit(reason, Instant::now()) else {
+            return;
+        };
+        let more = match kept_back {
+            0 => String::new(),
+            count => format!(" ({count} more like it have not been reported)"),
+        };
+        tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{more}");
     }
 
     pub(crate) fn upgraded(self: &Rc<Self>) -> Upgraded {
@@ -340,7 +350,11 @@ impl Worker {
             return;
         }
         // Made outside of the task, so that idle connections hold nothing else.
-        let client = Client::new(Stream::plain(stream), Peer::of_socket(client), None, worker);
+        let client = Client::new(
+            Stream::plain(stream),
+            Downstream::clear(Peer::of_socket(client)),
+            worker,
+        );
         let served = Box::new(client).serve();
         tokio::task::spawn_local(async move {
             let _counted = counted;

@@ -1,11 +1,8 @@
 //! Warnings of what clients do, at a limited rate: whoever runs the door should know why somebody is kept out, and
 //! nobody outside should be able to fill its log.
 
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::worker::Worker;
 
 /// How long nothing more is reported for the same reason.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -26,7 +23,7 @@ struct ReportedReason {
 
 impl Warnings {
     /// How many warnings for this reason have been kept back, if another may be reported now.
-    fn admit(&self, reason: &str, now: Instant) -> Option<u64> {
+    pub(super) fn admit(&self, reason: &str, now: Instant) -> Option<u64> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = all.len() >= REASONS;
         let known = all.iter().position(|reported| *reported.reason == *reason);
@@ -45,21 +42,6 @@ impl Warnings {
             kept_back: 0,
         });
         Some(0)
-    }
-}
-
-impl Worker {
-    /// Tells why a client is kept out: `what` happened to it, and the `reason`, which must not differ from client to
-    /// client.
-    pub(crate) fn warn(&self, client: IpAddr, what: &str, reason: &str) {
-        let Some(kept_back) = self.warnings().admit(reason, Instant::now()) else {
-            return;
-        };
-        let more = match kept_back {
-            0 => String::new(),
-            count => format!(" ({count} more like it have not been reported)"),
-        };
-        tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{more}");
     }
 }
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stream::Socket;
 use crate::stream::http2::frames::{
     CONTINUATION, DATA, Frames, HEADERS, LongBlocks, PING, PRIORITY, Part, SETTINGS,
 };
 use crate::stream::http2::trailers::{Blocks, MalformedTrailers};
+use crate::stream::socket::Socket;
 
 /// SETTINGS, PING and PRIORITY frames in one window of time, beside those that are earned.
 const FRAMES: u32 = 1000;

@@ -19,18 +19,20 @@ use wire::{Glimpse, HeadError, Method, RequestHead};
 
 use budget::{Counted, Shared};
 
+use crate::head::downstream::Downstream;
 use crate::head::http2::{field_count, write_request};
-use crate::head::identity::Peer;
 use crate::head::traits::is_grpc;
-use crate::refusal::{self, Refusal};
+use crate::observe::labels;
+use crate::refusal::Refusal;
 use crate::request::forward;
 use crate::request::record::Record;
-use crate::serve::http1::{Client, REQUESTS, Session};
+use crate::serve::http1::{Client, REQUESTS};
 use crate::settings::Limits;
+use crate::stream::Stream;
 use crate::stream::http2::trailers::MalformedTrailers;
 use crate::stream::http2::{CONNECTION_WINDOW, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
 use crate::stream::linger::{LingerLimits, linger};
-use crate::stream::{Socket, Stream};
+use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
@@ -61,8 +63,7 @@ const GIVEN_UP: u32 = 500;
 /// What the streams of a connection share with it.
 struct Streams {
     worker: Rc<Worker>,
-    peer: Peer,
-    session: Option<Rc<Session>>,
+    downstream: Downstream,
     blocks: Rc<LongBlocks>,
     active: Cell<usize>,
     /// Requests that the client gave up.
@@ -79,8 +80,7 @@ struct Streams {
 pub(crate) async fn serve(
     socket: Socket,
     ahead: Vec<u8>,
-    peer: Peer,
-    session: Option<Rc<Session>>,
+    downstream: Downstream,
     deadline: Deadline,
     worker: Rc<Worker>,
 ) {
@@ -110,8 +110,7 @@ pub(crate) async fn serve(
     let pings = connection.ping_pong();
     let streams = Rc::new(Streams {
         worker,
-        peer,
-        session,
+        downstream,
         blocks: Rc::clone(&shared.long),
         active: Cell::new(0),
         given_up: Cell::new(0),
@@ -216,7 +215,7 @@ impl Driver {
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Abrupt),
                 Poll::Pending => {
                     if self.shared.exceeded.take() || self.is_toyed_with() {
-                        self.streams.worker.metrics.refused(refusal::Reason::Flood);
+                        self.streams.worker.metrics.refused(labels::Reason::Flood);
                         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                         (self.leaving, self.flooded) = (true, true);
                         continue;
@@ -345,12 +344,7 @@ impl Active {
         let malformed = streams.malformed.clone();
         let blocks = Rc::clone(&streams.blocks);
         let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond, malformed, blocks)));
-        let mut client = Client::new(
-            stream,
-            streams.peer,
-            streams.session.clone(),
-            Rc::clone(&streams.worker),
-        );
+        let mut client = Client::new(stream, streams.downstream.clone(), Rc::clone(&streams.worker));
         let ends = ends_with_head(&mut client, &parts).await;
         let mut loan = streams.worker.buffers.borrow();
         let scratch = loan.scratch();
@@ -393,7 +387,7 @@ impl Active {
         if record.is_given_up() {
             streams.given_up.set(streams.given_up.get() + 1);
         }
-        record.finish(&streams.worker, streams.peer.address);
+        record.finish(&streams.worker, streams.downstream.peer.address);
         drop((under_way, loan));
         client.discard().await;
     }

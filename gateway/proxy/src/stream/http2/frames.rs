@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stream::Socket;
+use crate::stream::socket::Socket;
 
 /// Bytes of a frame's head (RFC 9113 4.1).
 const HEAD: usize = 9;

@@ -15,7 +15,7 @@ use tokio::io::ReadBuf;
 
 use super::frames::LongBlocks;
 use super::trailers::MalformedTrailers;
-use crate::exchange::relay::TrailerLimits;
+use crate::stream::trailer_limits::TrailerLimits;
 
 /// One HTTP/2 stream: a message each way.
 pub(crate) struct Http2Stream {

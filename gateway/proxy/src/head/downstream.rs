@@ -1,0 +1,51 @@
+//! The client's side of a connection as it was made: what its requests are judged by.
+
+use std::rc::Rc;
+
+use door::{Handshake, Snapshot, TlsVersion};
+
+use crate::head::identity::Peer;
+use crate::settings::Settings;
+
+/// Whose connection it is, and what its TLS handshake settled, where the door ends TLS.
+#[derive(Clone)]
+pub(crate) struct Downstream {
+    pub(crate) peer: Peer,
+    pub(crate) session: Option<Rc<Session>>,
+}
+
+/// What the TLS handshake of a connection settled.
+pub(crate) struct Session {
+    pub(crate) handshake: Handshake,
+    pub(crate) version: TlsVersion,
+    /// The client's verified certificate, as `X-Forwarded-Client-Cert` describes it.
+    pub(crate) certificate: Option<Box<str>>,
+}
+
+impl Downstream {
+    /// A connection in clear text.
+    pub(crate) fn clear(peer: Peer) -> Self {
+        Self { peer, session: None }
+    }
+
+    /// Whether the connection has what the door asks of connections by now. One that has not is of no use any more,
+    /// whatever it is asked for.
+    pub(crate) fn is_entitled(&self, snapshot: &Snapshot<Settings>) -> bool {
+        let settings = snapshot.settings();
+        let shook_hands = match (&self.session, snapshot.tls()) {
+            (Some(session), Some(tls)) => {
+                settings.ends_tls
+                    && tls.is_satisfied_by(&session.handshake)
+                    && session.version >= tls.min_version()
+            }
+            (Some(_), None) => false,
+            (None, _) => !settings.ends_tls,
+        };
+        shook_hands && self.peer.came_as(settings)
+    }
+
+    /// The client's verified certificate, as `X-Forwarded-Client-Cert` describes it.
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        self.session.as_ref()?.certificate.as_deref()
+    }
+}
