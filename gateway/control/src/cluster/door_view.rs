@@ -156,7 +156,7 @@ fn certificates(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
 
 /// What the status of an Ingress should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum DesiredStatus {
     /// No door that admits it publishes anything.
     Nothing,
     /// A door publishes a Service that is not there. What is written stays until it is known what to write.
@@ -171,7 +171,7 @@ pub(crate) fn wanted(
     view: &ClusterView,
     ingress: &Ingress,
     service: impl Fn(&ObjectKey) -> Option<Vec<Address>>,
-) -> Wanted {
+) -> DesiredStatus {
     let mut addresses: Vec<Address> = Vec::new();
     let mut publishes = false;
     for door in doors.iter().filter(|door| door.policy.admits(ingress, view)) {
@@ -184,7 +184,7 @@ pub(crate) fn wanted(
             Publish::Service(key) => {
                 publishes = true;
                 let Some(found) = service(key) else {
-                    return Wanted::Unknown;
+                    return DesiredStatus::Unknown;
                 };
                 addresses.extend(found);
             }
@@ -193,9 +193,9 @@ pub(crate) fn wanted(
     addresses.sort();
     addresses.dedup();
     if publishes {
-        Wanted::Addresses(addresses)
+        DesiredStatus::Addresses(addresses)
     } else {
-        Wanted::Nothing
+        DesiredStatus::Nothing
     }
 }
 

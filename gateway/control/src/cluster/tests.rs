@@ -21,9 +21,9 @@ use super::Connection;
 use super::connection::contact::Contact;
 use super::connection::fault::Fault;
 use super::door_view::{DoorOutlook, Publish, SecretScope, needs};
-use super::read::observed::Seen;
-use super::read::raw::Sent;
-use super::read::reflector::{News, Reflector, Scope, Slot, Update};
+use super::read::observed::Observed;
+use super::read::raw::RawObject;
+use super::read::reflector::{Reflector, Scope, TargetEvent, Update, WatchTarget};
 use super::read::store::Store;
 use super::write::installation::Installation;
 use super::write::lease;
@@ -74,15 +74,15 @@ fn event(kind: &str, object: &Value) -> Value {
     json!({ "type": kind, "object": object })
 }
 
-fn slot() -> Slot {
-    Slot {
+fn target() -> WatchTarget {
+    WatchTarget {
         kind: Kind::Service,
         scope: Scope::Cluster,
     }
 }
 
 /// Follows the script, and returns what came of it: requests, and updates.
-async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant, String)>, Vec<News>) {
+async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant, String)>, Vec<TargetEvent>) {
     let (script, asked): (Script, Asked) = (Arc::new(Mutex::new(script.into())), Arc::default());
     let contact = Contact::new();
     let (said, heard) = (Arc::clone(&asked), contact.clone());
@@ -99,13 +99,13 @@ async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant,
             Ok::<_, Infallible>(response.map(|body| Body::from(body.into_bytes())))
         }
     });
-    let api: Api<Sent<RawService>> = Api::all(Client::new(server, "default"));
+    let api: Api<RawObject<RawService>> = Api::all(Client::new(server, "default"));
     let (sender, mut updates) = mpsc::channel(100);
-    let reflector = Reflector::new(api, slot(), None, sender, contact);
-    let mut news = Vec::new();
+    let reflector = Reflector::new(api, target(), None, sender, contact);
+    let mut events = Vec::new();
     let collect = async {
-        while let Some(Update { news: one, .. }) = updates.recv().await {
-            news.push(one);
+        while let Some(Update { event: one, .. }) = updates.recv().await {
+            events.push(one);
         }
     };
     tokio::select! {
@@ -114,24 +114,25 @@ async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant,
         () = tokio::time::sleep(time) => {}
     }
     let asked = asked.lock().unwrap().clone();
-    (asked, news)
+    (asked, events)
 }
 
-fn names(news: &[News]) -> Vec<String> {
-    news.iter()
-        .map(|news| match news {
-            News::Listed(objects) => format!("{} listed", objects.len()),
-            News::Following => "following".to_owned(),
-            News::Applied(seen) => format!("{} applied", seen.reference.name),
-            News::Removed(reference) => format!("{} removed", reference.name),
-            News::Trouble(fault) => format!("trouble: {fault}"),
+fn names(events: &[TargetEvent]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| match event {
+            TargetEvent::Listed(objects) => format!("{} listed", objects.len()),
+            TargetEvent::Following => "following".to_owned(),
+            TargetEvent::Applied(seen) => format!("{} applied", seen.reference.name),
+            TargetEvent::Removed(reference) => format!("{} removed", reference.name),
+            TargetEvent::Failed(fault) => format!("trouble: {fault}"),
         })
         .collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_and_then_every_change() {
-    let (asked, news) = follow(
+    let (asked, events) = follow(
         vec![
             list(7, &[service("a", 80, 5), service("b", 80, 6)]),
             watch(&[
@@ -143,7 +144,10 @@ async fn a_list_and_then_every_change() {
         Duration::from_secs(10),
     )
     .await;
-    assert_eq!(names(&news), ["2 listed", "following", "a applied", "b removed"]);
+    assert_eq!(
+        names(&events),
+        ["2 listed", "following", "a applied", "b removed"]
+    );
     let queries: Vec<&str> = asked.iter().map(|(_, query)| query.as_str()).collect();
     assert!(queries[0].contains("limit=200"), "{queries:?}");
     assert!(
@@ -166,15 +170,15 @@ async fn an_object_that_cannot_be_read_hides_no_other() {
         event("MODIFIED", &odd),
         event("MODIFIED", &service("sound", 81, 9)),
     ]);
-    let (_, news) = follow(vec![listed, watched], Duration::from_millis(500)).await;
+    let (_, events) = follow(vec![listed, watched], Duration::from_millis(500)).await;
     let [
-        News::Listed(objects),
-        News::Following,
-        News::Applied(again),
-        News::Applied(sound),
-    ] = &*news
+        TargetEvent::Listed(objects),
+        TargetEvent::Following,
+        TargetEvent::Applied(again),
+        TargetEvent::Applied(sound),
+    ] = &*events
     else {
-        panic!("{news:?}");
+        panic!("{events:?}");
     };
     let told: Vec<(&str, bool, usize)> = objects
         .iter()
@@ -210,8 +214,8 @@ async fn a_forgotten_version_is_listed_again_within_five_seconds() {
             list(90, &[service("b", 80, 80)]),
         ];
         let started = Instant::now();
-        let (asked, news) = follow(script, Duration::from_secs(20)).await;
-        assert_eq!(names(&news).last().map(String::as_str), Some("1 listed"));
+        let (asked, events) = follow(script, Duration::from_secs(20)).await;
+        assert_eq!(names(&events).last().map(String::as_str), Some("1 listed"));
         let again = asked
             .iter()
             .filter(|(_, query)| !query.contains("watch="))
@@ -300,9 +304,9 @@ async fn watches_that_end_at_once_are_no_flood() {
 #[tokio::test(start_paused = true)]
 async fn silence_is_noticed_within_a_minute() {
     // The second request is never answered.
-    let (_, news) = follow(vec![list(7, &[])], Duration::from_secs(60)).await;
+    let (_, events) = follow(vec![list(7, &[])], Duration::from_secs(60)).await;
     assert_eq!(
-        names(&news),
+        names(&events),
         [
             "0 listed",
             "trouble: the API server has said nothing for 55 seconds"
@@ -315,8 +319,8 @@ async fn one_page_after_the_other() {
     let mut first = json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": "7", "continue": "token" }, "items": [service("a", 80, 5)] });
     first["metadata"]["remainingItemCount"] = 1.into();
     let script = vec![answer(200, &first), list(7, &[service("b", 80, 6)])];
-    let (_, news) = follow(script, Duration::from_secs(1)).await;
-    assert_eq!(names(&news), ["2 listed"], "never a part of it");
+    let (_, events) = follow(script, Duration::from_secs(1)).await;
+    assert_eq!(names(&events), ["2 listed"], "never a part of it");
 }
 
 /// What happens to a few Services, in whatever order and however often.
@@ -338,9 +342,9 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn seen(name: usize, port: u16) -> Seen {
+fn seen(name: usize, port: u16) -> Observed {
     let sent = service(&format!("s{name}"), port, 1).to_string();
-    Seen::new::<RawService>(serde_json::from_str(&sent).unwrap())
+    Observed::new::<RawService>(serde_json::from_str(&sent).unwrap())
 }
 
 proptest! {
@@ -348,28 +352,28 @@ proptest! {
     #[test]
     fn the_view_is_what_was_said_last(happenings in prop::collection::vec(happening(), 0..40)) {
         let mut store = Store::default();
-        store.open(slot());
+        store.open(target());
         let mut model: BTreeMap<usize, u16> = BTreeMap::new();
         for happening in happenings {
             let before = model.clone();
-            let news = match happening {
+            let event = match happening {
                 Happening::Listed(objects) => {
                     model = objects.iter().copied().collect();
                     let objects = model.iter().map(|(name, port)| seen(*name, *port)).collect();
-                    News::Listed(objects)
+                    TargetEvent::Listed(objects)
                 }
                 Happening::Applied(name, port) => {
                     model.insert(name, port);
-                    News::Applied(Box::new(seen(name, port)))
+                    TargetEvent::Applied(Box::new(seen(name, port)))
                 }
                 Happening::Removed(name) => {
                     model.remove(&name);
                     let key = ObjectKey::new("default", format!("s{name}"));
-                    News::Removed(ObjectRef::namespaced(Kind::Service, &key))
+                    TargetEvent::Removed(ObjectRef::namespaced(Kind::Service, &key))
                 }
-                Happening::Trouble => News::Trouble(Fault::Unreachable(String::new())),
+                Happening::Trouble => TargetEvent::Failed(Fault::Unreachable(String::new())),
             };
-            let changed = store.take(Update { slot: slot(), news });
+            let changed = store.take(Update { target: target(), event });
             prop_assert_eq!(changed.view, before != model);
             let view: BTreeMap<usize, u16> = store
                 .view

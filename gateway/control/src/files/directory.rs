@@ -19,7 +19,7 @@ use rustix::io::Errno;
 #[derive(Debug)]
 pub struct FileSource {
     directory: PathBuf,
-    files: BTreeMap<OsString, Entry>,
+    files: BTreeMap<OsString, ManifestFile>,
     hashes: RandomState,
 }
 
@@ -93,7 +93,7 @@ struct Signature {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ManifestFile {
     signature: Signature,
     /// When it was first read with this signature.
     since: Instant,
@@ -227,7 +227,7 @@ impl FileSource {
                 (Some(entry), Err(error)) => entry.keep(*signature, &error),
                 (None, Ok(bytes)) => {
                     let manifest = Arc::new(manifest::parse(&shown, &bytes));
-                    let entry = Entry::new(*signature, self.hashes.hash_one(&bytes), manifest);
+                    let entry = ManifestFile::new(*signature, self.hashes.hash_one(&bytes), manifest);
                     self.files.insert(name.clone(), entry);
                     true
                 }
@@ -236,7 +236,7 @@ impl FileSource {
                     return Err(FilesError::File { path, source });
                 }
                 (None, Err(error)) => {
-                    let mut entry = Entry::new(*signature, 0, Arc::default());
+                    let mut entry = ManifestFile::new(*signature, 0, Arc::default());
                     entry.trouble = Some(format!("cannot be read: {error}"));
                     self.files.insert(name.clone(), entry);
                     true
@@ -251,7 +251,7 @@ impl FileSource {
     }
 }
 
-impl Entry {
+impl ManifestFile {
     fn new(signature: Signature, hash: u64, manifest: Arc<Manifest>) -> Self {
         Self {
             signature,

@@ -40,12 +40,12 @@ struct State {
 }
 
 /// The subscription to a directory's notifications.
-pub(crate) struct Watching {
+pub(crate) struct DirectoryWatch {
     changes: Arc<Changes>,
     /// The directory that is watched: a path can come to name another one.
     watched: Option<(Identity, RecommendedWatcher)>,
-    /// That it does not work has been told.
-    told: bool,
+    /// That it does not work has been reported.
+    reported: bool,
 }
 
 /// Device and inode.
@@ -153,12 +153,12 @@ impl State {
     }
 }
 
-impl Watching {
+impl DirectoryWatch {
     pub(crate) fn new(changes: Arc<Changes>) -> Self {
         Self {
             changes,
             watched: None,
-            told: false,
+            reported: false,
         }
     }
 
@@ -179,10 +179,10 @@ impl Watching {
         match self.subscribe(path) {
             Ok(watcher) => {
                 self.watched = Some((identity, watcher));
-                self.told = false;
+                self.reported = false;
             }
-            Err(error) if !self.told => {
-                self.told = true;
+            Err(error) if !self.reported => {
+                self.reported = true;
                 tracing::warn!(
                     directory = %path.display(),
                     %error,

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::directory::{FileSource, FilesError, Refreshed, SourceContent};
-use super::notifications::{Changes, WRITING, Watching};
+use super::notifications::{Changes, DirectoryWatch, WRITING};
 
 /// What a source says.
 #[derive(Debug)]
@@ -37,21 +37,21 @@ impl FileSource {
     /// [`SourceEvent::Loaded`] follows once it is back.
     pub async fn watch(self, events: mpsc::Sender<SourceEvent>) {
         let changes = Arc::new(Changes::default());
-        let mut follower = Follower::new(self, Arc::clone(&changes));
+        let mut follower = DirectoryFollower::new(self, Arc::clone(&changes));
         loop {
             changes.take();
             let directory = follower.source.directory().to_owned();
             let event;
             (follower, event) = match spawn_blocking(move || follower.follow()).await {
                 Ok(followed) => followed,
-                Err(_panicked) => Follower::after_panic(directory, Arc::clone(&changes)),
+                Err(_panicked) => DirectoryFollower::after_panic(directory, Arc::clone(&changes)),
             };
             if let Some(event) = event
                 && events.send(event).await.is_err()
             {
                 return;
             }
-            let poll = if follower.standing == Standing::Lost {
+            let poll = if follower.last_event == LastEvent::Lost {
                 POLL_LOST
             } else {
                 POLL
@@ -68,28 +68,28 @@ impl FileSource {
 
 /// What the listener was told last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Nothing,
+enum LastEvent {
+    None,
     Loaded,
     Lost,
 }
 
 /// Reads the directory and decides what is worth telling.
-struct Follower {
+struct DirectoryFollower {
     source: FileSource,
-    watching: Watching,
-    standing: Standing,
+    watching: DirectoryWatch,
+    last_event: LastEvent,
     /// Something was read that the listener does not know yet, since when.
-    untold: Option<std::time::Instant>,
+    unreported: Option<std::time::Instant>,
 }
 
-impl Follower {
+impl DirectoryFollower {
     fn new(source: FileSource, changes: Arc<Changes>) -> Self {
         Self {
             source,
-            watching: Watching::new(changes),
-            standing: Standing::Nothing,
-            untold: None,
+            watching: DirectoryWatch::new(changes),
+            last_event: LastEvent::None,
+            unreported: None,
         }
     }
 
@@ -114,25 +114,27 @@ impl Follower {
     }
 
     fn after_reading(&mut self, refreshed: Refreshed) -> Option<SourceEvent> {
-        if refreshed != Refreshed::Same || self.standing != Standing::Loaded {
-            self.untold.get_or_insert_with(std::time::Instant::now);
+        if refreshed != Refreshed::Same || self.last_event != LastEvent::Loaded {
+            self.unreported.get_or_insert_with(std::time::Instant::now);
         }
-        let since = self.untold?;
-        if refreshed == Refreshed::Restless && self.standing == Standing::Loaded && since.elapsed() < WRITING
+        let since = self.unreported?;
+        if refreshed == Refreshed::Restless
+            && self.last_event == LastEvent::Loaded
+            && since.elapsed() < WRITING
         {
             self.watching.changes().touch();
             return None;
         }
-        self.untold = None;
-        self.standing = Standing::Loaded;
+        self.unreported = None;
+        self.last_event = LastEvent::Loaded;
         Some(SourceEvent::Loaded(self.source.assemble()))
     }
 
     fn after_loss(&mut self, error: &FilesError) -> Option<SourceEvent> {
-        if self.standing == Standing::Lost {
+        if self.last_event == LastEvent::Lost {
             return None;
         }
-        self.standing = Standing::Lost;
+        self.last_event = LastEvent::Lost;
         let cause = std::error::Error::source(error)
             .map(|cause| format!(" ({cause})"))
             .unwrap_or_default();

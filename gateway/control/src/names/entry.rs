@@ -41,9 +41,9 @@ pub(super) struct Records {
 
 /// What is remembered of a name.
 #[derive(Debug)]
-pub(super) struct Entry {
-    v4: Option<Held>,
-    v6: Option<Held>,
+pub(super) struct NameEntry {
+    v4: Option<KeptAddresses>,
+    v6: Option<KeptAddresses>,
     fault: Option<NameFault>,
     /// In a row.
     failures: u32,
@@ -57,12 +57,12 @@ pub(super) struct Entry {
 
 /// Addresses that count until some moment.
 #[derive(Debug)]
-struct Held {
+struct KeptAddresses {
     addresses: Vec<IpAddr>,
     until: Instant,
 }
 
-impl Entry {
+impl NameEntry {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             v4: None,
@@ -125,7 +125,7 @@ impl Entry {
                     records.addresses.truncate(MOST_KEPT);
                     let ttl = records.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
                     pause = pause.min(ttl);
-                    *held = Some(Held {
+                    *held = Some(KeptAddresses {
                         addresses: records.addresses,
                         until: now + ttl + KEEP,
                     });

@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use entry::Reply;
 pub use resolver::Resolver;
-use table::Book;
+use table::NameTable;
 pub use wanted::wanted;
 
 /// Names that are looked up at the same time. Servers that do not answer hold half of these places at most.
@@ -106,24 +106,24 @@ async fn run(
     mut wanted: watch::Receiver<Arc<[Host]>>,
     tell: watch::Sender<Resolutions>,
 ) {
-    let mut book = Book::default();
+    let mut table = NameTable::default();
     let mut under_way = FuturesUnordered::new();
     loop {
-        let due = book.due(under_way.len() < MOST_AT_ONCE);
+        let due = table.due(under_way.len() < MOST_AT_ONCE);
         tokio::select! {
             changed = wanted.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                book.follow(&wanted.borrow_and_update());
+                table.follow(&wanted.borrow_and_update());
             }
-            Some((name, reply)) = under_way.next() => book.take(&name, reply, Instant::now()),
+            Some((name, reply)) = under_way.next() => table.take(&name, reply, Instant::now()),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
         let now = Instant::now();
-        book.expire(now);
+        table.expire(now);
         while under_way.len() < MOST_AT_ONCE
-            && let Some(name) = book.next(now)
+            && let Some(name) = table.next(now)
         {
             let lookup = Rc::clone(&lookup);
             under_way.push(async move {
@@ -131,7 +131,7 @@ async fn run(
                 (name, reply)
             });
         }
-        if let Some(known) = book.news() {
+        if let Some(known) = table.news() {
             tell.send_replace(known);
         }
     }

@@ -8,21 +8,21 @@ use route::Host;
 use tokio::time::Instant;
 
 use super::MOST_AT_ONCE;
-use super::entry::{Entry, Reply};
+use super::entry::{NameEntry, Reply};
 
 /// Names that are followed. Each costs two questions per TTL.
 pub(super) const MOST: usize = 1_000;
 
 /// The names that are followed, and those beyond the bound.
 #[derive(Debug, Default)]
-pub(super) struct Book {
-    entries: BTreeMap<Host, Entry>,
+pub(super) struct NameTable {
+    entries: BTreeMap<Host, NameEntry>,
     left_out: BTreeSet<Host>,
     /// Something has changed that has not been told.
     is_news: bool,
 }
 
-impl Book {
+impl NameTable {
     /// Follows these names and no others; the first ones, if they are too many.
     pub(super) fn follow(&mut self, names: &[Host]) {
         let (followed, left_out) = names.split_at(names.len().min(MOST));
@@ -34,7 +34,7 @@ impl Book {
         for name in followed {
             self.entries
                 .entry(name.clone())
-                .or_insert_with(|| Entry::new(now));
+                .or_insert_with(|| NameEntry::new(now));
         }
         let left_out: BTreeSet<Host> = left_out.iter().cloned().collect();
         self.is_news |= left_out != self.left_out;

@@ -9,7 +9,7 @@ use route::{HostBuf, normalise_sni};
 use tokio::task::LocalSet;
 use tokio::time::advance;
 
-use super::entry::{Answer, Entry, KEEP, LAST_RETRY, LONGEST_TTL, MOST_ADDRESSES, Records, SHORTEST_TTL};
+use super::entry::{Answer, KEEP, LAST_RETRY, LONGEST_TTL, MOST_ADDRESSES, NameEntry, Records, SHORTEST_TTL};
 use super::table::MOST;
 use super::*;
 
@@ -41,7 +41,7 @@ fn both(fault: NameFault) -> Reply {
     reply(Err(fault.clone()), Err(fault))
 }
 
-fn shown(entry: &Entry) -> (Vec<String>, Option<NameFault>) {
+fn shown(entry: &NameEntry) -> (Vec<String>, Option<NameFault>) {
     let shown = entry.shown().unwrap();
     let addresses = shown.addresses.iter().map(ToString::to_string).collect();
     (addresses, shown.fault.clone())
@@ -59,7 +59,7 @@ fn a_ttl_is_honoured_within_bounds() {
         (u64::from(u32::MAX), LONGEST_TTL),
     ];
     for (ttl, expected) in table {
-        let mut entry = Entry::new(now);
+        let mut entry = NameEntry::new(now);
         assert_eq!(entry.next(), Some(now), "a new name is asked for at once");
         entry.begin();
         assert_eq!(entry.next(), None);
@@ -72,7 +72,7 @@ fn a_ttl_is_honoured_within_bounds() {
         );
     }
     // Of both kinds the shorter one.
-    let mut entry = Entry::new(now);
+    let mut entry = NameEntry::new(now);
     entry.take(reply(records(&["10.0.0.1"], 300), records(&["fd00::1"], 20)), now);
     assert_eq!(entry.next(), Some(now + Duration::from_secs(20)));
 }
@@ -81,7 +81,7 @@ fn a_ttl_is_honoured_within_bounds() {
 fn an_answer_that_cannot_be_renewed_is_kept_for_a_minute() {
     for fault in [NameFault::NoSuchName, NameFault::NoAddress, silence()] {
         let start = Instant::now();
-        let mut entry = Entry::new(start);
+        let mut entry = NameEntry::new(start);
         entry.take(only(&["10.0.0.1"], 10), start);
         let end = start + Duration::from_secs(10) + KEEP;
         let (mut now, mut pauses) = (start, Vec::new());
@@ -115,7 +115,7 @@ fn an_answer_that_cannot_be_renewed_is_kept_for_a_minute() {
 fn each_kind_of_address_is_kept_by_itself() {
     let start = Instant::now();
     let seconds = Duration::from_secs;
-    let mut entry = Entry::new(start);
+    let mut entry = NameEntry::new(start);
     entry.take(
         reply(records(&["10.0.0.1"], 300), records(&["fd00::1"], 5)),
         start,
@@ -123,7 +123,7 @@ fn each_kind_of_address_is_kept_by_itself() {
     // No word on IPv6: asked again before the TTL of the other one ends.
     let now = start + seconds(5);
     entry.take(reply(records(&["10.0.0.1"], 300), Err(silence())), now);
-    let addresses = |entry: &Entry| shown(entry).0;
+    let addresses = |entry: &NameEntry| shown(entry).0;
     assert_eq!(addresses(&entry), ["10.0.0.1", "fd00::1"]);
     assert_eq!(entry.next(), Some(now + LAST_RETRY));
     entry.take(
@@ -142,7 +142,7 @@ fn each_kind_of_address_is_kept_by_itself() {
 #[test]
 fn addresses_are_in_one_order_and_bounded() {
     let now = Instant::now();
-    let mut entry = Entry::new(now);
+    let mut entry = NameEntry::new(now);
     let v4 = records(&["10.0.0.2", "10.0.0.1", "10.0.0.2"], 5);
     entry.take(reply(v4, records(&["::ffff:10.0.0.1", "fd00::1"], 5)), now);
     assert_eq!(shown(&entry).0, ["10.0.0.1", "10.0.0.2", "fd00::1"]);
@@ -166,7 +166,7 @@ fn of_two_faults_the_one_that_says_more_is_told() {
         (&none, &silence(), &silence()),
         (&silence(), &gone, &silence()),
     ] {
-        let mut entry = Entry::new(Instant::now());
+        let mut entry = NameEntry::new(Instant::now());
         entry.take(reply(Err(v4.clone()), Err(v6.clone())), Instant::now());
         assert_eq!(shown(&entry), (vec![], Some(told.clone())));
     }
@@ -383,30 +383,30 @@ fn silent_names_cost_the_others_nothing() {
     let good = host("good.test");
     let mut names = vec![good.clone()];
     names.extend((1..MOST).map(|number| host(&format!("a{number}.test"))));
-    let mut book = Book::default();
-    book.follow(&names);
+    let mut table = NameTable::default();
+    table.follow(&names);
     let mut under_way: Vec<(Instant, Host)> = Vec::new();
     let (mut renewals, end) = (Vec::new(), now + Duration::from_secs(1_200));
     while now < end {
         under_way.retain(|(until, name)| {
             if *until <= now {
-                book.take(name, both(silence()), now);
+                table.take(name, both(silence()), now);
             }
             *until > now
         });
-        book.expire(now);
+        table.expire(now);
         while under_way.len() < MOST_AT_ONCE
-            && let Some(name) = book.next(now)
+            && let Some(name) = table.next(now)
         {
             if name == good {
-                book.take(&name, only(&["10.0.0.1"], 30), now);
+                table.take(&name, only(&["10.0.0.1"], 30), now);
                 renewals.push(now);
             } else {
                 under_way.push((now + deadline, name));
             }
         }
         if !renewals.is_empty()
-            && let Some(known) = book.news()
+            && let Some(known) = table.news()
         {
             assert_eq!(known[&good].addresses.len(), 1);
         }

@@ -1,4 +1,4 @@
-//! From single changes to views: which slots are followed, when everything is known, and when it is told.
+//! From single changes to views: which targets are followed, when everything is known, and when it is told.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,9 +17,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::observed::{Seen, Watched};
-use super::raw::Sent;
-use super::reflector::{News, Reflector, Scope, Slot, Update};
+use super::observed::{Observed, WatchedKind};
+use super::raw::RawObject;
+use super::reflector::{Reflector, Scope, TargetEvent, Update, WatchTarget};
 use super::rights::missing_rights;
 use super::store::{Changed, Store};
 use crate::cluster::connection::fault::Fault;
@@ -51,17 +51,17 @@ pub(crate) struct Follower {
     late: BTreeSet<ObjectRef>,
     /// Objects that are named and not followed, and why.
     left_out: BTreeMap<ObjectRef, Unread>,
-    reflectors: HashMap<Slot, Task>,
+    reflectors: HashMap<WatchTarget, Task>,
     sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
     /// Wakes the reporter.
     changes: watch::Sender<()>,
-    told: Told,
+    told: Reported,
 }
 
 /// What the listener knows.
 #[derive(Default)]
-struct Told {
+struct Reported {
     is_loaded: bool,
     obstacle: Option<Obstacle>,
     /// In the words in which it was told, for as long as it lasts.
@@ -116,15 +116,15 @@ impl Follower {
             sender,
             updates,
             changes,
-            told: Told::default(),
+            told: Reported::default(),
         };
         (follower, changed)
     }
 
     /// Follows and tells until nobody listens any more.
     pub(crate) async fn run(mut self, events: &mpsc::Sender<SourceEvent>) {
-        for slot in self.standing_slots() {
-            self.open(slot);
+        for target in self.permanent_targets() {
+            self.open(target);
         }
         // What doors name is needed whether an Ingress names anything or not.
         self.adjust();
@@ -153,68 +153,70 @@ impl Follower {
     }
 
     /// What is followed whatever the objects say.
-    fn standing_slots(&self) -> Vec<Slot> {
+    fn permanent_targets(&self) -> Vec<WatchTarget> {
         let scopes: Vec<Scope> = if self.options.namespaces.is_empty() {
             vec![Scope::Cluster]
         } else {
             let namespaces = self.options.namespaces.iter().cloned();
             namespaces.map(Scope::Namespace).collect()
         };
-        let mut slots = Vec::new();
+        let mut targets = Vec::new();
         for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice] {
-            slots.extend(scopes.iter().cloned().map(|scope| Slot { kind, scope }));
+            targets.extend(scopes.iter().cloned().map(|scope| WatchTarget { kind, scope }));
         }
         // Classes are cluster-scoped: without rights there, names alone decide.
         if self.options.namespaces.is_empty() {
-            slots.push(Slot {
+            targets.push(WatchTarget {
                 kind: Kind::IngressClass,
                 scope: Scope::Cluster,
             });
         }
         if self.options.secrets == SecretScope::Cluster {
             let kind = Kind::Secret;
-            slots.extend(scopes.iter().cloned().map(|scope| Slot { kind, scope }));
+            targets.extend(scopes.iter().cloned().map(|scope| WatchTarget { kind, scope }));
         }
-        slots.extend(self.slots_of_replicas());
-        slots
+        targets.extend(self.targets_of_replicas());
+        targets
     }
 
     /// Where other gateways are to be found beyond the namespaces that are watched.
-    fn slots_of_replicas(&self) -> BTreeSet<Slot> {
+    fn targets_of_replicas(&self) -> BTreeSet<WatchTarget> {
         let watched = &self.options.namespaces;
         let services = self.options.replicas.iter();
         let beyond = services
             .map(ObjectKey::namespace)
             .filter(|namespace| !watched.is_empty() && !watched.iter().any(|one| **one == **namespace));
-        let slot = |namespace: &str| Slot {
+        let target = |namespace: &str| WatchTarget {
             kind: Kind::EndpointSlice,
             scope: Scope::Replicas(namespace.into()),
         };
-        beyond.map(slot).collect()
+        beyond.map(target).collect()
     }
 
-    fn open(&mut self, slot: Slot) {
-        let fields = match (&slot.scope, slot.kind) {
+    fn open(&mut self, target: WatchTarget) {
+        let fields = match (&target.scope, target.kind) {
             (Scope::Object(key), _) => Some(format!("metadata.name={}", key.name())),
             (Scope::Cluster | Scope::Namespace(_), Kind::Secret) => Some(NO_SECRETS_OF.to_owned()),
             (Scope::Cluster | Scope::Namespace(_) | Scope::Replicas(_), _) => None,
         };
-        let task = match slot.kind {
-            Kind::Ingress => self.follow(self.namespaced::<RawIngress>(&slot.scope), &slot, fields),
-            Kind::Service => self.follow(self.namespaced::<RawService>(&slot.scope), &slot, fields),
-            Kind::EndpointSlice => {
-                self.follow(self.namespaced::<RawEndpointSlice>(&slot.scope), &slot, fields)
-            }
-            Kind::Secret => self.follow(self.namespaced::<RawSecret>(&slot.scope), &slot, fields),
-            Kind::ConfigMap => self.follow(self.namespaced::<RawConfigMap>(&slot.scope), &slot, fields),
-            Kind::IngressClass => self.follow(self.global::<RawIngressClass>(), &slot, fields),
+        let task = match target.kind {
+            Kind::Ingress => self.follow(self.namespaced::<RawIngress>(&target.scope), &target, fields),
+            Kind::Service => self.follow(self.namespaced::<RawService>(&target.scope), &target, fields),
+            Kind::EndpointSlice => self.follow(
+                self.namespaced::<RawEndpointSlice>(&target.scope),
+                &target,
+                fields,
+            ),
+            Kind::Secret => self.follow(self.namespaced::<RawSecret>(&target.scope), &target, fields),
+            Kind::ConfigMap => self.follow(self.namespaced::<RawConfigMap>(&target.scope), &target, fields),
+            Kind::IngressClass => self.follow(self.global::<RawIngressClass>(), &target, fields),
             Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster => return,
         };
-        self.store.borrow_mut().open(slot.clone());
-        self.reflectors.insert(slot, task);
+        self.store.borrow_mut().open(target.clone());
+        self.reflectors.insert(target, task);
     }
 
-    fn namespaced<K: Watched<Scope = NamespaceResourceScope>>(&self, scope: &Scope) -> Api<Sent<K>> {
+    fn namespaced<K: WatchedKind<Scope = NamespaceResourceScope>>(&self, scope: &Scope) -> Api<RawObject<K>> {
         let client = self.connection.client.clone();
         match scope {
             Scope::Cluster => Api::all(client),
@@ -223,14 +225,19 @@ impl Follower {
         }
     }
 
-    fn global<K: Watched<Scope = ClusterResourceScope>>(&self) -> Api<Sent<K>> {
+    fn global<K: WatchedKind<Scope = ClusterResourceScope>>(&self) -> Api<RawObject<K>> {
         Api::all(self.connection.client.clone())
     }
 
-    fn follow<K: Watched>(&self, api: Api<Sent<K>>, slot: &Slot, fields: Option<String>) -> Task {
+    fn follow<K: WatchedKind>(
+        &self,
+        api: Api<RawObject<K>>,
+        target: &WatchTarget,
+        fields: Option<String>,
+    ) -> Task {
         let reflector = Reflector::new(
             api,
-            slot.clone(),
+            target.clone(),
             fields,
             self.sender.clone(),
             self.connection.contact.clone(),
@@ -239,7 +246,7 @@ impl Follower {
     }
 
     fn take(&mut self, mut update: Update) -> Changed {
-        if update.slot.kind == Kind::Secret {
+        if update.target.kind == Kind::Secret {
             self.drop_unneeded(&mut update);
         }
         self.store.borrow_mut().take(update)
@@ -247,13 +254,16 @@ impl Follower {
 
     /// Secrets that nobody needs are not kept.
     fn drop_unneeded(&self, update: &mut Update) {
-        let needed = |seen: &Seen| self.needs.contains(&seen.reference);
-        match &mut update.news {
-            News::Listed(objects) => objects.retain(needed),
-            News::Applied(seen) if !needed(seen) => {
-                update.news = News::Removed(seen.reference.clone());
+        let needed = |seen: &Observed| self.needs.contains(&seen.reference);
+        match &mut update.event {
+            TargetEvent::Listed(objects) => objects.retain(needed),
+            TargetEvent::Applied(seen) if !needed(seen) => {
+                update.event = TargetEvent::Removed(seen.reference.clone());
             }
-            News::Applied(_) | News::Removed(_) | News::Following | News::Trouble(_) => {}
+            TargetEvent::Applied(_)
+            | TargetEvent::Removed(_)
+            | TargetEvent::Following
+            | TargetEvent::Failed(_) => {}
         }
     }
 
@@ -266,7 +276,7 @@ impl Follower {
         if std::mem::take(&mut pending.changed.needs) {
             self.adjust();
         }
-        if pending.changed.standing {
+        if pending.changed.targets {
             self.tell_obstacle(events).await?;
         }
         if let Some(until) = self.waits_for_company() {
@@ -279,7 +289,7 @@ impl Follower {
             }
         }
         let is_complete = self.is_complete();
-        if is_complete && (pending.changed.view || pending.changed.standing || !self.told.is_loaded) {
+        if is_complete && (pending.changed.view || pending.changed.targets || !self.told.is_loaded) {
             // Whatever arrives until the listener has time for it belongs to the same event.
             let permit = events.reserve().await?;
             while let Ok(update) = self.updates.try_recv() {
@@ -317,35 +327,35 @@ impl Follower {
         // Who is followed is not given up for somebody new, and no door goes without for the sake of Ingresses.
         let singles = needs.by_ingresses.iter().filter(is_single);
         let (held, new): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
-            singles.partition(|need| self.reflectors.contains_key(&single_slot(need)));
+            singles.partition(|need| self.reflectors.contains_key(&single_target(need)));
         let in_order: Vec<&ObjectRef> = held.into_iter().chain(new).collect();
         let (followed, beyond) = in_order
             .split_at_checked(self.options.most_followed)
             .unwrap_or((&in_order, &[]));
         let of_doors = needs.by_doors.iter().filter(is_single);
-        let wanted: BTreeSet<Slot> = followed
+        let wanted: BTreeSet<WatchTarget> = followed
             .iter()
             .copied()
             .chain(of_doors)
-            .map(single_slot)
+            .map(single_target)
             .collect();
         let beyond = beyond.iter().map(|need| ((*need).clone(), Unread::TooMany));
         let unwanted = needs.unwanted.iter().map(|need| (need.clone(), Unread::Unwanted));
         self.left_out = beyond.chain(unwanted).collect();
         self.needs = known;
-        let unwanted: Vec<Slot> = self
+        let unwanted: Vec<WatchTarget> = self
             .reflectors
             .keys()
-            .filter(|slot| matches!(slot.scope, Scope::Object(_)) && !wanted.contains(slot))
+            .filter(|target| matches!(target.scope, Scope::Object(_)) && !wanted.contains(target))
             .cloned()
             .collect();
-        for slot in unwanted {
-            self.reflectors.remove(&slot);
-            self.store.borrow_mut().close(&slot);
+        for target in unwanted {
+            self.reflectors.remove(&target);
+            self.store.borrow_mut().close(&target);
         }
-        for slot in wanted {
-            if !self.reflectors.contains_key(&slot) {
-                self.open(slot);
+        for target in wanted {
+            if !self.reflectors.contains_key(&target) {
+                self.open(target);
             }
         }
     }
@@ -366,12 +376,12 @@ impl Follower {
     /// when it arrives.
     fn catch_up(&mut self, needs: &BTreeSet<ObjectRef>) {
         self.late.retain(|need| needs.contains(need));
-        let listed: Vec<Slot> = {
+        let listed: Vec<WatchTarget> = {
             let store = self.store.borrow();
-            let all = store.slots().filter(|(slot, standing)| {
-                slot.kind == Kind::Secret && !matches!(slot.scope, Scope::Object(_)) && standing.is_listed
+            let all = store.targets().filter(|(target, state)| {
+                target.kind == Kind::Secret && !matches!(target.scope, Scope::Object(_)) && state.is_listed
             });
-            all.map(|(slot, _)| slot.clone()).collect()
+            all.map(|(target, _)| target.clone()).collect()
         };
         if listed.is_empty() {
             return;
@@ -381,9 +391,9 @@ impl Follower {
             .extend(fresh.filter(|need| need.kind == Kind::Secret).cloned());
         if self.late.len() > MOST_LATE {
             self.late.clear();
-            for slot in listed {
-                self.store.borrow_mut().expect_again(&slot);
-                self.open(slot);
+            for target in listed {
+                self.store.borrow_mut().expect_again(&target);
+                self.open(target);
             }
         }
     }
@@ -394,11 +404,11 @@ impl Follower {
             return None;
         }
         let store = self.store.borrow();
-        let young = store.slots().filter(|(slot, standing)| {
-            let is_named = matches!(slot.scope, Scope::Object(_)) || slot.kind == Kind::Secret;
-            is_named && !standing.is_known() && standing.fault.is_none()
+        let young = store.targets().filter(|(target, state)| {
+            let is_named = matches!(target.scope, Scope::Object(_)) || target.kind == Kind::Secret;
+            is_named && !state.is_known() && state.fault.is_none()
         });
-        let until = young.map(|(_, standing)| standing.since + COMPANY).max();
+        let until = young.map(|(_, state)| state.since + COMPANY).max();
         until.filter(|until| *until > Instant::now())
     }
 
@@ -407,14 +417,14 @@ impl Follower {
         let store = self.store.borrow();
         self.told.is_loaded
             || store
-                .slots()
-                .all(|(slot, standing)| standing.is_listed || (!slot.is_essential() && standing.is_known()))
+                .targets()
+                .all(|(target, state)| state.is_listed || (!target.is_essential() && state.is_known()))
     }
 
     fn load(&self) -> SourceContent {
         let store = self.store.borrow();
         let mut problems: Vec<Problem> = store.problems().cloned().collect();
-        problems.extend(missing_rights(&self.connection.server, store.slots()));
+        problems.extend(missing_rights(&self.connection.server, store.targets()));
         // Of some kinds there may be news while others are out of reach.
         problems.extend(self.told.loss.clone());
         let doors = self.doors.borrow();
@@ -443,17 +453,17 @@ impl Follower {
     /// Objects that are named and not read, and why.
     fn unread(&self, store: &Store) -> BTreeMap<ObjectRef, Unread> {
         let mut unread = self.left_out.clone();
-        let denied = store.slots().filter(|(slot, standing)| {
-            let is_named = matches!(slot.kind, Kind::Secret | Kind::ConfigMap);
-            is_named && !standing.is_listed && matches!(standing.fault, Some(Fault::Forbidden(_)))
+        let denied = store.targets().filter(|(target, state)| {
+            let is_named = matches!(target.kind, Kind::Secret | Kind::ConfigMap);
+            is_named && !state.is_listed && matches!(state.fault, Some(Fault::Forbidden(_)))
         });
-        for (slot, _) in denied {
-            match &slot.scope {
+        for (target, _) in denied {
+            match &target.scope {
                 Scope::Object(key) => {
-                    unread.insert(ObjectRef::namespaced(slot.kind, key), Unread::Denied);
+                    unread.insert(ObjectRef::namespaced(target.kind, key), Unread::Denied);
                 }
                 Scope::Cluster | Scope::Namespace(_) | Scope::Replicas(_) => {
-                    let covered = self.needs.iter().filter(|need| slot.covers(need));
+                    let covered = self.needs.iter().filter(|need| target.covers(need));
                     unread.extend(covered.map(|need| (need.clone(), Unread::Denied)));
                 }
             }
@@ -500,8 +510,8 @@ impl Follower {
             return Some(Obstacle::Lost(*fault == Fault::Unauthorized));
         }
         let denied = store
-            .slots()
-            .filter(|(slot, standing)| slot.is_essential() && !standing.is_listed);
+            .targets()
+            .filter(|(target, state)| target.is_essential() && !state.is_listed);
         let problems = missing_rights(&self.connection.server, denied);
         (!problems.is_empty()).then_some(Obstacle::Denied(problems))
     }
@@ -522,9 +532,9 @@ impl Follower {
     }
 }
 
-fn single_slot(need: &ObjectRef) -> Slot {
+fn single_target(need: &ObjectRef) -> WatchTarget {
     let namespace = need.namespace.as_deref().unwrap_or_default();
-    Slot {
+    WatchTarget {
         kind: need.kind,
         scope: Scope::Object(ObjectKey::new(namespace, &*need.name)),
     }

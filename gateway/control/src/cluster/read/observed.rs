@@ -17,26 +17,26 @@ use route::ObjectKey;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::raw::{Content, Sent};
+use super::raw::{Content, RawObject};
 use crate::cluster::status::claims::Claims;
 
 /// One object, as far as the gateway keeps it. The raw one is dropped at once: most of it (managed fields, status,
 /// annotations of other tools) concerns nobody here.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     pub(crate) reference: ObjectRef,
     /// `None` when nothing usable is left of it.
     pub(crate) object: Option<Object>,
     pub(crate) problems: Vec<Problem>,
     /// `status.loadBalancer.ingress` of an Ingress or a Service.
-    pub(crate) status: Status,
+    pub(crate) status: LoadBalancerStatus,
     /// `metadata.resourceVersion`
     pub(crate) version: Box<str>,
 }
 
 /// `status.loadBalancer.ingress` of an object, and what is written down of who wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Status {
+pub(crate) struct LoadBalancerStatus {
     pub(crate) addresses: Box<[Address]>,
     /// Who wrote the list last (`metadata.managedFields`); `None` where that is not one.
     pub(crate) writer: Option<Box<str>>,
@@ -56,7 +56,7 @@ pub enum Address {
 }
 
 /// A kind of object that is watched.
-pub(crate) trait Watched:
+pub(crate) trait WatchedKind:
     kube::Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static
 {
     const KIND: Kind;
@@ -64,23 +64,23 @@ pub(crate) trait Watched:
     /// Converts it, and tells what is wrong with it.
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object>;
 
-    fn status(&self) -> Status {
-        Status::default()
+    fn status(&self) -> LoadBalancerStatus {
+        LoadBalancerStatus::default()
     }
 }
 
-impl Seen {
-    pub(crate) fn new<K: Watched>(sent: Sent<K>) -> Self {
+impl Observed {
+    pub(crate) fn new<K: WatchedKind>(sent: RawObject<K>) -> Self {
         let reference = reference::<K>(sent.meta());
         let version = sent.meta().resource_version.as_deref().unwrap_or_default().into();
         let mut problems = Vec::new();
         let (status, object) = match sent.content {
-            Content::Sound(raw) => {
+            Content::Typed(raw) => {
                 let status = raw.status();
                 (status, raw.convert(&mut problems))
             }
             // What can be read of it counts, and the rest is closed: as of a file.
-            Content::Odd(json, error) => {
+            Content::Untyped(json, error) => {
                 let part = json!({
                     "metadata": { "annotations": json.pointer("/metadata/annotations") },
                     "status": json.get("status"),
@@ -108,7 +108,7 @@ impl Seen {
     }
 }
 
-pub(crate) fn reference<K: Watched>(meta: &ObjectMeta) -> ObjectRef {
+pub(crate) fn reference<K: WatchedKind>(meta: &ObjectMeta) -> ObjectRef {
     let name = meta.name.as_deref().unwrap_or_default();
     match meta.namespace.as_deref() {
         Some(namespace) => ObjectRef::namespaced(K::KIND, &ObjectKey::new(namespace, name)),
@@ -116,14 +116,14 @@ pub(crate) fn reference<K: Watched>(meta: &ObjectMeta) -> ObjectRef {
     }
 }
 
-impl Watched for RawIngress {
+impl WatchedKind for RawIngress {
     const KIND: Kind = Kind::Ingress;
 
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {
         Ingress::from_api(self, problems).map(|object| Object::Ingress(Arc::new(object)))
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> LoadBalancerStatus {
         let entries = self
             .status
             .as_ref()
@@ -136,7 +136,7 @@ impl Watched for RawIngress {
                 .filter(|_| !has_ports)
                 .unwrap_or_else(|| Address::Other(serde_json::to_string(entry).unwrap_or_default().into()))
         });
-        Status {
+        LoadBalancerStatus {
             addresses: addresses.collect(),
             writer: writer(&self.metadata).filter(|_| !entries.is_empty()),
             claims: Claims::of(&self.metadata),
@@ -144,7 +144,7 @@ impl Watched for RawIngress {
     }
 }
 
-impl Watched for RawIngressClass {
+impl WatchedKind for RawIngressClass {
     const KIND: Kind = Kind::IngressClass;
 
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {
@@ -152,14 +152,14 @@ impl Watched for RawIngressClass {
     }
 }
 
-impl Watched for RawService {
+impl WatchedKind for RawService {
     const KIND: Kind = Kind::Service;
 
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {
         Service::from_api(self, problems).map(|object| Object::Service(Arc::new(object)))
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> LoadBalancerStatus {
         let entries = self
             .status
             .as_ref()
@@ -168,14 +168,14 @@ impl Watched for RawService {
         let addresses = entries
             .iter()
             .filter_map(|entry| Address::of(entry.hostname.as_deref(), entry.ip.as_deref()));
-        Status {
+        LoadBalancerStatus {
             addresses: addresses.collect(),
-            ..Status::default()
+            ..LoadBalancerStatus::default()
         }
     }
 }
 
-impl Watched for RawEndpointSlice {
+impl WatchedKind for RawEndpointSlice {
     const KIND: Kind = Kind::EndpointSlice;
 
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {
@@ -183,7 +183,7 @@ impl Watched for RawEndpointSlice {
     }
 }
 
-impl Watched for RawSecret {
+impl WatchedKind for RawSecret {
     const KIND: Kind = Kind::Secret;
 
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {
@@ -191,7 +191,7 @@ impl Watched for RawSecret {
     }
 }
 
-impl Watched for RawConfigMap {
+impl WatchedKind for RawConfigMap {
     const KIND: Kind = Kind::ConfigMap;
 
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {

@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::observed::Watched;
+use super::observed::WatchedKind;
 
 /// One object, read or not.
 #[derive(Debug, Clone)]
-pub(crate) struct Sent<K> {
+pub(crate) struct RawObject<K> {
     /// Namespace, name and version; of an object that is read, the rest is in it.
     meta: ObjectMeta,
     pub(crate) content: Content<K>,
@@ -22,12 +22,12 @@ pub(crate) struct Sent<K> {
 #[derive(Debug, Clone)]
 pub(crate) enum Content<K> {
     /// As the API describes it.
-    Sound(Box<K>),
+    Typed(Box<K>),
     /// As JSON without what concerns nobody here, and why it is not as the API describes it.
-    Odd(Value, String),
+    Untyped(Value, String),
 }
 
-impl<'de, K: Watched> Deserialize<'de> for Sent<K> {
+impl<'de, K: WatchedKind> Deserialize<'de> for RawObject<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut json = Value::deserialize(deserializer)?;
         let text = |field| Some(json.get("metadata")?.get(field)?.as_str()?.to_owned());
@@ -38,14 +38,14 @@ impl<'de, K: Watched> Deserialize<'de> for Sent<K> {
             ..ObjectMeta::default()
         };
         let content = match K::deserialize(&json) {
-            Ok(object) => Content::Sound(Box::new(object)),
+            Ok(object) => Content::Typed(Box::new(object)),
             Err(error) => {
                 if let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) {
                     metadata.remove("managedFields");
                 }
                 match K::deserialize(&json) {
-                    Ok(object) => Content::Sound(Box::new(object)),
-                    Err(_) => Content::Odd(json, error.to_string()),
+                    Ok(object) => Content::Typed(Box::new(object)),
+                    Err(_) => Content::Untyped(json, error.to_string()),
                 }
             }
         };
@@ -54,7 +54,7 @@ impl<'de, K: Watched> Deserialize<'de> for Sent<K> {
 }
 
 /// At the same place as what is in it.
-impl<K: Watched> kube::Resource for Sent<K> {
+impl<K: WatchedKind> kube::Resource for RawObject<K> {
     type DynamicType = ();
     type Scope = K::Scope;
 

@@ -14,14 +14,14 @@ use route::ObjectKey;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::observed::{Seen, Watched, reference};
-use super::raw::Sent;
+use super::observed::{Observed, WatchedKind, reference};
+use super::raw::RawObject;
 use crate::cluster::connection::contact::Contact;
 use crate::cluster::connection::fault::{Fault, Pace};
 
 /// Which objects a reflector follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Slot {
+pub(crate) struct WatchTarget {
     pub(crate) kind: Kind,
     pub(crate) scope: Scope,
 }
@@ -38,25 +38,25 @@ pub(crate) enum Scope {
     Object(ObjectKey),
 }
 
-/// What is new in a slot.
+/// What is new in a target.
 #[derive(Debug)]
 pub(crate) struct Update {
-    pub(crate) slot: Slot,
-    pub(crate) news: News,
+    pub(crate) target: WatchTarget,
+    pub(crate) event: TargetEvent,
 }
 
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum TargetEvent {
     /// These are all there are.
-    Listed(Vec<Seen>),
+    Listed(Vec<Observed>),
     /// Changes arrive from now on.
     Following,
     /// One is new or has changed.
-    Applied(Box<Seen>),
+    Applied(Box<Observed>),
     /// One is gone.
     Removed(ObjectRef),
-    /// Nothing is heard of the slot at the moment; what was heard last stands.
-    Trouble(Fault),
+    /// Nothing is heard of the target at the moment; what was heard last stands.
+    Failed(Fault),
 }
 
 /// Objects in one answer: what is not kept of them is memory all the same until the answer is read.
@@ -69,8 +69,8 @@ const SILENCE: Duration = Duration::from_secs(55);
 const ANSWER: Duration = Duration::from_secs(55);
 
 pub(crate) struct Reflector<K> {
-    api: Api<Sent<K>>,
-    slot: Slot,
+    api: Api<RawObject<K>>,
+    target: WatchTarget,
     fields: Option<String>,
     updates: mpsc::Sender<Update>,
     contact: Contact,
@@ -87,7 +87,7 @@ enum Ended {
     Failed(Fault),
 }
 
-impl Slot {
+impl WatchTarget {
     /// Without what is in it nothing can be served.
     pub(crate) fn is_essential(&self) -> bool {
         matches!(self.kind, Kind::Ingress | Kind::Service | Kind::EndpointSlice)
@@ -108,24 +108,24 @@ impl Slot {
     }
 }
 
-impl<K: Watched> Reflector<K> {
+impl<K: WatchedKind> Reflector<K> {
     pub(crate) fn new(
-        api: Api<Sent<K>>,
-        slot: Slot,
+        api: Api<RawObject<K>>,
+        target: WatchTarget,
         fields: Option<String>,
         updates: mpsc::Sender<Update>,
         contact: Contact,
     ) -> Self {
         Self {
             api,
-            slot,
+            target,
             fields,
             updates,
             contact,
         }
     }
 
-    /// Follows the slot until nobody listens any more.
+    /// Follows the target until nobody listens any more.
     pub(crate) async fn run(self) {
         let mut pace = Pace::new(self.contact.clone());
         while self.list_and_follow(&mut pace).await.is_ok() {}
@@ -135,7 +135,7 @@ impl<K: Watched> Reflector<K> {
         pace.turn().await;
         match self.list().await {
             Ok((objects, version)) => {
-                self.tell(News::Listed(objects)).await?;
+                self.tell(TargetEvent::Listed(objects)).await?;
                 self.follow(version, pace).await
             }
             Err(fault) => self.trouble(fault, pace).await,
@@ -143,7 +143,7 @@ impl<K: Watched> Reflector<K> {
     }
 
     /// Everything there is, page by page, and the version from which to watch.
-    async fn list(&self) -> Result<(Vec<Seen>, String), Fault> {
+    async fn list(&self) -> Result<(Vec<Observed>, String), Fault> {
         let mut params = ListParams {
             field_selector: self.fields.clone(),
             limit: Some(PAGE),
@@ -154,7 +154,7 @@ impl<K: Watched> Reflector<K> {
             let page = timeout(ANSWER, self.api.list(&params))
                 .await
                 .map_err(|_elapsed| Fault::Stalled(ANSWER))??;
-            objects.extend(page.items.into_iter().map(Seen::new));
+            objects.extend(page.items.into_iter().map(Observed::new));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => {
@@ -192,7 +192,7 @@ impl<K: Watched> Reflector<K> {
                 Ok(stream) => {
                     if !following {
                         following = true;
-                        self.tell(News::Following).await?;
+                        self.tell(TargetEvent::Following).await?;
                     }
                     let before = version.clone();
                     let ended = self.pass_on(stream, &mut version).await?;
@@ -224,7 +224,7 @@ impl<K: Watched> Reflector<K> {
 
     async fn pass_on(
         &self,
-        stream: impl Stream<Item = kube::Result<WatchEvent<Sent<K>>>>,
+        stream: impl Stream<Item = kube::Result<WatchEvent<RawObject<K>>>>,
         version: &mut String,
     ) -> Result<Ended, Closed> {
         let mut stream = pin!(stream);
@@ -244,11 +244,13 @@ impl<K: Watched> Reflector<K> {
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     advance(version, object.meta().resource_version.as_deref());
-                    self.tell(News::Applied(Box::new(Seen::new(object)))).await?;
+                    self.tell(TargetEvent::Applied(Box::new(Observed::new(object))))
+                        .await?;
                 }
                 WatchEvent::Deleted(object) => {
                     advance(version, object.meta().resource_version.as_deref());
-                    self.tell(News::Removed(reference::<K>(object.meta()))).await?;
+                    self.tell(TargetEvent::Removed(reference::<K>(object.meta())))
+                        .await?;
                 }
                 WatchEvent::Bookmark(bookmark) => {
                     advance(version, Some(&bookmark.metadata.resource_version));
@@ -259,18 +261,18 @@ impl<K: Watched> Reflector<K> {
     }
 
     async fn trouble(&self, fault: Fault, pace: &mut Pace) -> Result<(), Closed> {
-        tracing::debug!(slot = ?self.slot, %fault, "watch failed");
-        self.tell(News::Trouble(fault.clone())).await?;
+        tracing::debug!(target = ?self.target, %fault, "watch failed");
+        self.tell(TargetEvent::Failed(fault.clone())).await?;
         tokio::select! {
             () = pace.after(&fault) => Ok(()),
             () = self.updates.closed() => Err(Closed),
         }
     }
 
-    async fn tell(&self, news: News) -> Result<(), Closed> {
+    async fn tell(&self, event: TargetEvent) -> Result<(), Closed> {
         let update = Update {
-            slot: self.slot.clone(),
-            news,
+            target: self.target.clone(),
+            event,
         };
         self.updates.send(update).await.map_err(|_closed| Closed)
     }

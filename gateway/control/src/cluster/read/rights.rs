@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use resource::{Kind, Problem, Severity};
 
-use super::reflector::{Scope, Slot};
-use super::store::Standing;
+use super::reflector::{Scope, WatchTarget};
+use super::store::TargetState;
 use crate::cluster::connection::fault::Fault;
 
 /// API group and resource of a kind.
@@ -28,42 +28,42 @@ pub(crate) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
 /// other gateways by.
 pub(crate) fn missing_rights<'s>(
     server: &str,
-    slots: impl Iterator<Item = (&'s Slot, &'s Standing)>,
+    targets: impl Iterator<Item = (&'s WatchTarget, &'s TargetState)>,
 ) -> Vec<Problem> {
-    let mut denied: Vec<(Sort, Vec<&Slot>, bool)> = Vec::new();
-    for (slot, standing) in slots {
-        if !matches!(standing.fault, Some(Fault::Forbidden(_))) {
+    let mut denied: Vec<(Group, Vec<&WatchTarget>, bool)> = Vec::new();
+    for (target, state) in targets {
+        if !matches!(state.fault, Some(Fault::Forbidden(_))) {
             continue;
         }
-        let sort = Sort::of(slot);
-        match denied.iter_mut().find(|(known, ..)| *known == sort) {
-            Some((_, slots, is_listed)) => {
-                slots.push(slot);
-                *is_listed &= standing.is_listed;
+        let group = Group::of(target);
+        match denied.iter_mut().find(|(known, ..)| *known == group) {
+            Some((_, targets, is_listed)) => {
+                targets.push(target);
+                *is_listed &= state.is_listed;
             }
-            None => denied.push((sort, vec![slot], standing.is_listed)),
+            None => denied.push((group, vec![target], state.is_listed)),
         }
     }
     denied
         .into_iter()
-        .map(|(sort, slots, is_listed)| {
-            let consequence = match (is_listed, sort.need) {
+        .map(|(group, targets, is_listed)| {
+            let consequence = match (is_listed, group.purpose) {
                 (true, _) => "what was read before stays in force",
-                (false, Need::Everything) => "nothing is served until then",
-                (false, Need::Something) => "what needs one of them is closed",
-                (false, Need::Replicas) => {
+                (false, Purpose::Everything) => "nothing is served until then",
+                (false, Purpose::Something) => "what needs one of them is closed",
+                (false, Purpose::Replicas) => {
                     "nobody knows where this gateway's other pods are, and no backend is called at a port of its own"
                 }
             };
-            let severity = match sort.need {
-                Need::Everything | Need::Replicas => Severity::Error,
-                Need::Something => Severity::Warning,
+            let severity = match group.purpose {
+                Purpose::Everything | Purpose::Replicas => Severity::Error,
+                Purpose::Something => Severity::Warning,
             };
-            let kind = sort.kind;
+            let kind = group.kind;
             let message = format!(
                 "no right to read {}; {consequence}; add this rule: {}",
                 resource_of(kind).1,
-                rule(kind, &slots)
+                rule(kind, &targets)
             );
             Problem::of_cluster(severity, server, message)
         })
@@ -72,14 +72,14 @@ pub(crate) fn missing_rights<'s>(
 
 /// Slots that are told of together.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Sort {
+struct Group {
     kind: Kind,
-    need: Need,
+    purpose: Purpose,
 }
 
-/// What needs the objects of a slot.
+/// What needs the objects of a target.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Need {
+enum Purpose {
     Everything,
     /// What names them.
     Something,
@@ -87,28 +87,28 @@ enum Need {
     Replicas,
 }
 
-impl Sort {
-    fn of(slot: &Slot) -> Self {
-        let need = match slot.scope {
-            Scope::Replicas(_) => Need::Replicas,
-            Scope::Cluster | Scope::Namespace(_) | Scope::Object(_) if slot.is_essential() => {
-                Need::Everything
+impl Group {
+    fn of(target: &WatchTarget) -> Self {
+        let purpose = match target.scope {
+            Scope::Replicas(_) => Purpose::Replicas,
+            Scope::Cluster | Scope::Namespace(_) | Scope::Object(_) if target.is_essential() => {
+                Purpose::Everything
             }
-            Scope::Cluster | Scope::Namespace(_) | Scope::Object(_) => Need::Something,
+            Scope::Cluster | Scope::Namespace(_) | Scope::Object(_) => Purpose::Something,
         };
         Self {
-            kind: slot.kind,
-            need,
+            kind: target.kind,
+            purpose,
         }
     }
 }
 
 /// A rule as it is written in a Role or ClusterRole, and where.
-fn rule(kind: Kind, slots: &[&Slot]) -> String {
+fn rule(kind: Kind, targets: &[&WatchTarget]) -> String {
     let (group, resource) = resource_of(kind);
     let (mut namespaces, mut names) = (BTreeSet::new(), BTreeSet::new());
-    for slot in slots {
-        match &slot.scope {
+    for target in targets {
+        match &target.scope {
             Scope::Cluster => {}
             Scope::Namespace(namespace) | Scope::Replicas(namespace) => {
                 namespaces.insert(&**namespace);
@@ -145,13 +145,13 @@ mod tests {
 
     #[test]
     fn the_missing_rule_is_spelled_out() {
-        let slot = |kind, scope| Slot { kind, scope };
-        let services = slot(Kind::Service, Scope::Cluster);
+        let target = |kind, scope| WatchTarget { kind, scope };
+        let services = target(Kind::Service, Scope::Cluster);
         assert_eq!(
             rule(Kind::Service, &[&services]),
             r#"{apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]} in a ClusterRole"#
         );
-        let secret = |name| slot(Kind::Secret, Scope::Object(ObjectKey::new("shop", name)));
+        let secret = |name| target(Kind::Secret, Scope::Object(ObjectKey::new("shop", name)));
         assert_eq!(
             rule(Kind::Secret, &[&secret("b"), &secret("a")]),
             r#"{apiGroups: [""], resources: ["secrets"], resourceNames: ["a", "b"], verbs: ["list", "watch"]} in a Role in namespace shop"#
@@ -160,53 +160,53 @@ mod tests {
 
     #[test]
     fn one_problem_for_each_kind() {
-        let denied = |is_listed| Standing {
+        let denied = |is_listed| TargetState {
             is_listed,
             fault: Some(Fault::Forbidden(String::new())),
-            ..Standing::new()
+            ..TargetState::new()
         };
-        let slots = [
+        let targets = [
             (
-                Slot {
+                WatchTarget {
                     kind: Kind::Service,
                     scope: Scope::Namespace("a".into()),
                 },
                 denied(false),
             ),
             (
-                Slot {
+                WatchTarget {
                     kind: Kind::Service,
                     scope: Scope::Namespace("b".into()),
                 },
                 denied(false),
             ),
             (
-                Slot {
+                WatchTarget {
                     kind: Kind::IngressClass,
                     scope: Scope::Cluster,
                 },
                 denied(false),
             ),
             (
-                Slot {
+                WatchTarget {
                     kind: Kind::Ingress,
                     scope: Scope::Cluster,
                 },
-                Standing::new(),
+                TargetState::new(),
             ),
         ];
         let problems = missing_rights(
             "https://api",
-            slots.iter().map(|(slot, standing)| (slot, standing)),
+            targets.iter().map(|(target, state)| (target, state)),
         );
         let severities: Vec<Severity> = problems.iter().map(|problem| problem.severity).collect();
         assert_eq!(severities, [Severity::Error, Severity::Warning]);
-        let replicas = Slot {
+        let replicas = WatchTarget {
             kind: Kind::EndpointSlice,
             scope: Scope::Replicas("blastdoor".into()),
         };
-        let standing = denied(false);
-        let told = missing_rights("https://api", [(&replicas, &standing)].into_iter());
+        let state = denied(false);
+        let told = missing_rights("https://api", [(&replicas, &state)].into_iter());
         assert_eq!(
             told[0].message,
             "no right to read endpointslices; nobody knows where this gateway's other pods are, and no backend is \

@@ -6,28 +6,28 @@ use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, Problem};
 use route::ObjectKey;
 use tokio::time::Instant;
 
-use super::observed::{Address, Seen, Status};
-use super::reflector::{News, Scope, Slot, Update};
+use super::observed::{Address, LoadBalancerStatus, Observed};
+use super::reflector::{Scope, TargetEvent, Update, WatchTarget};
 use crate::cluster::connection::fault::Fault;
 
-/// Everything that is known, by slot and by object.
+/// Everything that is known, by target and by object.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pub(crate) view: ClusterView,
-    slots: BTreeMap<Slot, Standing>,
+    targets: BTreeMap<WatchTarget, TargetState>,
     /// Problems of single objects.
     problems: BTreeMap<ObjectRef, Vec<Problem>>,
-    /// Statuses that are not empty.
-    ingress_status: HashMap<ObjectKey, Status>,
+    /// StatusWriter that are not empty.
+    ingress_status: HashMap<ObjectKey, LoadBalancerStatus>,
     /// Of each Ingress, the version that was last seen.
     ingress_version: HashMap<ObjectKey, Box<str>>,
-    service_status: HashMap<ObjectKey, Status>,
-    no_status: Status,
+    service_status: HashMap<ObjectKey, LoadBalancerStatus>,
+    no_status: LoadBalancerStatus,
 }
 
-/// How things stand with a slot.
+/// How things stand with a target.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct TargetState {
     pub(crate) since: Instant,
     /// It has been listed completely at least once.
     pub(crate) is_listed: bool,
@@ -44,11 +44,11 @@ pub(crate) struct Changed {
     pub(crate) needs: bool,
     /// A status.
     pub(crate) status: bool,
-    /// What is known of a slot.
-    pub(crate) standing: bool,
+    /// What is known of a target.
+    pub(crate) targets: bool,
 }
 
-impl Standing {
+impl TargetState {
     pub(crate) fn new() -> Self {
         Self {
             since: Instant::now(),
@@ -68,40 +68,40 @@ impl Standing {
 }
 
 impl Store {
-    /// Begins to keep account of a slot.
-    pub(crate) fn open(&mut self, slot: Slot) {
-        self.slots.entry(slot).or_insert_with(Standing::new);
+    /// Begins to keep account of a target.
+    pub(crate) fn open(&mut self, target: WatchTarget) {
+        self.targets.entry(target).or_insert_with(TargetState::new);
     }
 
-    /// A slot whose list was looked at too early: until it is read again it does not count as listed.
-    pub(crate) fn expect_again(&mut self, slot: &Slot) {
-        if let Some(standing) = self.slots.get_mut(slot) {
-            standing.is_listed = false;
-            standing.since = Instant::now();
+    /// A target whose list was looked at too early: until it is read again it does not count as listed.
+    pub(crate) fn expect_again(&mut self, target: &WatchTarget) {
+        if let Some(state) = self.targets.get_mut(target) {
+            state.is_listed = false;
+            state.since = Instant::now();
         }
     }
 
-    /// Forgets a slot and what was in it.
-    pub(crate) fn close(&mut self, slot: &Slot) -> Changed {
-        self.slots.remove(slot);
+    /// Forgets a target and what was in it.
+    pub(crate) fn close(&mut self, target: &WatchTarget) -> Changed {
+        self.targets.remove(target);
         let mut changed = Changed::default();
-        if let Scope::Object(key) = &slot.scope {
-            let object = ObjectRef::namespaced(slot.kind, key);
-            if !self.slots.keys().any(|other| other.covers(&object)) {
+        if let Scope::Object(key) = &target.scope {
+            let object = ObjectRef::namespaced(target.kind, key);
+            if !self.targets.keys().any(|other| other.covers(&object)) {
                 self.remove(&object, &mut changed);
             }
         }
         changed
     }
 
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (&Slot, &Standing)> {
-        self.slots.iter()
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&WatchTarget, &TargetState)> {
+        self.targets.iter()
     }
 
     /// Why the API server cannot be talked to, or not understood; refused credentials before anything else, because
     /// those do not come back by themselves.
     pub(crate) fn loss(&self) -> Option<&Fault> {
-        let faults = self.slots.values().filter_map(|standing| standing.fault.as_ref());
+        let faults = self.targets.values().filter_map(|state| state.fault.as_ref());
         let losses = faults.filter(|fault| fault.is_loss() || matches!(fault, Fault::Nonsense(_)));
         losses.max_by_key(|fault| **fault == Fault::Unauthorized)
     }
@@ -111,7 +111,7 @@ impl Store {
         self.problems.values().flatten()
     }
 
-    pub(crate) fn ingress_status(&self, key: &ObjectKey) -> &Status {
+    pub(crate) fn ingress_status(&self, key: &ObjectKey) -> &LoadBalancerStatus {
         self.ingress_status.get(key).unwrap_or(&self.no_status)
     }
 
@@ -130,39 +130,39 @@ impl Store {
 
     pub(crate) fn take(&mut self, update: Update) -> Changed {
         let mut changed = Changed::default();
-        let Some(standing) = self.slots.get_mut(&update.slot) else {
+        let Some(state) = self.targets.get_mut(&update.target) else {
             // Of a reflector that has been told to end.
             return changed;
         };
-        match update.news {
-            News::Trouble(fault) => {
-                changed.standing = standing.fault.as_ref() != Some(&fault);
-                standing.fault = Some(fault);
+        match update.event {
+            TargetEvent::Failed(fault) => {
+                changed.targets = state.fault.as_ref() != Some(&fault);
+                state.fault = Some(fault);
             }
-            News::Following => {
-                changed.standing = standing.fault.take().is_some();
+            TargetEvent::Following => {
+                changed.targets = state.fault.take().is_some();
             }
-            News::Listed(objects) => {
-                changed.standing = !std::mem::replace(&mut standing.is_listed, true);
+            TargetEvent::Listed(objects) => {
+                changed.targets = !std::mem::replace(&mut state.is_listed, true);
                 // A right to list without the right to watch stays a fault.
-                if standing.fault.as_ref().is_some_and(Fault::is_loss) {
-                    standing.fault = None;
-                    changed.standing = true;
+                if state.fault.as_ref().is_some_and(Fault::is_loss) {
+                    state.fault = None;
+                    changed.targets = true;
                 }
-                self.replace(&update.slot, objects, &mut changed);
+                self.replace(&update.target, objects, &mut changed);
             }
-            News::Applied(seen) => self.apply(*seen, &mut changed),
-            News::Removed(object) => self.remove(&object, &mut changed),
+            TargetEvent::Applied(seen) => self.apply(*seen, &mut changed),
+            TargetEvent::Removed(object) => self.remove(&object, &mut changed),
         }
         changed
     }
 
-    fn replace(&mut self, slot: &Slot, objects: Vec<Seen>, changed: &mut Changed) {
+    fn replace(&mut self, target: &WatchTarget, objects: Vec<Observed>, changed: &mut Changed) {
         let present: HashSet<ObjectRef> = objects.iter().map(|seen| seen.reference.clone()).collect();
         let gone: BTreeSet<ObjectRef> = self
-            .known(slot.kind)
+            .known(target.kind)
             .chain(self.problems.keys().cloned())
-            .filter(|known| slot.covers(known) && !present.contains(known))
+            .filter(|known| target.covers(known) && !present.contains(known))
             .collect();
         for object in gone {
             self.remove(&object, changed);
@@ -189,8 +189,8 @@ impl Store {
         }
     }
 
-    fn apply(&mut self, seen: Seen, changed: &mut Changed) {
-        let Seen {
+    fn apply(&mut self, seen: Observed, changed: &mut Changed) {
+        let Observed {
             reference,
             object,
             problems,
@@ -215,7 +215,7 @@ impl Store {
     }
 
     fn remove(&mut self, reference: &ObjectRef, changed: &mut Changed) {
-        self.put_status(reference, &Status::default(), changed);
+        self.put_status(reference, &LoadBalancerStatus::default(), changed);
         self.put_version(reference, None);
         self.put_problems(reference, &[], changed);
         self.take_out(reference, changed);
@@ -236,7 +236,7 @@ impl Store {
         changed.view |= before.unwrap_or_default() != problems;
     }
 
-    fn put_status(&mut self, reference: &ObjectRef, status: &Status, changed: &mut Changed) {
+    fn put_status(&mut self, reference: &ObjectRef, status: &LoadBalancerStatus, changed: &mut Changed) {
         let statuses = match reference.kind {
             Kind::Ingress => &mut self.ingress_status,
             Kind::Service => &mut self.service_status,
@@ -250,7 +250,7 @@ impl Store {
             | Kind::Cluster => return,
         };
         let key = key_of(reference);
-        let before = if *status == Status::default() {
+        let before = if *status == LoadBalancerStatus::default() {
             statuses.remove(&key)
         } else {
             statuses.insert(key, status.clone())
@@ -304,6 +304,6 @@ impl Changed {
         self.view |= other.view;
         self.needs |= other.needs;
         self.status |= other.status;
-        self.standing |= other.standing;
+        self.targets |= other.targets;
     }
 }

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use crate::cluster::read::observed::{Address, Status};
+use crate::cluster::read::observed::{Address, LoadBalancerStatus};
 
 /// Says whose each address of the status is: JSON, from the name of an installation to addresses.
 pub(crate) const ANNOTATION: &str = "status.blastdoor.dev/published-by";
@@ -84,15 +84,15 @@ impl Claims {
 }
 
 /// Whether somebody else wrote it.
-pub(crate) fn is_of_others(status: &Status, me: &str) -> bool {
+pub(crate) fn is_of_others(status: &LoadBalancerStatus, me: &str) -> bool {
     let writer = status.writer.as_deref();
     writer.is_some_and(|writer| writer.strip_suffix(WITH_OTHERS).unwrap_or(writer) != me)
 }
 
 /// What the installation `me` has to write, so that what it publishes is in the list, what it no longer publishes is
 /// not, and whatever else is there stays; `None` when it is so already.
-pub(crate) fn merge(status: &Status, me: &str, wanted: &[Address]) -> Option<Merged> {
-    let Status {
+pub(crate) fn merge(status: &LoadBalancerStatus, me: &str, wanted: &[Address]) -> Option<Merged> {
+    let LoadBalancerStatus {
         addresses,
         writer,
         claims,
@@ -186,7 +186,7 @@ mod tests {
     /// What an API server makes of writes: whoever changes the list is its writer.
     #[derive(Debug, Clone, Default)]
     struct Server {
-        status: Status,
+        status: LoadBalancerStatus,
         writes: usize,
     }
 
@@ -212,7 +212,7 @@ mod tests {
         }
 
         fn says_it_is_of(&self, name: &str, address: &Address) -> bool {
-            let Status { writer, claims, .. } = &self.status;
+            let LoadBalancerStatus { writer, claims, .. } = &self.status;
             match claims.by_name.get(name) {
                 Some(claimed) => claimed.contains(address.text()),
                 None => claims.are_none() && writer.as_deref() == Some(name),

@@ -66,7 +66,7 @@ pub const EVENT_REASONS: [(&str, &str); 9] = [
 ];
 
 /// Writes Events.
-pub(crate) struct Events {
+pub(crate) struct EventWriter {
     store: Rc<RefCell<Store>>,
     /// Since when there has been which problem.
     since: HashMap<u64, Instant>,
@@ -74,7 +74,7 @@ pub(crate) struct Events {
     told_in_order: VecDeque<u64>,
 }
 
-impl Events {
+impl EventWriter {
     pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
         Self {
             store,
@@ -123,7 +123,7 @@ impl Events {
             }
         }
         self.since.retain(|mark, _| current.contains(mark));
-        // Statuses have their turn in between.
+        // StatusWriter have their turn in between.
         if due.len() > MOST_AT_ONCE {
             due.truncate(MOST_AT_ONCE);
             again = Some(now);
@@ -131,7 +131,7 @@ impl Events {
         for (mark, ingress, problem) in due {
             writer.name()?;
             match write_event(mark, &ingress, problem, writer).await {
-                // Told by a predecessor, or an Ingress that is gone.
+                // Reported by a predecessor, or an Ingress that is gone.
                 Ok(()) | Err(Fault::Conflict | Fault::Absent) => {}
                 Err(fault) => {
                     return Some(writer.failed("events", "events.k8s.io", "create", &fault));

@@ -46,14 +46,14 @@ pub(crate) enum Retirement {
 }
 
 /// What was last seen of the Lease, and when it was first seen so.
-struct Sighting {
+struct LastSeen {
     version: Option<String>,
     at: Instant,
 }
 
 /// The Lease is ours.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct HeldLease {
     /// Until then; whoever writes later may not be alone.
     pub(crate) until: Instant,
     /// Whose it is.
@@ -65,13 +65,13 @@ pub(crate) struct Held {
 pub(crate) async fn hold(
     connection: Connection,
     installation: Installation,
-    held: &watch::Sender<Option<Held>>,
+    held: &watch::Sender<Option<HeldLease>>,
     retirement: &watch::Sender<Retirement>,
 ) {
     let api: Api<Lease> = Api::namespaced(connection.client.clone(), &connection.namespace);
     let mut installation = Rc::new(installation);
     let mut retiring = retirement.subscribe();
-    let mut sighting: Option<Sighting> = None;
+    let mut last_seen: Option<LastSeen> = None;
     let mut denied = false;
     // A right that was there may come back, and replicas of one installation must not part over it.
     let mut ever_allowed = false;
@@ -80,16 +80,16 @@ pub(crate) async fn hold(
         let mut pause = LOOK;
         // It runs out by itself where the API server wants to be left alone for that long.
         if connection.contact.hushed().is_none() {
-            let holder = Holder {
+            let candidate = Candidate {
                 api: &api,
                 name: &installation.lease,
                 identity: &connection.identity,
             };
-            match timeout(ANSWER, holder.attempt(&mut sighting)).await {
+            match timeout(ANSWER, candidate.attempt(&mut last_seen)).await {
                 Ok(Ok(is_held)) => {
                     denied = false;
                     ever_allowed = true;
-                    let ours = Held {
+                    let ours = HeldLease {
                         until: asked + DURATION - MARGIN,
                         installation: Rc::clone(&installation),
                     };
@@ -104,7 +104,7 @@ pub(crate) async fn hold(
                     if let Some(other) = installation.fallback(&connection).filter(|_| !ever_allowed) {
                         complain(&fault, &installation, &connection, Some(&other));
                         installation = Rc::new(other);
-                        sighting = None;
+                        last_seen = None;
                         denied = false;
                     } else {
                         if !told {
@@ -186,7 +186,7 @@ async fn give_up(api: &Api<Lease>, name: &str, identity: &str) -> Result<(), Fau
     Ok(())
 }
 
-fn set(held: &watch::Sender<Option<Held>>, installation: &Installation, ours: Option<Held>) {
+fn set(held: &watch::Sender<Option<HeldLease>>, installation: &Installation, ours: Option<HeldLease>) {
     held.send_if_modified(|known| {
         let was_held = known.as_ref().is_some_and(|held| held.until > Instant::now());
         let turned = was_held != ours.is_some();
@@ -204,15 +204,15 @@ fn set(held: &watch::Sender<Option<Held>>, installation: &Installation, ours: Op
 }
 
 /// Who wants to hold which Lease.
-struct Holder<'a> {
+struct Candidate<'a> {
     api: &'a Api<Lease>,
     name: &'a str,
     identity: &'a str,
 }
 
-impl Holder<'_> {
+impl Candidate<'_> {
     /// One look, and one write if the Lease is ours or free. Says whether it is ours now.
-    async fn attempt(&self, sighting: &mut Option<Sighting>) -> Result<bool, Fault> {
+    async fn attempt(&self, last_seen: &mut Option<LastSeen>) -> Result<bool, Fault> {
         let Self { api, name, identity } = *self;
         let Some(mut lease) = api.get_opt(name).await? else {
             let lease = Lease {
@@ -225,8 +225,8 @@ impl Holder<'_> {
             return written(api.create(&PostParams::default(), &lease).await);
         };
         let version = lease.metadata.resource_version.clone();
-        if sighting.as_ref().is_none_or(|seen| seen.version != version) {
-            *sighting = Some(Sighting {
+        if last_seen.as_ref().is_none_or(|seen| seen.version != version) {
+            *last_seen = Some(LastSeen {
                 version,
                 at: Instant::now(),
             });
@@ -237,7 +237,7 @@ impl Holder<'_> {
             .lease_duration_seconds
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(DURATION, Duration::from_secs);
-        let has_run_out = sighting.as_ref().is_some_and(|seen| seen.at.elapsed() > term);
+        let has_run_out = last_seen.as_ref().is_some_and(|seen| seen.at.elapsed() > term);
         if holder != identity && !holder.is_empty() && !has_run_out {
             return Ok(false);
         }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::events::Events;
+use super::events::EventWriter;
 use super::installation::Installation;
-use super::lease::{self, Held};
-use super::statuses::Statuses;
+use super::lease::{self, HeldLease};
+use super::statuses::StatusWriter;
 use crate::cluster::connection::fault::Fault;
 use crate::cluster::read::store::Store;
 use crate::cluster::{ClusterHandle, Connection};
@@ -45,8 +45,8 @@ pub(crate) async fn run(
         holding: held.subscribe(),
         denied: HashSet::new(),
     };
-    let mut statuses = Statuses::new(Rc::clone(&store));
-    let mut events = Events::new(store);
+    let mut statuses = StatusWriter::new(Rc::clone(&store));
+    let mut events = EventWriter::new(store);
     let write = async {
         let mut next: Option<Instant> = None;
         loop {
@@ -78,7 +78,7 @@ pub(crate) async fn run(
 /// Who writes, and whether that is allowed now.
 pub(crate) struct Writer {
     connection: Connection,
-    holding: watch::Receiver<Option<Held>>,
+    holding: watch::Receiver<Option<HeldLease>>,
     /// What has been found not to be allowed.
     denied: HashSet<&'static str>,
 }

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use super::report::{GAP, Writer};
 use crate::cluster::connection::fault::Fault;
-use crate::cluster::door_view::{DoorOutlook, Wanted, wanted};
-use crate::cluster::read::observed::{Address, Seen};
-use crate::cluster::read::raw::Sent;
+use crate::cluster::door_view::{DesiredStatus, DoorOutlook, wanted};
+use crate::cluster::read::observed::{Address, Observed};
+use crate::cluster::read::raw::RawObject;
 use crate::cluster::read::store::Store;
 use crate::cluster::status::claims::{ANNOTATION, Merged, merge};
 
@@ -33,7 +33,7 @@ const FUTILE: Duration = Duration::from_secs(300);
 const ECHO: Duration = Duration::from_secs(10);
 
 /// Writes statuses.
-pub(crate) struct Statuses {
+pub(crate) struct StatusWriter {
     store: Rc<RefCell<Store>>,
     attempts: HashMap<ObjectKey, Attempt>,
 }
@@ -57,7 +57,7 @@ struct Write {
     merged: Merged,
 }
 
-impl Statuses {
+impl StatusWriter {
     pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
         Self {
             store,
@@ -140,9 +140,9 @@ impl Statuses {
         let mut writes = Vec::new();
         for ingress in store.view.ingresses() {
             let wanted = match wanted(doors, &store.view, ingress, service) {
-                Wanted::Addresses(addresses) => addresses,
-                Wanted::Nothing if !belongs_elsewhere(doors, ingress, &store.view) => Vec::new(),
-                Wanted::Nothing | Wanted::Unknown => continue,
+                DesiredStatus::Addresses(addresses) => addresses,
+                DesiredStatus::Nothing if !belongs_elsewhere(doors, ingress, &store.view) => Vec::new(),
+                DesiredStatus::Nothing | DesiredStatus::Unknown => continue,
             };
             let status = store.ingress_status(&ingress.key);
             if let Some(merged) = merge(status, me, &wanted) {
@@ -181,7 +181,7 @@ impl Statuses {
                 json!({ "loadBalancer": { "ingress": entries } }),
             );
         }
-        let api: Api<Sent<RawIngress>> = Api::namespaced(writer.client(), write.key.namespace());
+        let api: Api<RawObject<RawIngress>> = Api::namespaced(writer.client(), write.key.namespace());
         let params = PatchParams {
             field_manager: Some(manager.clone()),
             ..PatchParams::default()
@@ -191,7 +191,7 @@ impl Statuses {
             .asked(api.patch_status(write.key.name(), &params, &patch))
             .await?;
         tracing::debug!(ingress = %write.key, ?addresses, ?claims, "status written");
-        let is_so = merge(&Seen::new(written).status, me, &write.wanted).is_none();
+        let is_so = merge(&Observed::new(written).status, me, &write.wanted).is_none();
         if !is_so {
             tracing::warn!(
                 ingress = %write.key,
