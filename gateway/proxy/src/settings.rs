@@ -4,17 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use door::Scheme;
 use ipnet::IpNet;
 use wire::HeadLimits;
 
 /// How a door serves. Carried beside the routes in the door's snapshot, so that both change in one swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// What clients spoke to reach this door; never taken from a header.
-    pub scheme: Scheme,
-    /// The port that clients used (`X-Forwarded-Port`).
-    pub forwarded_port: u16,
     /// What stands in front, and so which fields a trusted peer vouches for.
     pub front: Front,
     /// Where the client's address comes from.
@@ -23,8 +18,6 @@ pub struct Settings {
     pub trusted: Arc<TrustedProxies>,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: ProxyProtocol,
-    /// The door ends TLS itself: what arrives on its port is a handshake, never plain HTTP.
-    pub ends_tls: bool,
     /// HTTP/2 by prior knowledge is spoken beside HTTP/1.1 (RFC 9113 3.3); plain doors only.
     pub h2c: bool,
     /// A path answered with 200 (or 503 while draining) before routing, for trusted peers.

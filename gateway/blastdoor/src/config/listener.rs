@@ -196,13 +196,10 @@ impl<'p, 'a> ListenerParser<'p, 'a> {
             ),
         };
         let settings = Settings {
-            scheme,
-            forwarded_port,
             front: preset.front,
             client_ip,
             trusted: Arc::new(TrustedProxies::new(trusted)),
             proxy_protocol,
-            ends_tls: raw.tls.is_some(),
             h2c: self.h2c(raw),
             health_path: self.health_path(raw.health_path.as_deref()),
             limits: self.limits(raw),

@@ -19,6 +19,9 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
     let settings = Arc::new(settings);
     let current = Arc::new(ArcSwap::from_pointee(Snapshot {
         publication: 0,
+        scheme: policy.scheme,
+        forwarded_port: policy.forwarded_port,
+        ends_tls: policy.tls.is_some(),
         settings: Arc::clone(&settings),
         tls: None,
         routes: None,
@@ -125,6 +128,9 @@ impl<S> Publisher<S> {
         self.tls.live.clone_from(&tls);
         self.current.store(Arc::new(Snapshot {
             publication: self.publication,
+            scheme: self.policy.scheme,
+            forwarded_port: self.policy.forwarded_port,
+            ends_tls: self.policy.tls.is_some(),
             settings: Arc::clone(&self.settings),
             tls,
             routes: Some(routes),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use route::{ListenerName, RequestHost, RequestPath};
 
 use super::routes::{Routes, owner};
+use crate::Scheme;
 use crate::backend::Upstream;
 use crate::compile::{Action, Route};
 use crate::tls::DoorTls;
@@ -17,6 +18,9 @@ use crate::tls::DoorTls;
 /// door's own policy admitted.
 pub struct Snapshot<S> {
     pub(crate) publication: u64,
+    pub(crate) scheme: Scheme,
+    pub(crate) forwarded_port: u16,
+    pub(crate) ends_tls: bool,
     pub(crate) settings: Arc<S>,
     /// `None` at a door that ends no TLS, and before the first publication.
     pub(crate) tls: Option<Arc<DoorTls>>,
@@ -29,7 +33,11 @@ pub struct Snapshot<S> {
 pub struct Matched<S> {
     /// The rule.
     pub route: Arc<Route>,
-    /// The door's settings when the request was matched.
+    /// The door's scheme when the request was matched.
+    pub scheme: Scheme,
+    /// The port that clients used (`X-Forwarded-Port`), at the same moment.
+    pub forwarded_port: u16,
+    /// The door's settings at the same moment.
     pub settings: Arc<S>,
     /// The publication that it was matched under.
     pub publication: u64,
@@ -58,6 +66,24 @@ impl<S> Snapshot<S> {
     #[must_use]
     pub fn publication(&self) -> u64 {
         self.publication
+    }
+
+    /// What clients speak to reach the door.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The port that clients use to reach the door.
+    #[must_use]
+    pub fn forwarded_port(&self) -> u16 {
+        self.forwarded_port
+    }
+
+    /// Whether the door ends TLS: what arrives on its port is then a handshake, never plain HTTP.
+    #[must_use]
+    pub fn ends_tls(&self) -> bool {
+        self.ends_tls
     }
 
     /// The door's settings.

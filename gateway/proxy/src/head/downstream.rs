@@ -34,12 +34,12 @@ impl Downstream {
         let settings = snapshot.settings();
         let shook_hands = match (&self.session, snapshot.tls()) {
             (Some(session), Some(tls)) => {
-                settings.ends_tls
+                snapshot.ends_tls()
                     && tls.is_satisfied_by(&session.handshake)
                     && session.version >= tls.min_version()
             }
             (Some(_), None) => false,
-            (None, _) => !settings.ends_tls,
+            (None, _) => !snapshot.ends_tls(),
         };
         shook_hands && self.peer.came_as(settings)
     }

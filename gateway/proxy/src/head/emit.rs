@@ -1,6 +1,7 @@
 //! Heads as the gateway writes them: every line is either the gateway's own or has passed the grammar, and
 //! hop-by-hop fields end here, in both directions (RFC 9110 7.6.1).
 
+use door::Matched;
 use http::HeaderValue;
 use route::ListenerName;
 use wire::{BodyFraming, Field, FieldId, Method, RequestHead, ResponseHead, Target, Version};
@@ -34,7 +35,7 @@ pub(crate) fn request(
     head: &[u8],
     request: &RequestHead,
     identity: &Identity,
-    settings: &Settings,
+    matched: &Matched<Settings>,
     door: &ListenerName,
     certificate: Option<&str>,
     upgrade: bool,
@@ -47,11 +48,11 @@ pub(crate) fn request(
     out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
     fields(out, head, &request.fields, |field| {
-        vouched::passes(field.id, field.name.of(head), identity.trusted, settings)
+        vouched::passes(field.id, field.name.of(head), identity.trusted, &matched.settings)
             && (field.id != FieldId::MaxForwards || request.max_forwards.is_none())
             && !request.connection.names(field, &request.fields, head)
     });
-    forwarded(out, head, request, identity, settings, door);
+    forwarded(out, head, request, identity, matched, door);
     if let Some(certificate) = certificate {
         out.extend_from_slice(b"X-Forwarded-Client-Cert: ");
         out.extend_from_slice(certificate.as_bytes());
@@ -112,11 +113,11 @@ fn forwarded(
     head: &[u8],
     request: &RequestHead,
     identity: &Identity,
-    settings: &Settings,
+    matched: &Matched<Settings>,
     door: &ListenerName,
 ) {
     out.extend_from_slice(b"X-Forwarded-For: ");
-    if identity.trusted && vouched::chain_counts(settings) {
+    if identity.trusted && vouched::chain_counts(&matched.settings) {
         for field in request
             .fields
             .iter()
@@ -132,9 +133,9 @@ fn forwarded(
     out.extend_from_slice(b"\r\nX-Real-IP: ");
     identity.write_client(out);
     out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
-    out.extend_from_slice(settings.scheme.as_str().as_bytes());
+    out.extend_from_slice(matched.scheme.as_str().as_bytes());
     out.extend_from_slice(b"\r\nX-Forwarded-Port: ");
-    number(out, u64::from(settings.forwarded_port));
+    number(out, u64::from(matched.forwarded_port));
     if let Some(host) = request.authority() {
         out.extend_from_slice(b"\r\nX-Forwarded-Host: ");
         out.extend_from_slice(host.of(head));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use door::{Action, DoorTls, Route, TlsVersion};
+use door::{Action, DoorTls, Route, Snapshot, TlsVersion};
 use route::{HostBuf, RequestHost, normalise_sni};
 use rustix::net::RecvFlags;
 use rustls::server::Acceptor;
@@ -46,15 +46,18 @@ const PROXY_HEADER: Duration = Duration::from_secs(5);
 const AHEAD: usize = 17 * 1024;
 
 /// Whether something comes before the first request of a connection.
-pub(crate) fn is_needed(settings: &Settings) -> bool {
-    settings.proxy_protocol != ProxyProtocol::Off || settings.ends_tls
+pub(crate) fn is_needed(snapshot: &Snapshot<Settings>) -> bool {
+    snapshot.settings().proxy_protocol != ProxyProtocol::Off || snapshot.ends_tls()
 }
 
 /// Serves a connection of a door where something comes before its first request.
 pub(crate) async fn serve(stream: TcpStream, address: IpAddr, open: Open, worker: Rc<Worker>) {
     let peer = Peer::of_socket(address);
-    let settings = Arc::clone(worker.door.snapshot().settings());
-    let prepared = Box::pin(prepare(stream, peer, &open, &worker, &settings)).await;
+    let (settings, ends_tls) = {
+        let snapshot = worker.door.snapshot();
+        (Arc::clone(snapshot.settings()), snapshot.ends_tls())
+    };
+    let prepared = Box::pin(prepare(stream, peer, &open, &worker, &settings, ends_tls)).await;
     drop(settings);
     let Some((socket, downstream, is_http2)) = prepared else {
         return;
@@ -76,6 +79,7 @@ async fn prepare(
     open: &Open,
     worker: &Rc<Worker>,
     settings: &Settings,
+    ends_tls: bool,
 ) -> Option<Prepared> {
     let deadline = worker.deadlines.register();
     if settings.proxy_protocol != ProxyProtocol::Off {
@@ -96,11 +100,11 @@ async fn prepare(
         }
         // Only now it is known whose connection this is.
         if !open.enter(peer.address, settings.limits.connections_per_client) {
-            overflow::turn_away(worker, stream, settings.ends_tls);
+            overflow::turn_away(worker, stream, ends_tls);
             return None;
         }
     }
-    if !settings.ends_tls {
+    if !ends_tls {
         return Some((Socket::Plain(stream), Downstream::clear(peer), false));
     }
     // Before the first table there is no certificate to show.

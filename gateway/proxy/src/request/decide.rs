@@ -120,6 +120,8 @@ fn act(
             Decision::Forward(
                 Matched {
                     route: Arc::clone(route),
+                    scheme: snapshot.scheme(),
+                    forwarded_port: snapshot.forwarded_port(),
                     settings: Arc::clone(settings),
                     publication: snapshot.publication(),
                 },

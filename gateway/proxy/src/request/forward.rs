@@ -186,7 +186,7 @@ impl Forwarding<'_> {
             head,
             request,
             &self.identity,
-            &self.matched.settings,
+            &self.matched,
             self.worker.door.name(),
             self.client.downstream.certificate(),
             traits.upgrade,

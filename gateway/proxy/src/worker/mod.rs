@@ -341,11 +341,11 @@ impl Worker {
             && (settings.proxy_protocol != ProxyProtocol::Off
                 || counted.enter(client, settings.limits.connections_per_client));
         if !within {
-            overflow::turn_away(self, stream, settings.ends_tls);
+            overflow::turn_away(self, stream, snapshot.ends_tls());
             return;
         }
         let worker = Rc::clone(self);
-        if prepare::is_needed(settings) {
+        if prepare::is_needed(&snapshot) {
             tokio::task::spawn_local(prepare::serve(stream, client, counted, worker));
             return;
         }
