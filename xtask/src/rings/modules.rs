@@ -59,13 +59,13 @@ impl Crate {
         text: &impl Fn(&Path) -> Option<String>,
     ) -> Result<usize> {
         let source = read(&text(&file).with_context(|| format!("{} cannot be read", file.display()))?);
-        self.module(parent, file, folder, source, text)
+        self.module(parent, &file, folder, source, text)
     }
 
     fn module(
         &mut self,
         parent: Option<usize>,
-        file: PathBuf,
+        file: &Path,
         folder: &Path,
         mut source: Source,
         text: &impl Fn(&Path) -> Option<String>,
@@ -76,7 +76,7 @@ impl Crate {
         );
         let number = self.modules.len();
         self.modules.push(Module {
-            file: file.clone(),
+            file: file.to_owned(),
             parent,
             children: BTreeMap::new(),
             source,
@@ -92,10 +92,7 @@ impl Crate {
         }
         for (name, source) in inline {
             let inside = folder.join(&name);
-            children.insert(
-                name,
-                self.module(Some(number), file.clone(), &inside, source, text)?,
-            );
+            children.insert(name, self.module(Some(number), file, &inside, source, text)?);
         }
         if let Some(module) = self.modules.get_mut(number) {
             module.children = children;
@@ -114,7 +111,7 @@ impl Crate {
                 let is_glob = import.name == "*";
                 match self.resolve(number, &import.path, FAR) {
                     Some(Target::Item(definer)) => {
-                        edges.extend(self.edge(module, definer, line, &import.path))
+                        edges.extend(self.edge(module, definer, line, &import.path));
                     }
                     Some(Target::Module(glob)) if is_glob => {
                         edges.extend(self.edge(module, glob, line, &import.path));

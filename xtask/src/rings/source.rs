@@ -133,7 +133,7 @@ fn length_of_group(tokens: &[Token<'_>]) -> usize {
         match token.kind {
             Kind::Sign('(' | '[' | '{') => depth += 1,
             Kind::Sign(')' | ']' | '}') => depth = depth.saturating_sub(1),
-            _ => {}
+            Kind::Word(_) | Kind::Colons | Kind::Sign(_) | Kind::Literal => {}
         }
         if depth == 0 {
             return at + 1;
@@ -151,7 +151,7 @@ fn name_of_item<'s>(item: &[Token<'s>]) -> Option<&'s str> {
         Kind::Word(word) => Some(Some(word)),
         // `extern "C"` and `macro_rules!`
         Kind::Literal | Kind::Sign('!') => Some(None),
-        _ => None,
+        Kind::Colons | Kind::Sign(_) => None,
     });
     while let Some(word) = words.next() {
         match word {

@@ -70,7 +70,8 @@ impl<'a> Reader<'a> {
             // `1..2` is a range and `1.5` is not: a dot belongs to the number before a digit alone.
             let end = self.rest.char_indices().find(|(at, char)| {
                 let next = self.rest.get(at + 1..).and_then(|rest| rest.chars().next());
-                !is_of_name(*char) && !(*char == '.' && next.is_some_and(|next| next.is_ascii_digit()))
+                let is_fraction = *char == '.' && next.is_some_and(|next| next.is_ascii_digit());
+                !is_of_name(*char) && !is_fraction
             });
             self.take(end.map_or(self.rest.len(), |(at, _)| at));
             Kind::Literal
