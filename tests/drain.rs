@@ -1,10 +1,9 @@
 //! The end of a process: load balancers are told first, clients in order, and a successor takes over without a gap.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Backend, Client, Load, Reply, gateway, get, manifest, scaled};
+use gateway_tests::{Backend, Client, Load, Reply, free_port, gateway, get, manifest, scaled};
 
 const DOOR: &str = "external-http";
 
@@ -169,12 +168,7 @@ fn a_second_signal_ends_at_once() {
 /// A free port for each door, so that a successor can bind the same.
 fn fixed_ports(mut builder: gateway_tests::Builder) -> gateway_tests::Builder {
     for door in gateway_tests::DOORS {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        builder = builder.door(door, &format!("bind = \"127.0.0.1:{port}\""));
+        builder = builder.door(door, &format!("bind = \"127.0.0.1:{}\"", free_port()));
     }
     builder
 }

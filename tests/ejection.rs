@@ -1,13 +1,15 @@
 //! Endpoints that are of no use: which of them take how many requests, for how long, and what brings them back.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gateway_tests::http2::response;
 use gateway_tests::tls::{Authority, H1, Offer, TlsClient, TlsFront, annotated};
-use gateway_tests::{Backend, Client, Gateway, Http2Backend, Reply, exchange, gateway, get, manifest};
+use gateway_tests::{
+    Backend, Client, Gateway, Http2Backend, Reply, exchange, free_port, gateway, get, manifest,
+};
 use h2::server::SendResponse;
 
 const DOOR: &str = "external-http";
@@ -15,12 +17,6 @@ const TLS_DOOR: &str = "external-https";
 
 fn app(ports: &[u16]) -> String {
     manifest::ingress("app", DOOR, &[("a.test", "Prefix", "/", "app")]) + &manifest::service("app", ports)
-}
-
-/// A port that nobody listens on.
-fn dead_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// An answer that takes 100 ms.
@@ -209,7 +205,7 @@ fn the_clients_fault_is_not_the_backends() {
 fn three_more_endpoints_are_tried_at_once() {
     for _ in 0..3 {
         let good = Backend::start("app");
-        let dead = [dead_port(), dead_port(), dead_port()];
+        let dead = [free_port(), free_port(), free_port()];
         let gateway = gateway!()
             .manifest("app.yaml", &app(&[good.port(), dead[0], dead[1], dead[2]]))
             .start();
@@ -228,7 +224,7 @@ fn three_more_endpoints_are_tried_for_what_is_passed_through() {
     let theirs = Authority::new("theirs").server(&["passed.test"]);
     let inner = Backend::start("passed");
     let front = TlsFront::start(&theirs, H1, None, inner.port());
-    let ports = [front.port(), dead_port(), dead_port(), dead_port()];
+    let ports = [front.port(), free_port(), free_port(), free_port()];
     let through = annotated(
         &manifest::ingress("passed", TLS_DOOR, &[("passed.test", "Prefix", "/", "passed")]),
         &[("nginx.ingress.kubernetes.io/ssl-passthrough", "true")],
@@ -307,7 +303,7 @@ fn whoever_left_and_came_back_begins_anew() {
 #[test]
 fn an_endpoint_is_probed_on_when_its_door_is_bound_anew() {
     let staying = Backend::start("app");
-    let returning = dead_port();
+    let returning = free_port();
     let gateway = gateway!()
         .manifest("app.yaml", &app(&[returning, staying.port()]))
         .start();
@@ -328,7 +324,7 @@ fn an_endpoint_is_probed_on_when_its_door_is_bound_anew() {
     // The backend has chosen what it does.
     std::thread::sleep(Duration::from_millis(100));
     staying.reply(Reply::Name);
-    let free = SocketAddr::from(([127, 0, 0, 1], dead_port()));
+    let free = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let config = std::fs::read_to_string(gateway.config()).unwrap();
     let at = config.find("[listeners.external-http]").unwrap();
     let moved = config[..at].to_owned() + &config[at..].replacen("127.0.0.1:0", &free.to_string(), 1);

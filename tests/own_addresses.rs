@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use gateway_tests::{Backend, Client, Gateway, gateway, get, manifest, own_address};
+use gateway_tests::{Backend, Client, Gateway, free_port, gateway, get, manifest, own_address};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 const INSIDE: &str = "internal-http";
@@ -15,11 +15,6 @@ const HOST: &str = "secret.test";
 fn tenant(name: &str, host: &str, address: SocketAddr) -> String {
     manifest::app(name, OUTSIDE, host, address.port())
         .replace("\"127.0.0.1\"", &format!("\"{}\"", address.ip()))
-}
-
-fn free_port() -> u16 {
-    let socket = TcpListener::bind("0.0.0.0:0").unwrap();
-    socket.local_addr().unwrap().port()
 }
 
 fn problems(gateway: &Gateway) -> f64 {

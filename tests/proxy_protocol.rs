@@ -2,11 +2,11 @@
 //! when it is malformed, and never what a backend is told by somebody else.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use gateway_tests::frames::{End, PREFACE, Raw, get as h2_get, headers, settings};
-use gateway_tests::{Backend, Client, Gateway, gateway, get, manifest};
+use gateway_tests::{Backend, Client, Gateway, free_port, gateway, get, manifest};
 
 const DOOR: &str = "external-http";
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -467,11 +467,7 @@ fn the_limit_per_client_counts_clients() {
 /// The admin port is checked by load balancers that put a header before everything.
 #[test]
 fn the_admin_port_takes_one_too() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let _gateway = gateway!()
         .env("BLASTDOOR_ADMIN__BIND", &format!("127.0.0.1:{port}"))
         .without_waiting()

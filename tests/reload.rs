@@ -1,9 +1,10 @@
 //! Changes under load: manifests, endpoints, configuration. Nothing fails, and nothing half-written counts.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Backend, Load, gateway, get, manifest, scaled};
+use gateway_tests::{Backend, Load, free_port, gateway, get, manifest, scaled};
 
 const DOOR: &str = "external-http";
 
@@ -234,10 +235,7 @@ fn listeners_toml_is_reloaded_live() {
     );
 
     // A new socket opens before the old one drains.
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let at = changed.find("[listeners.external-http]").unwrap();
     let moved = changed[..at].to_owned() + &changed[at..].replacen("127.0.0.1:0", &free.to_string(), 1);
     let outcome = load.finish();
@@ -336,15 +334,12 @@ fn a_removed_door_follows_the_objects_to_its_end() {
 #[test]
 fn a_lost_listeners_toml_keeps_its_doors() {
     let backend = Backend::start("app");
-    let free = || {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        socket.local_addr().unwrap()
-    };
+    let free = || SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (address, other) = (free(), free());
     let builder = gateway!().manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()));
     let folder = builder.folder();
     let config = folder.join("listeners.toml");
-    let toml = |address: std::net::SocketAddr| {
+    let toml = |address: SocketAddr| {
         format!(
             "[source]\nkind = \"files\"\npath = \"{}\"\nallow_loopback_backends = true\n[admin]\nbind = \"unix:{}\"\n\
              [listeners.{DOOR}]\nbind = \"{address}\"\nselector = \"expose={DOOR}\"\nscheme = \"http\"\nworkers = 1\n\
@@ -367,7 +362,7 @@ fn a_lost_listeners_toml_keeps_its_doors() {
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    let listens = |address: std::net::SocketAddr| std::net::TcpStream::connect(address).is_ok();
+    let listens = |address: SocketAddr| std::net::TcpStream::connect(address).is_ok();
     until("the door opens", &|| listens(address));
     std::fs::remove_file(&config).unwrap();
     std::thread::sleep(Duration::from_millis(1500));

@@ -3,18 +3,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Backend, Client, Reply, exchange, gateway, get, manifest};
+use gateway_tests::{Backend, Client, Reply, exchange, free_port, gateway, get, manifest};
 
 const DOOR: &str = "external-http";
-
-/// A port that nobody listens on.
-fn dead_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
 
 fn app(ports: &[u16]) -> String {
     manifest::ingress("app", DOOR, &[("a.test", "Prefix", "/", "app")]) + &manifest::service("app", ports)
@@ -25,7 +16,7 @@ fn app(ports: &[u16]) -> String {
 fn a_refusing_endpoint_is_tried_elsewhere_and_ejected() {
     let (one, two) = (Backend::start("app"), Backend::start("app"));
     let gateway = gateway!()
-        .manifest("app.yaml", &app(&[one.port(), dead_port(), two.port()]))
+        .manifest("app.yaml", &app(&[one.port(), free_port(), two.port()]))
         .start();
     for number in 0..500 {
         // A connection each, so that the gateway needs new ones now and then as well.

@@ -1,9 +1,7 @@
 //! The other gateways of an installation, wherever their Service is. Nothing is sent to the addresses that these tests
 //! make up: what is told of them is looked at.
 
-use std::net::TcpListener;
-
-use gateway_tests::{Gateway, gateway, get};
+use gateway_tests::{Gateway, free_port, gateway, get};
 use serde_json::{Value, json};
 
 use crate::api_server;
@@ -49,11 +47,6 @@ fn start(server: &ApiServer, port: u16) -> Gateway {
         .env("POD_NAMESPACE", "blastdoor")
         .door(INSIDE, &format!("bind = \"127.0.0.1:{port}\""))
         .start()
-}
-
-fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
 }
 
 fn errors(gateway: &Gateway) -> f64 {

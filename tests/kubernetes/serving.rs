@@ -151,7 +151,7 @@ fn what_was_deleted_meanwhile_is_gone_afterwards() {
     // The gateway alone is cut off: its API server listens at another port for a while.
     let port = server.port;
     server.kill_server();
-    server.move_to(crate::apiserver::free_port());
+    server.move_to(gateway_tests::free_port());
     server.start_server();
     server.restart_proxy();
     assert_eq!(server.request("DELETE", &format!("{INGRESSES}/app"), None).0, 200);

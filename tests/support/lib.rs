@@ -12,6 +12,7 @@ pub mod http2;
 mod http2_backend;
 mod load;
 pub mod manifest;
+mod port;
 pub mod tls;
 
 use std::io::Write as _;
@@ -25,6 +26,7 @@ pub use dns::{Dns, Told};
 pub use gateway::{Builder, Gateway, Output, command};
 pub use http2_backend::Http2Backend;
 pub use load::{Load, Outcome};
+pub use port::free_port;
 
 /// The four standard doors, and the label that chooses each.
 pub const DOORS: [&str; 4] = [
