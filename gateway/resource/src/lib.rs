@@ -15,13 +15,10 @@
 //!   name, an expression or a template.
 //! - `Debug` of a [`Secret`] shows no secret.
 
-mod annotation_rows;
-mod annotation_table;
 mod annotations;
-mod backend;
-mod class;
 mod endpoint_slice;
 mod ingress;
+mod ingress_class;
 mod labels;
 pub mod manifest;
 mod metadata;
@@ -35,15 +32,16 @@ mod spelling;
 mod unread;
 mod view;
 
-pub use annotation_table::{AnnotationKind, AnnotationRow, annotation_table, service_annotation_table};
-pub use annotations::{Annotations, ClosedBy, IngressTuning};
-pub use backend::{AuthoritySource, BackendAnnotations};
-pub use class::{IngressClass, Namespace};
+pub use annotations::{
+    AnnotationKind, AnnotationRow, Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning,
+    annotation_table, service_annotation_table,
+};
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use ingress::{
     ClassRef, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, InvalidBackend, InvalidHost,
     InvalidPath, PathType, ServicePortRef,
 };
+pub use ingress_class::{IngressClass, Namespace};
 pub use labels::Labels;
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};

@@ -1,7 +1,7 @@
 //! The rows of the annotation table.
 
-use crate::annotation_table::AnnotationKind::{self, Closes, Default, Honoured, Ignored, Snippet, Usual};
-use crate::annotation_table::AnnotationRow;
+use super::row::AnnotationKind::{self, Closes, Default, Honoured, Ignored, Snippet, Usual};
+use super::row::AnnotationRow;
 
 const fn row(key: &'static str, kind: AnnotationKind, note: &'static str) -> AnnotationRow {
     AnnotationRow { key, kind, note }

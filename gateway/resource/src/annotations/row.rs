@@ -2,7 +2,7 @@
 
 use AnnotationKind::{Closes, Default, Honoured, Ignored, Snippet, Usual};
 
-use crate::annotation_rows::{INGRESS, SERVICE};
+use super::table::{INGRESS, SERVICE};
 use crate::spelling::nearest;
 
 /// The gateway's own prefix.

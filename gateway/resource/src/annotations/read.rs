@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use route::ObjectKey;
 
+use super::backend::{AuthoritySource, BackendAnnotations, local};
+use super::row::{AnnotationKind, AnnotationRow, annotation_table, service_annotation_table, split};
 use crate::AppProtocol;
-use crate::annotation_table::{
-    AnnotationKind, AnnotationRow, annotation_table, service_annotation_table, split,
-};
-use crate::backend::{AuthoritySource, BackendAnnotations, local};
 use crate::metadata::{Damage, Report};
 
 /// What the annotations of an Ingress ask for.
@@ -430,9 +428,9 @@ fn size(value: &str) -> Result<u64, Unparsed> {
 }
 
 #[cfg(test)]
-#[path = "annotations/tests.rs"]
+#[path = "tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "annotations/backend_tests.rs"]
+#[path = "backend_tests.rs"]
 mod backend_tests;
