@@ -8,8 +8,9 @@ use k8s_openapi::api::discovery::v1::{
 };
 use route::ObjectKey;
 
-use crate::metadata::{Damage, Metadata, Report};
-use crate::service::{Protocol, port_number};
+use crate::metadata::Metadata;
+use crate::protocol::{Protocol, port_number};
+use crate::reporter::{Reporter, UnreadableFields};
 use crate::{Kind, ObjectRef, Problem, Severity, Source};
 
 /// A `discovery.k8s.io/v1` EndpointSlice of addresses.
@@ -57,18 +58,18 @@ impl EndpointSlice {
     /// Reads an EndpointSlice. `None` when it has no usable name, belongs to no Service or holds no addresses.
     #[must_use]
     pub fn from_api(object: RawEndpointSlice, problems: &mut Vec<Problem>) -> Option<Self> {
-        Self::read(object, &Damage::default(), problems)
+        Self::read(object, &UnreadableFields::default(), problems)
     }
 
     pub(crate) fn read(
         object: RawEndpointSlice,
-        damage: &Damage,
+        unreadable: &UnreadableFields,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         let meta = Metadata::namespaced(Kind::EndpointSlice, object.metadata, problems)?;
-        let mut report = Report::new(
+        let mut report = Reporter::new(
             ObjectRef::namespaced(Kind::EndpointSlice, &meta.key),
-            damage,
+            unreadable,
             problems,
         );
         let Some(service) = meta.labels.get(SERVICE_NAME) else {
@@ -142,15 +143,15 @@ impl Family {
 }
 
 impl EndpointPort {
-    fn read(raw: RawPort, index: usize, report: &mut Report<'_>) -> Option<Self> {
+    fn read(raw: RawPort, index: usize, report: &mut Reporter<'_>) -> Option<Self> {
         let field = format!("ports[{index}]");
-        if report.damage().hit(&field) {
+        if report.is_unreadable(&field) {
             return None;
         }
         let number_field = format!("{field}.port");
         let port = match raw.port {
             // A number that could not be read must not become "every port".
-            None if report.damage().hit(&number_field) => return None,
+            None if report.is_unreadable(&number_field) => return None,
             None => None,
             Some(number) => {
                 let port = port_number(number);
@@ -174,9 +175,14 @@ impl EndpointPort {
 }
 
 impl Endpoint {
-    fn read(raw: RawEndpoint, family: Option<Family>, index: usize, report: &mut Report<'_>) -> Option<Self> {
+    fn read(
+        raw: RawEndpoint,
+        family: Option<Family>,
+        index: usize,
+        report: &mut Reporter<'_>,
+    ) -> Option<Self> {
         let field = format!("endpoints[{index}]");
-        if report.damage().hit(&field) {
+        if report.is_unreadable(&field) {
             return None;
         }
         let Some(written) = raw.addresses.first() else {
@@ -203,8 +209,8 @@ impl Endpoint {
             return None;
         };
         // Traffic must not go to an endpoint whose readiness is written but unreadable.
-        let unknown = report.damage().hit(&format!("{field}.conditions"))
-            || report.damage().hit(&format!("{field}.conditions.ready"));
+        let unknown = report.is_unreadable(&format!("{field}.conditions"))
+            || report.is_unreadable(&format!("{field}.conditions.ready"));
         let conditions = raw.conditions.unwrap_or_default();
         let ready = conditions.ready.unwrap_or(!unknown);
         Some(Self {

@@ -24,6 +24,8 @@ pub mod manifest;
 mod metadata;
 mod object;
 mod problem;
+mod protocol;
+mod reporter;
 mod resolution;
 mod secret;
 mod service;
@@ -33,8 +35,7 @@ mod unread;
 mod view;
 
 pub use annotations::{
-    AnnotationKind, AnnotationRow, Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning,
-    annotation_table, service_annotation_table,
+    Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, annotation_reference,
 };
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use ingress::{
@@ -45,8 +46,9 @@ pub use ingress_class::{IngressClass, Namespace};
 pub use labels::Labels;
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
+pub use protocol::{AppProtocol, Protocol};
 pub use resolution::{NameFault, Resolution, Resolutions};
 pub use secret::{ConfigMap, Secret};
-pub use service::{AppProtocol, Protocol, Service, ServicePort, ServiceType};
+pub use service::{Service, ServicePort, ServiceType};
 pub use unread::{Unread, UnreadObjects};
 pub use view::{ClusterView, Difference};

@@ -1,26 +1,13 @@
-//! What every object has (`metadata`), and the reporter of an object's problems.
+//! What every object has: `metadata`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use route::ObjectKey;
 
-use crate::{Kind, Labels, ObjectRef, Problem, Severity};
-
-/// Fields that were written but could not be read, by their path. They are already told of.
-///
-/// Absence has a meaning in Kubernetes (no host is every host), and a field that had to be left out because it is
-/// unreadable must not get that meaning.
-#[derive(Debug, Default)]
-pub(crate) struct Damage(BTreeSet<String>);
-
-/// Where one object's problems go.
-pub(crate) struct Report<'a> {
-    object: ObjectRef,
-    damage: &'a Damage,
-    problems: &'a mut Vec<Problem>,
-}
+use crate::labels::Labels;
+use crate::problem::{Kind, ObjectRef, Problem, Severity};
 
 /// The parts of `metadata` that the gateway reads.
 #[derive(Debug)]
@@ -33,67 +20,21 @@ pub(crate) struct Metadata {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-impl Damage {
-    pub(crate) fn add(&mut self, field: impl Into<String>) {
-        self.0.insert(field.into());
-    }
-
-    /// Whether exactly this field was written and could not be read.
-    pub(crate) fn hit(&self, field: &str) -> bool {
-        self.0.contains(field)
-    }
-
-    /// The unreadable values of a free map, by their keys.
-    pub(crate) fn keys_of(&self, map: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter_map(move |field| field.strip_prefix(map)?.strip_prefix('[')?.strip_suffix(']'))
-    }
-}
-
-impl<'a> Report<'a> {
-    pub(crate) fn new(object: ObjectRef, damage: &'a Damage, problems: &'a mut Vec<Problem>) -> Self {
-        Self {
-            object,
-            damage,
-            problems,
-        }
-    }
-
-    pub(crate) fn damage(&self) -> &'a Damage {
-        self.damage
-    }
-
-    pub(crate) fn error(&mut self, field: &str, message: impl Into<String>) {
-        self.push(Severity::Error, field, message);
-    }
-
-    pub(crate) fn warning(&mut self, field: &str, message: impl Into<String>) {
-        self.push(Severity::Warning, field, message);
-    }
-
-    pub(crate) fn note(&mut self, field: &str, message: impl Into<String>) {
-        self.push(Severity::Note, field, message);
-    }
-
-    /// A field that is damaged has been told of with a better reason than what its absence causes.
-    fn push(&mut self, severity: Severity, field: &str, message: impl Into<String>) {
-        if !self.damage.hit(field) {
-            self.problems
-                .push(Problem::of(self.object.clone(), None, severity, field, message));
-        }
-    }
-}
-
 impl Metadata {
     /// Reads the metadata of a namespaced object. Without a usable name there is no object: `None`, and a problem.
     pub(crate) fn namespaced(kind: Kind, meta: ObjectMeta, problems: &mut Vec<Problem>) -> Option<Self> {
         let namespace = meta.namespace.unwrap_or_else(|| "default".to_owned());
         let name = meta.name.unwrap_or_default();
         let key = ObjectKey::new(namespace, name);
-        let told = ObjectRef::namespaced(kind, &key);
+        let object = ObjectRef::namespaced(kind, &key);
         if let Some(message) = unusable_name(key.name()) {
-            problems.push(Problem::of(told, None, Severity::Error, "metadata.name", message));
+            problems.push(Problem::of(
+                object,
+                None,
+                Severity::Error,
+                "metadata.name",
+                message,
+            ));
             return None;
         }
         if !is_label(key.namespace()) {
@@ -102,7 +43,7 @@ impl Metadata {
                 key.namespace()
             );
             problems.push(Problem::of(
-                told,
+                object,
                 None,
                 Severity::Error,
                 "metadata.namespace",
@@ -127,8 +68,14 @@ pub(crate) fn global_name(kind: Kind, name: Option<String>, problems: &mut Vec<P
     match unusable_name(&name) {
         None => Some(name.into()),
         Some(message) => {
-            let told = ObjectRef::global(kind, &name);
-            problems.push(Problem::of(told, None, Severity::Error, "metadata.name", message));
+            let object = ObjectRef::global(kind, &name);
+            problems.push(Problem::of(
+                object,
+                None,
+                Severity::Error,
+                "metadata.name",
+                message,
+            ));
             None
         }
     }

@@ -1,14 +1,15 @@
 //! Services: names for sets of endpoints, and what their ports speak.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Service as RawService, ServicePort as RawPort};
 use route::{Host, HostBuf, HostError, ObjectKey, normalise_sni};
 
 use crate::annotations::{ClosedBy, ServiceAnnotations, service_annotations};
-use crate::metadata::{Damage, Metadata, Report};
+use crate::metadata::Metadata;
+use crate::protocol::{AppProtocol, Protocol, port_number};
+use crate::reporter::{Reporter, UnreadableFields};
 use crate::{Kind, ObjectRef, Problem, Severity, Source};
 
 /// A `v1` Service.
@@ -56,46 +57,27 @@ pub struct ServicePort {
     pub app_protocol: AppProtocol,
 }
 
-/// Transport protocol of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// The default.
-    Tcp,
-    /// No HTTP/1 or HTTP/2 over it.
-    Udp,
-    /// No HTTP over it.
-    Sctp,
-}
-
-/// What a backend speaks (`appProtocol`; Kubernetes, "Application protocol").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AppProtocol {
-    /// HTTP/1.1 in clear text, WebSocket included: `http`, `kubernetes.io/ws`, or nothing said.
-    Http,
-    /// HTTP/2 in clear text by prior knowledge: `kubernetes.io/h2c`.
-    H2c,
-    /// gRPC over clear-text HTTP/2.
-    Grpc,
-    /// HTTP over TLS.
-    Https,
-    /// WebSocket over TLS: `kubernetes.io/wss`.
-    Wss,
-    /// gRPC over TLS.
-    Grpcs,
-}
-
 impl Service {
     /// Reads a Service; `None` when it has no usable name.
     #[must_use]
     pub fn from_api(object: RawService, problems: &mut Vec<Problem>) -> Option<Self> {
-        Self::read(object, &Damage::default(), problems)
+        Self::read(object, &UnreadableFields::default(), problems)
     }
 
-    pub(crate) fn read(object: RawService, damage: &Damage, problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(crate) fn read(
+        object: RawService,
+        unreadable: &UnreadableFields,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
         let meta = Metadata::namespaced(Kind::Service, object.metadata, problems)?;
-        let mut report = Report::new(ObjectRef::namespaced(Kind::Service, &meta.key), damage, problems);
+        let mut report = Reporter::new(
+            ObjectRef::namespaced(Kind::Service, &meta.key),
+            unreadable,
+            problems,
+        );
         let spec = object.spec.unwrap_or_default();
-        let ServiceAnnotations { scheme, closes } = service_annotations(&meta.annotations, &mut report);
+        let ServiceAnnotations { scheme, closes } =
+            service_annotations(&meta.annotations, meta.key.namespace(), &mut report);
 
         let headless = spec.cluster_ip.as_deref() == Some("None");
         let kind = match spec.type_.as_deref() {
@@ -155,9 +137,9 @@ impl ServicePort {
         scheme: Option<AppProtocol>,
         several: bool,
         field: &str,
-        report: &mut Report<'_>,
+        report: &mut Reporter<'_>,
     ) -> Option<Self> {
-        if report.damage().hit(field) {
+        if report.is_unreadable(field) {
             return None;
         }
         let name = raw.name.filter(|name| !name.is_empty()).map(Box::from);
@@ -203,7 +185,7 @@ struct Taken {
 }
 
 impl Taken {
-    fn admits(&mut self, port: &ServicePort, field: &str, report: &mut Report<'_>) -> bool {
+    fn admits(&mut self, port: &ServicePort, field: &str, report: &mut Reporter<'_>) -> bool {
         if !self.numbers.insert((port.port, port.protocol)) {
             report.error(
                 &format!("{field}.port"),
@@ -224,79 +206,13 @@ impl Taken {
     }
 }
 
-impl Protocol {
-    /// `TCP`, `UDP` or `SCTP`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-            Self::Sctp => "SCTP",
-        }
-    }
-
-    pub(crate) fn read(text: Option<&str>, field: &str, report: &mut Report<'_>) -> Option<Self> {
-        match text {
-            None | Some("" | "TCP") => Some(Self::Tcp),
-            Some("UDP") => Some(Self::Udp),
-            Some("SCTP") => Some(Self::Sctp),
-            Some(other) => {
-                report.error(
-                    field,
-                    format!("`{other}` is not a protocol; write TCP, UDP or SCTP; the port is ignored"),
-                );
-                None
-            }
-        }
-    }
-}
-
-impl AppProtocol {
-    /// The name that messages use.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::H2c => "h2c",
-            Self::Grpc => "grpc",
-            Self::Https => "https",
-            Self::Wss => "wss",
-            Self::Grpcs => "grpcs",
-        }
-    }
-
-    fn read(text: Option<&str>, field: &str, report: &mut Report<'_>) -> Self {
-        match text.map(str::to_ascii_lowercase).as_deref() {
-            None | Some("" | "http" | "kubernetes.io/ws" | "ws") => Self::Http,
-            Some("kubernetes.io/h2c" | "h2c" | "http2") => Self::H2c,
-            Some("grpc") => Self::Grpc,
-            Some("https" | "tls") => Self::Https,
-            Some("kubernetes.io/wss" | "wss") => Self::Wss,
-            Some("grpcs") => Self::Grpcs,
-            Some(other) => {
-                report.note(
-                    field,
-                    format!("`{other}` means nothing to an HTTP gateway; HTTP/1.1 is spoken"),
-                );
-                Self::Http
-            }
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
-    }
-}
-
 /// A name in its normal form. An address is none, as the Kubernetes API has it, and neither is nothing.
-fn external_name(name: &str, report: &mut Report<'_>) -> Result<Host, HostError> {
+fn external_name(name: &str, report: &mut Reporter<'_>) -> Result<Host, HostError> {
     let mut scratch = HostBuf::new();
     let host = normalise_sni(name.as_bytes(), &mut scratch)
         .and_then(|host| Host::of(&host).ok_or(HostError::AddressAsName));
     if let Err(error) = &host
-        && !report.damage().hit("spec.externalName")
+        && !report.is_unreadable("spec.externalName")
     {
         let advice = match error {
             HostError::AddressAsName | HostError::Address => {
@@ -314,9 +230,4 @@ fn external_name(name: &str, report: &mut Report<'_>) -> Result<Host, HostError>
         );
     }
     host
-}
-
-/// A usable port number.
-pub(crate) fn port_number(number: i32) -> Option<u16> {
-    u16::try_from(number).ok().filter(|port| *port != 0)
 }

@@ -1,11 +1,49 @@
 //! Annotations of Ingresses and Services, parsed.
+//!
+//! One module per subject, in all its spellings: `blastdoor.dev`, ingress-nginx and Traefik. A module is a list of
+//! rows, and a row says everything of its annotation: key, effect, value, default, parser, note. Reading ([`read`])
+//! and the reference ([`reference`](mod@reference)) know rows alone, so a new annotation is a row in the module of its
+//! subject, and a new subject is a module and its line in [`table`].
 
-mod backend;
+// What rows are made of, and who reads them.
+mod parsed;
 mod read;
+mod reference;
 mod row;
 mod table;
+mod value;
 
-pub use backend::{AuthoritySource, BackendAnnotations};
-pub use read::{Annotations, ClosedBy, IngressTuning};
-pub(crate) use read::{ServiceAnnotations, ingress_annotations, service_annotations};
-pub use row::{AnnotationKind, AnnotationRow, annotation_table, service_annotation_table};
+// The subjects.
+mod access_lists;
+mod authentication;
+mod backend_protocol;
+mod backend_tls;
+mod balancing;
+mod bodies;
+mod canaries;
+mod client_tls;
+mod cors;
+mod doors;
+mod error_pages;
+mod firewall;
+mod header_fields;
+mod hosts;
+mod middlewares;
+mod mirrors;
+mod misplaced;
+mod observability;
+mod paths;
+mod rate_limits;
+mod redirects;
+mod retries;
+mod sessions;
+mod snippets;
+mod timeouts;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use parsed::ServiceAnnotations;
+pub use parsed::{Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning};
+pub(crate) use read::{ingress_annotations, service_annotations};
+pub use reference::annotation_reference;

@@ -1,100 +1,157 @@
-//! Every annotation under the three prefixes that the gateway knows, and what it does with it.
+//! A row of the annotation table: everything the gateway knows of one annotation.
 
-use AnnotationKind::{Closes, Default, Honoured, Ignored, Snippet, Usual};
+use std::collections::BTreeMap;
 
-use super::table::{INGRESS, SERVICE};
-use crate::spelling::nearest;
+use super::parsed::{Annotations, ServiceAnnotations};
+use super::value::{Form, Written};
+use crate::reporter::Reporter;
 
-/// The gateway's own prefix.
-const OWN: &str = "blastdoor.dev/";
-/// ingress-nginx's prefix.
-const NGINX: &str = "nginx.ingress.kubernetes.io/";
-/// Traefik's prefix.
-const TRAEFIK: &str = "traefik.ingress.kubernetes.io/";
+/// Annotations that belong together, in all their spellings.
+pub(super) struct Subject {
+    /// As a heading of the reference.
+    pub(super) title: &'static str,
+    /// Annotations of Ingresses.
+    pub(super) ingress: &'static [Row<Annotations>],
+    /// Annotations of Services.
+    pub(super) service: &'static [Row<ServiceAnnotations>],
+    /// Looks at the annotations of an Ingress together, once each of them has been read.
+    pub(super) review: Option<Review>,
+}
+
+/// Gets the annotations parsed and as they are written.
+pub(super) type Review = fn(&Annotations, &BTreeMap<String, String>, &mut Reporter<'_>);
+
+/// One annotation. `T` is what it is parsed into.
+pub(super) struct Row<T: 'static> {
+    /// The whole key; one that ends in `*` stands for every key that begins so.
+    pub(super) key: &'static str,
+    /// What the gateway does with it.
+    pub(super) effect: Effect<T>,
+    /// What to know of it, in the reference; for one that is not honoured, also the reason that problems give.
+    pub(super) note: &'static str,
+}
 
 /// What the gateway does with an annotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnnotationKind {
+pub(super) enum Effect<T: 'static> {
     /// It does what it says.
-    Honoured,
-    /// These values describe what the gateway does anyway; any other closes the Ingress.
-    Default(&'static [&'static str]),
-    /// These values describe what the gateway does anyway; any other is ignored with a warning.
-    Usual(&'static [&'static str]),
-    /// It asks for protection, or for another request than the client's, that this version cannot give: the
-    /// Ingress answers 503.
-    Closes,
-    /// Raw configuration of another product: the Ingress answers 503 unless told to ignore it.
+    Honoured(&'static dyn Honoured<T>),
+    /// It asks for protection, or for another request than the client's, that this version cannot give: the routes
+    /// answer 503. The values of `except` describe what the gateway does anyway, and pass in silence.
+    Closes { except: &'static [&'static str] },
+    /// Raw configuration of another product: the routes answer 503, unless another annotation has snippets ignored.
     Snippet,
-    /// It changes nothing that a client could rely on; a warning tells.
-    Ignored,
+    /// It changes nothing that a client could rely on: a warning says that it is ignored. The values of `except`
+    /// describe what the gateway does anyway, and pass in silence.
+    Ignored { except: &'static [&'static str] },
 }
 
-/// One known annotation.
+/// How an honoured annotation is read. `V` is the type of its value.
+pub(super) struct Setting<T, V: 'static> {
+    /// The form of the value.
+    pub(super) value: &'static Form<V>,
+    /// What holds where the annotation is absent.
+    pub(super) default: &'static str,
+    /// What is at stake when it cannot be understood.
+    pub(super) stake: Stake,
+    /// Puts the value where it belongs.
+    pub(super) put: fn(&mut T, V, &mut Written<'_, '_>),
+}
+
+/// What is at stake when an annotation cannot be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AnnotationRow {
-    /// The whole key; one that ends in `*` stands for all keys that begin so.
-    pub key: &'static str,
-    /// What becomes of it.
-    pub kind: AnnotationKind,
-    /// What to know; may be empty.
-    pub note: &'static str,
+pub(super) enum Stake {
+    /// Convenience: the value is ignored, with an error.
+    Convenience,
+    /// What the writer relies on: a value that cannot be read closes the routes.
+    Reliance,
+    /// Protection: so does a key that may be a misspelling of this one.
+    Protection,
 }
 
-/// Every annotation of Ingresses that is known, for the reference.
-#[must_use]
-pub fn annotation_table() -> &'static [AnnotationRow] {
-    INGRESS
+/// A [`Setting`] of any type of value.
+pub(super) trait Honoured<T> {
+    /// Parses the value and puts it where it belongs, or says why it cannot be read.
+    fn read(&self, into: &mut T, written: &mut Written<'_, '_>) -> Result<(), String>;
+
+    /// The form of the value, in words.
+    fn form(&self) -> &'static str;
+
+    fn default(&self) -> &'static str;
+
+    fn stake(&self) -> Stake;
 }
 
-/// Every annotation of Services that is known, for the reference.
-#[must_use]
-pub fn service_annotation_table() -> &'static [AnnotationRow] {
-    SERVICE
-}
-
-impl AnnotationRow {
-    /// The row of a key: the precise one, else the longest that ends in `*`.
-    pub(crate) fn of(key: &str, table: &'static [Self]) -> Option<&'static Self> {
-        let matching = |row: &&Self| match row.key.strip_suffix('*') {
-            Some(prefix) => key.starts_with(prefix),
-            None => row.key == key,
-        };
-        table
-            .iter()
-            .filter(matching)
-            .max_by_key(|row| (!row.key.ends_with('*'), row.key.len()))
+impl<T, V> Honoured<T> for Setting<T, V> {
+    fn read(&self, into: &mut T, written: &mut Written<'_, '_>) -> Result<(), String> {
+        let value = (self.value.parse)(written)?;
+        (self.put)(into, value, written);
+        Ok(())
     }
 
-    /// Whether some value of it closes routes.
-    pub(crate) fn protects(&self) -> bool {
-        match self.kind {
-            Default(_) | Closes | Snippet => true,
-            // How backends are verified, and what is shown to them.
-            Honoured => ["backend-tls-", "proxy-ssl-", "ssl-passthrough"]
-                .iter()
-                .any(|part| self.key.contains(part)),
-            Usual(_) | Ignored => false,
+    fn form(&self) -> &'static str {
+        self.value.name
+    }
+
+    fn default(&self) -> &'static str {
+        self.default
+    }
+
+    fn stake(&self) -> Stake {
+        self.stake
+    }
+}
+
+impl<T> Row<T> {
+    /// Whether some value of it closes routes, so that a key that may be a misspelling of it must close them too.
+    pub(super) fn protects(&self) -> bool {
+        match self.effect {
+            Effect::Closes { .. } | Effect::Snippet => true,
+            Effect::Honoured(setting) => setting.stake() == Stake::Protection,
+            Effect::Ignored { .. } => false,
         }
     }
+}
 
-    /// The row that a misspelt key may have meant.
-    pub(crate) fn nearest(key: &str, table: &'static [Self]) -> Option<&'static Self> {
-        let (prefix, name) = split(key)?;
-        let names = table
-            .iter()
-            .filter_map(|row| row.key.strip_prefix(prefix))
-            .filter(|name| !name.ends_with('*'));
-        let meant = nearest(name, names)?;
-        table
-            .iter()
-            .find(|row| row.key.strip_prefix(prefix) == Some(meant))
+pub(super) const fn honoured<T, V>(
+    key: &'static str,
+    note: &'static str,
+    setting: &'static Setting<T, V>,
+) -> Row<T> {
+    Row {
+        key,
+        effect: Effect::Honoured(setting),
+        note,
     }
 }
 
-/// The prefix of a key, if it is one of the three, and the rest.
-pub(crate) fn split(key: &str) -> Option<(&'static str, &str)> {
-    [OWN, NGINX, TRAEFIK]
-        .into_iter()
-        .find_map(|prefix| Some((prefix, key.strip_prefix(prefix)?)))
+pub(super) const fn closes<T>(key: &'static str, note: &'static str) -> Row<T> {
+    closes_except(&[], key, note)
+}
+
+pub(super) const fn closes_except<T>(
+    except: &'static [&'static str],
+    key: &'static str,
+    note: &'static str,
+) -> Row<T> {
+    Row {
+        key,
+        effect: Effect::Closes { except },
+        note,
+    }
+}
+
+pub(super) const fn ignored<T>(key: &'static str, note: &'static str) -> Row<T> {
+    ignored_except(&[], key, note)
+}
+
+pub(super) const fn ignored_except<T>(
+    except: &'static [&'static str],
+    key: &'static str,
+    note: &'static str,
+) -> Row<T> {
+    Row {
+        key,
+        effect: Effect::Ignored { except },
+        note,
+    }
 }

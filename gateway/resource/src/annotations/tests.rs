@@ -1,18 +1,29 @@
-use super::*;
+//! Annotations in all their spellings: what is read, what closes, what is reported.
 
-pub(super) fn read(pairs: &[(&str, &str)]) -> (Annotations, Vec<String>) {
+mod backends;
+mod tuning;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::row::{Effect, Row};
+use super::table::{SUBJECTS, ingress_rows, is_ours, service_rows};
+use super::{Annotations, ingress_annotations, service_annotations};
+use crate::protocol::AppProtocol;
+use crate::reporter::{Reporter, UnreadableFields};
+
+fn read(pairs: &[(&str, &str)]) -> (Annotations, Vec<String>) {
     let raw = pairs
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
-    let (damage, mut problems) = (Damage::default(), Vec::new());
+    let (unreadable, mut problems) = (UnreadableFields::default(), Vec::new());
     let object = crate::ObjectRef::global(crate::Kind::Ingress, "x");
-    let mut report = Report::new(object, &damage, &mut problems);
+    let mut report = Reporter::new(object, &unreadable, &mut problems);
     let annotations = ingress_annotations(&raw, "shop", &mut report);
-    let told = problems
+    let reported = problems
         .into_iter()
         .map(|problem| format!("{}: {}", problem.severity.as_str(), problem.message));
-    (annotations, told.collect())
+    (annotations, reported.collect())
 }
 
 fn nginx(name: &str, value: &str) -> (Annotations, Vec<String>) {
@@ -20,7 +31,7 @@ fn nginx(name: &str, value: &str) -> (Annotations, Vec<String>) {
 }
 
 #[test]
-fn other_peoples_annotations_are_not_looked_at() {
+fn annotations_of_other_programs_are_not_looked_at() {
     let pairs = [
         ("cert-manager.io/issuer", "x"),
         ("nginx.org/rewrites", "\n"),
@@ -30,177 +41,7 @@ fn other_peoples_annotations_are_not_looked_at() {
 }
 
 #[test]
-fn tuning() {
-    let tuned = |tuning| {
-        (
-            Annotations {
-                tuning,
-                ..Annotations::default()
-            },
-            Vec::<String>::new(),
-        )
-    };
-    let none = IngressTuning::default();
-    let table = [
-        (
-            "proxy-connect-timeout",
-            "5",
-            IngressTuning {
-                connect_timeout: Some(Duration::from_secs(5)),
-                ..none
-            },
-        ),
-        (
-            "proxy-read-timeout",
-            " 3600 ",
-            IngressTuning {
-                read_timeout: Some(Duration::from_secs(3_600)),
-                ..none
-            },
-        ),
-        (
-            "proxy-send-timeout",
-            "60",
-            IngressTuning {
-                send_timeout: Some(Duration::from_secs(60)),
-                ..none
-            },
-        ),
-        (
-            "proxy-body-size",
-            "0",
-            IngressTuning {
-                body_size: Some(0),
-                ..none
-            },
-        ),
-        (
-            "proxy-body-size",
-            "1000",
-            IngressTuning {
-                body_size: Some(1_000),
-                ..none
-            },
-        ),
-        (
-            "proxy-body-size",
-            "8m",
-            IngressTuning {
-                body_size: Some(8 << 20),
-                ..none
-            },
-        ),
-        (
-            "proxy-body-size",
-            "512K",
-            IngressTuning {
-                body_size: Some(512 << 10),
-                ..none
-            },
-        ),
-        (
-            "proxy-body-size",
-            "2g",
-            IngressTuning {
-                body_size: Some(2 << 30),
-                ..none
-            },
-        ),
-        (
-            "proxy-body-size",
-            "7b",
-            IngressTuning {
-                body_size: Some(7),
-                ..none
-            },
-        ),
-    ];
-    for (name, value, tuning) in table {
-        assert_eq!(nginx(name, value), tuned(tuning), "{name}: {value}");
-    }
-}
-
-#[test]
-fn a_request_waits_a_minute_for_a_connection_at_most() {
-    for (value, told) in [
-        ("60", Vec::new()),
-        (
-            "3600",
-            vec!["warning: `3600` is more than a request may wait for a connection; 60 s count".to_owned()],
-        ),
-    ] {
-        let tuning = IngressTuning {
-            connect_timeout: Some(Duration::from_secs(60)),
-            ..IngressTuning::default()
-        };
-        let expected = Annotations {
-            tuning,
-            ..Annotations::default()
-        };
-        assert_eq!(nginx("proxy-connect-timeout", value), (expected, told));
-    }
-}
-
-#[test]
-fn a_value_that_does_not_parse_leaves_the_default() {
-    let table = [
-        (
-            "proxy-read-timeout",
-            "60s",
-            "error: `60s` is not a number of seconds from 1; it is ignored",
-        ),
-        (
-            "proxy-read-timeout",
-            "0",
-            "error: `0` is not a number of seconds from 1; it is ignored",
-        ),
-        (
-            "proxy-read-timeout",
-            "-1",
-            "error: `-1` is not a number of seconds from 1; it is ignored",
-        ),
-        (
-            "proxy-read-timeout",
-            "99999999999",
-            "error: `99999999999` is not a number of seconds from 1; it is ignored",
-        ),
-        (
-            "proxy-body-size",
-            "8MB",
-            "error: `8MB` is not a size such as `8m`; it is ignored",
-        ),
-        (
-            "proxy-body-size",
-            "",
-            "error: `` is not a size such as `8m`; it is ignored",
-        ),
-        (
-            "proxy-body-size",
-            "m",
-            "error: `m` is not a size such as `8m`; it is ignored",
-        ),
-        (
-            "proxy-body-size",
-            "+1",
-            "error: `+1` is not a size such as `8m`; it is ignored",
-        ),
-        (
-            "proxy-body-size",
-            "99999999999999g",
-            "error: `99999999999999g` is not a size such as `8m`; it is ignored",
-        ),
-    ];
-    for (name, value, message) in table {
-        assert_eq!(
-            nginx(name, value),
-            (Annotations::default(), vec![message.to_owned()]),
-            "{name}: {value}"
-        );
-    }
-}
-
-#[test]
-fn redirect_to_https() {
+fn either_spelling_of_ssl_redirect_redirects_and_an_unreadable_one_closes() {
     let table = [
         ("true", true, 0),
         ("1", true, 0),
@@ -212,10 +53,10 @@ fn redirect_to_https() {
     ];
     for (value, redirect, closes) in table {
         for name in ["ssl-redirect", "force-ssl-redirect"] {
-            let (annotations, told) = nginx(name, value);
+            let (annotations, reported) = nginx(name, value);
             assert_eq!(annotations.ssl_redirect, redirect, "{name}: {value}");
             assert_eq!(annotations.closes.len(), closes, "{name}: {value}");
-            assert_eq!(told.len(), closes, "{name}: {value}");
+            assert_eq!(reported.len(), closes, "{name}: {value}");
         }
     }
     let either = [
@@ -259,16 +100,16 @@ fn protection_that_cannot_be_given_closes() {
         ("upstream-vhost", "internal.test"),
     ];
     for (name, value) in closing {
-        let (annotations, told) = nginx(name, value);
+        let (annotations, reported) = nginx(name, value);
         assert_eq!(annotations.closes.len(), 1, "{name}: {value}");
         assert_eq!(
             &*annotations.closes[0].annotation,
             format!("nginx.ingress.kubernetes.io/{name}")
         );
-        assert_eq!(told.len(), 1);
+        assert_eq!(reported.len(), 1);
         assert!(
-            told[0].starts_with("error: ") && told[0].ends_with("; closed (503)"),
-            "{told:?}"
+            reported[0].starts_with("error: ") && reported[0].ends_with("; closed (503)"),
+            "{reported:?}"
         );
     }
 }
@@ -301,7 +142,7 @@ fn values_that_say_what_happens_anyway_pass_in_silence() {
 }
 
 #[test]
-fn harmless_ones_are_told_of() {
+fn ignored_annotations_get_a_warning() {
     let table = [
         (
             "proxy-buffering",
@@ -334,7 +175,7 @@ fn harmless_ones_are_told_of() {
 }
 
 #[test]
-fn unknown_keys() {
+fn an_unknown_key_is_ignored_unless_it_may_be_a_misspelt_protection() {
     assert_eq!(
         read(&[("blastdoor.dev/sparkle", "1")]),
         (
@@ -353,55 +194,55 @@ fn unknown_keys() {
             ]
         )
     );
-    let (annotations, told) = nginx("whitelist-source-ranges", "10.0.0.0/8");
+    let (annotations, reported) = nginx("whitelist-source-ranges", "10.0.0.0/8");
     assert_eq!(
         annotations.closes.len(),
         1,
         "a misspelt allow list is not a missing one"
     );
     assert_eq!(
-        told,
+        reported,
         ["error: unknown annotation, which may stand for the protection \
           `nginx.ingress.kubernetes.io/whitelist-source-range`; closed (503)"]
     );
 }
 
 #[test]
-fn snippets() {
+fn snippets_close_unless_they_are_to_be_ignored() {
     let snippet = ("nginx.ingress.kubernetes.io/configuration-snippet", "deny all;\n");
-    let (annotations, told) = read(&[snippet]);
+    let (annotations, reported) = read(&[snippet]);
     assert_eq!(annotations.closes.len(), 1);
     assert_eq!(
-        told,
+        reported,
         [
             "error: configuration of nginx, which this gateway does not run; remove it, or set \
           `blastdoor.dev/ignore-snippets: \"true\"`; closed (503)"
         ]
     );
-    let (annotations, told) = read(&[snippet, ("blastdoor.dev/ignore-snippets", "true")]);
+    let (annotations, reported) = read(&[snippet, ("blastdoor.dev/ignore-snippets", "true")]);
     assert_eq!(annotations, Annotations::default());
     assert_eq!(
-        told,
+        reported,
         ["note: the snippet is ignored, as `blastdoor.dev/ignore-snippets` demands"]
     );
-    let (annotations, told) = read(&[snippet, ("blastdoor.dev/ignore-snippets", "perhaps")]);
+    let (annotations, reported) = read(&[snippet, ("blastdoor.dev/ignore-snippets", "perhaps")]);
     assert_eq!(annotations.closes.len(), 1);
-    assert_eq!(told.len(), 2);
+    assert_eq!(reported.len(), 2);
     let auth = ("nginx.ingress.kubernetes.io/auth-url", "http://auth.test");
     let (annotations, _) = read(&[auth, ("blastdoor.dev/ignore-snippets", "true")]);
     assert_eq!(annotations.closes.len(), 1, "it concerns snippets alone");
 }
 
 #[test]
-fn traefik() {
+fn annotations_of_traefik_are_read() {
     let traefik =
         |name: &str, value: &str| read(&[(&format!("traefik.ingress.kubernetes.io/{name}"), value)]);
-    let (annotations, told) = traefik("router.entrypoints", "internal-http, external-http,");
+    let (annotations, reported) = traefik("router.entrypoints", "internal-http, external-http,");
     assert_eq!(
         annotations.entrypoints,
         ["internal-http".into(), "external-http".into()] as [Box<str>; 2]
     );
-    assert_eq!(told, [""; 0]);
+    assert_eq!(reported, [""; 0]);
     assert_eq!(
         traefik("router.entrypoints", " ,"),
         (
@@ -431,13 +272,17 @@ fn traefik() {
 }
 
 #[test]
-fn annotations_of_services() {
+fn annotations_of_services_are_read() {
     let read = |name: &str, value: &str| {
         let raw = BTreeMap::from([(format!("traefik.ingress.kubernetes.io/{name}"), value.to_owned())]);
-        let (damage, mut problems) = (Damage::default(), Vec::new());
+        let (unreadable, mut problems) = (UnreadableFields::default(), Vec::new());
         let object = crate::ObjectRef::global(crate::Kind::Service, "x");
-        let asked = service_annotations(&raw, &mut Report::new(object, &damage, &mut problems));
-        (asked.scheme, asked.closes.len(), problems.len())
+        let parsed = service_annotations(
+            &raw,
+            "shop",
+            &mut Reporter::new(object, &unreadable, &mut problems),
+        );
+        (parsed.scheme, parsed.closes.len(), problems.len())
     };
     assert_eq!(
         read("service.serversscheme", "http"),
@@ -463,26 +308,25 @@ fn annotations_of_services() {
 }
 
 #[test]
-fn the_tables_are_sound() {
-    for table in [annotation_table(), service_annotation_table()] {
-        for row in table {
-            assert!(
-                split(row.key).is_some(),
-                "{} has none of the three prefixes",
-                row.key
-            );
+fn every_row_has_a_known_prefix_a_note_and_a_key_of_its_own() {
+    fn check<T: 'static>(rows: impl Iterator<Item = &'static Row<T>>) {
+        let mut seen = BTreeSet::new();
+        for row in rows {
+            assert!(is_ours(row.key), "{} has none of the three prefixes", row.key);
             assert!(!row.note.is_empty(), "{} has no note", row.key);
-            let same = table.iter().filter(|other| other.key == row.key).count();
-            assert_eq!(same, 1, "{} is listed twice", row.key);
+            assert!(seen.insert(row.key), "{} is listed twice", row.key);
+            if let Effect::Honoured(setting) = row.effect {
+                assert!(!setting.form().is_empty(), "{} has no form", row.key);
+                assert!(!setting.default().is_empty(), "{} has no default", row.key);
+            }
         }
     }
-    // What is listed as honoured is honoured, whatever its value.
-    for row in annotation_table()
-        .iter()
-        .filter(|row| row.kind == AnnotationKind::Honoured)
-    {
-        let (annotations, told) = read(&[(row.key, "true")]);
-        let unimplemented = told.iter().any(|told| told.contains("not implemented"));
-        assert!(!unimplemented, "{}: {told:?} {annotations:?}", row.key);
-    }
+    check(ingress_rows());
+    check(service_rows());
+}
+
+#[test]
+fn every_subject_has_a_title_of_its_own() {
+    let titles: BTreeSet<&str> = SUBJECTS.iter().map(|subject| subject.title).collect();
+    assert_eq!(titles.len(), SUBJECTS.len());
 }

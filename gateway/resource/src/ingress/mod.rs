@@ -11,8 +11,9 @@ use k8s_openapi::jiff::Timestamp;
 use route::{HostPattern, HostPatternError, ObjectKey, PathPattern, PathPatternError};
 
 use crate::annotations::{Annotations, ingress_annotations};
-use crate::metadata::{Damage, Metadata, Report, is_label};
-use crate::service::port_number;
+use crate::metadata::{Metadata, is_label};
+use crate::protocol::port_number;
+use crate::reporter::{Reporter, UnreadableFields};
 use crate::{Kind, Labels, ObjectRef, Problem, Severity, Source};
 
 /// A `networking.k8s.io/v1` Ingress.
@@ -200,22 +201,29 @@ impl Ingress {
     /// Reads an Ingress; `None` when it has no usable name.
     #[must_use]
     pub fn from_api(object: RawIngress, problems: &mut Vec<Problem>) -> Option<Self> {
-        Self::read(object, &Damage::default(), problems)
+        Self::read(object, &UnreadableFields::default(), problems)
     }
 
-    pub(crate) fn read(object: RawIngress, damage: &Damage, problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(crate) fn read(
+        object: RawIngress,
+        unreadable: &UnreadableFields,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
         let meta = Metadata::namespaced(Kind::Ingress, object.metadata, problems)?;
-        let mut report = Report::new(ObjectRef::namespaced(Kind::Ingress, &meta.key), damage, problems);
+        let mut report = Reporter::new(
+            ObjectRef::namespaced(Kind::Ingress, &meta.key),
+            unreadable,
+            problems,
+        );
         let spec = object.spec.unwrap_or_default();
-        let mut annotations = ingress_annotations(&meta.annotations, meta.key.namespace(), &mut report);
-        annotations.close_unreadable(damage);
+        let annotations = ingress_annotations(&meta.annotations, meta.key.namespace(), &mut report);
 
         let key = &meta.key;
         let raw_rules = spec.rules.unwrap_or_default().into_iter().enumerate();
         let mut rules: Vec<IngressRule> = raw_rules
             .map(|(index, raw)| IngressRule::read(raw, key, index, &mut report))
             .collect();
-        if rules.is_empty() && (damage.hit("spec.rules") || damage.hit("spec")) {
+        if rules.is_empty() && (unreadable.contains("spec.rules") || unreadable.contains("spec")) {
             // Without rules `defaultBackend` would answer every host.
             rules.push(IngressRule {
                 host: Err(InvalidHost::Unreadable),
@@ -224,8 +232,8 @@ impl Ingress {
         }
         let default_backend = match spec.default_backend {
             Some(raw) => Some(IngressBackend::read(raw, key, "spec.defaultBackend", &mut report)),
-            None => damage
-                .hit("spec.defaultBackend")
+            None => unreadable
+                .contains("spec.defaultBackend")
                 .then_some(Err(InvalidBackend::Unreadable)),
         };
         explain_emptiness(&rules, default_backend.is_some(), &mut report);
@@ -283,7 +291,7 @@ fn shared(annotations: Annotations) -> Arc<Annotations> {
     }
 }
 
-fn explain_emptiness(rules: &[IngressRule], has_default: bool, report: &mut Report<'_>) {
+fn explain_emptiness(rules: &[IngressRule], has_default: bool, report: &mut Reporter<'_>) {
     if has_default {
         return;
     }
@@ -306,7 +314,7 @@ fn explain_emptiness(rules: &[IngressRule], has_default: bool, report: &mut Repo
 }
 
 impl ClassRef {
-    fn read(field: Option<String>, annotation: Option<&String>, report: &mut Report<'_>) -> Option<Self> {
+    fn read(field: Option<String>, annotation: Option<&String>, report: &mut Reporter<'_>) -> Option<Self> {
         let field = field.filter(|name| !name.is_empty());
         let annotation = annotation.filter(|name| !name.is_empty());
         // An annotation takes precedence over the field (Kubernetes API, IngressSpec.ingressClassName).
@@ -333,10 +341,10 @@ impl ClassRef {
 }
 
 impl IngressRule {
-    fn read(raw: RawRule, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
+    fn read(raw: RawRule, ingress: &ObjectKey, index: usize, report: &mut Reporter<'_>) -> Self {
         let field = format!("spec.rules[{index}]");
         let host_field = format!("{field}.host");
-        let host = if report.damage().hit(&field) || report.damage().hit(&host_field) {
+        let host = if report.is_unreadable(&field) || report.is_unreadable(&host_field) {
             Err(InvalidHost::Unreadable)
         } else {
             HostPattern::parse(raw.host.as_deref().unwrap_or_default()).map_err(InvalidHost::Pattern)
@@ -347,7 +355,7 @@ impl IngressRule {
         let paths_field = format!("{field}.http.paths");
         let unreadable = [&field, &format!("{field}.http"), &paths_field]
             .iter()
-            .any(|it| report.damage().hit(it));
+            .any(|it| report.is_unreadable(it));
         let paths = if unreadable {
             [IngressPath::unreadable()].into()
         } else {
@@ -402,8 +410,8 @@ impl IngressPath {
         }
     }
 
-    fn read(raw: RawPath, ingress: &ObjectKey, field: &str, report: &mut Report<'_>) -> Self {
-        if report.damage().hit(field) {
+    fn read(raw: RawPath, ingress: &ObjectKey, field: &str, report: &mut Reporter<'_>) -> Self {
+        if report.is_unreadable(field) {
             return Self::unreadable();
         }
         let backend = IngressBackend::read(raw.backend, ingress, &format!("{field}.backend"), report);
@@ -412,7 +420,7 @@ impl IngressPath {
         let written = raw.path.unwrap_or_default();
 
         let path_type = match raw.path_type.as_str() {
-            "" if report.damage().hit(&type_field) => Err(InvalidPath::Unreadable),
+            "" if report.is_unreadable(&type_field) => Err(InvalidPath::Unreadable),
             "" => Err(InvalidPath::NoType),
             "Exact" => Ok(PathType::Exact),
             "Prefix" => Ok(PathType::Prefix),
@@ -424,7 +432,7 @@ impl IngressPath {
                 report.error(&type_field, invalid.to_string());
                 Err(invalid.clone())
             }
-            Ok(_) if report.damage().hit(&path_field) => Err(InvalidPath::Unreadable),
+            Ok(_) if report.is_unreadable(&path_field) => Err(InvalidPath::Unreadable),
             Ok(path_type) => path_type.pattern(&written).inspect_err(|invalid| {
                 report.error(&path_field, invalid.to_string());
             }),
@@ -475,7 +483,7 @@ impl IngressBackend {
         raw: RawBackend,
         ingress: &ObjectKey,
         field: &str,
-        report: &mut Report<'_>,
+        report: &mut Reporter<'_>,
     ) -> Result<Self, InvalidBackend> {
         let unreadable = [
             "",
@@ -487,7 +495,7 @@ impl IngressBackend {
         ];
         if unreadable
             .iter()
-            .any(|part| report.damage().hit(&format!("{field}{part}")))
+            .any(|part| report.is_unreadable(&format!("{field}{part}")))
         {
             return Err(InvalidBackend::Unreadable);
         }
@@ -548,11 +556,11 @@ impl ServicePortRef {
 }
 
 impl IngressTls {
-    fn read(raw: RawTls, ingress: &ObjectKey, index: usize, report: &mut Report<'_>) -> Self {
+    fn read(raw: RawTls, ingress: &ObjectKey, index: usize, report: &mut Reporter<'_>) -> Self {
         let mut hosts = Vec::new();
         let written = raw.hosts.unwrap_or_default();
         let unreadable = ["", ".hosts"].map(|part| format!("spec.tls[{index}]{part}"));
-        let names_hosts = !written.is_empty() || unreadable.iter().any(|field| report.damage().hit(field));
+        let names_hosts = !written.is_empty() || unreadable.iter().any(|field| report.is_unreadable(field));
         for (position, host) in written.iter().enumerate() {
             let field = format!("spec.tls[{index}].hosts[{position}]");
             match HostPattern::parse(host) {

@@ -9,7 +9,7 @@ use super::schema::{self};
 use super::shape::{Field, Findings, Shape};
 use super::tree::{Node, Value};
 use super::{Placed, Reader, line_of};
-use crate::metadata::Damage;
+use crate::reporter::UnreadableFields;
 use crate::{
     ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Problem, Secret,
     Service, Severity, Source,
@@ -128,9 +128,9 @@ impl Reader {
             return self.tell(Severity::Error, reference(kind, node), "", node.line, message);
         }
         let object = match kind {
-            Kind::Ingress => self.read(kind, node, schema::INGRESS, |raw, damage, problems| {
-                let mut ingress = Ingress::read(raw, damage, problems)?;
-                ingress.close_hosts(lost_hosts(node, damage));
+            Kind::Ingress => self.read(kind, node, schema::INGRESS, |raw, unreadable, problems| {
+                let mut ingress = Ingress::read(raw, unreadable, problems)?;
+                ingress.close_hosts(lost_hosts(node, unreadable));
                 Some(ingress)
             }),
             Kind::IngressClass => self.read(kind, node, schema::INGRESS_CLASS, |raw, _, problems| {
@@ -171,14 +171,14 @@ impl Reader {
         kind: Kind,
         node: &Node,
         fields: &'static [Field],
-        convert: impl FnOnce(R, &Damage, &mut Vec<Problem>) -> Option<T>,
+        convert: impl FnOnce(R, &UnreadableFields, &mut Vec<Problem>) -> Option<T>,
     ) -> Option<Object> {
         let mut findings = Findings::default();
         let fitted = Shape::Object(fields)
             .fit(node, "", &mut findings)
             .unwrap_or(Json::Null);
         let Findings {
-            damage,
+            unreadable,
             told,
             mut lines,
         } = findings;
@@ -208,7 +208,7 @@ impl Reader {
             }
         };
         let first = self.manifest.problems.len();
-        let typed = convert(raw, &damage, &mut self.manifest.problems);
+        let typed = convert(raw, &unreadable, &mut self.manifest.problems);
         for problem in self.manifest.problems.iter_mut().skip(first) {
             problem.source = Some(source.at(&problem.field));
         }
@@ -342,14 +342,14 @@ fn reference(kind: Kind, node: &Node) -> ObjectRef {
 }
 
 /// The hosts that were written in parts of an Ingress that could not be read.
-fn lost_hosts<'n>(ingress: &'n Node, damage: &Damage) -> Vec<&'n str> {
+fn lost_hosts<'n>(ingress: &'n Node, unreadable: &UnreadableFields) -> Vec<&'n str> {
     let mut hosts = Vec::new();
     let Some(spec) = ingress.field("spec") else {
         return hosts;
     };
-    if damage.hit("spec") || damage.hit("spec.rules") {
+    if unreadable.contains("spec") || unreadable.contains("spec.rules") {
         hosts_below(
-            if damage.hit("spec") {
+            if unreadable.contains("spec") {
                 spec
             } else {
                 spec.field("rules").unwrap_or(spec)
@@ -367,7 +367,7 @@ fn lost_hosts<'n>(ingress: &'n Node, damage: &Damage) -> Vec<&'n str> {
     };
     for (index, rule) in rules.iter().enumerate() {
         let field = format!("spec.rules[{index}]");
-        if damage.hit(&field) || damage.hit(&format!("{field}.host")) {
+        if unreadable.contains(&field) || unreadable.contains(&format!("{field}.host")) {
             hosts_below(rule, &mut hosts);
         }
     }

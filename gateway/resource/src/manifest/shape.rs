@@ -1,7 +1,7 @@
 //! The forms that fields of Kubernetes objects have, and fitting a tree to them.
 //!
 //! Fitting tells of everything that does not fit, at once and each with its field, and leaves it out. What remains
-//! converts to the API types without error; what was left out is in [`Damage`], so that its absence is not taken
+//! converts to the API types without error; what was left out is in [`UnreadableFields`], so that its absence is not taken
 //! for something the user said.
 
 use k8s_openapi::ByteString;
@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::scalar::{Scalar, ScalarKind};
 use super::tree::{Node, Value};
 use crate::Severity;
-use crate::metadata::Damage;
+use crate::reporter::UnreadableFields;
 use crate::spelling::nearest;
 
 /// The form of a field.
@@ -80,7 +80,7 @@ pub(super) const fn narrowing(name: &'static str, shape: Shape) -> Field {
 /// What fitting one object found.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) damage: Damage,
+    pub(super) unreadable: UnreadableFields,
     pub(super) told: Vec<Finding>,
     /// The line of every field, in the order of the document.
     pub(super) lines: Vec<(Box<str>, u32)>,
@@ -94,8 +94,8 @@ pub(super) struct Finding {
 }
 
 impl Findings {
-    pub(super) fn damaged(&mut self, field: &str, message: String) {
-        self.damage.add(field);
+    pub(super) fn unreadable(&mut self, field: &str, message: String) {
+        self.unreadable.add(field);
         self.told.push(Finding {
             severity: Severity::Error,
             field: field.to_owned(),
@@ -119,7 +119,7 @@ impl Shape {
             return None;
         }
         if let Value::Unreadable { why, .. } = &node.value {
-            findings.damaged(field, format!("{why}; it is not used"));
+            findings.unreadable(field, format!("{why}; it is not used"));
             return None;
         }
         match self {
@@ -160,7 +160,7 @@ impl Shape {
         let field = format!("{list}[{index}]");
         findings.lines.push((field.as_str().into(), node.line));
         if node.is_null() {
-            findings.damaged(&field, "the item is empty".to_owned());
+            findings.unreadable(&field, "the item is empty".to_owned());
         }
         self.fit(node, &field, findings).unwrap_or_else(|| self.blank())
     }
@@ -185,7 +185,7 @@ impl Shape {
             message.push_str("; ");
             message.push_str(advice);
         }
-        findings.damaged(field, message);
+        findings.unreadable(field, message);
         None
     }
 
@@ -313,9 +313,9 @@ fn unknown(fields: &'static [Field], missing: &[&str], key: &str, around: &str, 
     };
     // It may be one of the missing ones, misspelt.
     for missing in missing {
-        findings.damage.add(join(around, missing));
+        findings.unreadable.add(join(around, missing));
     }
-    findings.damaged(
+    findings.unreadable(
         &field,
         format!(
             "unknown field, and `{first}` is missing, without which this would mean more: closed{question}"

@@ -1,7 +1,10 @@
-//! How backends are spoken to.
+//! Protocol of backends, and TLS with them.
 
-use super::tests::read;
-use super::*;
+use route::ObjectKey;
+
+use super::read;
+use crate::annotations::{AuthoritySource, BackendAnnotations};
+use crate::protocol::AppProtocol;
 
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
 const OWN: &str = "blastdoor.dev/";
@@ -19,12 +22,12 @@ fn backend(pairs: Pairs<'_>) -> (BackendAnnotations, bool, Vec<String>) {
         .zip(pairs)
         .map(|(key, (_, _, value))| (key.as_str(), *value))
         .collect();
-    let (annotations, told) = read(&pairs);
-    (annotations.backend, !annotations.closes.is_empty(), told)
+    let (annotations, reported) = read(&pairs);
+    (annotations.backend, !annotations.closes.is_empty(), reported)
 }
 
 #[test]
-fn how_backends_are_spoken_to() {
+fn protocol_and_tls_of_backends_are_read() {
     let secret = |name: &str| ObjectKey::new("shop", name);
     let none = BackendAnnotations::default;
     let table = [
@@ -103,7 +106,7 @@ fn how_backends_are_spoken_to() {
 }
 
 #[test]
-fn what_cannot_be_honoured_of_tls_to_backends_closes() {
+fn tls_with_backends_that_cannot_be_honoured_closes() {
     for (prefix, name, value, message) in [
         (
             NGINX,
@@ -157,17 +160,16 @@ fn what_cannot_be_honoured_of_tls_to_backends_closes() {
         ),
         (NGINX, "proxy-ssl-veriy", "on", "not supported"),
     ] {
-        let (_, closes, told) = backend(&[(prefix, name, value)]);
+        let (_, closes, reported) = backend(&[(prefix, name, value)]);
         assert!(
-            closes && told.len() == 1 && told[0].contains(message),
-            "{name}: {value}: {told:?}"
+            closes && reported.len() == 1 && reported[0].contains(message),
+            "{name}: {value}: {reported:?}"
         );
     }
 }
 
-/// Verification that is off without anyone having said so is told, once.
 #[test]
-fn silence_about_verification() {
+fn verification_that_is_off_without_being_switched_off_is_reported_once() {
     let table: [(Pairs<'_>, bool, bool); 8] = [
         (&[(NGINX, "backend-protocol", "HTTPS")], false, true),
         (
@@ -207,14 +209,14 @@ fn silence_about_verification() {
         (&[], true, false),
     ];
     for (pairs, verified, warned) in table {
-        let (backend, closes, told) = backend(pairs);
-        let warnings = told
+        let (backend, closes, reported) = backend(pairs);
+        let warnings = reported
             .iter()
-            .filter(|told| told.starts_with("warning: the backend's certificate is not verified"));
+            .filter(|reported| reported.starts_with("warning: the backend's certificate is not verified"));
         assert_eq!(
-            (backend.is_verified(), closes, warnings.count(), told.len()),
+            (backend.is_verified(), closes, warnings.count(), reported.len()),
             (verified, false, usize::from(warned), usize::from(warned)),
-            "{pairs:?}: {told:?}"
+            "{pairs:?}: {reported:?}"
         );
     }
 }

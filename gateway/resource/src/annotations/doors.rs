@@ -1,0 +1,26 @@
+//! Which doors an Ingress expects to be served at.
+
+use super::row::{Setting, Stake, Subject, honoured};
+use super::value::NAMES;
+use crate::problem::Severity;
+
+pub(super) const SUBJECT: Subject = Subject {
+    title: "Doors",
+    ingress: &[honoured(
+        "traefik.ingress.kubernetes.io/router.entrypoints",
+        "must agree with the door that the labels choose",
+        &Setting {
+            value: &NAMES,
+            default: "the labels alone",
+            stake: Stake::Convenience,
+            put: |parsed, names, written| {
+                if names.is_empty() {
+                    written.report(Severity::Warning, "names no door; it is ignored");
+                }
+                parsed.entrypoints = names;
+            },
+        },
+    )],
+    service: &[],
+    review: None,
+};

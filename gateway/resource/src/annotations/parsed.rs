@@ -1,0 +1,98 @@
+//! What annotations say, parsed.
+
+use std::time::Duration;
+
+use route::ObjectKey;
+
+use crate::protocol::AppProtocol;
+
+/// What the annotations of an Ingress ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations {
+    /// Requests over plain HTTP are redirected to HTTPS (308): `ssl-redirect` or `force-ssl-redirect` of
+    /// ingress-nginx is `"true"`.
+    pub ssl_redirect: bool,
+    /// The doors that Traefik's `router.entrypoints` names; empty when it is absent.
+    pub entrypoints: Vec<Box<str>>,
+    /// Timeouts and limits.
+    pub tuning: IngressTuning,
+    /// Protocol and TLS of connections to backends.
+    pub backend: BackendAnnotations,
+    /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
+    pub ssl_passthrough: bool,
+    /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every
+    /// rule of the Ingress answers 503.
+    pub closes: Vec<ClosedBy>,
+}
+
+/// An annotation that closes its routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedBy {
+    /// Its key.
+    pub annotation: Box<str>,
+    /// Why serving without it would be unsafe, and what to do.
+    pub reason: Box<str>,
+}
+
+/// Timeouts and limits of an Ingress; `None` leaves the door's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IngressTuning {
+    /// `proxy-connect-timeout`: to connect to a backend.
+    pub connect_timeout: Option<Duration>,
+    /// `proxy-read-timeout`: the longest gap between two reads from the backend.
+    pub read_timeout: Option<Duration>,
+    /// `proxy-send-timeout`: the longest gap between two writes to the backend.
+    pub send_timeout: Option<Duration>,
+    /// `proxy-body-size`: the largest request body, in bytes; `Some(0)` is unlimited.
+    pub body_size: Option<u64>,
+}
+
+/// Protocol and TLS of connections to backends, as the annotations of an Ingress set them. What they leave open, the
+/// Service decides.
+///
+/// Where an annotation is written in both spellings, the gateway's own counts, not that of ingress-nginx.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct BackendAnnotations {
+    /// `backend-protocol` or `secure-backends` of ingress-nginx.
+    pub protocol: Option<AppProtocol>,
+    /// `backend-tls-verify`, `proxy-ssl-verify`: whether the backend's certificate is verified.
+    pub verify: Option<bool>,
+    /// `backend-tls-ca`: the authorities that may have signed the backend's certificate.
+    pub authorities: Option<AuthoritySource>,
+    /// `backend-tls-client-certificate`: the certificate that the gateway shows to backends.
+    pub client_certificate: Option<ObjectKey>,
+    /// `proxy-ssl-secret`: both of the above, in one Secret.
+    pub secret: Option<ObjectKey>,
+    /// `backend-tls-name`, `proxy-ssl-name`: the name that is sent and verified.
+    pub name: Option<Box<str>>,
+    /// `proxy-ssl-server-name`: whether the name is sent (SNI).
+    pub send_name: Option<bool>,
+}
+
+/// An object with authorities under `ca.crt`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum AuthoritySource {
+    /// A Secret.
+    Secret(ObjectKey),
+    /// A ConfigMap.
+    ConfigMap(ObjectKey),
+}
+
+/// What the annotations of a Service ask for.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceAnnotations {
+    /// The protocol of every port, whatever `appProtocol` says.
+    pub(crate) scheme: Option<AppProtocol>,
+    pub(crate) closes: Vec<ClosedBy>,
+}
+
+impl BackendAnnotations {
+    /// Whether the certificates of backends that speak TLS are verified. ingress-nginx verifies only where it is told
+    /// to, and so do annotations that ask for TLS in its spelling. Everywhere else certificates are verified unless
+    /// that is switched off.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.verify
+            .unwrap_or(self.authorities.is_some() || self.protocol.is_none())
+    }
+}
