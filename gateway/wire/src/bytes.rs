@@ -6,8 +6,13 @@ const QUERY: u8 = 4;
 const BAD_IN_VALUE: u8 = 8;
 /// No letter, no digit, and not `-`.
 const ODD: u8 = 16;
+/// Of a path, and no `%`.
+const PLAIN_PATH: u8 = 32;
 
 const CLASSES: [u8; 256] = classes();
+
+/// The high bit of each byte of a word.
+const HIGHS: u64 = each(0x80);
 
 #[expect(
     clippy::indexing_slicing,
@@ -50,6 +55,9 @@ const fn classes() -> [u8; 256] {
             // Visible, but never part of a URI path (RFC 3986 2), and read differently by different servers.
             if !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'?') {
                 class |= PATH;
+                if byte != b'%' {
+                    class |= PLAIN_PATH;
+                }
             }
         }
         // RFC 9110 5.5: visible, obs-text, space and tab.
@@ -71,9 +79,21 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// The length of the token at the start, and whether it is made of letters, digits and `-` alone.
+#[inline]
 pub(crate) fn token(bytes: &[u8]) -> (usize, bool) {
     let (mut length, mut seen) = (0, 0);
-    for class in bytes.iter().map(|byte| class(*byte)) {
+    for word in bytes.as_chunks::<8>().0 {
+        let others = letters_and_hyphens(u64::from_le_bytes(*word)) ^ HIGHS;
+        length += others.trailing_zeros() as usize / 8;
+        if others != 0 {
+            break;
+        }
+    }
+    let rest = bytes.get(length..).unwrap_or_default();
+    if let [b':', ..] = rest {
+        return (length, true);
+    }
+    for class in rest.iter().map(|byte| class(*byte)) {
         if class & TOKEN == 0 {
             break;
         }
@@ -87,27 +107,65 @@ pub(crate) fn is_path_byte(byte: u8) -> bool {
     class(byte) & PATH != 0
 }
 
+/// How many bytes at the start are of a path, and no `%`.
+pub(crate) fn plain_path(bytes: &[u8]) -> usize {
+    let other = bytes.iter().position(|byte| class(*byte) & PLAIN_PATH == 0);
+    other.unwrap_or(bytes.len())
+}
+
 pub(crate) fn is_query(bytes: &[u8]) -> bool {
     bytes
         .iter()
         .fold(true, |good, byte| good & (class(*byte) & QUERY != 0))
 }
 
-/// A field value without control characters (RFC 9110 5.5: visible bytes, obs-text, space and tab). Eight bytes at a
-/// time; only a word that may hold one is looked at byte by byte.
+/// A field value without control characters (RFC 9110 5.5: visible bytes, obs-text, space and tab).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    first_control(bytes).is_none()
+}
+
+/// Where the first byte is that no field value may hold, eight bytes at a time.
+#[inline]
+pub(crate) fn first_control(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
-    let clean = |word: &[u8; 8]| {
-        let word = u64::from_ne_bytes(*word);
-        // A high bit shows where a byte below 0x20 is, or 0x7f; beside such a byte it may show too much, never too
-        // little.
-        let low = word.wrapping_sub(ONES * 0x20) & !word;
-        let delete = (word ^ (ONES * 0x7f)).wrapping_sub(ONES) & !(word ^ (ONES * 0x7f));
-        (low | delete) & HIGHS == 0 || word.to_ne_bytes().iter().all(|byte| is_value_byte(*byte))
-    };
-    words.iter().all(clean) && rest.iter().all(|byte| is_value_byte(*byte))
+    let mut start = 0;
+    for word in words {
+        let mut marks = controls(u64::from_le_bytes(*word));
+        while marks != 0 {
+            let place = marks.trailing_zeros() as usize / 8;
+            if word.get(place) != Some(&b'\t') {
+                return Some(start + place);
+            }
+            marks &= marks - 1;
+        }
+        start += word.len();
+    }
+    let place = rest.iter().position(|byte| !is_value_byte(*byte))?;
+    Some(start + place)
+}
+
+/// The high bit of each byte that is below 0x20 or 0x7f.
+#[inline]
+fn controls(word: u64) -> u64 {
+    let low = word & !HIGHS;
+    // The sums carry into the high bit and no further: of all but the controls, and of 0x7f.
+    let (visible, delete) = (low + each(0x60), low + each(0x01));
+    (word | (visible ^ delete)) & HIGHS ^ HIGHS
+}
+
+/// The high bit of each byte that is a letter or `-`.
+fn letters_and_hyphens(word: u64) -> u64 {
+    let low = word & !HIGHS;
+    let folded = low | each(0x20);
+    // As above: from `a` on, and beyond `z`; and zero where the byte is `-`.
+    let (letter, beyond) = (folded + each(0x80 - b'a'), folded + each(0x7f - b'z'));
+    let hyphen = HIGHS - (low ^ each(b'-'));
+    ((letter ^ beyond) | hyphen) & !word & HIGHS
+}
+
+/// A word of eight such bytes.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
 }
 
 fn is_value_byte(byte: u8) -> bool {

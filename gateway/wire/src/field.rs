@@ -97,11 +97,14 @@ pub enum FieldId {
 }
 
 impl Span {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "no more than `HeadLimits::LONGEST` of a buffer is looked at"
+    )]
     pub(crate) fn new(start: usize, end: usize) -> Self {
-        // Heads are limited far below 4 GiB; a longer one would become an empty span, not a wrong one.
-        match (u32::try_from(start), u32::try_from(end)) {
-            (Ok(start), Ok(end)) if start <= end => Self { start, end },
-            _ => Self::default(),
+        Self {
+            start: start as u32,
+            end: end as u32,
         }
     }
 
@@ -140,25 +143,35 @@ impl Span {
 impl Field {
     /// Parses one line, given without its CRLF (RFC 9112 5).
     pub(crate) fn parse(line: &[u8], offset: usize) -> Result<Self, HeadError> {
+        let field = Self::parse_clean(line, offset)?;
+        // A control character in a name is no token, and white space around the value is no control character.
+        if is_field_value(line) {
+            Ok(field)
+        } else {
+            Err(HeadError::FieldValue)
+        }
+    }
+
+    /// As [`Self::parse`], of a line that is known to have no control character.
+    #[inline(always)]
+    pub(crate) fn parse_clean(line: &[u8], offset: usize) -> Result<Self, HeadError> {
         let (length, is_plain) = token(line);
-        let Some((name, [b':', rest @ ..])) = line.split_at_checked(length) else {
+        let Some((name @ [_, ..], [b':', rest @ ..])) = line.split_at_checked(length) else {
             return Err(HeadError::FieldName);
         };
-        if name.is_empty() {
-            return Err(HeadError::FieldName);
-        }
-        if !is_field_value(rest) {
-            return Err(HeadError::FieldValue);
-        }
-        let value = trim(rest);
-        let before = rest.len() - trim_start(rest).len();
-        let start = offset + length + 1 + before;
+        let (before, value, canonical) = match rest {
+            // Nearly all.
+            [b' ', value @ ..] if is_trimmed(value) => (1, value, true),
+            rest => (rest.len() - trim_start(rest).len(), trim(rest), false),
+        };
+        let end = offset + length;
+        let start = end + 1 + before;
         Ok(Self {
             id: FieldId::of(name, is_plain),
-            name: Span::new(offset, offset + length),
+            name: Span::new(offset, end),
             value: Span::new(start, start + value.len()),
             line: Span::new(offset, offset + line.len() + 2),
-            canonical: rest.first() == Some(&b' ') && rest.len() == value.len() + 1,
+            canonical,
         })
     }
 }
@@ -189,6 +202,7 @@ impl FieldId {
     }
 
     /// `is_plain`: the name has no other characters than letters, digits and `-`.
+    #[inline(always)]
     fn of(name: &[u8], is_plain: bool) -> Self {
         match Self::known(name) {
             Self::Other if !is_plain => Self::twin(name),
@@ -197,43 +211,43 @@ impl FieldId {
     }
 
     /// Grouped by length, so that most names cost one comparison or none.
+    #[inline]
     fn known(name: &[u8]) -> Self {
-        let is = |text: &[u8]| name.eq_ignore_ascii_case(text);
         let starts = |text: &[u8]| {
             name.get(..text.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(text))
         };
         match name.len() {
-            2 if is(b"te") => return Self::Te,
-            4 if is(b"host") => return Self::Host,
-            4 if is(b"date") => return Self::Date,
-            5 if is(b"proxy") => return Self::NobodysWord,
-            6 if is(b"expect") => return Self::Expect,
-            7 if is(b"upgrade") => return Self::Upgrade,
-            7 if is(b"trailer") => return Self::Trailer,
-            9 if is(b"forwarded") => return Self::Forwarded,
-            9 if is(b"x-real-ip") => return Self::XRealIp,
-            10 if is(b"connection") => return Self::Connection,
-            10 if is(b"keep-alive") => return Self::KeepAlive,
-            11 if is(b"x-client-ip") => return Self::NobodysWord,
-            12 if is(b"content-type") => return Self::ContentType,
-            12 if is(b"x-request-id") => return Self::XRequestId,
-            12 if is(b"max-forwards") => return Self::MaxForwards,
-            14 if is(b"content-length") => return Self::ContentLength,
-            14 if is(b"http2-settings") => return Self::Http2Settings,
-            14 if is(b"true-client-ip") => return Self::Cloudflare,
-            15 if is(b"x-forwarded-for") => return Self::XForwardedFor,
-            16 if is(b"x-forwarded-host") => return Self::XForwardedHost,
-            16 if is(b"x-forwarded-port") => return Self::XForwardedPort,
-            16 if is(b"x-blastdoor-door") => return Self::XBlastdoorDoor,
-            16 if is(b"proxy-connection") => return Self::ProxyConnection,
-            17 if is(b"x-forwarded-proto") => return Self::XForwardedProto,
-            17 if is(b"transfer-encoding") => return Self::TransferEncoding,
-            18 if is(b"proxy-authenticate") => return Self::ProxyAuthenticate,
-            19 if is(b"proxy-authorization") => return Self::ProxyAuthorization,
-            19 if is(b"x-cluster-client-ip") => return Self::NobodysWord,
-            23 if is(b"x-forwarded-client-cert") => return Self::XForwardedClientCert,
-            24 if is(b"x-original-forwarded-for") => return Self::NobodysWord,
+            2 if is(name, b"te") => return Self::Te,
+            4 if is(name, b"host") => return Self::Host,
+            4 if is(name, b"date") => return Self::Date,
+            5 if is(name, b"proxy") => return Self::NobodysWord,
+            6 if is(name, b"expect") => return Self::Expect,
+            7 if is(name, b"upgrade") => return Self::Upgrade,
+            7 if is(name, b"trailer") => return Self::Trailer,
+            9 if is(name, b"forwarded") => return Self::Forwarded,
+            9 if is(name, b"x-real-ip") => return Self::XRealIp,
+            10 if is(name, b"connection") => return Self::Connection,
+            10 if is(name, b"keep-alive") => return Self::KeepAlive,
+            11 if is(name, b"x-client-ip") => return Self::NobodysWord,
+            12 if is(name, b"content-type") => return Self::ContentType,
+            12 if is(name, b"x-request-id") => return Self::XRequestId,
+            12 if is(name, b"max-forwards") => return Self::MaxForwards,
+            14 if is(name, b"content-length") => return Self::ContentLength,
+            14 if is(name, b"http2-settings") => return Self::Http2Settings,
+            14 if is(name, b"true-client-ip") => return Self::Cloudflare,
+            15 if is(name, b"x-forwarded-for") => return Self::XForwardedFor,
+            16 if is(name, b"x-forwarded-host") => return Self::XForwardedHost,
+            16 if is(name, b"x-forwarded-port") => return Self::XForwardedPort,
+            16 if is(name, b"x-blastdoor-door") => return Self::XBlastdoorDoor,
+            16 if is(name, b"proxy-connection") => return Self::ProxyConnection,
+            17 if is(name, b"x-forwarded-proto") => return Self::XForwardedProto,
+            17 if is(name, b"transfer-encoding") => return Self::TransferEncoding,
+            18 if is(name, b"proxy-authenticate") => return Self::ProxyAuthenticate,
+            19 if is(name, b"proxy-authorization") => return Self::ProxyAuthorization,
+            19 if is(name, b"x-cluster-client-ip") => return Self::NobodysWord,
+            23 if is(name, b"x-forwarded-client-cert") => return Self::XForwardedClientCert,
+            24 if is(name, b"x-original-forwarded-for") => return Self::NobodysWord,
             _ => {}
         }
         match name.first().map(u8::to_ascii_lowercase) {
@@ -254,6 +268,7 @@ impl FieldId {
         }
     }
 
+    #[inline(never)]
     fn twin(name: &[u8]) -> Self {
         // No known name is as long as this, and no known start of a name.
         let mut hyphenated = [0; 64];
@@ -267,4 +282,23 @@ impl FieldId {
             _ => Self::Twin,
         }
     }
+}
+
+/// Whether a name is this one, in lower case, without regard to case. Nearly all are told apart by their first byte.
+#[inline(always)]
+fn is<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH]) -> bool {
+    let Ok(name) = <&[u8; LENGTH]>::try_from(name) else {
+        return false;
+    };
+    let differs = |(left, right): (&u8, &u8)| left.to_ascii_lowercase() ^ right;
+    name.first()
+        .zip(text.first())
+        .is_some_and(|pair| differs(pair) == 0)
+        && name.iter().zip(text).map(differs).fold(0, |all, one| all | one) == 0
+}
+
+/// Whether there is surely no white space at the ends: all that a value may have below `!`.
+#[inline(always)]
+fn is_trimmed(value: &[u8]) -> bool {
+    matches!(value, [] | [b'!'..=0xff] | [b'!'..=0xff, .., b'!'..=0xff])
 }

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::bytes::{decimal, trim};
+use crate::bytes::{decimal, first_control, trim};
 use crate::field::{Field, FieldId};
 
 /// How large a head may be.
@@ -69,16 +69,6 @@ pub(crate) struct Lines {
     count: usize,
 }
 
-/// The next line of a head, without its CRLF, and its offset.
-pub(crate) enum Line<'b> {
-    /// The request or status line.
-    First(&'b [u8], usize),
-    /// A field line.
-    Field(&'b [u8], usize),
-    /// The empty line; the head ends at this offset.
-    End(usize),
-}
-
 /// What the framing fields say.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Framing {
@@ -86,52 +76,120 @@ pub(crate) struct Framing {
     pub(crate) chunked: bool,
 }
 
+impl HeadLimits {
+    /// What no head may exceed, whatever the limit: spans have 32 bits.
+    pub(crate) const LONGEST: usize = u32::MAX as usize;
+
+    /// As much of a buffer as a head may have.
+    fn of<'b>(&self, buffer: &'b [u8]) -> &'b [u8] {
+        buffer.get(..self.bytes.min(Self::LONGEST)).unwrap_or(buffer)
+    }
+}
+
 impl Lines {
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// The next complete line. Remembers how far it came, so that calling it again with more bytes costs only
-    /// those; never looks at more than a head may have.
-    pub(crate) fn next<'b>(
+    /// The first line, without its CRLF, and its offset.
+    pub(crate) fn first<'b>(
         &mut self,
         buffer: &'b [u8],
         limits: &HeadLimits,
-    ) -> Result<Option<Line<'b>>, HeadError> {
-        let buffer = buffer.get(..limits.bytes).unwrap_or(buffer);
-        loop {
-            let Some(found) = buffer.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) else {
-                self.searched = buffer.len();
-                return if buffer.len() < limits.bytes {
-                    Ok(None)
-                } else {
-                    Err(HeadError::TooLarge)
-                };
-            };
-            let lf = self.searched + found;
-            let Some([line @ .., b'\r']) = buffer.get(self.start..lf) else {
-                return Err(HeadError::BareLf);
-            };
+    ) -> Result<Option<(&'b [u8], usize)>, HeadError> {
+        let buffer = limits.of(buffer);
+        while let Some((line, _)) = self.line(buffer, limits)? {
             let start = self.start;
-            (self.searched, self.start) = (lf + 1, lf + 1);
-            match (line, self.count) {
+            match line {
                 // One empty line before a request line is ignored (RFC 9112 2.2); a second one is not.
-                ([], 0) if start == 0 => {}
-                ([], 0) => {
-                    self.start = start;
-                    return Err(HeadError::FieldName);
-                }
-                ([], _) => return Ok(Some(Line::End(lf + 1))),
-                (_, 0) => {
-                    self.count = 1;
-                    return Ok(Some(Line::First(line, start)));
-                }
-                (_, count) if count > limits.fields => return Err(HeadError::TooManyFields),
+                [] if start > 0 => return Err(HeadError::FieldName),
+                [] => self.pass(line),
                 _ => {
-                    self.count += 1;
-                    return Ok(Some(Line::Field(line, start)));
+                    self.pass(line);
+                    self.count = 1;
+                    return Ok(Some((line, start)));
                 }
             }
+        }
+        Ok(None)
+    }
+
+    /// Adds the fields behind the first line to `fields`. `Some` when the head is complete: the offset of its end.
+    pub(crate) fn fields(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+        fields: &mut Vec<Field>,
+    ) -> Result<Option<usize>, HeadError> {
+        let buffer = limits.of(buffer);
+        while let Some((line, is_clean)) = self.line(buffer, limits)? {
+            let start = self.start;
+            self.pass(line);
+            if line.is_empty() {
+                return Ok(Some(self.start));
+            }
+            if self.count > limits.fields {
+                return Err(HeadError::TooManyFields);
+            }
+            self.count += 1;
+            fields.push(if is_clean {
+                Field::parse_clean(line, start)?
+            } else {
+                Field::parse(line, start)?
+            });
+        }
+        Ok(None)
+    }
+
+    /// Whether the first line is complete.
+    pub(crate) fn has_first(&self) -> bool {
+        self.count > 0
+    }
+
+    /// Goes on behind a line.
+    fn pass(&mut self, line: &[u8]) {
+        self.start += line.len() + 2;
+        self.searched = self.start;
+    }
+
+    /// The line that is next, without its CRLF, if it is complete, and whether it is known to have no control character.
+    /// Remembers how far it came, so that calling it again with more bytes costs only those.
+    #[inline]
+    fn line<'b>(
+        &mut self,
+        buffer: &'b [u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<(&'b [u8], bool)>, HeadError> {
+        // Nearly all lines are found so, and need not be looked through again. Tried once for each, or a long one that
+        // arrives byte by byte would cost its square.
+        if self.searched == self.start
+            && let rest = buffer.get(self.start..).unwrap_or_default()
+            && let Some(end) = first_control(rest)
+            && let Some((line, [b'\r', b'\n', ..])) = rest.split_at_checked(end)
+        {
+            return Ok(Some((line, true)));
+        }
+        self.any_line(buffer, limits)
+    }
+
+    /// As [`Self::line`], of any line.
+    #[inline(never)]
+    fn any_line<'b>(
+        &mut self,
+        buffer: &'b [u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<(&'b [u8], bool)>, HeadError> {
+        let Some(found) = buffer.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) else {
+            self.searched = buffer.len();
+            return if buffer.len() < limits.bytes.min(HeadLimits::LONGEST) {
+                Ok(None)
+            } else {
+                Err(HeadError::TooLarge)
+            };
+        };
+        match buffer.get(self.start..self.searched + found) {
+            Some([line @ .., b'\r']) => Ok(Some((line, false))),
+            _ => Err(HeadError::BareLf),
         }
     }
 
@@ -140,7 +198,7 @@ impl Lines {
         if self.count > 0 {
             return None;
         }
-        let rest = buffer.get(..limits.bytes).unwrap_or(buffer).get(self.start..)?;
+        let rest = limits.of(buffer).get(self.start..)?;
         let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len()))?;
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }

@@ -2,9 +2,9 @@
 
 use memchr::memchr;
 
-use crate::bytes::{decimal, is_path_byte, is_query, is_token_byte};
+use crate::bytes::{decimal, is_path_byte, is_query, is_token_byte, plain_path, token};
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Line, Lines, elements};
+use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines, elements};
 use crate::{BodyFraming, Version};
 
 /// Longest method that is looked at; longer ones belong to nobody.
@@ -240,14 +240,12 @@ impl RequestHead {
     }
 
     fn parse_lines(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, RequestError> {
-        loop {
-            match self.lines.next(buffer, limits) {
-                Ok(Some(Line::First(line, offset))) => {
+        if !self.lines.has_first() {
+            match self.lines.first(buffer, limits) {
+                Ok(Some((line, offset))) => {
                     self.fields.clear();
                     self.parse_request_line(line, offset, limits)?;
                 }
-                Ok(Some(Line::Field(line, offset))) => self.fields.push(Field::parse(line, offset)?),
-                Ok(Some(Line::End(end))) => return self.read_fields(buffer).map(|()| Some(end)),
                 unfinished => {
                     // A head that grows too large within its first line has too long a target.
                     if let Some(line) = self.lines.unfinished_first(buffer, limits) {
@@ -258,6 +256,11 @@ impl RequestHead {
                 }
             }
         }
+        let end = self.lines.fields(buffer, limits, &mut self.fields)?;
+        if end.is_some() {
+            self.read_fields(buffer)?;
+        }
+        Ok(end)
     }
 
     fn parse_request_line(
@@ -266,6 +269,9 @@ impl RequestHead {
         offset: usize,
         limits: &HeadLimits,
     ) -> Result<(), RequestError> {
+        if self.parse_usual_request_line(line, offset, limits) {
+            return Ok(());
+        }
         self.method = method_of(line);
         check_request_line(line, limits)?;
         let Some(space) = memchr(b' ', line) else {
@@ -293,6 +299,26 @@ impl RequestHead {
         };
         self.method_span = Span::new(offset, offset + method.len());
         self.parse_target(target, offset + method.len() + 1)
+    }
+
+    /// Parses a request line that is as nearly all are. False where it may be wrong: then the letter of the grammar says
+    /// why, if it is.
+    fn parse_usual_request_line(&mut self, line: &[u8], offset: usize, limits: &HeadLimits) -> bool {
+        let Some(start) = line.strip_suffix(b" HTTP/1.1") else {
+            return false;
+        };
+        let (length, _) = token(start);
+        let Some((method, [b' ', target @ ..])) = start.split_at_checked(length) else {
+            return false;
+        };
+        if !(1..=METHOD_BYTES).contains(&length) || target.len() > limits.target_bytes {
+            return false;
+        }
+        self.method = Method::of(method);
+        self.method_span = Span::new(offset, offset + length);
+        self.version = Version::Http11;
+        // No target holds a space.
+        self.parse_target(target, offset + length + 1).is_ok()
     }
 
     fn parse_target(&mut self, target: &[u8], offset: usize) -> Result<(), RequestError> {
@@ -355,19 +381,14 @@ impl RequestHead {
 
     /// A path, which may be empty only in an absolute URI, and what follows it.
     fn parse_path(&mut self, bytes: &[u8], offset: usize) -> Result<(), RequestError> {
-        let mut length = bytes.len();
-        let mut index = 0;
-        while let Some(byte) = bytes.get(index) {
-            match byte {
-                b'?' => {
-                    length = index;
-                    break;
+        let mut length = plain_path(bytes);
+        while let Some(byte) = bytes.get(length) {
+            match (byte, bytes.get(length + 1..length + 3)) {
+                (b'?', _) => break,
+                (b'%', Some([high, low])) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                    length += 3;
+                    length += plain_path(bytes.get(length..).unwrap_or_default());
                 }
-                b'%' => match bytes.get(index + 1..index + 3) {
-                    Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => index += 3,
-                    _ => return Err(RequestError::Target),
-                },
-                byte if is_path_byte(*byte) => index += 1,
                 _ => return Err(RequestError::Target),
             }
         }

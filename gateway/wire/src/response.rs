@@ -2,7 +2,7 @@
 
 use crate::bytes::is_field_value;
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Line, Lines};
+use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines};
 use crate::{BodyFraming, Version};
 
 /// What the response answers: it decides whether there is a body (RFC 9112 6.3).
@@ -96,14 +96,12 @@ impl ResponseHead {
         limits: &HeadLimits,
         request: ResponseTo,
     ) -> Result<Option<usize>, ResponseError> {
-        loop {
-            match self.lines.next(buffer, limits) {
-                Ok(Some(Line::First(line, offset))) => {
+        if !self.lines.has_first() {
+            match self.lines.first(buffer, limits) {
+                Ok(Some((line, offset))) => {
                     self.fields.clear();
                     self.parse_status_line(line, offset)?;
                 }
-                Ok(Some(Line::Field(line, offset))) => self.fields.push(Field::parse(line, offset)?),
-                Ok(Some(Line::End(end))) => return self.read_fields(buffer, request).map(|()| Some(end)),
                 unfinished => {
                     if let Some(line) = self.lines.unfinished_first(buffer, limits) {
                         check_status_line(line)?;
@@ -112,6 +110,11 @@ impl ResponseHead {
                 }
             }
         }
+        let end = self.lines.fields(buffer, limits, &mut self.fields)?;
+        if end.is_some() {
+            self.read_fields(buffer, request)?;
+        }
+        Ok(end)
     }
 
     fn parse_status_line(&mut self, line: &[u8], offset: usize) -> Result<(), ResponseError> {
