@@ -37,10 +37,12 @@
 mod admission;
 mod backend;
 mod compile;
+mod needs;
 mod pki;
 #[doc(hidden)]
 pub mod properties;
 mod publish;
+mod references;
 mod rule;
 mod scheme;
 mod snapshot;
@@ -55,6 +57,7 @@ pub use backend::{
     UpstreamProtocol,
 };
 pub use compile::{Action, Route};
+pub use needs::{NeededName, Needs, concerns_needs, needs};
 pub use pki::{CaBundle, CaError, Certificate, CertificateError, PemError, PemLabel, client_identity};
 pub use publish::{Door, Ledger, Publisher, leave_to_others, open, publish};
 pub use rule::{Blocked, Tuning};

@@ -7,12 +7,12 @@
     reason = "what cannot be had fails the test"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use door::{
     BackendPolicy, ClientAuth, DefaultCertificate, Door, ExternalNames, HostOwner, Ledger, NamespacePattern,
-    Policy, Publisher, Scheme, Selector, TlsPolicy, TlsVersion, Verdict, open, publish,
+    Policy, Publisher, Scheme, Selector, TlsPolicy, TlsVersion, Verdict, needs, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, manifest};
@@ -401,6 +401,40 @@ proptest! {
                     prop_assert_eq!(known(used), known(fresh), "at {}", used.name());
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Sources fetch what is needed and nothing else, so that has to be enough.
+    #[test]
+    fn what_is_needed_is_enough(changes in prop::collection::vec(change(), 0..12)) {
+        let (mut view, mut known) = (certificates().clone(), Known::new());
+        changes.iter().for_each(|change| apply(&mut view, &mut known, change));
+        let (mut publishers, doors_used) = doors();
+        let mut fetched = view.clone();
+        let policies = publishers.iter().map(Publisher::policy);
+        let needs = needs(policies, &view);
+        let objects: BTreeSet<ObjectRef> = needs.of_doors().into_iter().chain(needs.of_ingresses()).collect();
+        for secret in view.secrets() {
+            let secret = ObjectRef::namespaced(Kind::Secret, &secret.key);
+            if !objects.contains(&secret) {
+                fetched.remove(&secret);
+            }
+        }
+        let names: BTreeSet<&Host> = needs.names().iter().map(|needed| needed.name).collect();
+        let mut answers = known.clone();
+        answers.retain(|name, _| names.contains(name));
+        fetched.replace_resolutions(Arc::new(answers));
+        view.replace_resolutions(Arc::new(known));
+        let backends = BackendPolicy { external_names: ExternalNames::Resolved, ..BackendPolicy::default() };
+        let (mut with_less, doors_with_less) = doors();
+        let told = publish(&mut publishers, &view, &backends, &mut Ledger::default());
+        prop_assert_eq!(told, publish(&mut with_less, &fetched, &backends, &mut Ledger::default()));
+        for (used, with_less) in doors_used.iter().zip(&doors_with_less) {
+            prop_assert_eq!(shown(used), shown(with_less), "at {}", used.name());
         }
     }
 }

@@ -5,11 +5,12 @@ use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use resource::{ClusterView, Ingress, IngressBackend, Problem};
+use resource::{ClusterView, Ingress, Problem};
 use route::{HostPattern, ListenerName, ObjectKey};
 use smallvec::SmallVec;
 
 use super::policy::{Admitted, Policy, precedence};
+use crate::references::services;
 
 /// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], made by a policy alone.
 #[derive(Debug, Default)]
@@ -177,12 +178,4 @@ impl Index {
 fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {
     let hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
     hosts.map(Name::Host).chain(services(ingress).map(Name::Service))
-}
-
-fn services(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
-    let paths = ingress.rules.iter().flat_map(|rule| &rule.paths);
-    let backends = paths.map(|path| &path.backend).chain(&ingress.default_backend);
-    backends
-        .filter_map(|backend: &Result<IngressBackend, _>| backend.as_ref().ok())
-        .map(|backend| &backend.service)
 }

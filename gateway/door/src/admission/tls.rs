@@ -19,6 +19,25 @@ pub struct TlsPolicy {
     pub passthrough: bool,
 }
 
+impl TlsPolicy {
+    /// The Secrets that the configuration of the door refers to.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &ObjectKey> {
+        let certificate = match &self.default_certificate {
+            DefaultCertificate::Secret(key) => Some(key),
+            DefaultCertificate::None | DefaultCertificate::SelfSigned | DefaultCertificate::Given(_) => None,
+        };
+        let authorities = match &self.client_auth {
+            ClientAuth::Optional(CaSource::Secret(key)) | ClientAuth::Required(CaSource::Secret(key)) => {
+                Some(key)
+            }
+            ClientAuth::Optional(CaSource::Given(_))
+            | ClientAuth::Required(CaSource::Given(_))
+            | ClientAuth::Off => None,
+        };
+        certificate.into_iter().chain(authorities)
+    }
+}
+
 /// Where the default certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DefaultCertificate {

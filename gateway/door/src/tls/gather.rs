@@ -110,16 +110,8 @@ impl<'a> Gathering<'a> {
         admitted: &[Admitted<'a>],
         answers: Answers<'_>,
     ) -> CertificateTable {
-        let mut named = HashSet::new();
+        let mut named: HashSet<&ObjectKey> = policy.secrets().collect();
         let default = self.default(&policy.default_certificate);
-        if let DefaultCertificate::Secret(key) = &policy.default_certificate {
-            named.insert(key);
-        }
-        if let ClientAuth::Optional(CaSource::Secret(key)) | ClientAuth::Required(CaSource::Secret(key)) =
-            &policy.client_auth
-        {
-            named.insert(key);
-        }
         let has_default = default.as_ref().is_some_and(|slot| slot.certificate().is_some());
         let entries = self.entries(admitted, default.is_some());
         let choices = choose(&entries, answers, has_default);

@@ -1,0 +1,147 @@
+//! What has to be fetched before a view can be compiled: Secrets, ConfigMaps, and names in DNS.
+//!
+//! Sources do not read every Secret, and DNS has no list. Both ask here what doors and the Ingresses that they admit
+//! refer to. The answers depend on the policies and the view alone.
+
+use std::collections::{HashMap, HashSet};
+
+use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, ServiceType};
+use route::{Host, ObjectKey};
+
+use crate::admission::{Policy, precedence};
+use crate::references::{Reference, references, services};
+
+/// What some doors need of the objects of one view. Nothing is worked out before it is asked for.
+#[derive(Debug, Clone)]
+pub struct Needs<'v> {
+    policies: Vec<&'v Policy>,
+    view: &'v ClusterView,
+}
+
+/// A name that DNS is to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NeededName<'v> {
+    /// The Service of type ExternalName that the oldest Ingress with this name refers to.
+    pub service: &'v ObjectKey,
+    /// `spec.externalName`
+    pub name: &'v Host,
+}
+
+/// What doors with these policies need of the objects of `view`.
+pub fn needs<'v>(policies: impl IntoIterator<Item = &'v Policy>, view: &'v ClusterView) -> Needs<'v> {
+    Needs {
+        policies: policies.into_iter().collect(),
+        view,
+    }
+}
+
+/// Whether the Secrets and ConfigMaps that any doors need may be others once `after` has taken the place of `before`.
+/// Looks at these two objects alone, so that it can be asked of every change.
+#[must_use]
+pub fn concerns_needs(before: Option<&Object>, after: Option<&Object>) -> bool {
+    match (before, after) {
+        (Some(Object::Ingress(before)), Some(Object::Ingress(after))) => {
+            let (now, then) = (objects(after), objects(before));
+            let has_any = names_objects(before) || names_objects(after);
+            let is_admitted_alike = (&before.labels, &before.class) == (&after.labels, &after.class);
+            has_any && !(is_admitted_alike && now.eq(then))
+        }
+        (Some(Object::Ingress(ingress)), None) | (None, Some(Object::Ingress(ingress))) => {
+            names_objects(ingress)
+        }
+        // Ingresses without a class belong to the default one.
+        (Some(Object::IngressClass(_)), _) | (_, Some(Object::IngressClass(_))) => true,
+        (_, _) => false,
+    }
+}
+
+impl<'v> Needs<'v> {
+    /// Secrets that the configuration of the doors refers to, each once.
+    #[must_use]
+    pub fn of_doors(&self) -> Vec<ObjectRef> {
+        let secrets = self.policies.iter().filter_map(|policy| policy.tls.as_ref());
+        let secrets = secrets.flat_map(|tls| tls.secrets());
+        each_once(secrets.map(|key| ObjectRef::namespaced(Kind::Secret, key)), [])
+    }
+
+    /// Secrets and ConfigMaps that admitted Ingresses refer to and doors do not: each once, those of the oldest
+    /// Ingresses first.
+    #[must_use]
+    pub fn of_ingresses(&self) -> Vec<ObjectRef> {
+        let any_terminates = self.policies.iter().any(|policy| policy.tls.is_some());
+        // Most Ingresses name nothing; these cost no selector.
+        let names_any =
+            |ingress: &&Ingress| objects(ingress).any(|named| any_terminates || !is_certificate(&named));
+        let naming = self.view.ingresses().map(AsRef::as_ref).filter(names_any);
+        let mut admitted: Vec<(&Ingress, bool)> = naming
+            .filter_map(|ingress| {
+                let mut admitting = self.admitting(ingress).peekable();
+                admitting.peek()?;
+                Some((ingress, admitting.any(|policy| policy.tls.is_some())))
+            })
+            .collect();
+        admitted.sort_by(|(left, _), (right, _)| precedence(left, right));
+        let needed = admitted.into_iter().flat_map(|(ingress, is_terminated)| {
+            objects(ingress).filter(move |named| is_terminated || !is_certificate(named))
+        });
+        each_once(needed.filter_map(Reference::object), self.of_doors())
+    }
+
+    /// Names of Services of type ExternalName that admitted Ingresses forward to: each once, those of the oldest
+    /// Ingresses first. Names that are not valid are left out.
+    #[must_use]
+    pub fn names(&self) -> Vec<NeededName<'v>> {
+        let external = self.view.services().filter_map(|service| match &service.kind {
+            ServiceType::ExternalName(Ok(name)) => Some((&service.key, name)),
+            ServiceType::ExternalName(Err(_))
+            | ServiceType::ClusterIp
+            | ServiceType::Headless
+            | ServiceType::NodePort
+            | ServiceType::LoadBalancer => None,
+        });
+        let external: HashMap<&ObjectKey, &Host> = external.collect();
+        if external.is_empty() {
+            return Vec::new();
+        }
+        let forwards_to_one =
+            |ingress: &&Ingress| services(ingress).any(|service| external.contains_key(service));
+        let forwarding = self.view.ingresses().map(AsRef::as_ref).filter(forwards_to_one);
+        let mut admitted: Vec<&Ingress> = forwarding
+            .filter(|ingress| self.admitting(ingress).next().is_some())
+            .collect();
+        admitted.sort_by(|left, right| precedence(left, right));
+        let mut seen = HashSet::new();
+        let named = admitted.into_iter().flat_map(services).filter_map(|service| {
+            let name = *external.get(service)?;
+            seen.insert(name).then_some(NeededName { service, name })
+        });
+        named.collect()
+    }
+
+    /// The policies that admit an Ingress.
+    fn admitting<'n>(&'n self, ingress: &'n Ingress) -> impl Iterator<Item = &'v Policy> {
+        let policies = self.policies.iter().copied();
+        policies.filter(|policy| policy.admits(ingress, self.view))
+    }
+}
+
+/// The Secrets and ConfigMaps that an Ingress refers to.
+fn objects(ingress: &Ingress) -> impl Iterator<Item = Reference<'_>> {
+    references(ingress).filter(|reference| !matches!(reference, Reference::Service(_)))
+}
+
+fn names_objects(ingress: &Ingress) -> bool {
+    objects(ingress).next().is_some()
+}
+
+fn is_certificate(reference: &Reference<'_>) -> bool {
+    matches!(reference, Reference::Certificate(_))
+}
+
+fn each_once(
+    objects: impl Iterator<Item = ObjectRef>,
+    others: impl IntoIterator<Item = ObjectRef>,
+) -> Vec<ObjectRef> {
+    let mut seen: HashSet<ObjectRef> = others.into_iter().collect();
+    objects.filter(|object| seen.insert(object.clone())).collect()
+}
