@@ -1,4 +1,4 @@
-//! Who stands at a door, kept from one publication to the next.
+//! The Ingresses that a door admits, kept from one publication to the next.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, Hash};
@@ -14,7 +14,7 @@ use crate::references::services;
 
 /// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], made by a policy alone.
 #[derive(Debug, Default)]
-pub(crate) struct Roll {
+pub(crate) struct Members {
     held: Vec<Arc<Ingress>>,
     /// Who names a host or a Service.
     naming: Index,
@@ -22,13 +22,13 @@ pub(crate) struct Roll {
     passing: usize,
 }
 
-/// What one change of the view has done to a roll.
+/// Who left a door and who joined it, with one change of the view.
 #[derive(Debug, Default)]
-pub(crate) struct Turnover {
-    /// Ingresses that are no longer on it as they were.
-    pub(crate) out: Vec<Arc<Ingress>>,
-    /// Ingresses that are on it as they are now.
-    pub(crate) come: Vec<Arc<Ingress>>,
+pub(crate) struct MembershipChange {
+    /// Ingresses that are no longer members as they were.
+    pub(crate) left: Vec<Arc<Ingress>>,
+    /// Ingresses that are members as they are now.
+    pub(crate) joined: Vec<Arc<Ingress>>,
 }
 
 /// Ingresses by a hash of what they name. Two names with one hash only mean that more is compiled than has to be.
@@ -45,7 +45,7 @@ enum Name<'i> {
     Service(&'i ObjectKey),
 }
 
-impl Roll {
+impl Members {
     pub(crate) fn of(policy: &Policy, admitted: &[Admitted<'_>]) -> Self {
         let mut naming = Index::default();
         for admitted in admitted {
@@ -68,7 +68,7 @@ impl Roll {
         self.held.iter().map(|ingress| Admitted { ingress })
     }
 
-    /// Those of these Ingresses that are on the roll, in order of precedence.
+    /// Those of these Ingresses that are members, in order of precedence.
     pub(crate) fn among<'i>(&self, ingresses: impl Iterator<Item = &'i Arc<Ingress>>) -> Vec<Admitted<'i>> {
         let mut found: Vec<Admitted<'i>> = ingresses
             .filter(|ingress| self.holds(ingress))
@@ -97,7 +97,7 @@ impl Roll {
         self.naming.find(&Name::Service(service))
     }
 
-    /// Brings the roll from the view `before` to a `view` that differs in these Ingresses alone.
+    /// Brings the members from the view `before` to a `view` that differs in these Ingresses alone.
     pub(crate) fn revise(
         &mut self,
         door: &ListenerName,
@@ -105,8 +105,8 @@ impl Roll {
         [before, view]: [&ClusterView; 2],
         changed: &BTreeSet<ObjectKey>,
         problems: &mut Vec<Problem>,
-    ) -> Turnover {
-        let mut turnover = Turnover::default();
+    ) -> MembershipChange {
+        let mut change = MembershipChange::default();
         for key in changed {
             if let Some(old) = before.ingress(key)
                 && let Ok(place) = self.place(old)
@@ -114,7 +114,7 @@ impl Roll {
                 let old = self.held.remove(place);
                 self.naming.remove(&old);
                 self.passing -= usize::from(policy.passes_through(&old));
-                turnover.out.push(old);
+                change.left.push(old);
             }
             if let Some(new) = view.ingress(key)
                 && policy.chooses(new, view)
@@ -125,10 +125,10 @@ impl Roll {
                 self.held.insert(place, Arc::clone(new));
                 self.naming.add(new);
                 self.passing += usize::from(policy.passes_through(new));
-                turnover.come.push(Arc::clone(new));
+                change.joined.push(Arc::clone(new));
             }
         }
-        turnover
+        change
     }
 
     fn place(&self, ingress: &Ingress) -> Result<usize, usize> {
@@ -136,12 +136,12 @@ impl Roll {
     }
 }
 
-impl Turnover {
-    /// Whether what has changed may concern the certificates of a door, or what is told about them.
+impl MembershipChange {
+    /// Whether what has changed may concern the certificates of a door, or what is reported about them.
     pub(crate) fn concerns_certificates(&self) -> bool {
-        self.out
+        self.left
             .iter()
-            .chain(&self.come)
+            .chain(&self.joined)
             .any(|ingress| !ingress.tls.is_empty() || ingress.annotations.ssl_passthrough)
     }
 }

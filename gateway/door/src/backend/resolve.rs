@@ -14,7 +14,7 @@ use route::ObjectKey;
 use super::external::{External, implied_port};
 use super::policy::BackendPolicy;
 use super::refused::{Doubt, Refused};
-use super::tls::Clients;
+use super::tls::TlsClients;
 use super::upstream::{Endpoint, Upstream, UpstreamProtocol};
 use crate::rule::Blocked;
 
@@ -28,15 +28,15 @@ static SPACES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 pub(crate) struct Upstreams<'v> {
     view: &'v ClusterView,
     backends: &'v BackendPolicy,
-    known: HashMap<Key, Known>,
+    known: HashMap<UpstreamKey, Resolved>,
     /// Counts the Ingresses that ask.
     asking: usize,
-    clients: Clients,
+    clients: TlsClients,
 }
 
 /// What is spoken to a backend, as far as the Ingress says.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Speech<'i> {
+pub(crate) enum BackendProtocol<'i> {
     /// HTTP, in the way that these and the Service say.
     Http(&'i BackendAnnotations),
     /// Bytes as they come: the client's own TLS.
@@ -45,15 +45,15 @@ pub(crate) enum Speech<'i> {
 
 /// What makes two upstreams different.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct UpstreamKey {
     service: ObjectKey,
     port: ServicePortRef,
     /// `None` for raw bytes.
-    speech: Option<BackendAnnotations>,
+    protocol: Option<BackendAnnotations>,
 }
 
 /// What a backend reference has come to.
-struct Known {
+struct Resolved {
     upstream: Result<Arc<Upstream>, Refused>,
     /// What is wrong with its addresses.
     told: Vec<Problem>,
@@ -64,7 +64,7 @@ struct Known {
 }
 
 impl<'v> Upstreams<'v> {
-    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: Clients) -> Self {
+    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: TlsClients) -> Self {
         Self {
             view,
             backends,
@@ -79,7 +79,7 @@ impl<'v> Upstreams<'v> {
         self.asking += 1;
     }
 
-    pub(crate) fn into_clients(self) -> Clients {
+    pub(crate) fn into_clients(self) -> TlsClients {
         self.clients
     }
 
@@ -87,15 +87,15 @@ impl<'v> Upstreams<'v> {
     pub(crate) fn find(
         &mut self,
         backend: &IngressBackend,
-        speech: Speech<'_>,
+        protocol: BackendProtocol<'_>,
         problems: &mut Vec<Problem>,
     ) -> (Result<Arc<Upstream>, Refused>, Option<Doubt>) {
-        let key = Key {
+        let key = UpstreamKey {
             service: backend.service.clone(),
             port: backend.port.clone(),
-            speech: match speech {
-                Speech::Http(asked) => Some(asked.clone()),
-                Speech::Raw => None,
+            protocol: match protocol {
+                BackendProtocol::Http(asked) => Some(asked.clone()),
+                BackendProtocol::Raw => None,
             },
         };
         // What is wrong with a Service's addresses is told to each who asks for it, once: whoever asked first may be
@@ -107,7 +107,9 @@ impl<'v> Upstreams<'v> {
             return (known.upstream.clone(), known.doubt.clone());
         }
         let (mut told, mut doubt) = (Vec::new(), None);
-        let upstream = self.resolve(backend, speech, &mut told, &mut doubt).map(Arc::new);
+        let upstream = self
+            .resolve(backend, protocol, &mut told, &mut doubt)
+            .map(Arc::new);
         let left_out = told.len().saturating_sub(MOST_ADDRESSES);
         told.truncate(MOST_ADDRESSES);
         if let Some(last) = told.last().filter(|_| left_out > 0).cloned() {
@@ -117,7 +119,7 @@ impl<'v> Upstreams<'v> {
             });
         }
         problems.extend(told.iter().cloned());
-        let known = Known {
+        let known = Resolved {
             told_to: self.asking,
             upstream: upstream.clone(),
             told,
@@ -130,7 +132,7 @@ impl<'v> Upstreams<'v> {
     fn resolve(
         &mut self,
         backend: &IngressBackend,
-        speech: Speech<'_>,
+        protocol: BackendProtocol<'_>,
         problems: &mut Vec<Problem>,
         doubt: &mut Option<Doubt>,
     ) -> Result<Upstream, Refused> {
@@ -181,7 +183,7 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         }
-        let protocol = self.protocol(service, external.as_ref(), port, speech)?;
+        let protocol = self.protocol(service, external.as_ref(), port, protocol)?;
         let (endpoints, any_refused) = match &external {
             Some(external) => {
                 *doubt = external.doubt(self.view).or(doubt.take());
@@ -213,9 +215,9 @@ impl<'v> Upstreams<'v> {
         service: &Service,
         external: Option<&External<'_>>,
         port: &ServicePort,
-        speech: Speech<'_>,
+        protocol: BackendProtocol<'_>,
     ) -> Result<UpstreamProtocol, Refused> {
-        let Speech::Http(asked) = speech else {
+        let BackendProtocol::Http(asked) = protocol else {
             return Ok(UpstreamProtocol::Http1);
         };
         let h2 = match asked.protocol.unwrap_or(port.app_protocol) {

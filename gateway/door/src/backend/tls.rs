@@ -23,7 +23,7 @@ pub struct BackendTls {
     /// HTTP/2 is spoken inside.
     pub h2: bool,
     /// What it was made from; `None` when it was made by hand.
-    key: Option<Key>,
+    key: Option<SettingsKey>,
 }
 
 /// The authorities of the platform, for backends whose certificate is to be verified and that name no others.
@@ -55,7 +55,7 @@ pub(crate) enum BackendFault {
 
 /// Everything that makes two ways to speak TLS different.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct SettingsKey {
     config: ConfigKey,
     server_name: ServerName<'static>,
 }
@@ -79,8 +79,8 @@ enum Trust {
 
 /// The ways to speak TLS that are in use, so that equal settings share their sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Clients {
-    whole: HashMap<Key, Arc<BackendTls>>,
+pub(crate) struct TlsClients {
+    whole: HashMap<SettingsKey, Arc<BackendTls>>,
     configs: HashMap<ConfigKey, Arc<ClientConfig>>,
 }
 
@@ -122,7 +122,7 @@ impl BackendTls {
     }
 }
 
-impl Clients {
+impl TlsClients {
     /// Forgets what no route uses any more.
     pub(crate) fn tidy(&mut self) {
         self.whole.retain(|_, tls| Arc::strong_count(tls) > 1);
@@ -169,7 +169,7 @@ impl Clients {
             send_name: asked.send_name.unwrap_or(true),
             h2,
         };
-        let key = Key { config, server_name };
+        let key = SettingsKey { config, server_name };
         if let Some(known) = self.whole.get(&key) {
             return Ok(Arc::clone(known));
         }

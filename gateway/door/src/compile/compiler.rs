@@ -10,12 +10,12 @@ use super::draft::{Draft, owners};
 use super::passthrough::Passthrough;
 use super::route::{Action, Route, route};
 use crate::admission::{Admitted, ClientAuth, Ownership, Policy};
-use crate::backend::{BackendPolicy, Clients, Speech, Upstreams};
+use crate::backend::{BackendPolicy, BackendProtocol, TlsClients, Upstreams};
 use crate::rule::Blocked;
 use crate::scheme::Scheme;
 
 /// Problems that are told of one Ingress at one door.
-const MOST_TOLD: usize = 100;
+const MOST_REPORTED: usize = 100;
 
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are worked out once.
 pub(crate) struct Compiler<'v> {
@@ -27,22 +27,22 @@ pub(crate) struct Compiled {
     pub(crate) table: Table<Arc<Route>>,
     /// Names whose TLS is not ended here; empty at a door that ends no TLS.
     pub(crate) passthrough: Passthrough,
-    pub(crate) problems: Told,
+    pub(crate) problems: Reports,
 }
 
 /// Problems by the Ingress in whose compilation they came up. They may be of objects that it refers to.
-pub(crate) type Told = BTreeMap<ObjectKey, Vec<Problem>>;
+pub(crate) type Reports = BTreeMap<ObjectKey, Vec<Problem>>;
 
 impl<'v> Compiler<'v> {
     /// `clients` are those of the publication before: an unchanged route stays equal and keeps its sessions.
-    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: Clients) -> Self {
+    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: TlsClients) -> Self {
         Self {
             upstreams: Upstreams::new(view, backends, clients),
         }
     }
 
     /// The ways to speak TLS that are in use now.
-    pub(crate) fn into_clients(self) -> Clients {
+    pub(crate) fn into_clients(self) -> TlsClients {
         self.upstreams.into_clients()
     }
 
@@ -55,7 +55,7 @@ impl<'v> Compiler<'v> {
         ownership: &Ownership,
         admitted: &[Admitted<'_>],
     ) -> Compiled {
-        let (mut problems, mut told) = (Vec::new(), Told::new());
+        let (mut problems, mut told) = (Vec::new(), Reports::new());
         let mut draft = Draft {
             door,
             policy,
@@ -106,8 +106,8 @@ impl<'v> Compiler<'v> {
         let Some(backend) = &ingress.default_backend else {
             return;
         };
-        let speech = Speech::Http(&ingress.annotations.backend);
-        let action = self.action(draft, ingress, "spec.defaultBackend", backend, closed, speech);
+        let protocol = BackendProtocol::Http(&ingress.annotations.backend);
+        let action = self.action(draft, ingress, "spec.defaultBackend", backend, closed, protocol);
         if ingress.rules.is_empty() {
             if !draft.policy.host_admits(&HostPattern::Any) {
                 draft.refuse_host(ingress, "spec.defaultBackend", &HostPattern::Any);
@@ -157,7 +157,14 @@ impl<'v> Compiler<'v> {
             let action = match rule.paths.first() {
                 Some(path) => {
                     let field = format!("{field}.http.paths[0].backend");
-                    self.action(draft, ingress, &field, &path.backend, closed, Speech::Raw)
+                    self.action(
+                        draft,
+                        ingress,
+                        &field,
+                        &path.backend,
+                        closed,
+                        BackendProtocol::Raw,
+                    )
                 }
                 None => Action::Blocked(Blocked::InvalidRule),
             };
@@ -216,10 +223,10 @@ impl<'v> Compiler<'v> {
             let field = format!("spec.rules[{index}].http.paths[{position}]");
             match &path.pattern {
                 Ok(pattern) => {
-                    let speech = Speech::Http(&ingress.annotations.backend);
+                    let protocol = BackendProtocol::Http(&ingress.annotations.backend);
                     let field_of_backend = format!("{field}.backend");
                     let action =
-                        self.action(draft, ingress, &field_of_backend, &path.backend, closed, speech);
+                        self.action(draft, ingress, &field_of_backend, &path.backend, closed, protocol);
                     if let Err(winner) =
                         draft
                             .table
@@ -290,7 +297,7 @@ impl<'v> Compiler<'v> {
         field: &str,
         backend: &Result<IngressBackend, InvalidBackend>,
         closed: bool,
-        speech: Speech<'_>,
+        protocol: BackendProtocol<'_>,
     ) -> Action {
         if closed {
             return Action::Blocked(Blocked::Annotation);
@@ -301,7 +308,7 @@ impl<'v> Compiler<'v> {
         let Ok(backend) = backend else {
             return Action::Blocked(Blocked::InvalidRule);
         };
-        let (upstream, doubt) = self.upstreams.find(backend, speech, draft.problems);
+        let (upstream, doubt) = self.upstreams.find(backend, protocol, draft.problems);
         if let Some(doubt) = doubt {
             draft
                 .problems
@@ -327,10 +334,10 @@ pub(crate) fn bounded(
 ) -> Vec<Problem> {
     problems.sort_unstable();
     problems.dedup();
-    let left_out = problems.len().saturating_sub(MOST_TOLD);
+    let left_out = problems.len().saturating_sub(MOST_REPORTED);
     // The worst come first.
-    if let Some(severity) = problems.get(MOST_TOLD).map(|first| first.severity) {
-        problems.truncate(MOST_TOLD);
+    if let Some(severity) = problems.get(MOST_REPORTED).map(|first| first.severity) {
+        problems.truncate(MOST_REPORTED);
         let message = format!("{left_out} more problems of this Ingress are not listed");
         problems.push(of_ingress(severity, message));
     }

@@ -7,5 +7,5 @@ mod route;
 
 pub use route::{Action, Route};
 
-pub(crate) use compiler::{Compiler, Told, bounded};
+pub(crate) use compiler::{Compiler, Reports, bounded};
 pub(crate) use passthrough::Passthrough;

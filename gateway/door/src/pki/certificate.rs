@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 
 use super::digest::Digest;
 use super::pem::{self, PemError, Purpose};
-use super::x509::Facts;
+use super::x509::CertificateFacts;
 
 /// How long a self-signed certificate lasts: longer than any process.
 const SELF_SIGNED: u64 = 10 * 365 * 86_400;
@@ -21,7 +21,7 @@ const SELF_SIGNED: u64 = 10 * 365 * 86_400;
 #[derive(Clone)]
 pub struct Certificate {
     key: Arc<CertifiedKey>,
-    facts: Facts,
+    facts: CertificateFacts,
     fingerprint: Digest,
     content: Digest,
 }
@@ -144,8 +144,8 @@ impl Certificate {
         key: &PrivateKeyDer<'static>,
     ) -> Result<Self, CertificateError> {
         let leaf = chain.first().ok_or(CertificateError::NoCertificate)?;
-        let facts = Facts::of(leaf).ok_or(CertificateError::Chain(1))?;
-        if let Some(broken) = chain.iter().position(|link| Facts::of(link).is_none()) {
+        let facts = CertificateFacts::of(leaf).ok_or(CertificateError::Chain(1))?;
+        if let Some(broken) = chain.iter().position(|link| CertificateFacts::of(link).is_none()) {
             return Err(CertificateError::Chain(broken + 1));
         }
         let signing = any_supported_type(key).map_err(|_unsupported| CertificateError::Key)?;
@@ -168,7 +168,7 @@ impl Certificate {
         &self.key
     }
 
-    pub(crate) fn facts(&self) -> &Facts {
+    pub(crate) fn facts(&self) -> &CertificateFacts {
         &self.facts
     }
 

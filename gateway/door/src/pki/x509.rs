@@ -11,7 +11,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 /// The facts of a certificate that the gateway looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct CertificateFacts {
     /// The DNS names it is for (`subjectAltName`); names that no host has are left out.
     pub(crate) names: Box<[HostPattern]>,
     /// From when it is valid.
@@ -25,7 +25,7 @@ pub(crate) struct Facts {
 /// A parsed certificate. Serial numbers and times are taken as they are: who signed it is not the question here.
 pub(super) type Parsed = CertificateInner<Raw>;
 
-impl Facts {
+impl CertificateFacts {
     /// `None` when it is no X.509 certificate.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let parsed = Parsed::from_der(certificate).ok()?;

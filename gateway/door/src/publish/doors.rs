@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use resource::{ClusterView, Problem};
 use route::{ListenerName, ObjectKey};
 
-use super::ledger::{DoorEntry, Entry, Ledger, by_ingress};
+use super::ledger::{DoorRecord, LastPublication, Ledger, by_ingress};
 use super::make::{make, owned};
 use super::opening::Publisher;
 use super::projections::go_live;
 use super::revision::revise;
 use super::unadmitted::explain_the_unadmitted;
-use crate::admission::{Admitted, Roll, foreign_classes};
-use crate::backend::{BackendPolicy, Clients, UpstreamProtocol};
+use crate::admission::{Admitted, Members, foreign_classes};
+use crate::backend::{BackendPolicy, TlsClients, UpstreamProtocol};
 use crate::compile::{Action, Compiler};
-use crate::tls::Shelf;
+use crate::tls::CertificateCache;
 
 /// Compiles `view` for every door and makes the results live.
 ///
@@ -30,38 +30,45 @@ pub fn publish<'p, S: 'p>(
     ledger: &mut Ledger,
 ) -> Vec<Problem> {
     let doors = &mut doors.into_iter().collect::<Vec<_>>();
-    let entry = match ledger
+    let publication = match ledger
         .0
         .take()
         .and_then(|last| revise(doors, view, backends, last))
     {
-        Some(entry) => entry,
+        Some(publication) => publication,
         None => begin(doors, view, backends),
     };
-    let compiled = entry
-        .doors
-        .iter()
-        .flat_map(|door| door.problems.values().flatten().chain(&door.tls_problems));
-    let told = compiled.chain(entry.admission.values().flatten());
-    let mut problems: Vec<Problem> = told.cloned().collect();
+    let compiled = publication.doors.iter().flat_map(|door| {
+        door.reports
+            .compiling
+            .values()
+            .flatten()
+            .chain(&door.reports.gathering)
+    });
+    let reported = compiled.chain(publication.admission.values().flatten());
+    let mut problems: Vec<Problem> = reported.cloned().collect();
     problems.extend(foreign_classes(doors.iter().map(|door| door.policy()), view));
     // The same Ingress may stand at several doors; one telling is enough.
     problems.sort_unstable();
     problems.dedup();
-    ledger.0 = Some(entry);
+    ledger.0 = Some(publication);
     problems
 }
 
 /// Compiles everything.
-fn begin<S>(doors: &mut [&mut Publisher<S>], view: &ClusterView, backends: &BackendPolicy) -> Entry {
-    let mut told = Vec::new();
+fn begin<S>(
+    doors: &mut [&mut Publisher<S>],
+    view: &ClusterView,
+    backends: &BackendPolicy,
+) -> LastPublication {
+    let mut reported = Vec::new();
     let admitted: Vec<Vec<Admitted<'_>>> = doors
         .iter()
-        .map(|door| door.policy().admit(door.name(), view, &mut told))
+        .map(|door| door.policy().admit(door.name(), view, &mut reported))
         .collect();
-    explain_the_unadmitted(doors, view, &admitted, &mut told);
+    explain_the_unadmitted(doors, view, &admitted, &mut reported);
 
-    let mut clients = Clients::default();
+    let mut clients = TlsClients::default();
     let live = doors.iter().filter_map(|door| door.live());
     for row in live.flat_map(|live| live.table.iter()) {
         if let Action::Forward(upstream) = &row.action.action
@@ -71,7 +78,7 @@ fn begin<S>(doors: &mut [&mut Publisher<S>], view: &ClusterView, backends: &Back
         }
     }
     let mut compiler = Compiler::new(view, backends, clients);
-    let mut shelf = Shelf::default();
+    let mut cache = CertificateCache::default();
     let arriving = arriving(doors, &admitted);
     let mut steps = Vec::new();
     if !arriving.is_empty() {
@@ -87,7 +94,7 @@ fn begin<S>(doors: &mut [&mut Publisher<S>], view: &ClusterView, backends: &Back
         let mut made = Vec::new();
         let owned = owned(doors, &staying);
         for ((door, staying), owned) in doors.iter_mut().zip(&staying).zip(&owned) {
-            let (early, _) = make(door, owned, staying, view, &mut compiler, &mut shelf);
+            let (early, _) = make(door, owned, staying, view, &mut compiler, &mut cache);
             made.push(Some(early));
         }
         steps.push(made);
@@ -96,26 +103,25 @@ fn begin<S>(doors: &mut [&mut Publisher<S>], view: &ClusterView, backends: &Back
     let mut entries = Vec::new();
     let owned = owned(doors, &admitted);
     for ((door, admitted), owned) in doors.iter_mut().zip(&admitted).zip(owned) {
-        let (whole, told) = make(door, &owned, admitted, view, &mut compiler, &mut shelf);
+        let (whole, reports) = make(door, &owned, admitted, view, &mut compiler, &mut cache);
         door.own(owned);
         made.push(Some(whole));
-        entries.push(DoorEntry {
+        entries.push(DoorRecord {
             name: door.name().clone(),
             policy: door.policy().clone(),
-            roll: Roll::of(door.policy(), admitted),
-            problems: told.compiling,
-            tls_problems: told.gathering,
+            members: Members::of(door.policy(), admitted),
+            reports,
         });
     }
     steps.push(made);
     go_live(doors, steps);
     let mut clients = compiler.into_clients();
     clients.tidy();
-    Entry {
+    LastPublication {
         view: view.clone(),
         backends: backends.clone(),
         doors: entries,
-        admission: by_ingress(told),
+        admission: by_ingress(reported),
         clients,
     }
 }

@@ -3,40 +3,47 @@
 use resource::{ClusterView, Problem};
 use route::{ListenerName, ObjectKey};
 
-use crate::admission::{Policy, Roll};
-use crate::backend::{BackendPolicy, Clients};
-use crate::compile::Told;
+use crate::admission::{Members, Policy};
+use crate::backend::{BackendPolicy, TlsClients};
+use crate::compile::Reports;
 
 /// From what the doors were compiled last, so that next time only what changed is compiled. It decides how much work
 /// is done and never what comes out: a property test compares with doors that have none.
 #[derive(Debug, Default)]
-pub struct Ledger(pub(super) Option<Entry>);
+pub struct Ledger(pub(super) Option<LastPublication>);
 
+/// What one publication was compiled from, and what it reported.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct LastPublication {
     pub(crate) view: ClusterView,
     pub(crate) backends: BackendPolicy,
     /// In the order of the doors.
-    pub(crate) doors: Vec<DoorEntry>,
-    /// What admission told, by Ingress.
-    pub(crate) admission: Told,
+    pub(crate) doors: Vec<DoorRecord>,
+    /// What admission reported, by Ingress.
+    pub(crate) admission: Reports,
     /// How TLS is spoken to backends.
-    pub(crate) clients: Clients,
+    pub(crate) clients: TlsClients,
 }
 
+/// One door of a publication.
 #[derive(Debug)]
-pub(crate) struct DoorEntry {
+pub(crate) struct DoorRecord {
     pub(crate) name: ListenerName,
     pub(crate) policy: Policy,
-    pub(crate) roll: Roll,
-    /// What compilation told.
-    pub(crate) problems: Told,
-    /// What gathering certificates told.
-    pub(crate) tls_problems: Vec<Problem>,
+    pub(crate) members: Members,
+    pub(crate) reports: DoorReports,
 }
 
-pub(crate) fn by_ingress(problems: Vec<Problem>) -> Told {
-    let mut sorted = Told::new();
+/// What making a door has reported.
+#[derive(Debug)]
+pub(crate) struct DoorReports {
+    pub(crate) compiling: Reports,
+    /// From gathering certificates.
+    pub(crate) gathering: Vec<Problem>,
+}
+
+pub(crate) fn by_ingress(problems: Vec<Problem>) -> Reports {
+    let mut sorted = Reports::new();
     for problem in problems {
         if let Some(namespace) = problem.object.namespace.as_deref() {
             let key = ObjectKey::new(namespace, &*problem.object.name);

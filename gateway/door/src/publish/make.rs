@@ -5,11 +5,12 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, Problem};
 use route::Table;
 
+use super::ledger::DoorReports;
 use super::opening::Publisher;
-use super::projections::Made;
+use super::projections::NewDoor;
 use crate::admission::{Admitted, HostOwner, Ownership, Policy, precedence};
-use crate::compile::{Compiler, Passthrough, Route, Told, bounded};
-use crate::tls::{DoorTls, Gathering, Shelf};
+use crate::compile::{Compiler, Passthrough, Route, bounded};
+use crate::tls::{CertificateCache, DoorTls, Gathering};
 
 /// Whose the hosts of each door are.
 pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> Vec<Ownership> {
@@ -31,12 +32,6 @@ pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>
     owned.collect()
 }
 
-/// What making a door has told.
-pub(crate) struct MakingTold {
-    pub(crate) compiling: Told,
-    pub(crate) gathering: Vec<Problem>,
-}
-
 /// Makes a door as a whole, from what it admits and from nothing else.
 pub(crate) fn make<'v, S>(
     publisher: &mut Publisher<S>,
@@ -44,25 +39,25 @@ pub(crate) fn make<'v, S>(
     admitted: &[Admitted<'_>],
     view: &'v ClusterView,
     compiler: &mut Compiler<'v>,
-    shelf: &mut Shelf,
-) -> (Made, MakingTold) {
+    cache: &mut CertificateCache,
+) -> (NewDoor, DoorReports) {
     let compiled = compiler.compile(publisher.name(), publisher.policy(), ownership, admitted);
     let served = Serving {
         table: &compiled.table,
         passthrough: compiled.passthrough,
         ownership,
     };
-    let (tls, gathering) = gather(publisher, admitted, view, shelf, served);
-    let made = Made {
+    let (tls, gathering) = gather(publisher, admitted, view, cache, served);
+    let made = NewDoor {
         table: Arc::new(compiled.table),
         tls,
         part: None,
     };
-    let told = MakingTold {
+    let reports = DoorReports {
         compiling: compiled.problems,
         gathering,
     };
-    (made, told)
+    (made, reports)
 }
 
 /// What a door serves, as far as it decides over certificates.
@@ -77,7 +72,7 @@ pub(crate) fn gather<S>(
     publisher: &mut Publisher<S>,
     admitted: &[Admitted<'_>],
     view: &ClusterView,
-    shelf: &mut Shelf,
+    cache: &mut CertificateCache,
     served: Serving<'_>,
 ) -> (Option<Arc<DoorTls>>, Vec<Problem>) {
     let (door, policy, memory) = publisher.parts();
@@ -87,14 +82,14 @@ pub(crate) fn gather<S>(
         policy,
         view,
         memory,
-        shelf,
+        cache,
         problems: &mut problems,
         ownership: served.ownership,
     };
     let tls = gathering.gather(admitted, served.table, served.passthrough);
     problems.sort_by(|left, right| left.object.cmp(&right.object));
-    let told = problems.chunk_by(|left, right| left.object == right.object);
-    let told = told.filter_map(|of_one| {
+    let reported = problems.chunk_by(|left, right| left.object == right.object);
+    let reported = reported.filter_map(|of_one| {
         let first = of_one.first()?;
         let more = |severity, message| Problem {
             severity,
@@ -104,5 +99,5 @@ pub(crate) fn gather<S>(
         };
         Some(bounded(of_one.to_vec(), more))
     });
-    (tls, told.flatten().collect())
+    (tls, reported.flatten().collect())
 }

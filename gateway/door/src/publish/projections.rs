@@ -11,15 +11,15 @@ use crate::snapshot::{Neighbour, RedirectProjection, Routes};
 use crate::tls::DoorTls;
 
 /// What a door is to serve.
-pub(crate) struct Made {
+pub(crate) struct NewDoor {
     pub(crate) table: Arc<Table<Arc<Route>>>,
     pub(crate) tls: Option<Arc<DoorTls>>,
     /// How the table differs from the live one; `None`: it has been made as a whole and may be the same.
-    pub(crate) part: Option<Part>,
+    pub(crate) part: Option<TablePatch>,
 }
 
 /// The part of a table that was compiled anew.
-pub(crate) struct Part {
+pub(crate) struct TablePatch {
     pub(crate) hosts: BTreeSet<HostPattern>,
     /// Rules for these hosts, and no others.
     pub(crate) table: Table<Arc<Route>>,
@@ -34,13 +34,13 @@ struct Served {
 
 /// What others may know of a door.
 #[derive(Clone)]
-struct Shown {
+struct Exposed {
     table: Arc<Table<Arc<Route>>>,
     /// The hosts that it passes through.
     passed: HostSet,
 }
 
-impl Shown {
+impl Exposed {
     fn new(table: &Arc<Table<Arc<Route>>>, tls: Option<&Arc<DoorTls>>) -> Self {
         let routes = tls.into_iter().flat_map(|tls| tls.passthrough_routes());
         let passed: Vec<HostPattern> = routes.map(|(host, _)| host).collect();
@@ -78,7 +78,7 @@ impl Served {
 ///
 /// Everything is worked out before the first swap: an Ingress that leaves a door in one step and comes to another in
 /// the next is at neither for no longer than a few swaps take.
-pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<Made>>>) {
+pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<NewDoor>>>) {
     let mut stale: Vec<bool> = doors.iter().map(|door| door.is_stale()).collect();
     // What was served is let go of at the end, for the same reason: that takes as long as it is large.
     let mut history: Vec<Vec<Option<Served>>> = vec![doors.iter().map(|door| Served::by(door)).collect()];
@@ -108,16 +108,16 @@ pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<
 fn step<S>(
     doors: &[&mut Publisher<S>],
     before: &[Option<Served>],
-    made: Vec<Option<Made>>,
+    made: Vec<Option<NewDoor>>,
     stale: &[bool],
 ) -> Vec<Option<Served>> {
-    let shown = |served: &Served| Shown::new(&served.routes.table, served.tls.as_ref());
-    let live: Vec<Option<Shown>> = before.iter().map(|served| served.as_ref().map(shown)).collect();
-    let next: Vec<Option<Shown>> = made
+    let shown = |served: &Served| Exposed::new(&served.routes.table, served.tls.as_ref());
+    let live: Vec<Option<Exposed>> = before.iter().map(|served| served.as_ref().map(shown)).collect();
+    let next: Vec<Option<Exposed>> = made
         .iter()
         .zip(&live)
         .map(|(made, live)| match made {
-            Some(made) => Some(Shown::new(&made.table, made.tls.as_ref())),
+            Some(made) => Some(Exposed::new(&made.table, made.tls.as_ref())),
             None => live.clone(),
         })
         .collect();
@@ -172,8 +172,8 @@ fn redirect<S>(
     door: &Publisher<S>,
     served: Option<&Served>,
     doors: &[&mut Publisher<S>],
-    made: &[Option<Made>],
-    next: &[Option<Shown>],
+    made: &[Option<NewDoor>],
+    next: &[Option<Exposed>],
 ) -> (bool, Option<RedirectProjection>) {
     let Some(sibling) = door.policy().redirect.as_ref() else {
         return (false, None);
@@ -185,7 +185,7 @@ fn redirect<S>(
     let live = served.and_then(|served| served.routes.redirect.as_ref());
     let table = match (made, live) {
         (None, Some(live)) => return (false, Some(live.clone())),
-        (Some(Made { part: Some(part), .. }), Some(live)) => {
+        (Some(NewDoor { part: Some(part), .. }), Some(live)) => {
             match live.table.with_hosts(&part.hosts, &part.table.map(|_| ())) {
                 Some(table) => table,
                 // Other endpoints, say, and the same hosts and paths.
@@ -206,7 +206,7 @@ fn redirect<S>(
 fn neighbours<S>(
     door: &Publisher<S>,
     doors: &[&mut Publisher<S>],
-    next: &[Option<Shown>],
+    next: &[Option<Exposed>],
 ) -> Box<[Neighbour]> {
     let others = doors
         .iter()

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use resource::{ClusterView, Difference, Ingress};
 use route::{HostPattern, ObjectKey, Table};
 
-use super::ledger::{DoorEntry, Entry, by_ingress};
+use super::ledger::{DoorRecord, LastPublication, by_ingress};
 use super::make::{Serving, gather, make, owned};
 use super::opening::Publisher;
-use super::projections::{Made, Part, go_live};
+use super::projections::{NewDoor, TablePatch, go_live};
 use super::unadmitted::explain;
-use crate::admission::{Admitted, HostOwner, Ownership, Policy, Turnover};
+use crate::admission::{Admitted, HostOwner, MembershipChange, Ownership, Policy};
 use crate::backend::BackendPolicy;
 use crate::compile::{Compiler, Passthrough, Route};
-use crate::tls::{Shelf, winners};
+use crate::tls::{CertificateCache, winners};
 
 /// More Ingresses than this are not compiled one by one.
 const FEW: usize = 500;
@@ -26,51 +26,59 @@ pub(crate) fn revise<S>(
     doors: &mut [&mut Publisher<S>],
     view: &ClusterView,
     backends: &BackendPolicy,
-    mut last: Entry,
-) -> Option<Entry> {
+    mut last: LastPublication,
+) -> Option<LastPublication> {
     let same_doors = doors.len() == last.doors.len()
-        && doors.iter().zip(&last.doors).all(|(door, entry)| {
-            *door.name() == entry.name && *door.policy() == entry.policy && !door.is_stale()
+        && doors.iter().zip(&last.doors).all(|(door, record)| {
+            *door.name() == record.name && *door.policy() == record.policy && !door.is_stale()
         });
     let changed = view.difference(&last.view);
     let few = changed.ingresses.len() <= FEW && changed.services.len() <= FEW;
     if !same_doors || *backends != last.backends || changed.rest || !few {
         return None;
     }
-    let mut told = Vec::new();
-    let turnovers: Vec<Turnover> = doors
+    let mut reported = Vec::new();
+    let memberships: Vec<MembershipChange> = doors
         .iter()
         .zip(&mut last.doors)
-        .map(|(door, entry)| {
+        .map(|(door, record)| {
             let views = [&last.view, view];
-            entry
-                .roll
-                .revise(door.name(), door.policy(), views, &changed.ingresses, &mut told)
+            record.members.revise(
+                door.name(),
+                door.policy(),
+                views,
+                &changed.ingresses,
+                &mut reported,
+            )
         })
         .collect();
-    let gains = gains(&turnovers, view)?;
+    let gains = gains(&memberships, view)?;
     for key in &changed.ingresses {
         last.admission.remove(key);
         if let Some(ingress) = view.ingress(key) {
-            let is_admitted = last.doors.iter().any(|door| door.roll.holds(ingress));
-            told.extend(explain(doors, view, ingress, is_admitted));
+            let is_admitted = last.doors.iter().any(|door| door.members.holds(ingress));
+            reported.extend(explain(doors, view, ingress, is_admitted));
         }
     }
-    last.admission.extend(by_ingress(told));
+    last.admission.extend(by_ingress(reported));
 
     let mut compiler = Compiler::new(view, backends, last.clients);
-    let mut shelf = Shelf::default();
+    let mut cache = CertificateCache::default();
     let (mut early, mut late) = (Vec::new(), Vec::new());
-    let owned = owned_now(doors, &last.doors, &turnovers);
-    let each = doors.iter_mut().zip(&mut last.doors).zip(&turnovers).zip(&gains);
-    for ((((door, entry), turnover), gains), owned) in each.zip(owned) {
+    let owned = owned_now(doors, &last.doors, &memberships);
+    let each = doors
+        .iter_mut()
+        .zip(&mut last.doors)
+        .zip(&memberships)
+        .zip(&gains);
+    for ((((door, record), membership), gains), owned) in each.zip(owned) {
         let change = Change {
-            turnover,
+            membership,
             changed: &changed,
             before: &last.view,
             view,
         };
-        let made = revise_door(door, entry, owned, &change, &mut compiler, &mut shelf);
+        let made = revise_door(door, record, owned, &change, &mut compiler, &mut cache);
         // Doors that an Ingress comes to wait until it has left the others.
         let (now, then) = if *gains { (None, made) } else { (made, None) };
         early.push(now);
@@ -88,20 +96,25 @@ pub(crate) fn revise<S>(
 }
 
 /// To which doors Ingresses of others come; `None` when a door both gains one and loses one, which takes the long way.
-fn gains(turnovers: &[Turnover], view: &ClusterView) -> Option<Vec<bool>> {
+fn gains(memberships: &[MembershipChange], view: &ClusterView) -> Option<Vec<bool>> {
     let has = |ingresses: &[Arc<Ingress>], key: &ObjectKey| ingresses.iter().any(|other| other.key == *key);
     // Ingresses that are gone altogether do not move.
-    let leaves = |turnover: &Turnover, key: &ObjectKey| {
-        has(&turnover.out, key) && !has(&turnover.come, key) && view.ingress(key).is_some()
+    let leaves = |membership: &MembershipChange, key: &ObjectKey| {
+        has(&membership.left, key) && !has(&membership.joined, key) && view.ingress(key).is_some()
     };
     let mut gains = Vec::new();
-    for turnover in turnovers {
+    for membership in memberships {
         let arrives = |ingress: &Arc<Ingress>| {
             let key = &ingress.key;
-            !has(&turnover.out, key) && turnovers.iter().any(|other| leaves(other, key))
+            !has(&membership.left, key) && memberships.iter().any(|other| leaves(other, key))
         };
-        let gains_one = turnover.come.iter().any(arrives);
-        if gains_one && turnover.out.iter().any(|ingress| leaves(turnover, &ingress.key)) {
+        let gains_one = membership.joined.iter().any(arrives);
+        if gains_one
+            && membership
+                .left
+                .iter()
+                .any(|ingress| leaves(membership, &ingress.key))
+        {
             return None;
         }
         gains.push(gains_one);
@@ -112,24 +125,24 @@ fn gains(turnovers: &[Turnover], view: &ClusterView) -> Option<Vec<bool>> {
 /// Whose hosts are at each door where that may have changed, by its own Ingresses or its sibling's.
 fn owned_now<S>(
     doors: &[&mut Publisher<S>],
-    entries: &[DoorEntry],
-    turnovers: &[Turnover],
+    entries: &[DoorRecord],
+    memberships: &[MembershipChange],
 ) -> Vec<Option<Ownership>> {
     let has_owners = |door: &&mut Publisher<S>| door.policy().host_owner == HostOwner::Namespace;
-    let moves = |turnover: &Turnover| !turnover.out.is_empty() || !turnover.come.is_empty();
-    if !doors.iter().any(has_owners) || !turnovers.iter().any(moves) {
+    let moves = |membership: &MembershipChange| !membership.left.is_empty() || !membership.joined.is_empty();
+    if !doors.iter().any(has_owners) || !memberships.iter().any(moves) {
         return doors.iter().map(|_| None).collect();
     }
     let admitted: Vec<Vec<Admitted<'_>>> = entries
         .iter()
-        .map(|entry| entry.roll.admitted().collect())
+        .map(|record| record.members.admitted().collect())
         .collect();
     owned(doors, &admitted).into_iter().map(Some).collect()
 }
 
 /// What has changed at a door.
 struct Change<'c, 'v> {
-    turnover: &'c Turnover,
+    membership: &'c MembershipChange,
     changed: &'c Difference,
     before: &'c ClusterView,
     view: &'v ClusterView,
@@ -138,14 +151,14 @@ struct Change<'c, 'v> {
 /// Brings one door up to date; `None` when it serves what it has served.
 fn revise_door<'v, S>(
     door: &mut Publisher<S>,
-    entry: &mut DoorEntry,
+    record: &mut DoorRecord,
     owned: Option<Ownership>,
     change: &Change<'_, 'v>,
     compiler: &mut Compiler<'v>,
-    shelf: &mut Shelf,
-) -> Option<Made> {
-    let Change { turnover, view, .. } = *change;
-    let mut touched = Touched::find(entry, turnover, change.changed);
+    cache: &mut CertificateCache,
+) -> Option<NewDoor> {
+    let Change { membership, view, .. } = *change;
+    let mut touched = Touched::find(record, membership, change.changed);
     let before = Arc::clone(door.ownership());
     if let Some(owned) = owned {
         // A host may change hands by what happens above it, or at the sibling.
@@ -155,53 +168,52 @@ fn revise_door<'v, S>(
     let ownership = Arc::clone(door.ownership());
     // Names that are passed through are compiled with the routes and live with the certificates, and who has them is
     // decided among all Ingresses.
-    let passes_through = entry.roll.has_passthrough();
+    let passes_through = record.members.has_passthrough();
     let (Some(live), Some(touched), false) = (door.live().cloned(), touched, passes_through) else {
-        let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();
-        let (made, told) = make(door, &ownership, &admitted, view, compiler, shelf);
-        entry.problems = told.compiling;
-        entry.tls_problems = told.gathering;
+        let admitted: Vec<Admitted<'_>> = record.members.admitted().collect();
+        let (made, reports) = make(door, &ownership, &admitted, view, compiler, cache);
+        record.reports = reports;
         return Some(made);
     };
     if touched.ingresses.is_empty() {
         return None;
     }
-    let again = entry.roll.among(touched.ingresses.values());
+    let again = record.members.among(touched.ingresses.values());
     let compiled = compiler.compile(door.name(), door.policy(), &ownership, &again);
     for key in touched.ingresses.keys() {
-        entry.problems.remove(key);
+        record.reports.compiling.remove(key);
     }
-    entry.problems.extend(compiled.problems);
+    record.reports.compiling.extend(compiled.problems);
     let table = live.table.with_hosts(&touched.hosts, &compiled.table);
     let regather = door.policy().tls.is_some()
-        && (turnover.concerns_certificates()
+        && (membership.concerns_certificates()
             || change.moves_hosts(&touched.hosts, &live.table, &compiled.table)
             // A host may have an owner without a route.
             || !ownership.is_same_at(&before, &touched.hosts));
     let tls = if regather {
         // Certificates are chosen among all Ingresses of a door.
-        let admitted: Vec<Admitted<'_>> = entry.roll.admitted().collect();
+        let admitted: Vec<Admitted<'_>> = record.members.admitted().collect();
         let served = Serving {
             table: table.as_ref().unwrap_or(&live.table),
             passthrough: Passthrough::default(),
             ownership: &ownership,
         };
-        let (tls, problems) = gather(door, &admitted, view, shelf, served);
-        entry.tls_problems = problems;
+        let (tls, problems) = gather(door, &admitted, view, cache, served);
+        record.reports.gathering = problems;
         tls
     } else {
         door.tls().cloned()
     };
     match table {
-        Some(table) => Some(Made {
+        Some(table) => Some(NewDoor {
             table: Arc::new(table),
             tls,
-            part: Some(Part {
+            part: Some(TablePatch {
                 hosts: touched.hosts,
                 table: compiled.table,
             }),
         }),
-        None if regather => Some(Made {
+        None if regather => Some(NewDoor {
             table: Arc::clone(&live.table),
             tls,
             part: None,
@@ -238,19 +250,19 @@ struct Touched {
 
 impl Touched {
     /// `None` when there are too many, or when one is not like the others.
-    fn find(entry: &DoorEntry, turnover: &Turnover, changed: &Difference) -> Option<Self> {
+    fn find(record: &DoorRecord, membership: &MembershipChange, changed: &Difference) -> Option<Self> {
         let mut touched = Self::default();
-        let policy = &entry.policy;
+        let policy = &record.policy;
         let calling = changed
             .services
             .iter()
-            .flat_map(|service| entry.roll.naming_service(service));
+            .flat_map(|service| record.members.naming_service(service));
         // What is there now comes last and stays.
-        for ingress in turnover.out.iter().chain(&turnover.come).chain(calling) {
+        for ingress in membership.left.iter().chain(&membership.joined).chain(calling) {
             touched.add(policy, ingress);
         }
         while let Some(host) = touched.unseen.pop() {
-            for ingress in entry.roll.naming_host(&host) {
+            for ingress in record.members.naming_host(&host) {
                 touched.add(policy, ingress);
             }
             if touched.ingresses.len() > FEW {

@@ -7,7 +7,7 @@ use route::{Host, HostPattern, RequestHost};
 use rustls::ServerConfig;
 
 use super::server::ClientPolicy;
-use super::table::{CertificateOrigin, CertificateTable, Identity, Slot};
+use super::table::{CertificateIdentity, CertificateOrigin, CertificateTable, Slot};
 use crate::admission::TlsVersion;
 use crate::compile::{Passthrough, Route};
 
@@ -26,7 +26,7 @@ pub struct Handshake {
     /// The name that the client asked for, in normal form.
     pub sni: Option<Host>,
     /// The certificate that the client was shown.
-    presented: Option<Arc<Identity>>,
+    presented: Option<Arc<CertificateIdentity>>,
     /// What the client had to prove.
     policy: ClientPolicy,
 }

@@ -11,8 +11,8 @@ use rustls::pki_types::UnixTime;
 
 use super::door::DoorTls;
 use super::holders::Answers;
-use super::memory::{Recalled, Shelf, TlsMemory};
-use super::names::{Choices, Entry, Shown, choose};
+use super::memory::{CertificateCache, Recalled, TlsMemory};
+use super::names::{Choices, Presented, TlsEntry, choose};
 use super::server::ClientPolicy;
 use super::table::{CertificateOrigin, CertificateTable, Slot};
 use crate::admission::{
@@ -30,7 +30,7 @@ pub(crate) struct Gathering<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) view: &'a ClusterView,
     pub(crate) memory: &'a mut TlsMemory,
-    pub(crate) shelf: &'a mut Shelf,
+    pub(crate) cache: &'a mut CertificateCache,
     pub(crate) problems: &'a mut Vec<Problem>,
     pub(crate) ownership: &'a Ownership,
 }
@@ -134,7 +134,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The entries with a Secret, in order of precedence.
-    fn entries(&mut self, admitted: &[Admitted<'a>], has_default: bool) -> Vec<Entry<'a>> {
+    fn entries(&mut self, admitted: &[Admitted<'a>], has_default: bool) -> Vec<TlsEntry<'a>> {
         let mut entries = Vec::new();
         let ingresses = admitted.iter().map(|admitted| &**admitted.ingress());
         for ingress in ingresses.filter(|ingress| !self.policy.passes_through(ingress)) {
@@ -157,8 +157,8 @@ impl<'a> Gathering<'a> {
                     }
                     continue;
                 };
-                let Recalled { value, fault } = self.memory.certificate(secret, self.view, self.shelf);
-                let mut entry = Entry {
+                let Recalled { value, fault } = self.memory.certificate(secret, self.view, self.cache);
+                let mut entry = TlsEntry {
                     ingress,
                     tls,
                     index,
@@ -187,7 +187,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Tells what is wrong with an entry, and which names it does not get.
-    fn judge(&mut self, entry: &Entry<'_>, choices: &Choices<'_>) {
+    fn judge(&mut self, entry: &TlsEntry<'_>, choices: &Choices<'_>) {
         let secret = entry.secret;
         let decides = |host: &&HostPattern| {
             let shown = choices.get(*host).and_then(|choice| choice.shown.entry());
@@ -253,7 +253,7 @@ impl<'a> Gathering<'a> {
     fn of_others_below(&mut self, choices: &Choices<'_>) {
         let mut left: HashMap<HostPattern, BTreeMap<&HostPattern, &ObjectKey>> = HashMap::new();
         for (host, choice) in choices.iter().filter(|(_, choice)| choice.above.is_some()) {
-            if let (Shown::Default, Some(holder), Some(wildcard)) =
+            if let (Presented::Default, Some(holder), Some(wildcard)) =
                 (choice.shown, choice.holders.first(), host.wildcard())
             {
                 left.entry(wildcard).or_default().insert(host, holder);
@@ -285,8 +285,8 @@ impl<'a> Gathering<'a> {
     }
 
     /// What is odd about a certificate that is used all the same.
-    fn doubts(&mut self, entry: &Entry<'_>, certificate: &Certificate) {
-        let Entry { secret, tls, .. } = entry;
+    fn doubts(&mut self, entry: &TlsEntry<'_>, certificate: &Certificate) {
+        let TlsEntry { secret, tls, .. } = entry;
         let facts = certificate.facts();
         if let Some(kind) = self
             .view
@@ -348,7 +348,7 @@ impl<'a> Gathering<'a> {
                 Some(Slot::new(CertificateOrigin::Door, made.ok()))
             }
             DefaultCertificate::Secret(key) => {
-                let recalled = self.memory.certificate(key, self.view, self.shelf);
+                let recalled = self.memory.certificate(key, self.view, self.cache);
                 if let Some(fault) = recalled.fault {
                     let consequence = if recalled.value.is_some() {
                         "the last good one stays in use"
@@ -408,7 +408,7 @@ impl<'a> Gathering<'a> {
         (policy, bundle)
     }
 
-    fn tell(&mut self, entry: &Entry<'_>, severity: Severity, part: &str, message: String) {
+    fn tell(&mut self, entry: &TlsEntry<'_>, severity: Severity, part: &str, message: String) {
         let field = format!("spec.tls[{}].{part}", entry.index);
         self.problems
             .push(entry.ingress.problem(severity, &field, message));

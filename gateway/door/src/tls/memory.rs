@@ -55,9 +55,9 @@ pub(crate) struct Recalled<T, E> {
 
 /// Certificates that were parsed for one publication, so that doors that share a Secret share the work.
 #[derive(Default)]
-pub(crate) struct Shelf(HashMap<ObjectKey, Result<Arc<Certificate>, SecretFault>>);
+pub(crate) struct CertificateCache(HashMap<ObjectKey, Result<Arc<Certificate>, SecretFault>>);
 
-impl Shelf {
+impl CertificateCache {
     fn certificate(&mut self, secret: &Secret) -> Result<Arc<Certificate>, SecretFault> {
         let parse = || Certificate::from_secret(secret).map(Arc::new);
         self.0.entry(secret.key.clone()).or_insert_with(parse).clone()
@@ -117,10 +117,10 @@ impl TlsMemory {
         &mut self,
         key: &ObjectKey,
         view: &ClusterView,
-        shelf: &mut Shelf,
+        cache: &mut CertificateCache,
     ) -> Recalled<Certificate, SecretFault> {
         let mut recalled = recall(&mut self.secrets, key, view.secret(key), |secret| {
-            shelf.certificate(secret.ok_or(SecretFault::Missing)?)
+            cache.certificate(secret.ok_or(SecretFault::Missing)?)
         });
         if let Some(fault @ SecretFault::Missing) = &mut recalled.fault
             && let Some(why) = unread(view, key)

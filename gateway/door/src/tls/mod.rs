@@ -21,4 +21,4 @@ pub use door::{DoorTls, Handshake, ServedCertificate};
 
 pub(crate) use gather::Gathering;
 pub(crate) use holders::winners;
-pub(crate) use memory::{Shelf, TlsMemory};
+pub(crate) use memory::{CertificateCache, TlsMemory};

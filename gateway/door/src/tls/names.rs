@@ -17,7 +17,7 @@ use crate::admission::beside;
 use crate::pki::SecretFault;
 
 /// One entry of `spec.tls` with a Secret.
-pub(super) struct Entry<'v> {
+pub(super) struct TlsEntry<'v> {
     pub(super) ingress: &'v Ingress,
     pub(super) tls: &'v IngressTls,
     /// Its place in `spec.tls`.
@@ -34,20 +34,20 @@ pub(super) struct Entry<'v> {
 /// What becomes of a name.
 #[derive(Clone)]
 pub(super) struct Choice<'a> {
-    pub(super) shown: Shown<'a>,
+    pub(super) shown: Presented<'a>,
     /// The entry that decides over the wildcard above it.
-    pub(super) above: Option<&'a Entry<'a>>,
+    pub(super) above: Option<&'a TlsEntry<'a>>,
     /// Who serves the name, oldest first.
     pub(super) holders: Rc<[&'a ObjectKey]>,
 }
 
 /// What a name is answered with.
 #[derive(Clone, Copy)]
-pub(super) enum Shown<'a> {
+pub(super) enum Presented<'a> {
     /// The certificate of this entry.
-    Certificate(&'a Entry<'a>),
+    Certificate(&'a TlsEntry<'a>),
     /// Nothing: the certificate of this entry was never good.
-    Failure(&'a Entry<'a>),
+    Failure(&'a TlsEntry<'a>),
     /// The door's default certificate.
     Default,
 }
@@ -56,11 +56,15 @@ pub(super) enum Shown<'a> {
 pub(super) type Choices<'a> = HashMap<HostPattern, Choice<'a>, RandomState>;
 
 /// Entries that ask for a name, in order of precedence; precise ones, then those with the wildcard above it.
-type Candidates<'c, 'a> = [&'c [&'a Entry<'a>]; 2];
+type Candidates<'c, 'a> = [&'c [&'a TlsEntry<'a>]; 2];
 
 /// What each name is answered with. `entries` are in order of precedence.
-pub(super) fn choose<'a>(entries: &'a [Entry<'a>], answers: Answers<'a>, has_default: bool) -> Choices<'a> {
-    let mut asked: HashMap<&HostPattern, SmallVec<[&Entry<'_>; 1]>, RandomState> = HashMap::default();
+pub(super) fn choose<'a>(
+    entries: &'a [TlsEntry<'a>],
+    answers: Answers<'a>,
+    has_default: bool,
+) -> Choices<'a> {
+    let mut asked: HashMap<&HostPattern, SmallVec<[&TlsEntry<'_>; 1]>, RandomState> = HashMap::default();
     for entry in entries {
         for host in &entry.hosts {
             asked.entry(host).or_default().push(entry);
@@ -111,15 +115,15 @@ pub(super) fn choose<'a>(entries: &'a [Entry<'a>], answers: Answers<'a>, has_def
     choices
 }
 
-fn decide<'a>(candidates: Candidates<'_, 'a>, holders: &[&ObjectKey], has_default: bool) -> Shown<'a> {
+fn decide<'a>(candidates: Candidates<'_, 'a>, holders: &[&ObjectKey], has_default: bool) -> Presented<'a> {
     let [precise, wider] = candidates;
     let mut candidates = precise.iter().chain(wider).copied();
-    let is_good = |entry: &&Entry<'_>| entry.slot.certificate().is_some();
+    let is_good = |entry: &&TlsEntry<'_>| entry.slot.certificate().is_some();
     let Some(holder) = holders.first() else {
         // Nobody serves the name, so nobody's handshakes are spoilt.
         return candidates
             .find(is_good)
-            .map_or(Shown::Default, Shown::Certificate);
+            .map_or(Presented::Default, Presented::Certificate);
     };
     let is_shared = holders.iter().any(|other| !beside(other, holder));
     let mut own = candidates
@@ -129,26 +133,26 @@ fn decide<'a>(candidates: Candidates<'_, 'a>, holders: &[&ObjectKey], has_defaul
     let has_own = own.peek().is_some();
     // One that was never good spoils no handshake of another namespace.
     match own.find(|entry| !is_shared || is_good(entry)) {
-        Some(entry) if is_good(&entry) => return Shown::Certificate(entry),
-        Some(entry) => return Shown::Failure(entry),
+        Some(entry) if is_good(&entry) => return Presented::Certificate(entry),
+        Some(entry) => return Presented::Failure(entry),
         None => {}
     }
     // Whoever has won a rule as well steps in where nothing else would be shown, or nothing that was asked for; and where
     // the name's own namespace asks for nothing and nothing would be shown, so does anybody's wildcard.
     let spoils_nothing = !has_own && !has_default;
-    let stands_in = |entry: &&Entry<'_>| {
+    let stands_in = |entry: &&TlsEntry<'_>| {
         holders.contains(&&entry.ingress.key)
             || (spoils_nothing && wider.iter().any(|above| std::ptr::eq(*above, *entry)))
     };
     match candidates.filter(stands_in).find(is_good) {
-        Some(entry) if has_own || !has_default => Shown::Certificate(entry),
-        Some(_) | None => Shown::Default,
+        Some(entry) if has_own || !has_default => Presented::Certificate(entry),
+        Some(_) | None => Presented::Default,
     }
 }
 
-impl<'a> Shown<'a> {
+impl<'a> Presented<'a> {
     /// The entry that decides over the name.
-    pub(super) fn entry(self) -> Option<&'a Entry<'a>> {
+    pub(super) fn entry(self) -> Option<&'a TlsEntry<'a>> {
         match self {
             Self::Certificate(entry) | Self::Failure(entry) => Some(entry),
             Self::Default => None,

@@ -22,14 +22,14 @@ pub(crate) struct CertificateTable {
 /// What a name is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
-    identity: Arc<Identity>,
+    identity: Arc<CertificateIdentity>,
     /// `None`: the name has a certificate of its own that was never good, and gets no other one.
     certificate: Option<Arc<Certificate>>,
 }
 
 /// Which certificate a client was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct CertificateIdentity {
     pub(crate) origin: CertificateOrigin,
     fingerprint: Option<Digest>,
 }
@@ -47,12 +47,12 @@ impl Slot {
     pub(crate) fn new(origin: CertificateOrigin, certificate: Option<Arc<Certificate>>) -> Self {
         let fingerprint = certificate.as_ref().map(|certificate| certificate.fingerprint());
         Self {
-            identity: Arc::new(Identity { origin, fingerprint }),
+            identity: Arc::new(CertificateIdentity { origin, fingerprint }),
             certificate,
         }
     }
 
-    pub(crate) fn identity(&self) -> &Arc<Identity> {
+    pub(crate) fn identity(&self) -> &Arc<CertificateIdentity> {
         &self.identity
     }
 
@@ -61,7 +61,7 @@ impl Slot {
     }
 }
 
-impl Identity {
+impl CertificateIdentity {
     /// The same certificate: from the same place, renewed since or not, or with the same content.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.origin == other.origin || (self.fingerprint.is_some() && self.fingerprint == other.fingerprint)
