@@ -1,12 +1,11 @@
-//! Cluster-scoped objects: IngressClass and Namespace.
+//! IngressClasses: which controller serves which Ingresses.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace as RawNamespace;
 use k8s_openapi::api::networking::v1::IngressClass as RawIngressClass;
 
 use crate::metadata::global_name;
-use crate::{Kind, Labels, ObjectRef, Problem, Severity, Source};
+use crate::problem::{Kind, ObjectRef, Problem, Severity, Source};
 
 /// A `networking.k8s.io/v1` IngressClass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +19,6 @@ pub struct IngressClass {
     pub is_default: bool,
     /// Where it is written, when it comes from a file.
     pub source: Option<Arc<Source>>,
-}
-
-/// A `v1` Namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Namespace {
-    /// `metadata.name`
-    pub name: Box<str>,
-    /// `metadata.labels`
-    pub labels: Labels,
 }
 
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
@@ -70,17 +60,5 @@ impl IngressClass {
     pub fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {
         let object = ObjectRef::global(Kind::IngressClass, &self.name);
         Problem::of(object, self.source.as_deref(), severity, field, message)
-    }
-}
-
-impl Namespace {
-    /// Reads a Namespace; `None` when it has no usable name.
-    #[must_use]
-    pub fn from_api(object: RawNamespace, problems: &mut Vec<Problem>) -> Option<Self> {
-        let name = global_name(Kind::Namespace, object.metadata.name, problems)?;
-        Some(Self {
-            name,
-            labels: object.metadata.labels.unwrap_or_default().into_iter().collect(),
-        })
     }
 }

@@ -16,12 +16,14 @@
 //! - `Debug` of a [`Secret`] shows no secret.
 
 mod annotations;
+mod config_map;
 mod endpoint_slice;
 mod ingress;
 mod ingress_class;
 mod labels;
 pub mod manifest;
 mod metadata;
+mod namespace;
 mod object;
 mod problem;
 mod protocol;
@@ -37,18 +39,20 @@ mod view;
 pub use annotations::{
     Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, annotation_reference,
 };
+pub use config_map::ConfigMap;
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use ingress::{
     ClassRef, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, InvalidBackend, InvalidHost,
     InvalidPath, PathType, ServicePortRef,
 };
-pub use ingress_class::{IngressClass, Namespace};
+pub use ingress_class::IngressClass;
 pub use labels::Labels;
+pub use namespace::Namespace;
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
 pub use protocol::{AppProtocol, Protocol};
 pub use resolution::{NameFault, Resolution, Resolutions};
-pub use secret::{ConfigMap, Secret};
+pub use secret::Secret;
 pub use service::{Service, ServicePort, ServiceType};
 pub use unread::{Unread, UnreadObjects};
 pub use view::{ClusterView, Difference};

@@ -1,13 +1,13 @@
-//! Secrets and ConfigMaps: named bytes.
+//! Secrets: certificates, keys and passwords, as named bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{ConfigMap as RawConfigMap, Secret as RawSecret};
+use k8s_openapi::api::core::v1::Secret as RawSecret;
 use route::ObjectKey;
 
 use crate::metadata::Metadata;
-use crate::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 
 /// A `v1` Secret. Its `Debug` names the entries and shows none of their contents.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,15 +18,6 @@ pub struct Secret {
     pub kind: Box<str>,
     /// `data`, decoded; what is in `stringData` counts instead.
     pub data: BTreeMap<Box<str>, Box<[u8]>>,
-}
-
-/// A `v1` ConfigMap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigMap {
-    /// Namespace and name.
-    pub key: ObjectKey,
-    /// `data`; `binaryData` is not read.
-    pub data: BTreeMap<Box<str>, Box<str>>,
 }
 
 impl Secret {
@@ -63,18 +54,5 @@ impl fmt::Debug for Secret {
             .field("kind", &self.kind)
             .field("data", &entries)
             .finish_non_exhaustive()
-    }
-}
-
-impl ConfigMap {
-    /// Reads a ConfigMap; `None` when it has no usable name.
-    #[must_use]
-    pub fn from_api(object: RawConfigMap, problems: &mut Vec<Problem>) -> Option<Self> {
-        let meta = Metadata::namespaced(Kind::ConfigMap, object.metadata, problems)?;
-        let data = object.data.unwrap_or_default().into_iter();
-        Some(Self {
-            key: meta.key,
-            data: data.map(|(name, text)| (name.into(), text.into())).collect(),
-        })
     }
 }

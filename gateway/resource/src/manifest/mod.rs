@@ -6,51 +6,38 @@
 //! leaving it to a broader rule.
 
 mod documents;
+mod keys;
 mod objects;
+mod reader;
 mod scalar;
 mod schema;
 mod shape;
 mod tree;
+mod yaml;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::{ClusterView, Kind, Object, ObjectRef, Problem, Severity, SourceLine};
+use crate::object::Object;
+use crate::problem::{ObjectRef, Problem, Severity, SourceLine};
+use crate::view::ClusterView;
 
 use documents::{Document, documents};
-use tree::{Node, tree};
+use reader::Reader;
+use tree::Node;
+use yaml::parse_yaml;
 
-/// What one file holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Manifest {
-    /// Its objects, in the order of the file.
-    pub objects: Vec<Placed>,
-    /// What is wrong with it.
-    pub problems: Vec<Problem>,
-}
-
-/// An object and where it begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
-    /// The object.
-    pub object: Object,
-    /// File and line.
-    pub at: SourceLine,
-}
+pub use reader::{Manifest, Placed};
 
 /// Reads a file. `file` is what problems call it.
 #[must_use]
 pub fn parse(file: &str, bytes: &[u8]) -> Manifest {
-    let mut reader = Reader {
-        file: file.into(),
-        manifest: Manifest::default(),
-    };
+    let mut reader = Reader::new(file);
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         reader.ignored(1, "the file is UTF-16; write it as UTF-8");
-        return reader.manifest;
+        return reader.finish();
     }
     for document in documents(bytes) {
-        reader.document(document);
+        read_document(document, &mut reader);
     }
     reader.finish()
 }
@@ -69,10 +56,7 @@ pub fn read_malformed(
         fields.insert("apiVersion".to_owned(), api_version.into());
         fields.insert("kind".to_owned(), kind.into());
     }
-    let mut reader = Reader {
-        file: "".into(),
-        manifest: Manifest::default(),
-    };
+    let mut reader = Reader::new("");
     reader.root(&Node::from_json(json, 1));
     let read = reader.finish();
     problems.extend(read.problems.into_iter().map(|problem| Problem {
@@ -86,7 +70,7 @@ pub fn read_malformed(
 }
 
 /// Puts files together, in the order given. Of two objects of the same kind and name the first one counts, and the
-/// second one is told of. The problems of the files themselves are not repeated.
+/// second one is reported. The problems of the files themselves are not repeated.
 #[must_use]
 pub fn collect<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> (ClusterView, Vec<Problem>) {
     let mut view = ClusterView::default();
@@ -110,98 +94,25 @@ pub fn collect<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> (Cluste
     (view, problems)
 }
 
-/// Problems that are listed of one file.
-const MAX_PROBLEMS: usize = 1_000;
-
-/// Reads one file.
-struct Reader {
-    file: Arc<str>,
-    manifest: Manifest,
-}
-
-impl Reader {
-    fn document(&mut self, document: Document<'_>) {
-        let text = match std::str::from_utf8(document.bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                let before = document.bytes.get(..error.valid_up_to()).unwrap_or_default();
-                let above = before.iter().filter(|byte| **byte == b'\n').count();
-                let line = document
-                    .first_line
-                    .saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
-                return self.ignored(line, "not valid UTF-8; the document is ignored");
-            }
-        };
-        match tree(text, document.first_line) {
-            Ok(Some(root)) => self.root(&root),
-            Ok(None) => {}
-            // JSON has escapes that YAML has not.
-            Err(error) => match serde_json::from_str(text) {
-                Ok(json) => self.root(&Node::from_json(json, document.first_line)),
-                Err(_) => self.ignored(error.line().min(document.last_line()), error.to_string()),
-            },
+fn read_document(document: Document<'_>, reader: &mut Reader) {
+    let text = match std::str::from_utf8(document.bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = document.bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let above = before.iter().filter(|byte| **byte == b'\n').count();
+            let line = document
+                .first_line
+                .saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
+            return reader.ignored(line, "not valid UTF-8; the document is ignored");
         }
+    };
+    match parse_yaml(text, document.first_line) {
+        Ok(Some(root)) => reader.root(&root),
+        Ok(None) => {}
+        // JSON has escapes that YAML has not.
+        Err(error) => match serde_json::from_str(text) {
+            Ok(json) => reader.root(&Node::from_json(json, document.first_line)),
+            Err(_) => reader.ignored(error.line().min(document.last_line()), error.to_string()),
+        },
     }
-
-    fn finish(mut self) -> Manifest {
-        let found = self.manifest.problems.len();
-        if found > MAX_PROBLEMS {
-            self.manifest.problems.truncate(MAX_PROBLEMS);
-            let line = self
-                .manifest
-                .problems
-                .last()
-                .and_then(|last| last.source.as_ref())
-                .map_or(1, |source| source.line);
-            self.ignored(
-                line,
-                format!(
-                    "{} more problems of this file are not listed",
-                    found - MAX_PROBLEMS
-                ),
-            );
-        }
-        self.manifest
-    }
-
-    fn at(&self, line: u32) -> SourceLine {
-        SourceLine {
-            file: Arc::clone(&self.file),
-            line,
-        }
-    }
-
-    /// Something of the file that is no object at all.
-    fn ignored(&mut self, line: u32, message: impl Into<String>) {
-        self.tell(
-            Severity::Error,
-            ObjectRef::global(Kind::File, &self.file),
-            "",
-            line,
-            message,
-        );
-    }
-
-    fn tell(
-        &mut self,
-        severity: Severity,
-        object: ObjectRef,
-        field: &str,
-        line: u32,
-        message: impl Into<String>,
-    ) {
-        let source = Some(self.at(line));
-        self.manifest.problems.push(Problem {
-            severity,
-            object,
-            field: field.to_owned(),
-            message: message.into(),
-            source,
-        });
-    }
-}
-
-/// The line of a field of `node`, or of `node` itself.
-fn line_of(node: &Node, key: &str) -> u32 {
-    node.field(key).map_or(node.line, |field| field.line)
 }

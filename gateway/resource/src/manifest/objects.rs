@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use super::schema::{self};
+use super::reader::{Placed, Reader, line_of};
+use super::schema;
 use super::shape::{Field, Findings, Shape};
 use super::tree::{Node, Value};
-use super::{Placed, Reader, line_of};
 use crate::reporter::UnreadableFields;
 use crate::{
     ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Problem, Secret,
@@ -107,14 +107,14 @@ impl Reader {
                     this.describe()
                 );
                 let object = ObjectRef::global(Kind::File, &self.file);
-                return self.tell(Severity::Note, object, "kind", line_of(node, "kind"), message);
+                return self.report(Severity::Note, object, "kind", line_of(node, "kind"), message);
             }
             Recognised::Mistaken(message) => {
                 let object = match Kind::ALL.iter().find(|kind| kind.as_str() == this.kind) {
                     Some(kind) => reference(*kind, node),
                     None => ObjectRef::global(Kind::File, &self.file),
                 };
-                return self.tell(
+                return self.report(
                     Severity::Error,
                     object,
                     "apiVersion",
@@ -125,7 +125,7 @@ impl Reader {
         };
         if node.text_size() > MAX_OBJECT_BYTES {
             let message = "larger than 1.5 MiB, which no cluster would store; the object is ignored";
-            return self.tell(Severity::Error, reference(kind, node), "", node.line, message);
+            return self.report(Severity::Error, reference(kind, node), "", node.line, message);
         }
         let object = match kind {
             Kind::Ingress => self.read(kind, node, schema::INGRESS, |raw, unreadable, problems| {
@@ -149,7 +149,7 @@ impl Reader {
             }),
             Kind::Middleware => {
                 let message = "middlewares are not supported yet; an Ingress that names one answers 503";
-                return self.tell(
+                return self.report(
                     Severity::Note,
                     reference(kind, node),
                     "kind",
@@ -179,7 +179,7 @@ impl Reader {
             .unwrap_or(Json::Null);
         let Findings {
             unreadable,
-            told,
+            problems,
             mut lines,
         } = findings;
         lines.sort_unstable();
@@ -189,7 +189,7 @@ impl Reader {
             fields: lines.into(),
         };
         let whose = reference(kind, node);
-        for finding in told {
+        for finding in problems {
             let problem = Problem::of(
                 whose.clone(),
                 Some(&source),
@@ -203,7 +203,7 @@ impl Reader {
             Ok(raw) => raw,
             Err(_) => {
                 let message = "cannot be read; the object is ignored";
-                self.tell(Severity::Error, whose, "", node.line, message);
+                self.report(Severity::Error, whose, "", node.line, message);
                 return None;
             }
         };
@@ -241,7 +241,7 @@ impl Placeable for Service {
 
 impl Placeable for EndpointSlice {
     fn placed(self, mut source: Source) -> Object {
-        // Slices are long; whatever is told of one later concerns it as a whole.
+        // Slices are long; a problem that is found later concerns one as a whole.
         source.fields = source
             .fields
             .into_iter()

@@ -81,7 +81,7 @@ pub(super) const fn narrowing(name: &'static str, shape: Shape) -> Field {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) unreadable: UnreadableFields,
-    pub(super) told: Vec<Finding>,
+    pub(super) problems: Vec<Finding>,
     /// The line of every field, in the order of the document.
     pub(super) lines: Vec<(Box<str>, u32)>,
 }
@@ -94,9 +94,9 @@ pub(super) struct Finding {
 }
 
 impl Findings {
-    pub(super) fn unreadable(&mut self, field: &str, message: String) {
+    pub(super) fn reject(&mut self, field: &str, message: String) {
         self.unreadable.add(field);
-        self.told.push(Finding {
+        self.problems.push(Finding {
             severity: Severity::Error,
             field: field.to_owned(),
             message,
@@ -104,7 +104,7 @@ impl Findings {
     }
 
     fn warn(&mut self, field: String, message: String) {
-        self.told.push(Finding {
+        self.problems.push(Finding {
             severity: Severity::Warning,
             field,
             message,
@@ -119,7 +119,7 @@ impl Shape {
             return None;
         }
         if let Value::Unreadable { why, .. } = &node.value {
-            findings.unreadable(field, format!("{why}; it is not used"));
+            findings.reject(field, format!("{why}; it is not used"));
             return None;
         }
         match self {
@@ -160,7 +160,7 @@ impl Shape {
         let field = format!("{list}[{index}]");
         findings.lines.push((field.as_str().into(), node.line));
         if node.is_null() {
-            findings.unreadable(&field, "the item is empty".to_owned());
+            findings.reject(&field, "the item is empty".to_owned());
         }
         self.fit(node, &field, findings).unwrap_or_else(|| self.blank())
     }
@@ -185,7 +185,7 @@ impl Shape {
             message.push_str("; ");
             message.push_str(advice);
         }
-        findings.unreadable(field, message);
+        findings.reject(field, message);
         None
     }
 
@@ -264,7 +264,7 @@ impl FreeMap {
             (Self::Bytes, _) => Shape::Bytes.fit(node, field, findings),
             (Self::Annotations, Value::Scalar(Scalar { text, kind })) if *kind != ScalarKind::Text => {
                 let message = "a value must be text; write it in quotes";
-                findings.told.push(Finding {
+                findings.problems.push(Finding {
                     severity: Severity::Error,
                     field: field.to_owned(),
                     message: message.to_owned(),
@@ -315,7 +315,7 @@ fn unknown(fields: &'static [Field], missing: &[&str], key: &str, around: &str, 
     for missing in missing {
         findings.unreadable.add(join(around, missing));
     }
-    findings.unreadable(
+    findings.reject(
         &field,
         format!(
             "unknown field, and `{first}` is missing, without which this would mean more: closed{question}"
