@@ -217,7 +217,7 @@ fn an_early_answer_ends_the_connection() {
 
 /// Nothing is held back: each event arrives before the next one is sent.
 #[test]
-fn events_stream_as_they_come() {
+fn events_are_streamed_as_they_arrive() {
     let (tell, told) = std::sync::mpsc::sync_channel::<()>(0);
     let told = std::sync::Mutex::new(told);
     let backend = Backend::with(

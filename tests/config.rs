@@ -164,7 +164,7 @@ fn each_wrong_key_has_its_message() {
 }
 
 #[test]
-fn every_error_is_told_at_once() {
+fn every_error_is_reported_at_once() {
     let output = gateway!()
         .door(
             "external-http",
@@ -383,7 +383,7 @@ fn addresses_that_cannot_be_bound() {
 
 /// Whoever listens needs an address that nobody else's takes in.
 #[test]
-fn addresses_that_meet() {
+fn overlapping_addresses_are_errors() {
     let table = [
         (
             "127.0.0.1:18080",
@@ -429,7 +429,7 @@ fn addresses_that_meet() {
 }
 
 #[test]
-fn check_tells_of_wrong_manifests() {
+fn check_reports_broken_manifests() {
     let ok = manifest::app("app", "external-http", "a.test", 8080);
     let builder = gateway!()
         .manifest("a.yaml", &ok)
@@ -492,7 +492,7 @@ fn check_tells_of_wrong_manifests() {
 
 /// A variable of ours counts whatever bytes are in it: a setting must not be left out because it is garbage.
 #[test]
-fn a_variable_that_is_no_text_is_an_error() {
+fn a_variable_that_is_not_utf8_is_an_error() {
     use std::os::unix::ffi::OsStrExt as _;
     let builder = gateway!();
     let config = builder.folder().join("listeners.toml");

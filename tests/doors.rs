@@ -49,7 +49,7 @@ pub(crate) fn answers_its_own_and_refuses_the_others(door: &str, labels: &[&str]
 }
 
 /// The scheme and port are the door's, whatever the client claims.
-pub(crate) fn tells_the_backend_its_scheme_and_port(door: &str, scheme: &str, port: &str) {
+pub(crate) fn the_backend_learns_the_doors_scheme_and_port(door: &str, scheme: &str, port: &str) {
     let backend = Backend::start("app");
     let gateway = gateway!()
         .manifest(

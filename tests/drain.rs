@@ -8,7 +8,7 @@ use gateway_tests::{Backend, Client, Load, Reply, free_port, gateway, get, manif
 const DOOR: &str = "external-http";
 
 #[test]
-fn the_choreography() {
+fn the_phases_of_a_drain() {
     let backend = Backend::start("app");
     let mut gateway = gateway!()
         .every_door("drain = { wait = \"1s\", timeout = \"5s\" }")
@@ -83,7 +83,7 @@ fn the_choreography() {
 }
 
 #[test]
-fn work_that_is_cut_shows_in_the_status() {
+fn cut_requests_show_in_the_exit_status() {
     let backend = Backend::with("app", Reply::Silence);
     let mut gateway = gateway!()
         .every_door("drain = { wait = \"100ms\", timeout = \"300ms\" }")
@@ -98,7 +98,7 @@ fn work_that_is_cut_shows_in_the_status() {
 }
 
 #[test]
-fn an_upgraded_connection_is_no_cut_work() {
+fn a_cut_upgraded_connection_does_not_change_the_exit_status() {
     let backend = Backend::with(
         "app",
         Reply::script(|stream, _| {
@@ -129,7 +129,7 @@ fn an_upgraded_connection_is_no_cut_work() {
 
 /// SIGHUP reloads, and what means something to other servers means nothing here: no request notices.
 #[test]
-fn other_signals_end_nothing() {
+fn other_signals_do_not_end_the_process() {
     use rustix::process::Signal;
     let backend = Backend::start("app");
     let mut gateway = gateway!()

@@ -58,7 +58,7 @@ fn ejections(gateway: &Gateway, reason: &str) -> f64 {
 /// Of four endpoints one fails at once, where the others take their time: it is free whenever somebody looks, and took
 /// half of all requests.
 #[test]
-fn whoever_fails_fast_attracts_nothing() {
+fn an_endpoint_that_fails_fast_attracts_no_requests() {
     let refused = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".to_vec();
     for (reply, method, reason) in [
         (Reply::Reset, "GET", Some("broken")),
@@ -136,7 +136,7 @@ fn a_request_that_broke_on_a_new_connection_is_tried_elsewhere() {
 
 /// Whatever endpoints do, half of them go on to be asked: it may be the requests.
 #[test]
-fn half_of_the_endpoints_stay() {
+fn at_least_half_of_the_endpoints_stay_in_use() {
     let backends: Vec<Backend> = (0..4).map(|_| Backend::with("app", Reply::Close)).collect();
     let ports: Vec<u16> = backends.iter().map(Backend::port).collect();
     let gateway = gateway!().manifest("app.yaml", &app(&ports)).start();
@@ -151,7 +151,7 @@ fn half_of_the_endpoints_stay() {
 
 /// An endpoint that hangs is found out by the time that responses may take.
 #[test]
-fn whoever_never_answers_is_ejected() {
+fn an_endpoint_that_never_answers_is_ejected() {
     let (silent, good) = (Backend::with("app", Reply::Silence), Backend::start("app"));
     let gateway = gateway!()
         .door(DOOR, "timeouts = { response_head = \"300ms\" }")
@@ -175,7 +175,7 @@ fn whoever_never_answers_is_ejected() {
 
 /// What clients do is never held against a backend.
 #[test]
-fn the_clients_fault_is_not_the_backends() {
+fn a_clients_fault_does_not_count_against_the_backend() {
     let backends: Vec<Backend> = (0..2).map(|_| Backend::start("app")).collect();
     let ports: Vec<u16> = backends.iter().map(Backend::port).collect();
     let gateway = gateway!()
@@ -263,7 +263,7 @@ fn the_first_request_after_a_return_is_answered() {
 
 /// An endpoint that was taken out of the slices and comes back is another instance, whatever is known of its address.
 #[test]
-fn whoever_left_and_came_back_begins_anew() {
+fn an_endpoint_that_left_and_returned_starts_anew() {
     let (leaving, staying) = (Backend::with("app", Reply::Close), Backend::start("app"));
     let both = app(&[leaving.port(), staying.port()]);
     let gateway = gateway!().manifest("app.yaml", &both).start();
@@ -301,7 +301,7 @@ fn whoever_left_and_came_back_begins_anew() {
 
 /// Whoever probed an endpoint may be a worker that ends.
 #[test]
-fn an_endpoint_is_probed_on_when_its_door_is_bound_anew() {
+fn an_endpoint_is_still_probed_after_its_door_is_rebound() {
     let staying = Backend::start("app");
     let returning = free_port();
     let gateway = gateway!()
@@ -355,7 +355,7 @@ fn h2c(ports: &[u16]) -> String {
 /// The same for backends that speak HTTP/2: connections that end before anything has come on them, and streams that are
 /// reset.
 #[test]
-fn whoever_breaks_streams_is_ejected() {
+fn an_endpoint_that_breaks_streams_is_ejected() {
     let closing = Backend::with("app", Reply::Close);
     let resetting = Http2Backend::start(|_, mut respond: SendResponse<_>| async move {
         respond.send_reset(h2::Reason::INTERNAL_ERROR);

@@ -8,6 +8,6 @@ fn answers_its_own_and_refuses_the_others() {
 }
 
 #[test]
-fn tells_the_backend_its_scheme_and_port() {
-    doors::tells_the_backend_its_scheme_and_port("external-http", "http", "80");
+fn the_backend_learns_the_doors_scheme_and_port() {
+    doors::the_backend_learns_the_doors_scheme_and_port("external-http", "http", "80");
 }

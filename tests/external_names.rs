@@ -118,7 +118,7 @@ fn nothing_waits_for_dns() {
 }
 
 #[test]
-fn the_last_answer_is_kept_while_there_is_no_other() {
+fn the_last_dns_answer_is_kept_while_there_is_no_other() {
     let (dns, backend) = (Dns::start(), Backend::start("crm"));
     dns.resolves(NAME, &["127.0.0.1"], 1);
     let gateway = gateway!()
@@ -231,7 +231,7 @@ fn a_name_does_not_make_the_gateway_its_own_backend() {
 }
 
 #[test]
-fn without_the_key_nobody_is_asked() {
+fn without_the_key_no_dns_query_is_sent() {
     let (dns, backend) = (Dns::start(), Backend::start("crm"));
     dns.resolves(NAME, &["127.0.0.1"], 60);
     let resolvers = format!(
@@ -256,7 +256,7 @@ fn without_the_key_nobody_is_asked() {
 }
 
 #[test]
-fn check_asks_nobody_and_says_so() {
+fn check_sends_no_dns_query_and_says_so() {
     let dns = Dns::start();
     let builder = gateway!()
         .source(&source(&dns))

@@ -128,7 +128,7 @@ const REFUSED: &[Case] = &[
 ];
 
 #[test]
-fn what_is_refused_reaches_nobody() {
+fn a_refused_request_reaches_no_backend() {
     let backend = Backend::start("app");
     let gateway = start(&backend);
     let address = gateway.door("external-http");
@@ -165,7 +165,7 @@ fn what_is_refused_reaches_nobody() {
 
 /// The same verdict when the bytes arrive one by one, at the earliest moment.
 #[test]
-fn dripped_bytes_have_the_same_verdict() {
+fn heads_sent_byte_by_byte_have_the_same_result() {
     let backend = Backend::start("app");
     let gateway = start(&backend);
     let address = gateway.door("external-http");
@@ -180,7 +180,7 @@ fn dripped_bytes_have_the_same_verdict() {
 }
 
 #[test]
-fn what_is_accepted_arrives_canonical() {
+fn accepted_heads_arrive_in_canonical_form() {
     let backend = Backend::start("app");
     let gateway = start(&backend);
     let cases: &[(&str, &[u8], &str)] = &[

@@ -239,7 +239,7 @@ fn metadata_pass_both_ways() {
 }
 
 #[test]
-fn an_error_is_a_head_alone() {
+fn a_grpc_error_is_a_head_without_a_body() {
     let (_gateway, address, _backend) = rig("grpc");
     block(async {
         let client = Http2::connect(address).await;
@@ -264,7 +264,7 @@ fn an_error_is_a_head_alone() {
 
 /// What the gateway says itself, gRPC clients read as a status (gRPC, "Status codes and their use").
 #[test]
-fn own_errors_have_a_grpc_status() {
+fn errors_of_the_gateway_have_a_grpc_status() {
     let (silent, closed) = (Http2Backend::start(serve), Backend::start("closed"));
     closed.stop();
     let empty = manifest::ingress("empty", DOOR, &[("empty.test", "Prefix", "/", "empty")])
@@ -384,7 +384,7 @@ fn a_deadline_ends_a_call() {
 
 /// A server keeps the deadline as well, and its clock may run a moment before ours (gRPC, "Deadlines").
 #[test]
-fn a_deadline_that_the_backend_keeps_is_one() {
+fn a_cancel_at_the_deadline_is_deadline_exceeded() {
     let backend = Http2Backend::start(|request, mut respond| async move {
         let after = request.uri().path().rsplit('/').next().unwrap().parse().unwrap();
         let begun = request.uri().path().contains("Begun").then(|| {
@@ -675,7 +675,7 @@ fn many_calls_at_once_share_connections() {
 
 /// A backend that tells its connections to go, as a rolling restart does, costs no call.
 #[test]
-fn a_backend_that_leaves_costs_no_call() {
+fn a_backend_that_drains_loses_no_call() {
     let (_gateway, address, backend) = rig("grpc");
     block(async {
         let stop = std::rc::Rc::new(std::cell::Cell::new(false));
@@ -716,7 +716,7 @@ fn a_backend_that_leaves_costs_no_call() {
 
 /// A request that the backend has not looked at is sent again; one that it gave up is not, whatever its method.
 #[test]
-fn what_was_not_looked_at_is_sent_again() {
+fn an_unprocessed_request_is_sent_again() {
     for (method, reason, expected, requests) in [
         ("POST", Reason::REFUSED_STREAM, 200, 2),
         ("POST", Reason::INTERNAL_ERROR, 502, 1),

@@ -311,7 +311,7 @@ fn a_hundred_streams_at_once() {
 
 /// The backend answers before it has read the request: the client gets that answer, and its connection goes on.
 #[test]
-fn an_answer_ahead_of_the_end_of_the_request() {
+fn an_answer_before_the_end_of_the_request_is_relayed() {
     let backend = Backend::with(
         "app",
         Reply::Early(
@@ -395,7 +395,7 @@ fn a_stream_that_is_not_read_stalls_no_other() {
 
 /// A request body that the backend does not read stops at the windows; the others go on.
 #[test]
-fn an_upload_that_is_not_taken_stalls_no_other() {
+fn an_upload_that_is_not_read_stalls_no_other() {
     let backend = Backend::with("app", Reply::echo());
     let stuck = Backend::with(
         "stuck",
@@ -547,7 +547,7 @@ fn interim_answers_pass() {
 
 /// Cookies may come in crumbs (RFC 9113 8.2.3); a backend that reads HTTP/1.1 gets one field (RFC 6265 5.4).
 #[test]
-fn cookie_crumbs_are_joined() {
+fn split_cookies_are_joined() {
     let backend = Backend::start("app");
     let (_gateway, address) = door(&backend);
     block(async {
@@ -955,7 +955,7 @@ fn own_answers() {
 }
 
 #[test]
-fn what_operators_see() {
+fn the_log_and_metrics_of_http2_requests() {
     let backend = Backend::start("app");
     let (gateway, address) = door(&backend);
     block(async {
@@ -1008,7 +1008,7 @@ fn what_operators_see() {
 
 /// An idle connection is told before it ends.
 #[test]
-fn an_idle_connection_is_told_to_go() {
+fn an_idle_connection_gets_goaway() {
     let backend = Backend::start("app");
     let (_gateway, address) = started(gateway!().door(DOOR, "idle_timeout = \"1s\""), &backend);
     block(async {

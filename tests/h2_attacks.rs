@@ -113,7 +113,7 @@ fn only(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn fields_that_are_none() {
+fn malformed_fields_reset_the_stream() {
     use End::{GoAway, Reset, Status};
     // Malformed is an error of the stream at least (8.1.1); what does not even decode to fields ends the connection.
     let (undecodable, malformed) = (GoAway(PROTOCOL_ERROR), Reset(PROTOCOL_ERROR));
@@ -794,7 +794,7 @@ fn streams_that_have_ended() {
 }
 
 #[test]
-fn a_preface_that_is_none() {
+fn a_wrong_preface_is_malformed_http1() {
     let rig = rig();
     for preface in [
         &b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"[..],
@@ -1025,7 +1025,7 @@ fn empty_data_flood() {
 
 /// A client that asks for much and opens no window: its streams end, and hold little meanwhile (CVE-2019-9517).
 #[test]
-fn zero_window_stall() {
+fn a_zero_window_is_a_stalled_client() {
     let rig = rig_with(gateway!().door(DOOR, "timeouts = { write_stall = \"1s\" }"));
     rig.backend.reply(Reply::computed(|_| {
         let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n".to_vec();
@@ -1109,7 +1109,7 @@ fn hpack_bombs() {
 
 /// More streams than allowed are refused, not queued without end.
 #[test]
-fn more_streams_than_allowed() {
+fn streams_beyond_the_limit_are_refused() {
     let rig = rig();
     rig.backend.reply(Reply::Silence);
     let mut raw = Raw::open(rig.address);
@@ -1125,7 +1125,7 @@ fn more_streams_than_allowed() {
 
 /// Connections that say little hold little, and those that say nothing end.
 #[test]
-fn silent_and_slow() {
+fn silent_and_slow_clients_time_out() {
     let rig = rig_with(gateway!().door(
         DOOR,
         "timeouts = { first_byte = \"1s\", head = \"1s\", body_idle = \"1s\" }\nidle_timeout = \"2s\"",

@@ -120,7 +120,7 @@ fn no_trick_crosses_a_door() {
 }
 
 #[test]
-fn elsewhere_and_nowhere_look_the_same() {
+fn a_host_of_another_door_looks_like_one_that_exists_nowhere() {
     let (gateway, _backends) = four_doors();
     block(async {
         for door in DOORS {
@@ -219,7 +219,7 @@ async fn mixed(door: &'static str, address: SocketAddr, requests: usize) -> Vec<
 
 /// The gateway tells its clients with GOAWAY, answers what is under way, and ends.
 #[test]
-fn the_end_is_told() {
+fn the_end_is_announced_with_goaway() {
     let backend = Backend::with(
         "app",
         Reply::computed(|seen| {

@@ -156,7 +156,7 @@ fn a_client_that_never_closes_is_left_alone() {
 
 /// The reason for a connection's end, beside a client that goes on sending.
 #[test]
-fn a_flood_is_told_why_it_ends() {
+fn a_flooding_client_learns_why_its_connection_ends() {
     let (_gateway, address, _backend) = rig("");
     for _ in 0..20 {
         let mut raw = Raw::open(address);
@@ -170,7 +170,7 @@ fn a_flood_is_told_why_it_ends() {
 /// Forty callers of one gRPC service, who share a connection as the calls of a channel do, across its rotation and
 /// across the end of the gateway: each call has its whole answer, or has been told that nobody looked at it.
 #[test]
-fn forty_callers_lose_no_call() {
+fn forty_callers_lose_no_call_in_a_rotation_or_drain() {
     let backend = Http2Backend::start(|request, mut respond| async move {
         let mut incoming = request.into_body();
         let Ok(asked) = receive_body(&mut incoming).await else {

@@ -63,7 +63,7 @@ const NONSENSE: &[(&str, &[u8])] = &[
 ];
 
 #[test]
-fn nonsense_is_a_502() {
+fn an_invalid_response_is_a_502() {
     let backend = Backend::start("app");
     let gateway = gateway!()
         .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
@@ -91,7 +91,7 @@ fn nonsense_is_a_502() {
 }
 
 #[test]
-fn floods_of_interim_answers_end() {
+fn a_flood_of_interim_responses_is_cut() {
     let flood =
         "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let backend = Backend::with("app", Reply::Raw(flood.into_bytes()));
@@ -134,7 +134,7 @@ fn a_broken_body_never_looks_whole() {
 
 /// Bytes behind a response belong to nobody: the connection is not used again.
 #[test]
-fn garbage_behind_a_response_reaches_nobody() {
+fn bytes_after_a_response_reach_no_client() {
     let backend = Backend::with(
         "app",
         Reply::Raw(

@@ -25,7 +25,7 @@ const CLAIMS: &str = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-
     X-Request-ID: chosen\r\nX-Blastdoor-Door: internal-http\r\nX_Forwarded_For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nX-Forwarded_Proto: https\r\n";
 
 #[test]
-fn a_stranger_is_not_believed() {
+fn an_untrusted_peer_is_not_believed() {
     let seen = seen("client_ip = \"xff\"", CLAIMS);
     assert_eq!(seen.field("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(seen.field("x-real-ip"), Some("127.0.0.1"));
@@ -49,7 +49,7 @@ fn a_stranger_is_not_believed() {
 }
 
 #[test]
-fn a_trusted_peer_is_believed_in_what_is_its_to_say() {
+fn a_trusted_peer_is_believed_about_the_client_only() {
     let seen = seen("client_ip = \"xff\"\ntrusted_proxies = [\"127.0.0.0/8\"]", CLAIMS);
     assert_eq!(seen.field("x-forwarded-for"), Some("6.6.6.6, 127.0.0.1"));
     assert_eq!(seen.field("x-real-ip"), Some("6.6.6.6"));
@@ -264,7 +264,7 @@ fn each_family_of_fields_has_its_vouchers() {
 
 /// What a Network Load Balancer passes on is the client's own word, however trusted the load balancer's address is.
 #[test]
-fn a_chain_counts_where_somebody_keeps_it() {
+fn forwarded_for_counts_behind_a_proxy_that_maintains_it() {
     let trusted = "trusted_proxies = [\"127.0.0.0/8\"]";
     for (settings, expected) in [
         ("behind = \"none\"", "6.6.6.6, 127.0.0.1"),
@@ -281,7 +281,7 @@ fn a_chain_counts_where_somebody_keeps_it() {
 }
 
 #[test]
-fn the_configured_field_is_vouched_for_under_its_own_name_alone() {
+fn the_configured_field_is_forwarded_under_its_exact_name_only() {
     let claims = "X-Client-IP: 8.8.8.8\r\nX_Client_IP: 6.6.6.6\r\nX.Client-IP: 6.6.6.6\r\nCF-Ray: 1\r\n";
     for (settings, expected) in [
         ("trusted_proxies = [\"127.0.0.0/8\"]", Some("8.8.8.8")),

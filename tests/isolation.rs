@@ -101,7 +101,7 @@ fn no_trick_crosses_a_door() {
 }
 
 #[test]
-fn elsewhere_and_nowhere_look_the_same() {
+fn a_host_of_another_door_looks_like_one_that_exists_nowhere() {
     let (gateway, _backends) = four_doors();
     for door in DOORS {
         let address = gateway.door(door);

@@ -67,7 +67,7 @@ const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n
 
 /// The end of the client's direction is its end, before the answer and in the midst of one that may go on for hours.
 #[test]
-fn who_closes_in_order_is_gone() {
+fn a_client_that_closes_in_order_has_left() {
     for (first, status) in [("", 499), (EVENTS, 200)] {
         let (backend, told) = waiting(first);
         let gateway = start(&backend);
@@ -81,7 +81,7 @@ fn who_closes_in_order_is_gone() {
 }
 
 #[test]
-fn also_with_a_body_and_with_more_requests_sent_ahead() {
+fn a_client_may_leave_with_a_body_and_pipelined_requests() {
     for sent in [
         "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nab",
         "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
@@ -101,7 +101,7 @@ fn also_with_a_body_and_with_more_requests_sent_ahead() {
 }
 
 #[test]
-fn under_tls_the_alert_is_enough() {
+fn a_close_notify_means_that_the_client_has_left() {
     for first in ["", EVENTS] {
         let (backend, told) = waiting(first);
         let gateway = start(&backend);
@@ -118,7 +118,7 @@ fn under_tls_the_alert_is_enough() {
 }
 
 #[test]
-fn over_http2_the_connection_that_ends_takes_its_requests_with_it() {
+fn over_http2_requests_end_with_their_connection() {
     let (backend, told) = waiting("");
     let gateway = start(&backend);
     let address = gateway.door(DOOR);
@@ -139,7 +139,7 @@ fn over_http2_the_connection_that_ends_takes_its_requests_with_it() {
 
 /// What is ready for a client that has ended its direction, it may still read.
 #[test]
-fn an_answer_that_is_there_is_still_read() {
+fn an_answer_that_has_arrived_is_still_delivered() {
     let backend = Backend::with("app", Reply::text(&"x".repeat(20_000)));
     let gateway = start(&backend);
     let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -198,7 +198,7 @@ fn black_hole() -> (SocketAddr, impl Sized) {
 
 /// A place that nobody waits in is free, however long the connection to the backend may take.
 #[test]
-fn who_leaves_while_the_gateway_connects_frees_the_place() {
+fn a_client_that_leaves_during_a_connect_frees_its_place() {
     let (address, _full) = black_hole();
     let passed = manifest::app("passed", TLS_DOOR, "passed.test", address.port()).replacen(
         "  labels:",

@@ -109,7 +109,7 @@ fn with_created(yaml: &str, created: &str) -> String {
 }
 
 #[test]
-fn the_oldest_ingress_wins_and_the_loser_is_told() {
+fn the_oldest_ingress_wins_and_the_loser_is_reported() {
     let [old, new, unknown] = ["old", "new", "unknown"].map(Backend::start);
     let rule = |service| manifest::ingress(service, DOOR, &[("same.test", "Prefix", "/", service)]);
     let builder = gateway!()

@@ -45,7 +45,7 @@ fn one_line_per_request() {
 
 /// Which field, and what is wrong with it; never what it says.
 #[test]
-fn what_is_malformed_is_told_in_words() {
+fn the_log_says_what_is_wrong_with_a_request() {
     let backend = Backend::start("app");
     let gateway = gateway!()
         .door(DOOR, "client_ip = \"xff\"\ntrusted_proxies = [\"127.0.0.0/8\"]")
@@ -125,7 +125,7 @@ fn what_is_malformed_is_told_in_words() {
 }
 
 #[test]
-fn what_a_backend_does_wrong_is_told_in_words() {
+fn the_log_says_what_is_wrong_with_a_response() {
     let table = [
         (
             "HTTP/1.1 200 OK\r\nX-Correlation-Id : 1\r\nContent-Length: 0\r\n\r\n",

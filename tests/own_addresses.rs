@@ -31,7 +31,7 @@ fn limit(gateway: &Gateway, current: u64) {
 /// Out of descriptors, neither interfaces nor files can be looked at. What was known stays: no file counts as changed,
 /// nothing is published, and no tenant gets through to another door.
 #[test]
-fn out_of_descriptors_nothing_is_forgotten() {
+fn out_of_descriptors_the_known_addresses_stay() {
     let (inside, outside, port) = (Backend::start("inside"), Backend::start("outside"), free_port());
     let door = |address: &str| SocketAddr::new(address.parse().unwrap(), port);
     let gateway = gateway!()
@@ -87,7 +87,7 @@ fn out_of_descriptors_nothing_is_forgotten() {
 /// What must stay of a configuration that cannot be taken over as a whole: all of the old one. It is tried again, so
 /// that it counts as soon as it can.
 #[test]
-fn a_reload_that_cannot_bind_takes_over_nothing() {
+fn a_reload_that_cannot_bind_changes_nothing() {
     let (app, taken) = (Backend::start("app"), TcpListener::bind("127.0.0.1:0").unwrap());
     let gateway = gateway!()
         .manifest("app.yaml", &manifest::app("app", INSIDE, HOST, app.port()))
@@ -201,7 +201,7 @@ fn ports_of_doors_that_another_process_runs_are_own_ports() {
 }
 
 #[test]
-fn what_the_configuration_says_of_them_is_checked() {
+fn settings_about_own_addresses_are_checked() {
     let table = [
         (
             "replicas = { services = [\"blastdoor\"] }",

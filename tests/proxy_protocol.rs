@@ -164,7 +164,7 @@ fn a_good_header_names_the_client() {
 }
 
 #[test]
-fn split_into_single_bytes() {
+fn a_proxy_header_may_arrive_byte_by_byte() {
     let (_gateway, address, backend) = rig(&required());
     for (what, header, _) in good().into_iter().filter(|(_, header, _)| header.len() < 80) {
         let mut connection = Client::connect(address);
@@ -309,7 +309,7 @@ fn a_malformed_header_ends_the_connection() {
 }
 
 #[test]
-fn who_must_and_who_may() {
+fn proxy_headers_are_required_or_optional_by_peer() {
     let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n";
     // Required, and there is none.
     let (_gateway, address, backend) = rig(&required());
@@ -353,7 +353,7 @@ fn who_must_and_who_may() {
 
 /// One header for a connection: a second one is a malformed request.
 #[test]
-fn a_second_header_is_none() {
+fn a_second_proxy_header_is_a_malformed_request() {
     let (_gateway, address, backend) = rig(&required());
     for second in [&b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"[..], &inet(&[])] {
         let answer = Client::connect(address).request(ask(&[&inet(&[])[..], second].concat()));
@@ -412,7 +412,7 @@ fn health_checks() {
 
 /// What a header says of the destination opens no other door.
 #[test]
-fn the_destination_means_nothing() {
+fn the_destination_of_a_proxy_header_is_ignored() {
     let inside = Backend::start("inside");
     let gateway = gateway!()
         .door(DOOR, &required())
@@ -466,7 +466,7 @@ fn the_limit_per_client_counts_clients() {
 
 /// The admin port is checked by load balancers that put a header before everything.
 #[test]
-fn the_admin_port_takes_one_too() {
+fn the_admin_port_accepts_a_proxy_header() {
     let port = free_port();
     let _gateway = gateway!()
         .env("BLASTDOOR_ADMIN__BIND", &format!("127.0.0.1:{port}"))

@@ -103,7 +103,7 @@ fn a_half_written_file_does_not_count() {
 }
 
 #[test]
-fn a_lost_directory_keeps_what_was() {
+fn a_lost_directory_keeps_its_last_content() {
     let backend = Backend::start("app");
     let yaml = manifest::app("app", DOOR, "a.test", backend.port());
     let gateway = gateway!().manifest("app.yaml", &yaml).start();
@@ -151,7 +151,7 @@ fn a_config_map_swap_is_followed() {
 
 /// A relabelled Ingress is never served at both doors.
 #[test]
-fn relabelling_never_serves_at_both_doors() {
+fn relabelling_serves_at_one_door_at_most() {
     let backend = Backend::start("app");
     let yaml = |door: &str| manifest::app("app", door, "a.test", backend.port());
     let gateway = gateway!().manifest("app.yaml", &yaml("internal-http")).start();

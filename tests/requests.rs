@@ -25,7 +25,7 @@ fn with(backend: &Backend, settings: &str) -> (Gateway, SocketAddr) {
 
 /// RFC 9110 8.6: where content is expected, its absence is said; many servers answer 411 otherwise.
 #[test]
-fn no_content_is_said_where_content_is_expected() {
+fn an_empty_post_has_content_length_zero() {
     let backend = Backend::start("app");
     let (_gateway, address) = start(&backend);
     for (method, length) in [
@@ -93,7 +93,7 @@ fn a_get_that_ends_late_is_not_chunked() {
 
 /// Browsers send one `cookie` field for each cookie over HTTP/2, up to 180 of them.
 #[test]
-fn crumbs_of_a_cookie_are_one_field() {
+fn split_cookies_count_as_one_field() {
     let backend = Backend::start("app");
     let (_gateway, address) = with(&backend, "limits = { headers = 20 }");
     let crumbs: Vec<String> = (0..180)
@@ -132,7 +132,7 @@ fn crumbs_of_a_cookie_are_one_field() {
 
 /// RFC 9110 5.6.1.2: empty elements are none, and are not passed on.
 #[test]
-fn empty_hops_are_none() {
+fn empty_hops_are_ignored() {
     let backend = Backend::start("app");
     let (_gateway, address) = with(
         &backend,
@@ -483,7 +483,7 @@ fn a_silent_backend_is_not_waited_for() {
 
 /// A backend that answers in time decides itself.
 #[test]
-fn a_backend_that_speaks_is_listened_to() {
+fn the_backends_own_100_or_refusal_is_relayed() {
     let backend = Backend::start("app");
     let (_gateway, address) = start(&backend);
     backend.reply(slow(0, true, 300));

@@ -90,7 +90,7 @@ fn a_chunk_that_is_malformed_from_the_start_is_a_502() {
 
 /// Once something has left, the client gets what was good and no proper end, and the log says how much that was.
 #[test]
-fn what_was_good_of_a_malformed_body_arrives() {
+fn the_intact_part_of_a_malformed_body_arrives() {
     let backend = Backend::start("app");
     let (gateway, address) = start(&backend);
     let (reply, tell) = in_two_parts(
@@ -149,7 +149,7 @@ fn what_was_good_of_a_malformed_body_arrives() {
 
 /// Over HTTP/2 the head has left as soon as it is there; what was good of the body follows it.
 #[test]
-fn what_was_good_arrives_over_http2() {
+fn the_intact_part_of_a_body_arrives_over_http2() {
     let backend = Backend::with(
         "app",
         Reply::Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n".to_vec()),
@@ -448,7 +448,7 @@ fn a_refused_head_has_no_body() {
 
 /// RFC 9110 7.8: a backend may change to a protocol that was asked for, and to no other.
 #[test]
-fn a_switch_names_what_was_asked_for() {
+fn a_101_must_name_the_requested_protocol() {
     let backend = Backend::start("app");
     let (_gateway, address) = start(&backend);
     for (asked, answered, status) in [
@@ -497,7 +497,7 @@ fn a_switch_names_what_was_asked_for() {
 
 /// The word that a door is full arrives, whatever the client has sent by then.
 #[test]
-fn a_full_door_says_so() {
+fn a_full_door_answers_503() {
     let backend = Backend::start("app");
     let gateway = gateway!()
         .door(DOOR, "limits = { connections = 1 }")

@@ -33,7 +33,7 @@ fn get(address: SocketAddr, host: &str) -> Option<(u16, String)> {
 
 /// Who passes TLS through at a door that asks for client certificates goes round them.
 #[test]
-fn client_certificates_are_not_gone_round() {
+fn client_certificates_cannot_be_bypassed() {
     let clients = Authority::new("clients");
     let theirs = Authority::new("theirs").server(&["passed.test", "wide.test"]);
     let inner = Backend::start("passed");
@@ -124,7 +124,7 @@ fn shared(victims: &str, strangers: &str, default: bool) -> Gateway {
 
 /// A younger Ingress of another namespace names hosts in `spec.tls`, and no rule: with a Secret of its own, or none.
 #[test]
-fn no_entry_takes_the_name_of_another_namespace() {
+fn no_entry_takes_a_name_of_another_namespace() {
     let authority = Authority::new("test");
     let (own, stranger) = (
         authority.server(&["own.test"]),

@@ -47,7 +47,7 @@ fn a_slow_head() {
 
 /// Bytes that drip do not win time.
 #[test]
-fn a_dripping_head_and_a_dripping_body() {
+fn slow_heads_and_bodies_time_out() {
     for head in [
         "GET / HTTP/1.1\r\nHost: a.test\r\n",
         "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\n",

@@ -199,7 +199,7 @@ fn old_versions_are_refused() {
 }
 
 #[test]
-fn who_a_client_must_be() {
+fn client_certificates_decide_who_is_served() {
     let (good, other) = (Authority::new("clients"), Authority::new("others"));
     let (known, stranger) = (good.client("Alice \"A\", Ltd"), other.client("mallory"));
     let claims = "X-Forwarded-Client-Cert: Hash=forged\r\nX_Forwarded_Client_Cert: Hash=forged\r\nX-Forwarded-Client-Cert: Subject=\"root\"\r\n";
@@ -281,7 +281,7 @@ fn who_a_client_must_be() {
 
 /// Whoever runs the door learns why a client was kept out, once for all that are kept out for the same reason.
 #[test]
-fn refused_client_certificates_are_told() {
+fn refused_client_certificates_are_logged() {
     let good = Authority::new("clients");
     let (known, stranger) = (good.client("alice"), Authority::new("others").client("mallory"));
     let server = good.server(&["server.test"]);
@@ -405,7 +405,7 @@ fn missing_authorities_close_the_door() {
 }
 
 #[test]
-fn a_session_goes_on_at_its_own_door_alone() {
+fn a_session_resumes_only_at_its_own_door() {
     let authority = Authority::new("test");
     let (same, clients) = (authority.server(&["same.test"]), Authority::new("clients"));
     let known = clients.client("alice");
@@ -467,7 +467,7 @@ fn a_session_goes_on_at_its_own_door_alone() {
 
 /// A ticket from before clients had to show a certificate does not spare them that.
 #[test]
-fn a_session_of_another_policy_does_not_go_on() {
+fn a_session_of_another_policy_does_not_resume() {
     let clients = Authority::new("clients");
     let rig = rig(
         gateway!().file("ca.pem", clients.pem()),
@@ -774,7 +774,7 @@ fn a_stalled_handshake_ends() {
 
 /// What is no handshake is answered with an alert or nothing, and never as HTTP.
 #[test]
-fn what_is_no_handshake() {
+fn garbage_instead_of_a_handshake_is_refused() {
     let rig = rig(gateway!(), WITH_DEFAULT);
     for bytes in [
         &b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"[..],

@@ -21,7 +21,7 @@ fn rig(annotations: &[(&str, &str)], front: &TlsFront, objects: &str) -> Gateway
 const HTTPS: (&str, &str) = ("nginx.ingress.kubernetes.io/backend-protocol", "HTTPS");
 
 #[test]
-fn who_is_believed() {
+fn backends_are_believed_only_with_a_valid_certificate() {
     let (good, other) = (Authority::new("good"), Authority::new("other"));
     let backend = Backend::start("app");
     let front = TlsFront::start(
@@ -106,7 +106,7 @@ fn indented(text: &str) -> String {
 
 /// A backend that speaks no TLS is never asked in clear text instead.
 #[test]
-fn no_tls_is_no_answer() {
+fn a_client_without_tls_gets_no_http_answer() {
     let plain = Backend::start("app");
     let gateway = gateway!()
         .manifest(

@@ -176,7 +176,7 @@ fn each_wrong_key_has_its_message() {
 }
 
 #[test]
-fn what_is_right_is_right() {
+fn valid_tls_settings_are_accepted() {
     let (chain, key) = certificate(&["a.test"]);
     for lines in [
         "tls = {}",
@@ -216,7 +216,7 @@ fn a_door_that_sees_no_tls_passes_none_through() {
 }
 
 #[test]
-fn a_proxy_header_that_nobody_may_send_is_doubtful() {
+fn a_proxy_header_without_trusted_peers_is_a_warning() {
     for (lines, message) in [
         (
             "proxy_protocol = \"required\"",
@@ -261,7 +261,7 @@ fn with_secret(kind: &str, entries: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn check_tells_of_wrong_secrets() {
+fn check_reports_broken_secrets() {
     let (chain, key) = certificate(&["a.test"]);
     let (foreign, foreign_key) = certificate(&["b.test"]);
     let tls_type = "kubernetes.io/tls";
@@ -344,7 +344,7 @@ fn check_tells_of_wrong_secrets() {
 
 /// The Secrets that the configuration itself names.
 #[test]
-fn check_tells_of_the_doors_own_secrets() {
+fn check_reports_secrets_of_doors() {
     let lines = "tls = { default_certificate = { secret = \"infra/tls\" }, client_auth = { mode = \"require\", ca = { secret = \"infra/ca\" } } }";
     let output = tls(lines).run(&["check"]);
     assert_eq!(output.status, 1, "{output:?}");
@@ -358,7 +358,7 @@ fn check_tells_of_the_doors_own_secrets() {
 
 /// Where no TLS is ended, `spec.tls` is a note, and passing TLS through is impossible.
 #[test]
-fn doors_that_end_no_tls() {
+fn doors_without_tls_report_spec_tls() {
     let (chain, key) = certificate(&["a.test"]);
     let yaml = with_secret("kubernetes.io/tls", &[("tls.crt", &chain), ("tls.key", &key)]);
     let output = gateway!().manifest("a.yaml", &yaml).run(&["check"]);

@@ -50,7 +50,7 @@ fn upgrade(extra: &str) -> String {
 
 /// F: no byte past the head reaches the backend before its 101.
 #[test]
-fn nothing_is_sent_ahead_of_the_switch() {
+fn nothing_is_forwarded_before_the_101() {
     let backend = Backend::with(
         "app",
         Reply::script(|stream, _| {
@@ -103,7 +103,7 @@ fn a_refused_upgrade_is_a_plain_answer() {
 }
 
 #[test]
-fn an_unsolicited_switch_is_nonsense() {
+fn an_unsolicited_101_is_a_502() {
     let backend = Backend::with(
         "app",
         Reply::RawThenClose(

@@ -148,7 +148,7 @@ fn an_upgraded_connection_ends_with_its_route() {
 }
 
 #[test]
-fn an_upgraded_connection_survives_what_leaves_its_route() {
+fn an_upgraded_connection_survives_changes_that_keep_its_route() {
     let (backend, second) = (echo(), echo());
     let served = rules("app", DOOR, &[("a.test", "Prefix", "/", "app")]);
     let gateway = gateway!()
@@ -215,7 +215,7 @@ fn an_upgraded_connection_survives_what_leaves_its_route() {
 
 /// The Ingress answers still, and with another Service: its connections get the time that a drain gives.
 #[test]
-fn an_upgraded_connection_does_not_stay_with_a_service_that_is_no_longer_named() {
+fn an_upgraded_connection_ends_when_the_rule_names_another_service() {
     let (backend, second) = (echo(), echo());
     let gateway = gateway!()
         .door(DOOR, "drain = { wait = \"0s\", timeout = \"1500ms\" }")
@@ -448,7 +448,7 @@ fn reconfigure(gateway: &Gateway, from: &str, to: &str, until: impl Fn() -> bool
 
 /// What a door asks by now is asked of connections that are older than that, too.
 #[test]
-fn a_clear_connection_does_not_outlive_clear_text() {
+fn a_cleartext_connection_does_not_outlive_a_switch_to_tls() {
     const DOOR: &str = "external-https";
     let clients = Authority::new("clients");
     let backend = echo();
@@ -508,7 +508,7 @@ fn a_clear_connection_does_not_outlive_clear_text() {
 }
 
 #[test]
-fn a_session_does_not_outlive_what_it_proved() {
+fn a_session_does_not_outlive_its_client_policy() {
     const DOOR: &str = "external-https";
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let backend = echo();
@@ -572,7 +572,7 @@ fn a_session_does_not_outlive_what_it_proved() {
 }
 
 #[test]
-fn a_connection_without_the_header_that_is_required_by_now() {
+fn a_connection_without_a_proxy_header_ends_once_it_is_required() {
     let backend = echo();
     let gateway = gateway!()
         .door(
@@ -617,7 +617,7 @@ fn a_connection_without_the_header_that_is_required_by_now() {
 
 /// An Ingress that goes to and fro under connections that come and go: none lives at the door that it has left.
 #[test]
-fn relabelling_leaves_no_connection_behind() {
+fn relabelling_ends_open_connections() {
     let backend = echo();
     let yaml = |door: &str| manifest::app("app", door, "a.test", backend.port());
     let gateway = gateway!().manifest("app.yaml", &yaml(OTHER)).start();

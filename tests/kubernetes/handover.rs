@@ -34,7 +34,7 @@ fn held_by(server: &ApiServer, name: &str) -> bool {
 }
 
 #[test]
-fn who_is_told_to_end_gives_the_lease_up() {
+fn a_replica_that_is_told_to_end_releases_the_lease() {
     let server = api_server!();
     let mut first = replica(&server, "one", None);
     until("the first holds the Lease", || held_by(&server, "one"));

@@ -65,7 +65,7 @@ fn events(server: &ApiServer, name: &str) -> BTreeSet<(String, String)> {
 
 /// Two that publish, and a third that publishes nothing, over the same Ingresses.
 #[test]
-fn installations_beside_each_other_write_once_and_then_leave_it() {
+fn installations_side_by_side_write_once_and_then_stop() {
     let server = api_server!();
     let other = json!([{ "hostname": "somebody.else" }]);
     let expected = [
@@ -158,7 +158,7 @@ fn installations_beside_each_other_write_once_and_then_leave_it() {
 }
 
 #[test]
-fn whoever_withdraws_takes_along_what_is_its_own_alone() {
+fn an_installation_withdraws_only_its_own_addresses() {
     let server = api_server!();
     let name = "app";
     server.create(&ingress(name, "both", "app.test", "app"));
@@ -208,7 +208,7 @@ fn whoever_withdraws_takes_along_what_is_its_own_alone() {
 }
 
 #[test]
-fn an_overwritten_status_is_put_right_soon_and_no_loop_comes_of_it() {
+fn an_overwritten_status_is_corrected_without_a_write_loop() {
     let server = api_server!();
     for name in ["app", "fought"] {
         server.create(&ingress(name, "blue", &format!("{name}.test"), "app"));
@@ -301,7 +301,7 @@ fn each_has_a_lease_of_its_own() {
 }
 
 #[test]
-fn without_the_right_to_its_own_lease_it_takes_the_usual_one_and_says_so() {
+fn without_the_right_to_its_own_lease_it_uses_the_default_one_and_reports_it() {
     let server = api_server!();
     let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rbac/cluster.yaml");
     server.apply(&std::fs::read_to_string(rbac).unwrap());
@@ -339,7 +339,7 @@ fn without_the_right_to_its_own_lease_it_takes_the_usual_one_and_says_so() {
 }
 
 #[test]
-fn of_what_others_serve_it_is_not_said_that_it_is_served_nowhere() {
+fn an_ingress_that_others_serve_is_not_reported_as_unserved() {
     let server = api_server!();
     for (name, expose) in [
         ("inside", "internal-http"),

@@ -37,7 +37,7 @@ fn watch(door: SocketAddr, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<See
 /// answer of the new one; that includes two whole requests, and whatever keeps this machine from sending them. It is at
 /// least from when the old door had refused one until the last was sent that the new one refused.
 #[test]
-fn a_relabelled_ingress_is_never_at_two_doors_and_at_none_for_a_moment() {
+fn a_relabelled_ingress_is_at_one_door_at_most_and_soon_at_the_new_one() {
     let server = api_server!();
     let backend = Backend::start("app");
     for object in app("app", &backend) {

@@ -159,7 +159,7 @@ fn starting(server: &ApiServer) -> Builder {
 }
 
 #[test]
-fn in_every_order() {
+fn objects_may_arrive_in_every_order() {
     let server = api_server!();
     let backend = Backend::start("app");
     let authority = Authority::new("order");

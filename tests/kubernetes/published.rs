@@ -131,7 +131,7 @@ fn the_status_follows_the_address_of_a_service() {
 }
 
 #[test]
-fn a_service_that_is_not_watched_is_told_of() {
+fn a_service_that_is_not_watched_is_reported() {
     let server = api_server!();
     server.create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "edge" } }));
     create_service(&server);

@@ -91,7 +91,7 @@ fn gateways_beyond_the_watched_namespaces_are_followed() {
 }
 
 #[test]
-fn without_the_right_to_know_them_no_own_port_is_called() {
+fn without_the_right_to_list_replicas_own_ports_are_refused() {
     let server = api_server!();
     server.create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }));
     let right = "- apiGroups: [\"discovery.k8s.io\"]\n  resources: [\"endpointslices\"]\n  verbs: [\"list\", \"watch\"]\n";

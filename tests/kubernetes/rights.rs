@@ -81,7 +81,7 @@ fn allowed(server: &ApiServer, path: &str) -> BTreeSet<(String, String, String)>
 }
 
 #[test]
-fn the_rights_that_are_written_down_are_enough_and_none_is_idle() {
+fn the_documented_rights_are_sufficient_and_none_is_unused() {
     let server = api_server!();
     server.apply(&manifest("cluster.yaml"));
     let backend = Backend::start("app");
@@ -151,7 +151,7 @@ fn single_namespaces_need_nothing_cluster_wide() {
 }
 
 #[test]
-fn a_missing_right_is_named_and_noticed_when_it_comes() {
+fn a_missing_permission_is_named_and_noticed_when_granted() {
     let server = api_server!();
     let backend = Backend::start("app");
     for object in app("app", &backend) {

@@ -44,7 +44,7 @@ fn fill(server: &ApiServer, from: usize, to: usize, backend: &Backend) {
 }
 
 #[test]
-fn ten_thousand_ingresses_are_no_burden() {
+fn ten_thousand_ingresses_are_live_in_time() {
     let server = api_server!();
     let backend = Backend::start("app");
     let (few, many) = (100, scaled("Ingresses", 1_000, 10_000));

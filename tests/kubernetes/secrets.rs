@@ -43,7 +43,7 @@ fn told(server: &ApiServer, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_secrets_of_a_door_are_read_though_no_ingress_names_any() {
+fn secrets_of_a_door_are_read_without_an_ingress_that_names_one() {
     let server = api_server!();
     server.create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "edge" } }));
     server.create(&certificate("edge", "default", "a.test"));
@@ -77,7 +77,7 @@ fn the_secrets_of_a_door_are_read_though_no_ingress_names_any() {
 }
 
 #[test]
-fn of_a_secret_that_is_not_read_it_is_not_said_that_it_does_not_exist() {
+fn a_secret_that_is_not_read_is_not_reported_as_missing() {
     let server = api_server!();
     for (name, created) in [("first", "2020"), ("second", "2021"), ("third", "2022")] {
         server.create(&certificate("default", name, &format!("{name}.test")));

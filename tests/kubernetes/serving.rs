@@ -80,7 +80,7 @@ fn external_names_are_resolved() {
 }
 
 #[test]
-fn without_an_api_server_it_waits_and_says_so() {
+fn without_an_api_server_it_waits_and_reports_that() {
     let Some(mut server) = ApiServer::prepare() else {
         return;
     };
@@ -139,7 +139,7 @@ fn the_loss_of_the_api_server_changes_nothing() {
 }
 
 #[test]
-fn what_was_deleted_meanwhile_is_gone_afterwards() {
+fn objects_deleted_during_an_outage_are_gone_afterwards() {
     let mut server = api_server!();
     let backend = Backend::start("app");
     deploy(&server, &backend);

@@ -88,7 +88,7 @@ fn status(door: SocketAddr, host: &str) -> Option<u16> {
 }
 
 #[test]
-fn over_a_slow_link_it_is_ready_late_and_never_half() {
+fn over_a_slow_link_it_is_ready_late_with_a_complete_table() {
     let server = api_server!();
     // More than one page of a list.
     let count = scaled("Ingresses", 520, 2_000);
@@ -175,7 +175,7 @@ fn a_frozen_api_server_changes_nothing() {
 }
 
 #[test]
-fn a_link_that_swallows_everything_is_noticed_and_outlived() {
+fn a_link_that_drops_everything_is_detected_and_survived() {
     let server = api_server!();
     let count = 20;
     let _backend = deploy(&server, count);

@@ -34,7 +34,7 @@ fn patches(server: &ApiServer, user: &str) -> usize {
 }
 
 #[test]
-fn the_status_is_the_union_of_the_doors_and_then_there_is_silence() {
+fn the_status_is_the_union_of_the_doors_and_is_written_once() {
     let server = api_server!();
     for (name, expose) in [("out", "external-http"), ("twice", "both"), ("none", "nowhere")] {
         server.create(&ingress(name, expose, &format!("{name}.test"), "app"));
@@ -88,7 +88,7 @@ fn of_two_replicas_one_writes_and_the_other_takes_over() {
 }
 
 #[test]
-fn an_event_says_what_is_wrong_and_the_neighbours_stand() {
+fn an_event_reports_a_broken_rule_and_its_neighbours_are_served() {
     let server = api_server!();
     let backend = Backend::start("app");
     for object in app("app", &backend) {

@@ -197,7 +197,7 @@ fn a_token_that_is_renewed_in_time_leaves_no_gap() {
 }
 
 #[test]
-fn an_expired_token_is_told_of_and_a_fresh_one_is_taken_up() {
+fn an_expired_token_is_reported_and_a_fresh_one_is_used() {
     let server = api_server!();
     let backend = Backend::start("app");
     for object in app("app", &backend) {

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_belong_together_is_told() {
+    fn mismatched_versions_are_reported() {
         let declared = BTreeSet::from(["host".to_owned(), "path".to_owned()]);
         let whole = paths(&["fuzz/fuzz_targets/host.rs", "fuzz/fuzz_targets/path.rs"]);
         let corpora = paths(&["fuzz/corpus/host/name", "fuzz/corpus/path/root"]);

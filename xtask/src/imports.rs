@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_allows_passes() {
+    fn allowed_imports_pass() {
         let found = violations_of(&[
             ("route", &[("idna", None)]),
             ("resource", &[("route", None), ("k8s-openapi", None)]),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_forbids_is_told() {
+    fn forbidden_imports_are_reported() {
         let found = violations_of(&[
             ("route", &[("wire", None), ("anyhow", Some("dev"))]),
             ("wire", &[("route", Some("build"))]),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn test_files_are_known_by_name_or_folder() {
+    fn test_files_are_recognised_by_name_or_folder() {
         let tests = [
             "gateway/route/tests/host.rs",
             "tests/framing.rs",

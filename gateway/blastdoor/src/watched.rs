@@ -85,7 +85,7 @@ mod tests {
     };
 
     #[test]
-    fn what_cannot_be_read_is_no_change_and_is_told() {
+    fn an_unreadable_file_changes_nothing_and_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let paths = ["a", "b"].map(|name| folder.path().join(name));
         let [a, b] = &paths;

@@ -265,7 +265,7 @@ fn follows_single_changes_quickly() {
 }
 
 #[test]
-fn what_does_not_matter_is_not_told() {
+fn irrelevant_changes_are_not_reported() {
     on_runtime(async {
         let mut followed = Followed::start().await;
         write(&followed.path(), "notes.txt", "no manifest");
@@ -277,7 +277,7 @@ fn what_does_not_matter_is_not_told() {
 }
 
 #[test]
-fn a_file_that_is_written_slowly_is_never_seen_half() {
+fn a_slowly_written_file_is_never_read_half() {
     on_runtime(async {
         let mut followed = Followed::start().await;
         let content = format!("{}---\n{}", service("first"), service("second"));
@@ -299,7 +299,7 @@ fn a_file_that_is_written_slowly_is_never_seen_half() {
 }
 
 #[test]
-fn a_writer_that_never_closes_delays_for_two_seconds_only() {
+fn a_file_held_open_delays_a_change_by_two_seconds_at_most() {
     on_runtime(async {
         let mut followed = Followed::start().await;
         let begin = Instant::now();
@@ -439,7 +439,7 @@ fn a_listener_that_leaves_ends_the_watch() {
 }
 
 #[test]
-fn permissions_of_one_file_concern_that_file() {
+fn an_unreadable_file_affects_only_itself() {
     let directory = TempDir::new().unwrap();
     write(directory.path(), "a.yaml", service("a"));
     write(directory.path(), "b.yaml", service("b"));

@@ -133,7 +133,7 @@ fn dressed(ip: Ipv4Addr) -> Vec<IpAddr> {
 }
 
 #[test]
-fn special_addresses_are_nobodys_backend() {
+fn special_addresses_are_refused() {
     let refused = at(
         &[
             // Clouds.
@@ -210,7 +210,7 @@ fn special_addresses_are_nobodys_backend() {
 }
 
 #[test]
-fn an_ipv4_address_in_one_of_ipv6_is_judged_as_what_it_is() {
+fn an_embedded_ipv4_address_is_judged_as_itself() {
     let mut policy = own(&["192.0.2.77"], &[8080]);
     policy.refused = vec!["203.0.113.0/24".parse().unwrap()];
     for written in [
@@ -233,7 +233,7 @@ fn an_ipv4_address_in_one_of_ipv6_is_judged_as_what_it_is() {
 }
 
 #[test]
-fn networks_are_refused_that_the_configuration_names() {
+fn configured_networks_are_refused() {
     let mut policy = own(&[], &[]);
     policy.refused = ["10.9.0.0/16", "2001:db8:bad::/48", "127.0.0.0/8"]
         .map(|network| network.parse().unwrap())
@@ -256,7 +256,7 @@ fn networks_are_refused_that_the_configuration_names() {
 }
 
 #[test]
-fn own_ports_are_refused_at_own_addresses_and_at_all_while_those_are_unknown() {
+fn own_ports_are_refused_at_own_addresses_and_everywhere_while_those_are_unknown() {
     let known = own(&["192.0.2.77", "2001:db8::77"], &[10000, 10254]);
     let table = [
         ("192.0.2.77:10000", false, false),
@@ -312,7 +312,7 @@ proptest! {
     /// While nobody knows the gateway's addresses, no door calls one of its ports anywhere; at other ports nothing is
     /// different; and once they are known, exactly the own ones stay refused. In any order of these states.
     #[test]
-    fn own_ports_are_nobodys_backend_while_addresses_are_unknown(
+    fn own_ports_are_refused_while_addresses_are_unknown(
         endpoints in prop::collection::vec(any_endpoint(), 1..8),
         states in prop::collection::vec(any::<bool>(), 1..4),
         allow_loopback in any::<bool>(),
@@ -339,7 +339,7 @@ proptest! {
 
     /// What is refused as IPv4 is refused in every dress, at every port.
     #[test]
-    fn no_dress_helps(ip in any::<u32>().prop_map(Ipv4Addr::from), special in any::<bool>(), port in 1..=u16::MAX) {
+    fn a_refused_address_is_refused_in_every_spelling(ip in any::<u32>().prop_map(Ipv4Addr::from), special in any::<bool>(), port in 1..=u16::MAX) {
         let ip = if special { Ipv4Addr::from(u32::from(ip) >> 8 | 127 << 24) } else { ip };
         let policy = own(&["192.0.2.77"], &OWN_PORTS);
         let plain = calls(&[SocketAddr::new(ip.into(), port)], &policy);

@@ -106,7 +106,7 @@ fn endpoints(action: &Action) -> Vec<String> {
 const AT: &str = "Ingress shop/crm spec.rules[0].http.paths[0].backend";
 
 #[test]
-fn whatever_dns_says() {
+fn each_dns_answer_has_its_endpoints_and_problems() {
     let silence = || NameFault::NoAnswer("none within the time".into());
     let table: [(Option<Resolution>, &[&str], &[String]); 9] = [
         (
@@ -235,7 +235,7 @@ fn addresses_are_refused_as_for_any_backend() {
 }
 
 #[test]
-fn a_name_that_turns_to_a_refused_address_is_let_go_of() {
+fn a_name_that_changes_to_a_refused_address_loses_its_endpoints() {
     let (mut publishers, door) = door();
     let mut ledger = Ledger::default();
     let mut view = view(NAMED, "{number: 80}", "");
@@ -317,7 +317,7 @@ fn ports_are_those_of_the_ingress() {
 }
 
 #[test]
-fn tls_expects_the_external_name_unless_another_is_written() {
+fn tls_verifies_the_external_name_by_default() {
     let certified = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
     let backends = BackendPolicy {
         platform_roots: PlatformRoots::new([CertificateDer::from(certified.cert.der().to_vec())]),
@@ -355,7 +355,7 @@ fn tls_expects_the_external_name_unless_another_is_written() {
 
 /// What Services without ports say of their ports is not lost.
 #[test]
-fn an_annotation_of_the_service_counts_for_ports_that_are_not_listed() {
+fn an_annotation_of_the_service_applies_to_unlisted_ports() {
     let mut yaml_view = view(NAMED, "{number: 443}", "");
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: crm, namespace: shop, annotations: {traefik.ingress.kubernetes.io/service.serversscheme: h2c}}\nspec: {type: ExternalName, externalName: crm.example.com}\n";
     for placed in manifest::parse("service.yaml", service.as_bytes()).objects {

@@ -374,7 +374,7 @@ proptest! {
     }
 
     #[test]
-    fn compiled_from_changes_is_compiled_from_scratch(
+    fn compiling_changes_equals_compiling_from_scratch(
         steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
     ) {
         let (mut publishers, doors_used) = doors();
@@ -410,7 +410,7 @@ proptest! {
 
     /// Sources fetch what is needed and nothing else, so that has to be enough.
     #[test]
-    fn what_is_needed_is_enough(changes in prop::collection::vec(change(), 0..12)) {
+    fn needed_objects_are_enough_to_compile(changes in prop::collection::vec(change(), 0..12)) {
         let (mut view, mut known) = (certificates().clone(), Known::new());
         changes.iter().for_each(|change| apply(&mut view, &mut known, change));
         let (mut publishers, doors_used) = doors();

@@ -178,7 +178,7 @@ fn moves(what: &str, count: usize, rounds: usize, tls: bool, cross: bool) {
 }
 
 #[test]
-fn one_that_moves_is_never_at_both_doors() {
+fn an_ingress_that_moves_is_at_one_door_at_most() {
     for (count, rounds) in [(10, 200), (5_000, 16)] {
         moves("one moves", count, rounds, false, false);
         moves("two change places", count, rounds, false, true);

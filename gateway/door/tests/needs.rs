@@ -92,7 +92,7 @@ fn ingresses_need_what_the_doors_that_admit_them_use() {
 }
 
 #[test]
-fn what_a_door_needs_is_not_needed_by_ingresses_as_well() {
+fn secrets_of_a_door_do_not_count_for_ingresses() {
     let view = view(&ingress("app", "one", 2026, "", SECURE));
     let key = |name: &str| ObjectKey::new("shop", name);
     let policies = [
@@ -114,7 +114,7 @@ fn what_a_door_needs_is_not_needed_by_ingresses_as_well() {
 }
 
 #[test]
-fn only_what_admitted_ingresses_ask_for_is_wanted() {
+fn only_what_admitted_ingresses_need_is_needed() {
     let forwarding = |name: &str, label: &str, year: u16, services: &[&str]| {
         let paths: Vec<String> = services
             .iter()

@@ -141,7 +141,7 @@ impl Rig {
 
 /// Forgotten paths, and the one by which certificates are had.
 #[test]
-fn strangers_have_nothing_of_a_host() {
+fn other_namespaces_get_nothing_of_an_owned_host() {
     let rules: &[Rule<'_>] = &[
         ("shop", "app", 1, "shop.test", "/app"),
         ("shop", "more", 5, "shop.test", "/more"),
@@ -175,7 +175,7 @@ fn strangers_have_nothing_of_a_host() {
 }
 
 #[test]
-fn what_a_wildcard_covers_belongs_to_whoever_came_first() {
+fn what_a_wildcard_covers_belongs_to_the_oldest_ingress() {
     let mut rig = Rig::one();
     rig.publish(&[
         ("other", "early", 1, "early.test", "/"),
@@ -271,7 +271,7 @@ fn an_edited_older_ingress_takes_over_nothing() {
 
 /// A door that redirects answers for its sibling's hosts: these are their owners' there, too.
 #[test]
-fn strangers_have_nothing_at_a_redirecting_door_either() {
+fn other_namespaces_get_nothing_at_a_redirecting_door_either() {
     let redirecting = Policy {
         redirect: Some("two".parse().unwrap()),
         scheme: Scheme::Http,
@@ -354,7 +354,7 @@ fn whose_default_backend_counts() {
 
 /// Who owns a host decides whether its TLS is ended, and whose certificate it has.
 #[test]
-fn passthrough_and_certificates_are_the_owners() {
+fn passthrough_and_certificates_belong_to_the_owner() {
     let mut rig = Rig::new(vec![Policy {
         tls: Some(TlsPolicy {
             default_certificate: DefaultCertificate::SelfSigned,

@@ -66,7 +66,7 @@ fn found(port: &str, service: &str, slice: &str) -> (Option<(u16, Vec<String>)>,
 
 /// HTTP/3 beside HTTPS: Kubernetes allows a number once for each protocol, in any order and under any names.
 #[test]
-fn of_two_protocols_on_one_number_tcp_is_meant() {
+fn a_port_number_means_tcp_rather_than_udp() {
     let slice = "[{name: h3, port: 1, protocol: UDP}, {name: web, port: 8443, protocol: TCP}]";
     let (h3, web) = (
         "{name: h3, port: 443, protocol: UDP}",
@@ -87,7 +87,7 @@ fn of_two_protocols_on_one_number_tcp_is_meant() {
 
 /// A Service may name a port `8080`; an Ingress cannot, in a cluster, and means the number.
 #[test]
-fn a_name_of_digits_is_a_name_first_and_a_number_then() {
+fn a_port_of_digits_is_a_name_first_and_then_a_number() {
     let slice = "[{name: http, port: 8080}, {name: \"80\", port: 9090}]";
     let named = "[{name: \"80\", port: 81}, {name: http, port: 80}]";
     let only_numbered = "[{name: http, port: 80}, {name: other, port: 81}]";

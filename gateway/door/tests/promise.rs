@@ -686,7 +686,7 @@ fn golden() {
 }
 
 #[test]
-fn before_the_first_publication_a_door_says_so() {
+fn a_door_knows_that_nothing_was_published_yet() {
     let (_publishers, doors) = four_doors();
     assert_eq!(ask(&doors[0], "a.test", "/").as_deref(), Some("not synced"));
 }
@@ -754,7 +754,7 @@ fn problems() {
 
 /// What others serve is nothing to warn of: Ingresses of another class, and of doors that another process opens.
 #[test]
-fn what_others_serve_is_not_served_nowhere() {
+fn an_ingress_of_another_door_is_not_reported_as_unserved() {
     let of_class = |name: &str, expose: &str, class: &str| {
         rule(name, expose, &format!("{name}.test"), "/")
             .replace("spec:\n", &format!("spec:\n  ingressClassName: {class}\n"))

@@ -36,7 +36,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn finds_what_was_meant() {
+    fn a_misspelling_finds_what_was_meant() {
         let known = ["host", "http", "pathType", "path", "backend"];
         let table = [
             ("pathtype", Some("pathType")),

@@ -156,7 +156,7 @@ fn bystander(file: &Manifest) -> Option<Ingress> {
 
 /// R30, R31: random strings in every string of every kind.
 #[test]
-fn strings_harm_their_own_object_alone() {
+fn arbitrary_strings_harm_only_their_own_object() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(1_500));
     let alone = bystander(&manifest::parse("f.yaml", BYSTANDER.as_bytes())).unwrap();
     let input = (0..TEMPLATE.len(), vec(strings(), 1..30));

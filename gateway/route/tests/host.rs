@@ -153,7 +153,7 @@ fn lengths() {
 }
 
 #[test]
-fn addresses_are_told_from_names() {
+fn addresses_are_distinguished_from_names() {
     for (raw, is_address, parent) in [
         ("127.0.0.1", true, None),
         ("[::1]", true, None),
@@ -244,7 +244,7 @@ fn rules() {
 }
 
 #[test]
-fn texts_that_are_no_host_of_a_rule() {
+fn invalid_hosts_of_rules_are_refused() {
     let long = format!("{}.test", "a".repeat(64));
     let cases: &[(&str, NamedError)] = &[
         ("*", HostPatternError::Wildcard),
@@ -303,7 +303,7 @@ fn texts_that_are_no_host_of_a_rule() {
 }
 
 #[test]
-fn a_message_says_what_to_write() {
+fn a_message_gives_the_correct_spelling() {
     for (written, expected) in [
         (
             "a.test:80",

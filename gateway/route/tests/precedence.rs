@@ -270,7 +270,7 @@ fn prefixes_are_compared_by_element() {
 }
 
 #[test]
-fn whoever_comes_first_keeps_the_place() {
+fn the_first_rule_keeps_the_place() {
     let host = || HostPattern::parse("a.test").unwrap();
     let mut builder = TableBuilder::new();
     assert_eq!(
@@ -413,7 +413,7 @@ fn known_hosts() {
 }
 
 #[test]
-fn what_answers_for_one_host() {
+fn all_rules_of_a_host_can_be_listed() {
     let table = table(&[
         ("a.test", "/x", "x"),
         ("a.test", "=/y", "y"),

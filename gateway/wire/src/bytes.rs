@@ -206,7 +206,7 @@ mod tests {
 
     /// Every byte at every place of a word, beside every other kind of byte.
     #[test]
-    fn field_values_word_by_word() {
+    fn field_values_are_split_into_words() {
         for byte in 0..=u8::MAX {
             let fine = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
             for neighbour in [b'a', b' ', b'\t', 0xff, 0x80, 0x21] {

@@ -205,7 +205,7 @@ mod tests {
     };
 
     #[test]
-    fn as_far_as_a_head_can_be_read() {
+    fn a_refused_head_is_read_as_far_as_possible() {
         let table = [
             (
                 "GET /a?key=secret HTTP/1.1\r\nHost: a.test\r\nX Y: 1\r\n\r\n",

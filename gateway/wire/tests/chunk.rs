@@ -102,7 +102,7 @@ fn bodies() {
 }
 
 #[test]
-fn white_space_of_clients_is_refused() {
+fn white_space_in_chunk_sizes_of_clients_is_refused() {
     let limits = ChunkLimits {
         white_space: false,
         ..CHUNK_LIMITS
@@ -127,7 +127,7 @@ fn white_space_of_clients_is_refused() {
 }
 
 #[test]
-fn what_follows_a_body_stays_where_it_is() {
+fn bytes_after_a_body_stay_in_the_buffer() {
     let mut decoder = ChunkDecoder::new(CHUNK_LIMITS);
     assert_eq!(
         decoder.decode(b"0\r\n\r\nGET /next"),

@@ -343,7 +343,7 @@ fn limits() {
 }
 
 #[test]
-fn what_follows_a_head_stays_where_it_is() {
+fn bytes_after_a_head_stay_in_the_buffer() {
     let first = complete(b"Content-Length: 3\r\n");
     let raw = [first.as_slice(), b"abcGET /next HTTP/1.1\r\n"].concat();
     let mut head = RequestHead::new();

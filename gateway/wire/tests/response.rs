@@ -117,7 +117,7 @@ fn responses_to_head() {
 }
 
 #[test]
-fn nonsense_is_told_at_its_first_byte() {
+fn garbage_is_refused_at_its_first_byte() {
     let mut head = ResponseHead::new();
     assert_eq!(
         head.parse(b"SSH-2.0", &HEAD_LIMITS, ResponseTo::Other),

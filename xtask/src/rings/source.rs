@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_tests_is_passed_over() {
+    fn test_code_is_skipped() {
         let text = "#[cfg(test)]\nmod tests { use crate::a::B; }\n#[cfg(test)]\nmod more;\n\
                     #[cfg(any(test, feature = \"testkit\"))]\npub fn c() { crate::d::e(); }\n\
                     #[derive(Debug)]\nstruct F { #[serde(default)] g: crate::h::I }\n\

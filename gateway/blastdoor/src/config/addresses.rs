@@ -68,7 +68,7 @@ mod tests {
     use super::meet;
 
     #[test]
-    fn wildcards_meet_what_they_take_in() {
+    fn wildcards_overlap_with_the_addresses_they_cover() {
         let table = [
             ("127.0.0.1:80", "127.0.0.1:80", true),
             ("127.0.0.1:80", "127.0.0.1:81", false),

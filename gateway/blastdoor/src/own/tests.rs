@@ -49,7 +49,7 @@ fn told(problems: &[Problem]) -> Vec<String> {
 }
 
 #[test]
-fn what_was_known_stays_and_nothing_known_is_everywhere() {
+fn known_addresses_stay_and_unknown_means_everywhere() {
     let config = config("", None);
     let mut own = own(&config);
     let nothing = ClusterView::default();
@@ -88,7 +88,7 @@ fn this_host_has_addresses() {
 }
 
 #[test]
-fn doors_that_are_left_to_another_process_have_ports_too() {
+fn ports_of_doors_left_to_another_process_are_own() {
     let config = config("", Some(&["inside"]));
     assert_eq!(config.doors.len(), 1);
     let mut own = own(&config);
@@ -99,7 +99,7 @@ fn doors_that_are_left_to_another_process_have_ports_too() {
 }
 
 #[test]
-fn gateways_of_the_installation_count_whatever_their_condition() {
+fn gateways_of_the_installation_count_in_any_condition() {
     let config = config(
         "replicas = { services = [\"blastdoor/blastdoor\"] }\nrefuse_backends = [\"192.0.2.0/24\", \"::ffff:10.9.0.0/112\"]",
         None,
@@ -124,7 +124,7 @@ fn gateways_of_the_installation_count_whatever_their_condition() {
 }
 
 #[test]
-fn a_service_that_nobody_knows_leaves_no_address_certain() {
+fn an_unknown_service_of_replicas_makes_every_address_own() {
     let two = config(
         "replicas = { services = [\"blastdoor/blastdoor\", \"blastdoor/typo\"] }",
         None,

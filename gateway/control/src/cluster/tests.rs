@@ -160,7 +160,7 @@ async fn a_list_and_then_every_change() {
 
 /// What the API server accepts and no client reads harms nobody else.
 #[tokio::test(start_paused = true)]
-async fn an_object_that_cannot_be_read_hides_no_other() {
+async fn an_unreadable_object_hides_no_other() {
     let mut dated = service("dated", 80, 3);
     dated["metadata"]["managedFields"] = json!([{ "manager": "x", "time": "10000-01-01T11:59:59Z" }]);
     let mut odd = service("odd", 80, 4);
@@ -227,7 +227,7 @@ async fn a_forgotten_version_is_listed_again_within_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_honoured_and_failures_are_asked_ever_less_often() {
+async fn retry_after_is_honoured_and_failures_back_off() {
     let mut busy = failure(429);
     busy.headers_mut().insert("retry-after", "25".parse().unwrap());
     let mut script = vec![busy];
@@ -294,7 +294,7 @@ async fn the_lease_keeps_to_retry_after_as_lists_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn watches_that_end_at_once_are_no_flood() {
+async fn watches_that_end_at_once_do_not_flood_the_server() {
     let mut script = vec![list(7, &[])];
     script.extend((0..200).map(|_| watch(&[])));
     let (asked, _) = follow(script, Duration::from_secs(60)).await;
@@ -315,7 +315,7 @@ async fn silence_is_noticed_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_page_after_the_other() {
+async fn pages_are_read_one_after_the_other() {
     let mut first = json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": "7", "continue": "token" }, "items": [service("a", 80, 5)] });
     first["metadata"]["remainingItemCount"] = 1.into();
     let script = vec![answer(200, &first), list(7, &[service("b", 80, 6)])];
@@ -350,7 +350,7 @@ fn seen(name: usize, port: u16) -> Observed {
 proptest! {
     /// The view is what a plain map says, and says that it has changed exactly when it has.
     #[test]
-    fn the_view_is_what_was_said_last(happenings in prop::collection::vec(happening(), 0..40)) {
+    fn the_view_holds_the_latest_objects(happenings in prop::collection::vec(happening(), 0..40)) {
         let mut store = Store::default();
         store.open(target());
         let mut model: BTreeMap<usize, u16> = BTreeMap::new();
@@ -387,7 +387,7 @@ proptest! {
 
 /// Whoever names two hundred Secrets takes nobody else's place among those that are followed, and no door's.
 #[test]
-fn names_beyond_the_share_of_a_namespace_come_last() {
+fn names_beyond_a_namespaces_share_come_last() {
     let ingress = |namespace: &str, year: u16, secrets: usize| {
         let tls: Vec<Value> = (0..secrets)
             .map(|number| json!({ "hosts": [format!("h{number}.test")], "secretName": format!("s{number}") }))

@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lack_of_the_process_is_not_a_fault_of_the_file() {
+    fn a_shortage_in_the_process_is_not_an_error_of_the_file() {
         // Too many open files, here and in the system; no memory; not permitted; a loop of links; gone.
         let table = [
             (24, true),

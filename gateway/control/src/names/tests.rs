@@ -112,7 +112,7 @@ fn an_answer_that_cannot_be_renewed_is_kept_for_a_minute() {
 }
 
 #[test]
-fn each_kind_of_address_is_kept_by_itself() {
+fn each_address_family_is_kept_separately() {
     let start = Instant::now();
     let seconds = Duration::from_secs;
     let mut entry = NameEntry::new(start);
@@ -140,7 +140,7 @@ fn each_kind_of_address_is_kept_by_itself() {
 }
 
 #[test]
-fn addresses_are_in_one_order_and_bounded() {
+fn addresses_are_sorted_and_bounded() {
     let now = Instant::now();
     let mut entry = NameEntry::new(now);
     let v4 = records(&["10.0.0.2", "10.0.0.1", "10.0.0.2"], 5);
@@ -158,7 +158,7 @@ fn addresses_are_in_one_order_and_bounded() {
 }
 
 #[test]
-fn of_two_faults_the_one_that_says_more_is_told() {
+fn the_more_specific_of_two_faults_is_reported() {
     let (none, gone) = (NameFault::NoAddress, NameFault::NoSuchName);
     for (v4, v6, told) in [
         (&none, &none, &none),
@@ -237,7 +237,7 @@ async fn pass(seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_are_followed_renewed_kept_and_forgotten() {
+async fn names_are_resolved_renewed_kept_and_dropped() {
     let script = Script::default();
     let run = async {
         let mut names = Names::with(script.clone());
@@ -294,7 +294,7 @@ async fn names_are_followed_renewed_kept_and_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_are_bounded_and_few_are_under_way() {
+async fn the_number_of_names_and_of_queries_is_bounded() {
     let script = Script::default();
     let run = async {
         let mut names = Names::with(script.clone());
@@ -322,7 +322,7 @@ async fn names_are_bounded_and_few_are_under_way() {
 }
 
 #[test]
-fn only_what_admitted_ingresses_ask_for_is_wanted() {
+fn only_what_admitted_ingresses_need_is_needed() {
     let ingress = |name: &str, label: &str, year: u16, services: &[&str]| {
         let paths: Vec<String> = services
             .iter()
@@ -377,7 +377,7 @@ fn only_what_admitted_ingresses_ask_for_is_wanted() {
 
 /// As many silent names as there may be, and one that is good: it is renewed in time, again and again.
 #[test]
-fn silent_names_cost_the_others_nothing() {
+fn names_without_an_answer_do_not_delay_others() {
     let deadline = Duration::from_secs(6);
     let mut now = Instant::now();
     let good = host("good.test");

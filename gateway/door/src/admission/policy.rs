@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_another_controller_is_told_of_once_and_where_it_is_named() {
+    fn a_class_of_another_controller_is_reported_once_and_where_it_is_named() {
         let class = |name: &str, spec: &str| {
             format!(
                 "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n"

@@ -107,7 +107,7 @@ fn tls(action: &Action) -> &Arc<BackendTls> {
 }
 
 #[test]
-fn who_says_what_is_spoken() {
+fn the_protocol_comes_from_the_first_that_sets_it() {
     // (backend-protocol of the Ingress, serversscheme of the Service, appProtocol of its port)
     for (ingress, scheme, app, expected) in [
         ("", "", "", "http1"),
@@ -181,7 +181,7 @@ fn speaks(tls: &BackendTls, backend: &Arc<ServerConfig>) -> bool {
 }
 
 #[test]
-fn whom_the_gateway_believes() {
+fn backends_are_verified_by_the_configured_authorities() {
     let (platform, ours) = (authority("platform"), authority("ours"));
     let name = "app.test.svc";
     let by_platform = backend(&platform.issue(&[name]), None);
@@ -288,7 +288,7 @@ fn names_are_sent_unless_told_otherwise() {
 
 /// What is missing or unusable closes the route. It never becomes less protection.
 #[test]
-fn what_cannot_be_honoured_closes() {
+fn backend_tls_that_cannot_be_honoured_closes_the_route() {
     let ours = authority("ours");
     let objects = secret("empty", "Opaque", &[])
         + &secret(
@@ -414,7 +414,7 @@ fn equal_settings_are_shared_and_stay() {
 }
 
 #[test]
-fn who_is_believed_is_visible() {
+fn debug_output_shows_the_trusted_authorities() {
     let mut backends = Backends::new(&authority("platform"));
     let (actions, _) =
         backends.publish(&(service("https", "") + &rules(&[("blastdoor.dev/backend-tls-verify", "off")])));

@@ -56,7 +56,7 @@ fn precise_then_wildcard_then_default() {
 }
 
 #[test]
-fn without_a_default_unknown_names_fail() {
+fn without_a_default_certificate_unknown_names_fail() {
     let known = made(&["a.test"]);
     let yaml = tls_secret("known", &known)
         + &Rules {
@@ -100,7 +100,7 @@ fn entries_without_hosts() {
 
 /// Hosts that cannot be read must not turn an entry into one for every host.
 #[test]
-fn unreadable_hosts_are_not_no_hosts() {
+fn an_unreadable_host_does_not_count_as_no_host() {
     let one = made(&["a.test"]);
     let yaml = tls_secret("one", &one)
         + &Rules {
@@ -115,7 +115,7 @@ fn unreadable_hosts_are_not_no_hosts() {
 }
 
 #[test]
-fn the_oldest_ingress_has_the_host() {
+fn the_oldest_ingress_owns_the_host() {
     let (old, new) = (made(&["a.test", "b.test"]), made(&["a.test", "b.test"]));
     let yaml = tls_secret("old", &old)
         + &tls_secret("new", &new)
@@ -360,7 +360,7 @@ fn what_is_served_can_be_listed_and_shows_no_secret() {
 }
 
 #[test]
-fn a_door_that_ends_no_tls_says_so() {
+fn a_door_without_tls_reports_spec_tls() {
     let one = made(&["a.test"]);
     let yaml = tls_secret("one", &one)
         + &Rules {

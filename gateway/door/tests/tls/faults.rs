@@ -8,7 +8,7 @@ use crate::rig::{Doors, Rules, made, made_with, params, secret, tls_policy, tls_
 const FAILS: &str = "; handshakes for `a.test` fail";
 
 #[test]
-fn each_fault_has_its_message() {
+fn each_error_has_its_own_message() {
     let (good, other) = (made(&["a.test"]), made(&["a.test"]));
     let not_base64 = good.key.replace("MIG", "!!!");
     let twice = format!("{}{}", good.chain, good.chain.replace("MII", "MIJ"));
@@ -77,7 +77,7 @@ fn each_fault_has_its_message() {
 
 /// Byte order marks, certificates that are glued to each other, labels of old: as OpenSSL reads them.
 #[test]
-fn texts_that_only_look_odd_are_read() {
+fn unusual_pem_is_read() {
     let (good, other) = (made(&["a.test"]), made(&["intermediate"]));
     let marked = format!("\u{feff}{}", good.key);
     let table = [
@@ -127,7 +127,7 @@ fn texts_that_only_look_odd_are_read() {
 }
 
 #[test]
-fn what_is_odd_is_told_and_served() {
+fn unusual_certificates_are_reported_and_served() {
     let mut old = params(&["a.test"]);
     (old.not_before, old.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
     let mut early = params(&["a.test"]);
@@ -179,7 +179,7 @@ fn what_is_odd_is_told_and_served() {
 }
 
 #[test]
-fn entries_that_choose_nothing_are_told() {
+fn entries_without_effect_are_reported() {
     let one = made(&["b.test"]);
     let rules = Rules {
         hosts: &["a.test"],

@@ -25,7 +25,7 @@ fn uri(name: &str) -> SanType {
 }
 
 #[test]
-fn the_field_in_envoys_format() {
+fn the_identity_field_has_envoys_format() {
     use DnType::{CommonName, CountryName, OrganizationName};
     let table = [
         (
@@ -83,7 +83,7 @@ fn the_field_in_envoys_format() {
 }
 
 #[test]
-fn it_is_bounded() {
+fn the_identity_field_is_bounded() {
     let many = (0..1_000).map(|number| dns(&format!("{number}.test"))).collect();
     let long = "x".repeat(30_000);
     let certificate = made_with(&named(&[(DnType::CommonName, &long)], many)).der();
@@ -93,7 +93,7 @@ fn it_is_bounded() {
 }
 
 #[test]
-fn what_is_no_certificate_is_a_hash() {
+fn anything_that_is_no_certificate_becomes_a_hash() {
     let value = client_identity(&CertificateDer::from(b"hello".to_vec()), &[]);
     assert_eq!(
         value,

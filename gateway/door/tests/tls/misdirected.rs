@@ -114,7 +114,7 @@ fn renewal_does_not_break_connections() {
 
 /// A connection from before a policy was tightened is served nothing any more.
 #[test]
-fn who_proved_less_than_is_asked_is_refused() {
+fn a_client_that_proved_less_than_required_is_refused() {
     let bundle = |name| {
         CaSource::Given(Arc::new(
             CaBundle::from_pem(authority(name).pem.as_bytes()).unwrap(),

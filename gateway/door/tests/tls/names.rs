@@ -59,7 +59,7 @@ fn rules<'a>(name: &'a str, age: u8, hosts: &'a [&'a str], tls: &'a [(&'a [&'a s
 
 /// No rules, younger, another namespace, with a Secret of its own or a missing one.
 #[test]
-fn an_entry_without_a_rule_takes_nobodys_name() {
+fn an_entry_without_a_rule_takes_no_served_name() {
     let (own, stranger) = (made(&["a.test"]), made(&["*.test", "a.test"]));
     let ours = tls_secret("own", &own)
         + &rules(
@@ -211,7 +211,7 @@ fn a_shared_host_belongs_to_the_oldest_winner() {
 
 /// Served alone, a name whose certificate was never good gets no other one.
 #[test]
-fn what_is_served_alone_fails_with_its_certificate() {
+fn a_name_of_one_namespace_fails_with_its_certificate() {
     let theirs = rules("other", 1, &["b.test"], &[]).yaml();
     let ours = rules("app", 2, &["a.test"], &[(&["a.test"], "gone")]).yaml();
     let case = Case::new(true, &ours, &theirs);
@@ -221,7 +221,7 @@ fn what_is_served_alone_fails_with_its_certificate() {
 
 /// Rules without a host, and default backends, serve whatever nobody names.
 #[test]
-fn who_answers_for_every_host_has_their_names() {
+fn an_ingress_for_every_host_has_their_certificates() {
     let stranger = made(&["a.test"]);
     let thief =
         tls_secret("stranger", &stranger) + &rules("thief", 1, &[], &[(&["a.test"], "stranger")]).yaml();
@@ -248,7 +248,7 @@ fn who_answers_for_every_host_has_their_names() {
 
 /// Names that are passed through are not the certificate's to take; and no entry takes one out of a wildcard.
 #[test]
-fn an_entry_takes_nothing_out_of_a_passthrough() {
+fn an_entry_does_not_take_a_name_out_of_a_passthrough() {
     let pass = Rules {
         annotations: &[("nginx.ingress.kubernetes.io/ssl-passthrough", "true")],
         ..rules("pass", 2, &["p.test", "*.pass.test"], &[])
@@ -276,7 +276,7 @@ fn an_entry_takes_nothing_out_of_a_passthrough() {
 
 /// Whose a name is follows the rules, also where no Ingress with certificates has changed.
 #[test]
-fn certificates_follow_the_rules() {
+fn certificates_move_with_their_rules() {
     let (wild, own) = (made(&["*.test"]), made(&["a.test"]));
     let theirs = tls_secret("wild", &wild)
         + &tls_secret("own", &own)
@@ -292,7 +292,7 @@ fn certificates_follow_the_rules() {
 
 /// Thousands of names in one entry are told of by a hundred problems.
 #[test]
-fn what_is_told_is_bounded() {
+fn the_number_of_problems_is_bounded() {
     let hosts: Vec<String> = (0..300).map(|number| format!("h{number}.test")).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let case = Case::new(

@@ -38,7 +38,7 @@ fn serves(doors: &Doors, door: usize, host: &str) -> Option<String> {
 }
 
 #[test]
-fn names_go_to_their_backend_and_are_no_routes() {
+fn passed_through_names_have_a_backend_and_no_routes() {
     let mut doors = doors();
     let yaml = Rules {
         name: "pass",
@@ -84,7 +84,7 @@ fn names_go_to_their_backend_and_are_no_routes() {
 
 /// A name that is passed through is not served on any connection that the door itself ended, not even by a wildcard.
 #[test]
-fn such_a_host_is_always_misdirected() {
+fn a_passed_through_host_is_misdirected_on_terminated_tls() {
     let mut doors = doors();
     let yaml = Rules {
         name: "pass",
@@ -112,7 +112,7 @@ fn such_a_host_is_always_misdirected() {
 }
 
 #[test]
-fn the_oldest_ingress_decides_over_a_host() {
+fn the_oldest_ingress_decides_whether_a_host_is_passed_through() {
     let pass = |age| {
         Rules {
             name: "pass",
@@ -171,7 +171,7 @@ fn the_oldest_ingress_decides_over_a_host() {
 }
 
 #[test]
-fn what_cannot_be_passed_through_is_closed() {
+fn passthrough_that_is_impossible_closes_the_ingress() {
     let mut doors = doors();
     let closed = [PASS[0], ("nginx.ingress.kubernetes.io/auth-type", "basic")];
     let yaml = Rules {
@@ -242,7 +242,7 @@ fn what_cannot_be_passed_through_is_closed() {
 
 /// A door that passes nothing through: the Ingress is closed, as a whole and under the door's own TLS.
 #[test]
-fn a_door_may_pass_nothing_through() {
+fn a_door_can_refuse_passthrough() {
     let own = made(&["p.test"]);
     let pass = Rules {
         name: "pass",
@@ -318,7 +318,7 @@ fn a_door_may_pass_nothing_through() {
 
 /// A plain door that redirects does so for what its sibling passes through, too.
 #[test]
-fn redirects_cover_it() {
+fn a_redirecting_door_covers_passed_through_hosts() {
     let mut doors = doors();
     let mut plain = policy("two", None);
     plain.redirect = Some("one".parse().unwrap());

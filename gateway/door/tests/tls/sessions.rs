@@ -50,7 +50,7 @@ fn versions_and_alpn() {
 }
 
 #[test]
-fn clients_prove_who_they_are() {
+fn client_certificates_are_verified() {
     let (ours, theirs) = (authority("ours"), authority("theirs"));
     let (friend, stranger) = (ours.issue(&["friend"]), theirs.issue(&["stranger"]));
     // (policy, nobody, a friend, a stranger)
@@ -192,7 +192,7 @@ fn kinds(
 }
 
 #[test]
-fn tickets_resume_at_their_own_door_and_policy_alone() {
+fn tickets_resume_only_at_their_own_door_and_policy() {
     let (ours, theirs) = (authority("ours"), authority("theirs"));
     let friend = ours.issue(&["friend"]);
     let full = Some(HandshakeKind::Full);

@@ -201,7 +201,7 @@ mod tests {
     use super::AddressText;
 
     #[test]
-    fn addresses_fit() {
+    fn every_address_fits_its_buffer() {
         for text in [
             "0.0.0.0",
             "255.255.255.255",

@@ -78,7 +78,7 @@ mod tests {
     struct Named(&'static str);
 
     #[test]
-    fn whom_the_policy_keeps_out() {
+    fn each_refused_client_certificate_has_a_reason() {
         let certificate = rustls::Error::InvalidCertificate;
         let other = |name| certificate(Fault::Other(OtherError(Arc::new(Named(name)))));
         let table = [

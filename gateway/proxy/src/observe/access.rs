@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_bytes_stay_within_their_string() {
+    fn hostile_bytes_cannot_leave_their_json_string() {
         let mut out = Vec::new();
         string(&mut out, b"a\"b\\c\n\xff");
         assert_eq!(out, br#""a\"b\\c\u000a\u00ff""#);

@@ -169,7 +169,7 @@ mod tests {
     use super::Reason;
 
     #[test]
-    fn every_reason_has_its_own_place_and_label() {
+    fn every_reason_has_its_own_index_and_label() {
         let labels: std::collections::BTreeSet<&str> =
             Reason::ALL.iter().map(|reason| reason.label()).collect();
         assert_eq!(labels.len(), Reason::COUNT);

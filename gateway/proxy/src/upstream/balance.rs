@@ -157,7 +157,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn fewer_in_flight_wins_and_the_spread_is_even() {
+    fn the_endpoint_with_fewer_requests_wins_and_the_load_is_even() {
         let ports = [1, 2, 3, 4];
         let endpoints = known(&ports);
         let mut held = Vec::new();
@@ -176,7 +176,7 @@ pub(super) mod tests {
 
     /// Of four endpoints three hold each request for as long as the others take 30, and one fails each at once.
     #[test]
-    fn whoever_fails_fast_does_not_attract_requests() {
+    fn an_endpoint_that_fails_fast_does_not_attract_requests() {
         let ports = [1, 2, 3, 4];
         let endpoints = known(&ports);
         let mut held = std::collections::VecDeque::new();
@@ -215,7 +215,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn endpoints_that_are_down_and_those_that_were_tried_are_passed_over() {
+    fn endpoints_that_are_down_or_were_tried_are_skipped() {
         let ports = [1, 2, 3];
         let endpoints = known(&ports);
         let choose_any = |tries: &Tries| {

@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn three_failures_in_a_row_are_down_and_one_success_brings_back() {
+    fn three_failed_connects_eject_and_one_success_restores() {
         let board = HealthBoard::default();
         let health = board.health(key(80));
         assert!(!health.not_reached() && !health.not_reached());
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn three_faults_in_a_row_are_one_too_many() {
+    fn three_faults_in_a_row_eject() {
         let board = HealthBoard::default();
         let health = board.health(key(1));
         assert_eq!(fail(&health, 2), [false, false]);
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn one_request_finds_out_and_each_time_is_twice_as_long() {
+    fn one_request_tries_an_ejected_endpoint_and_each_ejection_is_twice_as_long() {
         let board = HealthBoard::default();
         let health = board.health(key(1));
         let mut terms = Vec::new();
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_endpoints_stay_in() {
+    fn at_least_half_of_the_endpoints_stay_in() {
         for (count, most) in [(1_u16, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
             let board = HealthBoard::default();
             let healths: Vec<_> = (0..count).map(|port| board.health(key(port))).collect();
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_and_last_resorts_are_for_one_at_a_time() {
+    fn one_request_at_a_time_tries_an_ejected_endpoint() {
         let health = HealthBoard::default().health(key(1));
         let probing = health.probing();
         assert!(probing.is_some() && health.probing().is_none());
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_nobody_uses_is_forgotten() {
+    fn an_unused_address_is_dropped() {
         let board = HealthBoard::default();
         drop(board.health(key(80)));
         board.sweep();
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_left_begins_anew() {
+    fn an_endpoint_that_returns_starts_anew() {
         let board = HealthBoard::default();
         let healths: Vec<_> = (1..=3).map(|port| board.health(key(port))).collect();
         for health in &healths {

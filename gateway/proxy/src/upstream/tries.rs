@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_once_on_three_more_and_once_where_it_may_have_arrived() {
+    fn three_more_tries_without_a_connection_and_one_if_it_may_have_arrived() {
         let address = |port| ([10, 0, 0, 1], port).into();
         let run = |failures: &[Again]| {
             let mut tries = Tries::default();

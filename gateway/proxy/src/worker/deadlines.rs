@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_wakes_what_follows_it() {
+    fn a_publication_wakes_what_waits_for_one() {
         struct Count(std::sync::atomic::AtomicUsize);
         impl std::task::Wake for Count {
             fn wake(self: std::sync::Arc<Self>) {

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_looked_up_as_it_was_asked_for() {
+    fn a_kept_place_is_looked_up_as_requested() {
         let mut place = Place::default();
         for (host, path, normal) in [
             (Some("A.Test:80"), "/%61/b%2fc", (Some("a.test"), "/a/b%2Fc")),

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_told_now_and_then() {
+    fn each_reason_is_logged_at_a_limited_rate() {
         let (warnings, start) = (Warnings::default(), Instant::now());
         let late = start + PAUSE;
         assert_eq!(warnings.admit("a", start), Some(0));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_without_end_share_one() {
+    fn reasons_beyond_the_limit_share_an_entry() {
         let (warnings, now) = (Warnings::default(), Instant::now());
         let reported = (0..1000).filter(|number| warnings.admit(&number.to_string(), now).is_some());
         assert_eq!(reported.count(), REASONS);

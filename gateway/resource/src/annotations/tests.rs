@@ -31,7 +31,7 @@ fn nginx(name: &str, value: &str) -> (Annotations, Vec<String>) {
 }
 
 #[test]
-fn annotations_of_other_programs_are_not_looked_at() {
+fn annotations_of_other_programs_are_ignored() {
     let pairs = [
         ("cert-manager.io/issuer", "x"),
         ("nginx.org/rewrites", "\n"),
@@ -115,7 +115,7 @@ fn protection_that_cannot_be_given_closes() {
 }
 
 #[test]
-fn values_that_say_what_happens_anyway_pass_in_silence() {
+fn values_equal_to_the_default_behaviour_are_not_reported() {
     let table = [
         ("secure-backends", "false"),
         ("proxy-ssl-protocols", "TLSv1.2 TLSv1.3"),
@@ -208,7 +208,7 @@ fn an_unknown_key_is_ignored_unless_it_may_be_a_misspelt_protection() {
 }
 
 #[test]
-fn snippets_close_unless_they_are_to_be_ignored() {
+fn snippets_close_unless_ignored_explicitly() {
     let snippet = ("nginx.ingress.kubernetes.io/configuration-snippet", "deny all;\n");
     let (annotations, reported) = read(&[snippet]);
     assert_eq!(annotations.closes.len(), 1);

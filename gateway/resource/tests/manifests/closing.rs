@@ -6,7 +6,7 @@ use route::HostPattern;
 use crate::{ingress, ingress_with_annotations, read, told, with_path, with_spec};
 
 #[test]
-fn what_is_lost_of_a_rule_closes_its_place() {
+fn a_rule_that_lost_a_field_closes_its_place() {
     let path = "{path: /p, pathType: Prefix, backend: {service: {name: w, port: {number: 1}}}}";
     // The part that is broken, the host, and whether the second path of the same rule stands.
     let table = [
@@ -152,7 +152,7 @@ fn lost_rules_do_not_promote_the_default_backend() {
 }
 
 #[test]
-fn what_serves_nothing_is_told() {
+fn an_ingress_that_serves_nothing_is_reported() {
     let table = [
         (
             "  rules: []\n",
@@ -169,7 +169,7 @@ fn what_serves_nothing_is_told() {
 }
 
 #[test]
-fn misspelt_fields_are_told_with_what_was_meant() {
+fn misspelt_fields_are_reported_with_a_suggestion() {
     let (_, told) = with_spec(
         "  defaultbackend: {}\n  backend: {}\n  sparkle: 1\n  rules:\n    - host: a.test\n      http:\n        paths:\n          - path: /\n            pathtype: Prefix\n            backend: {serviceName: w, servicePort: 80}\n",
     );

@@ -85,7 +85,7 @@ fn lists() {
 }
 
 #[test]
-fn documents_that_do_not_parse_harm_themselves_alone() {
+fn a_document_that_does_not_parse_harms_only_itself() {
     let sound = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
     let table: &[(&[u8], &str)] = &[
         (b"a: [\n", "5: error: File f.yaml: not valid YAML: "),

@@ -8,7 +8,7 @@ use route::{HostPattern, ObjectKey, PathPattern};
 use crate::{SOUND, ingress, ingress_with_annotations, read, view, with_path, with_spec};
 
 #[test]
-fn a_sound_ingress() {
+fn a_valid_ingress_is_read_completely() {
     let (ingress, told) = ingress(&SOUND.replace("uid: 1234", "uid: '1234'"));
     assert_eq!(told, [""; 0]);
     assert_eq!(ingress.key, ObjectKey::new("shop", "web"));
@@ -79,7 +79,7 @@ fn a_sound_ingress() {
 }
 
 #[test]
-fn later_problems_find_their_line() {
+fn problems_found_later_still_have_a_line() {
     let (ingress, _) = ingress(SOUND);
     let line = |field| ingress.problem(Severity::Error, field, "x").source.unwrap().line;
     assert_eq!(line("spec.rules[0].host"), 16);

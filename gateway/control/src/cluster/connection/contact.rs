@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn retry_after_silences_us_for_as_long_as_it_says() {
+    async fn requests_pause_for_as_long_as_retry_after_says() {
         let until = |contact: Contact| contact.hushed().map(|until| until - Instant::now());
         assert_eq!(until(heard(429, Some("7"))), Some(Duration::from_secs(7)));
         assert_eq!(until(heard(503, Some("86400"))), Some(MAX_HUSH));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_can_be_used_is_a_word() {
+    async fn only_a_usable_answer_counts_as_contact() {
         for (status, expected) in [(200, 0), (401, 9), (403, 9), (429, 9), (500, 9), (503, 9)] {
             let contact = Contact::new();
             tokio::time::advance(Duration::from_secs(9)).await;

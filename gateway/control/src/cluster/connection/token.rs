@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_the_file_counts_and_what_was_there_last_when_it_is_not() {
+    fn the_last_usable_token_of_the_file_counts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let refused = |path: &Path| TokenFile::open(path).unwrap_err().to_string();

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_missing_rule_is_spelled_out() {
+    fn a_missing_permission_names_the_rule_to_add() {
         let target = |kind, scope| WatchTarget { kind, scope };
         let services = target(Kind::Service, Scope::Cluster);
         assert_eq!(
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn one_problem_for_each_kind() {
+    fn a_missing_permission_is_one_problem_per_kind() {
         let denied = |is_listed| TargetState {
             is_listed,
             fault: Some(Fault::Forbidden(String::new())),

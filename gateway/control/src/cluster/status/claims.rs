@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn one_installation_writes_nothing_down_beside_its_addresses() {
+    fn a_lone_installation_writes_only_its_addresses() {
         let mut server = Server::default();
         server.turn("edge", &ips(&["10.0.0.2", "10.0.0.1"]));
         assert_eq!(*server.status.addresses, *ips(&["10.0.0.1", "10.0.0.2"]));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_stays_as_it_is() {
+    fn addresses_of_others_stay() {
         let odd = Address::Other(r#"{"hostname":"x","ip":"10.9.9.9"}"#.into());
         let mut server = Server::default();
         server.overwrite("nginx", [odd.clone(), ip("10.0.0.9")].into());
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_two_publish_goes_with_the_last_of_them() {
+    fn an_address_that_two_publish_disappears_with_the_last_of_them() {
         let mut server = Server::default();
         let mut all = BTreeMap::from([("blue", ips(&["10.0.0.1"])), ("green", ips(&["10.0.0.1"]))]);
         server.settle(&all);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_in_the_annotation_is_written_over() {
+    fn garbage_in_the_annotation_is_overwritten() {
         for garbage in ["", "[]", "{\"edge\": 1}", &"x".repeat(LONGEST + 1)] {
             let meta = ObjectMeta {
                 annotations: Some([(ANNOTATION.to_owned(), garbage.to_owned())].into()),
@@ -349,7 +349,7 @@ mod tests {
         /// Whatever order they look in: nobody takes away what another one has published, or what is of neither; in
         /// the end everything is there and nothing else, and then nobody writes any more.
         #[test]
-        fn installations_beside_each_other_take_nothing_from_each_other(
+        fn installations_leave_each_others_addresses(
             happenings in prop::collection::vec(happening(), 0..30)
         ) {
             let mut server = Server::default();

@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_written_down() {
+    fn every_reason_is_documented() {
         let fields = [
             "spec.tls[0].secretName",
             "spec.ingressClassName",

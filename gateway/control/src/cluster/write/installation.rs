@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_pod_tells_whose_it_is() {
+    fn the_name_of_a_pod_gives_the_name_of_its_owner() {
         let table = [
             ("blastdoor-7d9f8b6c5-x2x4z", Some("blastdoor")),
             ("edge-internal-6d4b75cb6d-hwtqz", Some("edge-internal")),

@@ -45,7 +45,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn whatever_openssl_reads_is_read_whole() {
+fn pem_that_openssl_reads_is_read_completely() {
     let ((one, key), (two, _)) = (made(), made());
     let glued = format!("{}{}", one.trim_end(), two);
     assert!(glued.contains("-----END CERTIFICATE----------BEGIN CERTIFICATE-----"));
@@ -95,7 +95,7 @@ fn whatever_openssl_reads_is_read_whole() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn an_unreadable_pem_section_is_reported() {
     let ((one, key), (two, _)) = (made(), made());
     let utf16: Vec<u8> = std::iter::once(0xfeff)
         .chain(one.encode_utf16())

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_have_a_budget_and_others_do_not() {
+    fn only_control_frames_have_a_budget() {
         // Frames by type, length and number.
         type Case = (&'static [(u8, u8, usize)], bool);
         let table: [Case; 6] = [

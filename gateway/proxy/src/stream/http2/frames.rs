@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_blocks_are_remembered_however_they_are_cut() {
+    fn long_blocks_are_found_however_they_are_split() {
         // Frames by kind, stream and length, and the streams that are long.
         type Case = (&'static [(u8, u32, u16)], &'static [u32]);
         let table: [Case; 5] = [

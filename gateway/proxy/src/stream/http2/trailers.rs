@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_remembered_entries_is_bounded() {
         let mut blocks = Blocks::default();
         let mut fine = 0;
         for stream in (1..).step_by(2).take(MOST + 10) {

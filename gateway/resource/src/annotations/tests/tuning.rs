@@ -97,7 +97,7 @@ fn timeouts_and_limits_are_read() {
 }
 
 #[test]
-fn a_request_waits_a_minute_for_a_connection_at_most() {
+fn a_connect_timeout_is_a_minute_at_most() {
     for (value, reported) in [
         ("60", Vec::new()),
         (
