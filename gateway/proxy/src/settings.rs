@@ -172,3 +172,44 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 }
+
+#[cfg(test)]
+impl Settings {
+    /// A door as the defaults of the configuration make it, for tests to change.
+    pub(crate) fn of_tests() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            front: Front::Other,
+            client_ip: ClientIp::Peer,
+            trusted: Arc::default(),
+            proxy_protocol: ProxyProtocol::Off,
+            h2c: false,
+            health_path: None,
+            limits: Limits {
+                connections: 1000,
+                connections_per_client: 0,
+                header_bytes: 32 * 1024,
+                headers: 100,
+                uri_bytes: 8 * 1024,
+                body: None,
+                h2_streams: 100,
+            },
+            timeouts: Timeouts {
+                first_byte: seconds(30),
+                tls_handshake: seconds(10),
+                head: seconds(30),
+                idle: seconds(60),
+                body_idle: seconds(60),
+                write_stall: seconds(60),
+                connect: seconds(5),
+                response_head: seconds(60),
+                response_idle: seconds(60),
+                withdrawn: seconds(30),
+            },
+            drain: Drain {
+                wait: seconds(0),
+                timeout: seconds(30),
+            },
+        }
+    }
+}

@@ -3,18 +3,17 @@
 use std::task::{Context, Poll, ready};
 
 use h2::Reason;
-use http::{Response, StatusCode};
 use tokio::io::ReadBuf;
 use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseHead, ResponseTo, Version, elements};
 
 use super::{Exchange, INTERIM, STREAM_IDLE};
 use crate::exchange::relay::{Relay, Sink};
-use crate::head::emit::{self, Connection, Framing};
+use crate::head::draft::{Connection, Framing, ResponseDraft, UNEDITED, client_framing};
 use crate::head::http2;
 use crate::refusal::Refusal;
-use crate::stream::Stream;
 use crate::stream::http2::Http2Error;
 use crate::stream::trailer_limits::TrailerLimits;
+use crate::stream::{HeadUnsent, Stream};
 use crate::worker::buffers::Scratch;
 
 impl Exchange<'_> {
@@ -110,19 +109,16 @@ impl Exchange<'_> {
         if !is_asked_for(protocols, response, head) {
             return Err(self.malformed("101 to a protocol that the request does not ask for"));
         }
-        let clock = Some(&self.worker.clock);
-        match &mut *self.client {
-            // What HTTP/1 calls 101 is a 200 on a stream of HTTP/2 (RFC 8441 5).
-            Stream::Http2(stream) => {
-                let head =
-                    http2::response_of(head, response, 200, None, clock).ok_or(Refusal::UpstreamMalformed)?;
-                stream.respond(head, false).map_err(|_gone| Refusal::ClientGone)?;
-            }
-            Stream::Socket(_) => {
-                let (framing, connection) = (Framing::None(None), Connection::Upgrade);
-                emit::response(to_client, head, response, framing, connection, false, clock);
-            }
-        }
+        let draft = ResponseDraft {
+            head,
+            response,
+            edits: &UNEDITED.fields,
+            framing: Framing::None(None),
+            connection: Connection::Upgrade,
+            trailers: false,
+            clock: Some(&self.worker.clock),
+        };
+        self.client.respond(&draft, false, to_client)?;
         let sink = self.client_sink(Framing::UntilClose);
         self.begin_download(length, BodyFraming::None, sink);
         Ok(())
@@ -144,22 +140,17 @@ impl Exchange<'_> {
         let wanted = response.status != 100
             || (self.traits.expect_continue && !std::mem::replace(&mut self.progress.continued, true));
         if wanted && self.traits.version == Version::Http11 {
-            match &mut *self.client {
-                Stream::Http2(stream) => {
-                    let head = http2::response_of(head, response, response.status, None, None)
-                        .ok_or(Refusal::UpstreamMalformed)?;
-                    stream.inform(head).map_err(|_gone| Refusal::ClientGone)?;
-                }
-                Stream::Socket(_) => {
-                    emit::interim(to_client, head, response);
-                    self.progress.interim = Some(Relay::new(
-                        BodyFraming::None,
-                        Sink::Plain,
-                        0,
-                        TrailerLimits::IGNORED,
-                    ));
-                }
-            }
+            let draft = ResponseDraft {
+                head,
+                response,
+                edits: &UNEDITED.fields,
+                framing: Framing::None(None),
+                connection: Connection::Keep,
+                trailers: false,
+                clock: None,
+            };
+            self.client.inform(&draft, to_client)?;
+            self.progress.interim = interim(to_client);
         }
         from_upstream.consume(length);
         Ok(())
@@ -169,23 +160,10 @@ impl Exchange<'_> {
     /// on (RFC 9110 10.1.1).
     pub(super) fn say_continue(&mut self) -> Result<(), Refusal> {
         self.progress.continued = true;
-        match &mut *self.client {
-            Stream::Http2(stream) => {
-                let mut head = Response::new(());
-                (*head.status_mut(), *head.version_mut()) = (StatusCode::CONTINUE, http::Version::HTTP_2);
-                stream.inform(head).map_err(|_gone| Refusal::ClientGone)
-            }
-            Stream::Socket(_) => {
-                self.scratch.to_client.extend_from_slice(emit::CONTINUE);
-                self.progress.interim = Some(Relay::new(
-                    BodyFraming::None,
-                    Sink::Plain,
-                    0,
-                    TrailerLimits::IGNORED,
-                ));
-                Ok(())
-            }
-        }
+        let to_client = &mut self.scratch.to_client;
+        self.client.inform_continue(to_client)?;
+        self.progress.interim = interim(to_client);
+        Ok(())
     }
 
     fn accept_final(&mut self, length: usize) -> Result<(), Refusal> {
@@ -202,8 +180,7 @@ impl Exchange<'_> {
             return Err(self.malformed(why));
         }
         let trailers = self.traits.te_trailers && self.traits.version == Version::Http11;
-        let framing = emit::client_framing(response, self.traits.version);
-        let clock = Some(&self.worker.clock);
+        let framing = client_framing(response, self.traits.version);
         // A backend that will not read the rest of the request leaves bytes that no one can use.
         let unread = !self.upload.source_ended();
         let cut = unread && !response.persistent();
@@ -211,29 +188,23 @@ impl Exchange<'_> {
         let unasked = unread && self.traits.expect_continue && self.upload.moved() == 0;
         self.progress.keep =
             self.traits.persistent && !self.closing && framing != Framing::UntilClose && !cut && !unasked;
-        match &mut *self.client {
-            Stream::Http2(stream) => {
-                let (stated, ends) = match framing {
-                    Framing::None(stated) => (stated, true),
-                    Framing::Length(length) => (Some(length), length == 0),
-                    Framing::Chunked | Framing::UntilClose => (None, false),
-                };
-                // A stream that has ended already says so with its head, as gRPC's errors do.
-                let ends = ends || self.upstream.has_ended();
-                let head = http2::response_of(head, response, response.status, stated, clock)
-                    .ok_or(Refusal::UpstreamMalformed)?;
-                stream.respond(head, ends).map_err(|_gone| Refusal::ClientGone)?;
-            }
-            Stream::Socket(_) => {
-                let connection = match (self.progress.keep, self.traits.version) {
-                    (true, Version::Http11) => Connection::Keep,
-                    (true, Version::Http10) => Connection::KeepExplicitly,
-                    (false, _) => Connection::Close,
-                };
-                emit::response(to_client, head, response, framing, connection, trailers, clock);
-                self.progress.until_close = framing == Framing::UntilClose;
-            }
-        }
+        let draft = ResponseDraft {
+            head,
+            response,
+            edits: &UNEDITED.fields,
+            framing,
+            connection: match (self.progress.keep, self.traits.version) {
+                (true, Version::Http11) => Connection::Keep,
+                (true, Version::Http10) => Connection::KeepExplicitly,
+                (false, _) => Connection::Close,
+            },
+            trailers,
+            clock: Some(&self.worker.clock),
+        };
+        // A stream that has ended already says so with its head, as gRPC's errors do.
+        self.client
+            .respond(&draft, self.upstream.has_ended(), to_client)?;
+        self.progress.until_close = framing == Framing::UntilClose && !self.client.is_http2();
         let grpc = self.traits.grpc && response.fields.iter().any(|field| says_failure(field, head));
         self.progress.poor = grpc || is_poor(response.status);
         let is_event_stream = response.fields.iter().any(|field| {
@@ -319,5 +290,20 @@ fn is_same_protocol(left: &[u8], right: &[u8]) -> bool {
     } else {
         let names = (left.get(..left_name), right.get(..right_name));
         matches!(names, (Some(left), Some(right)) if left.eq_ignore_ascii_case(right))
+    }
+}
+
+/// An interim response that is to be written, if it has not been sent.
+fn interim(text: &[u8]) -> Option<Relay> {
+    let relay = || Relay::new(BodyFraming::None, Sink::Plain, 0, TrailerLimits::IGNORED);
+    (!text.is_empty()).then(relay)
+}
+
+impl From<HeadUnsent> for Refusal {
+    fn from(unsent: HeadUnsent) -> Self {
+        match unsent {
+            HeadUnsent::Unsayable => Self::UpstreamMalformed,
+            HeadUnsent::Gone => Self::ClientGone,
+        }
     }
 }

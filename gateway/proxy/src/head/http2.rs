@@ -1,22 +1,18 @@
 //! Heads of HTTP/2 as HTTP/1 text, and back.
 
-use std::io;
-
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, HeaderMap, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING,
 };
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
-use wire::{FieldId, RequestError, RequestHead, ResponseHead};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, request, response};
+use wire::RequestError;
 
 use crate::head::authority::same_authority;
-use crate::head::emit::{self, OwnAnswer};
+use crate::head::emit::OwnAnswer;
 use crate::refusal::{self, Refusal};
-use crate::stream::http2::Http2Stream;
 use crate::worker::buffers::ReadBuffer;
-use crate::worker::date::DateClock;
 
 /// Writes a client's request as an HTTP/1 head, for the strict parser to judge. `ends`: no body follows.
 ///
@@ -107,85 +103,9 @@ pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
     out.load(b"\r\n");
 }
 
-/// The head of a response as HTTP/2 sends it, without what belongs to the connection; `None` when HTTP/2 cannot say it.
-/// `clock`: where a missing `Date` comes from; interim responses need none.
-pub(crate) fn response_of(
-    head: &[u8],
-    parsed: &ResponseHead,
-    status: u16,
-    length: Option<u64>,
-    clock: Option<&DateClock>,
-) -> Option<Response<()>> {
-    // One copy, which every value shares.
-    let shared = Bytes::copy_from_slice(head);
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(status).ok()?;
-    *response.version_mut() = Version::HTTP_2;
-    let headers = response.headers_mut();
-    headers.reserve(parsed.fields.len() + 2);
-    for field in &parsed.fields {
-        let passes = emit::passes_to_client(field.id, true)
-            && !parsed.connection.names(field, &parsed.fields, head)
-            // The handshake of an upgrade is HTTP/1's own (RFC 8441 5).
-            && !(parsed.status == 101 && field.name.of(head).eq_ignore_ascii_case(b"sec-websocket-accept"));
-        if passes {
-            let name = HeaderName::from_bytes(field.name.of(head)).ok()?;
-            let value = shared.slice_ref(shared.get(field.value.start()..field.value.end())?);
-            headers.append(name, HeaderValue::from_maybe_shared(value).ok()?);
-        }
-    }
-    if let Some(length) = length {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    if let Some(clock) = clock.filter(|_| !headers.contains_key(DATE)) {
-        headers.insert(DATE, clock.date());
-    }
-    Some(response)
-}
-
-/// The head of a request as HTTP/2 sends it to a backend, from the HTTP/1 head that the gateway would send.
-pub(crate) fn request_of(head: &[u8], parsed: &RequestHead, scheme: &'static str) -> Option<Request<()>> {
-    let host = parsed.host.map(|host| host.of(head)).unwrap_or_default();
-    let path = parsed.path.of(head);
-    let mut target = if path.is_empty() {
-        b"*".to_vec()
-    } else {
-        path.to_vec()
-    };
-    if let Some(query) = parsed.query {
-        target.push(b'?');
-        target.extend_from_slice(query.of(head));
-    }
-    let uri = Uri::builder()
-        .scheme(scheme)
-        .authority(host)
-        .path_and_query(target.as_slice())
-        .build()
-        .ok()?;
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(parsed.method_span.of(head)).ok()?;
-    *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = uri;
-    for field in &parsed.fields {
-        let connection_specific = matches!(
-            field.id,
-            FieldId::Host
-                | FieldId::Connection
-                | FieldId::TransferEncoding
-                | FieldId::Upgrade
-                | FieldId::KeepAlive
-        );
-        if !connection_specific {
-            let name = HeaderName::from_bytes(field.name.of(head)).ok()?;
-            let value = HeaderValue::from_bytes(field.value.of(head)).ok()?;
-            request.headers_mut().append(name, value);
-        }
-    }
-    Some(request)
-}
-
-/// Sends an answer of the gateway's own. A gRPC client gets it as trailers alone (gRPC over HTTP/2, "Trailers-Only").
-pub(crate) fn answer(stream: &mut Http2Stream, answer: &OwnAnswer<'_>) -> io::Result<()> {
+/// An answer of the gateway's own: its head and its body. A gRPC client gets it as trailers alone (gRPC over HTTP/2,
+/// "Trailers-Only").
+pub(crate) fn answer(answer: &OwnAnswer<'_>) -> http::Result<(Response<()>, Bytes)> {
     let phrase = refusal::phrase(answer.status);
     let mut head = Response::new(());
     *head.version_mut() = Version::HTTP_2;
@@ -195,9 +115,9 @@ pub(crate) fn answer(stream: &mut Http2Stream, answer: &OwnAnswer<'_>) -> io::Re
         headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
         headers.insert("grpc-message", HeaderValue::from_static(phrase));
         headers.insert(DATE, answer.date.clone());
-        return stream.respond(head, true);
+        return Ok((head, Bytes::new()));
     }
-    *head.status_mut() = StatusCode::from_u16(answer.status).map_err(io::Error::other)?;
+    *head.status_mut() = StatusCode::from_u16(answer.status)?;
     let headers = head.headers_mut();
     headers.insert(
         CONTENT_TYPE,
@@ -206,15 +126,13 @@ pub(crate) fn answer(stream: &mut Http2Stream, answer: &OwnAnswer<'_>) -> io::Re
     headers.insert(CONTENT_LENGTH, HeaderValue::from(phrase.len() + 1));
     headers.insert(DATE, answer.date.clone());
     for (name, value) in answer.extra {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
-        headers.insert(name, HeaderValue::from_bytes(value).map_err(io::Error::other)?);
+        let name = HeaderName::from_bytes(name.as_bytes())?;
+        headers.insert(name, HeaderValue::from_bytes(value)?);
     }
-    let bodiless = answer.method == wire::Method::Head;
-    stream.respond(head, bodiless)?;
-    if bodiless {
-        return Ok(());
+    if answer.method == wire::Method::Head {
+        return Ok((head, Bytes::new()));
     }
-    stream.end_with(format!("{phrase}\n").into())
+    Ok((head, format!("{phrase}\n").into()))
 }
 
 fn line(out: &mut Vec<u8>, parts: &[&[u8]]) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod downstream;
+pub(crate) mod draft;
 pub(crate) mod emit;
 pub(crate) mod http2;
 pub(crate) mod identity;

@@ -7,14 +7,14 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use door::{Matched, Upstream, UpstreamProtocol};
-use wire::{BodyFraming, FieldId, HeadLimits, RequestHead, Span};
+use wire::{BodyFraming, FieldId};
 
 use crate::exchange::relay::{Relay, Sink};
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
 use crate::exchange::{Ended, Exchange, ExchangeTimeouts, Failure, STREAM_IDLE};
+use crate::head::draft::{Connection, Forwarded, RequestDraft, UNEDITED};
 use crate::head::emit;
-use crate::head::http2;
 use crate::head::identity::Identity;
 use crate::head::traits::{RequestTraits, grpc_timeout};
 use crate::head::vouched;
@@ -99,11 +99,7 @@ async fn fine(
             BodyFraming::None | BodyFraming::Length(0)
         )
         && !client.is_closing();
-    let connection = if keep {
-        emit::Connection::Keep
-    } else {
-        emit::Connection::Close
-    };
+    let connection = if keep { Connection::Keep } else { Connection::Close };
     let date = client.worker.clock.date();
     let answer = emit::OwnAnswer {
         status: 200,
@@ -180,23 +176,29 @@ impl Forwarding<'_> {
             .then(|| grpc_timeout(request, head))
             .flatten()
             .and_then(|timeout| self.record.started().checked_add(timeout));
-        to_upstream.clear();
-        emit::request(
-            to_upstream,
+        let draft = RequestDraft {
             head,
             request,
-            &self.identity,
-            &self.matched,
-            self.worker.door.name(),
-            self.client.downstream.certificate(),
-            traits.upgrade,
-        );
+            edits: &UNEDITED,
+            forwarded: Forwarded {
+                identity: &self.identity,
+                settings: &self.matched.settings,
+                scheme: self.matched.scheme.as_str(),
+                port: self.matched.forwarded_port,
+                door: self.worker.door.name(),
+                certificate: self.client.downstream.certificate(),
+            },
+            upgrade: traits.upgrade,
+        };
+        to_upstream.clear();
+        let message = match scheme {
+            Some(scheme) => draft.to_http2(scheme).map(Some),
+            None => {
+                draft.write_http1(to_upstream);
+                Ok(None)
+            }
+        };
         from_client.consume(self.length);
-        let mut message = Ok(None);
-        if let Some(scheme) = scheme {
-            message = as_http2(to_upstream, scheme).map(Some);
-            to_upstream.clear();
-        }
         match message {
             Ok(message) => self.message = message.map(Box::new),
             Err(refusal) => {
@@ -559,22 +561,6 @@ impl Forwarding<'_> {
             }
         }
         drop(upgraded);
-    }
-}
-
-/// The head that the gateway would send as HTTP/1, as HTTP/2.
-fn as_http2(head: &[u8], scheme: &'static str) -> Result<http::Request<()>, Refusal> {
-    let limits = HeadLimits {
-        bytes: head.len() + 1,
-        fields: usize::MAX,
-        target_bytes: head.len(),
-    };
-    let mut parsed = RequestHead::new();
-    match parsed.parse(head, &limits) {
-        Ok(Some(_)) if parsed.host.is_none_or(Span::is_empty) => Err(Refusal::HostMissing),
-        Ok(Some(_)) => http2::request_of(head, &parsed, scheme).ok_or(Refusal::NotForHttp2),
-        Ok(None) => Err(Refusal::HostMissing),
-        Err(error) => Err(Refusal::Head(error)),
     }
 }
 

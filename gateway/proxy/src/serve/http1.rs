@@ -16,7 +16,8 @@ use wire::{BodyFraming, Glimpse, RequestError, Version};
 use super::http2;
 use crate::head;
 use crate::head::downstream::Downstream;
-use crate::head::emit::{self, Connection, OwnAnswer};
+use crate::head::draft::Connection;
+use crate::head::emit::{self, OwnAnswer};
 use crate::head::identity::Identity;
 use crate::observe::labels::Reason;
 use crate::observe::metrics::WorkerMetrics;
@@ -308,7 +309,9 @@ impl Client {
         let socket = match &mut self.stream {
             Stream::Http2(stream) => {
                 // A stream that has gone needs no answer.
-                let _gone = head::http2::answer(stream, answer);
+                if let Ok((head, body)) = head::http2::answer(answer) {
+                    let _gone = stream.respond_whole(head, body);
+                }
                 return Next::Drop;
             }
             Stream::Socket(socket) => socket,

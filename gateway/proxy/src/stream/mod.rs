@@ -8,10 +8,12 @@ pub(crate) mod trailer_limits;
 use std::io;
 use std::task::{Context, Poll};
 
-use http::HeaderMap;
+use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
+use crate::head::draft::ResponseDraft;
+use crate::head::emit;
 use crate::stream::http2::{Http2Stream, TrailersTooLarge};
 use crate::stream::socket::Socket;
 use crate::stream::trailer_limits::TrailerLimits;
@@ -23,7 +25,66 @@ pub(crate) enum Stream {
     Http2(Box<Http2Stream>),
 }
 
+/// Why a client has not been given a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadUnsent {
+    /// Its version of HTTP cannot say it.
+    Unsayable,
+    /// The client has gone.
+    Gone,
+}
+
 impl Stream {
+    /// Gives the client the head of its response; `ends`: and nothing follows it. Text is added to `out`, and leaves with
+    /// what comes behind it.
+    pub(crate) fn respond(
+        &mut self,
+        head: &ResponseDraft<'_>,
+        ends: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), HeadUnsent> {
+        match self {
+            Self::Socket(_) => {
+                head.write_http1(out);
+                Ok(())
+            }
+            Self::Http2(stream) => {
+                let ends = ends || head.is_whole();
+                let head = head.to_http2().ok_or(HeadUnsent::Unsayable)?;
+                stream.respond(head, ends).map_err(|_gone| HeadUnsent::Gone)
+            }
+        }
+    }
+
+    /// The same of an interim response.
+    pub(crate) fn inform(&mut self, head: &ResponseDraft<'_>, out: &mut Vec<u8>) -> Result<(), HeadUnsent> {
+        match self {
+            Self::Socket(_) => {
+                head.write_http1(out);
+                Ok(())
+            }
+            Self::Http2(stream) => {
+                let head = head.to_http2().ok_or(HeadUnsent::Unsayable)?;
+                stream.inform(head).map_err(|_gone| HeadUnsent::Gone)
+            }
+        }
+    }
+
+    /// The same of the gateway's own 100.
+    pub(crate) fn inform_continue(&mut self, out: &mut Vec<u8>) -> Result<(), HeadUnsent> {
+        match self {
+            Self::Socket(_) => {
+                out.extend_from_slice(emit::CONTINUE);
+                Ok(())
+            }
+            Self::Http2(stream) => {
+                let mut head = Response::new(());
+                (*head.status_mut(), *head.version_mut()) = (StatusCode::CONTINUE, Version::HTTP_2);
+                stream.inform(head).map_err(|_gone| HeadUnsent::Gone)
+            }
+        }
+    }
+
     pub(crate) fn plain(stream: TcpStream) -> Self {
         Self::Socket(Socket::Plain(stream))
     }

@@ -120,6 +120,13 @@ impl Http2Stream {
         Ok(())
     }
 
+    /// Sends a short response whole; its body waits in the connection when the window is closed.
+    pub(crate) fn respond_whole(&mut self, head: Response<()>, body: Bytes) -> io::Result<()> {
+        self.respond(head, body.is_empty())?;
+        self.held = body;
+        self.finish(None)
+    }
+
     /// Sends an interim response.
     pub(crate) fn inform(&mut self, head: Response<()>) -> io::Result<()> {
         match &mut self.role {
@@ -305,12 +312,6 @@ impl Http2Stream {
                 outgoing.send_trailers(trailers).map_err(io_error)
             }
         }
-    }
-
-    /// Sends a short body whole; it waits in the connection when the window is closed.
-    pub(crate) fn end_with(&mut self, body: Bytes) -> io::Result<()> {
-        self.held = body;
-        self.finish(None)
     }
 
     /// Ready when the other end has given the stream up.

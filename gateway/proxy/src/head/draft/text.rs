@@ -1,0 +1,85 @@
+//! Heads as HTTP/1 text. Each line begins with the end of the one before it.
+
+use http::{HeaderName, HeaderValue};
+use wire::{Field, FieldId};
+
+use super::{Lines, OwnField};
+
+/// Behind the last line.
+pub(super) const END: &[u8] = b"\r\n\r\n";
+
+impl Lines for Vec<u8> {
+    fn field(&mut self, field: &'static OwnField, value: impl FnOnce(&mut Self)) {
+        self.extend_from_slice(field.text.as_bytes());
+        value(self);
+    }
+
+    fn added(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.extend_from_slice(b"\r\n");
+        self.extend_from_slice(name.as_str().as_bytes());
+        self.extend_from_slice(b": ");
+        self.extend_from_slice(value.as_bytes());
+    }
+
+    fn of_connection(&mut self, line: &'static str) {
+        self.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// Copies the fields that pass, neighbouring lines that are canonical already in one go.
+pub(super) fn copied(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    fields: &[Field],
+    mut passes: impl FnMut(&Field) -> bool,
+) {
+    let copy = |out: &mut Vec<u8>, (start, end): (usize, usize)| {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(head.get(start..end - 2).unwrap_or_default());
+    };
+    let mut run: Option<(usize, usize)> = None;
+    for field in fields {
+        let keep = passes(field);
+        if keep && field.canonical {
+            let start = match run {
+                Some((start, end)) if end == field.line.start() => start,
+                Some(other) => {
+                    copy(out, other);
+                    field.line.start()
+                }
+                None => field.line.start(),
+            };
+            run = Some((start, field.line.end()));
+            continue;
+        }
+        if let Some(run) = run.take() {
+            copy(out, run);
+        }
+        if keep {
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(field.name.of(head));
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(field.value.of(head));
+        }
+    }
+    if let Some(run) = run {
+        copy(out, run);
+    }
+}
+
+/// The protocols that a head asks to change to, or agrees to.
+pub(super) fn upgrade(out: &mut Vec<u8>, head: &[u8], fields: &[Field]) {
+    out.extend_from_slice(b"\r\nConnection: Upgrade");
+    for field in fields.iter().filter(|field| field.id == FieldId::Upgrade) {
+        let mut start: &[u8] = b"\r\nUpgrade: ";
+        for protocol in wire::elements(field.value.of(head)) {
+            out.extend_from_slice(start);
+            out.extend_from_slice(protocol);
+            start = b", ";
+        }
+    }
+}
+
+pub(super) fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
