@@ -17,10 +17,7 @@ const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 
 /// `cargo xtask apiserver`
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a chore of the project, not the gateway"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a task of the project, not the gateway")]
     let named = env::var("KUBEBUILDER_ASSETS").ok();
     if let Some(named) = named {
         if !go::has_all(Path::new(&named), &PROGRAMS) {

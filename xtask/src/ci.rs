@@ -1,4 +1,4 @@
-//! What CI runs, step by step: what fails soonest first, the tests last.
+//! What CI runs, step by step: the quickest checks first, the tests last.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::command::Invocation;
 use crate::workspace::Workspace;
 use crate::{apiserver, chart, deny, fuzz, imports, interop, nodes, sizes};
 
-/// A check that could not run here, and what it would take.
+/// A check that could not run here, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeftOut(pub(crate) String);
 
@@ -34,7 +34,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "imports",
-        checks: "no crate imports what its row of the table does not name",
+        checks: "no crate imports anything that its row of the table does not name",
         run: imports::check,
     },
     Step {
@@ -54,7 +54,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "fuzz",
-        checks: "fuzz targets have corpora, and find nothing in ten seconds each",
+        checks: "fuzz targets have corpora and find nothing in ten seconds each",
         run: fuzz::check,
     },
     Step {
@@ -69,7 +69,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "interop",
-        checks: "clients, servers and scanners that nobody here wrote",
+        checks: "third-party clients, servers and scanners",
         run: interop::check,
     },
     Step {
@@ -79,7 +79,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
 ];
 
-/// Runs the steps named, or all of them; stops at the first that fails.
+/// Runs the named steps, or all of them; stops at the first failure.
 pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     let steps = chosen(names)?;
     let start = Instant::now();
@@ -152,19 +152,16 @@ fn clippy(workspace: &Workspace) -> Result<Vec<LeftOut>> {
 }
 
 fn docs(workspace: &Workspace) -> Result<Vec<LeftOut>> {
-    // Nobody but us reads it, so private items are part of it and may be linked to.
+    // Only contributors read it, so it includes private items and may link to them.
     let flags = "-D warnings -A rustdoc::private-intra-doc-links --document-private-items";
     let doc = Invocation::cargo(workspace).args(["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", flags).run()?;
     Ok(Vec::new())
 }
 
-/// `CI=true`: what cannot run is a failure.
+/// `CI=true`: a check that cannot run is a failure.
 pub(crate) fn is_ci() -> bool {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a chore of the project, not the gateway"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a task of the project, not the gateway")]
     std::env::var("CI").is_ok()
 }
 

@@ -23,7 +23,7 @@ impl Invocation {
         Invocation { command }
     }
 
-    /// The cargo that runs us. By name, so that rustup's own can be asked for another toolchain.
+    /// The cargo that runs this program. By name, so that rustup can select another toolchain.
     pub(crate) fn cargo(workspace: &Workspace) -> Invocation {
         Invocation::new(workspace, "cargo")
     }
@@ -38,7 +38,7 @@ impl Invocation {
         self
     }
 
-    /// Runs to the end; anything but success is an error.
+    /// Runs the program to its end; anything but success is an error.
     pub(crate) fn run(mut self) -> Result<()> {
         let shown = self.shown();
         println!("    $ {shown}");

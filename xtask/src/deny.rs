@@ -13,7 +13,7 @@ const VERSION: &str = "0.20.2";
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
 const REACHABLE_WITHIN: Duration = Duration::from_secs(20);
 
-/// Advisories need their database from the internet; without it, everything else is still checked.
+/// Advisories need a database from the internet. Without it, everything else is still checked.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     let deny = |arguments: &[&str]| Invocation::cargo(workspace).args(["deny"]).args(arguments);
     if !deny(&["--version"]).succeeds_within(REACHABLE_WITHIN)? {

@@ -1,5 +1,5 @@
-//! Fuzzing with libFuzzer on the stable toolchain. The crates forbid `unsafe`, so coverage is all the instrumentation
-//! that is needed, and that takes no nightly compiler and no cargo-fuzz.
+//! Fuzzing with libFuzzer on the stable toolchain. The crates forbid `unsafe`, so coverage is the only instrumentation
+//! needed, and that requires neither a nightly compiler nor cargo-fuzz.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -56,9 +56,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Builds all targets; returns the folder that they are in.
+/// Builds all targets and returns their folder.
 fn build(workspace: &Workspace) -> Result<PathBuf> {
-    // A target triple of its own keeps the flags away from build scripts and macros.
+    // With an explicit target triple, the flags do not apply to build scripts and macros.
     let version = Invocation::new(workspace, "rustc").args(["-vV"]).output()?;
     let host = version
         .lines()
@@ -83,7 +83,7 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
 fn run_one(workspace: &Workspace, programs: &Path, target: &str, options: &[String]) -> Result<()> {
     let found = format!("{FOUND}/{target}");
     fs::create_dir_all(workspace.path(&found)).with_context(|| format!("creating {found}"))?;
-    // libFuzzer writes what it finds into the first folder alone.
+    // libFuzzer writes what it finds into the first folder only.
     let corpora = [found.as_str(), &format!("fuzz/corpus/{target}")];
     let limits = ["-max_len=4096", "-verbosity=0", "-print_final_stats=1"];
     Invocation::new(workspace, programs.join(target))
@@ -127,7 +127,7 @@ fn targets(metadata: &str) -> Result<BTreeSet<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// A target without source or corpus, a source that is no target, a corpus that nothing replays.
+/// Targets without source or corpus, sources that are not targets, corpora that no test replays.
 fn mismatches(declared: &BTreeSet<String>, sources: &[PathBuf], corpora: &[PathBuf]) -> Vec<String> {
     let sources: BTreeSet<String> = sources.iter().filter_map(|file| name(file.file_stem())).collect();
     let corpora: BTreeSet<String> = corpora

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Invocation;
 use crate::workspace::Workspace;
 
-/// Where Go tends to be without being on the path.
+/// Where Go is often installed without being on the path.
 const GO: [&str; 2] = ["go", "/usr/local/go/bin/go"];
 /// The module with etcd and everything of Kubernetes.
 pub(crate) const KUBERNETES: &str = "tests/kubernetes/apiserver";
@@ -22,7 +22,7 @@ pub(crate) struct Part<'a> {
     pub(crate) packages: &'a [&'a str],
     /// Options of `go build`.
     pub(crate) flags: &'a [&'a str],
-    /// The files that come out. One alone is given its name, several have those of their packages.
+    /// The files that are built. A single one gets this name; several have the names of their packages.
     pub(crate) programs: &'a [&'a str],
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn built_once(workspace: &Workspace, part: &Part<'_>, kept: &Path) ->
 }
 
 impl Part<'_> {
-    /// Everything that what is built depends on, but for Go itself.
+    /// Everything that the programs depend on, except Go itself.
     fn stamp(&self, workspace: &Workspace) -> Result<String> {
         let mut stamp = format!("{:?}\n{:?}\n", self.packages, self.flags);
         for file in ["go.mod", "go.sum"] {
@@ -70,7 +70,7 @@ pub(crate) fn kubernetes_version(workspace: &Workspace) -> Result<String> {
     required(&text).with_context(|| format!("{file} requires no k8s.io/kubernetes"))
 }
 
-/// The version that programs of Kubernetes tell of themselves has to be given to the linker.
+/// The linker sets the version that programs of Kubernetes report about themselves.
 pub(crate) fn kubernetes_flags(version: &str) -> Result<String> {
     let mut numbers = version.trim_start_matches('v').split('.');
     let (major, minor) = (numbers.next(), numbers.next());

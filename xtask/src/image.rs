@@ -1,8 +1,8 @@
 //! `cargo xtask image`: the gateway as one static binary in a container image, without a container engine.
 //!
-//! The image has nothing in it but the binary, which runs as user 65532, and this machine's certificate authorities, if it
-//! has any: backends over TLS are verified against them unless they name others. It comes out as an archive that `docker
-//! load`, `podman load`, `ctr images import` and `k3s ctr images import` read.
+//! The image contains only the binary, which runs as user 65532, and this machine's certificate authorities, if it has any:
+//! backends over TLS are verified against them unless they name others. The result is an archive for `docker load`,
+//! `podman load`, `ctr images import` and `k3s ctr images import`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use crate::workspace::Workspace;
 pub(crate) const GATEWAY: &str = "localhost/blastdoor:0.1.0";
 /// Where images go.
 const FOLDER: &str = "target/image";
-/// Nobody in particular, and certainly not root.
+/// An unprivileged user without a name.
 const USER: &str = "65532:65532";
 /// Where Debian keeps the authorities, and where the gateway looks for them.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Builds the gateway as users get it.
+/// Builds the gateway as it is shipped.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let name = arguments.first().map_or(GATEWAY, String::as_str);
     let binary = build_static(workspace, "release", "blastdoor", "blastdoor")?;
@@ -50,9 +50,9 @@ pub(crate) fn authorities() -> Option<&'static Path> {
     None
 }
 
-/// Builds one binary that needs no shared library, and says where it is.
+/// Builds one binary that needs no shared library, and returns its path.
 ///
-/// Only the last step, linking, is another one than for every other build: nothing else is compiled for it anew.
+/// Only the last step, linking, differs from other builds: nothing is compiled again for it.
 pub(crate) fn build_static(
     workspace: &Workspace,
     profile: &str,
@@ -72,7 +72,7 @@ pub(crate) fn build_static(
 pub(crate) struct Image<'a> {
     pub(crate) name: &'a str,
     pub(crate) binary: &'a Path,
-    /// What the binary is given unless a pod says otherwise.
+    /// The binary's arguments unless a pod sets others.
     pub(crate) arguments: &'a [&'a str],
     /// A file of them.
     pub(crate) authorities: Option<&'a Path>,

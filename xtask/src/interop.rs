@@ -1,7 +1,7 @@
-//! Interoperation with clients, servers and scanners that nobody here wrote: `tests/interop`.
+//! Interoperation with third-party clients, servers and scanners: `tests/interop`.
 //!
-//! What Python brings is installed into a virtual environment of its own, at the versions of `requirements.txt`;
-//! h2spec, and client and server of grpc-go, are built from the sources that a `go.mod` pins. Everything else is the system's.
+//! Python packages are installed into a virtual environment, at the versions of `requirements.txt`. h2spec, and grpc-go's
+//! client and server, are built from the sources that a `go.mod` pins. Everything else comes from the system.
 
 use std::fs;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
         .run()
 }
 
-/// A virtual environment with what `requirements.txt` names, made anew when that changes.
+/// A virtual environment with the packages of `requirements.txt`, recreated when that file changes.
 fn python(workspace: &Workspace) -> Result<()> {
     let venv = workspace.path(TOOLS).join("venv");
     let installed = venv.join("requirements.txt");
@@ -62,7 +62,7 @@ fn python(workspace: &Workspace) -> Result<()> {
     fs::write(&installed, wanted).context("noting what is installed")
 }
 
-/// Without Go there are none of these; the runner says that they are missing.
+/// Without Go these are not built; the runner reports that they are missing.
 fn go_programs(workspace: &Workspace) -> Result<()> {
     if go::go(workspace).is_err() {
         return Ok(());

@@ -1,15 +1,15 @@
-//! The project's own chores, run as `cargo xtask …`.
+//! The project's own tasks, run as `cargo xtask …`.
 //!
 //! `cargo xtask ci` is exactly what CI runs, in the same order; each of its steps also runs alone.
 //!
 //! Invariants:
-//! - A check that cannot run says so, twice: where it would have run and again at the end. None passes silently.
-//! - The house rules that need no compiler (file sizes, the import table, the fuzz targets) are pure functions
-//!   of made-up inputs too, so that their tests show them failing.
+//! - A check that cannot run is reported twice: where it would have run and again at the end. None passes silently.
+//! - The project's rules that need no compiler (file sizes, the import table, the fuzz targets) are pure functions, so
+//!   that their tests can show them failing on made-up inputs.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "what a chore prints is its result"
+    reason = "what a task prints is its result"
 )]
 
 mod apiserver;
@@ -35,15 +35,15 @@ use crate::command::Invocation;
 use crate::workspace::Workspace;
 
 const USAGE: &str = "\
-The project's own chores.
+The project's own tasks.
 
-  cargo xtask ci [STEP…]     everything CI checks, or these steps alone
-  cargo xtask bench ARG…     side by side with other proxies: see bench/README.md, or --help
-  cargo xtask fuzz TARGET…   one fuzz target, with options for libFuzzer; Ctrl-C ends it
-  cargo xtask apiserver      etcd, kube-apiserver and kubectl for the tests: found, or built once with Go
-  cargo xtask interop NAME…  clients and servers that nobody here wrote, or those whose names contain NAME
-  cargo xtask nodes          the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
-  cargo xtask image NAME     a container image of the release, target/image/blastdoor.tar; no container engine needed
+  cargo xtask ci [STEP…]     run everything CI checks, or only these steps
+  cargo xtask bench ARG…     compare with other proxies: see bench/README.md, or --help
+  cargo xtask fuzz TARGET…   run one fuzz target, with options for libFuzzer; Ctrl-C stops it
+  cargo xtask apiserver      find etcd, kube-apiserver and kubectl for the tests, or build them once with Go
+  cargo xtask interop NAME…  test against third-party clients and servers, or those whose names contain NAME
+  cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
+  cargo xtask image NAME     build a container image of the release, target/image/blastdoor.tar, without a container engine
   cargo xtask rings CRATE…   files and folders of the gateway's crates that use each other, or of these crates
   cargo xtask help           this text
 
@@ -64,24 +64,24 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[String]) -> Result<()> {
     let workspace = Workspace::here()?;
     match arguments.split_first() {
-        Some((chore, steps)) if chore == "ci" => ci::run(&workspace, steps),
-        Some((chore, rest)) if chore == "bench" => bench(&workspace, rest),
-        Some((chore, _)) if chore == "apiserver" => apiserver::run(&workspace),
-        Some((chore, rest)) if chore == "fuzz" => fuzz::run(&workspace, rest),
-        Some((chore, rest)) if chore == "interop" => interop::run(&workspace, rest),
-        Some((chore, rest)) if chore == "nodes" => nodes::run(&workspace, rest),
-        Some((chore, rest)) if chore == "rings" => rings::run(&workspace, rest),
-        Some((chore, rest)) if chore == "image" => image::run(&workspace, rest),
-        Some((chore, _)) if chore == "help" || chore == "--help" || chore == "-h" => {
+        Some((task, steps)) if task == "ci" => ci::run(&workspace, steps),
+        Some((task, rest)) if task == "bench" => bench(&workspace, rest),
+        Some((task, _)) if task == "apiserver" => apiserver::run(&workspace),
+        Some((task, rest)) if task == "fuzz" => fuzz::run(&workspace, rest),
+        Some((task, rest)) if task == "interop" => interop::run(&workspace, rest),
+        Some((task, rest)) if task == "nodes" => nodes::run(&workspace, rest),
+        Some((task, rest)) if task == "rings" => rings::run(&workspace, rest),
+        Some((task, rest)) if task == "image" => image::run(&workspace, rest),
+        Some((task, _)) if task == "help" || task == "--help" || task == "-h" => {
             print!("{}", usage());
             Ok(())
         }
-        Some((chore, _)) => bail!("there is no chore named `{chore}`\n\n{}", usage()),
-        None => bail!("which chore?\n\n{}", usage()),
+        Some((task, _)) => bail!("there is no task named `{task}`\n\n{}", usage()),
+        None => bail!("name a task\n\n{}", usage()),
     }
 }
 
-/// Builds the release binary as users get it, then measures it.
+/// Builds the release binary as it is shipped, then measures it.
 fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if !arguments
         .iter()

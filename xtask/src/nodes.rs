@@ -1,7 +1,7 @@
 //! `cargo xtask nodes`: the gateway on three real nodes (`tests/nodes`).
 //!
-//! What a node needs is built from Go modules, once, into `target/cluster`; the gateway and the test's application are
-//! static binaries in images of their own. The programs of the control plane are those of `cargo xtask apiserver`.
+//! The programs of a node are built from Go modules, once, into `target/cluster`. The gateway and the test's application
+//! are static binaries, each in its own image. The programs of the control plane come from `cargo xtask apiserver`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ use crate::workspace::Workspace;
 
 /// Where programs and images are kept.
 const KEPT: &str = "target/cluster";
-/// Starts the cluster, runs a command in it, and ends it.
+/// Starts the cluster, runs a command in it, and stops it.
 const CLUSTER: &str = "tests/nodes/cluster";
 /// The application behind the doors, and the process that holds a pod's namespaces.
 const BACKEND: &str = "nodes-backend";
 
-/// How long the test may take, without what is built for it: four minutes, and much more on a busy machine.
+/// How long the test may take, builds excluded. It takes four minutes, and much longer on a busy machine.
 const LIMIT: &str = "30m";
 
 /// The step of CI.
@@ -35,7 +35,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     }
 }
 
-/// Without arguments all of it; `up`, `test` and `down` are for whoever works on the test.
+/// Without arguments it runs everything; `up`, `test` and `down` are for working on the test.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let verb = arguments.first().map_or("run", String::as_str);
     if !["run", "up", "test", "down"].contains(&verb) || arguments.len() > 1 {
@@ -62,7 +62,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         return cluster(&["up"]).run();
     }
     let test = ["test", "--package", "gateway-tests", "--test", "nodes"];
-    // Built where there is a network; the cluster's has no way out.
+    // Built outside the cluster, whose network cannot reach the internet.
     Invocation::cargo(workspace).args(test).args(["--no-run"]).run()?;
     let verb = if verb == "run" { "run" } else { "in" };
     cluster(&[verb, "timeout", "--foreground", LIMIT, "cargo"])
@@ -122,7 +122,7 @@ fn nodes(workspace: &Workspace) -> Result<()> {
 
 /// The images that `tests/nodes/cluster` loads on every node.
 fn images(workspace: &Workspace) -> Result<()> {
-    // Not the release profile: its whole-program optimisation takes minutes and changes nothing that is tested here.
+    // Not the release profile: its whole-program optimisation takes minutes and does not affect this test.
     let gateway = image::build_static(workspace, "dev", "blastdoor", "blastdoor")?;
     let backend = image::build_static(workspace, "dev", "gateway-tests", BACKEND)?;
     let write = |archive: &str, name: &str, binary: &Path, arguments: &[&str]| {

@@ -1,4 +1,4 @@
-//! File sizes: a file that outgrew one screenful of ideas wants to be two.
+//! File sizes: a file that has grown too long should become two.
 //!
 //! Lines are counted without tests: neither test files nor items under `#[cfg(test)]`.
 
@@ -11,12 +11,12 @@ use anyhow::{Context, Result, bail};
 use crate::ci::LeftOut;
 use crate::workspace::Workspace;
 
-/// Above this a file is mentioned.
+/// Above this a file is reported as long.
 const COMFORTABLE: usize = 400;
 /// Above this the check fails.
 const LIMIT: usize = 600;
 
-/// How a file of some length is judged.
+/// The verdict on a file's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Comfortable,
@@ -72,7 +72,7 @@ fn is_test(file: &Path) -> bool {
             .any(|part| part == Component::Normal(OsStr::new("tests")))
 }
 
-/// Counts lines, passing over top-level items under `#[cfg(test)]`. Relies on rustfmt: such an item ends with a
+/// Counts lines, skipping top-level items under `#[cfg(test)]`. Relies on rustfmt: such an item ends with a
 /// closing brace in the first column, or with a semicolon.
 fn lines_without_tests(source: &str) -> usize {
     let mut count = 0;

@@ -32,7 +32,7 @@ impl Workspace {
     }
 
     /// All files below `folder` for which `wanted` holds, sorted, relative to the root. Build output and hidden
-    /// folders are passed over; a missing folder has no files.
+    /// folders are skipped; a missing folder has no files.
     pub(crate) fn files(&self, folder: &str, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         let mut folders = vec![self.path(folder)];
