@@ -1,6 +1,7 @@
 //! Where objects come from, put together: files or an API server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use control::cluster::{
     ClusterError, ClusterHandle, ClusterOptions, ClusterSource, Contact, Credentials, DoorOutlook,
@@ -90,7 +91,7 @@ impl Source {
 }
 
 /// The doors as the source of objects is concerned with them.
-pub(crate) fn outlook(doors: &[DoorConfig]) -> Vec<DoorOutlook> {
+pub(crate) fn outlook(doors: &[Arc<DoorConfig>]) -> Vec<DoorOutlook> {
     doors
         .iter()
         .map(|door| DoorOutlook {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::SourceEvent;
@@ -141,7 +142,7 @@ impl Supervisor {
         };
         supervisor.own.declare(&supervisor.config);
         for door in supervisor.config.doors.clone() {
-            let (publisher, listener) = supervisor.open_door(door)?;
+            let (publisher, listener) = supervisor.open_door(&door)?;
             supervisor.publishers.push(publisher);
             supervisor.start(listener);
         }
@@ -149,9 +150,13 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    fn open_door(&self, config: DoorConfig) -> Result<(Publisher<Settings>, Listener), BindError> {
-        let (publisher, door) = door::open(config.name, config.policy, config.settings);
-        let listener = Listener::bind(door, config.binding, &self.metrics, self.access.clone())?;
+    fn open_door(&self, config: &DoorConfig) -> Result<(Publisher<Settings>, Listener), BindError> {
+        let (publisher, door) = door::open(
+            config.name.clone(),
+            config.policy.clone(),
+            config.settings.clone(),
+        );
+        let listener = Listener::bind(door, config.binding.clone(), &self.metrics, self.access.clone())?;
         Ok((publisher, listener))
     }
 
@@ -469,11 +474,11 @@ impl Supervisor {
     }
 
     /// What doors need of the system that they do not have.
-    fn opened(&self, doors: &[DoorConfig]) -> Result<Opened, BindError> {
+    fn opened(&self, doors: &[Arc<DoorConfig>]) -> Result<Opened, BindError> {
         let mut opened = Opened::default();
         for door in doors {
             match self.listeners.get(&door.name) {
-                None => opened.doors.push(self.open_door(door.clone())?),
+                None => opened.doors.push(self.open_door(door)?),
                 Some(listener) if *listener.binding() != door.binding => {
                     let sockets = listener.open(door.binding.clone())?;
                     opened.sockets.push((door.name.clone(), sockets));

@@ -1,9 +1,10 @@
 //! Addresses of the process that exclude each other.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use super::parse::Parser;
-use super::{AdminBind, DoorConfig};
+use super::diagnostics::Diagnostics;
+use super::model::{AdminBind, DoorConfig};
 
 /// Something that listens.
 struct Listens {
@@ -12,44 +13,42 @@ struct Listens {
     address: SocketAddr,
 }
 
-impl Parser<'_> {
-    /// Whoever listens needs an address that no one else's takes in. The kernel would let two doors have the wildcard
-    /// and one of its addresses (`SO_REUSEPORT`); but whenever the one is gone, as in a drain, its clients would come
-    /// in at the other.
-    pub(super) fn addresses(&mut self, doors: &[DoorConfig], admin: &AdminBind) {
-        let doors = doors.iter().map(|door| Listens {
-            key: format!("listeners.{}.bind", door.name),
-            what: format!("door `{}`", door.name),
-            address: door.binding.address,
-        });
-        let admin = match admin {
-            AdminBind::Tcp(address) => Some(Listens {
-                key: "admin.bind".to_owned(),
-                what: "the admin port".to_owned(),
-                address: *address,
-            }),
-            AdminBind::Unix(_) => None,
-        };
-        let all: Vec<Listens> = doors.chain(admin).collect();
-        for (index, one) in all.iter().enumerate() {
-            for other in all
-                .iter()
-                .skip(index + 1)
-                .filter(|other| meet(one.address, other.address))
-            {
-                // The value that a variable gave is the one that is told.
-                let turned = self.is_from_variable(&other.key) && !self.is_from_variable(&one.key);
-                let (here, there) = if turned { (other, one) } else { (one, other) };
-                let relation = if here.address == there.address {
-                    format!("`{}` is also the address", here.address)
-                } else {
-                    format!("`{}` meets `{}`, the address", here.address, there.address)
-                };
-                self.error(
-                    &here.key,
-                    format!("{relation} of {} ({}); each needs its own", there.what, there.key),
-                );
-            }
+/// Whoever listens needs an address that no one else's takes in. The kernel would let two doors have the wildcard
+/// and one of its addresses (`SO_REUSEPORT`); but whenever the one is gone, as in a drain, its clients would come
+/// in at the other.
+pub(super) fn addresses(diagnostics: &mut Diagnostics<'_>, doors: &[Arc<DoorConfig>], admin: &AdminBind) {
+    let doors = doors.iter().map(|door| Listens {
+        key: format!("listeners.{}.bind", door.name),
+        what: format!("door `{}`", door.name),
+        address: door.binding.address,
+    });
+    let admin = match admin {
+        AdminBind::Tcp(address) => Some(Listens {
+            key: "admin.bind".to_owned(),
+            what: "the admin port".to_owned(),
+            address: *address,
+        }),
+        AdminBind::Unix(_) => None,
+    };
+    let all: Vec<Listens> = doors.chain(admin).collect();
+    for (index, one) in all.iter().enumerate() {
+        for other in all
+            .iter()
+            .skip(index + 1)
+            .filter(|other| meet(one.address, other.address))
+        {
+            // The value that a variable gave is the one that is told.
+            let turned = diagnostics.is_from_variable(&other.key) && !diagnostics.is_from_variable(&one.key);
+            let (here, there) = if turned { (other, one) } else { (one, other) };
+            let relation = if here.address == there.address {
+                format!("`{}` is also the address", here.address)
+            } else {
+                format!("`{}` meets `{}`, the address", here.address, there.address)
+            };
+            diagnostics.error(
+                &here.key,
+                format!("{relation} of {} ({}); each needs its own", there.what, there.key),
+            );
         }
     }
 }

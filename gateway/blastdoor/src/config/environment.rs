@@ -1,103 +1,117 @@
-//! The environment as an overlay of the file.
+//! The environment as layers over the file, one for each variable.
 //!
 //! `BLASTDOOR_LISTENERS__EXTERNAL_HTTP__BIND` sets `listeners.external-http.bind`. Door names and keys both contain
 //! the separator's character, so doors are found among those that are declared.
 
-use serde_json::{Map, Value};
+use figment::value::{Dict, Map, Tag, Value};
+use figment::{Metadata, Profile, Provider};
 
-use super::{ConfigError, Place};
+use super::document::value_of;
+use super::error::{ConfigError, Place};
 
 /// One variable that belongs to the configuration.
 pub(super) struct Variable {
-    /// Its name.
-    pub(super) name: String,
-    /// The key it sets.
-    pub(super) path: Vec<String>,
-}
-
-/// The values that the environment sets, and which variable set what.
-#[derive(Default)]
-pub(super) struct Overlay {
-    pub(super) values: Map<String, Value>,
-    pub(super) variables: Vec<Variable>,
+    name: String,
+    /// The key that it sets.
+    path: Vec<String>,
+    value: Value,
 }
 
 const SECTIONS: [&str; 4] = ["SOURCE", "ADMIN", "LOG", "LISTENERS"];
 
-impl Overlay {
+impl Variable {
     /// Reads the variables that belong to the configuration; all others are ignored, Kubernetes' service links
     /// (`BLASTDOOR_SERVICE_HOST`, `BLASTDOOR_PORT_…`) among them.
     pub(super) fn read(
-        variables: impl IntoIterator<Item = (String, String)>,
+        environment: &[(String, String)],
         doors: &[String],
         errors: &mut Vec<ConfigError>,
-    ) -> Self {
-        let mut overlay = Self::default();
-        let mut variables: Vec<(String, String)> = variables
-            .into_iter()
-            .filter(|(name, _)| name.starts_with("BLASTDOOR_"))
-            .collect();
-        variables.sort();
-        for (name, value) in variables {
-            if name == "BLASTDOOR_LOG" {
-                let level = vec!["log".to_owned(), "level".to_owned()];
-                errors.extend(overlay.set(name, level, Value::String(value)).err());
-                continue;
-            }
-            let Some(rest) = name.strip_prefix("BLASTDOOR_") else {
+    ) -> Vec<Self> {
+        let mut environment: Vec<_> = environment.iter().collect();
+        environment.sort();
+        let mut variables: Vec<Self> = Vec::new();
+        for (name, text) in environment {
+            let Some(target) = target(name, text, doors) else {
                 continue;
             };
-            let Some((section, keys)) = rest.split_once("__") else {
-                continue;
-            };
-            if !SECTIONS.contains(&section) {
-                continue;
-            }
-            let path = if section == "LISTENERS" {
-                door_path(keys, doors)
-            } else {
-                Ok(plain_path(section, keys))
-            };
-            match path {
-                Ok(path) => errors.extend(overlay.set(name, path, value_of(&value)).err()),
-                Err(message) => {
-                    errors.push(ConfigError {
-                        place: Place::Variable(name),
-                        key: "listeners".to_owned(),
-                        message,
-                    });
-                }
+            let variable = target.and_then(|(path, value)| {
+                let variable = Self {
+                    name: name.clone(),
+                    path,
+                    value,
+                };
+                variable.must_not_lie_within(&variables)?;
+                Ok(variable)
+            });
+            match variable {
+                Ok(variable) => variables.push(variable),
+                Err((key, message)) => errors.push(ConfigError {
+                    place: Place::Variable(name.clone()),
+                    key,
+                    message,
+                }),
             }
         }
-        overlay
+        variables
     }
 
     /// # Errors
-    /// When another variable gives a value to something around the key.
-    fn set(&mut self, name: String, path: Vec<String>, value: Value) -> Result<(), ConfigError> {
-        let mut place = &mut self.values;
-        let Some((last, parents)) = path.split_last() else {
-            return Ok(());
-        };
-        for parent in parents {
-            let entry = place
-                .entry(parent.clone())
-                .or_insert_with(|| Value::Object(Map::new()));
-            let Value::Object(inner) = entry else {
-                return Err(ConfigError {
-                    place: Place::Variable(name),
-                    key: path.join("."),
-                    message: format!(
-                        "another variable gives `{parent}` a value, which has no keys; set one of the two"
-                    ),
-                });
-            };
-            place = inner;
+    /// Another variable gives something around the key a value that has no keys.
+    fn must_not_lie_within(&self, others: &[Self]) -> Result<(), (String, String)> {
+        for other in others {
+            if self.path.len() > other.path.len()
+                && self.path.starts_with(&other.path)
+                && other.value.as_dict().is_none()
+            {
+                let parent = other.path.last().map(String::as_str).unwrap_or_default();
+                let message = format!(
+                    "another variable gives `{parent}` a value, which has no keys; set one of the two"
+                );
+                return Err((self.path.join("."), message));
+            }
         }
-        place.insert(last.clone(), value);
-        self.variables.push(Variable { name, path });
         Ok(())
     }
+}
+
+impl Provider for Variable {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        let mut keys = self.path.iter().rev();
+        let Some(last) = keys.next() else {
+            return Ok(Map::new());
+        };
+        let innermost = Dict::from([(last.clone(), self.value.clone())]);
+        let values = keys.fold(innermost, |inner, key| {
+            Dict::from([(key.clone(), Value::Dict(Tag::Default, inner))])
+        });
+        Ok(Profile::Default.collect(values))
+    }
+}
+
+/// Key and message of an error.
+type Wrong = (String, String);
+
+/// The key that a variable sets, and to what; `None` for one that does not belong to the configuration.
+fn target(name: &str, text: &str, doors: &[String]) -> Option<Result<(Vec<String>, Value), Wrong>> {
+    let rest = name.strip_prefix("BLASTDOOR_")?;
+    if rest == "LOG" {
+        let level = vec!["log".to_owned(), "level".to_owned()];
+        return Some(Ok((level, Value::from(text))));
+    }
+    let (section, keys) = rest.split_once("__")?;
+    if !SECTIONS.contains(&section) {
+        return None;
+    }
+    let path = if section == "LISTENERS" {
+        door_path(keys, doors).map_err(|message| ("listeners".to_owned(), message))
+    } else {
+        Ok(plain_path(section, keys))
+    };
+    Some(path.map(|path| (path, value_of(text))))
 }
 
 fn plain_path(section: &str, keys: &str) -> Vec<String> {
@@ -123,24 +137,4 @@ fn door_path(keys: &str, doors: &[String]) -> Result<Vec<String>, String> {
     let mut path = vec!["listeners".to_owned(), name.clone()];
     path.extend(keys.split("__").map(str::to_ascii_lowercase));
     Ok(path)
-}
-
-/// A TOML value where the text is one (numbers, booleans, arrays, tables), else the text itself.
-fn value_of(text: &str) -> Value {
-    #[derive(serde::Deserialize)]
-    struct One {
-        value: Value,
-    }
-    use figment::providers::Format;
-    let typed = text.trim_start().starts_with(['[', '{', '"', '\''])
-        || matches!(text, "true" | "false")
-        || text.parse::<i64>().is_ok();
-    if typed {
-        let parsed = figment::Figment::from(figment::providers::Toml::string(&format!("value = {text}")))
-            .extract::<One>();
-        if let Ok(one) = parsed {
-            return one.value;
-        }
-    }
-    Value::String(text.to_owned())
 }

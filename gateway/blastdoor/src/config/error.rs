@@ -5,12 +5,21 @@ use std::fmt;
 /// Where an error is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// A file, and the line where it is known.
-    File(String, Option<usize>),
+    /// A file, and the position in it where that is known.
+    File(String, Option<Position>),
     /// An environment variable.
     Variable(String),
     /// A command-line option.
     Option(&'static str),
+}
+
+/// A position in a text. Both numbers start at 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
 }
 
 /// One error.
@@ -28,10 +37,29 @@ pub struct ConfigError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
+impl Position {
+    /// The position of the character that starts at byte `offset` of `text`.
+    pub(super) fn of(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+        }
+    }
+}
+
+/// `12:8`
+impl fmt::Display for Position {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.line, self.column)
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(file, Some(line)) => write!(out, "{file}:{line}"),
+            Self::File(file, Some(position)) => write!(out, "{file}:{position}"),
             Self::File(file, None) => out.write_str(file),
             Self::Variable(name) => write!(out, "environment variable {name}"),
             Self::Option(option) => out.write_str(option),
@@ -39,7 +67,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// `listeners.toml:12: listeners.internal-http.scheme: …`
+/// `listeners.toml:12:8: listeners.internal-http.scheme: …`
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: ", self.place)?;

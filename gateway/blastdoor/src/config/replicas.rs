@@ -5,67 +5,66 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 use route::ObjectKey;
 
+use super::diagnostics::Section;
+use super::model::{Replicas, SourceKind};
 use super::networks::network;
-use super::parse::Parser;
 use super::raw::{RawReplicas, RawSource};
-use super::{Replicas, SourceKind};
+use super::units::object;
 
-impl Parser<'_> {
-    pub(super) fn replicas(&mut self, raw: &RawSource, kind: &SourceKind) -> Replicas {
-        const KEY: &str = "source.replicas";
-        let Some(raw) = &raw.replicas else {
-            if *kind == SourceKind::Kubernetes {
-                let message = "is not set, so whoever may write EndpointSlices may name another pod of this gateway \
-                               there, and reach a door of it through another one; name the Services of all its pods, \
-                               as in { services = [\"blastdoor/blastdoor\"] }";
-                self.warn(KEY, message.to_owned());
-            }
-            return Replicas::default();
-        };
-        Replicas {
-            services: self.services(raw),
-            host_ports: raw.host_ports.unwrap_or(false),
+pub(super) fn replicas(section: &mut Section<'_, '_>, raw: &RawSource, kind: &SourceKind) -> Replicas {
+    const KEY: &str = "replicas";
+    let Some(raw) = &raw.replicas else {
+        if *kind == SourceKind::Kubernetes {
+            let message = "is not set, so whoever may write EndpointSlices may name another pod of this gateway \
+                           there, and reach a door of it through another one; name the Services of all its pods, \
+                           as in { services = [\"blastdoor/blastdoor\"] }";
+            section.warn(KEY, message);
+        }
+        return Replicas::default();
+    };
+    Replicas {
+        services: services(section, raw),
+        host_ports: raw.host_ports.unwrap_or(false),
+    }
+}
+
+fn services(section: &mut Section<'_, '_>, raw: &RawReplicas) -> Vec<ObjectKey> {
+    const KEY: &str = "replicas.services";
+    let written = raw.services.as_deref().unwrap_or_default();
+    if written.is_empty() {
+        let message =
+            "names no Service; write those of all pods of this gateway, as in [\"blastdoor/blastdoor\"]";
+        section.error(KEY, message);
+    }
+    let mut services = Vec::new();
+    for (index, text) in written.iter().enumerate() {
+        match object(text) {
+            Some(key) => services.push(key),
+            None => section.error(
+                &format!("{KEY}[{index}]"),
+                format!("`{text}` is not a Service; allowed: `namespace/name`"),
+            ),
         }
     }
+    services.sort();
+    services.dedup();
+    services
+}
 
-    fn services(&mut self, raw: &RawReplicas) -> Vec<ObjectKey> {
-        const KEY: &str = "source.replicas.services";
-        let written = raw.services.as_deref().unwrap_or_default();
-        if written.is_empty() {
-            let message =
-                "names no Service; write those of all pods of this gateway, as in [\"blastdoor/blastdoor\"]";
-            self.error(KEY, message.to_owned());
-        }
-        let mut services = Vec::new();
-        for (index, text) in written.iter().enumerate() {
-            match object(text) {
-                Some(key) => services.push(key),
-                None => self.error(
-                    &format!("{KEY}[{index}]"),
-                    format!("`{text}` is not a Service; allowed: `namespace/name`"),
+pub(super) fn refuse_backends(section: &mut Section<'_, '_>, raw: &RawSource) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for (index, written) in raw.refuse_backends.iter().flatten().enumerate() {
+        match network(written) {
+            Some(network) => networks.push(unmapped(network)),
+            None => section.error(
+                &format!("refuse_backends[{index}]"),
+                format!(
+                    "`{written}` is not a network; allowed: `10.0.0.0/8`, `2001:db8::/32`, or one address"
                 ),
-            }
+            ),
         }
-        services.sort();
-        services.dedup();
-        services
     }
-
-    pub(super) fn refuse_backends(&mut self, raw: &RawSource) -> Vec<IpNet> {
-        let mut networks = Vec::new();
-        for (index, written) in raw.refuse_backends.iter().flatten().enumerate() {
-            match network(written) {
-                Some(network) => networks.push(unmapped(network)),
-                None => self.error(
-                    &format!("source.refuse_backends[{index}]"),
-                    format!(
-                        "`{written}` is not a network; allowed: `10.0.0.0/8`, `2001:db8::/32`, or one address"
-                    ),
-                ),
-            }
-        }
-        networks
-    }
+    networks
 }
 
 /// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: addresses are judged as what they stand for.
@@ -81,14 +80,4 @@ fn unmapped(network: IpNet) -> IpNet {
         IpNet::V6(_) => v4().map_or(network, IpNet::V4),
         IpNet::V4(_) => network,
     }
-}
-
-/// `namespace/name`
-pub(super) fn object(written: &str) -> Option<ObjectKey> {
-    let fits = |part: &str| {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-        (1..=253).contains(&part.len()) && part.bytes().all(plain)
-    };
-    let (namespace, name) = written.split_once('/')?;
-    (fits(namespace) && fits(name)).then(|| ObjectKey::new(namespace, name))
 }

@@ -1,6 +1,8 @@
-//! Durations and sizes as people write them.
+//! Durations, sizes and names of objects as people write them.
 
 use std::time::Duration;
+
+use route::ObjectKey;
 
 /// What a duration looks like, for messages.
 pub(super) const DURATION: &str = "a duration such as `200ms`, `25s`, `2m` or `1h`";
@@ -41,6 +43,16 @@ pub(super) fn size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// `namespace/name`
+pub(super) fn object(written: &str) -> Option<ObjectKey> {
+    let fits = |part: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        (1..=253).contains(&part.len()) && part.bytes().all(plain)
+    };
+    let (namespace, name) = written.split_once('/')?;
+    (fits(namespace) && fits(name)).then(|| ObjectKey::new(namespace, name))
 }
 
 #[cfg(test)]

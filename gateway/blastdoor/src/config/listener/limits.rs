@@ -1,0 +1,123 @@
+//! `limits` and `timeouts` of a door.
+
+use std::time::Duration;
+
+use proxy::{Limits, Timeouts};
+
+use super::super::diagnostics::Section;
+use super::super::raw::{RawListener, Size};
+use super::super::units::{SIZE, size};
+
+pub(super) fn limits(section: &mut Section<'_, '_>, raw: &RawListener) -> Limits {
+    let limits = &raw.limits;
+    let connections = limits.connections.unwrap_or(30_000);
+    if connections == 0 {
+        section.error(
+            "limits.connections",
+            "0 would refuse every client; allowed: 1 and above",
+        );
+    }
+    let headers = limits.headers.unwrap_or(100);
+    if !(1..=10_000).contains(&headers) {
+        section.error(
+            "limits.headers",
+            format!("{headers} is out of range; allowed: 1 to 10000"),
+        );
+    }
+    Limits {
+        connections,
+        connections_per_client: limits.connections_per_client.unwrap_or(0),
+        header_bytes: bytes(
+            section,
+            "limits.header_bytes",
+            limits.header_bytes.as_ref(),
+            32 << 10,
+        ),
+        headers,
+        uri_bytes: bytes(section, "limits.uri_bytes", limits.uri_bytes.as_ref(), 16 << 10),
+        body: body(section, limits.body.as_ref()),
+        h2_streams: h2_streams(section, limits.h2_streams),
+    }
+}
+
+fn h2_streams(section: &mut Section<'_, '_>, written: Option<usize>) -> u32 {
+    let streams = written.unwrap_or(100);
+    match u32::try_from(streams) {
+        Ok(streams) if (1..=1_000).contains(&streams) => streams,
+        Ok(_) | Err(_) => {
+            let message = format!("{streams} is out of range; allowed: 1 to 1000");
+            section.error("limits.h2_streams", message);
+            100
+        }
+    }
+}
+
+/// A size that must fit in memory many times over.
+fn bytes(section: &mut Section<'_, '_>, key: &str, written: Option<&Size>, default: usize) -> usize {
+    let bytes = match written {
+        None => return default,
+        Some(Size::Bytes(bytes)) => Some(*bytes),
+        Some(Size::Text(text)) => size(text),
+    };
+    match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(bytes) if (256..=256 << 10).contains(&bytes) => bytes,
+        Some(bytes) => {
+            section.error(
+                key,
+                format!("{bytes} bytes is out of range; allowed: 256 to 256KiB"),
+            );
+            default
+        }
+        None => {
+            let written = match written {
+                Some(Size::Text(text)) => text.clone(),
+                Some(Size::Bytes(bytes)) => bytes.to_string(),
+                None => String::new(),
+            };
+            section.error(key, format!("`{written}` is not a size; allowed: {SIZE}"));
+            default
+        }
+    }
+}
+
+fn body(section: &mut Section<'_, '_>, written: Option<&Size>) -> Option<u64> {
+    match written {
+        None => None,
+        Some(Size::Bytes(bytes)) => Some(*bytes),
+        Some(Size::Text(text)) if text == "unlimited" => None,
+        Some(Size::Text(text)) => size(text).or_else(|| {
+            section.error(
+                "limits.body",
+                format!("`{text}` is not a size; allowed: unlimited, {SIZE}"),
+            );
+            None
+        }),
+    }
+}
+
+pub(super) fn timeouts(section: &mut Section<'_, '_>, raw: &RawListener, idle: Duration) -> Timeouts {
+    let timeouts = &raw.timeouts;
+    let mut of = |key: &str, written: &Option<String>, default: u64| {
+        section.duration(
+            &format!("timeouts.{key}"),
+            written.as_deref(),
+            Duration::from_secs(default),
+        )
+    };
+    Timeouts {
+        first_byte: of("first_byte", &timeouts.first_byte, 10),
+        tls_handshake: of("tls_handshake", &timeouts.tls_handshake, 10),
+        head: of("head", &timeouts.head, 10),
+        idle,
+        body_idle: of("body_idle", &timeouts.body_idle, 30),
+        write_stall: of("write_stall", &timeouts.write_stall, 30),
+        connect: of("connect", &timeouts.connect, 2),
+        response_head: of("response_head", &timeouts.response_head, 60),
+        response_idle: of("response_idle", &timeouts.response_idle, 60),
+        withdrawn: section.duration_or_zero(
+            "timeouts.withdrawn",
+            timeouts.withdrawn.as_deref(),
+            Duration::ZERO,
+        ),
+    }
+}

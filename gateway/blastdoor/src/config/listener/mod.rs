@@ -1,0 +1,205 @@
+//! One door of `listeners.toml`: its preset, and every rule that a schema cannot say.
+
+mod client;
+mod limits;
+mod preset;
+mod publish;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use door::{HostOwner, NamespacePattern, Policy, Scheme, Selector};
+use proxy::{Binding, ClientIp, Drain, Settings, TrustedProxies};
+use route::{HostRestriction, ListenerName};
+
+use self::client::{client_ip, proxy_protocol, trusted};
+use self::limits::{limits, timeouts};
+use self::preset::presets;
+use self::publish::publish;
+use self::tls::{Tls, tls};
+use super::diagnostics::Section;
+use super::model::DoorConfig;
+use super::raw::RawListener;
+
+/// `None` when too little is known of the door to compare it with the others. A door that has errors of its own
+/// still takes part in that.
+pub(super) fn door(
+    section: &mut Section<'_, '_>,
+    name: ListenerName,
+    raw: &RawListener,
+    classes: &[Box<str>],
+) -> Option<DoorConfig> {
+    let words: Vec<(&str, usize)> = presets().iter().map(|preset| preset.name).zip(0..).collect();
+    let index = section.word("behind", raw.behind.as_deref(), 0, &words);
+    let preset = presets().into_iter().nth(index)?;
+
+    let schemes = [("http", Scheme::Http), ("https", Scheme::Https)];
+    if raw.scheme.is_none() {
+        section.error(
+            "scheme",
+            "missing; allowed: http, https (what the client spoke to the load balancer)",
+        );
+    }
+    let scheme = section.word("scheme", raw.scheme.as_deref(), Scheme::Http, &schemes);
+    let forwarded_port = raw.forwarded_port.unwrap_or(scheme.default_port());
+    let selector = selector(section, raw.selector.as_deref());
+    let binding = binding(section, raw);
+    let publish = publish(section, raw.publish.as_ref());
+    let Tls {
+        policy: tls,
+        files: tls_files,
+    } = tls(section, raw.tls.as_ref(), raw.passthrough, scheme);
+    let trusted_proxies_file = raw
+        .trusted_proxies_file
+        .as_ref()
+        .map(|path| section.absolute(path));
+    let trusted = trusted(section, raw, trusted_proxies_file.as_deref());
+    let client_ip = client_ip(section, raw.client_ip.as_deref(), preset.client_ip.clone());
+    let proxy_protocol = proxy_protocol(
+        section,
+        raw,
+        preset.proxy_protocol,
+        &client_ip,
+        trusted.is_empty(),
+    );
+    // The PROXY header has a warning of its own.
+    if trusted.is_empty() && !matches!(client_ip, ClientIp::Peer | ClientIp::ProxyProtocol) {
+        section.warn("trusted_proxies", "nobody is trusted, so the client's address is always the TCP peer's; name the load balancer's networks",
+        );
+    }
+    let idle = section.duration(
+        "idle_timeout",
+        raw.idle_timeout.as_deref(),
+        Duration::from_secs(preset.idle),
+    );
+    let drain = Drain {
+        wait: section.duration_or_zero(
+            "drain.wait",
+            raw.drain.wait.as_deref(),
+            Duration::from_secs(preset.wait),
+        ),
+        timeout: section.duration_or_zero(
+            "drain.timeout",
+            raw.drain.timeout.as_deref(),
+            Duration::from_secs(preset.timeout),
+        ),
+    };
+    let redirect = raw.redirect.as_deref().and_then(|name| match name.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let error: route::InvalidListenerName = error;
+            section.error("redirect", error.to_string());
+            None
+        }
+    });
+    let policy = Policy {
+        selector: selector?,
+        namespaces: section.list("namespaces", raw.namespaces.as_deref(), NamespacePattern::parse),
+        hosts: section.list("hosts", raw.hosts.as_deref(), HostRestriction::parse),
+        ingress_classes: classes.to_vec(),
+        scheme,
+        forwarded_port,
+        redirect,
+        tls,
+        host_owner: host_owner(section, raw),
+        default_backend: section.list(
+            "default_backend",
+            raw.default_backend.as_deref(),
+            NamespacePattern::parse,
+        ),
+    };
+    let settings = Settings {
+        front: preset.front,
+        client_ip,
+        trusted: Arc::new(TrustedProxies::new(trusted)),
+        proxy_protocol,
+        h2c: h2c(section, raw),
+        health_path: health_path(section, raw.health_path.as_deref()),
+        limits: limits(section, raw),
+        timeouts: timeouts(section, raw, idle),
+        drain,
+    };
+    Some(DoorConfig {
+        name,
+        policy,
+        settings,
+        binding: binding?,
+        publish,
+        trusted_proxies_file,
+        tls_files,
+    })
+}
+
+fn host_owner(section: &mut Section<'_, '_>, raw: &RawListener) -> HostOwner {
+    let words = [("any", HostOwner::Any), ("namespace", HostOwner::Namespace)];
+    section.word("host_owner", raw.host_owner.as_deref(), HostOwner::Any, &words)
+}
+
+/// On a door that ends TLS, HTTP/2 is agreed on in the handshake.
+fn h2c(section: &mut Section<'_, '_>, raw: &RawListener) -> bool {
+    if raw.tls.is_some() && raw.h2c == Some(true) {
+        let message =
+            "HTTP/2 in clear text excludes `tls`, where it is agreed on in the handshake; remove the key";
+        section.error_between("h2c", &["tls"], message);
+    }
+    raw.h2c.unwrap_or(raw.tls.is_none())
+}
+
+fn selector(section: &mut Section<'_, '_>, written: Option<&str>) -> Option<Selector> {
+    let Some(written) = written else {
+        section.error(
+            "selector",
+            "missing; write the labels that choose this door, such as `expose=internal-http`",
+        );
+        return None;
+    };
+    Selector::parse(written)
+        .map_err(|error| section.error("selector", error.to_string()))
+        .ok()
+}
+
+fn binding(section: &mut Section<'_, '_>, raw: &RawListener) -> Option<Binding> {
+    let workers = raw
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    if !(1..=256).contains(&workers) {
+        section.error(
+            "workers",
+            format!("{workers} is not a number of workers; allowed: 1 to 256"),
+        );
+    }
+    let Some(written) = raw.bind.as_deref() else {
+        section.error(
+            "bind",
+            "missing; write the address to listen on, such as `[::]:10000`",
+        );
+        return None;
+    };
+    match written.parse::<SocketAddr>() {
+        Ok(address) => Some(Binding {
+            address,
+            workers,
+            reuse_port: raw.reuse_port.unwrap_or(true),
+        }),
+        Err(_) => {
+            section.error(
+                "bind",
+                format!("`{written}` is not an address; allowed: `IP:PORT` or `[IPv6]:PORT`"),
+            );
+            None
+        }
+    }
+}
+
+fn health_path(section: &mut Section<'_, '_>, written: Option<&str>) -> Option<Box<str>> {
+    let path = written?;
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?') {
+        section.error(
+            "health_path",
+            format!("`{path}` is not a path; it starts with `/` and has no query"),
+        );
+    }
+    Some(path.into())
+}

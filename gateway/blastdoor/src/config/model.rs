@@ -1,0 +1,142 @@
+//! A checked configuration: no `Option` in it means "default".
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use control::cluster::{Publish, SecretScope};
+use ipnet::IpNet;
+use proxy::{AccessPolicy, Binding, Settings};
+use route::{ListenerName, ObjectKey};
+
+/// Everything the process is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: Option<PathBuf>,
+    /// Where objects come from.
+    pub source: Source,
+    /// Where the admin port is.
+    pub admin: AdminBind,
+    /// What is logged.
+    pub log: Log,
+    /// The doors, by name.
+    pub doors: Vec<Arc<DoorConfig>>,
+    /// Where doors are to listen, those included that `--doors` leaves to another process.
+    pub declared: Vec<SocketAddr>,
+    /// Doors that are declared and left to other processes (`--doors`).
+    pub others: Vec<(ListenerName, door::Policy)>,
+}
+
+/// Where Kubernetes objects come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Files or a cluster.
+    pub kind: SourceKind,
+    /// The namespaces of the cluster that are watched; empty: all.
+    pub namespaces: Vec<Box<str>>,
+    /// Which Secrets of the cluster are read.
+    pub secrets: SecretScope,
+    /// How many Secrets and ConfigMaps that Ingresses name are followed one by one.
+    pub most_followed: usize,
+    /// The name of the installation; `None`: that of the Deployment or DaemonSet to which the pod belongs.
+    pub instance: Option<Box<str>>,
+    /// Backends on loopback addresses are allowed.
+    pub allow_loopback_backends: bool,
+    /// Services of type ExternalName are called, and these servers of DNS asked for their names, the system's if there
+    /// are none here; `None`: they are refused.
+    pub external_names: Option<Vec<SocketAddr>>,
+    /// Networks that are never called, beside the built-in ones.
+    pub refuse_backends: Vec<IpNet>,
+    /// The gateways of this installation.
+    pub replicas: Replicas,
+}
+
+/// The gateways of an installation, whose doors are nobody's backends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// The Services whose endpoints they are; empty: nobody has said.
+    pub services: Vec<ObjectKey>,
+    /// They are reached at addresses of nodes as well.
+    pub host_ports: bool,
+}
+
+/// The kinds of sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A directory of manifests.
+    Files(PathBuf),
+    /// An API server.
+    Kubernetes,
+}
+
+/// Where the admin port listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminBind {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl Default for AdminBind {
+    fn default() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 10254)))
+    }
+}
+
+/// `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
+impl FromStr for AdminBind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Unix(path.into()));
+        }
+        text.parse().map(Self::Tcp).map_err(|_invalid| {
+            format!("`{text}` is not an address; allowed: `IP:PORT`, `[IPv6]:PORT`, `unix:PATH`")
+        })
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Tracing directives.
+    pub level: String,
+    /// The look of a line.
+    pub format: LogFormat,
+    /// Which requests are logged.
+    pub access: AccessPolicy,
+}
+
+/// The look of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// JSON.
+    Json,
+    /// Text.
+    Text,
+}
+
+/// One door: admission, serving and socket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoorConfig {
+    /// Its name.
+    pub name: ListenerName,
+    /// Who may be exposed here.
+    pub policy: door::Policy,
+    /// How it serves.
+    pub settings: Settings,
+    /// Its socket.
+    pub binding: Binding,
+    /// What is written into the status of the Ingresses that it admits.
+    pub publish: Publish,
+    /// Trusted networks are also read from this file, which is watched.
+    pub trusted_proxies_file: Option<PathBuf>,
+    /// Certificates, keys and authorities are read from these files, which are watched.
+    pub tls_files: Vec<PathBuf>,
+}

@@ -1,0 +1,26 @@
+//! What is said beside the file.
+
+use std::path::PathBuf;
+
+/// What the command line says, and the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--config`, or `BLASTDOOR_CONFIG`.
+    pub config: Option<PathBuf>,
+    /// `--manifests`
+    pub manifests: Option<PathBuf>,
+    /// `--kubeconfig`
+    pub kubeconfig: Option<PathBuf>,
+    /// `--doors`
+    pub doors: Option<Vec<String>>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Options {
+    /// The value of a variable of the environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}

@@ -1,0 +1,236 @@
+//! Every error says where it is: in which line and column of the file, or in which variable.
+
+use super::*;
+
+/// The errors of a configuration, without its folder.
+fn errors(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.toml");
+    std::fs::write(&path, text).unwrap();
+    let options = Options {
+        config: Some(path),
+        environment: environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Options::default()
+    };
+    let folder = format!("{}/", folder.path().display());
+    match load(&options) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors
+            .0
+            .iter()
+            .map(|error| error.to_string().replace(&folder, ""))
+            .collect(),
+    }
+}
+
+/// A door without errors, and these lines.
+fn door(lines: &str) -> String {
+    format!("[listeners.a]\nbind = \"127.0.0.1:0\"\nselector = \"a=b\"\nscheme = \"http\"\n{lines}")
+}
+
+#[test]
+fn an_error_in_the_file_has_line_and_column() {
+    let table = [
+        ("bind = 5\n", "a.toml:5:1: is not valid TOML: duplicate key"),
+        ("workers = 0\n", "a.toml:5:11: listeners.a.workers: 0 is not"),
+        (
+            "workers = \"two\"\n",
+            "a.toml:5:11: listeners.a.workers: invalid type",
+        ),
+        (
+            "  slector = 1\n",
+            "a.toml:5:3: listeners.a.slector: unknown key; did you mean",
+        ),
+        (
+            "idle_timeout   =   \"0s\"\n",
+            "a.toml:5:20: listeners.a.idle_timeout: zero",
+        ),
+        (
+            "limits = { headers = 0 }\n",
+            "a.toml:5:22: listeners.a.limits.headers: 0 is out",
+        ),
+        (
+            "limits = { sockets = 1 }\n",
+            "a.toml:5:12: listeners.a.limits.sockets: unknown key",
+        ),
+        (
+            "limits.headers = 0\n",
+            "a.toml:5:18: listeners.a.limits.headers: 0 is out",
+        ),
+        (
+            "[listeners.a.limits]\nheaders = 0\n",
+            "a.toml:6:11: listeners.a.limits.headers: 0 is out",
+        ),
+        (
+            "[ listeners.\"a\" . limits ]\nheaders = 0\n",
+            "a.toml:6:11: listeners.a.limits.headers: 0 is out",
+        ),
+        (
+            "trusted_proxies = [\n  \"10.0.0.0/8\",\n  \"x\", # which\n]\n",
+            "a.toml:7:3: listeners.a.trusted_proxies[1]: `x` is not",
+        ),
+        (
+            "hosts = [ \"ä.test\", \"*\" ]\n",
+            "a.toml:5:21: listeners.a.hosts[1]: `*` is not",
+        ),
+        (
+            "namespaces = []\n",
+            "a.toml:5:14: listeners.a.namespaces: an empty list",
+        ),
+        // A table stands where its key does.
+        ("tls = {}\n", "a.toml:5:1: listeners.a.tls: a door with scheme"),
+        (
+            "[listeners.a.tls]\n",
+            "a.toml:5:14: listeners.a.tls: a door with scheme",
+        ),
+        // What looks like the key in a text, or in a comment, is not the key.
+        (
+            "hosts = ['''\nworkers = 1''']\nworkers = 0\n",
+            "a.toml:7:11: listeners.a.workers: 0 is not",
+        ),
+        (
+            "#workers = 5\nworkers = 0\n",
+            "a.toml:6:11: listeners.a.workers: 0 is not",
+        ),
+        // What is missing is missing in the table around it.
+        (
+            "[listeners.b]\nscheme = \"http\"\nselector = \"a=c\"\n",
+            "a.toml:5:12: listeners.b.bind: missing",
+        ),
+        ("[source]\nkind = \"files\"\n", "a.toml:5:2: source.path: missing"),
+    ];
+    for (lines, expected) in table {
+        let told = errors(&door(lines), &[]);
+        assert!(
+            told.iter().any(|error| error.starts_with(expected)),
+            "{lines}: {expected} is not in {told:#?}"
+        );
+    }
+    assert_eq!(
+        errors("", &[]),
+        ["a.toml: listeners: no door is declared; write at least one [listeners.NAME]"]
+    );
+}
+
+#[test]
+fn an_error_in_the_environment_names_the_variable() {
+    let limits = ("BLASTDOOR_LISTENERS__A__LIMITS", "{ connections = 0 }");
+    let headers = ("BLASTDOOR_LISTENERS__A__LIMITS__HEADERS", "0");
+    let kind = ("BLASTDOOR_SOURCE__KIND", "files");
+    let table = [
+        // Each value of a table has its own origin.
+        (
+            "[listeners.a.limits]\nheaders = 0\n",
+            &[limits][..],
+            &[
+                "a.toml:6:11: listeners.a.limits.headers: 0 is out",
+                "environment variable BLASTDOOR_LISTENERS__A__LIMITS: listeners.a.limits.connections: 0 would",
+            ][..],
+        ),
+        (
+            "limits = { connections = 0 }\n",
+            &[headers],
+            &[
+                "a.toml:5:26: listeners.a.limits.connections: 0 would",
+                "environment variable BLASTDOOR_LISTENERS__A__LIMITS__HEADERS: listeners.a.limits.headers: 0 is out",
+            ],
+        ),
+        // The later variable counts.
+        (
+            "",
+            &[limits, headers],
+            &[
+                "environment variable BLASTDOOR_LISTENERS__A__LIMITS: listeners.a.limits.connections: 0 would",
+                "environment variable BLASTDOOR_LISTENERS__A__LIMITS__HEADERS: listeners.a.limits.headers: 0 is out",
+            ],
+        ),
+        // A list is replaced as a whole.
+        (
+            "hosts = [\"a.test\", \"b.test\"]\n",
+            &[("BLASTDOOR_LISTENERS__A__HOSTS", "[\"a.test\", \"*\"]")],
+            &["environment variable BLASTDOOR_LISTENERS__A__HOSTS: listeners.a.hosts[1]: `*` is not"],
+        ),
+        // A value that is wrong in the file and right in the environment is right.
+        ("workers = 0\n", &[("BLASTDOOR_LISTENERS__A__WORKERS", "1")], &[]),
+        (
+            "",
+            &[(
+                "BLASTDOOR_LISTENERS__A__PUBLISH",
+                "{ hostname = \"a.test\", port = 1 }",
+            )],
+            &["environment variable BLASTDOOR_LISTENERS__A__PUBLISH: listeners.a.publish.port: unknown key"],
+        ),
+        // What a variable makes necessary is missing because of it.
+        (
+            "",
+            &[kind],
+            &["environment variable BLASTDOOR_SOURCE__KIND: source.path: missing"],
+        ),
+        (
+            "[source]\nsecrets = \"auto\"\n",
+            &[kind],
+            &["environment variable BLASTDOOR_SOURCE__KIND: source.path: missing"],
+        ),
+        (
+            "",
+            &[("BLASTDOOR_LOG", "a=b=c")],
+            &["environment variable BLASTDOOR_LOG: log.level: `a=b=c` is not a level"],
+        ),
+    ];
+    for (lines, environment, expected) in table {
+        let told = errors(&door(lines), environment);
+        let fits = |(told, expected): (&String, &&str)| told.starts_with(expected);
+        assert!(
+            told.len() == expected.len() && told.iter().zip(expected).all(fits),
+            "{lines} {environment:?}: {expected:#?} is not {told:#?}"
+        );
+    }
+}
+
+/// Whoever asks a gateway how it is asks it where it is, whatever else is wrong with its configuration.
+#[test]
+fn the_admin_port_is_known_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.toml");
+    let asked = |text: &str, environment: &[(&str, &str)]| {
+        std::fs::write(&path, text).unwrap();
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        admin(&Options {
+            config: Some(path.clone()),
+            environment: environment.iter().map(own).collect(),
+            ..Options::default()
+        })
+    };
+    let at = |port| Ok(AdminBind::Tcp(([127, 0, 0, 1], port).into()));
+    assert_eq!(asked("", &[]), at(10254));
+    assert_eq!(
+        asked("nonsense = 1\n[admin]\nbind = \"127.0.0.1:1\"\n", &[]),
+        at(1)
+    );
+    assert_eq!(
+        asked("[admin]\nbind = \"127.0.0.1:1\"\n[source]\nkind =\n", &[]),
+        at(1)
+    );
+    assert_eq!(
+        asked(
+            "[admin]\nbind = \"x\"\n",
+            &[("BLASTDOOR_ADMIN__BIND", "127.0.0.1:2")]
+        ),
+        at(2)
+    );
+    let error = asked("[admin]\n  bind = \"x\"\n", &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("a.toml:2:10: admin.bind: `x` is not an address"),
+        "{error}"
+    );
+    let error = asked("", &[("BLASTDOOR_ADMIN__BIND", "x")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("environment variable BLASTDOOR_ADMIN__BIND: admin.bind: `x` is not"),
+        "{error}"
+    );
+}
