@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use door::{BackendPolicy, HostOwner, Ledger, Policy, Publisher, Scheme, Selector, open, publish};
+use door::{BackendPolicy, Ledger, Policy, Publisher, Scheme, Selector, open, publish};
 use resource::{ClusterView, manifest};
 
 const DOORS: [(&str, &str); 4] = [
@@ -36,18 +36,7 @@ fn main() {
     let mut publishers: Vec<Publisher<()>> = DOORS
         .iter()
         .map(|(name, selector)| {
-            let policy = Policy {
-                selector: Selector::parse(selector).unwrap(),
-                namespaces: Vec::new(),
-                hosts: Vec::new(),
-                ingress_classes: Vec::new(),
-                scheme: Scheme::Http,
-                forwarded_port: 80,
-                redirect: None,
-                tls: None,
-                host_owner: HostOwner::Any,
-                default_backend: Vec::new(),
-            };
+            let policy = Policy::new(Selector::parse(selector).unwrap(), Scheme::Http);
             open(name.parse().unwrap(), policy, ()).0
         })
         .collect();

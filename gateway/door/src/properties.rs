@@ -4,7 +4,7 @@
 use resource::{ClusterView, manifest};
 use route::ListenerName;
 
-use crate::{BackendPolicy, HostOwner, Ledger, Policy, Scheme, Selector, open, publish};
+use crate::{BackendPolicy, Ledger, Policy, Scheme, Selector, open, publish};
 
 const DOORS: [&str; 4] = [
     "internal-http",
@@ -51,18 +51,10 @@ pub fn manifest_properties(bytes: &[u8]) {
 }
 
 fn policy(door: &str) -> Option<Policy> {
-    Some(Policy {
-        selector: Selector::parse(&format!("expose={door}")).ok()?,
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Http,
-        forwarded_port: 80,
-        redirect: None,
-        tls: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
-    })
+    Some(Policy::new(
+        Selector::parse(&format!("expose={door}")).ok()?,
+        Scheme::Http,
+    ))
 }
 
 fn label<'v>(view: &'v ClusterView, ingress: &route::ObjectKey) -> Option<&'v str> {

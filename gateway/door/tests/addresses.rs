@@ -12,25 +12,14 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use door::{
-    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, HostOwner, Ledger, OwnAddresses,
-    Policy, Publisher, Scheme, Selector, open, publish,
+    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, Ledger, OwnAddresses, Policy,
+    Publisher, Scheme, Selector, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, manifest};
 
 fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
-    let policy = |selector: &str| Policy {
-        selector: Selector::parse(selector).unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Http,
-        forwarded_port: 80,
-        redirect: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
-        tls: None,
-    };
+    let policy = |selector: &str| Policy::new(Selector::parse(selector).unwrap(), Scheme::Http);
     ["inside", "outside"]
         .map(|door| open(door.parse().unwrap(), policy(&format!("expose={door}")), ()))
         .into_iter()

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use door::{
-    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, HostOwner, Ledger, OwnAddresses,
-    PlatformRoots, Policy, Publisher, Scheme, Selector, UpstreamProtocol, Verdict, open, publish,
+    Action, AddressPolicy, BackendPolicy, Blocked, Door, ExternalNames, Ledger, OwnAddresses, PlatformRoots,
+    Policy, Publisher, Scheme, Selector, UpstreamProtocol, Verdict, open, publish,
 };
 use resource::{ClusterView, NameFault, Resolution, manifest};
 use route::{Host, HostBuf, PathScratch, normalise_path, normalise_sni};
@@ -24,18 +24,7 @@ fn host(name: &str) -> Host {
 }
 
 fn door() -> (Vec<Publisher<()>>, Door<()>) {
-    let policy = Policy {
-        selector: Selector::parse("expose=one").unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Http,
-        forwarded_port: 80,
-        redirect: None,
-        tls: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
-    };
+    let policy = Policy::new(Selector::parse("expose=one").unwrap(), Scheme::Http);
     let (publisher, door) = open("one".parse().unwrap(), policy, ());
     (vec![publisher], door)
 }

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use door::{
-    BackendPolicy, ClientAuth, DefaultCertificate, Door, ExternalNames, HostOwner, Ledger, NamespacePattern,
-    Policy, Publisher, Scheme, Selector, TlsPolicy, TlsVersion, Verdict, needs, open, publish,
+    BackendPolicy, DefaultCertificate, Door, ExternalNames, HostOwner, Ledger, NamespacePattern, Policy,
+    Publisher, Scheme, Selector, TlsPolicy, Verdict, needs, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, manifest};
@@ -35,24 +35,12 @@ const SECRETS: [&str; 3] = ["ab", "wild", "missing"];
 
 /// Six doors: one redirects to another, one ends TLS; and two more do where hosts belong to namespaces.
 fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
-    let tls = || TlsPolicy {
-        default_certificate: DefaultCertificate::None,
-        client_auth: ClientAuth::Off,
-        passthrough: true,
-        min_version: TlsVersion::V12,
-    };
+    let tls = || TlsPolicy::new(DefaultCertificate::None);
     let of_test = || NamespacePattern::parse("test").unwrap();
     let policy = |selector: &str, redirect: Option<&str>, scheme| Policy {
-        selector: Selector::parse(selector).unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme,
         forwarded_port: 443,
         redirect: redirect.map(|name| name.parse().unwrap()),
-        tls: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
+        ..Policy::new(Selector::parse(selector).unwrap(), scheme)
     };
     [
         ("one", policy("expose=one", None, Scheme::Https)),

@@ -7,8 +7,8 @@
 )]
 
 use door::{
-    Action, BackendPolicy, ClientAuth, DefaultCertificate, Door, HostOwner, Ledger, NamespacePattern, Policy,
-    Publisher, Scheme, Selector, TlsPolicy, TlsVersion, Verdict, open, publish,
+    Action, BackendPolicy, DefaultCertificate, Door, HostOwner, Ledger, NamespacePattern, Policy, Publisher,
+    Scheme, Selector, TlsPolicy, Verdict, open, publish,
 };
 use resource::{ClusterView, manifest};
 use route::{HostBuf, PathScratch, normalise_authority, normalise_path, normalise_sni};
@@ -17,16 +17,8 @@ const ACME: &str = "/.well-known/acme-challenge";
 
 fn policy(door: &str) -> Policy {
     Policy {
-        selector: Selector::parse(&format!("expose={door}")).unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Https,
-        forwarded_port: 443,
-        redirect: None,
-        tls: None,
         host_owner: HostOwner::Namespace,
-        default_backend: Vec::new(),
+        ..Policy::new(Selector::parse(&format!("expose={door}")).unwrap(), Scheme::Https)
     }
 }
 
@@ -356,12 +348,7 @@ fn whose_default_backend_counts() {
 #[test]
 fn passthrough_and_certificates_belong_to_the_owner() {
     let mut rig = Rig::new(vec![Policy {
-        tls: Some(TlsPolicy {
-            default_certificate: DefaultCertificate::SelfSigned,
-            min_version: TlsVersion::V12,
-            client_auth: ClientAuth::Off,
-            passthrough: true,
-        }),
+        tls: Some(TlsPolicy::new(DefaultCertificate::SelfSigned)),
         ..policy("one")
     }]);
     let pass = |yaml: String| {

@@ -6,7 +6,7 @@
     reason = "what cannot be had fails the test"
 )]
 
-use door::{Action, BackendPolicy, HostOwner, Ledger, Policy, Scheme, Selector, Verdict, open, publish};
+use door::{Action, BackendPolicy, Ledger, Policy, Scheme, Selector, Verdict, open, publish};
 use resource::{ClusterView, manifest};
 use route::{HostBuf, PathScratch, normalise_path, normalise_sni};
 
@@ -21,18 +21,7 @@ fn found(port: &str, service: &str, slice: &str) -> (Option<(u16, Vec<String>)>,
     let parsed = manifest::parse("test.yaml", yaml.as_bytes());
     let (view, _): (ClusterView, _) = manifest::collect([&parsed]);
     let mut problems = parsed.problems;
-    let policy = Policy {
-        selector: Selector::parse("expose=one").unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Http,
-        forwarded_port: 80,
-        redirect: None,
-        tls: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
-    };
+    let policy = Policy::new(Selector::parse("expose=one").unwrap(), Scheme::Http);
     let (publisher, door) = open("one".parse().unwrap(), policy, ());
     let mut publishers = vec![publisher];
     problems.extend(publish(

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use door::{
-    Action, BackendPolicy, Certificate, ClientAuth, DefaultCertificate, Door, HostOwner, Policy, Publisher,
-    Route, Scheme, Selector, Standing, TlsPolicy, TlsVersion, Verdict, open, publish,
+    Action, BackendPolicy, Certificate, DefaultCertificate, Door, HostOwner, Policy, Publisher, Route,
+    Scheme, Selector, Standing, TlsPolicy, Verdict, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, manifest};
@@ -29,22 +29,9 @@ const DOORS: [&str; 4] = [
 
 fn policy(selector: &str) -> Policy {
     Policy {
-        selector: Selector::parse(selector).unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Http,
-        forwarded_port: 80,
-        redirect: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
         // Every door ends TLS: the promise holds for certificates as it does for routes.
-        tls: Some(TlsPolicy {
-            default_certificate: DefaultCertificate::None,
-            min_version: TlsVersion::V12,
-            client_auth: ClientAuth::Off,
-            passthrough: true,
-        }),
+        tls: Some(TlsPolicy::new(DefaultCertificate::None)),
+        ..Policy::new(Selector::parse(selector).unwrap(), Scheme::Http)
     }
 }
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use door::{ClientAuth, DefaultCertificate, HostOwner, Policy, Scheme, Selector, TlsPolicy, TlsVersion};
+use door::{DefaultCertificate, Policy, Scheme, Selector, TlsPolicy};
 use http::{Request, Response};
 use k8s_openapi::api::core::v1::Service as RawService;
 use kube::Api;
@@ -410,21 +410,10 @@ fn names_beyond_a_namespaces_share_come_last() {
     let key =
         |namespace: &str, name: &str| ObjectRef::namespaced(Kind::Secret, &ObjectKey::new(namespace, name));
     let policy = Policy {
-        selector: Selector::parse("expose=door").unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Https,
-        forwarded_port: 443,
-        redirect: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
-        tls: Some(TlsPolicy {
-            default_certificate: DefaultCertificate::Secret(ObjectKey::new("gateway", "default")),
-            client_auth: ClientAuth::Off,
-            passthrough: true,
-            min_version: TlsVersion::V12,
-        }),
+        tls: Some(TlsPolicy::new(DefaultCertificate::Secret(ObjectKey::new(
+            "gateway", "default",
+        )))),
+        ..Policy::new(Selector::parse("expose=door").unwrap(), Scheme::Https)
     };
     let door = DoorOutlook {
         name: "door".parse().unwrap(),

@@ -354,18 +354,8 @@ fn only_what_admitted_ingresses_need_is_needed() {
         + &service("broken", "{type: ExternalName, externalName: 10.0.0.1}")
         + &service("plain", "{ports: [{port: 80}]}");
     let (view, _) = manifest::collect([&manifest::parse("test.yaml", yaml.as_bytes())]);
-    let policy = |selector: &str| door::Policy {
-        selector: door::Selector::parse(selector).unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: door::Scheme::Http,
-        forwarded_port: 80,
-        redirect: None,
-        tls: None,
-        host_owner: door::HostOwner::Any,
-        default_backend: Vec::new(),
-    };
+    let policy =
+        |selector: &str| door::Policy::new(door::Selector::parse(selector).unwrap(), door::Scheme::Http);
     let of = |policy: &door::Policy| {
         let wanted = wanted(&[policy], &view);
         wanted.iter().map(ToString::to_string).collect::<Vec<_>>()

@@ -150,6 +150,23 @@ impl<'v> Admitted<'v> {
 }
 
 impl Policy {
+    /// Admits whatever the labels choose, and ends no TLS; clients used the port that is usual for the scheme.
+    #[must_use]
+    pub fn new(selector: Selector, scheme: Scheme) -> Self {
+        Self {
+            selector,
+            namespaces: Vec::new(),
+            hosts: Vec::new(),
+            ingress_classes: Vec::new(),
+            scheme,
+            forwarded_port: scheme.default_port(),
+            redirect: None,
+            tls: None,
+            host_owner: HostOwner::Any,
+            default_backend: Vec::new(),
+        }
+    }
+
     /// The Ingresses of `view` that this door admits, oldest first and then by namespace and name, so that
     /// whoever comes first wins a conflict.
     ///
@@ -255,21 +272,13 @@ mod tests {
     use resource::{ClusterView, manifest};
 
     use super::{NamespacePattern, Policy, foreign_classes};
-    use crate::admission::{HostOwner, Selector};
+    use crate::admission::Selector;
     use crate::scheme::Scheme;
 
     fn policy(classes: &[&str]) -> Policy {
         Policy {
-            selector: Selector::parse("expose=a").unwrap(),
-            namespaces: Vec::new(),
-            hosts: Vec::new(),
             ingress_classes: classes.iter().copied().map(Box::from).collect(),
-            scheme: Scheme::Http,
-            forwarded_port: 80,
-            redirect: None,
-            tls: None,
-            host_owner: HostOwner::Any,
-            default_backend: Vec::new(),
+            ..Policy::new(Selector::parse("expose=a").unwrap(), Scheme::Http)
         }
     }
 

@@ -20,6 +20,17 @@ pub struct TlsPolicy {
 }
 
 impl TlsPolicy {
+    /// TLS 1.2 and later, for clients that need no certificate, with passthrough.
+    #[must_use]
+    pub fn new(default_certificate: DefaultCertificate) -> Self {
+        Self {
+            default_certificate,
+            min_version: TlsVersion::V12,
+            client_auth: ClientAuth::Off,
+            passthrough: true,
+        }
+    }
+
     /// The Secrets that the configuration of the door refers to.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &ObjectKey> {
         let certificate = match &self.default_certificate {

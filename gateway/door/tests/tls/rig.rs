@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use door::{
-    BackendPolicy, ClientAuth, DefaultCertificate, Door, DoorTls, HostOwner, Policy, Publisher, Scheme,
-    Selector, TlsPolicy, TlsVersion, open, publish,
+    BackendPolicy, DefaultCertificate, Door, DoorTls, Policy, Publisher, Scheme, Selector, TlsPolicy, open,
+    publish,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use resource::{ClusterView, manifest};
@@ -187,26 +187,13 @@ pub(crate) fn view(yaml: &str) -> ClusterView {
 }
 
 pub(crate) fn tls_policy(default_certificate: DefaultCertificate) -> TlsPolicy {
-    TlsPolicy {
-        default_certificate,
-        min_version: TlsVersion::V12,
-        client_auth: ClientAuth::Off,
-        passthrough: true,
-    }
+    TlsPolicy::new(default_certificate)
 }
 
 pub(crate) fn policy(door: &str, tls: Option<TlsPolicy>) -> Policy {
     Policy {
-        selector: Selector::parse(&format!("expose={door}")).unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Https,
-        forwarded_port: 443,
-        redirect: None,
         tls,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
+        ..Policy::new(Selector::parse(&format!("expose={door}")).unwrap(), Scheme::Https)
     }
 }
 
