@@ -33,7 +33,7 @@ pub struct EndpointSlice {
 pub struct EndpointPort {
     /// `name`: that of the Service port it belongs to; `None` is the empty one.
     pub name: Option<Box<str>>,
-    /// `port`; `None` stands for every port, which is nothing to connect to.
+    /// `port`; `None` stands for every port, so that there is none to connect to.
     pub port: Option<u16>,
     /// `protocol`
     pub protocol: Protocol,
@@ -208,7 +208,7 @@ impl Endpoint {
             );
             return None;
         };
-        // Traffic must not go to an endpoint whose readiness is written but unreadable.
+        // No traffic may go to an endpoint whose readiness is written but unreadable.
         let unknown = report.is_unreadable(&format!("{field}.conditions"))
             || report.is_unreadable(&format!("{field}.conditions.ready"));
         let conditions = raw.conditions.unwrap_or_default();

@@ -1,18 +1,18 @@
 //! Kubernetes objects as the gateway understands them: parsed once, typed, and with a list of everything that is
 //! wrong with them.
 //!
-//! Two sources feed this crate, manifest files ([`manifest`]) and the API server; both go through the same
-//! conversion from `k8s-openapi` types ([`Object`] and its parts), so that what `check` says of a file is what the
-//! cluster would say. The result is a [`ClusterView`], from which doors are compiled.
+//! Objects come from manifest files ([`manifest`]) and from the API server. Both go through the same conversion from
+//! `k8s-openapi` types ([`Object`] and its parts), so that `check` reports of a file what the cluster would report. The
+//! result is a [`ClusterView`], from which doors are compiled.
 //!
 //! # Invariants
-//! - Parsing an object never fails the world: it yields a value and [`Problem`]s, and touches no other object.
-//! - What cannot be read is never read as something broader. A rule with an unreadable host has no host, it is not
-//!   a rule for every host; an unreadable path or backend stays in its place and carries the reason, so that
-//!   compilation can close that place.
+//! - Parsing an object never fails anything else: it yields a value and [`Problem`]s, and touches no other object.
+//! - What cannot be read is never taken for something broader. A rule with an unreadable host is not a rule for every
+//!   host. An unreadable path or backend keeps its place and carries the reason, so that compilation can close that
+//!   place.
 //! - A security setting that is written and cannot be honoured is in [`Annotations::closes`].
-//! - Nothing here does I/O, reads a clock or resolves a name. Strings of objects are data: none becomes a file
-//!   name, an expression or a template.
+//! - Nothing here does I/O, reads a clock or resolves a name. Strings of objects are data: none becomes a file name, an
+//!   expression or a template.
 //! - `Debug` of a [`Secret`] shows no secret.
 
 mod annotations;

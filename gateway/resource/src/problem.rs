@@ -15,11 +15,11 @@ pub enum Severity {
     Error,
     /// Something is ignored, and the writer may have counted on it.
     Warning,
-    /// Good to know; nothing is lost.
+    /// Worth knowing; nothing is lost.
     Note,
 }
 
-/// The kinds of objects that problems are told of.
+/// The kinds of objects that problems are reported for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Kind {
     /// `networking.k8s.io/v1`
@@ -78,8 +78,8 @@ pub struct Source {
 /// One thing that is wrong with one object.
 ///
 /// Serialises as `{"severity", "object": {"kind", "namespace", "name"}, "field", "message", "file", "line"}`;
-/// what is unknown is `null`. `Display` is one line for people: control characters are shown escaped, because the
-/// words of an object end up in terminals and logs.
+/// what is unknown is `null`. `Display` is one line for people. It escapes control characters, because the strings of an
+/// object end up in terminals and logs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// How much it matters.
@@ -89,7 +89,7 @@ pub struct Problem {
     /// The field, as in `spec.rules[0].http.paths[1].backend.service.port`; keys of free maps stand in brackets,
     /// as in `metadata.labels[expose]`. Empty for the object as a whole.
     pub field: String,
-    /// What is wrong, what becomes of it, and what to write instead.
+    /// What is wrong, what happens as a result, and what to write instead.
     pub message: String,
     /// Where it is written, for objects that come from a file.
     pub source: Option<SourceLine>,
@@ -313,7 +313,7 @@ fn write_escaped(out: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// Characters that make a terminal show a text in another order than it is written.
+/// Characters that make a terminal show text in another order than it is written.
 fn is_bidirectional_override(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! Ports of Services and EndpointSlices: their numbers, their transport, and what is spoken at them.
+//! Ports of Services and EndpointSlices: their numbers, transports and application protocols.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use crate::reporter::Reporter;
 pub enum Protocol {
     /// The default.
     Tcp,
-    /// No HTTP/1 or HTTP/2 over it.
+    /// Carries neither HTTP/1 nor HTTP/2.
     Udp,
-    /// No HTTP over it.
+    /// Carries no HTTP.
     Sctp,
 }
 
-/// What a backend speaks (`appProtocol`; Kubernetes, "Application protocol").
+/// The protocol of a backend (`appProtocol`; Kubernetes, "Application protocol").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AppProtocol {
-    /// HTTP/1.1 in clear text, WebSocket included: `http`, `kubernetes.io/ws`, or nothing said.
+    /// HTTP/1.1 in clear text, WebSocket included: `http`, `kubernetes.io/ws`, or nothing.
     Http,
     /// HTTP/2 in clear text by prior knowledge: `kubernetes.io/h2c`.
     H2c,

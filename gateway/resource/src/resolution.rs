@@ -1,4 +1,4 @@
-//! What DNS says of the names that Services of type ExternalName stand for. Held here, asked for elsewhere.
+//! The addresses of the names that Services of type ExternalName stand for. They are kept here and looked up elsewhere.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use route::Host;
 
-/// What is known of each name.
+/// The resolution of each name.
 pub type Resolutions = Arc<BTreeMap<Host, Arc<Resolution>>>;
 
-/// What DNS says of a name.
+/// The answer of DNS for one name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolution {
-    /// Sorted, each once, IPv4 as IPv4.
+    /// Sorted, each once; IPv4-mapped addresses as IPv4.
     pub addresses: Vec<IpAddr>,
-    /// Addresses beyond the number that is used.
+    /// How many more addresses the answer has than are used.
     pub left_out: usize,
-    /// Why there is no answer now. The addresses, if any, are those of the last one.
+    /// Why the last query failed. The addresses, if any, are those of the answer before.
     pub fault: Option<NameFault>,
 }
 
@@ -32,7 +32,7 @@ pub enum NameFault {
     /// No answer, or none that can be used.
     #[error("DNS gives no answer: {0}")]
     NoAnswer(Box<str>),
-    /// More names are asked for than are resolved, and this one is not among those of the oldest Ingresses.
+    /// There are more names than are resolved, and this one is not among those of the oldest Ingresses.
     #[error("only {0} names are resolved, those that the oldest Ingresses ask for")]
     TooMany(usize),
 }

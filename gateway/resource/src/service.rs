@@ -1,4 +1,4 @@
-//! Services: names for sets of endpoints, and what their ports speak.
+//! Services: names for sets of endpoints, and the protocols of their ports.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub struct Service {
     pub kind: ServiceType,
     /// `spec.ports`; ports that cannot be read are left out.
     pub ports: Box<[ServicePort]>,
-    /// What its annotations say of every port, those included that are not in `ports`.
+    /// The protocol that its annotations give to every port, including those that are not in `ports`.
     pub scheme: Option<AppProtocol>,
-    /// Annotations that ask for something that cannot be given: backends must not be called without it.
+    /// Annotations that ask for something that cannot be given, and without which backends must not be called.
     pub closes: Box<[ClosedBy]>,
     /// Where it is written, when it comes from a file.
     pub source: Option<Arc<Source>>,
@@ -38,9 +38,9 @@ pub enum ServiceType {
     Headless,
     /// A port on every node.
     NodePort,
-    /// A load balancer of the cloud.
+    /// A load balancer of the cloud provider.
     LoadBalancer,
-    /// A name in DNS (`spec.externalName`), or why it is none. Always a full name: search domains are not tried.
+    /// A name in DNS (`spec.externalName`), or why it is not one. Always a full name: search domains are not tried.
     ExternalName(Result<Host, HostError>),
 }
 
@@ -206,7 +206,7 @@ impl Taken {
     }
 }
 
-/// A name in its normal form. An address is none, as the Kubernetes API has it, and neither is nothing.
+/// A name in its normal form. As in the Kubernetes API, neither an address nor an empty text is one.
 fn external_name(name: &str, report: &mut Reporter<'_>) -> Result<Host, HostError> {
     let mut scratch = HostBuf::new();
     let host = normalise_sni(name.as_bytes(), &mut scratch)

@@ -8,13 +8,13 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sorted<V>(Arc<Vec<V>>);
 
-/// What has its key in it.
+/// A value that contains its key.
 pub(crate) trait Keyed {
     /// The order of the keys.
     fn order(&self, other: &Self) -> Ordering;
 
-    /// Whether both are the very same object, which needs no look at it.
-    fn is(&self, other: &Self) -> bool;
+    /// Whether both are the very same object. Their contents are not compared.
+    fn is_same(&self, other: &Self) -> bool;
 }
 
 impl<V> Default for Sorted<V> {
@@ -28,20 +28,20 @@ impl<V: Keyed + Clone> Sorted<V> {
         self.0.iter()
     }
 
-    /// The value whose key is neither before nor after what is looked for.
+    /// The value that `order` finds equal to what is looked for.
     pub(crate) fn get(&self, order: impl Fn(&V) -> Ordering) -> Option<&V> {
         self.0.get(self.0.binary_search_by(order).ok()?)
     }
 
-    /// Every such value, where the order looks at the beginning of the key alone.
-    pub(crate) fn run(&self, order: impl Fn(&V) -> Ordering) -> &[V] {
+    /// Every such value, for an `order` that compares only the beginning of the key.
+    pub(crate) fn range(&self, order: impl Fn(&V) -> Ordering) -> &[V] {
         let start = self.0.partition_point(|value| order(value).is_lt());
         let rest = self.0.get(start..).unwrap_or_default();
         let length = rest.partition_point(|value| order(value).is_eq());
         rest.get(..length).unwrap_or_default()
     }
 
-    /// Puts a value in its place and returns the one that was there.
+    /// Inserts a value and returns the one that it replaces.
     pub(crate) fn insert(&mut self, value: V) -> Option<V> {
         // Lists arrive in order.
         let place = match self.0.last().map(|last| last.order(&value)) {
@@ -63,8 +63,9 @@ impl<V: Keyed + Clone> Sorted<V> {
         Some(Arc::make_mut(&mut self.0).remove(place))
     }
 
-    /// Tells of every value that is in one of the two alone, or not the same in both: the old one and the new one.
-    pub(crate) fn differing<'v>(&'v self, earlier: &'v Self, mut tell: impl FnMut(&'v V)) {
+    /// Calls `visit` for every value that is in one of the two alone, or not the same in both: for the old one and the
+    /// new one.
+    pub(crate) fn differing<'v>(&'v self, earlier: &'v Self, mut visit: impl FnMut(&'v V)) {
         if Arc::ptr_eq(&self.0, &earlier.0) {
             return;
         }
@@ -73,7 +74,7 @@ impl<V: Keyed + Clone> Sorted<V> {
             let order = match (olds.peek(), news.peek()) {
                 (None, None) => return,
                 // Most of them are the same.
-                (Some(old), Some(new)) if old.is(new) => {
+                (Some(old), Some(new)) if old.is_same(new) => {
                     olds.next();
                     news.next();
                     continue;
@@ -83,10 +84,10 @@ impl<V: Keyed + Clone> Sorted<V> {
                 (None, Some(_)) => Ordering::Greater,
             };
             if order.is_le() {
-                olds.next().into_iter().for_each(&mut tell);
+                olds.next().into_iter().for_each(&mut visit);
             }
             if order.is_ge() {
-                news.next().into_iter().for_each(&mut tell);
+                news.next().into_iter().for_each(&mut visit);
             }
         }
     }
@@ -105,15 +106,14 @@ mod tests {
             self.0.cmp(&other.0)
         }
 
-        fn is(&self, other: &Self) -> bool {
+        fn is_same(&self, other: &Self) -> bool {
             Arc::ptr_eq(self, other)
         }
     }
 
     proptest! {
-        /// It holds what a map would hold, and knows what is different from what it was before.
         #[test]
-        fn as_a_map(
+        fn it_holds_what_a_map_would_hold_and_finds_every_difference(
             early in prop::collection::vec((0..24_u8, any::<u8>(), any::<bool>()), 0..40),
             late in prop::collection::vec((0..24_u8, any::<u8>(), any::<bool>()), 0..40),
         ) {
@@ -136,18 +136,18 @@ mod tests {
             apply(&mut sorted, &mut map, &late);
             prop_assert!(sorted.iter().eq(map.values()));
             prop_assert!(before.iter().eq(map_before.values()));
-            let run = sorted.run(|held| (held.0 / 8).cmp(&1));
+            let run = sorted.range(|held| (held.0 / 8).cmp(&1));
             prop_assert!(run.iter().eq(map.range(8..16).map(|(_, value)| value)));
 
-            let mut told = BTreeSet::new();
-            sorted.differing(&before, |value| { told.insert(value.0); });
+            let mut differing = BTreeSet::new();
+            sorted.differing(&before, |value| { differing.insert(value.0); });
             let same = |key: &u8| match (map.get(key), map_before.get(key)) {
                 (Some(new), Some(old)) => Arc::ptr_eq(new, old),
                 (None, None) => true,
                 (Some(_), None) | (None, Some(_)) => false,
             };
             let expected: BTreeSet<u8> = (0..24).filter(|key| !same(key)).collect();
-            prop_assert_eq!(told, expected);
+            prop_assert_eq!(differing, expected);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What a misspelt name may have meant.
+//! Finding the name that a misspelt one stands for.
 
-/// The one of `known` that is most like `written`, if any is like enough: the same but for case, or at most two
-/// letters away and never more than a third of it.
+/// The one of `known` that is most similar to `written`, if any is similar enough: the same apart from case, or at most
+/// two letters away, and never more than a third of its letters.
 pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > 80 {
         return None;
@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to insert, remove or replace (Levenshtein).
+/// The number of letters to insert, remove or replace (Levenshtein).
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

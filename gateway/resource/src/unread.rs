@@ -1,4 +1,4 @@
-//! Objects that something names and that nobody looks at.
+//! Objects that something names and that the gateway does not read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use crate::ObjectRef;
 /// Why an object is not read, whether it exists or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Unread {
-    /// Others were named before it.
+    /// Too many others are named before it.
     #[error(
         "is not read, because more Secrets and ConfigMaps are named than are followed one by one; raise \
          `most_followed` in [source], or set `secrets = \"cluster\"`"
     )]
     TooMany,
-    /// The API server does not show it to us.
+    /// The API server refuses access to it.
     #[error("is not read, because the right to read it is missing")]
     Denied,
-    /// The configuration says so.
+    /// The configuration switches it off.
     #[error("is not read, because of `secrets = \"none\"` in [source]")]
     Unwanted,
 }

@@ -1,4 +1,4 @@
-//! Everything the gateway knows of the cluster at one moment.
+//! Everything the gateway knows about the cluster at one moment.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::{
     Resolutions, Secret, Service, ServiceType, Unread, UnreadObjects,
 };
 
-/// Everything the gateway knows of the cluster at one moment. Iteration is in order of namespace and name.
+/// Everything the gateway knows about the cluster at one moment. Iteration is in order of namespace and name.
 ///
 /// A clone shares everything; the first change after it copies the pointers of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct ClusterView {
     unread: UnreadObjects,
 }
 
-/// A slice where its Service has it.
+/// A slice, in the order of Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OfService(Arc<EndpointSlice>);
 
@@ -45,7 +45,7 @@ impl Keyed for OfService {
         self.key().cmp(&other.key())
     }
 
-    fn is(&self, other: &Self) -> bool {
+    fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
@@ -57,7 +57,7 @@ macro_rules! keyed {
                 self.$key.cmp(&other.$key)
             }
 
-            fn is(&self, other: &Self) -> bool {
+            fn is_same(&self, other: &Self) -> bool {
                 Arc::ptr_eq(self, other)
             }
         }
@@ -113,7 +113,7 @@ impl ClusterView {
         &'v self,
         service: &ObjectKey,
     ) -> impl Iterator<Item = &'v Arc<EndpointSlice>> + use<'v> {
-        let slices = self.by_service.run(|slice| slice.0.service.cmp(service));
+        let slices = self.by_service.range(|slice| slice.0.service.cmp(service));
         slices.iter().map(|slice| &slice.0)
     }
 
@@ -150,30 +150,30 @@ impl ClusterView {
         self.namespaces.get(|object| (*object.name).cmp(name))
     }
 
-    /// What DNS says of a name; `None` when it has not been asked, or has not answered yet.
+    /// The addresses of a name; `None` when DNS has not been asked, or has not answered yet.
     #[must_use]
     pub fn resolution(&self, name: &Host) -> Option<&Arc<Resolution>> {
         self.resolutions.get(name)
     }
 
-    /// Replaces what DNS says, of all names. By name and not by Service, so that no Service is ever served with the
-    /// addresses of a name that it no longer has.
+    /// Replaces the addresses of all names. They are kept by name and not by Service, so that no Service is ever served
+    /// with the addresses of a name that it no longer has.
     pub fn replace_resolutions(&mut self, resolutions: Resolutions) {
         self.resolutions = resolutions;
     }
 
-    /// Why an object is not here that may exist all the same; `None` where it is looked for.
+    /// Why an object is missing here although it may exist; `None` for objects that are read.
     #[must_use]
     pub fn unread(&self, object: &ObjectRef) -> Option<Unread> {
         self.unread.get(object).copied()
     }
 
-    /// Replaces what is known of objects that are not read.
+    /// Replaces the list of objects that are not read.
     pub fn replace_unread(&mut self, unread: UnreadObjects) {
         self.unread = unread;
     }
 
-    /// Puts an object in its place and returns the one that was there.
+    /// Inserts an object and returns the one that it replaces.
     pub fn insert(&mut self, object: Object) -> Option<Object> {
         match object {
             Object::Ingress(object) => self.ingresses.insert(object).map(Object::Ingress),
@@ -186,7 +186,7 @@ impl ClusterView {
         }
     }
 
-    /// Takes an object out, if it is there.
+    /// Removes an object, if it is there.
     pub fn remove(&mut self, object: &ObjectRef) -> Option<Object> {
         let name = &object.name;
         let key = &ObjectKey::new(object.namespace.as_deref().unwrap_or_default(), &**name);
@@ -239,20 +239,20 @@ impl ClusterView {
     }
 }
 
-/// What is different between two views.
+/// The difference between two views.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Ingresses that came, went or changed.
+    /// Ingresses that were added, removed or changed.
     pub ingresses: BTreeSet<ObjectKey>,
-    /// Services that did, or whose endpoints did.
+    /// Services that were, or whose endpoints were.
     pub services: BTreeSet<ObjectKey>,
-    /// Anything else did.
+    /// Whether anything else was.
     pub rest: bool,
 }
 
 impl ClusterView {
-    /// What is different from an earlier view. By identity, so that an object that was read again and says the same
-    /// may count as changed.
+    /// The difference from an earlier view. Objects are compared by identity, so that one that was read again without
+    /// a change may count as changed.
     #[must_use]
     pub fn difference(&self, earlier: &Self) -> Difference {
         let (mut ingresses, mut services) = (BTreeSet::new(), BTreeSet::new());
@@ -284,7 +284,7 @@ impl ClusterView {
         }
     }
 
-    /// The names of which DNS says something else, or nothing any more.
+    /// The names whose resolution is not the same in both views.
     fn renamed<'v>(&'v self, earlier: &'v Self) -> BTreeSet<&'v Host> {
         let both = [&self.resolutions, &earlier.resolutions];
         let names = both.iter().flat_map(|resolutions| resolutions.keys());

@@ -154,7 +154,7 @@ fn bystander(file: &Manifest) -> Option<Ingress> {
     })
 }
 
-/// R30, R31: random strings in every string of every kind.
+/// Random strings in every string of every kind.
 #[test]
 fn arbitrary_strings_harm_only_their_own_object() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(1_500));
@@ -177,9 +177,9 @@ fn arbitrary_strings_harm_only_their_own_object() {
         .unwrap();
 }
 
-/// R33: wrong types and nulls anywhere in an Ingress never make it broader than it is.
+/// Wrong types and nulls anywhere in an Ingress never make it broader than it is.
 #[test]
-fn wrong_types_never_open() {
+fn wrong_types_never_widen_an_ingress() {
     let sound: serde_json::Value = serde_json::from_str(&fill(
         TEMPLATE[0],
         &["web", "shop", "uid", "2026-01-31T12:00:00Z"].map(str::to_owned),
@@ -283,7 +283,7 @@ fn served(ingress: &Ingress) -> Vec<(String, String, String)> {
 
 /// Any bytes at all.
 #[test]
-fn bytes_do_not_panic() {
+fn no_bytes_make_the_parser_panic() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(3_000));
     let yamlish = vec(
         prop::sample::select(vec![
@@ -341,7 +341,7 @@ fn bytes_do_not_panic() {
 
 /// The corpus of the fuzz target, and what becomes of it when it is cut or a byte of it changes.
 #[test]
-fn corpus() {
+fn the_corpus_and_its_mutations_do_not_panic() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/manifests");
     let mut files = 0;
     for entry in fs::read_dir(corpus).unwrap() {
@@ -358,9 +358,9 @@ fn corpus() {
     assert!(files >= 8, "{files} files");
 }
 
-/// R35: ten thousand Ingresses, most of them in one list.
+/// Ten thousand Ingresses, most of them in one list.
 #[test]
-fn many_objects() {
+fn ten_thousand_ingresses_are_read() {
     let mut file = String::from("apiVersion: v1\nkind: List\nitems:\n");
     for number in 0..10_000 {
         let path = if number % 100 == 0 { "nowhere" } else { "/" };

@@ -31,16 +31,16 @@ pub struct Ingress {
     pub generation: Option<i64>,
     /// `metadata.uid`
     pub uid: Option<Box<str>>,
-    /// `metadata.labels`: these choose the door.
+    /// `metadata.labels`: they choose the door.
     pub labels: Labels,
-    /// `metadata.annotations`, as far as they concern a gateway.
+    /// `metadata.annotations`, as far as they concern the gateway.
     pub annotations: Arc<Annotations>,
     /// `metadata.creationTimestamp`: the older Ingress wins a conflict; `None` counts as the newest.
     pub created: Option<Timestamp>,
     /// `spec.ingressClassName`, or the annotation that came before it.
     pub class: Option<ClassRef>,
-    /// `spec.rules`, in order and with every position filled: `rules[i]` is `spec.rules[i]`. Behind them may stand
-    /// closed rules for hosts that were written where the object could not be read.
+    /// `spec.rules`, in order and with every position filled: `rules[i]` is `spec.rules[i]`. Closed rules may follow, for
+    /// hosts that are written in unreadable parts of the object.
     pub rules: Box<[IngressRule]>,
     /// `spec.defaultBackend`
     pub default_backend: Option<Result<IngressBackend, InvalidBackend>>,
@@ -125,7 +125,7 @@ impl Ingress {
         })
     }
 
-    /// Closes hosts that are written in parts of the Ingress that cannot be read.
+    /// Closes hosts that are written in unreadable parts of the Ingress.
     pub(crate) fn close_hosts(&mut self, hosts: Vec<&str>) {
         let patterns = hosts.into_iter().filter_map(|host| HostPattern::parse(host).ok());
         let named = patterns.filter(|pattern| *pattern != HostPattern::Any);

@@ -39,7 +39,7 @@ pub enum InvalidPath {
     /// It is not a path.
     #[error("{0}; the path answers 503")]
     Pattern(PathPatternError),
-    /// A character that stands for something in the configuration language of some proxy and in no real path.
+    /// A character that has a meaning in the configuration language of some proxy, and that no real path contains.
     #[error(
         "the path `{path}` has the character {character:?}, which is not allowed here; percent-encode it; the path answers 503"
     )]
@@ -61,7 +61,7 @@ pub enum InvalidPath {
 }
 
 impl IngressPath {
-    /// Stands for paths that cannot be told apart any more: whatever no other path of the host answers is closed.
+    /// Stands for paths that are lost: whatever no other path of the host matches is closed.
     pub(super) fn unreadable() -> Self {
         Self {
             path_type: None,
@@ -119,7 +119,7 @@ impl PathType {
     }
 
     fn pattern(self, written: &str) -> Result<PathPattern, InvalidPath> {
-        // These have served to inject configuration into other proxies, and no client sends them unescaped.
+        // These have been used to inject configuration into other proxies, and no client sends them unescaped.
         if let Some(character) = written
             .chars()
             .find(|it| it.is_control() || "`{};#?".contains(*it))

@@ -1,4 +1,4 @@
-//! A file of several YAML documents, taken apart before any of them is parsed.
+//! A file of several YAML documents, cut into documents before any of them is parsed.
 //!
 //! A syntax error ends a YAML parser's work for the rest of the stream, and one broken document must not take the
 //! others with it. The cut is safe: in YAML a line that begins with `---` or `...` ends whatever came before, block
@@ -15,7 +15,7 @@ pub(super) struct Document<'a> {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The documents of a file. Stretches of comments, directives and blank lines alone are no documents.
+/// The documents of a file. Stretches that hold only comments, directives and blank lines are not documents.
 pub(super) fn documents(bytes: &[u8]) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
     let mut open = Stretch {
@@ -90,7 +90,7 @@ mod tests {
     use super::documents;
 
     #[test]
-    fn cuts_at_markers_and_keeps_line_numbers() {
+    fn a_file_is_cut_at_its_markers_and_keeps_its_line_numbers() {
         let table: &[(&str, &[(&str, u32)])] = &[
             ("", &[]),
             ("# only a comment\n\n", &[]),

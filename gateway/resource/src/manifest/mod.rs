@@ -2,8 +2,8 @@
 //!
 //! [`parse`] reads one file without touching any other; [`collect`] puts files together. Each problem carries the
 //! file, the line and the field. A document that does not parse, an object that does not fit its schema and a field
-//! that makes no sense each harm themselves alone, and whatever is lost of a rule closes its place instead of
-//! leaving it to a broader rule.
+//! that makes no sense affect nothing but themselves. Whatever is lost of a rule closes its place instead of leaving it
+//! to a broader rule.
 
 mod documents;
 mod keys;
@@ -42,8 +42,8 @@ pub fn parse(file: &str, bytes: &[u8]) -> Manifest {
     reader.finish()
 }
 
-/// Reads one object of an API server that is not as the API describes it: what can be read of it counts, and what
-/// cannot is closed, as it would be of a file.
+/// Reads an object of an API server that does not fit the schema of its API: what can be read of it counts, and what
+/// cannot be read is closed, as in a file.
 #[must_use]
 pub fn read_malformed(
     mut json: serde_json::Value,
@@ -52,7 +52,7 @@ pub fn read_malformed(
     problems: &mut Vec<Problem>,
 ) -> Option<Object> {
     if let Some(fields) = json.as_object_mut() {
-        // In a list they are left out.
+        // The API server leaves them out in lists.
         fields.insert("apiVersion".to_owned(), api_version.into());
         fields.insert("kind".to_owned(), kind.into());
     }

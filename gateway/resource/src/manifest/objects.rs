@@ -18,19 +18,19 @@ use crate::{
 /// Bytes of text in one object. A cluster stores no larger one (etcd's default request limit).
 const MAX_OBJECT_BYTES: usize = 1_572_864;
 
-/// What a document or an item of a list says it is.
+/// The type that a document or an item of a list gives for itself.
 struct Type<'a> {
     api_version: Option<&'a str>,
     kind: &'a str,
 }
 
-/// What to do with a type.
+/// What to do with an object of some type.
 enum Recognised {
     /// Read it.
     Known(Kind),
-    /// Nothing of the gateway's: a note.
+    /// Ignore it with a note: the gateway has no use for it.
     Foreign,
-    /// Nearly one of the gateway's: an error with advice.
+    /// Ignore it with an error that gives advice: it is nearly a type that the gateway reads.
     Mistaken(String),
 }
 
@@ -67,7 +67,7 @@ impl Reader {
         }
     }
 
-    /// The items of a list. Those of a typed list need not say what they are.
+    /// The items of a list. Those of a typed list need not name their kind.
     fn list(&mut self, root: &Node, item_type: Option<&Type<'_>>) {
         let items = match root.field("items") {
             Some(Node {

@@ -91,9 +91,9 @@ fn is_float(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// YAML 1.2.2, section 10.3.2, and the words of YAML 1.1 that are no longer any.
+    /// YAML 1.2.2, section 10.3.2, and the words of YAML 1.1 that no longer have a meaning.
     #[test]
-    fn plain_scalars() {
+    fn plain_scalars_mean_what_yaml_1_2_says() {
         let table = [
             ("", ScalarKind::Null),
             ("~", ScalarKind::Null),

@@ -1,8 +1,8 @@
 //! The forms that fields of Kubernetes objects have, and fitting a tree to them.
 //!
-//! Fitting tells of everything that does not fit, at once and each with its field, and leaves it out. What remains
-//! converts to the API types without error; what was left out is in [`UnreadableFields`], so that its absence is not taken
-//! for something the user said.
+//! Fitting reports everything that does not fit, with its field, and leaves it out. What remains converts to the API
+//! types without error. What was left out is in [`UnreadableFields`], so that its absence is not taken for something that
+//! the user meant.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -37,13 +37,13 @@ pub(super) enum Shape {
     Opaque,
 }
 
-/// What the values of a free map are, and what becomes of a value that is a number or a truth value where text is
+/// What the values of a free map are, and what happens to a value that is a number or a truth value where text is
 /// wanted. A cluster refuses such an object as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FreeMap {
     /// Left out: a label that means nothing chooses no door.
     Labels,
-    /// Taken as it is written: an annotation may ask for protection.
+    /// Taken as written: an annotation may ask for protection.
     Annotations,
     /// Left out.
     Texts,
@@ -298,7 +298,7 @@ fn fit_object(fields: &'static [Field], node: &Node, around: &str, findings: &mu
     Some(Json::Object(map))
 }
 
-/// Tells of an unknown field. `missing` are the narrowing fields that are absent beside it.
+/// Reports an unknown field. `missing` are the narrowing fields that are absent beside it.
 fn unknown(fields: &'static [Field], missing: &[&str], key: &str, around: &str, findings: &mut Findings) {
     let meant = match key {
         "serviceName" | "servicePort" if around.ends_with("ackend") => Some("service"),
@@ -331,7 +331,7 @@ fn join(around: &str, key: &str) -> String {
     }
 }
 
-/// What is written, without its content: it may be secret.
+/// What kind of value is written, without its content, which may be secret.
 fn found(node: &Node) -> &'static str {
     match &node.value {
         Value::Map(_) => "a map",

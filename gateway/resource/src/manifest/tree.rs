@@ -14,7 +14,7 @@ pub(super) enum Value {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<Entry>),
-    /// It parses and has no one meaning: a key that is written twice, an unknown tag.
+    /// It parses, but its meaning is unclear: a key that is written twice, an unknown tag.
     Unreadable {
         why: String,
         /// What is written there.

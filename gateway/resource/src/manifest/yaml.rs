@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_and_tags_decide() {
+    fn quotes_and_tags_decide_what_a_scalar_means() {
         let kind = |text: &str| match parse_yaml(&format!("a: {text}"), 1)
             .unwrap()
             .unwrap()

@@ -3,7 +3,7 @@
 use resource::{IngressPath, InvalidBackend, InvalidHost, InvalidPath};
 use route::HostPattern;
 
-use crate::{ingress, ingress_with_annotations, read, told, with_path, with_spec};
+use crate::{ingress, ingress_with_annotations, read, reported, with_path, with_spec};
 
 #[test]
 fn a_rule_that_lost_a_field_closes_its_place() {
@@ -63,11 +63,12 @@ fn a_rule_that_lost_a_field_closes_its_place() {
     ];
     let host = HostPattern::parse("a.test").unwrap();
     for (spec, neighbour_stands) in table {
-        let (ingress, told) = with_spec(&spec);
+        let (ingress, reported) = with_spec(&spec);
         assert!(
-            told.iter()
-                .any(|told| told.contains(": error: Ingress shop/web spec.rules")),
-            "{spec}: {told:?}"
+            reported
+                .iter()
+                .any(|reported| reported.contains(": error: Ingress shop/web spec.rules")),
+            "{spec}: {reported:?}"
         );
         let serving = |path: &&IngressPath| path.pattern.is_ok() && path.backend.is_ok();
         let of_host = || {
@@ -96,7 +97,7 @@ fn a_rule_that_lost_a_field_closes_its_place() {
 #[test]
 fn a_misspelt_field_that_narrows_is_not_an_absent_one() {
     let backend = "backend: {service: {name: w, port: {number: 1}}}";
-    let (ingress, told) = with_path(&format!(
+    let (ingress, reported) = with_path(&format!(
         "{{pth: /admin, pathType: ImplementationSpecific, {backend}}}"
     ));
     assert_eq!(
@@ -105,12 +106,12 @@ fn a_misspelt_field_that_narrows_is_not_an_absent_one() {
         "it would be every path"
     );
     assert_eq!(
-        told,
+        reported,
         [
             "9: error: Ingress shop/web spec.rules[0].http.paths[0].pth: unknown field, and `path` is missing, without which this would mean more: closed; did you mean `path`?"
         ]
     );
-    let (ingress, told) =
+    let (ingress, reported) =
         with_spec("  rule: []\n  defaultBackend: {service: {name: w, port: {number: 1}}}\n");
     assert_eq!(
         ingress.rules[0].host,
@@ -118,15 +119,15 @@ fn a_misspelt_field_that_narrows_is_not_an_absent_one() {
         "it would be every host"
     );
     assert_eq!(
-        told,
+        reported,
         [
             "5: error: Ingress shop/web spec.rule: unknown field, and `rules` is missing, without which this would mean more: closed; did you mean `rules`?"
         ]
     );
-    let (ingress, told) = with_spec("  rules: [{hostname: a.test}]\n");
+    let (ingress, reported) = with_spec("  rules: [{hostname: a.test}]\n");
     assert_eq!(ingress.rules[0].host, Err(InvalidHost::Unreadable));
     assert_eq!(
-        told,
+        reported,
         [
             "5: error: Ingress shop/web spec.rules[0].hostname: unknown field, and `host` is missing, without which this would mean more: closed"
         ]
@@ -135,10 +136,10 @@ fn a_misspelt_field_that_narrows_is_not_an_absent_one() {
 
 #[test]
 fn lost_rules_do_not_promote_the_default_backend() {
-    let (ingress, told) =
+    let (ingress, reported) =
         with_spec("  rules: none\n  defaultBackend: {service: {name: w, port: {number: 1}}}\n");
     assert_eq!(
-        told,
+        reported,
         ["5: error: Ingress shop/web spec.rules: expected a list, found text"]
     );
     assert_eq!(
@@ -170,12 +171,12 @@ fn an_ingress_that_serves_nothing_is_reported() {
 
 #[test]
 fn misspelt_fields_are_reported_with_a_suggestion() {
-    let (_, told) = with_spec(
+    let (_, reported) = with_spec(
         "  defaultbackend: {}\n  backend: {}\n  sparkle: 1\n  rules:\n    - host: a.test\n      http:\n        paths:\n          - path: /\n            pathtype: Prefix\n            backend: {serviceName: w, servicePort: 80}\n",
     );
     let prefix = "Ingress shop/web spec";
     assert_eq!(
-        told,
+        reported,
         [
             format!(
                 "5: warning: {prefix}.defaultbackend: unknown field, which is ignored; did you mean `defaultBackend`?"
@@ -204,7 +205,7 @@ fn misspelt_fields_are_reported_with_a_suggestion() {
 }
 
 #[test]
-fn metadata() {
+fn an_object_without_a_usable_name_is_ignored() {
     let table = [
         (
             "{}",
@@ -231,15 +232,15 @@ fn metadata() {
         let manifest = read(&format!(
             "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {metadata}\nspec: {{rules: [{{host: a.test}}]}}\n"
         ));
-        assert_eq!(told(&manifest)[0], message);
+        assert_eq!(reported(&manifest)[0], message);
         assert_eq!(manifest.objects, []);
     }
 }
 
 #[test]
-fn labels_and_annotations_are_text() {
+fn labels_and_annotations_must_be_text() {
     let text = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: web\n  labels: {expose: true, tier: a}\n  annotations:\n    nginx.ingress.kubernetes.io/proxy-read-timeout: 60\n    nginx.ingress.kubernetes.io/ssl-redirect: true\n    nginx.ingress.kubernetes.io/limit-rps: [5]\nspec: {defaultBackend: {service: {name: w, port: {number: 1}}}}\n";
-    let (ingress, told) = ingress(text);
+    let (ingress, reported) = ingress(text);
     assert_eq!(
         ingress.labels.iter().collect::<Vec<_>>(),
         [("tier", "a")],
@@ -256,7 +257,7 @@ fn labels_and_annotations_are_text() {
         "what cannot be read may have been protection"
     );
     assert_eq!(
-        told,
+        reported,
         [
             "5: error: Ingress default/web metadata.labels[expose]: expected text, found a truth value; write it in quotes",
             "7: error: Ingress default/web metadata.annotations[nginx.ingress.kubernetes.io/proxy-read-timeout]: a value must be text; write it in quotes",
@@ -266,6 +267,6 @@ fn labels_and_annotations_are_text() {
     );
     let (ingress, _) = ingress_with_annotations("[]");
     assert_eq!(ingress.annotations.closes.len(), 1);
-    let (ingress, told) = ingress_with_annotations("~");
-    assert_eq!((ingress.annotations.closes.len(), told.len()), (0, 0));
+    let (ingress, reported) = ingress_with_annotations("~");
+    assert_eq!((ingress.annotations.closes.len(), reported.len()), (0, 0));
 }

@@ -3,10 +3,10 @@
 use resource::manifest::{Manifest, parse};
 use resource::{Ingress, Severity};
 
-use crate::{SOUND, ingress, read, told, view};
+use crate::{SOUND, ingress, read, reported, view};
 
 #[test]
-fn types() {
+fn a_document_of_another_kind_or_version_is_reported_and_ignored() {
     let table = [
         (
             "apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: web}\n",
@@ -59,16 +59,16 @@ fn types() {
     ];
     for (text, message) in table {
         let manifest = read(text);
-        assert_eq!(told(&manifest), [message]);
+        assert_eq!(reported(&manifest), [message]);
         assert_eq!(manifest.objects, []);
     }
 }
 
 #[test]
-fn lists() {
+fn lists_are_read_item_by_item() {
     let items = "- {metadata: {name: a}}\n- {apiVersion: v1, kind: Namespace, metadata: {name: b}}\n";
     let typed = read(&format!("apiVersion: v1\nkind: NamespaceList\nitems:\n{items}"));
-    assert_eq!(told(&typed), [""; 0]);
+    assert_eq!(reported(&typed), [""; 0]);
     let view = view(&typed);
     assert!(view.namespace("a").is_some() && view.namespace("b").is_some());
     let lines: Vec<u32> = typed.objects.iter().map(|placed| placed.at.line).collect();
@@ -76,7 +76,7 @@ fn lists() {
     let json = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": "a", "annotations": {"emoji": "\ud83d\ude00", "slash": "\/"}}}]}"#;
     let manifest = read(json);
-    assert_eq!(told(&manifest), [""; 0]);
+    assert_eq!(reported(&manifest), [""; 0]);
     assert_eq!(manifest.objects.len(), 1);
     assert_eq!(
         read("apiVersion: v1\nkind: List\nitems: ~\n"),
@@ -121,19 +121,19 @@ fn a_document_that_does_not_parse_harms_only_itself() {
         ]
         .concat();
         let manifest = parse("f.yaml", &file);
-        let told = told(&manifest);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with(message), "{told:?}");
+        let reported = reported(&manifest);
+        assert_eq!(reported.len(), 1, "{reported:?}");
+        assert!(reported[0].starts_with(message), "{reported:?}");
         assert_eq!(manifest.objects.len(), 2, "{}", String::from_utf8_lossy(broken));
     }
 }
 
 #[test]
-fn bounds() {
-    let told = |text: &str| told(&read(text)).join("\n");
+fn documents_that_are_too_deep_or_too_large_are_ignored() {
+    let reported = |text: &str| reported(&read(text)).join("\n");
     let deep = format!("kind: {}1{}\n", "[".repeat(200), "]".repeat(200));
     assert_eq!(
-        told(&deep),
+        reported(&deep),
         "1: error: File f.yaml: nested more than 100 levels deep; the document is ignored"
     );
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
@@ -144,23 +144,23 @@ fn bounds() {
             vec![format!("*a{below}"); 10].join(", ")
         ));
     }
-    assert!(told(&laughs).contains("anchors and aliases expand to too much"));
+    assert!(reported(&laughs).contains("anchors and aliases expand to too much"));
     let big = format!(
         "a: &a {}\nb: [{}]\n",
         "x".repeat(1 << 20),
         vec!["*a"; 1_000].join(", ")
     );
-    assert!(told(&big).contains("anchors and aliases expand to too much"));
+    assert!(reported(&big).contains("anchors and aliases expand to too much"));
     let large = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{a: {}}}\n",
         "x".repeat(3 << 20)
     );
     assert_eq!(
-        told(&large),
+        reported(&large),
         "1: error: ConfigMap default/a: larger than 1.5 MiB, which no cluster would store; the object is ignored"
     );
     assert_eq!(
-        told("\u{feff}apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n"),
+        reported("\u{feff}apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n"),
         ""
     );
     let utf16: Vec<u8> = [0xff, 0xfe]
@@ -174,10 +174,10 @@ fn bounds() {
 }
 
 #[test]
-fn anchors_and_merge_keys() {
+fn anchors_and_merge_keys_are_resolved() {
     let text = "apiVersion: v1\nkind: Service\nmetadata: &meta {name: web, labels: &labels {a: '1', b: '2'}}\nspec:\n  ports:\n    - &port {name: http, port: 80}\n    - {<<: *port, name: alt, port: 81}\n";
     let manifest = read(text);
-    assert_eq!(told(&manifest), [""; 0]);
+    assert_eq!(reported(&manifest), [""; 0]);
     let view = view(&manifest);
     let ports: Vec<_> = view
         .services()
@@ -191,7 +191,7 @@ fn anchors_and_merge_keys() {
 }
 
 #[test]
-fn problems_as_json() {
+fn problems_serialise_as_json() {
     let manifest = read("apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: A}\n");
     assert_eq!(
         serde_json::to_value(&manifest.problems[0]).unwrap(),

@@ -9,8 +9,8 @@ use crate::{SOUND, ingress, ingress_with_annotations, read, view, with_path, wit
 
 #[test]
 fn a_valid_ingress_is_read_completely() {
-    let (ingress, told) = ingress(&SOUND.replace("uid: 1234", "uid: '1234'"));
-    assert_eq!(told, [""; 0]);
+    let (ingress, reported) = ingress(&SOUND.replace("uid: 1234", "uid: '1234'"));
+    assert_eq!(reported, [""; 0]);
     assert_eq!(ingress.key, ObjectKey::new("shop", "web"));
     assert_eq!(ingress.uid.as_deref(), Some("1234"));
     assert_eq!(ingress.generation, Some(7));
@@ -95,7 +95,7 @@ fn problems_found_later_still_have_a_line() {
 }
 
 #[test]
-fn hosts() {
+fn an_invalid_host_closes_its_rule_alone() {
     let invalid = [
         "10.0.0.1",
         "*",
@@ -132,7 +132,7 @@ fn hosts() {
 
 #[test]
 fn a_host_with_a_port_closes_the_host() {
-    let (ingress, told) = with_spec(
+    let (ingress, reported) = with_spec(
         "  rules:\n    - host: a.test:8080\n      http: {paths: [{path: /x, pathType: Exact, backend: {service: {name: w, port: {number: 1}}}}]}\n",
     );
     assert_eq!(ingress.rules[0].host, Ok(HostPattern::parse("a.test").unwrap()));
@@ -142,7 +142,7 @@ fn a_host_with_a_port_closes_the_host() {
     );
     assert_eq!(ingress.rules[0].paths[0].backend, Err(InvalidBackend::Host));
     assert_eq!(
-        told,
+        reported,
         [
             "6: error: Ingress shop/web spec.rules[0].host: `a.test:8080` has a port, which a rule's host cannot \
           have; write `a.test`; the rule is closed"
@@ -151,7 +151,7 @@ fn a_host_with_a_port_closes_the_host() {
 }
 
 #[test]
-fn paths() {
+fn paths_are_read_or_answer_503() {
     let backend = "backend: {service: {name: w, port: {number: 1}}}";
     let table = [
         (
@@ -188,9 +188,9 @@ fn paths() {
         ),
     ];
     for (path, message) in table {
-        let (ingress, told) = with_path(&format!("{{{path}, {backend}}}"));
+        let (ingress, reported) = with_path(&format!("{{{path}, {backend}}}"));
         assert_eq!(
-            told,
+            reported,
             [format!(
                 "9: error: Ingress shop/web spec.rules[0].http.paths[0].{message}"
             )]
@@ -199,7 +199,7 @@ fn paths() {
         assert!(ingress.rules[0].host.is_ok());
     }
     for character in ["\\0", "`", "{", "}", "#", "?", "\\u007f"] {
-        let (ingress, told) = with_path(&format!(
+        let (ingress, reported) = with_path(&format!(
             "{{pathType: Exact, path: \"/a{character}b\", {backend}}}"
         ));
         assert!(
@@ -209,7 +209,7 @@ fn paths() {
             ),
             "{character}"
         );
-        assert_eq!(told.len(), 1);
+        assert_eq!(reported.len(), 1);
     }
     let (ingress, _) = with_path(&format!("{{pathType: Exact, path: /a/../b, {backend}}}"));
     assert!(matches!(
@@ -219,7 +219,7 @@ fn paths() {
 }
 
 #[test]
-fn backends() {
+fn backends_are_read_or_answer_503() {
     let table = [
         (
             "{}",
@@ -290,9 +290,9 @@ fn backends() {
         ("[]", "", "expected a map, found a list"),
     ];
     for (backend, field, message) in table {
-        let (ingress, told) = with_path(&format!("{{path: /p, pathType: Prefix, backend: {backend}}}"));
+        let (ingress, reported) = with_path(&format!("{{path: /p, pathType: Prefix, backend: {backend}}}"));
         assert_eq!(
-            told,
+            reported,
             [format!(
                 "9: error: Ingress shop/web spec.rules[0].http.paths[0].backend{field}: {message}"
             )],
@@ -309,8 +309,8 @@ fn backends() {
 }
 
 #[test]
-fn class_by_annotation() {
-    let (ingress, told) = ingress_with_annotations("{kubernetes.io/ingress.class: old}");
+fn the_class_annotation_takes_precedence_over_the_field() {
+    let (ingress, reported) = ingress_with_annotations("{kubernetes.io/ingress.class: old}");
     assert_eq!(
         ingress.class,
         Some(ClassRef {
@@ -318,14 +318,14 @@ fn class_by_annotation() {
             from_annotation: true
         })
     );
-    assert_eq!(told, [""; 0]);
+    assert_eq!(reported, [""; 0]);
     let text = SOUND
         .replace(
             "kubernetes.io/tls-acme: \"true\"",
             "kubernetes.io/ingress.class: old",
         )
         .replace("1234", "'1'");
-    let (ingress, told) = crate::ingress(&text);
+    let (ingress, reported) = crate::ingress(&text);
     assert_eq!(
         ingress.class,
         Some(ClassRef {
@@ -334,7 +334,7 @@ fn class_by_annotation() {
         })
     );
     assert_eq!(
-        told,
+        reported,
         [
             "12: warning: Ingress shop/web spec.ingressClassName: the annotation `kubernetes.io/ingress.class` says `old`, and the annotation counts"
         ]

@@ -1,4 +1,4 @@
-//! Manifests and what is said of them: every kind of mistake has a test that shows its message.
+//! Manifests and their problems: every kind of mistake has a test that shows its message.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,7 +19,7 @@ fn read(text: &str) -> Manifest {
 }
 
 /// The problems of a file, without its name.
-fn told(manifest: &Manifest) -> Vec<String> {
+fn reported(manifest: &Manifest) -> Vec<String> {
     let line = |problem: &resource::Problem| problem.to_string().strip_prefix("f.yaml:").unwrap().to_owned();
     manifest.problems.iter().map(line).collect()
 }
@@ -36,8 +36,8 @@ fn ingress(text: &str) -> (Ingress, Vec<String>) {
     let ingress = view
         .ingresses()
         .next()
-        .unwrap_or_else(|| panic!("no Ingress: {:?}", told(&manifest)));
-    ((**ingress).clone(), told(&manifest))
+        .unwrap_or_else(|| panic!("no Ingress: {:?}", reported(&manifest)));
+    ((**ingress).clone(), reported(&manifest))
 }
 
 /// An Ingress `shop/web` whose spec begins on line 5.

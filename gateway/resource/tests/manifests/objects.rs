@@ -3,18 +3,18 @@
 use resource::{AppProtocol, Endpoint, EndpointPort, EndpointSlice, Object, Protocol, Service, ServiceType};
 use route::ObjectKey;
 
-use crate::{read, told, view};
+use crate::{read, reported, view};
 
 fn service(rest: &str) -> (Service, Vec<String>) {
     let manifest = read(&format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop}}\n{rest}"
     ));
     let view = view(&manifest);
-    ((**view.services().next().unwrap()).clone(), told(&manifest))
+    ((**view.services().next().unwrap()).clone(), reported(&manifest))
 }
 
 #[test]
-fn services() {
+fn services_of_every_type_are_read() {
     let table = [
         ("spec: {}\n", ServiceType::ClusterIp),
         (
@@ -34,13 +34,13 @@ fn services() {
         ),
     ];
     for (spec, kind) in table {
-        let (service, told) = service(spec);
-        assert_eq!((service.kind, told.len()), (kind, 0), "{spec}");
+        let (service, reported) = service(spec);
+        assert_eq!((service.kind, reported.len()), (kind, 0), "{spec}");
     }
 }
 
 #[test]
-fn external_names_are_names() {
+fn an_external_name_must_be_a_name_in_dns() {
     let broken = [
         ("", "`` is not a name in DNS: the host is empty"),
         (
@@ -61,13 +61,13 @@ fn external_names_are_names() {
         ),
     ];
     for (name, message) in broken {
-        let (service, told) = service(&format!("spec: {{type: ExternalName, externalName: {name}}}\n"));
+        let (service, reported) = service(&format!("spec: {{type: ExternalName, externalName: {name}}}\n"));
         assert!(
             matches!(service.kind, ServiceType::ExternalName(Err(_))),
             "{name}"
         );
         assert_eq!(
-            told,
+            reported,
             [format!(
                 "4: error: Service shop/web spec.externalName: {message}; rules that call the Service answer 503"
             )]
@@ -76,7 +76,7 @@ fn external_names_are_names() {
 }
 
 #[test]
-fn ports_of_services() {
+fn protocols_of_service_ports_are_read_and_senseless_ports_are_left_out() {
     let protocols = [
         ("http", AppProtocol::Http),
         ("HTTP", AppProtocol::Http),
@@ -87,11 +87,11 @@ fn ports_of_services() {
         ("kubernetes.io/wss", AppProtocol::Wss),
     ];
     for (written, protocol) in protocols {
-        let (service, told) = service(&format!(
+        let (service, reported) = service(&format!(
             "spec: {{ports: [{{port: 80, appProtocol: {written}}}]}}\n"
         ));
         assert_eq!(
-            (service.ports[0].app_protocol, told.len()),
+            (service.ports[0].app_protocol, reported.len()),
             (protocol, 0),
             "{written}"
         );
@@ -134,17 +134,18 @@ fn ports_of_services() {
         ),
     ];
     for (ports, message, left) in problems {
-        let (service, told) = service(&format!("spec:\n  ports: [{ports}]\n"));
-        assert_eq!(told.len(), 1, "{told:?}");
+        let (service, reported) = service(&format!("spec:\n  ports: [{ports}]\n"));
+        assert_eq!(reported.len(), 1, "{reported:?}");
         assert!(
-            told[0].starts_with("5: ") && told[0].ends_with(&format!("Service shop/web spec.ports{message}")),
-            "{told:?}"
+            reported[0].starts_with("5: ")
+                && reported[0].ends_with(&format!("Service shop/web spec.ports{message}")),
+            "{reported:?}"
         );
         assert_eq!(service.ports.len(), left, "{ports}");
     }
-    let (_, told) = service("spec: {type: clusterip}\n");
+    let (_, reported) = service("spec: {type: clusterip}\n");
     assert_eq!(
-        told,
+        reported,
         [
             "4: error: Service shop/web spec.type: `clusterip` is not a Service type; write ClusterIP, NodePort, LoadBalancer or ExternalName; treated as ClusterIP"
         ]
@@ -165,19 +166,19 @@ fn slice(rest: &str) -> (Option<EndpointSlice>, Vec<String>) {
         .endpoint_slices(&ObjectKey::new("shop", "web"))
         .next()
         .map(|slice| (**slice).clone());
-    (slice, told(&manifest))
+    (slice, reported(&manifest))
 }
 
 #[test]
-fn endpoint_slices() {
-    let (sound, told) = slice(
+fn endpoint_slices_are_read() {
+    let (sound, reported) = slice(
         "addressType: IPv4\nports: [{name: http, port: 8080}, {name: '', port: 1, protocol: UDP}, {}]\nendpoints:\n\
          - {addresses: [10.0.0.1, 10.0.0.2], zone: a}\n\
          - {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}\n\
          - {addresses: [10.0.0.4], conditions: {ready: false}}\n",
     );
     let sound = sound.unwrap();
-    assert_eq!(told, [""; 0]);
+    assert_eq!(reported, [""; 0]);
     let endpoint = |address: &str, ready, serving, terminating| Endpoint {
         address: address.parse().unwrap(),
         ready,
@@ -208,7 +209,7 @@ fn endpoint_slices() {
 }
 
 #[test]
-fn mistakes_in_endpoint_slices() {
+fn a_mistake_in_an_endpoint_slice_costs_its_part_alone() {
     let problems = [
         (
             "addressType: IPv4\nendpoints: [{addresses: [::1]}]\n",
@@ -252,17 +253,17 @@ fn mistakes_in_endpoint_slices() {
         ),
     ];
     for (rest, message) in problems {
-        let (slice, told) = slice(rest);
-        assert_eq!(told, [message.replace("{}", "EndpointSlice shop/web-1")]);
+        let (slice, reported) = slice(rest);
+        assert_eq!(reported, [message.replace("{}", "EndpointSlice shop/web-1")]);
         assert!(
             slice.is_none_or(|slice| slice.endpoints.is_empty() && slice.ports.is_empty()),
             "{rest}"
         );
     }
 
-    let (unsure, told) =
+    let (unsure, reported) =
         slice("addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: maybe}}]\n");
-    assert_eq!(told.len(), 1);
+    assert_eq!(reported.len(), 1);
     assert!(
         !unsure.unwrap().endpoints[0].ready,
         "readiness that cannot be read is none"
@@ -272,7 +273,7 @@ fn mistakes_in_endpoint_slices() {
         "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web}\naddressType: IPv4\n",
     );
     assert_eq!(
-        crate::told(&lone),
+        crate::reported(&lone),
         [
             "3: note: EndpointSlice default/web metadata.labels[kubernetes.io/service-name]: the slice belongs to no Service and is ignored; write this label with the Service's name"
         ]
@@ -292,7 +293,7 @@ fn base64_may_be_broken_into_lines() {
     ] {
         let text = format!("{head}{data}");
         let manifest = read(&text);
-        assert_eq!(told(&manifest), [""; 0], "{text}");
+        assert_eq!(reported(&manifest), [""; 0], "{text}");
         let Object::Secret(secret) = &manifest.objects[0].object else {
             panic!("no Secret")
         };
@@ -305,12 +306,12 @@ fn base64_may_be_broken_into_lines() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn problems_and_debug_output_show_no_secret() {
     let manifest = read(
         "apiVersion: v1\nkind: Secret\nmetadata: {name: cert}\ntype: kubernetes.io/tls\ndata: {a: aGVsbG8=, b: hunter2!, c: 12345, d: aGVsbG8=}\nstringData: {d: plain, e: 67890}\n",
     );
     assert_eq!(
-        told(&manifest),
+        reported(&manifest),
         [
             "5: error: Secret default/cert data[b]: expected base64, found text; encode it, or write it as it is under `stringData`",
             "5: error: Secret default/cert data[c]: expected base64, found a whole number",
@@ -331,12 +332,12 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
-fn classes_namespaces_and_config_maps() {
+fn classes_namespaces_and_config_maps_are_read() {
     let manifest = read(
         "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: blastdoor, annotations: {ingressclass.kubernetes.io/is-default-class: 'true'}}\nspec: {controller: blastdoor.dev/gateway}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: b}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: odd, annotations: {ingressclass.kubernetes.io/is-default-class: 'yes'}}\n",
     );
     assert_eq!(
-        told(&manifest),
+        reported(&manifest),
         [
             "17: error: IngressClass odd metadata.annotations[ingressclass.kubernetes.io/is-default-class]: `yes` is neither `true` nor `false`; the class is not the default"
         ]
