@@ -7,14 +7,14 @@
 //! - A door is never served with less protection than is written: what this version cannot do is refused at start.
 
 mod admin;
-mod cluster;
 mod commands;
 pub mod config;
 mod echo;
+mod gateway_addresses;
 mod gauges;
-mod own;
-mod roots;
+mod platform_roots;
 mod signals;
+mod source;
 mod supervisor;
 mod telemetry;
 mod watched;

@@ -7,10 +7,10 @@ use resource::{Problem, Severity};
 
 use super::run::runtime;
 use super::{WRONG, complain, fail, print};
-use crate::cluster::Source;
 use crate::config::{self, Config, Options};
-use crate::own::Own;
-use crate::roots::platform_roots;
+use crate::gateway_addresses::Own;
+use crate::platform_roots::platform_roots;
+use crate::source::Source;
 
 /// How problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 use super::{WRONG, fail};
 use crate::admin::{Admin, Board};
-use crate::cluster::Source;
 use crate::config::{self, AdminBind, Config, Options};
 use crate::gauges::Gauges;
 use crate::signals::{Asked, Signals};
+use crate::source::Source;
 use crate::supervisor::{Ended, Reporting, Supervisor};
 use crate::telemetry;
 

@@ -168,5 +168,5 @@ fn interfaces() -> Result<BTreeSet<IpAddr>, String> {
 }
 
 #[cfg(test)]
-#[path = "own/tests.rs"]
+#[path = "gateway_addresses/tests.rs"]
 mod tests;

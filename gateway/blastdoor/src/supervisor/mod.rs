@@ -17,12 +17,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::admin::Board;
-use crate::cluster::{ClusterLink, outlook};
 use crate::config::{self, Config, DoorConfig, Options};
+use crate::gateway_addresses::Own;
 use crate::gauges::{ExpiryOf, Gauges};
-use crate::own::Own;
-use crate::roots::platform_roots;
+use crate::platform_roots::platform_roots;
 use crate::signals::{Asked, Signals};
+use crate::source::{ClusterLink, outlook};
 use crate::watched::WatchedFiles;
 
 /// How often watched files (configuration, trust lists) are looked at. What they say counts when two looks have found
