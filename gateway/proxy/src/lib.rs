@@ -5,8 +5,8 @@
 //! another.
 //!
 //! # Invariants
-//! - A request is answered under exactly one snapshot: route and settings are of the same moment.
-//! - Heads are written anew, never copied through: what reaches a backend has passed the grammar.
+//! - A request is answered under exactly one snapshot: its route and settings come from the same moment.
+//! - Heads are written from what was parsed, never copied through: what reaches a backend has passed the grammar.
 //! - Memory per connection is bounded whatever the sizes of bodies; idle connections hold no buffers.
 //! - A request that may have been processed is never sent twice unless its method is idempotent.
 //! - An upgraded connection, or one with bytes left over, never returns to a pool.

@@ -1,5 +1,5 @@
-//! Every way in which a request can end other than by the backend's own answer, and what becomes of it: one
-//! exhaustive table, so that no failure finds a status by accident.
+//! Every way in which a request can end other than with the backend's own answer, and the consequences: one exhaustive
+//! table, so that no failure gets a status by accident.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub(crate) enum Side {
     Upstream,
 }
 
-/// Why a request was not answered by its backend, or not to the end.
+/// Why a request was not answered by its backend, or not completely.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The head does not parse.
@@ -29,17 +29,17 @@ pub(crate) enum Refusal {
     HostMismatch,
     /// The path cannot be matched safely.
     Path(route::PathError),
-    /// CONNECT and TRACE are not for gateways.
+    /// CONNECT and TRACE are not supported.
     Method,
-    /// A request without a host, for a backend whose protocol demands one.
+    /// A request without a host, for a backend whose protocol requires one.
     HostMissing,
-    /// A target that the grammar of HTTP/2's libraries does not admit, for a backend that speaks it.
+    /// A target that HTTP/2 libraries do not accept, for a backend that speaks HTTP/2.
     NotForHttp2,
-    /// An extended CONNECT for a protocol that the gateway does not pass on (RFC 8441).
+    /// An extended CONNECT for a protocol that the gateway does not forward (RFC 8441).
     Protocol,
     /// The TLS handshake was for another host, whose certificate or client-auth policy differs (RFC 9110 15.5.20).
     Misdirected,
-    /// The connection has not what the door asks of connections by now: TLS, a client's certificate, a PROXY header.
+    /// The connection lacks what the door now requires: TLS, a client certificate, a PROXY header.
     Outdated,
     /// No rule matches.
     NoRoute,
@@ -53,11 +53,11 @@ pub(crate) enum Refusal {
     NoEndpoint,
     /// The body is malformed.
     Body(ChunkError),
-    /// The trailers of a request over HTTP/2 have fields that only a head has.
+    /// The trailers of a request over HTTP/2 have fields that only a head may have.
     Trailers,
     /// The body is larger than the door or route allows.
     BodyTooLarge,
-    /// The trailers of the request are more than a head may be.
+    /// The trailers of the request exceed the limits of a head.
     TrailersTooLarge,
     /// The client stopped sending its body.
     BodyTimeout,
@@ -69,13 +69,13 @@ pub(crate) enum Refusal {
     ConnectFailed,
     /// The endpoint did not answer the connection attempt in time.
     ConnectTimeout,
-    /// The TLS handshake with the endpoint failed: its certificate does not verify, or it refuses ours.
+    /// The TLS handshake with the endpoint failed: its certificate does not verify, or it refuses the gateway's.
     UpstreamTls,
-    /// The time that a gRPC client gave its call is over.
+    /// The deadline that a gRPC client set for its call has passed.
     DeadlineExceeded,
     /// The backend closed or broke the connection before its response head was complete.
     UpstreamReset,
-    /// The backend gave the request up before its response head.
+    /// The backend reset the request before its response head.
     UpstreamGaveUp(h2::Reason),
     /// The backend's head or chunks are malformed, or it spoke out of turn.
     UpstreamMalformed,
@@ -83,9 +83,9 @@ pub(crate) enum Refusal {
     UpstreamTimeout,
     /// The backend ended its body early.
     UpstreamTruncated,
-    /// The backend gave the request up after its response head.
+    /// The backend reset the request after its response head.
     UpstreamBrokeOff(h2::Reason),
-    /// The trailers of the backend's response are more than a head may be.
+    /// The trailers of the backend's response exceed the limits of a head.
     UpstreamTrailers,
     /// The backend stopped sending its body, or taking the request's.
     UpstreamStalled,
@@ -97,10 +97,10 @@ pub(crate) enum Refusal {
     Withdrawn,
 }
 
-/// What a refusal means on the wire and in the books.
+/// What a refusal means on the wire, in the log and in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Disposition {
-    /// The status to send while no head has been sent yet.
+    /// The status to send if no head has been sent yet.
     pub(crate) status: u16,
     pub(crate) reason: Reason,
     pub(crate) side: Side,
@@ -167,8 +167,8 @@ impl Refusal {
         }
     }
 
-    /// Whether this may have come about because the time of the call is over: it is, or the backend has cancelled the
-    /// call a moment before our own clock would have said so.
+    /// Whether the cause may be the call's deadline: it has passed, or the backend cancelled the call a moment before the
+    /// gateway's clock reached it.
     pub(crate) fn may_be_a_deadline(&self, until: Instant, now: Instant) -> bool {
         let cancelled = matches!(
             self,
@@ -180,7 +180,7 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// What is wrong with what was sent, for the log. Words alone: no value of a field is among them.
+    /// What is wrong with the message, for the log. It never quotes the value of a field.
     pub(crate) fn words(&self) -> Option<String> {
         match self {
             Self::Head(error) => Some(error.to_string()),
@@ -227,7 +227,7 @@ impl Refusal {
 }
 
 impl Disposition {
-    /// What a gRPC client is told (grpc, "HTTP to gRPC Status Code Mapping", and "Status codes and their use").
+    /// The gRPC status that a client gets (grpc, "HTTP to gRPC Status Code Mapping", and "Status codes and their use").
     pub(crate) fn grpc_status(self) -> u8 {
         const CANCELLED: u8 = 1;
         const DEADLINE_EXCEEDED: u8 = 4;

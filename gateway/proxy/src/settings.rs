@@ -1,4 +1,4 @@
-//! The serving half of a door: what a listener needs beside its routes.
+//! The serving half of a door: what a listener needs besides its routes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wire::HeadLimits;
 
-/// How a door serves. Carried beside the routes in the door's snapshot, so that both change in one swap.
+/// How a door serves. Stored with the routes in the door's snapshot, so that both change in one swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// What stands in front, and so which fields a trusted peer vouches for.
     pub front: Front,
     /// Where the client's address comes from.
     pub client_ip: ClientIp,
-    /// Whose word on the client is believed.
+    /// The peers whose statements about the client are believed.
     pub trusted: Arc<TrustedProxies>,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: ProxyProtocol,
-    /// HTTP/2 by prior knowledge is spoken beside HTTP/1.1 (RFC 9113 3.3); plain doors only.
+    /// HTTP/2 by prior knowledge is accepted on the same port as HTTP/1.1 (RFC 9113 3.3); plain doors only.
     pub h2c: bool,
     /// A path answered with 200 (or 503 while draining) before routing, for trusted peers.
     pub health_path: Option<Box<str>>,
@@ -26,7 +26,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Durations.
     pub timeouts: Timeouts,
-    /// The shutdown choreography.
+    /// The durations of the drain.
     pub drain: Drain,
 }
 
@@ -44,12 +44,12 @@ impl Settings {
 /// What stands in front of a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Front {
-    /// Nothing, or something that is not known: if it is trusted it is taken at its word in the fields that any proxy
-    /// sets, and in none of the others.
+    /// Nothing, or an unknown proxy. If it is trusted, it is believed in the fields that any proxy sets, and in no
+    /// others.
     Other,
     /// An Application Load Balancer of AWS.
     Alb,
-    /// A Network Load Balancer: it passes connections on and sets no field.
+    /// A Network Load Balancer: it forwards connections and sets no field.
     Nlb,
     /// An Application Load Balancer of Google Cloud.
     Gclb,
@@ -57,7 +57,7 @@ pub enum Front {
     Cloudflare,
 }
 
-/// Where the client's address comes from; every source but the peer is believed from trusted peers alone.
+/// Where the client's address comes from; every source except the peer is believed from trusted peers only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientIp {
     /// The TCP peer.
@@ -72,7 +72,7 @@ pub enum ClientIp {
     ProxyProtocol,
 }
 
-/// The PROXY header, versions 1 and 2; believed from trusted proxies alone.
+/// The PROXY header, versions 1 and 2; believed from trusted proxies only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProxyProtocol {
     /// It is not read: such bytes are malformed HTTP or TLS.
@@ -84,13 +84,13 @@ pub enum ProxyProtocol {
     Required,
 }
 
-/// A set of networks whose word on the client is believed. Empty: nobody's.
+/// A set of networks whose statements about the client are believed. Empty: none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
 }
 
-/// Sizes and counts; a request beyond one is refused with the status named.
+/// Sizes and counts; a request that exceeds one is refused with the status in parentheses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Open client connections of the door.
@@ -130,15 +130,15 @@ pub struct Timeouts {
     pub response_head: Duration,
     /// Without progress in the response body.
     pub response_idle: Duration,
-    /// How long an upgraded connection, one that is passed through, or a stream of events may go on when its route has
-    /// gone.
+    /// How long an upgraded connection, a passed-through connection or an event stream may continue when its route has
+    /// been removed.
     pub withdrawn: Duration,
 }
 
-/// The shutdown choreography of a door.
+/// The durations of a door's drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {
-    /// How long new connections are still accepted after the signal, while load balancers take the target out.
+    /// How long new connections are still accepted after the signal, while load balancers deregister the target.
     pub wait: Duration,
     /// How long requests in flight may take after that.
     pub timeout: Duration,
@@ -149,7 +149,7 @@ pub struct Drain {
 pub struct Binding {
     /// The address to listen on; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Worker threads of the door, each with a socket of its own where `reuse_port` is set.
+    /// Worker threads of the door, each with its own socket if `reuse_port` is set.
     pub workers: usize,
     /// Bind with `SO_REUSEPORT`, so that a new process can take over without a gap.
     pub reuse_port: bool,
@@ -162,7 +162,7 @@ impl TrustedProxies {
         Self { networks }
     }
 
-    /// Whether the address is in the set. An IPv4-mapped IPv6 address counts as the IPv4 address it carries.
+    /// Whether the address is in the set. An IPv4-mapped IPv6 address counts as the IPv4 address that it contains.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         if self.networks.is_empty() {
@@ -175,7 +175,7 @@ impl TrustedProxies {
 
 #[cfg(test)]
 impl Settings {
-    /// A door as the defaults of the configuration make it, for tests to change.
+    /// A door with the defaults of the configuration, for tests to change.
     pub(crate) fn of_tests() -> Self {
         let seconds = Duration::from_secs;
         Self {

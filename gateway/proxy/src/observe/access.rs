@@ -1,5 +1,5 @@
-//! The access log: one line per request, gathered per worker and written by a thread of its own, so that a blocked
-//! or full sink costs lines and never a request.
+//! The access log: one line per request, gathered per worker and written by a separate thread, so that a blocked or full
+//! sink costs lines and never a request.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use route::ListenerName;
 
 use crate::observe::labels::Reason;
 
-/// A worker hands its lines over when it has gathered this much, or at its next tick.
+/// A worker passes its lines on when it has gathered this much, or at its next tick.
 const BATCH: usize = 16 * 1024;
 
 /// Batches that may wait for the sink.
@@ -48,13 +48,13 @@ pub struct AccessLog {
     dropped: Arc<AtomicU64>,
 }
 
-/// Lines for the sink, or a request to say when all before are written.
+/// Lines for the sink, or a request to report when all earlier ones are written.
 enum Batch {
     Lines(Vec<u8>),
     Flush(SyncSender<()>),
 }
 
-/// What one request leaves behind.
+/// The log entry of one request.
 pub(crate) struct Event<'a> {
     pub(crate) client: IpAddr,
     pub(crate) method: &'a [u8],
@@ -68,7 +68,7 @@ pub(crate) struct Event<'a> {
     pub(crate) ingress: Option<&'a str>,
     pub(crate) request_id: &'a [u8],
     pub(crate) refusal: Option<Reason>,
-    /// What was wrong, in words.
+    /// What was wrong, as text.
     pub(crate) detail: Option<&'a str>,
 }
 
@@ -124,7 +124,7 @@ impl AccessLog {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything handed over so far is written, at most `patience`.
+    /// Waits until everything passed on so far is written, at most `patience`.
     pub fn flush(&self, patience: Duration) {
         let Some(sink) = &self.sink else { return };
         let (done, written) = sync_channel(1);
@@ -143,12 +143,12 @@ impl AccessLog {
 }
 
 impl Lines {
-    /// Whether any request is logged, so that what a line needs is worth keeping.
+    /// Whether any request is logged, so that the contents of a line must be kept.
     pub(crate) fn wants_any(&self) -> bool {
         self.log.policy != AccessPolicy::Off
     }
 
-    /// Whether there are lines to hand over.
+    /// Whether there are lines to pass on.
     pub(crate) fn is_empty(&self) -> bool {
         self.gathered.is_empty()
     }
@@ -171,7 +171,7 @@ impl Lines {
         }
     }
 
-    /// Hands the gathered lines to the writer, or counts them as dropped when it is too far behind.
+    /// Passes the gathered lines to the writer, or counts them as dropped if it is too far behind.
     pub(crate) fn hand_over(&mut self) {
         let lines = std::mem::take(&mut self.gathered);
         let Some(sink) = self.log.sink.as_ref().filter(|_| !lines.is_empty()) else {

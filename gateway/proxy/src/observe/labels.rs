@@ -1,4 +1,4 @@
-//! Values of labels: enums, so that no request can mint one.
+//! Values of labels: enums, so that no request can create a new one.
 
 /// The stable name of a refusal: metrics label and access-log field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

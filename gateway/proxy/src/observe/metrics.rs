@@ -38,7 +38,7 @@ const METHODS: [Method; 10] = [
 
 const CLASSES: [&str; 9] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"];
 
-/// A counter with one writer: adding needs no atomic read-modify-write.
+/// A counter with one writer, which needs no atomic read-modify-write to add.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -123,7 +123,7 @@ impl WorkerMetrics {
         self.duration_micros.add(micros);
     }
 
-    /// Counts one endpoint that takes no more requests for a while.
+    /// Counts one ejection of an endpoint.
     pub(crate) fn ejected(&self, cause: Cause) {
         if let Some(counter) = self.upstream_ejections.get(cause as usize) {
             counter.add(1);
@@ -147,7 +147,7 @@ impl DoorMetrics {
         }
     }
 
-    /// A new worker's counters. They count on when the worker has ended.
+    /// A new worker's counters. They still count when the worker has ended.
     pub(crate) fn worker(&self) -> Arc<WorkerMetrics> {
         let metrics = Arc::new(WorkerMetrics::default());
         self.lock().push(Arc::clone(&metrics));
@@ -188,8 +188,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The counters of the door of this name; one set per name for the life of the process, so that a
-    /// reconfigured door counts on.
+    /// The counters of the door with this name; one set per name for the life of the process, so that the counters of a
+    /// reconfigured door continue.
     pub(crate) fn door(&self, listener: &ListenerName) -> Arc<DoorMetrics> {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(door) = doors.iter().find(|door| door.listener == *listener) {
@@ -222,7 +222,7 @@ impl Collector for Metrics {
 
 type Pick = fn(&WorkerMetrics) -> &Counter;
 
-/// Counters that have no label but the listener.
+/// Counters with no label except the listener.
 const PLAIN: [(&str, &str, Pick); 8] = [
     (
         "blastdoor_connections_accepted",
@@ -417,7 +417,7 @@ fn encode_ejections(
     Ok(())
 }
 
-/// The method as a label; methods outside the registry share one, so that clients cannot mint labels.
+/// The method as a label; methods outside the registry share one, so that clients cannot create labels.
 fn method_label(method: Method) -> &'static str {
     method.as_str().unwrap_or("other")
 }

@@ -1,4 +1,4 @@
-//! What is told of requests and connections: metrics, the access log.
+//! What the gateway reports about requests and connections: metrics, the access log.
 
 pub(crate) mod access;
 pub(crate) mod labels;

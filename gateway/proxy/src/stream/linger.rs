@@ -1,8 +1,8 @@
-//! The end of a connection whose last word the client has yet to read.
+//! The end of a connection whose last bytes the client has yet to read.
 //!
-//! A socket that is closed while the client still sends is reset, and a reset takes with it what waits to be sent and,
-//! with some systems, what waits to be read (RFC 9112 9.6). So the sending side ends first, and what still arrives is
-//! read and thrown away until the client closes as well.
+//! A socket that is closed while the client still sends is reset, and a reset discards data that waits to be sent and, on
+//! some systems, data that waits to be read (RFC 9112 9.6). So the sending side ends first, and what still arrives is read
+//! and discarded until the client closes too.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,26 +15,26 @@ use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
-/// How much a client may still send after the last word, and for how long.
+/// How much a client may still send after the last bytes, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LingerLimits {
     /// Without a byte from the client.
     pub(crate) silence: Duration,
-    /// Altogether.
+    /// In total.
     pub(crate) most: Duration,
     pub(crate) bytes: usize,
 }
 
 impl LingerLimits {
-    /// For a short last word: an answer of the gateway's own, an alert.
+    /// For a short ending: an answer of the gateway's own, an alert.
     pub(crate) const SHORT: Self = Self {
         silence: Duration::from_secs(2),
         most: Duration::from_secs(2),
         bytes: 1024 * 1024,
     };
 
-    /// For a client that may still have megabytes to read, and tells of its reading now and then. `stall` is how long
-    /// it may take to read nothing at all.
+    /// For a client that may still have megabytes to read, and sends something now and then as it reads. `stall` is how
+    /// long it may read nothing at all.
     pub(crate) fn for_a_reader(stall: Duration) -> Self {
         Self {
             silence: stall,
@@ -56,13 +56,13 @@ pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Wo
             if deadline.has_passed(context) || worker.phase() == Phase::Ended {
                 return Poll::Ready(());
             }
-            // While it waits for room, reading goes on: the client may wait for that.
+            // Reading continues while this waits for room: the client may be waiting for that.
             match (!told).then(|| socket.poll_shutdown(context)) {
                 Some(Poll::Ready(Ok(()))) => told = true,
                 Some(Poll::Ready(Err(_))) => return Poll::Ready(()),
                 Some(Poll::Pending) | None => {}
             }
-            // Beneath TLS: nobody asks what it says, and after a fatal alert there are no keys to ask with.
+            // Beneath TLS: the content does not matter, and after a fatal alert there are no keys to decrypt it.
             let mut room = ReadBuf::new(&mut bytes);
             match ready!(Pin::new(socket.tcp()).poll_read(context, &mut room)) {
                 Ok(()) if !room.filled().is_empty() && left > 0 => {

@@ -21,7 +21,7 @@ use crate::stream::trailer_limits::TrailerLimits;
 /// One side of an exchange.
 pub(crate) enum Stream {
     Socket(Socket),
-    /// One of many exchanges on a connection.
+    /// One of many exchanges on one connection.
     Http2(Box<Http2Stream>),
 }
 
@@ -101,8 +101,8 @@ impl Stream {
         matches!(self, Self::Http2(_))
     }
 
-    /// Whether whoever waits for an answer has left. A stream of HTTP/2 wakes the task when that changes; a socket must
-    /// be asked again, at the cost of a system call.
+    /// Whether the client that waits for an answer has left. An HTTP/2 stream wakes the task when that changes; a socket
+    /// must be checked again, at the cost of a system call.
     pub(crate) fn has_left(&mut self, context: &mut Context<'_>) -> bool {
         match self {
             Self::Socket(socket) => socket.has_ended(),
@@ -155,7 +155,7 @@ impl Stream {
         }
     }
 
-    /// Ends the message where the transport can say so; elsewhere its framing has.
+    /// Ends the message if the transport can express that; otherwise its framing has done so.
     pub(crate) fn poll_finish(
         &mut self,
         context: &mut Context<'_>,

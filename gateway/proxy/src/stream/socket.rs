@@ -1,4 +1,4 @@
-//! A connection of one's own, clear or under TLS.
+//! A connection that carries one exchange at a time, clear or under TLS.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,17 +11,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-/// A connection of one's own: everything on it is HTTP/1 or another protocol's bytes.
+/// A connection that carries one exchange at a time: everything on it is HTTP/1 or another protocol's bytes.
 pub(crate) enum Socket {
     /// Clear text.
     Plain(TcpStream),
-    /// Under TLS, ended or begun here.
+    /// Under TLS, as its server or client.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
-    /// Ready when there is something to read, or nothing more will come; holds no buffer while it waits. True when
-    /// reading is worth a try.
+    /// Ready when there is something to read or the stream has ended; holds no buffer while it waits. True if reading is
+    /// worthwhile.
     pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         match self {
             Self::Plain(stream) => stream.poll_read_ready(context).map(|ready| ready.is_ok()),
@@ -51,8 +51,8 @@ impl Socket {
         }
     }
 
-    /// Tells a peer that is idle of the end, as far as that takes no waiting: under TLS it could otherwise not tell an
-    /// end from a cut (RFC 8446 6.1).
+    /// Announces the end to an idle peer, as far as that requires no waiting: under TLS it could otherwise not distinguish
+    /// an end from a cut (RFC 8446 6.1).
     pub(crate) fn part(&mut self) {
         if let Self::Tls(_) = self {
             let _as_far_as_it_goes = self.poll_shutdown(&mut Context::from_waker(std::task::Waker::noop()));
@@ -113,15 +113,15 @@ impl Socket {
         }
     }
 
-    /// Sees to it that the end of the connection shows as a cut. Under TLS it does by itself where the end is not told.
+    /// Makes the end of the connection look like a cut. Under TLS it does by itself if the end is not announced.
     pub(crate) fn abort(&mut self) {
         if let Self::Plain(stream) = self {
-            // Where that fails the connection ends in order; there is nothing better to do.
+            // If that fails, the connection ends in order; there is no better way.
             let _as_before = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
         }
     }
 
-    /// Tells the other side that nothing more will be sent.
+    /// Announces to the other side that nothing more will be sent.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
@@ -130,11 +130,11 @@ impl Socket {
     }
 }
 
-/// Network load balancers, and whatever else keeps track of connections, forget one that is silent for 350 s; a probe a
-/// minute keeps it known. It also finds out about a peer that has vanished.
+/// Network load balancers, and other devices that track connections, drop one that is silent for 350 s. A probe a minute
+/// keeps it alive, and detects a peer that has disappeared.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Has a connection probed while it is silent.
+/// Makes the kernel probe a connection while it is silent.
 pub(crate) fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::settings::Limits;
 
-/// How large the trailers behind a body may be: no larger than a head.
+/// How large the trailers of a message may be: no larger than a head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TrailerLimits {
     pub(crate) bytes: usize,
@@ -12,7 +12,7 @@ pub(crate) struct TrailerLimits {
 }
 
 impl TrailerLimits {
-    /// Where nobody looks at trailers.
+    /// For messages whose trailers are ignored.
     pub(crate) const IGNORED: Self = Self {
         bytes: usize::MAX,
         fields: usize::MAX,
@@ -25,7 +25,7 @@ impl TrailerLimits {
         }
     }
 
-    /// Whether these fields are more; each counts as the line that it would be in HTTP/1.
+    /// Whether these fields exceed the limits; each counts as the line that it would be in HTTP/1.
     pub(crate) fn exceeded_by(self, trailers: &HeaderMap) -> bool {
         let line =
             |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();

@@ -11,18 +11,17 @@ use super::{Endpoint, Tries};
 /// Where a request goes.
 pub(crate) struct Chosen {
     pub(crate) endpoint: Rc<Endpoint>,
-    /// It is known to be down, and so are all the others.
+    /// This endpoint, which is known to be down, as are all others.
     pub(crate) last_resort: Option<LastResort>,
 }
 
-/// Of two endpoints drawn at random, the one with fewer requests in flight: nearly as even as asking all of them,
-/// at the cost of asking two (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"). One that fails is
-/// always free, so how often it does counts first.
+/// Of two endpoints drawn at random, the one with fewer requests in flight: nearly as even as comparing all of them, at
+/// the cost of comparing two (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"). An endpoint that
+/// fails is always free, so its failure rate counts first.
 ///
-/// Endpoints that are down or out, and those that the request has tried, are passed over; when a draw hits only such,
-/// the others are looked through from a random place, so that one healthy endpoint among many dead ones is always found.
-/// When none is left, one that is out is better than nothing, and then, for a request that has tried none, one that is
-/// down.
+/// Endpoints that are down or out, and those that the request has tried, are skipped. If a draw hits only such endpoints,
+/// the others are searched from a random position, so that one healthy endpoint among many dead ones is always found. If
+/// none is left, the choice is one that is out, and then, for a request that has tried none, one that is down.
 pub(super) fn power_of_two(
     upstream: &Upstream,
     tries: &Tries,
@@ -34,7 +33,7 @@ pub(super) fn power_of_two(
         let address = all.get(index)?.address;
         (!tries.include(address)).then(|| known(address))
     };
-    // With whether this very request must go there.
+    // And whether this request is the one that must try it.
     let usable = |index: usize| {
         let endpoint = look(index)?;
         match endpoint.standing() {

@@ -1,4 +1,4 @@
-//! Waiting for a connection to a backend for as long as somebody waits for what comes of it.
+//! Waiting for a connection to a backend for as long as the client waits.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -13,7 +13,8 @@ use crate::upstream::{ConnectError, Endpoint, InStream};
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
-/// How often a client's socket is looked at meanwhile: nothing is read from it yet, so it does not tell by itself.
+/// How often the client's socket is checked meanwhile: nothing is read from it yet, so no event reports that the client
+/// has left.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What carries one request to an endpoint.
@@ -21,11 +22,11 @@ pub(crate) struct Opened {
     pub(crate) stream: Stream,
     /// It has carried requests before.
     pub(crate) kept: bool,
-    /// The request's place on a connection that others use as well.
+    /// The request's place on a shared connection.
     pub(crate) place: Option<InStream>,
 }
 
-/// What `connecting` comes to, unless the client leaves first, the worker ends, or `until` is there.
+/// The result of `connecting`, unless the client leaves first, the worker ends, or `until` is reached.
 pub(crate) async fn while_wanted<T>(
     client: &mut Stream,
     deadline: &Deadline,
@@ -63,7 +64,7 @@ pub(crate) async fn while_wanted<T>(
     .await
 }
 
-/// A new connection, or a place for `message` on one that is shared.
+/// A new connection, or a place for `message` on a shared one.
 pub(crate) async fn connect(
     endpoint: &Rc<Endpoint>,
     message: Option<http::Request<()>>,

@@ -1,5 +1,4 @@
-//! One endpoint as one worker sees it: requests in flight, how often it fails them, kept connections, connecting,
-//! probing.
+//! One endpoint as one worker sees it: requests in flight, failure rate, kept connections, connecting, probing.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -23,35 +22,35 @@ use crate::stream::socket::{Socket, keep_alive};
 /// Kept connections per endpoint and worker.
 const KEPT: usize = 256;
 
-/// Many servers close a connection after 5 s without a request (Node.js does by default). A request that must not
-/// be sent twice takes only a connection younger than that, with a margin.
+/// Many servers close a connection after 5 s without a request (Node.js does by default). A request that must not be
+/// sent twice uses only a connection that has been idle for less, with a margin.
 const SURE: Duration = Duration::from_secs(4);
 
 /// How often an endpoint that is down is probed, and how long one probe may take.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// A connection that has not come about by then has had its first packet lost or ignored: this counts, also if nobody
+/// If a connection is not established by then, its first packet was lost or ignored. This counts even if no request
 /// waits for it any longer.
 const UNANSWERED: Duration = Duration::from_secs(1);
 
-/// How bad it is at most, of 256: now and then it must be asked, or it could never be better again.
+/// The highest failure rate, of 256: an endpoint must get a request now and then, or it could never recover.
 const WORST: u8 = 240;
 
-/// The part of the way to [`WORST`], or back, that one request makes.
+/// The fraction of the way to [`WORST`], or back, that one request moves the rate.
 const STEP: u8 = 8;
 
-/// An endpoint of some upstream, spoken to in one way: connections of one protocol or trust never serve another.
+/// An endpoint of some upstream with one protocol and trust: its connections never serve another protocol or trust.
 pub(crate) struct Endpoint {
     address: SocketAddr,
     protocol: UpstreamProtocol,
     in_flight: Cell<usize>,
-    /// How often it fails requests, of 256, weighted by how lately.
+    /// Its recent failure rate, of 256.
     failing: Cell<u8>,
     idle: RefCell<Vec<Idle>>,
     pub(super) multiplexed: Multiplexed,
     last_used: Cell<Instant>,
     health: Arc<Health>,
-    /// How often the health had been forgotten when this was last looked at.
+    /// How often the health had been reset when this was last checked.
     forgotten: Cell<u32>,
     metrics: Arc<WorkerMetrics>,
 }
@@ -64,13 +63,13 @@ struct Idle {
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// Nobody takes connections there, or nobody answers.
+    /// The endpoint refuses connections or does not answer.
     #[error(transparent)]
     Tcp(io::Error),
-    /// Somebody does, but is not who it should be, or does not want us.
+    /// The endpoint accepts connections, but does not prove its identity or refuses the gateway's.
     #[error("TLS: {0}")]
     Tls(io::Error),
-    /// Somebody does, and closes them at once.
+    /// The endpoint accepts connections and closes them at once.
     #[error("the connection was closed as soon as it was made")]
     Closed,
 }
@@ -78,11 +77,11 @@ pub(crate) enum ConnectError {
 /// Which kept connections a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reuse {
-    /// Any that lives: the request may be repeated if the connection turns out to be closing.
+    /// Any open one: the request may be repeated if the connection turns out to be closing.
     Any,
-    /// Only one that the backend has no reason to be closing right now.
+    /// Only one that the backend has no reason to be closing now.
     Sure,
-    /// None: one has just turned out to be closed, and others may be as well.
+    /// None: one has just turned out to be closed, and others may be closed too.
     None,
 }
 
@@ -90,7 +89,7 @@ pub(crate) enum Reuse {
 pub(crate) struct InFlight(Rc<Endpoint>);
 
 impl ConnectError {
-    /// What the client is told.
+    /// The refusal that the client gets.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
@@ -100,18 +99,18 @@ impl ConnectError {
         }
     }
 
-    /// Where the request may be tried after this, if anywhere: it has not been sent.
+    /// Where the request may be tried next, if anywhere: it has not been sent.
     pub(crate) fn again(&self) -> Option<Again> {
         match self {
             Self::Tcp(error) if Endpoint::is_ours(error) => None,
-            // That took its time.
+            // That took long.
             Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Some(Again::Elsewhere),
             Self::Tcp(_) | Self::Closed => Some(Again::Unreached),
             Self::Tls(_) => Some(Again::Elsewhere),
         }
     }
 
-    /// What it says of the endpoint beyond what connecting has taken note of.
+    /// What it says about the endpoint beyond what connecting has recorded.
     pub(crate) fn fault(&self) -> Option<Fault> {
         match self {
             Self::Tcp(_) => None,
@@ -150,7 +149,7 @@ impl Endpoint {
         self.in_flight.get()
     }
 
-    /// How often it fails requests, from 0 to [`WORST`] of 256.
+    /// Its failure rate, from 0 to [`WORST`] of 256.
     pub(super) fn failing(&self) -> u8 {
         self.failing.get()
     }
@@ -175,13 +174,13 @@ impl Endpoint {
         &self.health
     }
 
-    /// It has answered a request as one that works does.
+    /// It has answered a request as a working endpoint does.
     pub(crate) fn served(&self) {
         self.recover();
         self.health.served();
     }
 
-    /// It has answered, and said that it failed, or has not answered to the end: others are asked first.
+    /// It has answered with a failure, or not completely: it gets fewer requests.
     pub(crate) fn disappointed(&self) {
         let failing = self.failing.get();
         let more = WORST.saturating_sub(failing).div_ceil(STEP);
@@ -195,7 +194,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes note that a request would have gone there, if it is down, and sees that it is probed.
+    /// If it is down, records that a request would have gone there, and ensures that it is probed.
     pub(super) fn want(self: &Rc<Self>) {
         if !self.health.is_down() {
             return;
@@ -206,7 +205,7 @@ impl Endpoint {
         }
     }
 
-    /// It is taken out, or down: what is kept of it is most likely no better.
+    /// It has been ejected: its kept connections are most likely no better.
     pub(super) fn ejected(&self, cause: Cause) {
         self.metrics.ejected(cause);
         self.idle.borrow_mut().clear();
@@ -218,8 +217,8 @@ impl Endpoint {
         InFlight(Rc::clone(self))
     }
 
-    /// A kept connection, if there is one that lives. The check costs no system call: the runtime knows from its
-    /// last poll whether anything has arrived, and on an idle connection anything is a reason to drop it.
+    /// A kept connection, if there is an open one. The check costs no system call: the runtime knows from its last poll
+    /// whether anything has arrived, and on an idle connection anything is a reason to drop it.
     pub(crate) fn reuse(&self, rule: Reuse, now: Instant) -> Option<Socket> {
         if rule == Reuse::None {
             return None;
@@ -230,7 +229,7 @@ impl Endpoint {
                 continue;
             }
             if rule == Reuse::Sure && now.duration_since(kept.since) > SURE {
-                // Those below are older still.
+                // Those below are even older.
                 idle.push(kept);
                 return None;
             }
@@ -274,9 +273,9 @@ impl Endpoint {
     fn learn(self: &Rc<Self>, outcome: &Result<Socket, ConnectError>) {
         match outcome {
             Ok(_) => self.health.reached(),
-            // It takes connections; what it does with them is told by the fault that this is.
+            // It accepts connections; the fault says what it does with them.
             Err(ConnectError::Tls(_) | ConnectError::Closed) => self.metrics.upstream_connect_failures.add(1),
-            // Running out of our own descriptors or ports says nothing about the endpoint.
+            // Running out of the gateway's own descriptors or ports says nothing about the endpoint.
             Err(ConnectError::Tcp(error)) if Self::is_ours(error) => {
                 self.metrics.upstream_connect_failures.add(1);
             }
@@ -293,8 +292,8 @@ impl Endpoint {
         }
     }
 
-    /// Probes until the endpoint answers, or until no request has wanted it for a while: it is then most likely
-    /// gone for good. No user's request pays for finding out.
+    /// Probes until the endpoint answers, or until no request has needed it for a while: it is then most likely gone. No
+    /// request pays for finding out.
     async fn probe(self: Rc<Self>, _probing: Probing) {
         let mut unwanted_since = Instant::now();
         while unwanted_since.elapsed() < super::FORGET {
@@ -332,7 +331,7 @@ impl Endpoint {
             .borrow_mut()
             .retain_mut(|kept| now.duration_since(kept.since) < most && kept.socket.is_silent());
         self.multiplexed.sweep(now, most);
-        // What it did is worth less with time, also while nobody asks it.
+        // Failures count less with time, even while it gets no requests.
         self.recover();
         if self.forgotten.replace(self.health.forgotten()) != self.forgotten.get() {
             self.failing.set(0);
@@ -340,7 +339,7 @@ impl Endpoint {
     }
 
     pub(super) fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
-        // Whoever forgets that it is down, or out, sends requests there again.
+        // If it were forgotten while down or out, requests would go there again.
         self.health.standing() == Standing::In
             && self.in_flight.get() == 0
             && self.idle.borrow().is_empty()
@@ -356,7 +355,7 @@ impl Endpoint {
     }
 }
 
-/// Waits for a connection. Whoever stops waiting has learned something if that took long.
+/// Waits for a connection. If the caller stops waiting after a long time, that is recorded as a failure.
 struct Waiting<'e> {
     endpoint: &'e Rc<Endpoint>,
     since: Option<Instant>,
@@ -390,7 +389,7 @@ async fn secure(tls: &BackendTls, stream: TcpStream, timeout: Duration) -> Resul
     let handshake = connector.connect(tls.server_name.clone(), stream);
     let stream = tokio::time::timeout(timeout, handshake)
         .await
-        // Silence is no word of TLS: it is as if nobody had answered.
+        // Silence says nothing about TLS: it counts as no answer.
         .map_err(|_elapsed| ConnectError::Tcp(io::ErrorKind::TimedOut.into()))?
         .map_err(ConnectError::Tls)?;
     if tls.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {

@@ -1,9 +1,9 @@
 //! Passive health: what the workers of one door have learned of an endpoint, shared by them.
 //!
-//! An endpoint is *down* when nobody takes connections there: that is a fact, whoever asks, and probes find out when it
-//! changes. It is *out*, for a while, when it takes connections and fails the requests on them. That may be the fault of
-//! a few requests, so it never happens to more than half of an upstream's endpoints, and one request finds out whether it
-//! has passed. The usual case, a request that succeeds at an endpoint that is in, reads one cache line and writes none.
+//! An endpoint is *down* if no connection can be established. That is a fact for every client, and probes find out when
+//! it changes. It is *out*, for a while, if it accepts connections and fails the requests on them. A few bad requests may
+//! be the cause, so at most half of an upstream's endpoints are out, and one request finds out whether it has recovered.
+//! The usual case, a request that succeeds at an endpoint that is in, reads one cache line and writes none.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -14,25 +14,25 @@ use door::Upstream;
 
 use super::Key;
 
-/// Failures in a row, to connect or of requests, after which an endpoint takes no more.
+/// Failures in a row, of connects or of requests, after which an endpoint is ejected.
 const TRIES: u32 = 3;
 
 /// How long an endpoint is out for the first time, in milliseconds; twice as long each time after that.
 const FIRST: Millis = 1_000;
 const LONGEST: Millis = 30_000;
 
-/// An endpoint that has been in for this long begins anew with [`FIRST`].
+/// After an endpoint has been in for this long, the next ejection lasts [`FIRST`] again.
 const FORGIVEN: Millis = 120_000;
 
-/// Where all endpoints are down requests try one of them: one at a time, and on average so long after the last; the
-/// first of them, within a second's worth, need not wait.
+/// If all endpoints are down, requests try one of them: one at a time, and on average this long after the last. A burst
+/// of one second's worth need not wait.
 const PACE: Millis = 50;
 const AHEAD: Millis = 1_000;
 
 /// Milliseconds since the door began; never 0.
 type Millis = u64;
 
-/// Values of [`Health::verdict`]; any other is when the endpoint's time out is over.
+/// Values of [`Health::verdict`]; any other value is the end of the endpoint's ejection.
 const IN: Millis = 0;
 const DOWN: Millis = Millis::MAX;
 
@@ -51,22 +51,22 @@ pub(crate) struct Health {
     epoch: Instant,
     troubled: Arc<AtomicBool>,
     verdict: AtomicU64,
-    /// Connections in a row that did not come about.
+    /// Connections in a row that could not be established.
     unreached: AtomicU32,
     /// Requests in a row that it failed.
     faults: AtomicU32,
-    /// How often it has been out, and until when the last time.
+    /// How often it has been out, and the end of the last time.
     times: AtomicU32,
     last: AtomicU64,
-    /// A request finds out whether its time out may end.
+    /// A request is finding out whether the ejection may end.
     examined: AtomicBool,
-    /// Some request would have gone there, had it not been down.
+    /// Some request would have gone there if it were not down.
     wanted: AtomicBool,
-    /// Somebody probes it.
+    /// A worker probes it.
     probed: AtomicBool,
-    /// When the next request may try it although it is down, and on average no sooner; [`DOWN`] while one does.
+    /// When the next request may try it although it is down, on average; [`DOWN`] while one does.
     next_try: AtomicU64,
-    /// Counts how often everything above was forgotten.
+    /// Counts how often everything above was reset.
     forgotten: AtomicU32,
 }
 
@@ -75,16 +75,16 @@ pub(crate) struct Health {
 pub(crate) enum Standing {
     /// Any request.
     In,
-    /// One request: its time out is over, and somebody must find out.
+    /// One request: the ejection is over, and a request must find out whether it has recovered.
     Due,
     /// None, unless no other endpoint is left.
     Out,
-    /// None: nobody takes connections there.
+    /// None: no connection can be established.
     Down,
 }
 
-/// The right to probe an endpoint that is down. Whoever comes next has it when this one is dropped: a worker may end
-/// before its probes do.
+/// The right to probe an endpoint that is down. When it is dropped, the next worker may take it: a worker may end before
+/// its probes do.
 pub(crate) struct Probing(Arc<Health>);
 
 /// The right to try an endpoint that is down, because no other is left.
@@ -116,14 +116,14 @@ impl HealthBoard {
         health
     }
 
-    /// Takes an endpoint out for a while, and says for how long; not if fewer than half of `all`, the endpoints of the
-    /// upstream that it failed, would be left.
+    /// Ejects an endpoint and returns for how long; not if fewer than half of `all`, the endpoints of the upstream that it
+    /// failed, would be left.
     pub(super) fn take_out(
         &self,
         health: &Health,
         all: impl ExactSizeIterator<Item = Key>,
     ) -> Option<Duration> {
-        // Held all the while, so that two workers cannot take out one too many.
+        // Held throughout, so that two workers cannot eject one too many.
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_out = |key| {
             let health = known.get(&key).and_then(Weak::upgrade);
@@ -139,8 +139,8 @@ impl HealthBoard {
         Some(health.take_out(health.now()))
     }
 
-    /// Forgets what is known of endpoints that none of the door's upstreams has any more: whatever comes back at such an
-    /// address is another instance. Costs something only while some endpoint is not well.
+    /// Resets what is known of endpoints that none of the door's upstreams has any more: what comes back at such an address
+    /// is another instance. Has a cost only while some endpoint is not well.
     pub(crate) fn forget_all_but<'u>(&self, upstreams: impl Iterator<Item = &'u Upstream>) {
         if !self.troubled.swap(false, Relaxed) {
             return;
@@ -167,7 +167,7 @@ impl HealthBoard {
         }
     }
 
-    /// Forgets addresses that no worker remembers.
+    /// Drops addresses that no worker uses.
     pub(crate) fn sweep(&self) {
         self.known
             .lock()
@@ -207,7 +207,7 @@ impl Health {
         self.verdict.load(Relaxed) == DOWN
     }
 
-    /// An endpoint answered a request as one that works does.
+    /// An endpoint answered a request as a working one does.
     pub(crate) fn served(&self) {
         // Loads first: the usual case must not dirty a cache line that the workers share.
         if self.faults.load(Relaxed) != 0 {
@@ -215,24 +215,24 @@ impl Health {
         }
         let verdict = self.verdict.load(Relaxed);
         if verdict != IN && verdict != DOWN {
-            // Only a verdict of this kind is refuted by it.
+            // Success refutes only a verdict of this kind.
             let _another_verdict = self.verdict.compare_exchange(verdict, IN, Relaxed, Relaxed);
         }
     }
 
-    /// It failed a request. True when it is to be taken out for that.
+    /// It failed a request. True if it should be ejected for that.
     pub(crate) fn failed(&self) -> bool {
         self.troubled.store(true, Relaxed);
         let faults = self.faults.fetch_add(1, Relaxed).saturating_add(1);
         match self.verdict.load(Relaxed) {
             IN => faults >= TRIES,
             DOWN => false,
-            // What was sent before it was taken out says nothing new.
+            // A request sent before the ejection says nothing new.
             _ => self.examined.swap(false, Relaxed),
         }
     }
 
-    /// A connection came about, or is worth another try.
+    /// A connection was established, or another attempt is worthwhile.
     pub(crate) fn reached(&self) {
         if self.unreached.load(Relaxed) != 0 {
             self.unreached.store(0, Relaxed);
@@ -242,15 +242,15 @@ impl Health {
         }
     }
 
-    /// No connection came about. True when it is down because of this one.
+    /// No connection was established. True if it is down because of this one.
     pub(crate) fn not_reached(&self) -> bool {
         self.troubled.store(true, Relaxed);
         let unreached = self.unreached.fetch_add(1, Relaxed).saturating_add(1);
         unreached >= TRIES && self.verdict.swap(DOWN, Relaxed) != DOWN
     }
 
-    /// Whether the caller's request is the one to find out about an endpoint that is due. If nothing comes of it, another
-    /// one is after the same time again.
+    /// Whether the caller's request is the one to try an endpoint whose ejection is over. If it has no outcome, another
+    /// request may try after the same time again.
     pub(crate) fn examine(&self) -> bool {
         let (verdict, now) = (self.verdict.load(Relaxed), self.now());
         if verdict == IN || verdict == DOWN || verdict > now {
@@ -267,7 +267,7 @@ impl Health {
         ours
     }
 
-    /// The right to try an endpoint that is down, unless somebody is at it or it has been tried often of late.
+    /// The right to try an endpoint that is down, unless another request is trying or it has been tried often lately.
     pub(crate) fn last_resort(self: &Arc<Self>) -> Option<LastResort> {
         let due = self.next_try.load(Relaxed);
         let free = due <= self.now() + AHEAD
@@ -281,13 +281,13 @@ impl Health {
         })
     }
 
-    /// The right to probe it, unless somebody does.
+    /// The right to probe it, unless another worker does.
     pub(crate) fn probing(self: &Arc<Self>) -> Option<Probing> {
         let free = !self.probed.load(Relaxed) && !self.probed.swap(true, Relaxed);
         free.then(|| Probing(Arc::clone(self)))
     }
 
-    /// Takes note that a request would have gone there.
+    /// Records that a request would have gone there.
     pub(crate) fn want(&self) {
         if !self.wanted.load(Relaxed) {
             self.wanted.store(true, Relaxed);
@@ -299,7 +299,7 @@ impl Health {
         self.wanted.swap(false, Relaxed)
     }
 
-    /// How often everything that was known has been forgotten.
+    /// How often everything that was known has been reset.
     pub(crate) fn forgotten(&self) -> u32 {
         self.forgotten.load(Relaxed)
     }
@@ -340,7 +340,7 @@ impl Health {
 
     fn now(&self) -> Millis {
         let since = self.epoch.elapsed().as_millis();
-        // Far from 0, so that what has never been is long ago.
+        // Far from 0, so that events that never happened count as long ago.
         Millis::try_from(since).unwrap_or(DOWN / 2) + 2 * FORGIVEN
     }
 }

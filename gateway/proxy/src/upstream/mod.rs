@@ -1,7 +1,7 @@
 //! One worker's view of the backends: which endpoint takes the next request, and the connections kept for it.
 //!
-//! Everything here belongs to one worker thread and needs no lock. Only what is known of the health of an endpoint is
-//! shared between the workers of a door ([`health`]).
+//! Everything here belongs to one worker thread and needs no lock. The workers of a door share only the health of
+//! endpoints ([`health`]).
 
 mod balance;
 pub(crate) mod connecting;
@@ -29,14 +29,14 @@ pub(crate) use tries::{Again, Tries};
 use crate::observe::labels::Cause;
 use crate::observe::metrics::WorkerMetrics;
 
-/// A kept connection that has idled longer is closed.
+/// A kept connection that has been idle for longer is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// What is known of an endpoint that no request has used for this long is forgotten.
+/// An endpoint that no request has used for this long is dropped.
 const FORGET: Duration = Duration::from_secs(60);
 
-/// An address, how it is spoken to, and for whom. Two routes with different trust never share a connection, and what the
-/// requests of one namespace have shown of an address counts in that namespace alone.
+/// An address, the protocol and trust with which it is called, and the namespace. Two routes with different trust never
+/// share a connection, and what the requests of one namespace reveal about an address counts in that namespace only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     address: SocketAddr,
@@ -48,20 +48,20 @@ struct Key {
 enum ProtocolKey {
     Http1,
     H2c,
-    /// The settings' place in memory: the endpoint holds them, so the place is theirs while the endpoint is known.
+    /// The address of the settings in memory: the endpoint holds them, so the address stays theirs while it is known.
     Tls(usize),
 }
 
-/// What an endpoint does that is as bad as taking no connections.
+/// Faults of an endpoint that are as bad as refusing connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It closed a new connection, or gave the request up, before a byte of the response.
+    /// It closed a new connection, or reset the request, before any byte of the response.
     Broken,
-    /// Its response is no HTTP, or not one that can be passed on.
+    /// Its response is not HTTP, or cannot be forwarded.
     Malformed,
-    /// It ran into the time that a response may take to begin.
+    /// Its response did not begin in time.
     Slow,
-    /// It did not prove who it is, or did not want us.
+    /// It did not prove its identity, or refused the gateway's.
     Tls,
 }
 
@@ -97,7 +97,7 @@ impl Upstreams {
         })
     }
 
-    /// Takes note that an endpoint failed a request; several in a row take it out for a while.
+    /// Records that an endpoint failed a request; several failures in a row eject it for a while.
     pub(crate) fn failed(&self, upstream: &Upstream, endpoint: &Endpoint, fault: Fault) {
         endpoint.disappointed();
         if !endpoint.health().failed() {
@@ -127,7 +127,7 @@ impl Upstreams {
         Rc::clone(endpoint)
     }
 
-    /// Closes kept connections that have idled too long or were closed by the backend, and forgets endpoints that
+    /// Closes kept connections that have been idle for too long or were closed by the backend, and drops endpoints that
     /// are out of use. Called once a second.
     pub(crate) fn sweep(&self, now: Instant) {
         self.endpoints.borrow_mut().retain(|_, endpoint| {

@@ -17,11 +17,11 @@ use tokio::sync::Semaphore;
 use super::endpoint::{ConnectError, Endpoint};
 use crate::stream::http2::{Followed, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
 
-/// Requests at once on one connection, if the backend allows as many: beyond that one lost packet stalls too many.
+/// Concurrent requests on one connection, if the backend allows as many: with more, one lost packet stalls too many.
 const STREAMS: usize = 100;
 
-/// What may be on its way to us on one connection. Its streams belong to different clients: however many of them read
-/// slowly, the others' answers must have room.
+/// Bytes that a backend may send ahead on one connection. Its streams belong to different clients: however many of them
+/// read slowly, the others' answers must have room.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 100;
 
 /// Connections per endpoint and worker.
@@ -33,13 +33,13 @@ const HEADER_LIST: usize = 256 * 1024;
 /// How many connections may turn out to be closing before a request gives up.
 const ATTEMPTS: usize = 3;
 
-/// How often a backend is asked whether it lives while requests are under way, and how long it may take.
+/// How often a backend gets a PING while requests are under way, and how long it may take to answer.
 const PING: Duration = Duration::from_secs(30);
 
 /// The connections to one endpoint.
 pub(crate) struct Multiplexed {
     connections: RefCell<Vec<Connection>>,
-    /// One task connects at a time; the others then find room on what it made, or share its failure.
+    /// One task connects at a time; the others then use the new connection, or share its failure.
     connecting: Semaphore,
     failed: Cell<Option<(Instant, io::ErrorKind)>>,
 }
@@ -54,7 +54,7 @@ struct State {
     closed: Cell<bool>,
     /// It has carried a response: if it breaks now, it may just have been old.
     proved: Cell<bool>,
-    /// Its end has been counted against the endpoint, once for all who were on it.
+    /// Its end has been counted against the endpoint, once for all its requests.
     blamed: Cell<bool>,
     idle_since: Cell<Instant>,
     blocks: Rc<LongBlocks>,
@@ -74,7 +74,7 @@ impl Default for Multiplexed {
 }
 
 impl Endpoint {
-    /// Sends the head of a request on a connection with room for it, which is made if there is none. `ends`: no body
+    /// Sends the head of a request on a connection with room for it, or on a new one if there is none. `ends`: no body
     /// follows.
     pub(crate) async fn open_stream(
         self: &Rc<Self>,
@@ -89,7 +89,7 @@ impl Endpoint {
                     Some(connection) => connection,
                     None => self.multiplex(timeout).await?,
                 };
-                // It may turn out to be closing only now.
+                // It may turn out only now that it is closing.
                 if let Some(opened) = connection.open(&request, ends).await {
                     return Ok(opened);
                 }
@@ -247,7 +247,7 @@ impl Multiplexed {
         self.connections.borrow().is_empty()
     }
 
-    /// Forgets connections that are closed or have idled for `most`; without users they close themselves.
+    /// Drops connections that are closed or have been idle for `most`; without users they close themselves.
     pub(super) fn sweep(&self, now: Instant, most: Duration) {
         self.connections.borrow_mut().retain(|connection| {
             let state = &connection.state;
@@ -273,7 +273,7 @@ impl InStream {
         !self.0.proved.get()
     }
 
-    /// Whether the end of the connection is to be counted against the endpoint by this request.
+    /// Whether this request must count the end of the connection against the endpoint.
     pub(crate) fn blame(&self) -> bool {
         self.is_fresh() && !self.0.blamed.replace(true)
     }

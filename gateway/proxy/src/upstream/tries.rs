@@ -4,21 +4,21 @@ use std::net::SocketAddr;
 
 use smallvec::SmallVec;
 
-/// Endpoints that one request is tried at, at most.
+/// The number of endpoints at which one request is tried, at most.
 const MOST: usize = 4;
 
-/// Where a request has been tried in vain.
+/// Where a request has been tried without success.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     tried: SmallVec<[SocketAddr; MOST]>,
-    /// It may have reached an endpoint, or has waited for one: it is tried no more than once after that.
+    /// It may have reached an endpoint, or has waited for one: after that it is tried once more at most.
     once: bool,
 }
 
 /// What may be tried after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Again {
-    /// Other endpoints, at once: nobody has seen the request, and hardly any time has passed.
+    /// Other endpoints, at once: no backend has seen the request, and hardly any time has passed.
     Unreached,
     /// One other endpoint, once.
     Elsewhere,
@@ -27,7 +27,7 @@ pub(crate) enum Again {
 }
 
 impl Tries {
-    /// Takes note of a failure; whether another try is allowed.
+    /// Records a failure; returns whether another attempt is allowed.
     pub(crate) fn go_on(&mut self, again: Again, address: SocketAddr) -> bool {
         self.tried.push(address);
         let allowed = match again {

@@ -8,13 +8,13 @@ use wire::{RequestHead, ResponseHead};
 
 use crate::worker::place::Place;
 
-/// What a read asks for at first: a head and a small body fit, and one page-sized body copy.
+/// The size of the first reads: room for a head and a small body, and for one page-sized body copy.
 const READ: usize = 16 * 1024;
 
-/// The same where one side is a stream of HTTP/2, whatever the length of the body.
+/// The same if one side is an HTTP/2 stream, whatever the length of the body.
 pub(crate) const SHORT_READ: usize = 64 * 1024;
 
-/// What a read asks for once a body turns out to be long.
+/// The size of reads once a body turns out to be long.
 pub(crate) const LONG_READ: usize = 256 * 1024;
 
 /// How many sets one worker keeps at most.
@@ -28,7 +28,7 @@ pub(crate) struct ReadBuffer {
     end: usize,
 }
 
-/// Everything one exchange needs beside its sockets.
+/// Everything one exchange needs besides its sockets.
 pub(crate) struct Scratch {
     pub(crate) from_client: ReadBuffer,
     pub(crate) from_upstream: ReadBuffer,
@@ -36,7 +36,7 @@ pub(crate) struct Scratch {
     pub(crate) to_client: Vec<u8>,
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
-    /// The protocols that the request asks to change to; of use only while it does.
+    /// The protocols of a request that asks for an upgrade.
     pub(crate) protocols: Vec<u8>,
     pub(crate) host: HostBuf,
     pub(crate) path: PathScratch,
@@ -47,7 +47,7 @@ pub(crate) struct Scratch {
 /// The free list of one worker.
 #[derive(Default)]
 pub(crate) struct Pool {
-    /// Boxed, because a set is moved in and out at each request.
+    /// Boxed, because each request moves a set out and in.
     #[expect(
         clippy::vec_box,
         reason = "a pointer is moved at each request, not half a kilobyte"
@@ -106,7 +106,7 @@ impl ReadBuffer {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Takes note of `count` bytes read into [`ReadBuffer::room`].
+    /// Records that `count` bytes were read into [`ReadBuffer::room`].
     pub(crate) fn filled_by(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
     }
@@ -116,7 +116,7 @@ impl ReadBuffer {
         (self.start, self.end) = (0, 0);
     }
 
-    /// Takes in bytes that are at hand, behind those that are there.
+    /// Appends bytes.
     pub(crate) fn load(&mut self, bytes: &[u8]) {
         let end = self.end + bytes.len();
         if end > self.bytes.len() {
@@ -185,7 +185,7 @@ impl Pool {
         }
     }
 
-    /// Frees half of what no request has needed since the last call, so that a burst is not remembered for ever.
+    /// Frees half of what no request has needed since the last call, so that the memory of a burst is released.
     pub(crate) fn trim(&self) {
         let mut free = self.free.borrow_mut();
         let unneeded = self.spare.get().min(free.len()).div_ceil(2);
@@ -195,7 +195,7 @@ impl Pool {
 }
 
 impl Loan {
-    /// The set. It is there for as long as the loan is.
+    /// The set, which exists as long as the loan does.
     pub(crate) fn scratch(&mut self) -> &mut Scratch {
         self.scratch.get_or_insert_with(|| Box::new(Scratch::new()))
     }

@@ -1,4 +1,4 @@
-//! Open connections per client address, where a door limits them.
+//! Open connections per client address, if a door limits them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ impl ClientCounts {
         true
     }
 
-    /// Takes a connection back, if it was counted.
+    /// Uncounts a connection, if it was counted.
     pub(crate) fn leave(&self, client: IpAddr) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&client) {

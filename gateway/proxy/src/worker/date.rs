@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-/// The date as HTTP writes it, worked out once a second for all answers of a worker.
+/// The date as HTTP writes it, formatted once a second for all answers of a worker.
 pub(crate) struct DateClock(RefCell<(Instant, HeaderValue)>);
 
 impl DateClock {

@@ -1,7 +1,7 @@
 //! One table of deadlines per worker, checked ten times a second.
 //!
-//! A timer per connection would cost a wheel operation at each request (idle, head, body and write deadlines take
-//! turns) and a few hundred bytes on each idle connection. A dense table costs two stores per change and 24 bytes;
+//! A timer per connection would cost a wheel operation at each request (idle, head, body and write deadlines
+//! alternate) and a few hundred bytes on each idle connection. A dense table costs two stores per change and 24 bytes;
 //! scanning it takes microseconds even with tens of thousands of connections. The price is precision: a deadline
 //! fires up to one [`TICK`] late.
 
@@ -33,7 +33,7 @@ pub(crate) struct Deadlines {
 struct Entry {
     due: Millis,
     fired: bool,
-    /// It is woken by each publication.
+    /// Each publication wakes it.
     follows: bool,
     waker: Option<Waker>,
 }
@@ -94,7 +94,7 @@ impl Deadlines {
         self.work.notified().await;
     }
 
-    /// Wakes the ticker for another reason than a deadline.
+    /// Wakes the ticker for a reason other than a deadline.
     pub(crate) fn nudge(&self) {
         self.work.notify_one();
     }
@@ -121,7 +121,7 @@ impl Deadlines {
         self.wake(|_| true);
     }
 
-    /// Wakes whatever is under way, so that it looks at what has been published.
+    /// Wakes every task with work under way, so that it checks what has been published.
     pub(crate) fn wake_followers(&self) {
         self.wake(|entry| entry.follows);
     }
@@ -149,7 +149,7 @@ impl Deadline {
         self.arm(now, after, false);
     }
 
-    /// The same, and woken by each publication until it is set again.
+    /// The same, and each publication wakes the task until the deadline is set again.
     pub(crate) fn set_following(&self, now: Instant, after: Duration) {
         self.arm(now, after, true);
     }

@@ -1,4 +1,4 @@
-//! One worker of a door: a thread with a runtime of its own, and everything its connections share without locks.
+//! One worker of a door: a thread with its own runtime, and everything its connections share without locks.
 
 pub(crate) mod buffers;
 pub(crate) mod clients;
@@ -37,10 +37,11 @@ use crate::worker::deadlines::{Deadlines, TICK};
 use crate::worker::pipes::Pipes;
 use crate::worker::warnings::Warnings;
 
-/// How long a socket that takes no new connections is still accepted from: handshakes under way end in that time.
+/// How long the worker still accepts from a socket that admits no new connections, so that handshakes under way can
+/// complete.
 const LAST_ACCEPTS: Duration = Duration::from_millis(300);
 
-/// How long a worker waits for its door's first table before it listens all the same and answers 503.
+/// How long a worker waits for its door's first table before it listens anyway and answers 503.
 const FIRST_TABLE: Duration = Duration::from_secs(2);
 
 /// Connections that may wait to be accepted, per socket.
@@ -54,11 +55,11 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 pub enum Phase {
     /// It accepts and serves.
     Serving,
-    /// It still accepts, and tells every client to close: load balancers are taking it out.
+    /// It still accepts, and asks every client to close: load balancers are deregistering it.
     Draining,
-    /// It accepts no more; requests in flight go on.
+    /// It accepts no more connections; requests in flight continue.
     Closing,
-    /// Whatever is left is cut.
+    /// What remains is cut.
     Ended,
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) clients: ClientCounts,
     /// Requests that were cut when the drain ended.
     pub(crate) cut: AtomicUsize,
-    /// A worker takes connections.
+    /// A worker accepts connections.
     pub(crate) listening: AtomicBool,
     pub(crate) warnings: Warnings,
 }
@@ -87,9 +88,9 @@ pub(crate) struct Worker {
     pub(crate) lines: RefCell<Lines>,
     shared: Arc<Shared>,
     phase: Cell<Phase>,
-    /// The publication that was last looked at.
+    /// The last publication that the worker has noticed.
     publication: Cell<u64>,
-    /// Requests under way, those that became tunnels included.
+    /// Requests under way, including those that became tunnels.
     requests: Cell<usize>,
     upgraded: Cell<usize>,
     open: Cell<usize>,
@@ -129,7 +130,7 @@ impl Drop for Upgraded {
 /// Counts one open connection for as long as it lives, and a panic that ends it.
 pub(crate) struct Open {
     worker: Rc<Worker>,
-    /// The client whose share it is counted in, once that is known.
+    /// The client to which it is counted, once that is known.
     client: Cell<Option<IpAddr>>,
 }
 
@@ -200,12 +201,12 @@ impl Worker {
         self.phase.get()
     }
 
-    /// The last publication of the door that has been noticed: never one that has not happened.
+    /// The last publication of the door that the worker has noticed.
     pub(crate) fn publication(&self) -> u64 {
         self.publication.get()
     }
 
-    /// Looks whether something has been published, and lets what is under way look at it.
+    /// Checks whether something has been published, and wakes work under way to check it too.
     fn notice_publication(&self) {
         let now = self.door.snapshot().publication();
         if self.publication.replace(now) != now {
@@ -213,7 +214,7 @@ impl Worker {
         }
     }
 
-    /// Tells why a client is kept out: `what` happened to it, and the `reason`, which must not differ from client to
+    /// Logs why a client is refused: `what` happened to it, and the `reason`, which must not differ from client to
     /// client.
     pub(crate) fn warn(&self, client: IpAddr, what: &str, reason: &str) {
         let Some(kept_back) = self.shared.warnings.admit(reason, Instant::now()) else {
@@ -270,8 +271,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Beside a predecessor on the same port, the kernel hands connections to whoever listens: this worker does not
-    /// before it can answer them, or before it is clear that nobody else does.
+    /// While a predecessor listens on the same port, the kernel distributes connections to both. So this worker listens
+    /// only once it can answer, or once it is clear that no other process does.
     async fn wait_for_a_table(&self, phase: &watch::Receiver<Phase>) {
         let until = Instant::now() + FIRST_TABLE;
         while !self.door.snapshot().is_synced() && *phase.borrow() < Phase::Closing && Instant::now() < until
@@ -299,12 +300,12 @@ impl Worker {
         }
     }
 
-    /// Takes in the connections whose handshakes had begun, and none that begin now: their first packets are
-    /// dropped, so that the kernel sends them to another process on the port, or refuses them once this socket is
-    /// gone. Closing at once would reset whatever waits in the queue.
+    /// Accepts the connections whose handshakes had begun, and none that begin now: their first packets are dropped, so
+    /// that the client's kernel sends them again, to another process on the port or to a closed port. Closing at once
+    /// would reset the connections in the queue.
     async fn last_accepts(self: &Rc<Self>, listener: &TcpListener) {
         if let Err(error) = socket2::SockRef::from(listener).attach_filter(&DROP_SYN) {
-            // There is nothing better to do, and whoever wonders about resets should know.
+            // There is no better way; the line explains resets to an operator.
             tracing::info!(
                 listener = %self.door.name(),
                 %error,
@@ -336,7 +337,7 @@ impl Worker {
         let client = peer.ip().to_canonical();
         let open = self.shared.connections.fetch_add(1, Ordering::Relaxed);
         let counted = Open::new(self);
-        // Behind a PROXY header the peer is the load balancer; whose connection it is comes out later.
+        // Behind a PROXY header the peer is the load balancer; the client becomes known later.
         let within = open < settings.limits.connections
             && (settings.proxy_protocol != ProxyProtocol::Off
                 || counted.enter(client, settings.limits.connections_per_client));
@@ -349,7 +350,7 @@ impl Worker {
             tokio::task::spawn_local(prepare::serve(stream, client, counted, worker));
             return;
         }
-        // Made outside of the task, so that idle connections hold nothing else.
+        // Created outside the task, so that idle connections hold nothing else.
         let client = Client::new(
             Stream::plain(stream),
             Downstream::clear(Peer::of_socket(client)),
@@ -362,7 +363,7 @@ impl Worker {
         });
     }
 
-    /// Checks deadlines, looks for a publication, hands over log lines, sweeps the pools.
+    /// Checks deadlines, looks for a publication, passes on log lines, sweeps the pools.
     async fn tick(self: Rc<Self>) {
         let mut swept = Instant::now();
         loop {
@@ -395,7 +396,7 @@ const DROP_SYN: [socket2::SockFilter; 5] = [
     socket2::SockFilter::new(0x06, 0, 0, u32::MAX),
 ];
 
-/// Errors of one connection that never became ours (accept(2)).
+/// Errors of one connection that was never accepted (accept(2)).
 fn is_about_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

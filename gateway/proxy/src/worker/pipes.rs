@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
-/// What a pipe is asked to hold; the kernel may grant less.
+/// The requested capacity of a pipe; the kernel may grant less.
 const CAPACITY: usize = 512 * 1024;
 
 /// How many empty pipes a worker keeps.
@@ -26,13 +26,13 @@ pub(crate) struct Pipes {
 }
 
 impl Pipes {
-    /// An empty pipe; `None` when the process is out of descriptors, and copying has to do.
+    /// An empty pipe; `None` if the process is out of descriptors, and the bytes must be copied.
     pub(crate) fn take(&self) -> Option<Pipe> {
         if let Some(pipe) = self.free.borrow_mut().pop() {
             return Some(pipe);
         }
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Without the privilege or the user's pipe budget the default size stays, which works as well.
+        // Without the privilege or the user's pipe budget the default size stays, which also works.
         let _granted = fcntl_setpipe_size(&writer, CAPACITY);
         Some(Pipe {
             reader,

@@ -6,7 +6,7 @@ use route::{HostBuf, PathScratch, RequestHost, RequestPath, normalise_authority,
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     text: Vec<u8>,
-    /// How much of it is the host's; `None`: there was none.
+    /// The length of the host in it; `None` if there was no host.
     host: Option<usize>,
 }
 
@@ -20,12 +20,12 @@ impl Place {
         self.text.extend_from_slice(path.as_bytes());
     }
 
-    /// Frees what a long path took.
+    /// Frees the memory of a long path.
     pub(crate) fn shrink(&mut self) {
         self.text.shrink_to(1024);
     }
 
-    /// `None` when the normal forms are none, which cannot be.
+    /// `None` if the text is not in normal form, which cannot happen.
     pub(crate) fn look_up<T>(
         &self,
         look: impl FnOnce(Option<&RequestHost<'_>>, &RequestPath<'_>) -> T,

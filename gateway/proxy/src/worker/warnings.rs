@@ -1,5 +1,5 @@
-//! Warnings of what clients do, at a limited rate: whoever runs the door should know why somebody is kept out, and
-//! nobody outside should be able to fill its log.
+//! Warnings about clients, at a limited rate: an operator should learn why a client is refused, and no client should be
+//! able to fill the log.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// How long nothing more is reported for the same reason.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Reasons that are counted one by one; all others share one.
+/// Reasons that are counted individually; all others share one.
 const REASONS: usize = 32;
 
 /// The warnings of one door, by reason.
@@ -17,12 +17,12 @@ pub(crate) struct Warnings(Mutex<Vec<ReportedReason>>);
 struct ReportedReason {
     reason: Box<str>,
     at: Instant,
-    /// How many have not been reported since.
+    /// How many have been suppressed since.
     kept_back: u64,
 }
 
 impl Warnings {
-    /// How many warnings for this reason have been kept back, if another may be reported now.
+    /// How many warnings for this reason have been suppressed, if another may be logged now.
     pub(super) fn admit(&self, reason: &str, now: Instant) -> Option<u64> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = all.len() >= REASONS;

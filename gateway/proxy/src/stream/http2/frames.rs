@@ -1,4 +1,4 @@
-//! Frames as their bytes pass, for what the library does not tell.
+//! Follows frames as their bytes pass, for what the library does not report.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -21,7 +21,7 @@ pub(crate) const SETTINGS: u8 = 0x4;
 pub(crate) const PING: u8 = 0x6;
 pub(crate) const CONTINUATION: u8 = 0x9;
 
-/// Streams with a long block that are remembered: more than may be open at once.
+/// How many streams with a long block are remembered: more than may be open at once.
 const REMEMBERED: usize = 256;
 
 /// Follows the frames of one direction.
@@ -32,7 +32,7 @@ pub(crate) struct Frames {
     filled: usize,
 }
 
-/// What is next of a direction's frames.
+/// The next part of a direction's frames.
 pub(crate) enum Part<'b> {
     /// A frame.
     Begins,
@@ -57,13 +57,13 @@ impl Frames {
         (kind, flags, u32::from_be_bytes(stream) & 0x7fff_ffff)
     }
 
-    /// How long the payload of the frame is that is passing, all of it.
+    /// The length of the whole payload of the frame that is passing.
     pub(crate) fn length(&self) -> usize {
         let [high, middle, low, ..] = self.head;
         usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
     }
 
-    /// Follows the next bytes and tells what is in them.
+    /// Follows the next bytes and reports what is in them.
     pub(crate) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Self, Part<'_>)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -97,10 +97,10 @@ impl Frames {
 
 /// Which streams have had a long field block.
 ///
-/// What does not fit the library's limit it leaves out, and of trailers it does not say so: what is there looks whole.
-/// Its limit is [`ROOM`] times what is allowed. A block that is cut shows more than is allowed, or the field that did
-/// not fit is so long that its bytes show it, however it is compressed (RFC 7541 5.2: five bits for a letter at least;
-/// what the table holds is short).
+/// The library leaves out what exceeds its limit, and does not report that for trailers: the rest looks complete. Its
+/// limit is [`ROOM`] times what is allowed. Either a block that was cut still shows more than is allowed, or the field
+/// that did not fit is so long that its bytes reveal it, however it is compressed (RFC 7541 5.2: at least five bits for a
+/// letter; entries of the table are short).
 pub(crate) struct LongBlocks {
     longest: usize,
     current: Cell<usize>,
@@ -120,7 +120,7 @@ impl LongBlocks {
         }
     }
 
-    /// Takes note of a frame that begins.
+    /// Records the start of a frame.
     pub(crate) fn begins(&self, frame: &Frames) {
         let (kind, _, stream) = frame.frame();
         let before = match kind {
@@ -139,7 +139,7 @@ impl LongBlocks {
         }
     }
 
-    /// Whether the stream has had one.
+    /// Whether the stream has had a long block.
     pub(crate) fn is_long(&self, stream: u32) -> bool {
         self.long.borrow().contains(&stream)
     }

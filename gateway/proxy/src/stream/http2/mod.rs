@@ -12,11 +12,11 @@ pub(crate) mod trailers;
 pub(crate) use frames::{Followed, LongBlocks, ROOM};
 pub(crate) use stream::{Http2Error, Http2Stream, TrailersTooLarge, reset_of};
 
-/// How much of one body may be on its way to us, in bytes.
+/// How many bytes of one body the peer may send ahead.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
 
-/// The same for all bodies of a client's connection: its own slow streams may slow down its others.
+/// The same for all bodies of a client's connection: a client's slow streams may slow down its other streams.
 pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// Bytes that one stream may have waiting to be sent.
+/// How many bytes of one stream may wait to be sent.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;

@@ -33,7 +33,7 @@ pub(crate) struct Http2Stream {
     /// The last bytes written, kept for a moment so that the end of the stream can go with them.
     held: Bytes,
     blocks: Rc<LongBlocks>,
-    /// What came as trailers may not be all of them.
+    /// The trailers that arrived may not be complete.
     cut: bool,
 }
 
@@ -41,14 +41,14 @@ pub(crate) struct Http2Stream {
 #[derive(Debug)]
 pub(crate) struct TrailersTooLarge;
 
-/// The other end gave the stream up, for this reason.
+/// The peer reset the stream, with this reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was reset: {0}")]
 struct GaveUp(Reason);
 
-/// Which end of the stream we are.
+/// The gateway's role on the stream.
 enum Role {
-    /// A client's request: its response is ours to send.
+    /// A client's request: the gateway sends its response.
     Server(SendResponse<Bytes>),
     /// A request to a backend: its response is awaited.
     Client(ResponseFuture),
@@ -59,9 +59,9 @@ enum Role {
 /// Why a backend's stream failed before its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Http2Error {
-    /// The backend said that it has not looked at the request (RFC 9113 8.7): sending it again is safe.
+    /// The backend said that it has not processed the request (RFC 9113 8.7): sending it again is safe.
     Unprocessed,
-    /// It gave this request up, and may have worked on it.
+    /// It reset this request, and may have processed it.
     Reset(Reason),
     /// The connection broke.
     Broken,
@@ -162,7 +162,7 @@ impl Http2Stream {
         self.incoming.is_some()
     }
 
-    /// Ready when it is known whether a body follows the head of the request, or trailers do.
+    /// Ready when it is known whether a body or trailers follow the head of the request.
     pub(crate) fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         while self.chunk.is_empty() {
             let Some(incoming) = &mut self.incoming else {
@@ -179,7 +179,7 @@ impl Http2Stream {
                     }
                     Err(_) => return Poll::Ready(true),
                 },
-                // Whoever reads it hears of it.
+                // The reader gets the error.
                 Some(Err(_)) => return Poll::Ready(true),
             }
         }
@@ -204,7 +204,7 @@ impl Http2Stream {
                 let count = self.chunk.len().min(into.remaining());
                 into.put_slice(self.chunk.get(..count).unwrap_or_default());
                 self.chunk.advance(count);
-                // Only what has been read makes room for more: this is the back-pressure.
+                // Only what has been read makes room for more, which creates back-pressure.
                 incoming
                     .flow_control()
                     .release_capacity(count)
@@ -222,15 +222,15 @@ impl Http2Stream {
         }
     }
 
-    /// The body has ended, and this came behind it.
+    /// The body has ended with these trailers.
     fn ended(&mut self, trailers: Option<HeaderMap>) {
         let stream = self.incoming.take().map(|incoming| incoming.stream_id().as_u32());
         self.cut = trailers.is_some() && stream.is_some_and(|stream| self.blocks.is_long(stream));
         self.trailers = trailers;
     }
 
-    /// Whether trailers have come that make the request malformed, which breaks the stream off. They may have come
-    /// although nobody has read that far.
+    /// Whether trailers have arrived that make the request malformed, which breaks the stream off. They may have arrived
+    /// before the body has been read that far.
     pub(crate) fn refuses_trailers(&mut self) -> bool {
         let malformed = self.has_malformed_trailers();
         if malformed {
@@ -239,14 +239,14 @@ impl Http2Stream {
         malformed
     }
 
-    /// Whether what came behind the body makes the whole request malformed (RFC 9113 8.1).
+    /// Whether the trailers make the whole request malformed (RFC 9113 8.1).
     fn has_malformed_trailers(&self) -> bool {
         let malformed = self.malformed.as_ref();
         malformed.is_some_and(|(stream, malformed)| malformed.has(*stream))
     }
 
-    /// The trailers behind the body that has ended, those that may be passed on: fields that frame, route or identify
-    /// would be forgeries there.
+    /// The trailers that may be forwarded, once the body has ended: fields that frame, route or identify would be
+    /// forgeries there.
     pub(crate) fn take_trailers(
         &mut self,
         limits: TrailerLimits,
@@ -287,7 +287,7 @@ impl Http2Stream {
         Poll::Ready(Ok(taken.len()))
     }
 
-    /// Sends what is held back.
+    /// Sends the bytes that were held back.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match &mut self.outgoing {
             Some(outgoing) if !self.held.is_empty() => outgoing
@@ -314,7 +314,7 @@ impl Http2Stream {
         }
     }
 
-    /// Ready when the other end has given the stream up.
+    /// Ready when the peer has reset the stream.
     pub(crate) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let reset = match (&mut self.outgoing, &mut self.role) {
             (Some(outgoing), _) => outgoing.poll_reset(context),
@@ -324,7 +324,7 @@ impl Http2Stream {
         reset.map(|_reason_or_error| ())
     }
 
-    /// Breaks the stream off: what was sent is not a whole message.
+    /// Breaks the stream off: the message is incomplete.
     pub(crate) fn reset(&mut self, reason: Reason) {
         match (&mut self.outgoing, &mut self.role) {
             (Some(outgoing), _) => outgoing.send_reset(reason),
@@ -373,7 +373,7 @@ fn io_error(error: h2::Error) -> io::Error {
     }
 }
 
-/// The reason for which the other end gave the stream up, if that is what broke it.
+/// The reason with which the peer reset the stream, if that is what broke it.
 pub(crate) fn reset_of(error: &io::Error) -> Option<Reason> {
     let GaveUp(reason) = error.get_ref()?.downcast_ref()?;
     Some(*reason)

@@ -1,17 +1,17 @@
-//! Pseudo-header fields in the trailers of requests, which make a request malformed (RFC 9113 8.1). The library passes
-//! over them in silence, so the blocks of fields are looked at as their bytes pass.
+//! Pseudo-header fields in the trailers of requests, which make a request malformed (RFC 9113 8.1). The library ignores
+//! them silently, so this inspects the field blocks as their bytes pass.
 //!
-//! No field is decoded for that. Whether one is a pseudo-header field shows in its first bytes, or in which entry of
-//! the compression's table it refers to; of that table it is enough to remember which entries are such fields, the
-//! newest first: the library has refused whatever refers to an entry that is gone.
+//! No field is decoded for that. The first bytes of a field show whether it is a pseudo-header field, or the entry of the
+//! compression table to which it refers does. It is enough to remember which entries of that table are such fields, the
+//! newest first: the library has refused any reference to an entry that is gone.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Streams with malformed trailers that are remembered until they end; more are an attack.
+/// How many streams with malformed trailers are remembered until they end; more are an attack.
 const MOST: usize = 256;
 
-/// Longest block of fields that is looked at. The library takes none as long.
+/// The longest field block that is inspected. The library accepts none as long.
 const BLOCK: usize = 1 << 20;
 
 /// Entries of the static table that are pseudo-header fields, and the last of all (RFC 7541, appendix A).
@@ -30,7 +30,7 @@ pub(crate) struct MalformedTrailers(Rc<RefCell<Vec<u32>>>);
 /// Follows the blocks of fields that a client sends.
 #[derive(Default)]
 pub(crate) struct Blocks {
-    /// The newest stream that a request has come on: another block on it, or on an older one, is trailers.
+    /// The newest stream on which a request has arrived: another block on it, or on an older one, is trailers.
     newest: u32,
     stream: u32,
     /// The block so far.
@@ -62,7 +62,7 @@ impl Blocks {
         self.malformed.clone()
     }
 
-    /// A HEADERS or CONTINUATION frame has arrived whole. False when it is one too many.
+    /// A HEADERS or CONTINUATION frame has arrived completely. False if it is one too many.
     pub(crate) fn frame(&mut self, is_first: bool, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let mut fragment = payload;
         if is_first {
@@ -101,7 +101,7 @@ impl Blocks {
         streams.len() <= MOST
     }
 
-    /// Walks over a block (RFC 7541 6). Says whether it has a pseudo-header field.
+    /// Walks over a block (RFC 7541 6). Returns whether it has a pseudo-header field.
     fn read(&mut self, mut block: &[u8]) -> bool {
         let mut found = false;
         while let [first, ..] = block {
@@ -114,7 +114,7 @@ impl Blocks {
                     block = rest;
                     continue;
                 }
-                // The size of the table: whatever leaves it for that was older than what stays.
+                // The size of the table: entries that it evicts are older than those that stay.
                 0x20..=0x3f => {
                     let Some((_, rest)) = integer(block, 5) else { break };
                     block = rest;
