@@ -126,7 +126,7 @@ fn each_dns_answer_has_its_endpoints_and_problems() {
         (
             Some(resolution(&[], Some(NameFault::TooMany(1_000)))),
             &[],
-            &[format!("error: {AT}: Service `shop/crm` stands for `crm.example.com`: only 1000 names are resolved, those that the oldest Ingresses ask for; the rule answers 503")],
+            &[format!("error: {AT}: Service `shop/crm` stands for `crm.example.com`: only 1000 names are resolved: those that the oldest Ingresses use; the rule answers 503")],
         ),
         (
             Some(Resolution {

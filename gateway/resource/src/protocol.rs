@@ -84,7 +84,7 @@ impl AppProtocol {
             Some(other) => {
                 report.note(
                     field,
-                    format!("`{other}` means nothing to an HTTP gateway; HTTP/1.1 is spoken"),
+                    format!("`{other}` means nothing to an HTTP gateway; the backend gets HTTP/1.1"),
                 );
                 Self::Http
             }

@@ -33,6 +33,6 @@ pub enum NameFault {
     #[error("DNS gives no answer: {0}")]
     NoAnswer(Box<str>),
     /// There are more names than are resolved, and this one is not among those of the oldest Ingresses.
-    #[error("only {0} names are resolved, those that the oldest Ingresses ask for")]
+    #[error("only {0} names are resolved: those that the oldest Ingresses use")]
     TooMany(usize),
 }

@@ -226,7 +226,7 @@ fn external_name(name: &str, report: &mut Reporter<'_>) -> Result<Host, HostErro
         };
         report.error(
             "spec.externalName",
-            format!("`{name}` is not a name in DNS: {error}{advice}; rules that call the Service answer 503"),
+            format!("`{name}` is not a name in DNS: {error}{advice}; rules that use the Service answer 503"),
         );
     }
     host

@@ -9,7 +9,7 @@ pub(super) const SUBJECT: Subject = Subject {
     ingress: &[
         honoured(
             "nginx.ingress.kubernetes.io/backend-protocol",
-            "TLS is not verified unless `proxy-ssl-verify` says so",
+            "certificates are not verified unless `proxy-ssl-verify` is `on`",
             &Setting {
                 value: &BACKEND_PROTOCOL,
                 default: "what the Service says",
@@ -36,7 +36,7 @@ pub(super) const SUBJECT: Subject = Subject {
         ignored_except(
             &["1.1"],
             "nginx.ingress.kubernetes.io/proxy-http-version",
-            "`backend-protocol` and the port's `appProtocol` say what is spoken to backends",
+            "`backend-protocol` and the port's `appProtocol` set the protocol of backends",
         ),
         ignored(
             "nginx.ingress.kubernetes.io/enable-websockets",
@@ -68,7 +68,7 @@ const BACKEND_PROTOCOL: Form<AppProtocol> = Form {
         "GRPC" => Ok(AppProtocol::Grpc),
         "GRPCS" => Ok(AppProtocol::Grpcs),
         _ => Err(format!(
-            "`{}` is not spoken to backends; write `HTTP`, `HTTPS`, `GRPC` or `GRPCS`",
+            "`{}` is not a protocol of backends; write `HTTP`, `HTTPS`, `GRPC` or `GRPCS`",
             written.value
         )),
     },

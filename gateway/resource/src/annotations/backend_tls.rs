@@ -82,18 +82,18 @@ pub(super) const SUBJECT: Subject = Subject {
         ),
         ignored(
             "nginx.ingress.kubernetes.io/proxy-ssl-ciphers",
-            "authenticated encryption with ephemeral keys alone",
+            "only authenticated encryption with ephemeral keys is used",
         ),
         ignored_except(
             &["TLSv1.2 TLSv1.3", "TLSv1.3 TLSv1.2"],
             "nginx.ingress.kubernetes.io/proxy-ssl-protocols",
-            "TLS 1.2 and 1.3 are spoken",
+            "TLS 1.2 and 1.3 are supported",
         ),
         closes("nginx.ingress.kubernetes.io/proxy-ssl-*", "not supported"),
     ],
     service: &[closes(
         "traefik.ingress.kubernetes.io/service.serverstransport",
-        "not supported; `blastdoor.dev/backend-tls-*` on the Ingress says how TLS is spoken",
+        "not supported; `blastdoor.dev/backend-tls-*` on the Ingress configures TLS with backends",
     )],
     review: Some(warn_of_silence),
 };

@@ -19,12 +19,12 @@ pub(super) const SUBJECT: Subject = Subject {
         ),
         closes(
             "nginx.ingress.kubernetes.io/ssl-*",
-            "the door decides over TLS; set it there",
+            "the door decides about TLS; configure it there",
         ),
         closes_except(
             ON,
             "traefik.ingress.kubernetes.io/router.tls",
-            "the door decides whether TLS is spoken",
+            "the door decides whether it speaks TLS",
         ),
         closes(
             "traefik.ingress.kubernetes.io/router.tls.options",

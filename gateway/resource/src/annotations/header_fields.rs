@@ -17,11 +17,11 @@ pub(super) const SUBJECT: Subject = Subject {
         closes("nginx.ingress.kubernetes.io/proxy-cookie-*", "not supported yet"),
         ignored(
             "nginx.ingress.kubernetes.io/connection-proxy-header",
-            "hop-by-hop fields are the gateway's",
+            "the gateway sets hop-by-hop fields itself",
         ),
         ignored(
             "nginx.ingress.kubernetes.io/use-forwarded-headers",
-            "a global setting there; here `trusted_proxies` of the door",
+            "a global setting in ingress-nginx; here it is `trusted_proxies` of the door",
         ),
         ignored(
             "nginx.ingress.kubernetes.io/http2-push-preload",

@@ -86,7 +86,7 @@ impl<T> Row<T> {
             )),
             Effect::Snippet if ignore_snippets => Outcome::Ignored(
                 Severity::Note,
-                format!("the snippet is ignored, as `{}` demands", snippets::IGNORE),
+                format!("the snippet is ignored, because of `{}`", snippets::IGNORE),
             ),
             Effect::Snippet => Outcome::Closes(format!(
                 "{}, which this gateway does not run; remove it, or set `{}: \"true\"`",
@@ -103,7 +103,7 @@ fn unknown<T>(nearest: Option<&Row<T>>) -> Outcome {
     match nearest {
         // A misspelt protection must not be a missing one.
         Some(meant) if meant.protects() => Outcome::Closes(format!(
-            "unknown annotation, which may stand for the protection `{}`",
+            "unknown annotation, which may be a misspelling of `{}`",
             meant.key
         )),
         Some(meant) => Outcome::Ignored(

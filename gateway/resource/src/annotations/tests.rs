@@ -202,7 +202,7 @@ fn an_unknown_key_is_ignored_unless_it_may_be_a_misspelt_protection() {
     );
     assert_eq!(
         reported,
-        ["error: unknown annotation, which may stand for the protection \
+        ["error: unknown annotation, which may be a misspelling of \
           `nginx.ingress.kubernetes.io/whitelist-source-range`; closed (503)"]
     );
 }
@@ -223,7 +223,7 @@ fn snippets_close_unless_ignored_explicitly() {
     assert_eq!(annotations, Annotations::default());
     assert_eq!(
         reported,
-        ["note: the snippet is ignored, as `blastdoor.dev/ignore-snippets` demands"]
+        ["note: the snippet is ignored, because of `blastdoor.dev/ignore-snippets`"]
     );
     let (annotations, reported) = read(&[snippet, ("blastdoor.dev/ignore-snippets", "perhaps")]);
     assert_eq!(annotations.closes.len(), 1);

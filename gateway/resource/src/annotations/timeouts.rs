@@ -14,7 +14,7 @@ pub(super) const SUBJECT: Subject = Subject {
     ingress: &[
         honoured(
             "nginx.ingress.kubernetes.io/proxy-connect-timeout",
-            "to connect to a backend; of more than 60, 60 count",
+            "to connect to a backend; more than 60 counts as 60",
             &Setting {
                 value: &SECONDS,
                 default: "the door's `timeouts.connect`",
@@ -23,7 +23,7 @@ pub(super) const SUBJECT: Subject = Subject {
                     parsed.tuning.connect_timeout = Some(time.min(LONGEST_CONNECT));
                     if time > LONGEST_CONNECT {
                         let message = format!(
-                            "`{}` is more than a request may wait for a connection; {} s count",
+                            "`{}` is longer than a request may wait for a connection; it counts as {} s",
                             written.value,
                             LONGEST_CONNECT.as_secs()
                         );

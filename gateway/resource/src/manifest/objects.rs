@@ -44,7 +44,7 @@ impl Reader {
                     "the document is a list and is ignored; write one object per document, or `kind: List` with `items`"
                 }
                 Value::Scalar(_) | Value::Unreadable { .. } => {
-                    "the document is no Kubernetes object and is ignored"
+                    "the document is not a Kubernetes object and is ignored"
                 }
             };
             return self.ignored(root.line, message);
@@ -103,7 +103,7 @@ impl Reader {
             Recognised::Known(kind) => kind,
             Recognised::Foreign => {
                 let message = format!(
-                    "{} is no kind that the gateway reads; the object is ignored",
+                    "{} is not a kind that the gateway reads; the object is ignored",
                     this.describe()
                 );
                 let object = ObjectRef::global(Kind::File, &self.file);

@@ -318,7 +318,7 @@ fn unknown(fields: &'static [Field], missing: &[&str], key: &str, around: &str, 
     findings.reject(
         &field,
         format!(
-            "unknown field, and `{first}` is missing, without which this would mean more: closed{question}"
+            "unknown field, and `{first}` is missing, without which the Ingress would match more requests: closed{question}"
         ),
     );
 }

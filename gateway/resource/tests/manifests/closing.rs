@@ -108,7 +108,7 @@ fn a_misspelt_field_that_narrows_is_not_an_absent_one() {
     assert_eq!(
         reported,
         [
-            "9: error: Ingress shop/web spec.rules[0].http.paths[0].pth: unknown field, and `path` is missing, without which this would mean more: closed; did you mean `path`?"
+            "9: error: Ingress shop/web spec.rules[0].http.paths[0].pth: unknown field, and `path` is missing, without which the Ingress would match more requests: closed; did you mean `path`?"
         ]
     );
     let (ingress, reported) =
@@ -121,7 +121,7 @@ fn a_misspelt_field_that_narrows_is_not_an_absent_one() {
     assert_eq!(
         reported,
         [
-            "5: error: Ingress shop/web spec.rule: unknown field, and `rules` is missing, without which this would mean more: closed; did you mean `rules`?"
+            "5: error: Ingress shop/web spec.rule: unknown field, and `rules` is missing, without which the Ingress would match more requests: closed; did you mean `rules`?"
         ]
     );
     let (ingress, reported) = with_spec("  rules: [{hostname: a.test}]\n");
@@ -129,7 +129,7 @@ fn a_misspelt_field_that_narrows_is_not_an_absent_one() {
     assert_eq!(
         reported,
         [
-            "5: error: Ingress shop/web spec.rules[0].hostname: unknown field, and `host` is missing, without which this would mean more: closed"
+            "5: error: Ingress shop/web spec.rules[0].hostname: unknown field, and `host` is missing, without which the Ingress would match more requests: closed"
         ]
     );
 }

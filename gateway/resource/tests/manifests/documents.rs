@@ -26,11 +26,11 @@ fn a_document_of_another_kind_or_version_is_reported_and_ignored() {
         ),
         (
             "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: web}\n",
-            "2: note: File f.yaml kind: `Service` (serving.knative.dev/v1) is no kind that the gateway reads; the object is ignored",
+            "2: note: File f.yaml kind: `Service` (serving.knative.dev/v1) is not a kind that the gateway reads; the object is ignored",
         ),
         (
             "apiVersion: apps/v1\nkind: Deployment\n",
-            "2: note: File f.yaml kind: `Deployment` (apps/v1) is no kind that the gateway reads; the object is ignored",
+            "2: note: File f.yaml kind: `Deployment` (apps/v1) is not a kind that the gateway reads; the object is ignored",
         ),
         (
             "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: auth, namespace: shop}\n",
@@ -46,7 +46,7 @@ fn a_document_of_another_kind_or_version_is_reported_and_ignored() {
         ),
         (
             "hello\n",
-            "1: error: File f.yaml: the document is no Kubernetes object and is ignored",
+            "1: error: File f.yaml: the document is not a Kubernetes object and is ignored",
         ),
         (
             "apiVersion: v1\nkind: List\nitems: {}\n",

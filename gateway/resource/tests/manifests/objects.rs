@@ -69,7 +69,7 @@ fn an_external_name_must_be_a_name_in_dns() {
         assert_eq!(
             reported,
             [format!(
-                "4: error: Service shop/web spec.externalName: {message}; rules that call the Service answer 503"
+                "4: error: Service shop/web spec.externalName: {message}; rules that use the Service answer 503"
             )]
         );
     }
@@ -99,7 +99,7 @@ fn protocols_of_service_ports_are_read_and_senseless_ports_are_left_out() {
     let problems = [
         (
             "{port: 80, appProtocol: mysql}",
-            "[0].appProtocol: `mysql` means nothing to an HTTP gateway; HTTP/1.1 is spoken",
+            "[0].appProtocol: `mysql` means nothing to an HTTP gateway; the backend gets HTTP/1.1",
             1,
         ),
         (

@@ -112,7 +112,7 @@ fn tls_with_backends_that_cannot_be_honoured_closes() {
             NGINX,
             "backend-protocol",
             "AUTO_HTTP",
-            "`AUTO_HTTP` is not spoken to backends",
+            "`AUTO_HTTP` is not a protocol of backends",
         ),
         (
             NGINX,
@@ -156,7 +156,7 @@ fn tls_with_backends_that_cannot_be_honoured_closes() {
             OWN,
             "backend-tls-verfy",
             "on",
-            "may stand for the protection `blastdoor.dev/backend-tls-verify`",
+            "may be a misspelling of `blastdoor.dev/backend-tls-verify`",
         ),
         (NGINX, "proxy-ssl-veriy", "on", "not supported"),
     ] {

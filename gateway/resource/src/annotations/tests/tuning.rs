@@ -102,7 +102,10 @@ fn a_connect_timeout_is_a_minute_at_most() {
         ("60", Vec::new()),
         (
             "3600",
-            vec!["warning: `3600` is more than a request may wait for a connection; 60 s count".to_owned()],
+            vec![
+                "warning: `3600` is longer than a request may wait for a connection; it counts as 60 s"
+                    .to_owned(),
+            ],
         ),
     ] {
         let tuning = IngressTuning {
