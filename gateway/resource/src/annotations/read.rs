@@ -10,23 +10,24 @@ use super::value::Written;
 use crate::problem::Severity;
 use crate::reporter::Reporter;
 
+/// What happens to an annotation.
+enum Outcome {
+    /// It counts, or it says what happens anyway.
+    Fine,
+    /// It changes nothing.
+    Ignored(Severity, String),
+    /// The routes of the object answer 503.
+    Closes(String),
+}
+
 /// Reads the annotations of an Ingress.
 pub(crate) fn ingress_annotations(
     raw: &BTreeMap<String, String>,
     namespace: &str,
     report: &mut Reporter<'_>,
 ) -> Annotations {
-    let mut parsed = Annotations::default();
     let ignore_snippets = snippets::are_ignored(raw);
-    let mut closes = Vec::new();
-    for (key, value) in raw.iter().filter(|(key, _)| is_ours(key)) {
-        let mut written = Written::new(key, value, namespace, report);
-        let outcome = match row_of(key, ingress_rows()) {
-            Some(row) => row.apply(&mut parsed, &mut written, ignore_snippets),
-            None => unknown(nearest_row(key, ingress_rows())),
-        };
-        closes.extend(outcome.report(written));
-    }
+    let (mut parsed, mut closes) = read_rows(raw, namespace, ingress_rows, ignore_snippets, report);
     closes.extend(unreadable(report));
     parsed.closes = closes;
     for review in SUBJECTS.iter().filter_map(|subject| subject.review) {
@@ -41,28 +42,31 @@ pub(crate) fn service_annotations(
     namespace: &str,
     report: &mut Reporter<'_>,
 ) -> ServiceAnnotations {
-    let mut parsed = ServiceAnnotations::default();
-    let mut closes = Vec::new();
-    for (key, value) in raw.iter().filter(|(key, _)| is_ours(key)) {
-        let mut written = Written::new(key, value, namespace, report);
-        let outcome = match row_of(key, service_rows()) {
-            Some(row) => row.apply(&mut parsed, &mut written, false),
-            None => unknown(nearest_row(key, service_rows())),
-        };
-        closes.extend(outcome.report(written));
-    }
+    let (mut parsed, closes) = read_rows(raw, namespace, service_rows, false, report);
     parsed.closes = closes;
     parsed
 }
 
-/// What becomes of an annotation.
-enum Outcome {
-    /// It counts, or it says what happens anyway.
-    Fine,
-    /// It changes nothing.
-    Ignored(Severity, String),
-    /// The routes of the object answer 503.
-    Closes(String),
+/// Reads one annotation after another, in the order of their keys. The second value holds those that close the routes
+/// of the object.
+fn read_rows<T: Default + 'static, R: Iterator<Item = &'static Row<T>>>(
+    raw: &BTreeMap<String, String>,
+    namespace: &str,
+    rows: fn() -> R,
+    ignore_snippets: bool,
+    report: &mut Reporter<'_>,
+) -> (T, Vec<ClosedBy>) {
+    let mut parsed = T::default();
+    let mut closes = Vec::new();
+    for (key, value) in raw.iter().filter(|(key, _)| is_ours(key)) {
+        let mut written = Written::new(key, value, namespace, report);
+        let outcome = match row_of(key, rows()) {
+            Some(row) => row.apply(&mut parsed, &mut written, ignore_snippets),
+            None => unknown(nearest_row(key, rows())),
+        };
+        closes.extend(outcome.report(written));
+    }
+    (parsed, closes)
 }
 
 impl<T> Row<T> {
@@ -98,7 +102,7 @@ impl<T> Row<T> {
     }
 }
 
-/// What becomes of an annotation that no row has. `nearest` is the row that its key is a misspelling of, perhaps.
+/// What happens to an annotation without a row. `nearest` is the row whose key it may be a misspelling of.
 fn unknown<T>(nearest: Option<&Row<T>>) -> Outcome {
     match nearest {
         // A misspelt protection must not be a missing one.
