@@ -1,7 +1,7 @@
 //! Moves one message body from one stream to another, re-framed, without ever holding more than a buffer of it.
 //!
-//! The same code serves both directions. Back-pressure is its shape: nothing is read while something waits to be
-//! written. Long bodies of known length are moved by `splice(2)`, inside the kernel.
+//! The same code serves both directions. It creates back-pressure by its structure: nothing is read while something waits
+//! to be written. Long bodies of known length are moved by `splice(2)`, inside the kernel.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
 use crate::worker::pipes::{Pipe, Pipes};
 
-/// Up to this many bytes are copied behind the head, so that both leave in one plain write.
+/// Up to this many bytes are copied after the head, so that both leave in one plain write.
 const COPIED: usize = 2 * 1024;
 
 /// How much re-framed chunk data is gathered before it is written.
@@ -29,37 +29,37 @@ const GATHERED: usize = 64 * 1024;
 /// Bodies with at least this much left to come are worth a pipe.
 const SPLICED: u64 = 64 * 1024;
 
-/// Rounds of work after which a busy body lets the worker's other connections have a turn.
+/// Rounds of work after which a busy body yields to the worker's other connections.
 const ROUNDS: usize = 32;
 
-/// How the body is framed where it comes from.
+/// How the source frames the body.
 enum Source {
     Length(u64),
     Chunked(Box<ChunkDecoder>),
     UntilClose,
-    /// What came before this is to be written, and nothing more.
+    /// What came before this must still be written, and nothing more.
     Malformed(ChunkError),
     Ended,
 }
 
-/// How the body is framed where it goes.
+/// How the sink frames the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sink {
-    /// As it is: with a length that the head announced, or until the connection closes.
+    /// Unchanged: with a length that the head announced, or until the connection closes.
     Plain,
-    /// In the frames of HTTP/2, which know an end and trailers of their own.
+    /// In HTTP/2 frames, which have their own end and trailers.
     Frames,
-    /// In chunks of what is at hand; the head announced them. With trailers if the receiver takes them.
+    /// In chunks of the bytes at hand; the head announced them. With trailers if the receiver accepts them.
     Chunked { trailers: bool },
 }
 
-/// One body on its way, and whatever must be written before it (a head).
+/// One body in transit, and what must be written before it (a head).
 pub(crate) struct Relay {
     source: Source,
     sink: Sink,
     /// How much of the output buffer is written.
     written: usize,
-    /// How many bytes of the read buffer follow the output buffer as they are.
+    /// How many bytes of the read buffer follow the output buffer unchanged.
     direct: usize,
     pipe: Option<Pipe>,
     /// Trailers for a sink that sends them in frames.
@@ -67,7 +67,7 @@ pub(crate) struct Relay {
     trailer_limits: TrailerLimits,
     /// Bytes of body taken from the source.
     moved: u64,
-    /// Bytes of body that the sink has taken, those of a part under way aside.
+    /// Bytes of body that the sink has taken, not counting a part under way.
     delivered: u64,
     limit: u64,
     /// Everything ever written is still in the output buffer.
@@ -76,7 +76,7 @@ pub(crate) struct Relay {
     progress: bool,
     /// What the last `Pending` waits for.
     waits_for: WaitsFor,
-    /// The sink goes on after this body: it is not told of an end.
+    /// The sink continues after this body, so its end is not announced.
     open: bool,
     /// A name that none of its trailers may have.
     never_trails: Option<Arc<str>>,
@@ -89,7 +89,7 @@ pub(crate) enum WaitsFor {
     Sink,
 }
 
-/// Why a body did not arrive whole.
+/// Why a body did not arrive completely.
 #[derive(Debug)]
 pub(crate) enum RelayError {
     /// The source broke.
@@ -100,7 +100,7 @@ pub(crate) enum RelayError {
     Chunk(ChunkError),
     /// The body is larger than allowed.
     TooLarge,
-    /// The trailers behind it are.
+    /// The trailers are larger than allowed.
     Trailers,
     /// The sink broke.
     Write(io::Error),
@@ -145,13 +145,13 @@ impl Relay {
         self
     }
 
-    /// Drops trailers of this name, in any reading of it.
+    /// Drops trailers of this name, in any spelling that a backend may read as it.
     pub(crate) fn without_trailer(mut self, name: Option<&Arc<str>>) -> Self {
         self.never_trails = name.cloned();
         self
     }
 
-    /// The sink goes on after this body, as another protocol.
+    /// The sink continues after this body, with another protocol.
     pub(crate) fn leave_open(&mut self) {
         self.open = true;
     }
@@ -166,7 +166,7 @@ impl Relay {
         self.delivered
     }
 
-    /// Ends a body behind what was good of it, once: true when there is that to write.
+    /// Ends a body after its intact part, once: true if there is something to write.
     pub(crate) fn end_malformed(&mut self, error: ChunkError) -> bool {
         !matches!(
             std::mem::replace(&mut self.source, Source::Malformed(error)),
@@ -174,13 +174,13 @@ impl Relay {
         )
     }
 
-    /// Whether the source has given its whole body and nothing of it is left in the read buffer: what follows there is
+    /// Whether the source has delivered its whole body and nothing of it is left in the read buffer: what follows there is
     /// another message.
     pub(crate) fn is_taken_whole(&self) -> bool {
         self.source_ended() && self.direct == 0
     }
 
-    /// Whether the source has given its whole body; some of it may still wait in the read buffer.
+    /// Whether the source has delivered its whole body; some of it may still wait in the read buffer.
     pub(crate) fn source_ended(&self) -> bool {
         matches!(self.source, Source::Ended)
     }
@@ -195,7 +195,7 @@ impl Relay {
         std::mem::take(&mut self.progress)
     }
 
-    /// Whether not a single byte has been handed to the sink.
+    /// Whether no byte has been given to the sink.
     pub(crate) fn is_unwritten(&self) -> bool {
         self.written == 0 && self.replayable
     }
@@ -219,14 +219,14 @@ impl Relay {
         pipes: &Pipes,
     ) -> Poll<Result<(), RelayError>> {
         for _ in 0..ROUNDS {
-            // Look at what is buffered first, so that a short body leaves together with its head.
+            // Buffered bytes first, so that a short body leaves together with its head.
             let hungry = self.direct == 0 && self.pipe.is_none() && self.take(input, out)?;
             ready!(self.poll_flush(context, to, input, out))?;
             if matches!(self.source, Source::Ended) && self.pipe.is_none() {
                 let finished = ready!(if self.open {
                     to.poll_flush(context)
                 } else {
-                    // Kept for a second try elsewhere.
+                    // Kept for another attempt.
                     to.poll_finish(context, self.trailers.as_deref().cloned())
                 });
                 return Poll::Ready(finished.map_err(RelayError::Write));
@@ -266,7 +266,7 @@ impl Relay {
         Poll::Pending
     }
 
-    /// Turns buffered input into output. Says whether nothing more can be done before more input arrives.
+    /// Turns buffered input into output. Returns whether nothing more can be done before more input arrives.
     fn take(&mut self, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
         match &mut self.source {
             Source::Ended | Source::Malformed(_) => Ok(false),
@@ -286,7 +286,7 @@ impl Relay {
         }
     }
 
-    /// Hands on `count` bytes of the input in the sink's framing.
+    /// Forwards `count` bytes of the input in the sink's framing.
     fn pass(&mut self, count: usize, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
         if count == 0 {
             return Ok(true);
@@ -394,7 +394,7 @@ impl Relay {
         if !matches!(self.source, Source::Ended) {
             ready!(to.poll_flush(context)).map_err(RelayError::Write)?;
         }
-        // While everything still fits, what was sent is kept for a second try elsewhere.
+        // While everything still fits, what was sent is kept for another attempt.
         if !(self.replayable && matches!(self.source, Source::Ended)) && self.written > 0 {
             out.clear();
             self.written = 0;
@@ -412,7 +412,7 @@ impl Relay {
         out: &mut Vec<u8>,
     ) -> Poll<Result<(), RelayError>> {
         // A first full read says that the body is long: larger copies cost fewer system calls.
-        // A stream of HTTP/2 gives and takes less at once, and there may be a hundred of them on a connection.
+        // An HTTP/2 stream reads and writes less at once, and there may be a hundred of them on a connection.
         let long = !from.is_http2() && self.sink != Sink::Frames;
         if long && self.moved > COPIED as u64 * 8 && input.is_empty() {
             input.widen();
@@ -500,7 +500,7 @@ impl Relay {
     }
 }
 
-/// Whether a trailer has this name, in any reading of it.
+/// Whether a trailer has this name, in any spelling that a backend may read as it.
 fn is_named(name: &[u8], other: Option<&str>) -> bool {
     other.is_some_and(|other| is_same_name(name, other.as_bytes()))
 }
@@ -518,7 +518,7 @@ fn without(mut trailers: HeaderMap, name: Option<&str>) -> Option<HeaderMap> {
     (!trailers.is_empty()).then_some(trailers)
 }
 
-/// Appends body bytes in the sink's framing. A chunk's size is that of bytes at hand, never an announced one.
+/// Appends body bytes in the sink's framing. A chunk's size is that of the bytes at hand, never an announced one.
 fn write_data(sink: Sink, data: &[u8], out: &mut Vec<u8>) {
     match sink {
         Sink::Plain | Sink::Frames => out.extend_from_slice(data),

@@ -1,8 +1,8 @@
-//! How long that which was let in under one publication may go on under those after it. Whatever passes bytes for long
-//! has one: an upgraded connection, one that is passed through, a request under way.
+//! How long work that was admitted under one publication may continue under later ones: an upgraded connection, a
+//! passed-through connection, a request under way.
 //!
-//! It costs a comparison of two numbers until something is published. What may be silent for long is woken then
-//! ([`crate::worker::deadlines`]); everything else comes round soon enough.
+//! Until something is published, it costs a comparison of two numbers. Then tasks that may be silent for long are woken
+//! ([`crate::worker::deadlines`]); all others are polled soon anyway.
 
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -17,34 +17,34 @@ use crate::worker::Worker;
 use crate::worker::deadlines::Deadline;
 use crate::worker::place::Place;
 
-/// What the connection is that something is passed on for, and what was asked for on it.
+/// The connection that a route let in, and what was requested on it.
 #[derive(Clone, Copy)]
 pub(crate) enum Occupant<'a> {
-    /// A request, or what it has become.
+    /// A request, or the upgraded connection that it has become.
     Request {
         downstream: &'a Downstream,
         place: &'a Place,
     },
-    /// A connection whose TLS goes on as it is, for this server name.
+    /// A connection whose TLS is passed through, for this server name.
     Passed { peer: &'a Peer, name: &'a str },
 }
 
-/// Watches over one route on behalf of that which it let in.
+/// Watches one route on behalf of the work that it let in.
 pub(crate) struct Tenure<'a> {
     worker: &'a Worker,
     route: &'a Route,
     /// The publication that it was last judged by.
     publication: u64,
-    /// When it ends, once it has to.
+    /// When it must end, once that is decided.
     notice: Option<(Instant, Deadline)>,
 }
 
-/// How long something may go on once its route is gone.
+/// How long something may continue once its route has been removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nature {
-    /// As long as requests may take at the end of a drain: most have an end of their own before that.
+    /// As long as requests may take at the end of a drain: most end before that.
     Request,
-    /// No longer than the door says: it has no end of its own.
+    /// As long as the door says: it has no natural end.
     Lasting,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Tenure<'a> {
         };
         let now = Instant::now();
         let end = now + grace;
-        // Whatever is published in the meantime gives no more time than there was.
+        // Later publications never extend the time.
         if self.notice.as_ref().is_none_or(|(earlier, _)| end < *earlier) {
             let deadline = self.worker.deadlines.register();
             deadline.set(now, grace);
@@ -98,7 +98,7 @@ impl<'a> Tenure<'a> {
     }
 }
 
-/// How much longer something may go on; `None`: as long as it likes.
+/// How much longer something may continue; `None`: without a limit.
 fn grace(standing: Standing, nature: Nature, settings: &Settings) -> Option<Duration> {
     let withdrawn = settings.timeouts.withdrawn;
     let drained = settings.drain.timeout.max(withdrawn);
@@ -110,7 +110,7 @@ fn grace(standing: Standing, nature: Nature, settings: &Settings) -> Option<Dura
 }
 
 impl Occupant<'_> {
-    /// What the same would be told now that asked for the same.
+    /// What the door would say now to the same request on the same connection.
     fn standing(self, snapshot: &Snapshot<Settings>, route: &Route) -> Standing {
         match self {
             Self::Request { downstream, place } => {

@@ -65,7 +65,7 @@ impl<'a> Tunnel<'a> {
         }
     }
 
-    /// Passes bytes until the connection ends, its tenure does, or the drain.
+    /// Relays bytes until the connection, its tenure or the drain ends.
     pub(crate) async fn run(
         &mut self,
         mut tenure: Tenure<'_>,
@@ -130,7 +130,7 @@ impl<'a> Tunnel<'a> {
         }
         if progressed {
             self.armed = true;
-            // Once one side has ended, the other has little left to say.
+            // Once one side has ended, the other has little left to send.
             let both = self.up.is_some() && self.down.is_some();
             let patience = if both { STREAM_IDLE } else { HALF_CLOSED };
             self.deadline.set_following(Instant::now(), patience);
@@ -147,7 +147,7 @@ impl<'a> Tunnel<'a> {
     clippy::too_many_arguments,
     reason = "a relay's arguments and where its half of the tunnel is kept"
 )]
-/// Moves one direction of a tunnel; when its source has ended, tells the sink so.
+/// Moves one direction of a tunnel; when its source has ended, ends the sink.
 fn poll_half(
     half: &mut Option<Relay>,
     moved: &mut u64,

@@ -5,8 +5,8 @@ use wire::{RequestHead, Target};
 
 use crate::refusal::Refusal;
 
-/// The host that a request is for; `Host` and an absolute target must say the same (RFC 9112 3.2.2 would let the
-/// target win, and another server may read it the other way).
+/// The host that a request is for. `Host` and an absolute target must agree: RFC 9112 3.2.2 gives precedence to the
+/// target, but another server may read it the other way.
 pub(crate) fn request_host<'b>(
     request: &RequestHead,
     head: &'b [u8],
@@ -26,7 +26,7 @@ pub(crate) fn request_host<'b>(
     }
 }
 
-/// Two ways to say whom a request is for must name the same host and port.
+/// Whether two authorities of a request name the same host and port.
 pub(crate) fn same_authority(left: &[u8], right: &[u8], default_port: u16) -> Result<(), Refusal> {
     if left.eq_ignore_ascii_case(right) {
         return Ok(());

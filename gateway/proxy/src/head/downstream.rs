@@ -1,4 +1,4 @@
-//! The client's side of a connection as it was made: what its requests are judged by.
+//! What is known of a client's connection since it was made, by which its requests are judged.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use door::{Handshake, Snapshot, TlsVersion};
 use crate::head::identity::Peer;
 use crate::settings::Settings;
 
-/// Whose connection it is, and what its TLS handshake settled, where the door ends TLS.
+/// Whose connection it is, and what its TLS handshake settled if the door terminates TLS.
 #[derive(Clone)]
 pub(crate) struct Downstream {
     pub(crate) peer: Peer,
@@ -28,8 +28,8 @@ impl Downstream {
         Self { peer, session: None }
     }
 
-    /// Whether the connection has what the door asks of connections by now. One that has not is of no use any more,
-    /// whatever it is asked for.
+    /// Whether the connection has what the door now requires of connections. If not, it can serve no further request,
+    /// whatever its host.
     pub(crate) fn is_entitled(&self, snapshot: &Snapshot<Settings>) -> bool {
         let settings = snapshot.settings();
         let shook_hands = match (&self.session, snapshot.tls()) {

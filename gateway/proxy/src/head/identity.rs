@@ -8,14 +8,14 @@ use wire::{FieldId, RequestHead, Span};
 
 use crate::settings::{ClientIp, ProxyProtocol, Settings};
 
-/// Longest request id that is taken over from a trusted peer.
+/// Longest request id that is accepted from a trusted peer.
 const REQUEST_ID_BYTES: usize = 128;
 
-/// The client of one request as the door's settings make it out.
+/// The client of one request, as determined by the door's settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
     peer: Peer,
-    /// The peer's word is believed.
+    /// What the peer says about the client is believed.
     pub(crate) trusted: bool,
     /// The client: `X-Real-IP` and the access log.
     pub(crate) client: IpAddr,
@@ -25,16 +25,16 @@ pub(crate) struct Identity {
 /// Whose connection it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
-    /// The TCP peer, or whom the PROXY header names.
+    /// The TCP peer, or the source in the PROXY header.
     pub(crate) address: IpAddr,
     text: AddressText,
     /// A PROXY header named it.
     proxied: bool,
-    /// Who sent a PROXY header, with or without a name in it.
+    /// The peer that sent a PROXY header, with or without a source in it.
     herald: Option<IpAddr>,
 }
 
-/// An IP address as text, made once for each connection and written with each of its requests.
+/// An IP address as text, formatted once per connection and written with each of its requests.
 #[derive(Debug, Clone, Copy)]
 struct AddressText {
     /// The longest is an IPv6 address with eight groups of four.
@@ -45,7 +45,7 @@ struct AddressText {
 /// Where a request's id comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RequestId {
-    /// A trusted peer's, at this place in the head.
+    /// A trusted peer's, at this position in the head.
     Kept(Span),
     /// The gateway's own: 32 hexadecimal digits of this number.
     Made(u128),
@@ -53,7 +53,7 @@ pub(crate) enum RequestId {
 
 impl Identity {
     pub(crate) fn of(peer: &Peer, settings: &Settings, request: &RequestHead, head: &[u8]) -> Self {
-        // Where the PROXY header names the client, what follows it is the client's own word, however near it is.
+        // If the PROXY header names the client, everything after it comes from the client, whatever its network.
         let is_client = peer.proxied && settings.client_ip == ClientIp::ProxyProtocol;
         let trusted = !is_client && settings.trusted.contains(peer.address);
         let client = if trusted {
@@ -96,7 +96,7 @@ impl Identity {
     }
 }
 
-/// What a trusted peer says of the client; the peer itself where it says nothing that can be read.
+/// The client that a trusted peer names; the peer itself if it names none that can be read.
 fn reported_client(peer: IpAddr, settings: &Settings, request: &RequestHead, head: &[u8]) -> IpAddr {
     let trusts = |address| settings.trusted.contains(address);
     let forwarded_for = || {
@@ -115,7 +115,7 @@ fn reported_client(peer: IpAddr, settings: &Settings, request: &RequestHead, hea
                 .fields
                 .iter()
                 .filter(|field| field.name.of(head).eq_ignore_ascii_case(name.as_bytes()));
-            // Two of them are one too many to believe either.
+            // If there are two, neither is believed.
             match (values.next(), values.next()) {
                 (Some(field), None) => parse_hop(field.value.of(head)).unwrap_or(peer),
                 _ => peer,
@@ -135,7 +135,7 @@ impl Peer {
         }
     }
 
-    /// As a PROXY header of this peer's says: the source that it names, else the peer itself.
+    /// The source that this peer's PROXY header names, else the peer itself.
     pub(crate) fn heralded(self, source: Option<IpAddr>) -> Self {
         Self {
             proxied: source.is_some(),
@@ -144,7 +144,7 @@ impl Peer {
         }
     }
 
-    /// Whether a connection that came as this one did would be let in now.
+    /// Whether a connection that arrived as this one did would be admitted now.
     pub(crate) fn came_as(&self, settings: &Settings) -> bool {
         match (settings.proxy_protocol, self.herald) {
             (ProxyProtocol::Off | ProxyProtocol::Optional, None) => true,
@@ -161,7 +161,7 @@ impl AddressText {
         let mut bytes = [0; 39];
         let mut rest = bytes.as_mut_slice();
         let room = rest.len();
-        // The longest fits, an IPv4-mapped one as well.
+        // Every address fits, including an IPv4-mapped one.
         let _fits = write!(rest, "{address}");
         let length = u8::try_from(room - rest.len()).unwrap_or_default();
         Self { bytes, length }

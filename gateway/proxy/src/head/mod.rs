@@ -1,4 +1,4 @@
-//! Heads of messages: what is read from them, and how they are written anew.
+//! Heads of messages: what is read from them, and how new ones are written.
 
 pub(crate) mod authority;
 pub(crate) mod downstream;

@@ -1,4 +1,4 @@
-//! What a request asks for beside its target, kept when its head has left the buffer.
+//! What a request asks for besides its target, kept when its head has left the buffer.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ pub(crate) struct RequestTraits {
     pub(crate) persistent: bool,
     pub(crate) te_trailers: bool,
     pub(crate) expect_continue: bool,
-    /// The client has been told 100 already.
+    /// The client has got a 100 already.
     pub(crate) continued: bool,
-    /// The request asks for another protocol, and the gateway passes that on.
+    /// The request asks for another protocol, and the gateway forwards that.
     pub(crate) upgrade: bool,
-    /// A call that may stay open for long with little to say.
+    /// A call that may stay open for long with little traffic.
     pub(crate) grpc: bool,
 }
 

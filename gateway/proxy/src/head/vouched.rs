@@ -1,26 +1,27 @@
-//! Whose word on the client counts in which field: one table of families of fields, and of what stands in front.
+//! Which load balancer is believed in which field about the client: one table of families of fields, and of what stands
+//! in front.
 
 use wire::{FieldId, is_same_name};
 
 use crate::settings::{ClientIp, Front, Settings};
 
-/// Who vouches for a family of fields: sets them, or removes the client's own. Behind anyone else they hold whatever
-/// the client has sent, however trusted the peer is.
+/// Who vouches for a family of fields, that is, sets them or removes the client's own. Behind anything else they hold
+/// whatever the client has sent, however trusted the peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Vouched {
-    /// They are the client's to send.
+    /// No one needs to: the client may send them.
     NotNeeded,
-    /// These of what may stand in front.
+    /// These kinds of load balancers.
     By(&'static [Front]),
-    /// As `By`, and the gateway adds to what they say in a field of its own.
+    /// As `By`, and the gateway appends to the field.
     AppendedTo(&'static [Front]),
-    /// Nobody does.
+    /// Nothing does.
     ByNobody,
-    /// Nobody needs to: the gateway says it itself, or it is settled anew on each side.
+    /// Nothing needs to: the gateway sets the field itself, or it belongs to one connection.
     Replaced,
 }
 
-/// The table, whole. `docs/hardening.md`, "What a backend sees", has it for users.
+/// The whole table. `docs/hardening.md`, "What a backend sees", has it for users.
 fn vouched(id: FieldId) -> Vouched {
     match id {
         FieldId::Other | FieldId::ContentType | FieldId::Date | FieldId::MaxForwards => Vouched::NotNeeded,
@@ -31,7 +32,7 @@ fn vouched(id: FieldId) -> Vouched {
         FieldId::XForwardedFor => {
             Vouched::AppendedTo(&[Front::Other, Front::Alb, Front::Gclb, Front::Cloudflare])
         }
-        // Some backends take a twin for what it resembles.
+        // Some backends confuse a twin with the field that it resembles.
         FieldId::NobodysWord | FieldId::Twin => Vouched::ByNobody,
         FieldId::Host
         | FieldId::XForwardedHost
@@ -56,14 +57,14 @@ fn vouched(id: FieldId) -> Vouched {
     }
 }
 
-/// Whether a field of the client's goes on to the backend as it came. `trusted`: the peer's word counts.
+/// Whether a client's field is forwarded to the backend unchanged. `trusted`: the peer is believed.
 pub(crate) fn passes(id: FieldId, name: &[u8], trusted: bool, settings: &Settings) -> bool {
     let vouched = vouched(id);
     if let ClientIp::Header(own) = &settings.client_ip
         && is_same_name(name, own.as_bytes())
         && id != FieldId::Twin
     {
-        // Whoever configures a field vouches for it, under that very name. Another reading of it is a forgery.
+        // A configured field is vouched for under exactly that name. Another spelling of it is a forgery.
         let is_own = name.eq_ignore_ascii_case(own.as_bytes());
         return trusted && is_own && !matches!(vouched, Vouched::Replaced | Vouched::AppendedTo(_));
     }
@@ -77,13 +78,13 @@ pub(crate) fn passes(id: FieldId, name: &[u8], trusted: bool, settings: &Setting
     }
 }
 
-/// Whoever takes the client's address from a field of Cloudflare's says that Cloudflare stands there, if need be before
+/// A door that takes the client's address from a field of Cloudflare's says that Cloudflare is in front, possibly of
 /// another load balancer.
 fn is_cloudflares(client_ip: &ClientIp) -> bool {
     matches!(client_ip, ClientIp::Header(own) if own.starts_with("cf-"))
 }
 
-/// Whether the entries of `X-Forwarded-For` that a trusted peer sends go on, before the gateway's own.
+/// Whether the entries of `X-Forwarded-For` that a trusted peer sends are forwarded, before the gateway's own.
 pub(crate) fn chain_counts(settings: &Settings) -> bool {
     match (&settings.client_ip, vouched(FieldId::XForwardedFor)) {
         // It is configured to be believed.
@@ -93,8 +94,8 @@ pub(crate) fn chain_counts(settings: &Settings) -> bool {
     }
 }
 
-/// The name that no trailer of a request may have, beside those that are never trailers: the field that is to say who
-/// the client is, and is looked for in the head alone.
+/// The name that no trailer of a request may have, besides those that are never trailers: the field that identifies the
+/// client, which is read from the head only.
 pub(crate) fn never_trails(settings: &Settings) -> Option<&std::sync::Arc<str>> {
     match &settings.client_ip {
         ClientIp::Header(own) => Some(own),

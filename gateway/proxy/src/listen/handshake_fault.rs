@@ -1,5 +1,5 @@
-//! Why a handshake failed, as far as it is the operator's business: whom the door's own policy keeps out. What
-//! scanners and broken clients do is theirs.
+//! Why a handshake failed, as far as it concerns the operator: clients that the door's own policy refuses. Scanners and
+//! broken clients are not reported.
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "of the library's many errors a few are told in our words, and it adds to them"
@@ -10,7 +10,7 @@ use std::io;
 use rustls::CertificateError;
 use rustls::CertificateError as Fault;
 
-/// Why a client's certificate is refused, in words that are the same for every such client; `None` when it is not about
+/// Why a client's certificate is refused, in words that are the same for every such client; `None` if the cause is not
 /// its certificate.
 pub(crate) fn of_client_certificate(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
@@ -35,14 +35,14 @@ fn words(fault: &CertificateError) -> String {
         Fault::BadEncoding => "it cannot be parsed",
         Fault::BadSignature => "its signature, or the client's, is wrong",
         Fault::UnhandledCriticalExtension => "it has a critical extension that is not understood",
-        // What the verifier has no name for here comes in its own words.
+        // Other faults keep the verifier's own words.
         Fault::Other(other) => return of_verifier(&other.to_string()),
         other => return other.to_string(),
     };
     words.to_owned()
 }
 
-/// The verifier's own names of what is wrong.
+/// The verifier's own names for faults.
 fn of_verifier(name: &str) -> String {
     let words = match name {
         "UnsupportedCertVersion" => {

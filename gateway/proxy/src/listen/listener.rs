@@ -32,7 +32,7 @@ pub struct Listener {
     retired: Vec<Group>,
 }
 
-/// Sockets that a door is to have. They close when they are dropped.
+/// Sockets that a door will have. They close when they are dropped.
 pub struct Sockets(Group);
 
 impl Sockets {
@@ -49,14 +49,14 @@ struct Group {
     address: SocketAddr,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
-    /// What the threads wait for; those for which it never comes end without a word.
+    /// The signal that the threads wait for; threads that never get it end silently.
     starts: Vec<mpsc::SyncSender<()>>,
 }
 
 /// Why a door cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Another process, or another door, has the port.
+    /// Another process or another door has the port.
     #[error(
         "listener `{listener}`: address {address} is already in use; stop whoever uses it or choose another `bind`"
     )]
@@ -66,7 +66,7 @@ pub enum BindError {
         /// Its address.
         address: SocketAddr,
     },
-    /// The port is below 1024 and the process may not use it.
+    /// The port is below 1024 and the process may not bind it.
     #[error(
         "listener `{listener}`: no permission to bind {address}; use a port from 1024, or give the process \
          CAP_NET_BIND_SERVICE, or lower the sysctl net.ipv4.ip_unprivileged_port_start"
@@ -84,14 +84,13 @@ pub enum BindError {
         listener: ListenerName,
         /// Its address.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The operating system's error.
         error: io::Error,
     },
 }
 
 impl Listener {
-    /// Binds a door's sockets. Nobody is answered before [`start`](Self::start), and nobody ever is if that does not
-    /// come.
+    /// Binds a door's sockets. They answer nothing before [`start`](Self::start).
     ///
     /// # Errors
     /// When the address cannot be bound or a thread cannot be started.
@@ -122,8 +121,8 @@ impl Listener {
         })
     }
 
-    /// Starts the workers. They take connections when the door has its first table, so that beside a predecessor on the
-    /// same port none is answered too early; if that takes long they take them all the same, and answer 503.
+    /// Starts the workers. They accept connections when the door has its first table, so that beside a predecessor on
+    /// the same port none is answered too early. If that takes long, they accept them anyway and answer 503.
     pub fn start(&mut self) {
         self.group.start();
     }
@@ -134,13 +133,13 @@ impl Listener {
         self.shared.door.name()
     }
 
-    /// The address that is bound, with the port that was free where 0 was asked for.
+    /// The bound address, with the actual port if 0 was requested.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.group.address
     }
 
-    /// What was asked for.
+    /// The requested binding.
     #[must_use]
     pub fn binding(&self) -> &Binding {
         &self.group.binding
@@ -152,13 +151,13 @@ impl Listener {
         self.shared.door.snapshot().is_synced()
     }
 
-    /// Where the listener is in its life.
+    /// The phase of the listener.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.group.phase.borrow()
     }
 
-    /// A handle that says whether the door takes traffic, for the admin port.
+    /// A handle that reports whether the door takes traffic, for the admin port.
     #[must_use]
     pub fn status(&self) -> ListenerStatus {
         ListenerStatus {
@@ -168,7 +167,7 @@ impl Listener {
         }
     }
 
-    /// Opens the sockets of another binding beside those in use. Nobody is answered there yet.
+    /// Opens the sockets of another binding beside those in use. They answer nothing yet.
     ///
     /// # Errors
     /// When the address cannot be bound or a thread cannot be started.
@@ -176,7 +175,7 @@ impl Listener {
         Group::open(&self.shared, &self.board, &self.access, binding).map(Sockets)
     }
 
-    /// Puts new sockets in the place of the old ones, which close; their connections end in order.
+    /// Replaces the sockets. The old ones close, and their connections end in order.
     pub fn move_to(&mut self, Sockets(mut group): Sockets) {
         group.start();
         let old = std::mem::replace(&mut self.group, group);
@@ -185,22 +184,22 @@ impl Listener {
         self.retired.push(old);
     }
 
-    /// To be called when a table has been published: endpoints that have left the door are forgotten, so that whatever
-    /// comes back at their addresses begins anew.
+    /// Call this when a table has been published: endpoints that have left the door are dropped, so that what comes back at
+    /// their addresses starts anew.
     pub fn published(&self) {
         let snapshot = self.shared.door.snapshot();
         self.board.forget_all_but(snapshot.upstreams());
     }
 
-    /// Tells every client to close, and goes on accepting.
+    /// Asks every client to close, and continues accepting.
     pub fn start_draining(&self) {
         self.group.phase.send_if_modified(|phase| {
             std::mem::replace(phase, (*phase).max(Phase::Draining)) < Phase::Draining
         });
     }
 
-    /// The whole choreography: accept for `drain.wait` while load balancers take the target out, close, wait for
-    /// requests in flight at most `drain.timeout`. Returns how many requests were cut.
+    /// The whole drain: accept for `drain.wait` while load balancers deregister the target, close, wait at most
+    /// `drain.timeout` for requests in flight. Returns how many requests were cut.
     pub async fn shut_down(mut self, drain: Drain) -> usize {
         self.start_draining();
         tokio::time::sleep(drain.wait).await;
@@ -290,7 +289,7 @@ impl Group {
         let sockets =
             sockets(&binding).map_err(|(address, error)| BindError::of(listener.clone(), address, error))?;
         let failed = |address| move |error| BindError::of(listener.clone(), address, error);
-        // Which port it is must be known: it is nobody's backend.
+        // The actual port must be known, because it must not be a backend.
         let address = match sockets.first() {
             Some(socket) => local_address(socket).map_err(failed(binding.address))?,
             None => binding.address,
@@ -301,7 +300,7 @@ impl Group {
         for (index, socket) in sockets.into_iter().enumerate() {
             let (shared, board, phase) = (Arc::clone(shared), Arc::clone(board), phase.subscribe());
             let lines = access.lines(listener.clone());
-            // Here, because out of descriptors there is none, and a socket that nobody serves is worse than no socket.
+            // Here, because this fails if the process is out of descriptors, and an unserved socket is worse than none.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(failed(address))?;
             let thread = std::thread::Builder::new().name(format!("{listener}-{index}"));
@@ -325,7 +324,7 @@ impl Group {
 
     fn start(&mut self) {
         for start in self.starts.drain(..) {
-            // It waits until this comes.
+            // The thread waits for this.
             let _heard = start.send(());
         }
     }
@@ -359,7 +358,7 @@ fn work(
 fn sockets(binding: &Binding) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
     let mut address = binding.address;
     let first = match open(address, binding.reuse_port) {
-        // A host without IPv6 can still serve all its addresses.
+        // A host without IPv6 can still serve all its IPv4 addresses.
         Err(error) if address.ip().is_unspecified() && address.is_ipv6() && is_no_such_family(&error) => {
             address.set_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             open(address, binding.reuse_port)

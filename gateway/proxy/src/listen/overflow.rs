@@ -1,4 +1,4 @@
-//! Connections beyond a door's budget: each is told so, and few of them are waited for.
+//! Connections beyond a door's budget: each gets a 503, and the worker waits for a few of them to read it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use crate::observe::labels::Reason;
 use crate::worker::Worker;
 
-/// How many may have the answer on its way to them, per worker. The budget is there to save what more would cost.
+/// How many connections per worker may be reading the answer at once. More would cost what the budget is there to save.
 const AT_ONCE: usize = 64;
 
-/// How long one may take, and how much it may send meanwhile.
+/// How long one may take, and how many bytes it may send meanwhile.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 
@@ -21,7 +21,7 @@ const LINGER_BYTES: usize = 64 * 1024;
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
 
-/// How many connections of a worker are being told.
+/// How many connections of a worker are being refused.
 #[derive(Default)]
 pub(crate) struct Overflow(Rc<Cell<usize>>);
 
@@ -44,15 +44,15 @@ impl Drop for Place {
     }
 }
 
-/// Refuses a connection that the door has no room for. Where clients speak TLS to it there is nothing to be said that
-/// they would understand.
+/// Refuses a connection for which the door has no room. If the door speaks TLS, there is no answer that the client would
+/// understand.
 pub(crate) fn turn_away(worker: &Worker, mut stream: TcpStream, ends_tls: bool) {
     worker.metrics.refused(Reason::ConnectionLimit);
     if ends_tls {
         return;
     }
     let Some(place) = worker.overflow.enter() else {
-        // What the client has sent by now makes this a reset, which may overtake the answer.
+        // If the client has already sent something, this is a reset, which may overtake the answer.
         let _best_effort = stream.try_write(FULL);
         return;
     };
@@ -71,7 +71,7 @@ pub(crate) fn turn_away(worker: &Worker, mut stream: TcpStream, ends_tls: bool) 
             }
             Ok::<(), std::io::Error>(())
         };
-        // Whoever does not read it in time goes without.
+        // A client that does not read it in time does not get it.
         let _gone = tokio::time::timeout(LINGER, told).await;
     });
 }

@@ -42,7 +42,7 @@ use crate::worker::{Open, Phase, Worker};
 /// How long a PROXY header may take.
 const PROXY_HEADER: Duration = Duration::from_secs(5);
 
-/// The longest PROXY header, and the most of a ClientHello, that is looked at before it is read.
+/// The longest PROXY header, and the most of a ClientHello, that is inspected before it is read.
 const AHEAD: usize = 17 * 1024;
 
 /// Whether something comes before the first request of a connection.
@@ -98,7 +98,7 @@ async fn prepare(
                 return None;
             }
         }
-        // Only now it is known whose connection this is.
+        // Only now the client is known.
         if !open.enter(peer.address, settings.limits.connections_per_client) {
             overflow::turn_away(worker, stream, ends_tls);
             return None;
@@ -146,7 +146,7 @@ async fn prepare(
                     tracing::debug!(listener = %worker.door.name(), client = %peer.address, %error, "TLS handshake failed");
                 }
             }
-            // The client was told why, and may have sent more than was read.
+            // The client got an alert, and may have sent more than was read.
             if let Some(stream) = stream {
                 linger(&mut Socket::Plain(stream), &deadline, worker, LingerLimits::SHORT).await;
             }
@@ -155,8 +155,8 @@ async fn prepare(
     }
 }
 
-/// Reads the PROXY header of a connection and nothing behind it; what it names as the source, if anything. `None` when
-/// there is no header and need not be.
+/// Reads the PROXY header of a connection and nothing after it; returns the source that it names, if any. `None` if there
+/// is no header and none is required.
 async fn read_proxy_header(
     stream: &mut TcpStream,
     peer: IpAddr,
@@ -166,7 +166,7 @@ async fn read_proxy_header(
 ) -> io::Result<Option<Option<SocketAddr>>> {
     let required = settings.proxy_protocol == ProxyProtocol::Required;
     if !settings.trusted.contains(peer) {
-        // Its word on the client is not believed: what looks like a header is read as what the door speaks.
+        // The peer is not trusted: what looks like a header is read as HTTP or TLS.
         return if required {
             let why = "the door requires a PROXY header, and `trusted_proxies` does not name the peer";
             Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
@@ -196,17 +196,17 @@ async fn read_proxy_header(
     Ok(Some(addresses.map(|(source, _)| source)))
 }
 
-/// The route that takes a connection as it is, and the server name that chose it.
+/// The route that passes a connection through, and the server name that selected it.
 type Passthrough = (Arc<Route>, String);
 
-/// What a look at the first bytes says.
+/// The result of inspecting the first bytes.
 enum Step<T> {
     /// More of them are needed.
     More,
     Done(T),
 }
 
-/// Looks at the first bytes of a connection without reading them, again whenever more have arrived.
+/// Inspects the first bytes of a connection without reading them, again whenever more have arrived.
 async fn peek<T>(
     stream: &TcpStream,
     worker: &Worker,
@@ -239,7 +239,7 @@ async fn peek<T>(
     .await
 }
 
-/// Ready when more than `seen` bytes are there to look at.
+/// Ready when more than `seen` bytes have arrived.
 fn poll_peek(
     stream: &TcpStream,
     context: &mut Context<'_>,
@@ -248,8 +248,8 @@ fn poll_peek(
 ) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(context))?;
-        // Readiness stays until a call would block, and looking never does: the same bytes as before mean that
-        // nothing new has come.
+        // Readiness stays until a call would block, and peeking never does: the same bytes as before mean that nothing
+        // new has arrived.
         let peeked = stream.try_io(Interest::READABLE, || {
             match rustix::net::recv(stream, &mut *bytes, RecvFlags::PEEK).map(|(_, count)| count) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -266,12 +266,12 @@ fn poll_peek(
     }
 }
 
-/// Whether the server name of a handshake that begins with `bytes` belongs to a route that takes TLS as it is.
+/// Whether the server name of a handshake that begins with `bytes` belongs to a route that passes TLS through.
 fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<Passthrough>>> {
     let mut acceptor = Acceptor::default();
     let mut rest = bytes;
     let accepted = loop {
-        // It takes a part of them at a time.
+        // It reads a part of them at a time.
         if acceptor.read_tls(&mut rest)? == 0 {
             return Ok(Step::More);
         }
@@ -282,7 +282,7 @@ fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<Passthroug
     };
     match accepted {
         Ok(None) => Ok(Step::More),
-        // Whatever is wrong with it, the handshake will say so.
+        // If something is wrong with it, the handshake will report that.
         Err(_) => Ok(Step::Done(None)),
         Ok(Some(accepted)) => {
             let mut buffer = HostBuf::new();
@@ -297,7 +297,7 @@ fn passthrough(tls: &DoorTls, bytes: &[u8]) -> io::Result<Step<Option<Passthroug
     }
 }
 
-/// A connection that goes on as it is: whose it is, and what lets it through.
+/// A connection that is passed through: its client, and its route.
 struct Passed<'a> {
     peer: Peer,
     route: &'a Arc<Route>,
@@ -306,7 +306,7 @@ struct Passed<'a> {
 }
 
 impl Passed<'_> {
-    /// Connects the client to a backend of the route and passes their bytes both ways.
+    /// Connects the client to a backend of the route and relays bytes both ways.
     async fn pass_through(&self, stream: TcpStream, worker: &Rc<Worker>) {
         let mut record = Record::new(Instant::now());
         record.connection(worker, self.peer.address, self.name, self.route);

@@ -1,4 +1,4 @@
-//! Connections of clients, by the version of HTTP that is spoken on them.
+//! Connections of clients, by their HTTP version.
 
 pub(crate) mod http1;
 pub(crate) mod http2;

@@ -1,5 +1,5 @@
-//! What a peer may ask of an HTTP/2 connection beside requests: a bound on control frames, counted as their bytes
-//! pass, because each costs an answer or a change of state and none costs the sender anything.
+//! What a peer may send on an HTTP/2 connection besides requests: a bound on control frames, counted as their bytes pass,
+//! because each costs an answer or a change of state and none costs the sender anything.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -16,7 +16,7 @@ use crate::stream::http2::frames::{
 use crate::stream::http2::trailers::{Blocks, MalformedTrailers};
 use crate::stream::socket::Socket;
 
-/// SETTINGS, PING and PRIORITY frames in one window of time, beside those that are earned.
+/// SETTINGS, PING and PRIORITY frames in one window of time, besides those that are earned.
 const FRAMES: u32 = 1000;
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,7 @@ const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 /// What a connection and the library that speaks on it share.
 pub(super) struct Shared {
-    /// The library drops what it was given when the last stream has ended; the connection ends after that.
+    /// The library drops the socket when the last stream has ended; the connection ends after that.
     pub(super) socket: RefCell<Socket>,
     /// The peer has sent more control frames than it may.
     pub(super) exceeded: Cell<bool>,
@@ -34,8 +34,8 @@ pub(super) struct Shared {
     pub(super) long: Rc<LongBlocks>,
 }
 
-/// A client's socket under HTTP/2: bytes that were read ahead come first, control frames are counted, and blocks of
-/// fields looked at.
+/// A client's socket under HTTP/2: bytes that were read ahead come first, control frames are counted, and field blocks
+/// are inspected.
 pub(super) struct Counted {
     shared: Rc<Shared>,
     /// Read before it was clear that this is HTTP/2.
@@ -49,8 +49,8 @@ pub(super) struct Counted {
     payload: Vec<u8>,
 }
 
-/// Control frames within a window of time. A request and each piece of an answer earn one more: many a client measures
-/// its connection by a PING for the data that it gets.
+/// Control frames within a window of time. A request and each piece of an answer earn one more: many clients measure
+/// their connection with a PING for the data that they receive.
 struct Budget {
     spent: u32,
     earned: u32,
@@ -58,7 +58,7 @@ struct Budget {
 }
 
 impl Counted {
-    /// `longest`: the most bytes that a block of fields may have.
+    /// `longest`: the most bytes that a field block may have.
     pub(super) fn new(socket: Socket, ahead: Vec<u8>, longest: usize) -> Self {
         Self {
             shared: Rc::new(Shared {
@@ -77,7 +77,7 @@ impl Counted {
         }
     }
 
-    /// Knows which streams have malformed trailers.
+    /// The streams with malformed trailers.
     pub(super) fn malformed_trailers(&self) -> MalformedTrailers {
         self.blocks.malformed()
     }
@@ -100,7 +100,7 @@ impl Budget {
         self.earned = self.earned.saturating_add(1);
     }
 
-    /// Counts a frame from the peer. False when it is one too many.
+    /// Counts a frame from the peer. False if it is one too many.
     fn receive(&mut self, kind: u8, now: impl Fn() -> Instant) -> bool {
         match kind {
             HEADERS => self.earn(),
@@ -149,7 +149,7 @@ impl AsyncRead for Counted {
                     shared.long.begins(frames);
                     budget.receive(kind, Instant::now)
                 }
-                // The preface is nobody's payload: it passes as that of a DATA frame.
+                // The preface belongs to no frame: it passes as the payload of a DATA frame.
                 _ if kind != HEADERS && kind != CONTINUATION => true,
                 Part::Payload(payload) => {
                     fields.extend_from_slice(payload);

@@ -1,5 +1,5 @@
-//! A client's HTTP/2 connection: accepts streams, each of which is served by a task of its own, keeps the connection
-//! alive, and ends it in order.
+//! A client's HTTP/2 connection: accepts streams, each of which is served by its own task, keeps the connection alive,
+//! and ends it in order.
 
 mod budget;
 
@@ -36,28 +36,28 @@ use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
-/// How often a connection is asked whether it lives, and how long it may take to say so.
+/// How often a connection gets a PING, and how long the client may take to answer.
 const PING: Duration = Duration::from_secs(60);
 const PONG: Duration = Duration::from_secs(20);
 
 /// The bytes of a ping (RFC 9113 6.7).
 const PING_FRAME: u64 = 9 + 8;
 
-/// Streams that the client has reset and that may wait to be noticed: more is an attack (CVE-2023-44487).
+/// Streams that the client has reset and that may wait to be processed: more are an attack (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
 /// Resets that the client's own errors may cause (CVE-2025-8671).
 const LOCAL_RESETS: usize = 1024;
 
-/// Crumbs of a cookie that browsers send at most (RFC 6265 6.1 asks for 50 cookies, they keep 180), and what each costs
-/// beside its text.
+/// The number of cookies that browsers send at most, each as a field (RFC 6265 6.1 asks for 50, browsers keep 180), and
+/// the cost of each besides its text.
 const CRUMBS: usize = 180;
 const CRUMB: usize = 32 + "cookie".len();
 
-/// How long a request that is not expected to have content may leave open whether it has.
+/// How long the gateway waits to learn whether a request that is not expected to have content has any.
 const CONTENT: Duration = Duration::from_millis(100);
 
-/// Requests that may be given up before it counts how many are not.
+/// Requests that may be cancelled before the proportion of cancelled requests matters.
 const GIVEN_UP: u32 = 500;
 
 /// What the streams of a connection share with it.
@@ -66,17 +66,17 @@ struct Streams {
     downstream: Downstream,
     blocks: Rc<LongBlocks>,
     active: Cell<usize>,
-    /// Requests that the client gave up.
+    /// Requests that the client cancelled.
     given_up: Cell<u32>,
     /// When the last of them ended.
     idle_since: Cell<Instant>,
     /// The connection has not what the door asks of connections by now.
     outdated: Cell<bool>,
-    /// Whose trailers make them malformed.
+    /// The streams that their trailers make malformed.
     malformed: MalformedTrailers,
 }
 
-/// Serves a connection on which HTTP/2 is spoken until it ends. `ahead` was read before that was clear.
+/// Serves an HTTP/2 connection until it ends. `ahead` was read before the protocol was known.
 pub(crate) async fn serve(
     socket: Socket,
     ahead: Vec<u8>,
@@ -156,22 +156,22 @@ pub(crate) async fn serve(
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// With its last stream, or by the client: what was sent may still have to be read.
+    /// With its last stream, or by the client: the client may still have to read what was sent.
     Ordered,
-    /// The client broke the rules, and has been told so.
+    /// The client violated the protocol, and has got a GOAWAY that says so.
     Abrupt,
-    /// The client says nothing any more.
+    /// The client no longer answers.
     Silent,
 }
 
-/// The largest list of fields that the door takes, but for crumbs: 32 bytes are counted for each field on top of its
-/// name and value (RFC 9113 6.5.2).
+/// The largest list of fields that the door accepts, apart from split cookies: 32 bytes are counted for each field in
+/// addition to its name and value (RFC 9113 6.5.2).
 fn field_list(limits: &Limits) -> usize {
     limits.header_bytes + 64 * limits.headers
 }
 
-/// What the library must take for the strict parser to refuse what is beyond the door's limits, and to tell so; of
-/// trailers, for what it leaves out to show.
+/// What the library must accept so that the strict parser can refuse what exceeds the door's limits, with a status; for
+/// trailers, so that it shows if the library leaves something out.
 fn header_list(limits: &Limits) -> u32 {
     let list = field_list(limits);
     u32::try_from((list + CRUMBS * CRUMB).max(ROOM * list)).unwrap_or(u32::MAX)
@@ -185,13 +185,13 @@ struct Driver {
     deadline: Deadline,
     shared: Rc<Shared>,
     requests: u32,
-    /// GOAWAY is sent.
+    /// GOAWAY has been sent.
     leaving: bool,
     /// And it says that the client asks for too much.
     flooded: bool,
     /// A ping waits for its answer.
     asked: bool,
-    /// What had passed on the connection when it was last asked for a sign of life.
+    /// The bytes that had passed on the connection at its last PING.
     seen: u64,
     idle: Duration,
 }
@@ -200,9 +200,9 @@ impl Driver {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
             match self.streams.worker.phase() {
-                // At the end each stream still says that it is cut; whoever does not read that is dropped with the worker.
+                // At the end each stream still sends that it is cut; a client that does not read that is dropped with the worker.
                 Phase::Closing | Phase::Ended => self.leave(),
-                // Load balancers still send new connections: each gets to ask once, as in HTTP/1.
+                // Load balancers still send new connections: each may send one request, as in HTTP/1.
                 Phase::Draining if self.requests > 0 => self.leave(),
                 Phase::Draining | Phase::Serving => {}
             }
@@ -230,15 +230,14 @@ impl Driver {
         }
     }
 
-    /// Tells the client to open no more streams here; those that are open go on (RFC 9113 6.8).
+    /// Asks the client to open no more streams here; open ones continue (RFC 9113 6.8).
     fn leave(&mut self) {
         if !std::mem::replace(&mut self.leaving, true) {
             self.connection.graceful_shutdown();
         }
     }
 
-    /// Requests that are mostly given up again cost a backend's connection each, and the client nothing
-    /// (CVE-2023-44487).
+    /// Requests that are mostly cancelled cost a backend's connection each, and the client nothing (CVE-2023-44487).
     fn is_toyed_with(&self) -> bool {
         let given_up = self.streams.given_up.get();
         !self.leaving && given_up > GIVEN_UP && given_up > self.requests / 2
@@ -253,8 +252,8 @@ impl Driver {
         tokio::task::spawn_local(async move { stream.serve(request, respond).await });
     }
 
-    /// Whether the connection is alive and of use: asks it now and then, and ends it when it has idled too long.
-    /// Ready with true when there is something new to poll for.
+    /// Checks that the connection is alive and in use: sends a PING now and then, and ends a connection that has been idle
+    /// for too long. Ready with true when there is something new to poll for.
     fn poll_pulse(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         if let Some(pings) = self.pings.as_mut().filter(|_| self.asked) {
             match pings.poll_pong(context) {
@@ -270,7 +269,7 @@ impl Driver {
             return Poll::Pending;
         }
         if self.asked {
-            // The ping stands in line behind all that a slow reader has not taken yet.
+            // The PING queues behind everything that a slow reader has not read yet.
             let seen = std::mem::replace(&mut self.seen, self.shared.passed.get());
             if seen == self.seen {
                 return Poll::Ready(false);
@@ -297,8 +296,8 @@ impl Driver {
     }
 }
 
-/// Whether nothing follows the head of a request. Some clients say so only with an empty frame behind it; where content
-/// would be out of the ordinary that is worth a moment, because not every backend takes a GET in chunks.
+/// Whether nothing follows the head of a request. Some clients say so only with an empty frame after it. If content would
+/// be unusual, it is worth waiting a moment for that, because not every backend accepts a GET in chunks.
 async fn ends_with_head(client: &mut Client, parts: &request::Parts) -> bool {
     use http::Method;
     let (Stream::Http2(stream), deadline) = (&mut client.stream, &client.deadline) else {
@@ -355,7 +354,7 @@ impl Active {
             write_request(&parts, ends, &mut scratch.to_upstream)
         };
         if written.is_err() {
-            // What an earlier request left there is not this one's.
+            // Bytes that an earlier request left there do not belong to this one.
             scratch.request = RequestHead::new();
             scratch.request.method = Method::of(parts.method.as_str().as_bytes());
         }
@@ -367,7 +366,7 @@ impl Active {
             scratch.request.reset();
             match scratch.request.parse(scratch.from_client.filled(), &limits) {
                 Ok(Some(length)) if length == scratch.from_client.len() => Ok(length),
-                // What was written is one head and nothing else, or it is refused.
+                // The text is exactly one head, or it is refused.
                 Ok(_) => Err(Refusal::Head(wire::RequestError::RequestLine)),
                 Err(error) => Err(Refusal::Head(error)),
             }
@@ -393,7 +392,7 @@ impl Active {
     }
 }
 
-/// What a request says of itself.
+/// What a request says about itself.
 fn seen(parts: &request::Parts) -> Glimpse<'_> {
     let authority = parts
         .uri
