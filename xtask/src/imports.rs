@@ -18,7 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("resource", &["route"]),
     ("door", &["route", "resource"]),
-    ("control", &["route", "resource", "door"]),
+    ("control", &["route", "resource"]),
     ("proxy", &["route", "wire", "door"]),
     (
         "blastdoor",

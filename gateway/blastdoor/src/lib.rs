@@ -9,6 +9,7 @@
 mod admin;
 mod commands;
 pub mod config;
+mod door_view;
 mod echo;
 mod gateway_addresses;
 mod gauges;

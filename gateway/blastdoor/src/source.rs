@@ -1,15 +1,13 @@
 //! Where objects come from, put together: files or an API server.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use control::cluster::{
-    ClusterError, ClusterHandle, ClusterOptions, ClusterSource, Contact, Credentials, DoorOutlook,
-};
+use control::cluster::{ClusterError, ClusterHandle, ClusterOptions, ClusterSource, Contact, Credentials};
 use control::{FileSource, FilesError, SourceContent, SourceEvent};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, DoorConfig, Options, SourceKind};
+use crate::config::{Config, Options, SourceKind};
+use crate::door_view::door_view;
 
 /// A source of objects that can be read.
 pub(crate) enum Source {
@@ -40,15 +38,15 @@ impl Source {
         match &config.source.kind {
             SourceKind::Files(directory) => Ok(Self::Files(FileSource::open(directory)?)),
             SourceKind::Kubernetes => {
-                let source = ClusterSource::open(ClusterOptions {
+                let options = ClusterOptions {
                     credentials: credentials(options),
                     namespaces: config.source.namespaces.clone(),
                     secrets: config.source.secrets,
                     replicas: config.source.replicas.services.clone(),
                     most_followed: config.source.most_followed,
                     instance: config.source.instance.clone(),
-                })?;
-                source.handle().doors(outlook(&config.doors));
+                };
+                let source = ClusterSource::open(options, door_view(&config.doors))?;
                 Ok(Self::Cluster(Box::new(source)))
             }
         }
@@ -88,18 +86,6 @@ impl Source {
             Self::Cluster(source) => Ok(source.load().await?),
         }
     }
-}
-
-/// The doors as the source of objects is concerned with them.
-pub(crate) fn outlook(doors: &[Arc<DoorConfig>]) -> Vec<DoorOutlook> {
-    doors
-        .iter()
-        .map(|door| DoorOutlook {
-            name: door.name.clone(),
-            policy: door.policy.clone(),
-            publish: door.publish.clone(),
-        })
-        .collect()
 }
 
 fn credentials(options: &Options) -> Credentials {

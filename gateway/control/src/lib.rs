@@ -13,7 +13,10 @@
 //! Beside the sources of objects, [`names`] asks DNS for what objects refer to by name.
 
 pub mod cluster;
+mod fair;
 mod files;
 pub mod names;
+mod source;
 
-pub use files::{FileSource, FilesError, SourceContent, SourceEvent};
+pub use files::{FileSource, FilesError};
+pub use source::{SourceContent, SourceEvent};

@@ -3,34 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be had fails the test")]
 
 use door::{
-    CaSource, ClientAuth, DefaultCertificate, HostOwner, NamespacePattern, Policy, Scheme, Selector,
-    TlsPolicy, TlsVersion, concerns_needs, needs,
+    CaSource, ClientAuth, DefaultCertificate, NamespacePattern, Policy, Scheme, Selector, TlsPolicy,
+    concerns_needs, needs,
 };
 use resource::{ClusterView, Object, ObjectRef, manifest};
 use route::ObjectKey;
 
 fn policy(selector: &str) -> Policy {
-    Policy {
-        selector: Selector::parse(selector).unwrap(),
-        namespaces: Vec::new(),
-        hosts: Vec::new(),
-        ingress_classes: Vec::new(),
-        scheme: Scheme::Http,
-        forwarded_port: 80,
-        redirect: None,
-        tls: None,
-        host_owner: HostOwner::Any,
-        default_backend: Vec::new(),
-    }
+    Policy::new(Selector::parse(selector).unwrap(), Scheme::Http)
 }
 
 fn with_tls(selector: &str, default_certificate: DefaultCertificate, client_auth: ClientAuth) -> Policy {
     Policy {
         tls: Some(TlsPolicy {
-            default_certificate,
             client_auth,
-            passthrough: true,
-            min_version: TlsVersion::V12,
+            ..TlsPolicy::new(default_certificate)
         }),
         ..policy(selector)
     }

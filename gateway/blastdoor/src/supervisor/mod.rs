@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use control::SourceEvent;
 use control::cluster::ClusterHandle;
-use control::names::{Names, Resolver, wanted};
+use control::names::{Names, Resolver};
 use door::{BackendPolicy, ExternalNames, PlatformRoots, Publisher};
 use proxy::{AccessLog, BindError, Drain, Listener, ListenerStatus, Metrics, Settings, Sockets};
 use resource::{ClusterView, Problem, Severity};
@@ -18,11 +18,12 @@ use tokio::task::JoinSet;
 
 use crate::admin::Board;
 use crate::config::{self, Config, DoorConfig, Options};
+use crate::door_view::door_view;
 use crate::gateway_addresses::Own;
 use crate::gauges::{ExpiryOf, Gauges};
 use crate::platform_roots::platform_roots;
 use crate::signals::{Asked, Signals};
-use crate::source::{ClusterLink, outlook};
+use crate::source::ClusterLink;
 use crate::watched::WatchedFiles;
 
 /// How often watched files (configuration, trust lists) are looked at. What they say counts when two looks have found
@@ -292,8 +293,8 @@ impl Supervisor {
         };
         if let Some(names) = &mut self.names {
             let serving = self.publishers.iter().chain(&self.departing);
-            let policies: Vec<_> = serving.map(Publisher::policy).collect();
-            names.follow(wanted(&policies, view));
+            let needed = door::needs(serving.map(Publisher::policy), view).names();
+            names.follow(needed.iter().map(|needed| (needed.service, needed.name)));
             view.replace_resolutions(names.known());
         }
         let configured = self.publishers.len();
@@ -456,7 +457,7 @@ impl Supervisor {
             ..self.config.clone()
         };
         if let Some(cluster) = &self.cluster {
-            cluster.doors(outlook(&self.config.doors));
+            cluster.doors(door_view(&self.config.doors));
         }
         // Nobody is answered at a new port before it is nobody's backend.
         self.publish();

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use resource::manifest::{self, Manifest};
-use resource::{ClusterView, Problem, Severity};
+use resource::{Problem, Severity};
 use rustix::io::Errno;
+
+use crate::source::SourceContent;
 
 /// A directory of Kubernetes manifests: the `*.yaml`, `*.yml` and `*.json` files in it, not below it, in order of
 /// their names. Hidden files are left out; symbolic links are followed, as mounted ConfigMaps need.
@@ -21,15 +23,6 @@ pub struct FileSource {
     directory: PathBuf,
     files: BTreeMap<OsString, ManifestFile>,
     hashes: RandomState,
-}
-
-/// What a source holds at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct SourceContent {
-    /// Every object.
-    pub view: ClusterView,
-    /// What is wrong with them, in order of files and lines.
-    pub problems: Vec<Problem>,
 }
 
 /// Why a directory cannot be a source.

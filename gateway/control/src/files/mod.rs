@@ -4,5 +4,4 @@ mod directory;
 mod notifications;
 mod watch;
 
-pub use directory::{FileSource, FilesError, SourceContent};
-pub use watch::SourceEvent;
+pub use directory::{FileSource, FilesError};

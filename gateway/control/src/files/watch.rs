@@ -12,17 +12,9 @@ use resource::{Problem, Severity};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::directory::{FileSource, FilesError, Refreshed, SourceContent};
+use super::directory::{FileSource, FilesError, Refreshed};
 use super::notifications::{Changes, DirectoryWatch, WRITING};
-
-/// What a source says.
-#[derive(Debug)]
-pub enum SourceEvent {
-    /// Everything it now holds.
-    Loaded(SourceContent),
-    /// It cannot be read; what it last held stays in force until it can.
-    Unavailable(Problem),
-}
+use crate::source::SourceEvent;
 
 /// How often file signatures are compared, whatever the notifications say.
 const POLL: Duration = Duration::from_secs(2);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use resource::{NameFault, Resolution};
 use tokio::time::Instant;
 
+use super::lookup::Reply;
+
 /// An answer that cannot be renewed is used for this long after its TTL.
 pub(super) const KEEP: Duration = Duration::from_secs(60);
 /// A TTL below counts as this: servers say 0, and nobody is to be asked without pause.
@@ -21,23 +23,6 @@ pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
 pub(super) const MOST_ADDRESSES: usize = 100;
 /// Addresses of one kind that are kept, those that are not used included.
 const MOST_KEPT: usize = 1_000;
-
-/// What DNS said, once for each kind of address.
-#[derive(Debug, Clone)]
-pub(super) struct Reply {
-    pub(super) v4: Answer,
-    pub(super) v6: Answer,
-}
-
-/// What it said of one kind of address.
-pub(super) type Answer = Result<Records, NameFault>;
-
-/// Addresses, at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Records {
-    pub(super) addresses: Vec<IpAddr>,
-    pub(super) ttl: Duration,
-}
 
 /// What is remembered of a name.
 #[derive(Debug)]

@@ -17,8 +17,7 @@ use hickory_resolver::system_conf::parse_resolv_conf;
 use resource::NameFault;
 use route::Host;
 
-use super::Lookup;
-use super::entry::{Answer, Records, Reply};
+use super::lookup::{Answer, Lookup, Records, Reply};
 
 /// Where the system says whom to ask.
 const SYSTEM: &str = "/etc/resolv.conf";

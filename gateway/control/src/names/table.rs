@@ -7,11 +7,14 @@ use resource::{NameFault, Resolution, Resolutions};
 use route::Host;
 use tokio::time::Instant;
 
-use super::MOST_AT_ONCE;
-use super::entry::{NameEntry, Reply};
+use super::entry::NameEntry;
+use super::lookup::Reply;
 
 /// Names that are followed. Each costs two questions per TTL.
 pub(super) const MOST: usize = 1_000;
+
+/// Names that are looked up at the same time. Servers that do not answer hold half of these places at most.
+pub(super) const MOST_AT_ONCE: usize = 64;
 
 /// The names that are followed, and those beyond the bound.
 #[derive(Debug, Default)]

@@ -3,15 +3,18 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
-use resource::{NameFault, manifest};
-use route::{HostBuf, normalise_sni};
+use resource::NameFault;
+use route::{Host, HostBuf, ObjectKey, normalise_sni};
 use tokio::task::LocalSet;
-use tokio::time::advance;
+use tokio::time::{Instant, advance, sleep};
 
-use super::entry::{Answer, KEEP, LAST_RETRY, LONGEST_TTL, MOST_ADDRESSES, NameEntry, Records, SHORTEST_TTL};
-use super::table::MOST;
-use super::*;
+use super::entry::{KEEP, LAST_RETRY, LONGEST_TTL, MOST_ADDRESSES, NameEntry, SHORTEST_TTL};
+use super::follower::Names;
+use super::lookup::{Answer, Lookup, Records, Reply};
+use super::table::{MOST, MOST_AT_ONCE, NameTable};
 
 fn host(name: &str) -> Host {
     Host::of(&normalise_sni(name.as_bytes(), &mut HostBuf::new()).unwrap()).unwrap()
@@ -226,6 +229,11 @@ fn known(names: &mut Names, name: &str) -> Option<(Vec<String>, Option<NameFault
     Some((addresses, known.fault.clone()))
 }
 
+fn follow(names: &Names, followed: &[Host]) {
+    let service = ObjectKey::new("shop", "app");
+    names.follow(followed.iter().map(|name| (&service, name)));
+}
+
 /// Lets so much time pass, and everything happen that is due by then.
 async fn pass(seconds: u64) {
     for _ in 0..seconds * 20 {
@@ -242,7 +250,7 @@ async fn names_are_resolved_renewed_kept_and_dropped() {
     let run = async {
         let mut names = Names::with(script.clone());
         script.says("a.test", only(&["10.0.0.1"], 30));
-        names.follow(vec![host("a.test"), host("silent.test")]);
+        follow(&names, &[host("a.test"), host("silent.test")]);
         tokio::time::timeout(Duration::from_secs(1), names.changed())
             .await
             .unwrap();
@@ -277,7 +285,7 @@ async fn names_are_resolved_renewed_kept_and_dropped() {
         assert_eq!(known(&mut names, "a.test"), good("10.0.0.3"));
 
         // What nobody wants is forgotten, and not asked for.
-        names.follow(vec![host("silent.test")]);
+        follow(&names, &[host("silent.test")]);
         pass(1).await;
         assert_eq!(known(&mut names, "a.test"), None);
         script.asked();
@@ -304,7 +312,7 @@ async fn the_number_of_names_and_of_queries_is_bounded() {
         for name in &all {
             script.says(name.as_str(), only(&["10.0.0.1"], 3_000));
         }
-        names.follow(all);
+        follow(&names, &all);
         pass(5).await;
         let known = names.known();
         let good = known.values().filter(|known| known.fault.is_none()).count();
@@ -319,50 +327,6 @@ async fn the_number_of_names_and_of_queries_is_bounded() {
         assert_eq!(script.asked().len(), MOST, "each once");
     };
     LocalSet::new().run_until(run).await;
-}
-
-#[test]
-fn only_what_admitted_ingresses_need_is_needed() {
-    let ingress = |name: &str, label: &str, year: u16, services: &[&str]| {
-        let paths: Vec<String> = services
-            .iter()
-            .map(|service| {
-                format!(
-                    "{{path: /{service}, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}"
-                )
-            })
-            .collect();
-        format!(
-            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: shop, creationTimestamp: \"{year}-01-01T00:00:00Z\", labels: {{expose: {label}}}}}\nspec: {{rules: [{{host: {name}.test, http: {{paths: [{}]}}}}]}}\n---\n",
-            paths.join(", ")
-        )
-    };
-    let service = |name: &str, spec: &str| {
-        format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n---\n"
-        )
-    };
-    let yaml = ingress("young", "one", 2026, &["b", "a", "plain"])
-        + &ingress("old", "one", 2020, &["c", "same-as-a", "none"])
-        + &ingress("elsewhere", "two", 2019, &["d"])
-        + &service("a", "{type: ExternalName, externalName: a.example}")
-        + &service("same-as-a", "{type: ExternalName, externalName: A.example.}")
-        + &service("b", "{type: ExternalName, externalName: b.example}")
-        + &service("c", "{type: ExternalName, externalName: c.example}")
-        + &service("d", "{type: ExternalName, externalName: d.example}")
-        + &service("unused", "{type: ExternalName, externalName: e.example}")
-        + &service("broken", "{type: ExternalName, externalName: 10.0.0.1}")
-        + &service("plain", "{ports: [{port: 80}]}");
-    let (view, _) = manifest::collect([&manifest::parse("test.yaml", yaml.as_bytes())]);
-    let policy =
-        |selector: &str| door::Policy::new(door::Selector::parse(selector).unwrap(), door::Scheme::Http);
-    let of = |policy: &door::Policy| {
-        let wanted = wanted(&[policy], &view);
-        wanted.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(of(&policy("expose=one")), ["c.example", "a.example", "b.example"]);
-    assert_eq!(of(&policy("expose=two")), ["d.example"]);
-    assert_eq!(of(&policy("expose=three")), [""; 0]);
 }
 
 /// As many silent names as there may be, and one that is good: it is renewed in time, again and again.

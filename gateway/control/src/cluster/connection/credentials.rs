@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{Kubeconfig, KubeconfigError};
 
+use super::error::{ClusterError, innermost};
 use super::token::TokenFile;
 
 /// Where credentials may come from, and who we are. Taken from the command line and the environment by whoever reads
@@ -22,45 +23,6 @@ pub struct Credentials {
     pub pod_namespace: Option<String>,
     /// `POD_NAME`, or host name and process id.
     pub identity: String,
-}
-
-/// Why there is no source.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// None of the places has any.
-    #[error(
-        "no credentials for an API server: give --kubeconfig FILE or set KUBECONFIG, run in a pod with a service \
-         account, or write ~/.kube/config"
-    )]
-    NoCredentials,
-    /// A file that was named does not give any.
-    #[error("the kubeconfig `{}` cannot be used: {reason}", path.display())]
-    Kubeconfig {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The pod's service account gives none.
-    #[error(
-        "this is a pod, and its service account cannot be used: {0}; set `automountServiceAccountToken: true`, or \
-         give --kubeconfig FILE"
-    )]
-    ServiceAccount(String),
-    /// The file with the token gives none.
-    #[error("the token in `{}` cannot be used: {reason}", path.display())]
-    Token {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// They are there, and no client can be made of them.
-    #[error("no client for the API server can be made: {0}")]
-    Client(#[source] Box<kube::Error>),
-    /// It did not answer a command that needs an answer.
-    #[error("{0}")]
-    NoAnswer(String),
 }
 
 impl Credentials {
@@ -137,12 +99,4 @@ fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
         path: path.to_owned(),
         reason: error.to_string(),
     }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -1,6 +1,17 @@
-//! The connection to the API server: who we are there, and what becomes of requests.
+//! The connection to the API server: who we are there, how often it is asked, and what goes wrong.
 
-pub(crate) mod contact;
-pub(crate) mod credentials;
-pub(crate) mod fault;
+mod client;
+mod contact;
+mod credentials;
+mod error;
+mod fault;
+mod pace;
 mod token;
+
+pub use contact::Contact;
+pub use credentials::Credentials;
+pub use error::ClusterError;
+
+pub(crate) use client::Connection;
+pub(crate) use fault::Fault;
+pub(crate) use pace::Pace;

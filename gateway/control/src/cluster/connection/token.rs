@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 
-use crate::cluster::ClusterError;
+use super::error::ClusterError;
 
 /// The file, and the last token in it that could be used. Clones share it.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::observed::WatchedKind;
+use super::kinds::WatchedKind;
 
 /// One object, read or not.
 #[derive(Debug, Clone)]

@@ -9,55 +9,15 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Resource as _};
-use resource::{Kind, ObjectRef};
-use route::ObjectKey;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::observed::{Observed, WatchedKind, reference};
+use super::kinds::{WatchedKind, reference};
+use super::observed::Observed;
 use super::raw::RawObject;
-use crate::cluster::connection::contact::Contact;
-use crate::cluster::connection::fault::{Fault, Pace};
-
-/// Which objects a reflector follows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct WatchTarget {
-    pub(crate) kind: Kind,
-    pub(crate) scope: Scope,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Scope {
-    /// All of them.
-    Cluster,
-    /// Those of a namespace.
-    Namespace(Box<str>),
-    /// Those of a namespace that is not watched otherwise: where gateways are that are nobody's backends.
-    Replicas(Box<str>),
-    /// This one.
-    Object(ObjectKey),
-}
-
-/// What is new in a target.
-#[derive(Debug)]
-pub(crate) struct Update {
-    pub(crate) target: WatchTarget,
-    pub(crate) event: TargetEvent,
-}
-
-#[derive(Debug)]
-pub(crate) enum TargetEvent {
-    /// These are all there are.
-    Listed(Vec<Observed>),
-    /// Changes arrive from now on.
-    Following,
-    /// One is new or has changed.
-    Applied(Box<Observed>),
-    /// One is gone.
-    Removed(ObjectRef),
-    /// Nothing is heard of the target at the moment; what was heard last stands.
-    Failed(Fault),
-}
+use super::target::WatchTarget;
+use super::update::{TargetEvent, Update};
+use crate::cluster::connection::{Contact, Fault, Pace};
 
 /// Objects in one answer: what is not kept of them is memory all the same until the answer is read.
 const PAGE: u32 = 200;
@@ -85,27 +45,6 @@ enum Ended {
     Over,
     /// With a fault.
     Failed(Fault),
-}
-
-impl WatchTarget {
-    /// Without what is in it nothing can be served.
-    pub(crate) fn is_essential(&self) -> bool {
-        matches!(self.kind, Kind::Ingress | Kind::Service | Kind::EndpointSlice)
-            && !matches!(self.scope, Scope::Replicas(_))
-    }
-
-    pub(crate) fn covers(&self, object: &ObjectRef) -> bool {
-        self.kind == object.kind
-            && match &self.scope {
-                Scope::Cluster => true,
-                Scope::Namespace(namespace) | Scope::Replicas(namespace) => {
-                    object.namespace.as_ref() == Some(namespace)
-                }
-                Scope::Object(key) => {
-                    object.namespace.as_deref() == Some(key.namespace()) && &*object.name == key.name()
-                }
-            }
-    }
 }
 
 impl<K: WatchedKind> Reflector<K> {
@@ -240,7 +179,7 @@ impl<K: WatchedKind> Reflector<K> {
                 Ok(None) => return Ok(Ended::Over),
                 Err(_elapsed) => return Ok(Ended::Failed(Fault::Stalled(SILENCE))),
             };
-            self.contact.word();
+            self.contact.note_answer();
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     advance(version, object.meta().resource_version.as_deref());

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use resource::{Kind, Problem, Severity};
 
-use super::reflector::{Scope, WatchTarget};
 use super::store::TargetState;
-use crate::cluster::connection::fault::Fault;
+use super::target::{Scope, WatchTarget};
+use crate::cluster::connection::Fault;
 
 /// API group and resource of a kind.
 pub(crate) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
@@ -70,7 +70,7 @@ pub(crate) fn missing_rights<'s>(
         .collect()
 }
 
-/// Slots that are told of together.
+/// Targets that are reported together.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Group {
     kind: Kind,

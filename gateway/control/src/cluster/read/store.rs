@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, Problem};
+use resource::{ClusterView, Kind, Object, ObjectRef, Problem};
 use route::ObjectKey;
 use tokio::time::Instant;
 
-use super::observed::{Address, LoadBalancerStatus, Observed};
-use super::reflector::{Scope, TargetEvent, Update, WatchTarget};
-use crate::cluster::connection::fault::Fault;
+use super::observed::Observed;
+use super::target::{Scope, WatchTarget};
+use super::update::{TargetEvent, Update};
+use crate::cluster::connection::Fault;
+use crate::cluster::door_view::DoorView;
+use crate::cluster::status::{Address, LoadBalancerStatus};
 
 /// Everything that is known, by target and by object.
 #[derive(Debug, Default)]
@@ -17,7 +20,7 @@ pub(crate) struct Store {
     targets: BTreeMap<WatchTarget, TargetState>,
     /// Problems of single objects.
     problems: BTreeMap<ObjectRef, Vec<Problem>>,
-    /// StatusWriter that are not empty.
+    /// Statuses that are not empty.
     ingress_status: HashMap<ObjectKey, LoadBalancerStatus>,
     /// Of each Ingress, the version that was last seen.
     ingress_version: HashMap<ObjectKey, Box<str>>,
@@ -38,9 +41,9 @@ pub(crate) struct TargetState {
 /// What an update changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Changed {
-    /// Something that doors are compiled from, or what is to be told of it.
+    /// Something that doors are compiled from, or what is to be reported of it.
     pub(crate) view: bool,
-    /// Which objects are referred to may have changed.
+    /// Other objects may be needed from now on.
     pub(crate) needs: bool,
     /// A status.
     pub(crate) status: bool,
@@ -81,17 +84,16 @@ impl Store {
         }
     }
 
-    /// Forgets a target and what was in it.
-    pub(crate) fn close(&mut self, target: &WatchTarget) -> Changed {
+    /// Forgets a target; of a single object also what was known of it, unless another target covers it.
+    pub(crate) fn close(&mut self, target: &WatchTarget) {
         self.targets.remove(target);
-        let mut changed = Changed::default();
         if let Scope::Object(key) = &target.scope {
             let object = ObjectRef::namespaced(target.kind, key);
             if !self.targets.keys().any(|other| other.covers(&object)) {
-                self.remove(&object, &mut changed);
+                self.problems.remove(&object);
+                self.view.remove(&object);
             }
         }
-        changed
     }
 
     pub(crate) fn targets(&self) -> impl Iterator<Item = (&WatchTarget, &TargetState)> {
@@ -128,7 +130,8 @@ impl Store {
         status.map(|status| status.addresses.to_vec()).unwrap_or_default()
     }
 
-    pub(crate) fn take(&mut self, update: Update) -> Changed {
+    /// Takes an update in. The doors say whether other objects are needed from now on.
+    pub(crate) fn take(&mut self, update: Update, doors: &dyn DoorView) -> Changed {
         let mut changed = Changed::default();
         let Some(state) = self.targets.get_mut(&update.target) else {
             // Of a reflector that has been told to end.
@@ -149,26 +152,35 @@ impl Store {
                     state.fault = None;
                     changed.targets = true;
                 }
-                self.replace(&update.target, objects, &mut changed);
+                self.replace(&update.target, objects, doors, &mut changed);
             }
-            TargetEvent::Applied(seen) => self.apply(*seen, &mut changed),
-            TargetEvent::Removed(object) => self.remove(&object, &mut changed),
+            TargetEvent::Applied(observed) => self.apply(*observed, doors, &mut changed),
+            TargetEvent::Removed(object) => self.remove(&object, doors, &mut changed),
         }
         changed
     }
 
-    fn replace(&mut self, target: &WatchTarget, objects: Vec<Observed>, changed: &mut Changed) {
-        let present: HashSet<ObjectRef> = objects.iter().map(|seen| seen.reference.clone()).collect();
+    fn replace(
+        &mut self,
+        target: &WatchTarget,
+        objects: Vec<Observed>,
+        doors: &dyn DoorView,
+        changed: &mut Changed,
+    ) {
+        let present: HashSet<ObjectRef> = objects
+            .iter()
+            .map(|observed| observed.reference.clone())
+            .collect();
         let gone: BTreeSet<ObjectRef> = self
             .known(target.kind)
             .chain(self.problems.keys().cloned())
             .filter(|known| target.covers(known) && !present.contains(known))
             .collect();
         for object in gone {
-            self.remove(&object, changed);
+            self.remove(&object, doors, changed);
         }
-        for seen in objects {
-            self.apply(seen, changed);
+        for observed in objects {
+            self.apply(observed, doors, changed);
         }
     }
 
@@ -189,19 +201,19 @@ impl Store {
         }
     }
 
-    fn apply(&mut self, seen: Observed, changed: &mut Changed) {
+    fn apply(&mut self, observed: Observed, doors: &dyn DoorView, changed: &mut Changed) {
         let Observed {
             reference,
             object,
             problems,
             status,
             version,
-        } = seen;
+        } = observed;
         self.put_status(&reference, &status, changed);
         self.put_version(&reference, Some(version));
         self.put_problems(&reference, &problems, changed);
         let Some(object) = object else {
-            self.take_out(&reference, changed);
+            self.take_out(&reference, doors, changed);
             return;
         };
         // An object that says the same as before stays the one it was: most changes in a cluster are of parts that
@@ -210,20 +222,20 @@ impl Store {
             Some(before) if before == object => {
                 self.view.insert(before);
             }
-            before => changed.note(before.as_ref(), Some(&object)),
+            before => changed.note(doors, before.as_ref(), Some(&object)),
         }
     }
 
-    fn remove(&mut self, reference: &ObjectRef, changed: &mut Changed) {
+    fn remove(&mut self, reference: &ObjectRef, doors: &dyn DoorView, changed: &mut Changed) {
         self.put_status(reference, &LoadBalancerStatus::default(), changed);
         self.put_version(reference, None);
         self.put_problems(reference, &[], changed);
-        self.take_out(reference, changed);
+        self.take_out(reference, doors, changed);
     }
 
-    fn take_out(&mut self, reference: &ObjectRef, changed: &mut Changed) {
+    fn take_out(&mut self, reference: &ObjectRef, doors: &dyn DoorView, changed: &mut Changed) {
         if let Some(before) = self.view.remove(reference) {
-            changed.note(Some(&before), None);
+            changed.note(doors, Some(&before), None);
         }
     }
 
@@ -276,28 +288,11 @@ fn key_of(reference: &ObjectRef) -> ObjectKey {
     ObjectKey::new(namespace, &*reference.name)
 }
 
-/// What decides which objects are needed because of an Ingress; `None` when it names none.
-fn naming(ingress: &Ingress) -> Option<impl PartialEq + '_> {
-    let backend = &ingress.annotations.backend;
-    let names_any = ingress.tls.iter().any(|tls| tls.secret.is_some())
-        || backend.authorities.is_some()
-        || backend.client_certificate.is_some()
-        || backend.secret.is_some();
-    names_any.then_some((&ingress.labels, &ingress.class, &ingress.tls, backend))
-}
-
 impl Changed {
     /// An object has changed, come or gone.
-    fn note(&mut self, before: Option<&Object>, after: Option<&Object>) {
+    fn note(&mut self, doors: &dyn DoorView, before: Option<&Object>, after: Option<&Object>) {
         self.view = true;
-        self.needs |= match (before, after) {
-            (Some(Object::Ingress(before)), Some(Object::Ingress(after))) => naming(before) != naming(after),
-            (Some(Object::Ingress(ingress)), None) | (None, Some(Object::Ingress(ingress))) => {
-                naming(ingress).is_some()
-            }
-            (Some(Object::IngressClass(_)), _) | (_, Some(Object::IngressClass(_))) => true,
-            (_, _) => false,
-        };
+        self.needs |= doors.concerns_needs(before, after);
     }
 
     pub(crate) fn merge(&mut self, other: Self) {

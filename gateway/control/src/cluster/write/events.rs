@@ -15,11 +15,10 @@ use resource::{Ingress, IngressClass, Kind, Problem, Severity};
 use route::ObjectKey;
 use tokio::time::Instant;
 
-use super::report::{GAP, Writer};
-use crate::cluster::connection::fault::Fault;
-use crate::cluster::door_view::DoorOutlook;
-use crate::cluster::read::store::Store;
-use crate::cluster::status::claims::is_of_others;
+use super::writer::{GAP, Writer};
+use crate::cluster::connection::Fault;
+use crate::cluster::door_view::DoorView;
+use crate::cluster::read::Store;
 
 /// A problem is told when it has lasted this long: objects that belong together arrive one after the other.
 const LASTING: Duration = Duration::from_secs(2);
@@ -87,7 +86,7 @@ impl EventWriter {
     /// Tells of each lasting problem of an Ingress; says when to look again.
     pub(crate) async fn write(
         &mut self,
-        doors: &[DoorOutlook],
+        doors: &dyn DoorView,
         problems: &[Problem],
         writer: &mut Writer,
     ) -> Option<Instant> {
@@ -185,7 +184,7 @@ async fn write_event(mark: u64, ingress: &Ingress, problem: &Problem, writer: &W
     };
     let api: Api<Event> = Api::namespaced(writer.client(), key.namespace());
     let params = PostParams::default();
-    writer.asked(api.create(&params, &event)).await?;
+    writer.answer(api.create(&params, &event)).await?;
     Ok(())
 }
 
@@ -195,9 +194,9 @@ fn is_worth_an_event(problem: &Problem) -> bool {
 
 /// Whether it is for this installation to tell of it. Others have Ingresses in the same cluster, and tell of those; what
 /// somebody else has written an address for is not served nowhere, whatever our selectors make of its labels.
-fn concerns_us(problem: &Problem, ingress: &Ingress, doors: &[DoorOutlook], store: &Store, me: &str) -> bool {
-    let is_chosen = doors.iter().any(|door| door.policy.chooses(ingress, &store.view));
-    let is_served_elsewhere = || is_of_others(store.ingress_status(&ingress.key), me);
+fn concerns_us(problem: &Problem, ingress: &Ingress, doors: &dyn DoorView, store: &Store, me: &str) -> bool {
+    let is_chosen = doors.choose(ingress, &store.view);
+    let is_served_elsewhere = || store.ingress_status(&ingress.key).is_of_others(me);
     is_chosen || (problem.field.starts_with("metadata.labels") && !is_served_elsewhere())
 }
 

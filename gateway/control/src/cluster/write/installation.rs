@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::cluster::Connection;
+use crate::cluster::connection::Connection;
 
 /// The name where no other is known.
 const DEFAULT: &str = "blastdoor";

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::installation::Installation;
-use crate::cluster::Connection;
-use crate::cluster::connection::fault::Fault;
+use crate::cluster::connection::{Connection, Fault};
+use crate::cluster::handle::Retirement;
 
 /// A holder that has not renewed for this long has lost it.
 const DURATION: Duration = Duration::from_secs(15);
@@ -32,18 +32,6 @@ const ANSWER: Duration = Duration::from_secs(8);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Between two attempts without the right to hold it.
 const DENIED: Duration = Duration::from_secs(60);
-
-/// Whether this replica is about to end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Retirement {
-    /// Not that anybody knew.
-    #[default]
-    None,
-    /// It is to leave the Lease to others.
-    Asked,
-    /// It has.
-    Over,
-}
 
 /// What was last seen of the Lease, and when it was first seen so.
 struct LastSeen {
@@ -79,7 +67,7 @@ pub(crate) async fn hold(
         let asked = Instant::now();
         let mut pause = LOOK;
         // It runs out by itself where the API server wants to be left alone for that long.
-        if connection.contact.hushed().is_none() {
+        if connection.contact.quiet_until().is_none() {
             let candidate = Candidate {
                 api: &api,
                 name: &installation.lease,
@@ -120,7 +108,7 @@ pub(crate) async fn hold(
         // So that replicas that started together do not stay together. From one beginning to the next: answers that
         // take long must not let it run out.
         let mut next = asked + pause.mul_f64(0.9 + 0.1 * fastrand::f64());
-        if let Some(until) = connection.contact.hushed() {
+        if let Some(until) = connection.contact.quiet_until() {
             next = next.max(until);
         }
         tokio::select! {
@@ -133,7 +121,7 @@ pub(crate) async fn hold(
         let name = &installation.lease;
         set(held, &installation, None);
         let farewell = timeout(FAREWELL, give_up(&api, name, &connection.identity));
-        let given_up = match connection.contact.hushed() {
+        let given_up = match connection.contact.quiet_until() {
             None => farewell.await,
             Some(_) => Ok(Err(Fault::Busy(429))),
         };
@@ -143,7 +131,7 @@ pub(crate) async fn hold(
             Err(_) => tracing::debug!("the Lease `{name}` runs out by itself"),
         }
     }
-    retirement.send_replace(Retirement::Over);
+    retirement.send_replace(Retirement::Done);
 }
 
 /// Says which right is missing, and what becomes of it.

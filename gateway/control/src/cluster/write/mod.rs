@@ -1,7 +1,18 @@
-//! What is written back to the API server: the status of Ingresses, and Events.
+//! What is written back to the API server: the status of Ingresses, and Events about what is wrong with them.
+//!
+//! Of all replicas of an installation one writes, the holder of its [`lease`].
 
-pub(crate) mod events;
-pub(crate) mod installation;
-pub(crate) mod lease;
-pub(crate) mod report;
-mod statuses;
+mod desired;
+mod events;
+mod installation;
+mod lease;
+mod report;
+mod status;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use events::EVENT_REASONS;
+
+pub(crate) use installation::Installation;
+pub(crate) use report::run;

@@ -8,18 +8,16 @@ use std::time::Duration;
 use k8s_openapi::api::networking::v1::Ingress as RawIngress;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use resource::{ClusterView, Ingress};
 use route::ObjectKey;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::report::{GAP, Writer};
-use crate::cluster::connection::fault::Fault;
-use crate::cluster::door_view::{DesiredStatus, DoorOutlook, wanted};
-use crate::cluster::read::observed::{Address, Observed};
-use crate::cluster::read::raw::RawObject;
-use crate::cluster::read::store::Store;
-use crate::cluster::status::claims::{ANNOTATION, Merged, merge};
+use super::desired::DesiredStatus;
+use super::writer::{GAP, Writer};
+use crate::cluster::connection::Fault;
+use crate::cluster::door_view::DoorView;
+use crate::cluster::read::{Observed, RawObject, Store};
+use crate::cluster::status::{ANNOTATION, Address, Merged, merge};
 
 /// After a first write, before the same status is written again; twice as long after each further one, up to
 const PAUSE: Duration = Duration::from_secs(1);
@@ -66,7 +64,7 @@ impl StatusWriter {
     }
 
     /// Writes each status that is not what it should be; says when to look again.
-    pub(crate) async fn write(&mut self, doors: &[DoorOutlook], writer: &mut Writer) -> Option<Instant> {
+    pub(crate) async fn write(&mut self, doors: &dyn DoorView, writer: &mut Writer) -> Option<Instant> {
         let me = writer.name()?;
         let mut again: Option<Instant> = None;
         for write in self.differing(doors, &me) {
@@ -129,7 +127,7 @@ impl StatusWriter {
     }
 
     /// The Ingresses whose status is not what it should be.
-    fn differing(&mut self, doors: &[DoorOutlook], me: &str) -> Vec<Write> {
+    fn differing(&mut self, doors: &dyn DoorView, me: &str) -> Vec<Write> {
         let store = self.store.borrow();
         self.attempts
             .retain(|key, attempt| attempt.at.elapsed() < FUTILE && store.view.ingress(key).is_some());
@@ -139,9 +137,11 @@ impl StatusWriter {
         };
         let mut writes = Vec::new();
         for ingress in store.view.ingresses() {
-            let wanted = match wanted(doors, &store.view, ingress, service) {
+            let published = doors.published_for(ingress, &store.view);
+            let wanted = match DesiredStatus::of(&published, service) {
                 DesiredStatus::Addresses(addresses) => addresses,
-                DesiredStatus::Nothing if !belongs_elsewhere(doors, ingress, &store.view) => Vec::new(),
+                // What is of another class is for another controller to care for.
+                DesiredStatus::Nothing if doors.serve_class_of(ingress, &store.view) => Vec::new(),
                 DesiredStatus::Nothing | DesiredStatus::Unknown => continue,
             };
             let status = store.ingress_status(&ingress.key);
@@ -188,7 +188,7 @@ impl StatusWriter {
         };
         let patch = Patch::Merge(&patch);
         let written = writer
-            .asked(api.patch_status(write.key.name(), &params, &patch))
+            .answer(api.patch_status(write.key.name(), &params, &patch))
             .await?;
         tracing::debug!(ingress = %write.key, ?addresses, ?claims, "status written");
         let is_so = merge(&Observed::new(written).status, me, &write.wanted).is_none();
@@ -200,9 +200,4 @@ impl StatusWriter {
         }
         Ok(is_so)
     }
-}
-
-/// Whether the Ingress is for another controller to care for.
-fn belongs_elsewhere(doors: &[DoorOutlook], ingress: &Ingress, view: &ClusterView) -> bool {
-    !doors.iter().any(|door| door.policy.class_admits(ingress, view))
 }

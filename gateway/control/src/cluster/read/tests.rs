@@ -1,49 +1,29 @@
-//! The source against an API server that says what the test wants, on a clock that the test turns.
+//! Reflectors against an API server that says what the test wants, on a clock that the test turns.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use door::{DefaultCertificate, Policy, Scheme, Selector, TlsPolicy};
-use http::{Request, Response};
+use http::Response;
 use k8s_openapi::api::core::v1::Service as RawService;
 use kube::Api;
-use kube::client::{Body, Client};
 use proptest::prelude::*;
-use resource::{ClusterView, Kind, Object, ObjectRef, manifest};
-use route::ObjectKey;
+use resource::{ClusterView, Ingress, Kind, Object, ObjectRef};
+use route::{ListenerName, ObjectKey};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Connection;
-use super::connection::contact::Contact;
-use super::connection::fault::Fault;
-use super::door_view::{DoorOutlook, Publish, SecretScope, needs};
-use super::read::observed::Observed;
-use super::read::raw::RawObject;
-use super::read::reflector::{Reflector, Scope, TargetEvent, Update, WatchTarget};
-use super::read::store::Store;
-use super::write::installation::Installation;
-use super::write::lease;
-
-/// What the API server answers, one after the other; afterwards it never answers.
-type Script = Arc<Mutex<VecDeque<Response<String>>>>;
-
-/// The requests that were sent: when, and for what.
-type Asked = Arc<Mutex<Vec<(Instant, String)>>>;
-
-fn answer(status: u16, body: &impl ToString) -> Response<String> {
-    Response::builder().status(status).body(body.to_string()).unwrap()
-}
-
-fn failure(status: u16) -> Response<String> {
-    answer(
-        status,
-        &json!({ "kind": "Status", "status": "Failure", "code": status, "message": "no", "reason": "" }),
-    )
-}
+use super::named::Needs;
+use super::observed::Observed;
+use super::raw::RawObject;
+use super::reflector::Reflector;
+use super::store::Store;
+use super::target::{Scope, WatchTarget};
+use super::update::{TargetEvent, Update};
+use crate::cluster::connection::{Contact, Fault};
+use crate::cluster::door_view::{DoorView, Publish};
+use crate::cluster::options::SecretScope;
+use crate::cluster::scripted::{self, answer, event, failure, list, watch};
 
 fn service(name: &str, port: u16, version: u64) -> Value {
     json!({
@@ -51,27 +31,6 @@ fn service(name: &str, port: u16, version: u64) -> Value {
         "metadata": { "name": name, "namespace": "default", "resourceVersion": version.to_string() },
         "spec": { "ports": [{ "port": port }] }
     })
-}
-
-fn list(version: u64, items: &[Value]) -> Response<String> {
-    answer(
-        200,
-        &json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": { "resourceVersion": version.to_string() }, "items": items }),
-    )
-}
-
-fn watch(events: &[Value]) -> Response<String> {
-    answer(
-        200,
-        &events
-            .iter()
-            .map(|event| format!("{event}\n"))
-            .collect::<String>(),
-    )
-}
-
-fn event(kind: &str, object: &Value) -> Value {
-    json!({ "type": kind, "object": object })
 }
 
 fn target() -> WatchTarget {
@@ -83,29 +42,15 @@ fn target() -> WatchTarget {
 
 /// Follows the script, and returns what came of it: requests, and updates.
 async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant, String)>, Vec<TargetEvent>) {
-    let (script, asked): (Script, Asked) = (Arc::new(Mutex::new(script.into())), Arc::default());
     let contact = Contact::new();
-    let (said, heard) = (Arc::clone(&asked), contact.clone());
-    let server = tower::service_fn(move |request: Request<Body>| {
-        let query = request.uri().to_string();
-        said.lock().unwrap().push((Instant::now(), query));
-        let next = script.lock().unwrap().pop_front();
-        let heard = heard.clone();
-        async move {
-            let Some(response) = next else {
-                return std::future::pending().await;
-            };
-            heard.heard(response.status(), response.headers());
-            Ok::<_, Infallible>(response.map(|body| Body::from(body.into_bytes())))
-        }
-    });
-    let api: Api<RawObject<RawService>> = Api::all(Client::new(server, "default"));
+    let (client, requests) = scripted::client(script, &contact);
+    let api: Api<RawObject<RawService>> = Api::all(client);
     let (sender, mut updates) = mpsc::channel(100);
     let reflector = Reflector::new(api, target(), None, sender, contact);
     let mut events = Vec::new();
     let collect = async {
-        while let Some(Update { event: one, .. }) = updates.recv().await {
-            events.push(one);
+        while let Some(Update { event, .. }) = updates.recv().await {
+            events.push(event);
         }
     };
     tokio::select! {
@@ -113,8 +58,7 @@ async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant,
         () = collect => {}
         () = tokio::time::sleep(time) => {}
     }
-    let asked = asked.lock().unwrap().clone();
-    (asked, events)
+    (requests.all(), events)
 }
 
 fn names(events: &[TargetEvent]) -> Vec<String> {
@@ -123,7 +67,7 @@ fn names(events: &[TargetEvent]) -> Vec<String> {
         .map(|event| match event {
             TargetEvent::Listed(objects) => format!("{} listed", objects.len()),
             TargetEvent::Following => "following".to_owned(),
-            TargetEvent::Applied(seen) => format!("{} applied", seen.reference.name),
+            TargetEvent::Applied(observed) => format!("{} applied", observed.reference.name),
             TargetEvent::Removed(reference) => format!("{} removed", reference.name),
             TargetEvent::Failed(fault) => format!("trouble: {fault}"),
         })
@@ -132,7 +76,7 @@ fn names(events: &[TargetEvent]) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_and_then_every_change() {
-    let (asked, events) = follow(
+    let (requests, events) = follow(
         vec![
             list(7, &[service("a", 80, 5), service("b", 80, 6)]),
             watch(&[
@@ -148,7 +92,7 @@ async fn a_list_and_then_every_change() {
         names(&events),
         ["2 listed", "following", "a applied", "b removed"]
     );
-    let queries: Vec<&str> = asked.iter().map(|(_, query)| query.as_str()).collect();
+    let queries: Vec<&str> = requests.iter().map(|(_, query)| query.as_str()).collect();
     assert!(queries[0].contains("limit=200"), "{queries:?}");
     assert!(
         queries[1].contains("resourceVersion=7") && queries[1].contains("timeoutSeconds=50"),
@@ -182,7 +126,13 @@ async fn an_unreadable_object_hides_no_other() {
     };
     let told: Vec<(&str, bool, usize)> = objects
         .iter()
-        .map(|seen| (&*seen.reference.name, seen.object.is_some(), seen.problems.len()))
+        .map(|observed| {
+            (
+                &*observed.reference.name,
+                observed.object.is_some(),
+                observed.problems.len(),
+            )
+        })
         .collect();
     assert_eq!(told[..2], [("sound", true, 0), ("dated", true, 0)]);
     assert_eq!((told[2].0, told[2].1), ("odd", true));
@@ -214,9 +164,9 @@ async fn a_forgotten_version_is_listed_again_within_five_seconds() {
             list(90, &[service("b", 80, 80)]),
         ];
         let started = Instant::now();
-        let (asked, events) = follow(script, Duration::from_secs(20)).await;
+        let (requests, events) = follow(script, Duration::from_secs(20)).await;
         assert_eq!(names(&events).last().map(String::as_str), Some("1 listed"));
-        let again = asked
+        let again = requests
             .iter()
             .filter(|(_, query)| !query.contains("watch="))
             .nth(1)
@@ -227,13 +177,13 @@ async fn a_forgotten_version_is_listed_again_within_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_honoured_and_failures_back_off() {
+async fn retry_after_is_honoured_and_failures_are_requests_ever_less_often() {
     let mut busy = failure(429);
     busy.headers_mut().insert("retry-after", "25".parse().unwrap());
     let mut script = vec![busy];
     script.extend((0..50).map(|_| failure(500)));
-    let (asked, _) = follow(script, Duration::from_secs(600)).await;
-    let gaps: Vec<Duration> = asked.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    let (requests, _) = follow(script, Duration::from_secs(600)).await;
+    let gaps: Vec<Duration> = requests.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!(gaps[0] >= Duration::from_secs(25), "{gaps:?}");
     assert!(
         gaps.iter()
@@ -243,62 +193,12 @@ async fn retry_after_is_honoured_and_failures_back_off() {
     assert!(gaps.len() < 60, "{}", gaps.len());
 }
 
-/// Tries to hold a Lease while the API server answers as the script says, and nothing afterwards.
-async fn hold(script: Vec<Response<String>>, time: Duration) -> Vec<(Instant, String)> {
-    let (script, asked): (Script, Asked) = (Arc::new(Mutex::new(script.into())), Arc::default());
-    let contact = Contact::new();
-    let (said, heard) = (Arc::clone(&asked), contact.clone());
-    let server = tower::service_fn(move |request: Request<Body>| {
-        let line = format!("{} {}", request.method(), request.uri().path());
-        said.lock().unwrap().push((Instant::now(), line));
-        let next = script.lock().unwrap().pop_front();
-        let heard = heard.clone();
-        async move {
-            let Some(response) = next else {
-                return std::future::pending().await;
-            };
-            heard.heard(response.status(), response.headers());
-            Ok::<_, Infallible>(response.map(|body| Body::from(body.into_bytes())))
-        }
-    });
-    let connection = Connection {
-        client: Client::new(server, "default"),
-        contact,
-        server: "https://api".into(),
-        namespace: "default".into(),
-        identity: "one".into(),
-    };
-    let installation = Installation::new(Some("edge"), &connection);
-    let held = watch::Sender::new(None);
-    let retirement = watch::Sender::default();
-    tokio::select! {
-        () = lease::hold(connection, installation, &held, &retirement) => {}
-        () = tokio::time::sleep(time) => {}
-    }
-    asked.lock().unwrap().clone()
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_lease_keeps_to_retry_after_as_lists_do() {
-    for status in [429, 503] {
-        let mut busy = failure(status);
-        busy.headers_mut().insert("retry-after", "25".parse().unwrap());
-        let asked = hold(vec![busy, failure(500), failure(500)], Duration::from_secs(40)).await;
-        let look = "GET /apis/coordination.k8s.io/v1/namespaces/default/leases/edge";
-        assert!(asked.iter().all(|(_, line)| line == look), "{asked:?}");
-        let pauses: Vec<Duration> = asked.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        assert!(pauses[0] >= Duration::from_secs(25), "{status}: {pauses:?}");
-        assert!(pauses[0] < Duration::from_secs(28), "{status}: {pauses:?}");
-        assert!(pauses[1] < Duration::from_secs(3), "{status}: {pauses:?}");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn watches_that_end_at_once_do_not_flood_the_server() {
     let mut script = vec![list(7, &[])];
     script.extend((0..200).map(|_| watch(&[])));
-    let (asked, _) = follow(script, Duration::from_secs(60)).await;
-    assert!(asked.len() <= 62, "{}", asked.len());
+    let (requests, _) = follow(script, Duration::from_secs(60)).await;
+    assert!(requests.len() <= 62, "{}", requests.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,7 +242,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn seen(name: usize, port: u16) -> Observed {
+fn observed(name: usize, port: u16) -> Observed {
     let sent = service(&format!("s{name}"), port, 1).to_string();
     Observed::new::<RawService>(serde_json::from_str(&sent).unwrap())
 }
@@ -359,12 +259,12 @@ proptest! {
             let event = match happening {
                 Happening::Listed(objects) => {
                     model = objects.iter().copied().collect();
-                    let objects = model.iter().map(|(name, port)| seen(*name, *port)).collect();
+                    let objects = model.iter().map(|(name, port)| observed(*name, *port)).collect();
                     TargetEvent::Listed(objects)
                 }
                 Happening::Applied(name, port) => {
                     model.insert(name, port);
-                    TargetEvent::Applied(Box::new(seen(name, port)))
+                    TargetEvent::Applied(Box::new(observed(name, port)))
                 }
                 Happening::Removed(name) => {
                     model.remove(&name);
@@ -373,7 +273,7 @@ proptest! {
                 }
                 Happening::Trouble => TargetEvent::Failed(Fault::Unreachable(String::new())),
             };
-            let changed = store.take(Update { target: target(), event });
+            let changed = store.take(Update { target: target(), event }, &Needing::default());
             prop_assert_eq!(changed.view, before != model);
             let view: BTreeMap<usize, u16> = store
                 .view
@@ -385,49 +285,74 @@ proptest! {
     }
 }
 
+/// Doors that need these, whatever the objects say.
+#[derive(Debug, Default)]
+struct Needing {
+    of_doors: Vec<ObjectRef>,
+    of_ingresses: Vec<ObjectRef>,
+}
+
+impl DoorView for Needing {
+    fn needs_of_doors(&self, _: &ClusterView) -> Vec<ObjectRef> {
+        self.of_doors.clone()
+    }
+
+    fn needs_of_ingresses(&self, _: &ClusterView) -> Vec<ObjectRef> {
+        self.of_ingresses.clone()
+    }
+
+    fn concerns_needs(&self, _: Option<&Object>, _: Option<&Object>) -> bool {
+        false
+    }
+
+    fn published(&self) -> Vec<(&ListenerName, &Publish)> {
+        Vec::new()
+    }
+
+    fn published_for(&self, _: &Ingress, _: &ClusterView) -> Vec<&Publish> {
+        Vec::new()
+    }
+
+    fn choose(&self, _: &Ingress, _: &ClusterView) -> bool {
+        false
+    }
+
+    fn serve_class_of(&self, _: &Ingress, _: &ClusterView) -> bool {
+        false
+    }
+}
+
 /// Whoever names two hundred Secrets takes nobody else's place among those that are followed, and no door's.
 #[test]
 fn names_beyond_a_namespaces_share_come_last() {
-    let ingress = |namespace: &str, year: u16, secrets: usize| {
-        let tls: Vec<Value> = (0..secrets)
-            .map(|number| json!({ "hosts": [format!("h{number}.test")], "secretName": format!("s{number}") }))
-            .collect();
-        let written = json!({
-            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "metadata": {
-                "name": "app", "namespace": namespace, "labels": { "expose": "door" },
-                "creationTimestamp": format!("{year}-01-01T00:00:00Z")
-            },
-            "spec": { "tls": tls, "defaultBackend": { "service": { "name": "app", "port": { "number": 80 } } } }
-        });
-        let parsed = manifest::parse("app.yaml", written.to_string().as_bytes());
-        assert_eq!(parsed.objects.len(), 1);
-        parsed.objects.into_iter().map(|placed| placed.object)
+    let object =
+        |kind, namespace: &str, name: &str| ObjectRef::namespaced(kind, &ObjectKey::new(namespace, name));
+    let secret = |namespace: &str, name: &str| object(Kind::Secret, namespace, name);
+    let many = (0..200).map(|number| secret("aaa", &format!("s{number}")));
+    let few = [
+        secret("shop", "s0"),
+        secret("shop", "s1"),
+        object(Kind::ConfigMap, "aaa", "roots"),
+    ];
+    let doors = Needing {
+        of_doors: vec![secret("gateway", "default")],
+        of_ingresses: many.chain(few).collect(),
     };
-    let view: ClusterView = ingress("aaa", 2020, 200)
-        .chain(ingress("shop", 2025, 2))
-        .collect();
-    let key =
-        |namespace: &str, name: &str| ObjectRef::namespaced(Kind::Secret, &ObjectKey::new(namespace, name));
-    let policy = Policy {
-        tls: Some(TlsPolicy::new(DefaultCertificate::Secret(ObjectKey::new(
-            "gateway", "default",
-        )))),
-        ..Policy::new(Selector::parse("expose=door").unwrap(), Scheme::Https)
-    };
-    let door = DoorOutlook {
-        name: "door".parse().unwrap(),
-        policy,
-        publish: Publish::Nothing,
-    };
-    let needed = needs(&[door], &view, SecretScope::Named);
-    assert_eq!(needed.by_doors, [key("gateway", "default")]);
+    let needed = Needs::of(&doors, &ClusterView::default(), SecretScope::Named);
+    assert_eq!(needed.by_doors, [secret("gateway", "default")]);
     let named = needed.by_ingresses;
-    assert_eq!(named.len(), 202);
+    assert_eq!(named.len(), 203);
     assert!(
         named[..50]
             .iter()
             .all(|need| need.namespace.as_deref() == Some("aaa"))
     );
-    assert_eq!(named[50..52], [key("shop", "s0"), key("shop", "s1")]);
+    assert_eq!(named[50..52], [secret("shop", "s0"), secret("shop", "s1")]);
+    assert_eq!(needed.unwanted, []);
+
+    // Secrets that are not read take no place from what is.
+    let needed = Needs::of(&doors, &ClusterView::default(), SecretScope::None);
+    assert_eq!(needed.by_doors, []);
+    assert_eq!(needed.by_ingresses, [object(Kind::ConfigMap, "aaa", "roots")]);
+    assert_eq!(needed.unwanted.len(), 203);
 }

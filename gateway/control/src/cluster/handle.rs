@@ -1,0 +1,67 @@
+//! The way to a source that runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use resource::Problem;
+use tokio::sync::watch;
+
+use super::door_view::DoorView;
+
+/// Passes what the source has to know of doors and problems to it. Clones reach the same source.
+#[derive(Debug, Clone)]
+pub struct ClusterHandle {
+    pub(crate) doors: watch::Sender<Arc<dyn DoorView>>,
+    pub(crate) problems: watch::Sender<Arc<[Problem]>>,
+    pub(crate) retirement: watch::Sender<Retirement>,
+}
+
+/// Whether this replica is about to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Retirement {
+    /// Not that anybody knew.
+    #[default]
+    None,
+    /// It is to leave the Lease to others.
+    Requested,
+    /// It has.
+    Done,
+}
+
+/// How long the end of the process may wait for the Lease to be given up.
+const RETIREMENT: Duration = Duration::from_secs(1);
+
+impl ClusterHandle {
+    pub(crate) fn new(doors: Arc<dyn DoorView>) -> Self {
+        Self {
+            doors: watch::Sender::new(doors),
+            problems: watch::Sender::new(Arc::from([])),
+            retirement: watch::Sender::default(),
+        }
+    }
+
+    /// The doors that there are now.
+    pub fn doors(&self, doors: Arc<dyn DoorView>) {
+        self.doors.send_replace(doors);
+    }
+
+    /// What is wrong with objects now.
+    pub fn problems(&self, problems: Vec<Problem>) {
+        self.problems.send_replace(problems.into());
+    }
+
+    /// This process is about to end: writing is left to others from now on. Returns when they can begin, or after a
+    /// second, because an API server that is away must not keep anybody from ending.
+    pub async fn retire(&self) {
+        let mut retirement = self.retirement.subscribe();
+        self.retirement.send_if_modified(|known| {
+            let is_first = *known == Retirement::None;
+            if is_first {
+                *known = Retirement::Requested;
+            }
+            is_first
+        });
+        let done = retirement.wait_for(|retirement| *retirement == Retirement::Done);
+        let _in_time = tokio::time::timeout(RETIREMENT, done).await;
+    }
+}

@@ -1,0 +1,54 @@
+//! Whether the API server can be read, and what is reported of that.
+
+use resource::{Problem, Severity};
+
+use super::rights::missing_rights;
+use super::store::Store;
+use crate::cluster::connection::Fault;
+
+/// What keeps objects from being known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The API server cannot be talked to.
+    Lost {
+        /// Because it does not accept our credentials.
+        is_unauthorized: bool,
+    },
+    /// Rights are missing without which nothing can be served.
+    Denied(Vec<Problem>),
+}
+
+/// The obstacle that there is now.
+pub(super) fn obstacle(store: &Store, server: &str) -> Option<Obstacle> {
+    if let Some(fault) = store.loss() {
+        let is_unauthorized = *fault == Fault::Unauthorized;
+        return Some(Obstacle::Lost { is_unauthorized });
+    }
+    let denied = store
+        .targets()
+        .filter(|(target, state)| target.is_essential() && !state.is_listed);
+    let problems = missing_rights(server, denied);
+    (!problems.is_empty()).then_some(Obstacle::Denied(problems))
+}
+
+impl Obstacle {
+    /// In words. `is_loaded`: something has been sent before.
+    pub(super) fn problem(&self, store: &Store, server: &str, is_loaded: bool) -> Problem {
+        let message = match self {
+            Self::Lost { .. } => {
+                let fault = store.loss().map(ToString::to_string).unwrap_or_default();
+                let consequence = if is_loaded {
+                    "what it said last stays in force"
+                } else {
+                    "no door serves anything before it has listed everything"
+                };
+                format!("{fault}; {consequence}; trying again")
+            }
+            Self::Denied(problems) => {
+                let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+                messages.join("; ")
+            }
+        };
+        Problem::of_cluster(Severity::Error, server, message)
+    }
+}

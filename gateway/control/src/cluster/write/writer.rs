@@ -1,0 +1,97 @@
+//! Requests that write, while this replica may.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::lease::HeldLease;
+use crate::cluster::connection::{Connection, Fault};
+
+/// Between two writes.
+pub(super) const GAP: Duration = Duration::from_millis(20);
+/// After a write that the API server did not take,
+const RETRY: Duration = Duration::from_secs(5);
+/// and after one that is not allowed.
+const DENIED: Duration = Duration::from_secs(30);
+/// For the answer to a write.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Who writes, and whether that is allowed now.
+pub(super) struct Writer {
+    connection: Connection,
+    holding: watch::Receiver<Option<HeldLease>>,
+    /// What has been found not to be allowed.
+    denied: HashSet<&'static str>,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, holding: watch::Receiver<Option<HeldLease>>) -> Self {
+        Self {
+            connection,
+            holding,
+            denied: HashSet::new(),
+        }
+    }
+
+    /// The name under which is written; `None` while this replica must not write.
+    pub(super) fn name(&self) -> Option<Rc<str>> {
+        let held = self.holding.borrow();
+        let held = held.as_ref().filter(|held| held.until > Instant::now())?;
+        self.quiet_until()
+            .is_none()
+            .then(|| Rc::clone(&held.installation.manager))
+    }
+
+    /// Installation and replica, as Events name them.
+    pub(super) fn instance(&self) -> String {
+        let held = self.holding.borrow();
+        let installation = held.as_ref().map(|held| &*held.installation.manager);
+        format!(
+            "{}/{}",
+            installation.unwrap_or_default(),
+            self.connection.identity
+        )
+    }
+
+    pub(super) fn client(&self) -> kube::Client {
+        self.connection.client.clone()
+    }
+
+    /// Until when the API server wants to be left alone.
+    pub(super) fn quiet_until(&self) -> Option<Instant> {
+        self.connection.contact.quiet_until()
+    }
+
+    /// Waits for the answer to a request, not for ever.
+    pub(super) async fn answer<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Fault> {
+        match timeout(ANSWER, request).await {
+            Ok(result) => result.map_err(Fault::from),
+            Err(_elapsed) => Err(Fault::Stalled(ANSWER)),
+        }
+    }
+
+    /// Says once what right is missing; says when to try again.
+    pub(super) fn failed(
+        &mut self,
+        resource: &'static str,
+        group: &str,
+        verb: &str,
+        fault: &Fault,
+    ) -> Instant {
+        if !matches!(fault, Fault::Forbidden(_)) {
+            tracing::debug!(resource, %fault, "cannot be written; trying again");
+            return Instant::now() + RETRY;
+        }
+        if self.denied.insert(resource) {
+            tracing::warn!(
+                %fault,
+                "no right to write {resource}; add this rule: {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], \
+                 verbs: [\"{verb}\"]}}"
+            );
+        }
+        Instant::now() + DENIED
+    }
+}

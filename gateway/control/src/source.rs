@@ -1,0 +1,21 @@
+//! What every source of objects sends.
+
+use resource::{ClusterView, Problem};
+
+/// What a source reports.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// Everything it now holds.
+    Loaded(SourceContent),
+    /// It cannot be read; what it last held stays in force until it can.
+    Unavailable(Problem),
+}
+
+/// What a source holds at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct SourceContent {
+    /// Every object.
+    pub view: ClusterView,
+    /// What is wrong with them: of files in order of files and lines.
+    pub problems: Vec<Problem>,
+}
