@@ -199,7 +199,7 @@ def first_version(text):
 class Blastdoor(Proxy):
     name = "blastdoor"
     configurations = ("blastdoor.toml",)
-    path = ROOT / "target" / "release" / "blastdoor"
+    path = ROOT / "target" / "dist" / "blastdoor"
 
     def binary(self):
         return [self.path] if self.path.exists() else None
@@ -243,7 +243,7 @@ class Blastdoor(Proxy):
 
     def version(self):
         number = first_version(output([self.path, "--version"]))
-        if self.path != ROOT / "target" / "release" / "blastdoor":
+        if self.path != ROOT / "target" / "dist" / "blastdoor":
             return number  # built from who knows what
         if not (ROOT / ".git").exists():
             return number

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, chart, deny, fuzz, imports, interop, nodes, sizes};
+use crate::{apiserver, deny, fuzz, imports, interop, nodes, sizes};
 
 /// A check that could not run here, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,23 +58,18 @@ pub(crate) const STEPS: &[Step] = &[
         run: fuzz::check,
     },
     Step {
-        name: "chart",
-        checks: "the Helm chart lints and renders",
-        run: chart::check,
-    },
-    Step {
         name: "tests",
         checks: "cargo test --workspace",
         run: tests,
     },
     Step {
         name: "interop",
-        checks: "third-party clients, servers and scanners",
+        checks: "third-party clients, servers and scanners, against `cargo build --release`",
         run: interop::check,
     },
     Step {
         name: "nodes",
-        checks: "the gateway on three real nodes: every door, and rolling updates under load",
+        checks: "the `dist` build on three real nodes: every door, and rolling updates under load",
         run: nodes::check,
     },
 ];

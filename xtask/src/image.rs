@@ -15,6 +15,8 @@ use crate::workspace::Workspace;
 
 /// As the manifests in `deploy/` name it. `localhost` keeps nodes from asking a registry that is not ours.
 pub(crate) const GATEWAY: &str = "localhost/blastdoor:0.1.0";
+/// As fast as it gets: the profile of whatever is installed or measured.
+pub(crate) const PROFILE: &str = "dist";
 /// Where images go.
 const FOLDER: &str = "target/image";
 /// An unprivileged user without a name.
@@ -25,7 +27,7 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Builds the gateway as it is shipped.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let name = arguments.first().map_or(GATEWAY, String::as_str);
-    let binary = build_static(workspace, "release", "blastdoor", "blastdoor")?;
+    let binary = build_static(workspace, PROFILE, "blastdoor", "blastdoor")?;
     let archive = workspace.path(FOLDER).join("blastdoor.tar");
     Image {
         name,

@@ -24,17 +24,17 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     Ok(left_out.lines().map(|line| LeftOut(line.to_owned())).collect())
 }
 
-/// Runs the checks whose names contain one of `only`, or all of them.
+/// Runs the checks whose names contain one of `only`, or all of them, against the build that the README starts with.
 pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
     Invocation::cargo(workspace)
-        .args(["build", "--package", "blastdoor"])
+        .args(["build", "--release", "--package", "blastdoor"])
         .run()?;
     let tools = workspace.path(TOOLS);
     fs::create_dir_all(&tools).with_context(|| format!("making {}", tools.display()))?;
     python(workspace)?;
     go_programs(workspace)?;
     Invocation::new(workspace, tools.join("venv/bin/python"))
-        .args([RUNNER, "--binary", "target/debug/blastdoor"])
+        .args([RUNNER, "--binary", "target/release/blastdoor"])
         .args(["--h2spec", &format!("{TOOLS}/h2spec")])
         .args(["--grpc-go", &format!("{TOOLS}/grpc")])
         .args(["--left-out", &format!("{TOOLS}/left-out")])

@@ -13,7 +13,6 @@
 )]
 
 mod apiserver;
-mod chart;
 mod ci;
 mod command;
 mod deny;
@@ -43,7 +42,7 @@ The project's own tasks.
   cargo xtask apiserver      find etcd, kube-apiserver and kubectl for the tests, or build them once with Go
   cargo xtask interop NAME…  test against third-party clients and servers, or those whose names contain NAME
   cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
-  cargo xtask image NAME     build a container image of the release, target/image/blastdoor.tar, without a container engine
+  cargo xtask image NAME     build a container image with the `dist` build, target/image/blastdoor.tar, without a container engine
   cargo xtask rings CRATE…   files and folders of the gateway's crates that use each other, or of these crates
   cargo xtask help           this text
 
@@ -81,14 +80,14 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Builds the release binary as it is shipped, then measures it.
+/// Builds the binary as it is shipped, then measures it.
 fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if !arguments
         .iter()
         .any(|argument| argument == "--help" || argument == "-h")
     {
         Invocation::cargo(workspace)
-            .args(["build", "--release", "--package", "blastdoor"])
+            .args(["build", "--profile", image::PROFILE, "--package", "blastdoor"])
             .run()?;
     }
     Invocation::new(workspace, workspace.path("bench/run"))

@@ -1,5 +1,5 @@
 //! How long it takes from a view of 10,000 Ingresses with 50,000 endpoints to live tables, and how long when one
-//! object of them changes. `cargo run --release -p door --example publish [INGRESSES]`
+//! object of them changes. `cargo bench -p door --bench publish [-- INGRESSES]`
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,6 +1,6 @@
 //! What one lookup costs: nanoseconds from the bytes of a request to its action, and memory per route.
 //!
-//! `cargo run --release -p route --example lookup`
+//! `cargo bench -p route --bench lookup`
 
 use std::hint::black_box;
 use std::io::Write;
