@@ -194,7 +194,7 @@ fn early_hints_pass_and_unasked_continue_does_not() {
     assert_eq!(statuses, [103, 200]);
 }
 
-/// L05: an answer before the request is read does not leave its body for the next request.
+/// After an answer that comes before the request is read, the rest of the body is not taken for the next request.
 #[test]
 fn an_early_answer_ends_the_connection() {
     let backend = Backend::with(
@@ -251,7 +251,7 @@ fn events_are_streamed_as_they_arrive() {
     assert_eq!(client.line().as_deref(), Some("0"));
 }
 
-/// A backend that does not read, and a client that does not: memory stays where it is.
+/// A backend or a client that does not read: memory does not grow.
 #[test]
 fn back_pressure_both_ways() {
     let backend = Backend::with(

@@ -1,4 +1,4 @@
-//! Wrong configuration and wrong manifests: each has its message, its place and its exit status.
+//! Wrong configuration and wrong manifests: each has its message, its position and its exit status.
 
 use gateway_tests::{gateway, manifest};
 
@@ -336,7 +336,7 @@ fn the_environment_overrides_the_file() {
         ),
         ("BLASTDOOR_ADMIN__BIND", "x", "admin.bind: `x` is not an address"),
         ("BLASTDOOR_SOURCE__UNKNOWN", "x", "source.unknown: unknown key"),
-        // One of two values that do not go together.
+        // One of two values that contradict each other.
         (
             "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__SELECTOR",
             "expose=internal-http",
@@ -390,7 +390,7 @@ fn addresses_that_cannot_be_bound() {
     assert!(output.stderr.contains(&message), "{}", output.stderr);
 }
 
-/// Whoever listens needs an address that nobody else's takes in.
+/// The addresses of doors and of the admin port must not overlap.
 #[test]
 fn overlapping_addresses_are_errors() {
     let table = [
@@ -499,7 +499,7 @@ fn check_reports_broken_manifests() {
     );
 }
 
-/// A variable of ours counts whatever bytes are in it: a setting must not be left out because it is garbage.
+/// A variable of the gateway's counts whatever its bytes: a setting must not be ignored because it is garbage.
 #[test]
 fn a_variable_that_is_not_utf8_is_an_error() {
     use std::os::unix::ffi::OsStrExt as _;

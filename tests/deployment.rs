@@ -1,5 +1,5 @@
-//! What `deploy/` and the guides have users write is a configuration of this very version, with the environment of the
-//! pods that it is for.
+//! The configurations in `deploy/` and in the guides are valid in this version, with the environment of the pods that
+//! they are for.
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +54,7 @@ fn shown_by(guide: &str) -> Vec<String> {
         .collect()
 }
 
-/// What `blastdoor check` and `run` make of it. The file lies as in the pod, beside what else is in the ConfigMap.
+/// How `blastdoor check` and `run` read it. The file is placed as in the pod, beside the other keys of the ConfigMap.
 fn load(what: &str, listeners: &str, environment: Vec<(String, String)>) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("listeners.toml"), listeners).unwrap();
@@ -104,7 +104,7 @@ fn the_manifests_have_four_doors() {
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
 
-/// Probes that read no configuration have to be told where its admin port is.
+/// Probes read no configuration, so the manifests give them the address of the admin port.
 #[test]
 fn the_probes_ask_where_the_admin_port_is() {
     let manifest = read("deploy/daemonset/hostnetwork.yaml");
@@ -139,7 +139,7 @@ fn the_policy_is_about_the_ports_of_the_manifest() {
     assert!(policy.contains(selector) && manifest.contains(selector));
 }
 
-/// Each guide with the pods that its commands make.
+/// Each guide with the pods that its commands create.
 #[test]
 fn the_guides_can_be_followed() {
     let without_internal = |text: &str| -> String {
@@ -171,7 +171,7 @@ fn the_guides_can_be_followed() {
             );
         }
     }
-    // The commands that the above does by hand.
+    // The commands that the code above imitates.
     let k3s = read("docs/guide-k3s-hostnetwork.md");
     let gke = read("docs/guide-gke-cloudflare.md");
     assert!(k3s.contains(

@@ -1,8 +1,8 @@
-//! What every door must do, written once; the file of each door says its name, labels, scheme and port.
+//! What every door must do, written once; the file of each door gives its name, labels, scheme and port.
 
 use gateway_tests::{Backend, Client, DOORS, gateway, get, manifest};
 
-/// One application behind each door; every label that should choose the door under test does.
+/// One application behind each door; every label that should select the door under test does.
 pub(crate) fn answers_its_own_and_refuses_the_others(door: &str, labels: &[&str]) {
     for label in labels {
         let backends: Vec<Backend> = DOORS.iter().map(|name| Backend::start(name)).collect();

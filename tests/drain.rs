@@ -1,4 +1,5 @@
-//! The end of a process: load balancers are told first, clients in order, and a successor takes over without a gap.
+//! The end of a process: load balancers learn of it first, connections end in order, and a successor takes over without a
+//! gap.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -127,7 +128,7 @@ fn a_cut_upgraded_connection_does_not_change_the_exit_status() {
     assert!(client.is_closed());
 }
 
-/// SIGHUP reloads, and what means something to other servers means nothing here: no request notices.
+/// SIGHUP reloads, and signals with a meaning for other servers have none here: no request is affected.
 #[test]
 fn other_signals_do_not_end_the_process() {
     use rustix::process::Signal;
@@ -218,7 +219,7 @@ fn twenty_hand_overs_under_load() {
     );
 }
 
-/// SIGTERM under load, with clients that move elsewhere when they are told to close, as load balancers do.
+/// SIGTERM under load, with clients that go elsewhere when they are asked to close, as load balancers do.
 #[test]
 fn twenty_drains_under_load() {
     let backend = Backend::start("app");
@@ -235,7 +236,7 @@ fn twenty_drains_under_load() {
             std::thread::sleep(Duration::from_millis(5));
         }
         gateway.terminate();
-        // The load balancer sees red and stops before the wait is over.
+        // The load balancer finds the door unhealthy and stops before the wait is over.
         gateway.until("red", |gateway| gateway.admin("/lb/external-http").0 == 503);
         std::thread::sleep(Duration::from_millis(150));
         let outcome = load.finish();

@@ -1,4 +1,4 @@
-//! Endpoints that are of no use: which of them take how many requests, for how long, and what brings them back.
+//! Failing endpoints: how many requests they get, for how long they are out, and what brings them back.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ fn unhurried() -> Reply {
     })
 }
 
-/// Requests of twenty clients at once; the statuses, of each client in a row.
+/// Requests of twenty concurrent clients; the statuses, grouped by client.
 fn crowd(address: SocketAddr, each: usize, method: &str) -> Vec<u16> {
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..20)
@@ -55,8 +55,8 @@ fn ejections(gateway: &Gateway, reason: &str) -> f64 {
     gateway.metric("blastdoor_upstream_ejections_total", &[("reason", reason)])
 }
 
-/// Of four endpoints one fails at once, where the others take their time: it is free whenever somebody looks, and took
-/// half of all requests.
+/// One of four endpoints fails at once while the others take their time. It is always free, and used to get half of all
+/// requests.
 #[test]
 fn an_endpoint_that_fails_fast_attracts_no_requests() {
     let refused = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".to_vec();
@@ -98,11 +98,11 @@ fn an_endpoint_that_fails_fast_attracts_no_requests() {
     }
 }
 
-/// What one endpoint broke off without a byte is asked of another one, once, if twice is the same as once.
+/// A request whose endpoint broke off without a byte is sent to another one, once, if it is idempotent.
 #[test]
 fn a_request_that_broke_on_a_new_connection_is_tried_elsewhere() {
     for (method, expected, more) in [("GET", 200, 1), ("DELETE", 200, 1), ("POST", 502, 0)] {
-        // Whichever is asked first breaks off.
+        // Whichever gets the request first breaks off.
         let asked = std::sync::Arc::new(AtomicUsize::new(0));
         let backends: Vec<Backend> = (0..2)
             .map(|_| {
@@ -134,7 +134,7 @@ fn a_request_that_broke_on_a_new_connection_is_tried_elsewhere() {
     }
 }
 
-/// Whatever endpoints do, half of them go on to be asked: it may be the requests.
+/// Whatever endpoints do, half of them stay in rotation: the requests may be the cause.
 #[test]
 fn at_least_half_of_the_endpoints_stay_in_use() {
     let backends: Vec<Backend> = (0..4).map(|_| Backend::with("app", Reply::Close)).collect();
@@ -149,7 +149,7 @@ fn at_least_half_of_the_endpoints_stay_in_use() {
     assert!(asked >= 2, "{asked} of 4");
 }
 
-/// An endpoint that hangs is found out by the time that responses may take.
+/// An endpoint that hangs is detected by the response timeout.
 #[test]
 fn an_endpoint_that_never_answers_is_ejected() {
     let (silent, good) = (Backend::with("app", Reply::Silence), Backend::start("app"));
@@ -173,7 +173,7 @@ fn an_endpoint_that_never_answers_is_ejected() {
     });
 }
 
-/// What clients do is never held against a backend.
+/// What clients do never counts against a backend.
 #[test]
 fn a_clients_fault_does_not_count_against_the_backend() {
     let backends: Vec<Backend> = (0..2).map(|_| Backend::start("app")).collect();
@@ -200,7 +200,7 @@ fn a_clients_fault_does_not_count_against_the_backend() {
     assert_eq!(get(address, "a.test", "/").status, 200);
 }
 
-/// Connections that never came about cost nobody his answer while one endpoint of four takes them.
+/// Failed connects fail no request while one endpoint of four accepts connections.
 #[test]
 fn three_more_endpoints_are_tried_at_once() {
     for _ in 0..3 {
@@ -218,7 +218,7 @@ fn three_more_endpoints_are_tried_at_once() {
     }
 }
 
-/// The same for connections whose TLS is not ended here.
+/// The same for connections whose TLS is passed through.
 #[test]
 fn three_more_endpoints_are_tried_for_what_is_passed_through() {
     let theirs = Authority::new("theirs").server(&["passed.test"]);
@@ -242,7 +242,7 @@ fn three_more_endpoints_are_tried_for_what_is_passed_through() {
     }
 }
 
-/// The only endpoint, or all of them, down: a request tries one, instead of being told that there is none.
+/// If the only endpoint, or all of them, are down, a request tries one instead of failing at once.
 #[test]
 fn the_first_request_after_a_return_is_answered() {
     let backend = Backend::start("app");
@@ -261,7 +261,7 @@ fn the_first_request_after_a_return_is_answered() {
     }
 }
 
-/// An endpoint that was taken out of the slices and comes back is another instance, whatever is known of its address.
+/// An endpoint that left the slices and comes back is another instance, whatever is known of its address.
 #[test]
 fn an_endpoint_that_left_and_returned_starts_anew() {
     let (leaving, staying) = (Backend::with("app", Reply::Close), Backend::start("app"));
@@ -299,7 +299,7 @@ fn an_endpoint_that_left_and_returned_starts_anew() {
     assert!(leaving.requests() > 2, "{} of 20", leaving.requests());
 }
 
-/// Whoever probed an endpoint may be a worker that ends.
+/// The worker that probes an endpoint may end.
 #[test]
 fn an_endpoint_is_still_probed_after_its_door_is_rebound() {
     let staying = Backend::start("app");
@@ -352,8 +352,7 @@ fn h2c(ports: &[u16]) -> String {
         + &manifest::service_speaking("app", ports, "kubernetes.io/h2c")
 }
 
-/// The same for backends that speak HTTP/2: connections that end before anything has come on them, and streams that are
-/// reset.
+/// The same for backends that speak HTTP/2: connections that end before any response, and streams that are reset.
 #[test]
 fn an_endpoint_that_breaks_streams_is_ejected() {
     let closing = Backend::with("app", Reply::Close);
@@ -382,7 +381,7 @@ fn an_endpoint_that_breaks_streams_is_ejected() {
     }
 }
 
-/// A call that a backend gives up because its time is over says nothing about the backend.
+/// A call that a backend cancels because its deadline has passed says nothing about the backend.
 #[test]
 fn cancelled_streams_do_not_count() {
     let cancelling = || {
@@ -400,7 +399,7 @@ fn cancelled_streams_do_not_count() {
     assert_eq!(gateway.metric("blastdoor_upstream_ejections_total", &[]), 0.0);
 }
 
-/// Who may route to an address cannot have it taken from another namespace.
+/// A namespace that routes to an address cannot get it ejected for another namespace.
 #[test]
 fn one_namespace_ejects_nothing_of_another() {
     let backends: Vec<Backend> = (0..2)

@@ -1,5 +1,5 @@
-//! Services of type ExternalName, with a server of DNS that says what the test wants. That an answer which cannot be
-//! renewed is kept for just a minute is shown with a paused clock in `gateway/control/src/names/tests.rs`.
+//! Services of type ExternalName, with a DNS server that answers what the test wants. `gateway/control/src/names/tests.rs`
+//! shows with a paused clock that an answer which cannot be renewed is kept for exactly a minute.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, TcpListener};
@@ -19,7 +19,7 @@ fn app(name: &str, host: &str, external: &str, port: u16) -> String {
         )
 }
 
-/// `[source]` with this server of DNS, and loopback allowed.
+/// `[source]` with this DNS server, and loopback allowed.
 fn source(dns: &Dns) -> String {
     dns.source() + "allow_loopback_backends = true"
 }
@@ -86,7 +86,7 @@ fn a_name_is_resolved_and_served_and_followed() {
     gateway.until("the end of the alias", |gateway| {
         get(gateway.door(DOOR), "a.test", "/").text() == "two"
     });
-    // A long TTL is honoured: nobody asks any more.
+    // A long TTL is honoured: there are no more queries.
     std::thread::sleep(Duration::from_millis(200));
     let asked = dns.asked().len();
     std::thread::sleep(Duration::from_secs(2));
@@ -132,7 +132,7 @@ fn the_last_dns_answer_is_kept_while_there_is_no_other() {
         (Told::NoSuchName, "DNS knows no such name"),
     ] {
         dns.says(NAME, told);
-        // Both are told in their own words.
+        // Each has its own message.
         let says = |text: &str| {
             let text = format!("{what}; {text}").to_lowercase();
             gateway.until_patiently(&text, |gateway| gateway.stderr().to_lowercase().contains(&text));
@@ -182,7 +182,7 @@ fn a_name_that_does_not_resolve_is_a_problem_of_its_own() {
     });
 }
 
-/// DNS rebinding: a name that is fine today and names the gateway, or a metadata service, tomorrow.
+/// DNS rebinding: a name that resolves to a good address today, and to the gateway or a metadata service tomorrow.
 #[test]
 fn refused_addresses_stay_refused() {
     let (dns, backend) = (Dns::start(), Backend::start("crm"));

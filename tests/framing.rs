@@ -1,5 +1,5 @@
-//! Heads, targets, hosts and chunks as bytes, each with its verdict (RFC 9112, RFC 9110, RFC 3986). Whatever is
-//! refused never reaches the backend, the connection closes, and the next client is served as if nothing had been.
+//! Heads, targets, hosts and chunks as bytes, each with its expected status (RFC 9112, RFC 9110, RFC 3986). A refused
+//! request never reaches the backend, its connection closes, and the next client is served as usual.
 
 use std::io::Write;
 
@@ -18,7 +18,7 @@ fn start(backend: &Backend) -> Gateway {
 type Case = (&'static str, &'static [u8], u16);
 
 const REFUSED: &[Case] = &[
-    // A: framing and field grammar (RFC 9112 2.2, 5, 6)
+    // Framing and field grammar (RFC 9112 2.2, 5, 6)
     ("CL and TE", b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     ("TE and CL", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400),
     ("two equal CL", b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
@@ -53,7 +53,7 @@ const REFUSED: &[Case] = &[
     ("empty name", b"GET / HTTP/1.1\r\nHost: a.test\r\n: x\r\n\r\n", 400),
     ("name with bracket", b"GET / HTTP/1.1\r\nHost: a.test\r\nX(y): x\r\n\r\n", 400),
     ("name not ASCII", b"GET / HTTP/1.1\r\nHost: a.test\r\nX\xc3\xa4: x\r\n\r\n", 400),
-    // B: chunks (RFC 9112 7.1)
+    // Chunks (RFC 9112 7.1)
     ("chunk size empty", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", 400),
     ("chunk size sign", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n", 400),
     ("chunk size 0x", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n", 400),
@@ -70,7 +70,7 @@ const REFUSED: &[Case] = &[
     ("chunk space within", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1 0\r\n0123456789abcdef\r\n0\r\n\r\n", 400),
     ("trailer no colon", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nnonsense\r\n\r\n", 400),
     ("trailer bare LF", b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\r\n", 400),
-    // C: request line, targets, methods (RFC 9112 3)
+    // Request line, targets, methods (RFC 9112 3)
     ("no version", b"GET /\r\n\r\n", 400),
     ("two spaces", b"GET  / HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
     ("tab", b"GET\t/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
@@ -100,7 +100,7 @@ const REFUSED: &[Case] = &[
     ("TRACE", b"TRACE / HTTP/1.1\r\nHost: a.test\r\n\r\n", 405),
     ("two empty lines first", b"\r\n\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
     ("TLS on a plain port", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-    // D: hosts (RFC 9110 7.2, RFC 3986 3.2.2)
+    // Hosts (RFC 9110 7.2, RFC 3986 3.2.2)
     ("no host", b"GET / HTTP/1.1\r\n\r\n", 400),
     ("empty host", b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
     ("two hosts", b"GET / HTTP/1.1\r\nHost: a.test\r\nHost: a.test\r\n\r\n", 400),
@@ -123,7 +123,7 @@ const REFUSED: &[Case] = &[
     ("host star", b"GET / HTTP/1.1\r\nHost: *.test\r\n\r\n", 400),
     ("absolute differs", b"GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
     ("absolute port differs", b"GET http://a.test:81/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
-    // F: expectations (RFC 9110 10.1.1)
+    // Expectations (RFC 9110 10.1.1)
     ("other expectation", b"GET / HTTP/1.1\r\nHost: a.test\r\nExpect: miracles\r\n\r\n", 417),
 ];
 
@@ -163,7 +163,7 @@ fn a_refused_request_reaches_no_backend() {
     );
 }
 
-/// The same verdict when the bytes arrive one by one, at the earliest moment.
+/// The same status, as early as possible, when the bytes arrive one by one.
 #[test]
 fn heads_sent_byte_by_byte_have_the_same_result() {
     let backend = Backend::start("app");
@@ -250,7 +250,7 @@ fn hop_by_hop_fields() {
     assert_eq!(seen.field("x-request-id").map(str::len), Some(32));
 }
 
-/// E: sizes. Each limit has its own status, and just below it everything works.
+/// Each limit has its own status, and just below it everything works.
 #[test]
 fn sizes() {
     let backend = Backend::start("app");
@@ -307,7 +307,7 @@ fn sizes() {
     assert_eq!((ask(chunked(1000)), ask(chunked(1001))), (200, 413));
 }
 
-/// L: requests sent ahead are answered in order, each by its own rule.
+/// Pipelined requests are answered in order, each by its own rule.
 #[test]
 fn pipelining() {
     let backend = Backend::start("app");

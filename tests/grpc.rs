@@ -262,7 +262,7 @@ fn a_grpc_error_is_a_head_without_a_body() {
     });
 }
 
-/// What the gateway says itself, gRPC clients read as a status (gRPC, "Status codes and their use").
+/// The gateway's own answers reach gRPC clients as a gRPC status (gRPC, "Status codes and their use").
 #[test]
 fn errors_of_the_gateway_have_a_grpc_status() {
     let (silent, closed) = (Http2Backend::start(serve), Backend::start("closed"));
@@ -382,7 +382,7 @@ fn a_deadline_ends_a_call() {
     gateway.until("the backend is told", |_| backend.under_way() == 0);
 }
 
-/// A server keeps the deadline as well, and its clock may run a moment before ours (gRPC, "Deadlines").
+/// A server keeps the deadline as well, and its clock may be a moment ahead of the gateway's (gRPC, "Deadlines").
 #[test]
 fn a_cancel_at_the_deadline_is_deadline_exceeded() {
     let backend = Http2Backend::start(|request, mut respond| async move {
@@ -485,7 +485,7 @@ fn speaking_grpc(backend: &Http2Backend) -> Gateway {
         .start()
 }
 
-/// Trailers are held to the limits of heads, in both directions: what is within them arrives whole, what is beyond is
+/// Trailers obey the limits of heads, in both directions: within them they arrive completely, beyond them they are
 /// refused.
 #[test]
 fn trailers_obey_the_limits() {
@@ -563,7 +563,7 @@ fn trailers_obey_the_limits() {
             }
         }
     });
-    // One long field hides everything that the library leaves out behind it.
+    // Behind one long field, the library leaves everything out.
     block(async {
         let client = Http2::connect(gateway.door(DOOR)).await;
         for wanted in ["1x300000", "1x800000", "300x1000", "9x100000"] {
@@ -612,7 +612,7 @@ fn a_cancelled_call_is_cancelled_at_the_backend() {
     assert_eq!(gateway.metric("blastdoor_panics_total", &[]), 0.0);
 }
 
-/// A call may stay open with nothing to say for much longer than the door's timeouts.
+/// A call may stay open and silent for much longer than the door's timeouts.
 #[test]
 fn idle_streams_are_not_cut() {
     let (_gateway, address, _backend) = rig("grpc");
@@ -673,7 +673,7 @@ fn many_calls_at_once_share_connections() {
     );
 }
 
-/// A backend that tells its connections to go, as a rolling restart does, costs no call.
+/// A backend that drains its connections, as in a rolling restart, loses no call.
 #[test]
 fn a_backend_that_drains_loses_no_call() {
     let (_gateway, address, backend) = rig("grpc");
@@ -714,7 +714,7 @@ fn a_backend_that_drains_loses_no_call() {
     );
 }
 
-/// A request that the backend has not looked at is sent again; one that it gave up is not, whatever its method.
+/// A request that the backend has not processed is sent again; one that it reset is not, whatever its method.
 #[test]
 fn an_unprocessed_request_is_sent_again() {
     for (method, reason, expected, requests) in [
@@ -756,7 +756,7 @@ fn an_unprocessed_request_is_sent_again() {
     }
 }
 
-/// Clients of HTTP/1.1 reach backends of HTTP/2 as well.
+/// HTTP/1.1 clients also reach HTTP/2 backends.
 #[test]
 fn http1_reaches_http2() {
     let backend = Http2Backend::start(

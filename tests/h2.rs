@@ -1,4 +1,4 @@
-//! HTTP/2 at a plain door, by prior knowledge: messages both ways, streams beside each other, and their ends.
+//! HTTP/2 at a plain door, by prior knowledge: messages both ways, concurrent streams, and their ends.
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
@@ -204,7 +204,7 @@ fn a_response_that_ends_with_its_connection_is_whole() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "until the end"));
 }
 
-/// What breaks off must not look whole: the stream is reset, and the others go on.
+/// A body that breaks off must not look complete: its stream is reset, and the others continue.
 #[test]
 fn a_broken_body_never_looks_whole() {
     let backend = Backend::start("app");
@@ -309,7 +309,7 @@ fn a_hundred_streams_at_once() {
     );
 }
 
-/// The backend answers before it has read the request: the client gets that answer, and its connection goes on.
+/// The backend answers before it has read the request: the client gets that answer, and its connection continues.
 #[test]
 fn an_answer_before_the_end_of_the_request_is_relayed() {
     let backend = Backend::with(
@@ -343,7 +343,7 @@ fn an_answer_before_the_end_of_the_request_is_relayed() {
     });
 }
 
-/// A response that nobody reads holds its own window and nothing else: the others go on, and memory stays.
+/// A response that is not read blocks only its own window: the others continue, and memory does not grow.
 #[test]
 fn a_stream_that_is_not_read_stalls_no_other() {
     let backend = Backend::with(
@@ -393,14 +393,14 @@ fn a_stream_that_is_not_read_stalls_no_other() {
     });
 }
 
-/// A request body that the backend does not read stops at the windows; the others go on.
+/// A request body that the backend does not read stops at the windows; the others continue.
 #[test]
 fn an_upload_that_is_not_read_stalls_no_other() {
     let backend = Backend::with("app", Reply::echo());
     let stuck = Backend::with(
         "stuck",
         Reply::script(|stream, _| {
-            // Reads nothing until it is told to: by the end of the connection.
+            // Reads nothing until the connection ends.
             std::thread::sleep(Duration::from_secs(3));
             let _rest = stream.read_to_end(&mut Vec::new());
         }),
@@ -441,8 +441,8 @@ fn an_upload_that_is_not_read_stalls_no_other() {
     });
 }
 
-/// A client that gives a stream up ends the backend's work as well: its connection is not used again, and nothing is
-/// sent twice.
+/// A client that resets a stream also ends the backend's work: the backend's connection is not reused, and nothing is sent
+/// twice.
 #[test]
 fn a_reset_stream_leaves_nothing_behind() {
     let backend = Backend::with(
@@ -486,7 +486,7 @@ fn a_reset_stream_leaves_nothing_behind() {
     assert_eq!(gateway.metric("blastdoor_upstream_retries_total", &[]), 0.0);
 }
 
-/// The backend breaks while a POST is under way: told, never repeated.
+/// If the backend breaks while a POST is under way, the client gets an error, and the POST is not repeated.
 #[test]
 fn a_post_is_never_sent_twice() {
     let backend = Backend::start("app");
@@ -545,7 +545,8 @@ fn interim_answers_pass() {
     });
 }
 
-/// Cookies may come in crumbs (RFC 9113 8.2.3); a backend that reads HTTP/1.1 gets one field (RFC 6265 5.4).
+/// Cookies may be split into several fields (RFC 9113 8.2.3); a backend that reads HTTP/1.1 gets one field (RFC 6265
+/// 5.4).
 #[test]
 fn split_cookies_are_joined() {
     let backend = Backend::start("app");
@@ -757,7 +758,7 @@ fn a_body_limit_counts_what_arrives() {
     });
 }
 
-/// Extended CONNECT (RFC 8441): a WebSocket on one stream, beside others.
+/// Extended CONNECT (RFC 8441): a WebSocket on one of several streams.
 #[test]
 fn a_websocket_passes_over_a_stream() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -1006,7 +1007,7 @@ fn the_log_and_metrics_of_http2_requests() {
     assert_eq!(gateway.metric("blastdoor_panics_total", &[]), 0.0);
 }
 
-/// An idle connection is told before it ends.
+/// An idle connection gets GOAWAY before it ends.
 #[test]
 fn an_idle_connection_gets_goaway() {
     let backend = Backend::start("app");

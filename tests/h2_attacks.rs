@@ -1,5 +1,5 @@
-//! H: what no HTTP/2 client sends by accident, frame by frame. Each probe has its verdict; after each of them the
-//! gateway serves as before, and no backend has seen a request that was refused.
+//! Attacks over HTTP/2, frame by frame. Each probe has its expected outcome. After each of them the gateway serves as
+//! before, and no backend has seen a request that was refused.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ struct Rig {
     gateway: Gateway,
     address: SocketAddr,
     backend: Backend,
-    /// Answers whatever the attacked one does.
+    /// Answers whatever the attacked backend does.
     marker: Backend,
 }
 
@@ -55,7 +55,7 @@ fn rig_with(builder: Builder) -> Rig {
 }
 
 impl Rig {
-    /// Sends a probe on a fresh connection and says what becomes of its stream 1.
+    /// Sends a probe on a fresh connection and returns the outcome of its stream 1.
     fn probe(&self, bytes: &[u8]) -> End {
         let mut raw = Raw::open(self.address);
         raw.send(bytes);
@@ -306,7 +306,7 @@ fn pseudo_headers() {
     ]);
 }
 
-/// What becomes the request line and the Host of HTTP/1.1 cannot be more than it is (CVE-2023-27491, [H12 H13 H19]).
+/// Pseudo-headers cannot inject anything into the request line and the Host of HTTP/1.1 (CVE-2023-27491).
 #[test]
 fn a_request_line_cannot_be_split() {
     use End::{GoAway, Reset, Status};
@@ -484,8 +484,8 @@ fn frames_out_of_place() {
     let good = || headers(1, true, &get("a.test", "/", &[]));
     let open = || headers(1, false, &request(b"POST", b"a.test", b"/", &[]));
     let protocol = GoAway(PROTOCOL_ERROR);
-    // The codec calls what does not decode a protocol error, where the RFC has a name of its own for it. What counts is
-    // that the connection ends.
+    // For a field that cannot be decoded the codec sends PROTOCOL_ERROR, although the RFC has a more precise code. What
+    // matters is that the connection ends.
     let (size, compression) = (GoAway(PROTOCOL_ERROR), GoAway(PROTOCOL_ERROR));
     let whole = get("a.test", "/", &[]);
     let (first, rest) = whole.split_at(10);
@@ -815,8 +815,8 @@ fn a_wrong_preface_is_malformed_http1() {
     assert_eq!(rig.backend.requests(), 0);
 }
 
-/// Sends `count` times what `step` says, until the other side has ended the connection. What it said, and how many it
-/// took.
+/// Sends what `step` returns, `count` times, until the peer has ended the connection. Returns how it ended, and how many
+/// were sent.
 fn flood(raw: &mut Raw, count: u32, mut step: impl FnMut(u32) -> Vec<u8>) -> (End, u32) {
     let mut sent = 0;
     let mut bytes = Vec::new();
@@ -830,7 +830,7 @@ fn flood(raw: &mut Raw, count: u32, mut step: impl FnMut(u32) -> Vec<u8>) -> (En
         }
         bytes.clear();
         sent = number + 1;
-        // What comes back must be read, or both sides wait for ever.
+        // The answers must be read, or both sides wait for ever.
         match read_until_end(raw, Duration::from_millis(1)) {
             End::Nothing => {}
             end => return (end, sent),
@@ -861,7 +861,7 @@ fn read_until_end(raw: &mut Raw, patience: Duration) -> End {
     }
 }
 
-/// Ask and take back (CVE-2023-44487).
+/// Requests that are cancelled at once (CVE-2023-44487).
 #[test]
 fn rapid_reset() {
     let rig = rig();
@@ -884,7 +884,7 @@ fn rapid_reset() {
     });
 }
 
-/// Make the server reset (CVE-2025-8671).
+/// Errors that make the server reset streams (CVE-2025-8671).
 #[test]
 fn made_you_reset() {
     let rig = rig();
@@ -995,7 +995,7 @@ fn control_frame_floods() {
     }
 }
 
-/// Frames that bring nothing (RUSTSEC-2026-0258).
+/// DATA frames without content (RUSTSEC-2026-0258).
 #[test]
 fn empty_data_flood() {
     let rig = rig();
@@ -1023,7 +1023,7 @@ fn empty_data_flood() {
     assert!(grown < 4 * MIB, "{grown} bytes");
 }
 
-/// A client that asks for much and opens no window: its streams end, and hold little meanwhile (CVE-2019-9517).
+/// A client that requests much and opens no window: its streams end, and hold little memory meanwhile (CVE-2019-9517).
 #[test]
 fn a_zero_window_is_a_stalled_client() {
     let rig = rig_with(gateway!().door(DOOR, "timeouts = { write_stall = \"1s\" }"));
@@ -1123,7 +1123,7 @@ fn streams_beyond_the_limit_are_refused() {
         .until("the others are served", |_| rig.backend.requests() == 100);
 }
 
-/// Connections that say little hold little, and those that say nothing end.
+/// Connections with little traffic hold little memory, and silent ones end.
 #[test]
 fn silent_and_slow_clients_time_out() {
     let rig = rig_with(gateway!().door(
@@ -1143,7 +1143,7 @@ fn silent_and_slow_clients_time_out() {
             [PREFACE, &settings(&[]), &begun].concat(),
         ),
     ];
-    // Those that got through the preface are asked whether they live, and have 20 s to say so.
+    // Those that got through the preface get a PING, and have 20 s to answer.
     let waiting = rows.map(|(what, bytes)| {
         let address = rig.address;
         std::thread::spawn(move || {

@@ -1,5 +1,5 @@
-//! The promise over HTTP/2: what arrives at one door never reaches an Ingress of another, and no request is lost when
-//! a door closes.
+//! The promise over HTTP/2: a request at one door never reaches an Ingress of another, and no request is lost when a door
+//! closes.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ fn four_doors() -> (Gateway, Vec<Backend>) {
     (builder.start(), backends)
 }
 
-/// Every way to name `target` at a door; those that name `own` as well must be refused or stay there.
+/// Every way to name `target` at a door; those that also name `own` must be refused or stay there.
 fn tricks(target: &str, own: &str) -> Vec<http::Request<()>> {
     let mut asked: Vec<http::Request<()>> = vec![
         request("GET", target, "/"),
@@ -144,8 +144,8 @@ fn a_host_of_another_door_looks_like_one_that_exists_nowhere() {
     });
 }
 
-/// The same host and path at every door, each with a backend of its own, under mixed requests on reused connections
-/// of both versions.
+/// The same host and path at every door, each with its own backend, under mixed requests on reused connections of both
+/// versions.
 #[test]
 fn ten_thousand_mixed_requests_and_no_crossing() {
     let (gateway, backends) = four_doors();
@@ -217,7 +217,7 @@ async fn mixed(door: &'static str, address: SocketAddr, requests: usize) -> Vec<
     crossings
 }
 
-/// The gateway tells its clients with GOAWAY, answers what is under way, and ends.
+/// The gateway announces its end with GOAWAY, answers requests under way, and ends.
 #[test]
 fn the_end_is_announced_with_goaway() {
     let backend = Backend::with(
@@ -272,7 +272,7 @@ fn twenty_drains_under_load() {
             std::thread::sleep(Duration::from_millis(5));
         }
         gateway.terminate();
-        // The load balancer sees red and stops before the wait is over.
+        // The load balancer finds the door unhealthy and stops before the wait is over.
         gateway.until("red", |gateway| gateway.admin("/lb/external-http").0 == 503);
         std::thread::sleep(Duration::from_millis(200));
         stop.store(true, Ordering::SeqCst);
@@ -286,7 +286,7 @@ fn twenty_drains_under_load() {
     }
 }
 
-/// Four connections with eight streams each, as many requests as they can; every failure.
+/// Four connections with eight streams each send as many requests as they can; returns every failure.
 async fn load(address: SocketAddr, stop: &Arc<AtomicBool>, done: &Arc<AtomicUsize>) -> Vec<String> {
     let mut tasks = Vec::new();
     for _ in 0..4 {
@@ -299,7 +299,7 @@ async fn load(address: SocketAddr, stop: &Arc<AtomicBool>, done: &Arc<AtomicUsiz
                     let client = Rc::clone(&shared.borrow());
                     let opened = client.open(request("GET", "a.test", "/load"), true).await;
                     let Ok((response, _)) = opened else {
-                        // It takes no more, and nothing was sent. Another task may have replaced it meanwhile.
+                        // It accepts no more streams, and nothing was sent. Another task may have replaced it meanwhile.
                         let fresh = Rc::new(Http2::connect(address).await);
                         let mut current = shared.borrow_mut();
                         if Rc::ptr_eq(&client, &current) {

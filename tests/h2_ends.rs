@@ -1,5 +1,5 @@
-//! The end of an HTTP/2 connection: what the gateway has sent arrives whole, however slowly it is read and whatever
-//! the client still says, and a client that never closes is not waited for without end.
+//! The end of an HTTP/2 connection: what the gateway has sent arrives completely, however slowly it is read and whatever
+//! the client still sends. The gateway does not wait for ever for a client that never closes.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use gateway_tests::{Backend, Gateway, Http2Backend, Reply, gateway, manifest, sc
 
 const DOOR: &str = "external-http";
 
-/// After so many requests a connection takes no more.
+/// The number of requests after which a connection accepts no more.
 const ROTATION: u32 = 10_000;
 
 const LARGE: usize = 4 * 1024 * 1024;
@@ -71,7 +71,7 @@ fn ask(raw: &mut Raw, first: u32, count: u32) {
     }
 }
 
-/// Answers what must be answered: SETTINGS and PING.
+/// Answers SETTINGS and PING.
 fn acknowledge(raw: &mut Raw, found: &Frame) {
     if matches!(found.kind, kind::SETTINGS | kind::PING) && found.flags & 1 == 0 {
         let payload: &[u8] = if found.kind == kind::PING {
@@ -83,8 +83,8 @@ fn acknowledge(raw: &mut Raw, found: &Frame) {
     }
 }
 
-/// Reads the answer of `stream` at a megabyte a second, with a PING and room for each frame as many clients send them;
-/// how much of the body came, and whether its end did.
+/// Reads the answer of `stream` at a megabyte a second, with a PING and a WINDOW_UPDATE for each frame, as many clients
+/// do. Returns how much of the body arrived, and whether its end did.
 fn read_slowly(raw: &mut Raw, stream: u32) -> (usize, bool) {
     let mut length = 0;
     loop {
@@ -105,7 +105,7 @@ fn read_slowly(raw: &mut Raw, stream: u32) -> (usize, bool) {
     }
 }
 
-/// The answer that is under way when a connection has had its requests.
+/// The answer that is under way when a connection has used up its requests.
 #[test]
 fn a_slow_reader_gets_all_of_it_at_the_rotation() {
     let (gateway, address, _backend) = rig("");
@@ -133,7 +133,7 @@ fn a_slow_reader_gets_all_of_it_in_a_drain() {
     assert_eq!(gateway.wait().code(), Some(0));
 }
 
-/// What a client still sends is not read for ever, nor is one waited for that does not close.
+/// The gateway does not read for ever from a client that keeps sending, nor wait for one that does not close.
 #[test]
 fn a_client_that_never_closes_is_left_alone() {
     let (gateway, address, _backend) = rig("timeouts = { write_stall = \"1s\" }");
@@ -154,7 +154,7 @@ fn a_client_that_never_closes_is_left_alone() {
     }
 }
 
-/// The reason for a connection's end, beside a client that goes on sending.
+/// The reason for a connection's end, while the client keeps sending.
 #[test]
 fn a_flooding_client_learns_why_its_connection_ends() {
     let (_gateway, address, _backend) = rig("");
@@ -167,8 +167,8 @@ fn a_flooding_client_learns_why_its_connection_ends() {
     }
 }
 
-/// Forty callers of one gRPC service, who share a connection as the calls of a channel do, across its rotation and
-/// across the end of the gateway: each call has its whole answer, or has been told that nobody looked at it.
+/// Forty callers of one gRPC service share a connection, as the calls of a channel do, across its rotation and across the
+/// end of the gateway: each call gets its whole answer, or learns that it was not processed.
 #[test]
 fn forty_callers_lose_no_call_in_a_rotation_or_drain() {
     let backend = Http2Backend::start(|request, mut respond| async move {
@@ -219,7 +219,7 @@ struct Calls {
     stop: AtomicBool,
 }
 
-/// Calls until it is told to stop, and tells what was lost.
+/// Calls until it is stopped, and returns what was lost.
 async fn forty(address: SocketAddr, calls: &Arc<Calls>) -> Vec<String> {
     let channel = Rc::new(RefCell::new(Rc::new(Http2::measuring(address).await)));
     calls.connections.store(1, Ordering::SeqCst);
@@ -236,7 +236,7 @@ async fn forty(address: SocketAddr, calls: &Arc<Calls>) -> Vec<String> {
                         }
                         Ok(answer) => lost.push(format!("{answer:?}")),
                         Err(None) => {
-                            // Nobody has looked at it. Another caller may have replaced the connection meanwhile.
+                            // It was not processed. Another caller may have replaced the connection meanwhile.
                             if Rc::ptr_eq(&client, &channel.borrow()) {
                                 let fresh = Rc::new(Http2::measuring(address).await);
                                 if Rc::ptr_eq(&client, &channel.borrow()) {
@@ -259,7 +259,7 @@ async fn forty(address: SocketAddr, calls: &Arc<Calls>) -> Vec<String> {
     lost
 }
 
-/// The answer to a call; without an error when the call may be made again elsewhere.
+/// The answer to a call; no error if the call may be made again elsewhere.
 async fn call(client: &Http2, caller: usize) -> Result<Answer, Option<h2::Error>> {
     let asked = request_with(
         "POST",

@@ -1,4 +1,4 @@
-//! U: backends that speak nonsense. The client gets a clean 502 or a closed connection, and never the nonsense.
+//! Backends that send invalid responses. The client gets a clean 502 or a closed connection, and never the invalid bytes.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ fn an_endless_head_ends() {
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 502);
 }
 
-/// A body that ends early cuts the client's connection: it must not look whole.
+/// A body that ends early cuts the client's connection: it must not look complete.
 #[test]
 fn a_broken_body_never_looks_whole() {
     let backend = Backend::start("app");
@@ -132,7 +132,7 @@ fn a_broken_body_never_looks_whole() {
     }
 }
 
-/// Bytes behind a response belong to nobody: the connection is not used again.
+/// Bytes after a response belong to no request: the connection is not reused.
 #[test]
 fn bytes_after_a_response_reach_no_client() {
     let backend = Backend::with(
@@ -152,7 +152,7 @@ fn bytes_after_a_response_reach_no_client() {
     assert_eq!(backend.connections(), 5);
 }
 
-/// Hop-by-hop fields of the backend end here as well.
+/// Hop-by-hop fields of the backend are not forwarded either.
 #[test]
 fn hop_by_hop_fields_of_the_backend() {
     let raw = "HTTP/1.1 200 Fine\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\n\
@@ -168,8 +168,8 @@ fn hop_by_hop_fields_of_the_backend() {
     );
 }
 
-/// What one backend's connection has left over is never taken for another backend's answer, however fast the client
-/// asks.
+/// Bytes left over from one backend's connection are never taken for another backend's answer, however fast the client
+/// sends requests.
 #[test]
 fn leftovers_of_one_backend_are_not_the_answer_of_another() {
     let generous = Backend::with(
@@ -196,7 +196,7 @@ fn leftovers_of_one_backend_are_not_the_answer_of_another() {
     }
 }
 
-/// A backend that gives up in the midst of a body: what the client has sent of it is never taken for a request.
+/// When a backend gives up in the middle of a body, what the client has sent of it is never taken for a request.
 #[test]
 fn the_rest_of_a_body_is_not_a_request() {
     let refusing = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");

@@ -1,4 +1,4 @@
-//! K: who the client is, and whose word counts.
+//! Who the client is, and which peers are believed about it.
 
 use gateway_tests::http2::{self, Http2};
 use gateway_tests::{Backend, Client, Seen, gateway, manifest};
@@ -201,12 +201,12 @@ const FAMILIES: [(&str, &[&str]); 32] = [
     ("X-Cluster-Client-IP", &[]),
     ("X-Original-Forwarded-For", &[]),
     ("X-Forwarded-Client-Cert", &[]),
-    // Each in some other reading.
+    // Each in some other spelling.
     ("X_Forwarded.Prefix", &[]),
     ("CF_Connecting_IP", &[]),
     ("x~amzn~oidc~data", &[]),
     ("X.Client.IP", &[]),
-    // The client's own to send, whoever stands in front.
+    // Fields that a client may send, whatever stands in front.
     ("X-Amzn-Trace-Id", &PRESETS),
     ("X-Cloud-Trace-Context", &PRESETS),
     ("CDN-Loop", &PRESETS),
@@ -262,7 +262,7 @@ fn each_family_of_fields_has_its_vouchers() {
     }
 }
 
-/// What a Network Load Balancer passes on is the client's own word, however trusted the load balancer's address is.
+/// A Network Load Balancer forwards what the client sent, however trusted the load balancer's address is.
 #[test]
 fn forwarded_for_counts_behind_a_proxy_that_maintains_it() {
     let trusted = "trusted_proxies = [\"127.0.0.0/8\"]";
@@ -272,7 +272,7 @@ fn forwarded_for_counts_behind_a_proxy_that_maintains_it() {
         ("behind = \"gclb\"", "6.6.6.6, 127.0.0.1"),
         ("behind = \"cloudflare\"", "6.6.6.6, 127.0.0.1"),
         ("behind = \"nlb\"", "127.0.0.1"),
-        // Who says where the client's address comes from knows what stands there.
+        // A door that sets where the client's address comes from knows what is in front.
         ("behind = \"nlb\"\nclient_ip = \"xff\"", "6.6.6.6, 127.0.0.1"),
     ] {
         let seen = seen(&format!("{settings}\n{trusted}"), "X-Forwarded-For: 6.6.6.6\r\n");
@@ -292,7 +292,7 @@ fn the_configured_field_is_forwarded_under_its_exact_name_only() {
         assert!(!seen.head.contains("6.6.6.6"), "{}", seen.head);
         assert_eq!(seen.field("cf-ray"), None);
     }
-    // Cloudflare may stand before another load balancer.
+    // Cloudflare may be in front of another load balancer.
     let cloudflare =
         "behind = \"gclb\"\nclient_ip = \"header:CF-Connecting-IP\"\ntrusted_proxies = [\"127.0.0.0/8\"]";
     let passed = seen(
@@ -315,7 +315,7 @@ fn the_configured_field_is_forwarded_under_its_exact_name_only() {
     assert!(!seen.head.contains("6.6.6.6"), "{}", seen.head);
 }
 
-/// Whoever reads trailers into the head must find nothing there that the head would not have had.
+/// A backend that merges trailers into the head must find nothing there that the head could not have had.
 #[test]
 fn trailers_obey_the_same_table() {
     let backend = Backend::start("app");

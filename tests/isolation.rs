@@ -1,4 +1,4 @@
-//! The promise: what arrives at one door never reaches an Ingress of another, whatever the request says.
+//! The promise: a request that arrives at one door never reaches an Ingress of another, whatever it says.
 
 use gateway_tests::{Backend, Client, DOORS, Gateway, Response, exchange, gateway, manifest, scaled};
 
@@ -156,8 +156,7 @@ fn overlapping_hosts_stay_apart() {
     assert_eq!(ask("external-https", "anything.test").0, 404);
 }
 
-/// The same host and path at every door, each with a backend of its own, under mixed requests on reused
-/// connections.
+/// The same host and path at every door, each with its own backend, under mixed requests on reused connections.
 #[test]
 fn a_hundred_thousand_mixed_requests_and_no_crossing() {
     let backends: Vec<Backend> = DOORS.iter().map(|door| Backend::start(door)).collect();
@@ -258,7 +257,7 @@ fn nothing_is_smuggled_inside_a_body() {
     );
 }
 
-/// A backend that is one of the gateway's own doors would be a way around the wall.
+/// A backend that is one of the gateway's own doors would bypass the wall.
 #[test]
 fn a_door_is_no_backend() {
     let inside = Backend::start("inside");
@@ -277,7 +276,7 @@ fn a_door_is_no_backend() {
     assert_eq!(inside.requests(), 0);
 }
 
-/// A door that drains still answers, so it is no backend then either, whatever changes meanwhile.
+/// A draining door still answers, so it must not be a backend either, whatever changes meanwhile.
 #[test]
 fn a_draining_door_is_no_backend() {
     let (inside, other) = (Backend::start("inside"), Backend::start("other"));

@@ -12,10 +12,10 @@ use gateway_tests::{Backend, Client, Gateway, Reply, gateway, manifest};
 const DOOR: &str = "external-http";
 const TLS_DOOR: &str = "external-https";
 
-/// What "at once" may take on a busy machine; what ended such requests before took 30 s at least.
+/// How long "at once" may take on a busy machine; without this feature such requests took at least 30 s to end.
 const AT_ONCE: Duration = Duration::from_secs(8);
 
-/// A backend that says `first` and then nothing more, and tells when its connection has ended.
+/// A backend that sends `first` and then nothing more, and signals when its connection has ended.
 fn waiting(first: &'static str) -> (Backend, Receiver<&'static str>) {
     let (tell, told) = sync_channel(16);
     let backend = Backend::with(
@@ -65,7 +65,7 @@ fn logged(gateway: &Gateway, status: u16) {
 
 const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
 
-/// The end of the client's direction is its end, before the answer and in the midst of one that may go on for hours.
+/// A client that closes its direction has left, before the answer and in the middle of one that may last for hours.
 #[test]
 fn a_client_that_closes_in_order_has_left() {
     for (first, status) in [("", 499), (EVENTS, 200)] {
@@ -137,13 +137,13 @@ fn over_http2_requests_end_with_their_connection() {
     logged(&gateway, 499);
 }
 
-/// What is ready for a client that has ended its direction, it may still read.
+/// A client that has ended its direction may still read what is ready for it.
 #[test]
 fn an_answer_that_has_arrived_is_still_delivered() {
     let backend = Backend::with("app", Reply::text(&"x".repeat(20_000)));
     let gateway = start(&backend);
     let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    // Less than the answer fits in: it waits in the gateway, and the backend has no part in that.
+    // Smaller than the answer: it waits in the gateway, without the backend.
     stream.set_recv_buffer_size(4096).unwrap();
     stream.connect(&gateway.door(DOOR).into()).unwrap();
     let mut stream = TcpStream::from(stream);
@@ -159,7 +159,7 @@ fn an_answer_that_has_arrived_is_still_delivered() {
     assert!(answer.ends_with(&"x".repeat(20_000)), "{} bytes", answer.len());
 }
 
-/// In a tunnel either direction ends by itself.
+/// In a tunnel each direction ends by itself.
 #[test]
 fn an_upgraded_connection_may_be_half_closed() {
     let backend = Backend::with(
@@ -184,7 +184,7 @@ fn an_upgraded_connection_may_be_half_closed() {
     assert_eq!(client.rest(), b"all of it");
 }
 
-/// An address that swallows packets.
+/// An address that drops packets.
 fn black_hole() -> (SocketAddr, impl Sized) {
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -196,7 +196,7 @@ fn black_hole() -> (SocketAddr, impl Sized) {
     (address, (full, queued))
 }
 
-/// A place that nobody waits in is free, however long the connection to the backend may take.
+/// The place of a client that has left is free, however long the connect to the backend may take.
 #[test]
 fn a_client_that_leaves_during_a_connect_frees_its_place() {
     let (address, _full) = black_hole();
@@ -253,7 +253,7 @@ fn is_kept_alive(port: u16) -> bool {
     })
 }
 
-/// A backend whose node vanishes is found out by the kernel, as a client is.
+/// The kernel detects a backend whose node has disappeared, as it does a client.
 #[test]
 fn connections_to_backends_are_kept_alive() {
     let (backend, told) = waiting(EVENTS);

@@ -375,7 +375,7 @@ fn ingress_classes() {
     );
 }
 
-/// Names decide, so that Ingresses can be served by their old controller and here while they move.
+/// Class names decide, so that during a migration both the old controller and the gateway can serve an Ingress.
 #[test]
 fn a_class_of_another_controller_is_admitted_with_a_warning() {
     let backend = Backend::start("app");
@@ -414,7 +414,7 @@ fn a_class_of_another_controller_is_admitted_with_a_warning() {
     assert_eq!(ask(&gateway, "a.test", "/"), "app");
 }
 
-/// What cannot be honoured closes its route and nothing else.
+/// A setting that cannot be honoured closes its route and nothing else.
 #[test]
 fn broken_rules_are_closed_and_their_neighbours_stand() {
     let [good, broad] = ["good", "broad"].map(Backend::start);

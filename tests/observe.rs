@@ -43,7 +43,7 @@ fn one_line_per_request() {
     );
 }
 
-/// Which field, and what is wrong with it; never what it says.
+/// Which field, and what is wrong with it; never its value.
 #[test]
 fn the_log_says_what_is_wrong_with_a_request() {
     let backend = Backend::start("app");
@@ -247,7 +247,7 @@ fn the_health_command() {
         (0, 0, 0, 2)
     );
 
-    // A gateway goes on with what it has when its file breaks, and so does the probe; told where to ask, it reads none.
+    // When its file breaks, a gateway continues with what it has, and so must the probe. With `--admin` it reads no file.
     let text = std::fs::read_to_string(&config).unwrap();
     let start = text.find("unix:").unwrap();
     let address = text[start..].split('"').next().unwrap().to_owned();
@@ -265,7 +265,7 @@ fn the_health_command() {
     }
 }
 
-/// Descriptors come back, and nothing panics, when clients and backends leave at any moment.
+/// When clients and backends leave at any moment, descriptors are released and nothing panics.
 #[test]
 fn nothing_leaks() {
     let backend = Backend::start("app");

@@ -1,5 +1,5 @@
-//! No door is a backend of another: through the gateway's own addresses, and those of its other pods, whatever the
-//! process can learn about them.
+//! No door is a backend of another, by the gateway's own addresses and those of its other pods, whatever the process can
+//! learn about them.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -28,8 +28,8 @@ fn limit(gateway: &Gateway, current: u64) {
     prlimit(Some(gateway.pid()), Resource::Nofile, Rlimit { current, maximum }).unwrap();
 }
 
-/// Out of descriptors, neither interfaces nor files can be looked at. What was known stays: no file counts as changed,
-/// nothing is published, and no tenant gets through to another door.
+/// Out of descriptors, neither interfaces nor files can be read. What was known stays: no file counts as changed, nothing
+/// is published, and no tenant reaches another door.
 #[test]
 fn out_of_descriptors_the_known_addresses_stay() {
     let (inside, outside, port) = (Backend::start("inside"), Backend::start("outside"), free_port());
@@ -54,7 +54,7 @@ fn out_of_descriptors_the_known_addresses_stay() {
         .start();
     assert_eq!(get(gateway.door(INSIDE), HOST, "/").status, 200);
     let before = problems(&gateway);
-    // Connections that are there before.
+    // Connections opened before.
     let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(gateway.door(OUTSIDE))).collect();
     for client in &mut clients {
         assert_eq!(client.get("open.test", "/").unwrap().status, 200);
@@ -84,8 +84,8 @@ fn out_of_descriptors_the_known_addresses_stay() {
     assert!(!log.contains("configuration reloaded"), "{log}");
 }
 
-/// What must stay of a configuration that cannot be taken over as a whole: all of the old one. It is tried again, so
-/// that it counts as soon as it can.
+/// A configuration that cannot be applied as a whole leaves all of the old one in force. It is retried, so that it applies
+/// as soon as possible.
 #[test]
 fn a_reload_that_cannot_bind_changes_nothing() {
     let (app, taken) = (Backend::start("app"), TcpListener::bind("127.0.0.1:0").unwrap());
@@ -125,7 +125,7 @@ fn gateways(address: &str) -> String {
     )
 }
 
-/// Nothing is sent to these addresses: what is told of them is looked at.
+/// Nothing is sent to these addresses: the test checks the problems about them.
 #[test]
 fn other_pods_of_the_gateway_are_followed() {
     let port = free_port();
@@ -150,7 +150,7 @@ fn other_pods_of_the_gateway_are_followed() {
     gateway.put("gateways.yaml", &gateways("198.51.100.6"));
     gateway.until("the other pod is gone", |gateway| problems(gateway) == 0.0);
 
-    // Without any word of the Service, every address may be one.
+    // While nothing is known of the Service, every address may be one of its endpoints.
     gateway.put("gateways.yaml", "");
     gateway.until("the Service is missed", |gateway| {
         let told = "Service blastdoor/blastdoor: `[source] replicas` names it, and it has no EndpointSlice";

@@ -1,5 +1,5 @@
-//! P: the PROXY header (haproxy.org, `proxy-protocol.txt`), versions 1 and 2: believed from trusted proxies, refused
-//! when it is malformed, and never what a backend is told by somebody else.
+//! The PROXY header (haproxy.org, `proxy-protocol.txt`), versions 1 and 2: believed from trusted proxies, refused when it is
+//! malformed, and ignored from anyone else.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -177,7 +177,7 @@ fn a_proxy_header_may_arrive_byte_by_byte() {
     assert!(backend.requests() > 8);
 }
 
-/// The header and HTTP/2 in one piece: not a byte is lost or read twice.
+/// The header and HTTP/2 in one piece: no byte is lost or read twice.
 #[test]
 fn before_http2() {
     let (_gateway, address, backend) = rig(&required());
@@ -286,7 +286,7 @@ fn a_malformed_header_ends_the_connection() {
         assert_eq!(backend.connections(), 0);
         let refused = [("reason", "proxy_header")];
         gateway.counts("blastdoor_refusals_total", &refused, rows.len() as f64);
-        // Whoever runs the door learns why, and not once for each connection.
+        // The log gives the reason, but not once per connection.
         let told = gateway.stderr();
         let told: Vec<&str> = told
             .lines()
@@ -322,11 +322,11 @@ fn proxy_headers_are_required_or_optional_by_peer() {
         assert!(closed_without_a_word(address, &ask(bytes)), "{bytes:?}");
     }
     assert_eq!(backend.connections(), 0);
-    // Optional, and there is none: the peer is the client, and its word is believed or not by the door's own rule.
+    // Optional, and there is none: the peer is the client, and the door's settings decide whether it is believed.
     let (_gateway, address, backend) = rig(&optional());
     assert_eq!(get(address, "a.test", "/").status, 200);
     assert_eq!(backend.last().field("x-real-ip"), Some("127.0.0.1"));
-    // From those who are not trusted it is no header at all.
+    // From an untrusted peer it is not read as a PROXY header.
     let untrusted = "trusted_proxies = [\"10.0.0.0/8\"]\nclient_ip = \"proxy-protocol\"\n";
     for (mode, without) in [("required", None), ("optional", Some(200))] {
         let (_gateway, address, backend) = rig(&format!("{untrusted}proxy_protocol = \"{mode}\""));
@@ -343,7 +343,7 @@ fn proxy_headers_are_required_or_optional_by_peer() {
         }
         assert_eq!(backend.requests(), before);
     }
-    // Off: what looks like one is malformed HTTP.
+    // Off: bytes that look like one are malformed HTTP.
     let (_gateway, address, backend) = rig(TRUSTED);
     for header in [&header[..], &inet(&[])] {
         assert_eq!(Client::connect(address).request(ask(header)).unwrap().status, 400);
@@ -386,7 +386,7 @@ fn a_slow_header_has_five_seconds() {
     });
 }
 
-/// A load balancer's health check comes with a header of its own, or with none.
+/// A load balancer's health check has a header without a source, or none.
 #[test]
 fn health_checks() {
     let check = |header: &[u8]| [header, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"].concat();
@@ -410,7 +410,7 @@ fn health_checks() {
     assert_eq!(backend.connections(), 0);
 }
 
-/// What a header says of the destination opens no other door.
+/// The destination in a header opens no other door.
 #[test]
 fn the_destination_of_a_proxy_header_is_ignored() {
     let inside = Backend::start("inside");
@@ -464,7 +464,7 @@ fn the_limit_per_client_counts_clients() {
     }
 }
 
-/// The admin port is checked by load balancers that put a header before everything.
+/// Some load balancers that check the admin port send a header first.
 #[test]
 fn the_admin_port_accepts_a_proxy_header() {
     let port = free_port();

@@ -44,7 +44,7 @@ fn a_thousand_manifest_reloads_under_load() {
     assert!(outcome.done > reloads, "{} requests", outcome.done);
 }
 
-/// Endpoints come and go; those that leave go on answering for a moment, as pods do.
+/// Endpoints come and go; those that leave keep answering for a moment, as pods do.
 #[test]
 fn a_thousand_endpoint_changes_under_load() {
     let backends: Vec<Backend> = (0..4).map(|_| Backend::start("app")).collect();
@@ -149,7 +149,7 @@ fn a_config_map_swap_is_followed() {
     assert_eq!(get(gateway.door(DOOR), "one.test", "/").status, 404);
 }
 
-/// A relabelled Ingress is never served at both doors.
+/// A relabelled Ingress is served at one of the two doors at most.
 #[test]
 fn relabelling_serves_at_one_door_at_most() {
     let backend = Backend::start("app");
@@ -199,7 +199,7 @@ fn listeners_toml_is_reloaded_live() {
     let load = Load::start(address, "a.test", 8, 400);
     let config = std::fs::read_to_string(gateway.config()).unwrap();
 
-    // A broken file changes nothing, and is told.
+    // A broken file changes nothing and is reported.
     std::fs::write(
         gateway.config(),
         config.replace("scheme = \"http\"", "scheme = \"gopher\""),
@@ -280,7 +280,7 @@ fn a_half_written_configuration_does_not_count() {
         file.write_all(restriction.as_bytes()).unwrap();
         drop(file);
         if started.elapsed() > Duration::from_millis(180) {
-            // On a starved machine this was no half of a writing, but a writing of its own.
+            // On a slow machine this was a complete write rather than half of one.
             gateway.until_status(DOOR, "a.test", "/", 404);
             std::thread::sleep(Duration::from_millis(500));
             continue;
@@ -292,12 +292,12 @@ fn a_half_written_configuration_does_not_count() {
         }
     }
     assert_eq!(get(address, "ok.test", "/").status, 200);
-    // Without it for good, it counts.
+    // Once the file stays without it, that counts.
     std::fs::write(&config, whole).unwrap();
     gateway.until_status(DOOR, "a.test", "/", 200);
 }
 
-/// A door that is taken out of the file serves on while it drains, and no longer than it may serve what.
+/// A door that is removed from the file continues to serve while it drains, following changes of objects.
 #[test]
 fn a_removed_door_follows_the_objects_to_its_end() {
     let backend = Backend::start("app");
@@ -329,8 +329,8 @@ fn a_removed_door_follows_the_objects_to_its_end() {
     );
 }
 
-/// A `listeners.toml` that was found, not named, gives way to nothing when it is lost: the standard doors are for those
-/// who never had one.
+/// When a `listeners.toml` that was found rather than named is lost, its doors stay: the standard doors are for set-ups
+/// that never had one.
 #[test]
 fn a_lost_listeners_toml_keeps_its_doors() {
     let backend = Backend::start("app");

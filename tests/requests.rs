@@ -1,4 +1,4 @@
-//! How requests go on to backends: what is added, counted once, left out, waited for.
+//! How requests are forwarded to backends: what is added, counted once, left out, waited for.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,7 +23,7 @@ fn with(backend: &Backend, settings: &str) -> (Gateway, SocketAddr) {
     (gateway, address)
 }
 
-/// RFC 9110 8.6: where content is expected, its absence is said; many servers answer 411 otherwise.
+/// RFC 9110 8.6: if content is expected, its absence is stated; many servers answer 411 otherwise.
 #[test]
 fn an_empty_post_has_content_length_zero() {
     let backend = Backend::start("app");
@@ -82,7 +82,7 @@ fn a_get_that_ends_late_is_not_chunked() {
             .await;
         assert_eq!(answer.unwrap().status, 200);
         assert_eq!(backend.last().trailers, ["x-sum: 7"]);
-        // Whoever leaves it open is answered all the same.
+        // A client that leaves it open still gets an answer.
         backend.reply(Reply::Early(
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly".to_vec(),
         ));
@@ -130,7 +130,7 @@ fn split_cookies_count_as_one_field() {
     });
 }
 
-/// RFC 9110 5.6.1.2: empty elements are none, and are not passed on.
+/// RFC 9110 5.6.1.2: empty elements are ignored and not forwarded.
 #[test]
 fn empty_hops_are_ignored() {
     let backend = Backend::start("app");
@@ -235,7 +235,7 @@ fn options() {
         Http2::connect(address).await.exchange(asked, &[]).await
     });
     assert_eq!((answer.status, answer.headers.contains_key("allow")), (200, true));
-    // Nothing is said of hosts that are not here.
+    // The answer reveals nothing about hosts that are not here.
     let elsewhere = exchange(
         address,
         "OPTIONS / HTTP/1.1\r\nHost: b.test\r\nMax-Forwards: 0\r\n\r\n",
@@ -283,7 +283,7 @@ fn the_location_of_a_redirect_is_a_uri() {
     }
 }
 
-/// A backend that reads no further than a script tells it to.
+/// A backend that reads only as far as a script says.
 fn listen(script: impl Fn(&mut TcpStream, &str) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -427,8 +427,8 @@ fn slow(before: u64, says_continue: bool, after: u64) -> Reply {
     })
 }
 
-/// RFC 9110 10.1.1: where the backend is silent the gateway tells the client to go on; from then on a slow answer is
-/// the backend's affair.
+/// RFC 9110 10.1.1: if the backend is silent, the gateway tells the client to continue; from then on a slow answer is the
+/// backend's responsibility.
 #[test]
 fn a_silent_backend_is_not_waited_for() {
     let backend = Backend::start("app");
@@ -436,7 +436,7 @@ fn a_silent_backend_is_not_waited_for() {
         &backend,
         "timeouts = { body_idle = \"1s\", response_head = \"20s\" }",
     );
-    // Never a word before the body; and a word that comes late, which the client has had already.
+    // No 100 before the body; and a late 100, which the client has had already.
     for reply in [slow(0, false, 2500), slow(600, true, 2500)] {
         backend.reply(reply);
         let mut client = Client::connect(address);
@@ -463,13 +463,13 @@ fn a_silent_backend_is_not_waited_for() {
             "still in step"
         );
     }
-    // Who is told to go on and does not is too slow.
+    // A client that gets the 100 and does not continue is too slow.
     backend.reply(slow(0, false, 0));
     let mut client = Client::connect(address);
     client.send(PUT);
     assert_eq!(client.any_response(false).expect("an interim answer").status, 100);
     assert_eq!(client.any_response(false).expect("an answer").status, 408);
-    // Who sends at once needs no word.
+    // A client that sends at once needs no 100.
     backend.reply(Reply::computed(|seen| {
         std::thread::sleep(Duration::from_millis(400));
         assert_eq!(seen.body, b"hello");
@@ -481,7 +481,7 @@ fn a_silent_backend_is_not_waited_for() {
     assert_eq!(gateway.metric("blastdoor_panics_total", &[]), 0.0);
 }
 
-/// A backend that answers in time decides itself.
+/// If the backend answers in time, its answer decides.
 #[test]
 fn the_backends_own_100_or_refusal_is_relayed() {
     let backend = Backend::start("app");

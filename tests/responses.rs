@@ -1,4 +1,4 @@
-//! What becomes of the answers of backends that are less than perfect, and of the gateway's own to requests that are.
+//! Imperfect responses of backends, and the gateway's own answers to imperfect requests.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ fn start(backend: &Backend) -> (Gateway, SocketAddr) {
     (gateway, address)
 }
 
-/// The access log's word on the last request: status, body bytes, refusal.
+/// The access log's entry of the last request: status, body bytes, refusal.
 fn logged(gateway: &Gateway, requests: usize) -> (u64, u64, Option<String>) {
     gateway.until("the line is written", |gateway| {
         gateway.access_log().len() == requests
@@ -36,7 +36,7 @@ fn logged(gateway: &Gateway, requests: usize) -> (u64, u64, Option<String>) {
     )
 }
 
-/// Sends a head and chunks, waits until it is told to, and goes on with more.
+/// Sends a head and chunks, waits for a signal, and continues with more.
 fn in_two_parts(first: &'static [u8], second: &'static [u8]) -> (Reply, std::sync::mpsc::SyncSender<()>) {
     let (tell, told) = sync_channel::<()>(1);
     let told = Mutex::new(told);
@@ -53,7 +53,7 @@ fn in_two_parts(first: &'static [u8], second: &'static [u8]) -> (Reply, std::syn
     (reply, tell)
 }
 
-/// While nothing has left, a malformed body is a 502 like any other nonsense.
+/// As long as nothing has been sent, a malformed body is a 502 like any other invalid response.
 #[test]
 fn a_chunk_that_is_malformed_from_the_start_is_a_502() {
     let backend = Backend::start("app");
@@ -88,7 +88,7 @@ fn a_chunk_that_is_malformed_from_the_start_is_a_502() {
     );
 }
 
-/// Once something has left, the client gets what was good and no proper end, and the log says how much that was.
+/// Once something has been sent, the client gets the intact part without a proper end, and the log says how much that was.
 #[test]
 fn the_intact_part_of_a_malformed_body_arrives() {
     let backend = Backend::start("app");
@@ -147,7 +147,7 @@ fn the_intact_part_of_a_malformed_body_arrives() {
     );
 }
 
-/// Over HTTP/2 the head has left as soon as it is there; what was good of the body follows it.
+/// Over HTTP/2 the head is sent as soon as it arrives; the intact part of the body follows.
 #[test]
 fn the_intact_part_of_a_body_arrives_over_http2() {
     let backend = Backend::with(
@@ -170,7 +170,7 @@ fn the_intact_part_of_a_body_arrives_over_http2() {
     );
 }
 
-/// To a client of HTTP/1.0 the end of the connection is the end of the body: a body that is not whole ends in a reset.
+/// To an HTTP/1.0 client the end of the connection is the end of the body: an incomplete body ends in a reset.
 #[test]
 fn a_cut_body_does_not_look_whole_to_old_clients() {
     let backend = Backend::start("app");
@@ -256,7 +256,7 @@ fn dates() {
     }
 }
 
-/// The gateway's own answers say the time as well, also those that gRPC clients get.
+/// The gateway's own answers also have a date, including those to gRPC clients.
 #[test]
 fn dates_of_own_answers() {
     let backend = Backend::start("app");
@@ -278,7 +278,7 @@ fn dates_of_own_answers() {
     });
 }
 
-/// RFC 9110 15: what a status above 599 means is between backend and client.
+/// RFC 9110 15: the meaning of a status above 599 concerns only backend and client.
 #[test]
 fn unusual_statuses_and_versions_pass() {
     let backend = Backend::start("app");
@@ -495,7 +495,7 @@ fn a_101_must_name_the_requested_protocol() {
     );
 }
 
-/// The word that a door is full arrives, whatever the client has sent by then.
+/// The answer that a door is full arrives, whatever the client has sent by then.
 #[test]
 fn a_full_door_answers_503() {
     let backend = Backend::start("app");
@@ -515,7 +515,7 @@ fn a_full_door_answers_503() {
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         client.write_all(long.as_bytes()).unwrap();
         std::thread::sleep(Duration::from_millis(10));
-        // The rest of what it has to say comes while it is being told.
+        // The client sends the rest while it gets the answer.
         client.write_all(b"more").unwrap();
         let mut answer = String::new();
         client

@@ -31,7 +31,7 @@ fn get(address: SocketAddr, host: &str) -> Option<(u16, String)> {
     Some((answer.status, answer.text()))
 }
 
-/// Who passes TLS through at a door that asks for client certificates goes round them.
+/// Passthrough at a door that asks for client certificates would bypass them.
 #[test]
 fn client_certificates_cannot_be_bypassed() {
     let clients = Authority::new("clients");
@@ -79,7 +79,7 @@ fn client_certificates_cannot_be_bypassed() {
         "{}",
         gateway.stderr()
     );
-    // The platform may want it all the same, and change its mind.
+    // The platform may allow it, and change its mind.
     let config = std::fs::read_to_string(gateway.config()).unwrap();
     let with =
         |key: &str| std::fs::write(gateway.config(), config.replace(&strict(""), &strict(key))).unwrap();
@@ -174,7 +174,7 @@ fn no_entry_takes_a_name_of_another_namespace() {
             );
         }
     }
-    // A lost rule is no rule.
+    // A rule that lost a conflict gives no claim.
     let loser = manifest::ingress("thief", DOOR, &[("own.test", "Prefix", "/", "app")]);
     let strangers = of(
         "stranger",

@@ -1,4 +1,4 @@
-//! S: whoever is too slow is ended, in time and with the right word.
+//! Slow clients and backends: their requests end in time and with the right status.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use gateway_tests::{Backend, Client, Reply, gateway, get, manifest};
 
 const DOOR: &str = "external-http";
 
-/// Runs a case against a door with short timeouts and says how long it took.
+/// Runs a case against a door with short timeouts and returns how long it took.
 fn timed(case: impl FnOnce(&mut Client, &Backend)) -> Duration {
     let backend = Backend::start("app");
     let gateway = gateway!()
@@ -45,7 +45,7 @@ fn a_slow_head() {
     within(elapsed, 450, 1500);
 }
 
-/// Bytes that drip do not win time.
+/// Sending byte by byte does not extend a deadline.
 #[test]
 fn slow_heads_and_bodies_time_out() {
     for head in [
@@ -124,7 +124,7 @@ fn a_route_can_have_its_own_timeout() {
     within(started.elapsed(), 950, 2500);
 }
 
-/// A door that is full refuses, and recovers as soon as somebody leaves.
+/// A full door refuses connections, and recovers as soon as one ends.
 #[test]
 fn budgets_of_connections() {
     let backend = Backend::start("app");

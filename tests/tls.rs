@@ -1,4 +1,4 @@
-//! Doors that end TLS: which certificate, which protocol, which client, which host.
+//! Doors that terminate TLS: which certificate, which protocol, which client, which host.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use rustls::{AlertDescription, StreamOwned};
 
 const DOOR: &str = "external-https";
 
-/// An Ingress for one host with a certificate of its own.
+/// An Ingress for one host with its own certificate.
 fn app(name: &str, expose: &str, host: &str, port: u16, secret: &str) -> String {
     with_tls(&manifest::app(name, expose, host, port), &[(&[host], secret)])
 }
@@ -279,7 +279,7 @@ fn client_certificates_decide_who_is_served() {
     }
 }
 
-/// Whoever runs the door learns why a client was kept out, once for all that are kept out for the same reason.
+/// The log says why clients were refused, once for all that were refused for the same reason.
 #[test]
 fn refused_client_certificates_are_logged() {
     let good = Authority::new("clients");
@@ -324,12 +324,12 @@ fn refused_client_certificates_are_logged() {
             .all(|line| line.contains("WARN") && line.contains(DOOR)),
         "{lines:?}"
     );
-    // Sixty were refused, for three reasons; on a slow machine one may have been told again.
+    // Sixty were refused, for three reasons; on a slow machine one may have been logged again.
     assert!(lines.len() <= 12, "{lines:?}");
 }
 
-/// A client that is refused learns why, also when it has sent more than anybody will read: in TLS 1.3 it does so before
-/// it can know.
+/// A refused client learns the reason even if it has sent more than the gateway reads: in TLS 1.3 it sends before it can
+/// know.
 #[test]
 fn the_reason_for_a_refusal_arrives() {
     let good = Authority::new("clients");
@@ -371,7 +371,7 @@ fn the_reason_for_a_refusal_arrives() {
     assert_eq!(rig.backend.requests(), 0);
 }
 
-/// Authorities that are not there close the door; they do not open it.
+/// Missing authorities close the door.
 #[test]
 fn missing_authorities_close_the_door() {
     let good = Authority::new("clients");
@@ -434,7 +434,7 @@ fn a_session_resumes_only_at_its_own_door() {
             let visit = |door: &str| {
                 let shaken = client.connect(gateway.door(door), Some("same.test")).ok()?;
                 let resumed = shaken.resumed();
-                // Tickets of TLS 1.3 come behind the handshake.
+                // In TLS 1.3, tickets follow the handshake.
                 let answer = shaken.http1().get("same.test", "/")?;
                 Some((resumed, answer.text()))
             };
@@ -503,7 +503,7 @@ fn a_session_of_another_policy_does_not_resume() {
                 .is_none()
         );
     }
-    // A connection from before the change has proved less than is asked now.
+    // A connection from before the change has proved less than is required now.
     assert_eq!(kept.get("a.test", "/").map(|answer| answer.status), Some(421));
     assert_eq!(rig.backend.requests(), before);
 }
@@ -606,7 +606,7 @@ fn no_certificate_and_no_request_crosses_a_door() {
                 shaken.shown() != shared.der(),
                 "{coalesced} has no certificate at {door}"
             );
-            // The other's name in the request: the same answer as for a name that is nowhere.
+            // The other's name in the request: the same answer as for a name that exists nowhere.
             for name in [Some(here.as_str()), None] {
                 let ask = |host: &str| {
                     let mut client = plain_client().connect(address, name).unwrap().http1();
@@ -661,7 +661,7 @@ fn no_certificate_and_no_request_crosses_a_door() {
     assert_eq!(gateway.metric("blastdoor_panics_total", &[]), 0.0);
 }
 
-/// A ClientHello in pieces, of TCP and of TLS (RUSTSEC-2024-0399, CVE-2026-32305): the name in it counts all the same.
+/// A ClientHello in several TCP segments and TLS records (RUSTSEC-2024-0399, CVE-2026-32305): its name still counts.
 #[test]
 fn a_client_hello_in_pieces() {
     let passed = Authority::new("elsewhere").server(&["passed.test"]);
@@ -772,7 +772,7 @@ fn a_stalled_handshake_ends() {
     });
 }
 
-/// What is no handshake is answered with an alert or nothing, and never as HTTP.
+/// Bytes that are not a handshake get an alert or nothing, and never an HTTP answer.
 #[test]
 fn garbage_instead_of_a_handshake_is_refused() {
     let rig = rig(gateway!(), WITH_DEFAULT);
@@ -838,7 +838,7 @@ fn a_bad_secret_keeps_the_last_good_certificate() {
     rig.gateway.put("secrets.yaml", &secret("a", &nobody));
     rig.gateway
         .until("a good one", |_| shown("a.test") == Some(nobody.der()));
-    // One that was never good serves nobody, and no other certificate stands in for it.
+    // One that was never good fails its handshakes, and no other certificate replaces it.
     let backend = Backend::start("late");
     rig.gateway.put(
         "late.yaml",
@@ -890,7 +890,7 @@ fn passthrough() {
             .text(),
         "app"
     );
-    // Inside a handshake that the gateway ended, its host is served by nobody.
+    // Inside a handshake that the gateway terminated, its host is not served.
     let mut client = plain_client().connect(rig.address, None).unwrap().http1();
     assert_eq!(client.get("passed.test", "/").unwrap().status, 421);
     // And at another door its name means nothing.
@@ -909,7 +909,7 @@ fn passthrough() {
     });
 }
 
-/// The PROXY header comes before the handshake, and a client behind it is who it says.
+/// The PROXY header comes before the handshake, and names the client.
 #[test]
 fn behind_a_proxy_header() {
     let lines = format!(
@@ -949,7 +949,7 @@ fn behind_a_proxy_header() {
     );
 }
 
-/// Who idles is told of the end, under TLS as well: an end without close_notify would look like a cut.
+/// An idle connection is closed with close_notify, because an end without it would look like a cut.
 #[test]
 fn an_idle_connection_ends_in_order() {
     let rig = rig(gateway!(), &format!("{WITH_DEFAULT}\nidle_timeout = \"1s\""));
@@ -969,8 +969,8 @@ fn an_idle_connection_ends_in_order() {
     });
 }
 
-/// Certificates are replaced under load: no handshake fails, a new certificate is shown within a second, and who is
-/// connected notices nothing.
+/// Certificates are replaced under load: no handshake fails, a new certificate is shown within a second, and open
+/// connections are not affected.
 #[test]
 fn two_hundred_rotations_under_load() {
     let authority = Authority::new("test");

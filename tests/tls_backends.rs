@@ -1,4 +1,4 @@
-//! TLS towards backends: who is believed, what is shown, and what passes.
+//! TLS towards backends: verification, client certificates, and what passes.
 
 use gateway_tests::http2::{Http2, block, request};
 use gateway_tests::tls::{
@@ -9,7 +9,7 @@ use gateway_tests::{Backend, Gateway, Http2Backend, Reply, gateway, get, manifes
 const DOOR: &str = "external-http";
 const MIB: usize = 1024 * 1024;
 
-/// A gateway before one backend that speaks TLS, told about it like this.
+/// A gateway in front of one backend that speaks TLS, with these objects.
 fn rig(annotations: &[(&str, &str)], front: &TlsFront, objects: &str) -> Gateway {
     let app = manifest::app("app", DOOR, "a.test", front.port());
     gateway!()
@@ -104,7 +104,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
-/// A backend that speaks no TLS is never asked in clear text instead.
+/// A backend that does not speak TLS is never called in clear text instead.
 #[test]
 fn a_client_without_tls_gets_no_http_answer() {
     let plain = Backend::start("app");
@@ -158,7 +158,7 @@ fn a_client_certificate_is_shown() {
     assert_eq!(backend.requests(), 1);
 }
 
-/// HTTP/2 inside TLS is spoken where it is asked for, and where the Service says so.
+/// HTTP/2 over TLS is used if the Ingress or the Service asks for it.
 #[test]
 fn http2_inside() {
     let authority = Authority::new("servers");
@@ -207,7 +207,7 @@ fn http2_inside() {
     assert_eq!(plain.requests(), 0);
 }
 
-/// 100 MiB each way, TLS on both sides, and memory stays where it was.
+/// 100 MiB each way with TLS on both sides: memory does not grow.
 #[test]
 fn large_bodies_both_ways() {
     let size = 100 * MIB;

@@ -1,4 +1,4 @@
-//! Wrong TLS and PROXY settings and wrong Secrets: each has its message, its place and its exit status.
+//! Wrong TLS and PROXY settings and wrong Secrets: each has its message, its position and its exit status.
 
 use gateway_tests::{Builder, gateway, manifest};
 
@@ -9,7 +9,7 @@ fn certificate(names: &[&str]) -> (String, String) {
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
-/// A gateway whose door `external-https` is configured so.
+/// A gateway whose door `external-https` has these settings.
 fn tls(lines: &str) -> Builder {
     gateway!().door("external-https", lines)
 }
@@ -356,7 +356,7 @@ fn check_reports_secrets_of_doors() {
     }
 }
 
-/// Where no TLS is ended, `spec.tls` is a note, and passing TLS through is impossible.
+/// At a door without TLS, `spec.tls` is a note, and passthrough is impossible.
 #[test]
 fn doors_without_tls_report_spec_tls() {
     let (chain, key) = certificate(&["a.test"]);
@@ -411,7 +411,7 @@ fn files_are_watched() {
     };
     gateway.until("the first certificate", |gateway| ends(gateway, first));
 
-    // One file after the other: for a moment they do not belong together.
+    // One file after the other: for a moment they do not match.
     let (chain, key, second) = until(2050);
     std::fs::write(folder.join("a.crt"), chain).unwrap();
     gateway.until("a mismatch is told", |gateway| errors(gateway) > 0.0);

@@ -1,4 +1,4 @@
-//! What becomes of requests when backends fail.
+//! What happens to requests when backends fail.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ fn app(ports: &[u16]) -> String {
     manifest::ingress("app", DOOR, &[("a.test", "Prefix", "/", "app")]) + &manifest::service("app", ports)
 }
 
-/// R02: one endpoint of three refuses: nobody notices, and it is soon left alone.
+/// If one endpoint of three refuses connections, no request fails, and the endpoint soon gets none.
 #[test]
 fn a_refusing_endpoint_is_tried_elsewhere_and_ejected() {
     let (one, two) = (Backend::start("app"), Backend::start("app"));
@@ -70,7 +70,7 @@ fn an_ejected_endpoint_comes_back() {
     gateway.until_status(DOOR, "a.test", "/", 200);
 }
 
-/// R03: an address that swallows packets costs the connect timeout once per try, then nothing.
+/// An address that drops packets costs the connect timeout once per attempt, then nothing.
 #[test]
 fn a_silent_address_times_out() {
     // A listener whose queue is full and that never accepts swallows further handshakes.
@@ -89,14 +89,14 @@ fn a_silent_address_times_out() {
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 504);
 }
 
-/// R06: a kept connection that the backend closes at the wrong moment.
+/// A kept connection that the backend closes at the wrong moment.
 #[test]
 fn a_closed_kept_connection_is_retried_only_when_that_is_safe() {
     let backend = Backend::start("app");
     let gateway = gateway!().manifest("app.yaml", &app(&[backend.port()])).start();
     let mut client = Client::connect(gateway.door(DOOR));
     assert_eq!(client.get("a.test", "/warm").expect("an answer").status, 200);
-    // The next request on the kept connection is swallowed and the connection closed, without a word.
+    // The next request on the kept connection gets no answer, and the connection closes.
     for (method, body, expected) in [
         ("GET", "", 200),
         ("DELETE", "", 200),
@@ -131,7 +131,7 @@ fn a_closed_kept_connection_is_retried_only_when_that_is_safe() {
     }
 }
 
-/// A fresh connection that breaks says that the request may have been processed: no second try.
+/// If a fresh connection breaks, the request may have been processed: there is no second attempt.
 #[test]
 fn a_broken_fresh_connection_is_not_retried() {
     for reply in [Reply::Close, Reply::Reset] {
@@ -143,7 +143,7 @@ fn a_broken_fresh_connection_is_not_retried() {
     }
 }
 
-/// R01: a backend that dies takes only its own requests with it.
+/// A backend that dies fails only its own requests.
 #[test]
 fn connections_are_kept_and_reused() {
     let backend = Backend::start("app");

@@ -1,4 +1,4 @@
-//! Upgraded connections: WebSocket by a library that is not ours, and what must not be upgraded.
+//! Upgraded connections: WebSocket with a third-party library, and what must not be upgraded.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -48,7 +48,7 @@ fn upgrade(extra: &str) -> String {
     format!("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: {extra}\r\n\r\n")
 }
 
-/// F: no byte past the head reaches the backend before its 101.
+/// No byte after the head reaches the backend before its 101.
 #[test]
 fn nothing_is_forwarded_before_the_101() {
     let backend = Backend::with(

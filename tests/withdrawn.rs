@@ -1,5 +1,5 @@
-//! What is no longer exposed ends: over connections that were upgraded or passed through, over those that last, and
-//! over those that have not what their door asks for by now.
+//! What is no longer exposed ends: upgraded and passed-through connections, long responses, and connections that lack what
+//! their door now requires.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -41,7 +41,7 @@ fn echo() -> Backend {
     )
 }
 
-/// A connection that has become another protocol's.
+/// An upgraded connection.
 struct Upgraded(Client);
 
 impl Upgraded {
@@ -72,7 +72,7 @@ fn rules(name: &str, door: &str, rules: &[(&str, &str, &str, &str)]) -> String {
     manifest::ingress(name, door, rules)
 }
 
-/// In another namespace, and older than whatever has no time of creation.
+/// In another namespace, and older than objects without a creation time.
 fn elsewhere(yaml: &str) -> String {
     yaml.replace(
         "  namespace: test\n",
@@ -203,17 +203,17 @@ fn an_upgraded_connection_survives_changes_that_keep_its_route() {
             .unwrap_or("a.test");
         gateway.until_status(DOOR, host, "/", 200);
         assert_eq!(get(gateway.door(DOOR), "a.test", path).status, 200);
-        // Whoever looks at publications has had its turn.
+        // Every worker has noticed the publication by now.
         std::thread::sleep(Duration::from_millis(400));
         assert!(upgraded.lives(), "{what}");
     }
-    // Removed and made anew in one go is the same Ingress.
+    // Removed and created again in one publication, it is the same Ingress.
     gateway.put("app.yaml", &served);
     gateway.until_status(DOOR, "d.test", "/", 404);
     assert!(upgraded.lives());
 }
 
-/// The Ingress answers still, and with another Service: its connections get the time that a drain gives.
+/// The Ingress still answers, but with another Service: its connections get the time of a drain.
 #[test]
 fn an_upgraded_connection_ends_when_the_rule_names_another_service() {
     let (backend, second) = (echo(), echo());
@@ -285,7 +285,7 @@ fn a_stream_that_was_upgraded_ends_with_its_route() {
     });
 }
 
-/// A response that has no end of its own, and one that has.
+/// An endless response, and one that ends.
 #[test]
 fn requests_under_way() {
     let backend = Backend::with(
@@ -379,7 +379,7 @@ fn the_grace_of_a_door() {
     );
 }
 
-/// Two doors that end TLS, and an Ingress whose TLS neither does.
+/// Two doors that terminate TLS, and an Ingress whose TLS is passed through.
 #[test]
 fn a_connection_that_was_passed_through_ends_with_its_route() {
     const DOOR: &str = "external-https";
@@ -437,7 +437,7 @@ fn a_connection_that_was_passed_through_ends_with_its_route() {
     });
 }
 
-/// Rewrites the configuration, and waits until the door asks for what is new.
+/// Rewrites the configuration, and waits until the door requires what is new.
 fn reconfigure(gateway: &Gateway, from: &str, to: &str, until: impl Fn() -> bool) {
     let config = std::fs::read_to_string(gateway.config()).unwrap();
     let changed = config.replace(from, to);
@@ -446,7 +446,7 @@ fn reconfigure(gateway: &Gateway, from: &str, to: &str, until: impl Fn() -> bool
     gateway.until("the new configuration", |_| until());
 }
 
-/// What a door asks by now is asked of connections that are older than that, too.
+/// What a door now requires also applies to older connections.
 #[test]
 fn a_cleartext_connection_does_not_outlive_a_switch_to_tls() {
     const DOOR: &str = "external-https";
@@ -486,7 +486,7 @@ fn a_cleartext_connection_does_not_outlive_a_switch_to_tls() {
     assert!(kept.is_closed());
     assert_eq!(backend.requests(), before);
 
-    // And the other way: what is said of the client's certificate is not for a door that asks for none.
+    // And the reverse: a door that asks for no client certificate forwards no statement about one.
     let known = clients.client("alice");
     let offer = Offer {
         identity: Some(&known),
@@ -606,7 +606,7 @@ fn a_connection_without_a_proxy_header_ends_once_it_is_required() {
     assert_eq!(headed.get("b.test", "/").expect("an answer").status, 404);
     assert!(headed_tunnel.lives());
 
-    // Nor does a header's word outlive the trust in whoever sent it.
+    // Nor does a PROXY header count after the trust in its sender has ended.
     reconfigure(&gateway, "127.0.0.0/8", "192.0.2.0/24", || {
         is_refused(with_header())
     });
@@ -615,7 +615,7 @@ fn a_connection_without_a_proxy_header_ends_once_it_is_required() {
     assert!(headed.is_closed());
 }
 
-/// An Ingress that goes to and fro under connections that come and go: none lives at the door that it has left.
+/// An Ingress moves back and forth while connections come and go: none survives at the door that it has left.
 #[test]
 fn relabelling_ends_open_connections() {
     let backend = echo();
