@@ -11,7 +11,7 @@ const NAME_BYTES: usize = 253;
 /// Longest label (RFC 1035 2.3.4).
 const LABEL_BYTES: usize = 63;
 
-/// Scratch space for a host that is not in its normal form; lives on the stack or in a reused struct.
+/// Scratch space for a host that is not in its normal form. It lives on the stack or in a reused struct.
 #[derive(Debug, Clone)]
 pub struct HostBuf {
     bytes: [u8; 256],
@@ -33,7 +33,7 @@ pub struct Host(Arc<str>);
 /// Why a text is not the host of a request (RFC 9110 7.2, RFC 3986 3.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
-    /// Nothing is left without the port.
+    /// Nothing but a port, or nothing at all.
     #[error("the host is empty")]
     Empty,
     /// More than 253 characters, or a label of more than 63.
@@ -45,21 +45,21 @@ pub enum HostError {
     /// A character that no host has: user information, lists, paths, percent signs, spaces, non-ASCII.
     #[error("the host has a character other than letters, digits, `-`, `_` and `.`")]
     Character,
-    /// What follows the colon is no port.
+    /// What follows the colon is not a port.
     #[error("the port is not a number from 0 to 65535")]
     Port,
     /// Brackets without an IPv6 address in them, or with something other than a port behind them.
     #[error("the brackets do not hold an IPv6 address")]
     Address,
     /// An address where only a name may stand (RFC 6066 3).
-    #[error("a server name is no IP address")]
+    #[error("a server name is not an IP address")]
     AddressAsName,
 }
 
 /// Normalises the host of a request, with or without a port. Borrows `raw` when it is normal already.
 ///
 /// # Errors
-/// When `raw` is no host: the request is malformed (400).
+/// When `raw` is not a host: the request is malformed (400).
 pub fn normalise_authority<'a>(
     raw: &'a [u8],
     scratch: &'a mut HostBuf,
@@ -78,10 +78,10 @@ pub fn normalise_authority<'a>(
     })
 }
 
-/// Normalises the server name of a TLS handshake (RFC 6066 3): a host without a port that is no address.
+/// Normalises the server name of a TLS handshake (RFC 6066 3): a host without a port that is not an address.
 ///
 /// # Errors
-/// When `raw` is no host name: the handshake names nobody.
+/// When `raw` is not a host name: the handshake names no host.
 pub fn normalise_sni<'a>(raw: &'a [u8], scratch: &'a mut HostBuf) -> Result<RequestHost<'a>, HostError> {
     match normalise_name(raw, scratch)? {
         (_, true) => Err(HostError::AddressAsName),
@@ -138,7 +138,7 @@ impl HostBuf {
 }
 
 impl Host {
-    /// The name of a request, kept. `None` for an address.
+    /// The host of a request, to keep. `None` for an address.
     #[must_use]
     pub fn of(host: &RequestHost<'_>) -> Option<Self> {
         (!host.is_address).then(|| Self(host.name.into()))
@@ -156,7 +156,7 @@ impl Host {
     }
 }
 
-/// So that a map keyed by [`Host`] is searched with the text of a request.
+/// So that a map keyed by [`Host`] can be searched with the text of a request.
 impl Borrow<str> for Host {
     fn borrow(&self) -> &str {
         &self.0
@@ -186,7 +186,7 @@ fn normalise_name<'a>(raw: &'a [u8], scratch: &'a mut HostBuf) -> Result<(&'a st
     Ok((name, may_be_address && name.parse::<Ipv4Addr>().is_ok()))
 }
 
-/// Checks a name without its trailing dot; says whether it has upper-case letters.
+/// Checks a name without its trailing dot, and returns whether it has upper-case letters.
 fn check_labels(name: &[u8]) -> Result<bool, HostError> {
     if name.is_empty() {
         return Err(HostError::Empty);

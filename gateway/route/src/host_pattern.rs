@@ -19,9 +19,9 @@ pub enum HostPattern {
 /// Why a text is not the host of an Ingress rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostPatternError {
-    /// `*` anywhere but as the whole first label.
+    /// `*` anywhere except as the whole first label.
     #[error(
-        "`{0}` is not a host; `*` stands only as the whole first label, as in `*.example.com`; leave the host out to match every host"
+        "`{0}` is not a host; `*` is allowed only as the whole first label, as in `*.example.com`; leave the host out to match every host"
     )]
     Wildcard(String),
     /// A port, or what looks like one.
@@ -38,7 +38,7 @@ pub enum HostPatternError {
     /// Not a host name.
     #[error("`{0}` is not a host name: {1}")]
     Name(String, HostError),
-    /// An internationalised name that is invalid, or that is not written in the one form that reads back the same.
+    /// An internationalised name that is invalid, or that is not written in its normal form.
     #[error(
         "`{0}` is not an internationalised host name in its normal form (UTS 46); write it in lower case or as A-labels (`xn--…`)"
     )]
@@ -58,7 +58,7 @@ impl HostPattern {
     /// Parses the host of an Ingress rule; empty means [`HostPattern::Any`].
     ///
     /// # Errors
-    /// When no request could ever carry such a host, or `*` stands anywhere but as the whole first label.
+    /// When no request could ever carry such a host, or `*` is anywhere except as the whole first label.
     pub fn parse(text: &str) -> Result<Self, HostPatternError> {
         if text.is_empty() {
             return Ok(Self::Any);
@@ -94,7 +94,7 @@ impl HostRestriction {
     /// Parses an entry of a door's `hosts`: a host, or `*.suffix` for any depth below it.
     ///
     /// # Errors
-    /// As for a rule's host; the empty text restricts nothing and is an error too.
+    /// As for a rule's host. The empty text restricts nothing and is an error too.
     pub fn parse(text: &str) -> Result<Self, HostPatternError> {
         match HostPattern::parse(text)? {
             HostPattern::Exact(host) => Ok(Self::Exact(host)),
@@ -147,7 +147,7 @@ fn name(written: &str, text: &str) -> Result<Host, HostPatternError> {
     match text.split_once(':') {
         None => {}
         Some(("", _)) => return Err(HostPatternError::Name(written(), HostError::Empty)),
-        // More than one colon: meant as an IPv6 address.
+        // With more than one colon it is meant as an IPv6 address.
         Some((host, port)) if port.contains(':') || host.parse::<Ipv4Addr>().is_ok() => {
             return Err(HostPatternError::Address(written()));
         }
@@ -168,8 +168,8 @@ fn name(written: &str, text: &str) -> Result<Host, HostPatternError> {
     }
 }
 
-/// Converts U-labels to A-labels (RFC 5890 2.3.2.1). A text that reads back as another one is refused: what looks
-/// like one name and means another (full-width letters, invisible characters) has no place in a rule.
+/// Converts U-labels to A-labels (RFC 5890 2.3.2.1). A text that does not convert back to itself is refused: a name that
+/// looks like another one (full-width letters, invisible characters) has no place in a rule.
 fn to_ascii(text: &str) -> Option<String> {
     if text.is_ascii() {
         return Some(text.to_owned());
@@ -179,7 +179,7 @@ fn to_ascii(text: &str) -> Option<String> {
     (valid.is_ok() && unicode == text.to_lowercase()).then_some(ascii)
 }
 
-/// Whether each A-label decodes, and encodes to itself again: else it is another name in disguise.
+/// Whether each A-label decodes, and encodes to itself again. If not, it is another name in disguise.
 fn is_canonical(host: &str) -> bool {
     if !host.split('.').any(|label| label.starts_with("xn--")) {
         return true;
@@ -188,7 +188,7 @@ fn is_canonical(host: &str) -> bool {
     valid.is_ok() && idna::domain_to_ascii(&unicode).is_ok_and(|ascii| ascii == host)
 }
 
-/// The name that someone who wrote a port will have meant.
+/// The name in front of a port, to suggest in a message.
 fn before_port(written: &str) -> &str {
     written.split_once(':').map_or(written, |(name, _)| name)
 }

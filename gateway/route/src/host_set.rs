@@ -1,4 +1,4 @@
-//! Hosts without rules: what one door may know of another.
+//! Hosts without rules: what one door may know about another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use crate::host::{Host, RequestHost};
 use crate::host_pattern::HostPattern;
 
-/// Hosts that have rules, and no rules. A clone shares them.
+/// The hosts that have rules, without the rules. A clone shares them.
 #[derive(Debug, Clone, Default)]
 pub struct HostSet {
     exact: Arc<Positions>,
@@ -52,7 +52,7 @@ impl HostSet {
     }
 }
 
-/// In the order of their positions. Rules without a host are left out: they know every host, which says nothing.
+/// In the order of their positions. Rules without a host are left out, because they match every host.
 impl<'p> FromIterator<&'p HostPattern> for HostSet {
     fn from_iter<T: IntoIterator<Item = &'p HostPattern>>(patterns: T) -> Self {
         let (mut exact, mut wildcard) = (Vec::new(), Vec::new());
@@ -63,7 +63,7 @@ impl<'p> FromIterator<&'p HostPattern> for HostSet {
                 HostPattern::Wildcard(suffix) => wildcard.push((suffix.clone(), at)),
             }
         }
-        // From a vector, so that the maps are as large as they have to be.
+        // From a vector, so that the maps are no larger than necessary.
         let positions = |found: Vec<(Host, usize)>| Arc::new(found.into_iter().collect());
         Self {
             exact: positions(exact),

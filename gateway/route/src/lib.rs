@@ -1,17 +1,17 @@
 //! Hosts, paths and precedence: the routing rules of Ingress v1 as data structures.
 //!
-//! Pure: no I/O, no clock, no Kubernetes types. A [`Table`] answers one question, which action belongs to a host
-//! and path, and knows nothing of listeners: whoever holds a table holds one door's routes and no others.
+//! Pure: no I/O, no clock, no Kubernetes types. A [`Table`] answers one question, which action belongs to a host and
+//! path. It knows nothing about listeners: a table holds the routes of one door and no others.
 //!
 //! # Invariants
-//! - One normaliser each for hosts and paths, used for rules and requests alike, so that both compare as bytes.
-//! - The normal form is for matching only; the bytes that the client sent are forwarded.
-//! - A path that some server could read as another one (`..`, encoded or hidden behind `;` and `\`) has no normal
-//!   form and is refused.
-//! - Every [`HostPattern`] and [`PathPattern`] is in normal form and can match some request: no rule is silently
-//!   dead because of how it was written.
-//! - A lookup does not allocate. It costs at most two hash lookups for the host and a binary search each among the
-//!   host's exact paths and its prefixes; a client's number of slashes does not enter into it.
+//! - Hosts have one normaliser, and so have paths. Rules and requests both go through it, so that they compare as bytes.
+//! - The normal form is only for matching. What is forwarded are the bytes that the client sent.
+//! - A path that some server could read as another one (`..`, encoded or hidden behind `;` and `\`) has no normal form
+//!   and is refused.
+//! - Every [`HostPattern`] and [`PathPattern`] is in normal form and can match some request. No rule is silently dead
+//!   because of its spelling.
+//! - A lookup does not allocate. It costs at most two hash lookups for the host, and one binary search each among its
+//!   exact paths and its prefixes, however many slashes a client sends.
 
 mod host;
 mod host_pattern;

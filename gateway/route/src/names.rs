@@ -1,4 +1,4 @@
-//! Names that must not be swapped by mistake.
+//! Names that must not be mistaken for one another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -63,7 +63,7 @@ impl ObjectKey {
         }
     }
 
-    /// The key of another object in the same namespace, whose name the two share.
+    /// The key of another object in the same namespace. Both share the text of the namespace.
     #[must_use]
     pub fn beside(&self, name: impl Into<Arc<str>>) -> Self {
         Self {

@@ -8,8 +8,8 @@ pub struct PathScratch {
 
 /// A request's path in its normal form, for matching alone.
 ///
-/// Unreserved characters are never escaped and escapes are in upper case (RFC 3986 6.2.2); nothing else is changed:
-/// `//`, `;parameters` and a `%2F` stay. Every byte is visible ASCII.
+/// Unreserved characters are never escaped, and escapes are in upper case (RFC 3986 6.2.2). Nothing else is changed:
+/// `//`, `;parameters` and `%2F` stay. Every byte is visible ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestPath<'a>(&'a [u8]);
 
@@ -25,7 +25,7 @@ pub enum PathError {
     /// A control character, escaped.
     #[error("the path has an escaped control character")]
     Control,
-    /// A character that stands in no path unescaped (RFC 3986 3.3), and that servers read differently: control
+    /// A character that must be escaped in a path (RFC 3986 3.3), and that servers read differently: control
     /// characters, spaces, non-ASCII, `\`, `"`, `<`, `>`, `?` and `#`.
     #[error("the path has a character that must be percent-encoded")]
     Character,
@@ -46,7 +46,7 @@ pub fn normalise_path<'a>(raw: &'a [u8], scratch: &'a mut PathScratch) -> Result
     if seen & FORBIDDEN != 0 {
         return Err(PathError::Character);
     }
-    // Without escapes and parameters a dot segment begins with a dot behind a slash.
+    // Without escapes and parameters a dot segment begins with a dot after a slash.
     let may_be_dots = seen & DOT != 0 && raw.array_windows().any(|pair| pair == b"/.");
     if seen & SPECIAL == 0 && !may_be_dots {
         return Ok(RequestPath(raw));
@@ -76,7 +76,7 @@ const PARAMETERS: u8 = 2;
 const DOT: u8 = 4;
 /// Not allowed unescaped.
 const FORBIDDEN: u8 = 8;
-/// Keeps a path from being normal, or from being harmless, at first sight.
+/// A path with one of these needs a closer look.
 const SPECIAL: u8 = ESCAPE | PARAMETERS;
 
 fn class(byte: u8) -> u8 {
@@ -136,8 +136,8 @@ enum Segment {
 /// Refuses a decoded path when a dot segment or a control character shows in its most suspicious reading: `\` and
 /// an encoded `/` or `\` separate, `;parameters` are dropped, overlong UTF-8 stands for what it encodes.
 ///
-/// That covers the tamer readings too: each of these only splits a segment or cuts its end off, and a segment that
-/// holds such a character is no dot segment to a server that gives it no meaning.
+/// That covers the milder readings too. Each of them only splits a segment or cuts off its end, and to a server that
+/// gives such a character no meaning, a segment that contains it is not a dot segment.
 fn refuse_confusion(decoded: &[u8]) -> Result<(), PathError> {
     let mut segment = Segment::Empty;
     let mut rest = decoded;
@@ -225,7 +225,7 @@ fn hex_digit(nibble: u8) -> u8 {
     }
 }
 
-/// Percent-encodes what may not stand in a path unescaped: for messages that say what to write instead.
+/// Percent-encodes what must be escaped in a path, for messages that suggest what to write instead.
 pub(crate) fn encoded(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {

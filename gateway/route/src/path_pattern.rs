@@ -27,7 +27,7 @@ pub struct ExactPath(Arc<str>);
 pub struct PathPrefix {
     /// Without the trailing slash; empty for `/`.
     stem: Arc<str>,
-    /// Written with a trailing slash: it then beats the same prefix without one.
+    /// Whether it is written with a trailing slash: it then beats the same prefix without one.
     has_trailing_slash: bool,
 }
 
@@ -38,9 +38,9 @@ pub enum PathPatternError {
     #[error("`{0}` does not start with `/`; a path is absolute")]
     Relative(String),
     /// No request can ever have this path.
-    #[error("`{0}` can match no request: {1}")]
+    #[error("no request can match `{0}`: {1}")]
     Refused(String, PathError),
-    /// A character that no path has.
+    /// A character that must be escaped in a path.
     #[error("`{shown}` has a character that must be percent-encoded in a path; write `{encoded}`",
         shown = .0.escape_debug(), encoded = encoded(.0))]
     Character(String),
@@ -62,7 +62,7 @@ impl PathPattern {
     pub fn prefix(written: &str) -> Result<Self, PathPatternError> {
         let path = normal_text(written)?;
         let (stem, has_trailing_slash) = match path.strip_suffix('/') {
-            // Most rules are for `/`, whose stem is empty; the default one is not allocated anew.
+            // Most rules are for `/`, whose stem is empty: they share one allocation.
             Some("") => (Arc::default(), true),
             Some(stem) => (stem.into(), true),
             None => (path, false),
@@ -147,8 +147,8 @@ impl PartialOrd for PathPrefix {
     }
 }
 
-/// Compares two paths element by element: what is below a path follows it directly, before siblings whose names
-/// merely begin alike, as in `/a`, `/a/b`, `/a-b`.
+/// Compares two paths element by element. What is below a path follows it directly, before siblings whose names merely
+/// begin alike: `/a`, `/a/b`, `/a-b`.
 pub(crate) fn by_element(left: &[u8], right: &[u8]) -> Ordering {
     let shared = shared_length(left, right);
     let element = |byte: Option<&u8>| byte.map(|byte| if *byte == b'/' { 0 } else { *byte });

@@ -1,5 +1,4 @@
-//! What must hold for every input, as functions that panic where it does not: called by the fuzz targets and by the
-//! tests. Verdicts are worked out a second time here, naively, from the grammar and from every reading that some
+//! What must hold for every input, as functions that panic where it does not. Fuzz targets and tests call them. Verdicts are worked out a second time here, naively, from the grammar and from every reading that some
 //! server is known to give a path.
 
 use std::net::Ipv6Addr;

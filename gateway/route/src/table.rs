@@ -13,11 +13,11 @@ use crate::host_set::HostSet;
 use crate::path::RequestPath;
 use crate::path_pattern::{PathPattern, by_element, shared_length};
 
-/// Which action belongs to a host and path. Immutable; made by a [`TableBuilder`].
+/// The action for each host and path. Immutable; made by a [`TableBuilder`].
 ///
-/// A precise host beats a wildcard, and that beats rules without a host; a host that matched does not fall through
-/// to the next. Within a host an exact path beats every prefix, and the longest prefix wins; `/foo/` beats `/foo`.
-/// Where no path of the host matches, the host's own default answers, then the table's.
+/// A precise host beats a wildcard, and a wildcard beats rules without a host. A host that matched does not fall through
+/// to the next. Within a host an exact path beats every prefix, and the longest prefix wins; `/foo/` beats `/foo`. Where
+/// no path of the host matches, the host's own default answers, then the table's.
 #[derive(Debug, Clone)]
 pub struct Table<A> {
     /// In order, hence the rules without a host first.
@@ -29,7 +29,7 @@ pub struct Table<A> {
     index: HostSet,
 }
 
-/// Collects rules in order of precedence: whoever comes first to a place keeps it.
+/// Collects rules in order of precedence: the first rule for a place keeps it.
 #[derive(Debug)]
 pub struct TableBuilder<A> {
     /// By host and path; without a path, the host's default.
@@ -123,7 +123,7 @@ impl<A> Table<A> {
         self.hosts.iter().map(|host| &host.pattern)
     }
 
-    /// The hosts of [`hosts`](Self::hosts) alone, for those who may not see the rules.
+    /// The same as [`hosts`](Self::hosts), for readers that must not see the rules.
     #[must_use]
     pub fn host_set(&self) -> &HostSet {
         &self.index
@@ -144,7 +144,7 @@ impl<A> Table<A> {
         })
     }
 
-    /// What answers where nothing else does.
+    /// What answers where no rule matches.
     #[must_use]
     pub fn fallback(&self) -> Option<&A> {
         self.default.as_ref()
@@ -157,7 +157,7 @@ impl<A> Table<A> {
         self.rules.len() + host_defaults + usize::from(self.default.is_some())
     }
 
-    /// Whether the table answers nothing at all.
+    /// Whether the table has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -307,8 +307,9 @@ fn find_exact<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
 
 /// The longest of the prefixes that cover `path`.
 ///
-/// In the order of elements everything between a prefix and what it covers is covered as well. So every prefix that
-/// covers `path` is, or is above, the last one that does not come after it: a binary search and a walk upwards.
+/// In the order of elements, everything between a prefix and what it covers is covered too. So every prefix that covers
+/// `path` is the last one that does not come after it, or is above that one. A binary search finds it, and a walk upwards
+/// the rest.
 fn longest_prefix<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
     let after = rules.partition_point(|rule| steps::taken(by_element(rule.path.text(), path).is_le()));
     let mut position = after.checked_sub(1)?;

@@ -8,13 +8,13 @@ use route::properties::{host_properties, path_properties};
 const BYTES: &[u8] = b"/\\.;%:@[]*-_aA0 \0\r\n\x7f\x80\xc0\xae\xff";
 
 #[test]
-fn hosts() -> std::io::Result<()> {
+fn the_properties_of_hosts_hold_for_the_corpus_and_its_variations() -> std::io::Result<()> {
     assert!(replay("host", host_properties)? > 40 * BYTES.len());
     Ok(())
 }
 
 #[test]
-fn paths() -> std::io::Result<()> {
+fn the_properties_of_paths_hold_for_the_corpus_and_its_variations() -> std::io::Result<()> {
     assert!(replay("path", path_properties)? > 40 * BYTES.len());
     Ok(())
 }

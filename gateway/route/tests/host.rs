@@ -1,4 +1,4 @@
-//! Class D: what is a host, in requests, handshakes, rules and restrictions. One table each, text → verdict.
+//! What is a host, in requests, handshakes, rules and restrictions. One table each: text → verdict.
 
 use route::HostError::{Address, AddressAsName, Character, Empty, EmptyLabel, Port, TooLong};
 use route::{
@@ -124,7 +124,7 @@ const AUTHORITIES: &[(&[u8], Verdict)] = &[
 ];
 
 #[test]
-fn authorities() {
+fn the_host_of_a_request_is_normalised_or_refused() {
     for (raw, expected) in AUTHORITIES {
         let mut scratch = HostBuf::new();
         let host = normalise_authority(raw, &mut scratch).map(|host| (host.as_str(), host.port()));
@@ -133,7 +133,7 @@ fn authorities() {
 }
 
 #[test]
-fn lengths() {
+fn a_host_of_253_characters_with_labels_of_63_is_the_longest() {
     let label = |length| "a".repeat(length);
     let name = |last| [label(63), label(63), label(63), label(last)].join(".");
     for (text, expected) in [
@@ -190,7 +190,7 @@ fn a_normal_host_is_borrowed() {
 
 /// RFC 6066 3.
 #[test]
-fn server_names() {
+fn a_server_name_is_a_host_name_without_a_port() {
     let cases: &[(&[u8], Result<&str, HostError>)] = &[
         (b"a.test", Ok("a.test")),
         (b"A.Test", Ok("a.test")),
@@ -214,7 +214,7 @@ fn server_names() {
 
 /// `IngressRule.host` of networking/v1: a precise host, or `*.` and a suffix.
 #[test]
-fn rules() {
+fn hosts_of_rules_are_normalised() {
     for (written, expected) in [
         ("", ""),
         ("a.test", "a.test"),
@@ -311,7 +311,7 @@ fn a_message_gives_the_correct_spelling() {
         ),
         (
             "*foo.com",
-            "`*foo.com` is not a host; `*` stands only as the whole first label, as in `*.example.com`; leave the \
+            "`*foo.com` is not a host; `*` is allowed only as the whole first label, as in `*.example.com`; leave the \
              host out to match every host",
         ),
         (
@@ -337,7 +337,7 @@ fn a_message_gives_the_correct_spelling() {
 
 /// A door's `hosts`: exact, or `*.suffix` for any depth below it; a wildcard must lie wholly within.
 #[test]
-fn restrictions() {
+fn a_restriction_allows_only_what_lies_wholly_within_it() {
     for (restriction, host, is_admitted) in [
         ("a.test", "a.test", true),
         ("A.test", "a.TEST.", true),

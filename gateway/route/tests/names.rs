@@ -4,7 +4,7 @@ use route::{ListenerName, ObjectKey};
 
 /// RFC 1123 2.1, as Kubernetes has it for labels.
 #[test]
-fn listener_names() {
+fn a_listener_name_is_a_dns_label() {
     let (longest, too_long) = ("a".repeat(63), "a".repeat(64));
     for name in ["internal-http", "a", "0", "a--b", "443", &longest] {
         assert_eq!(
@@ -26,7 +26,7 @@ fn listener_names() {
 }
 
 #[test]
-fn object_keys() {
+fn object_keys_are_ordered_by_namespace_and_name() {
     let key = ObjectKey::new("shop", "web");
     assert_eq!(
         (key.namespace(), key.name(), key.to_string().as_str()),

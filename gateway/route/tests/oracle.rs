@@ -167,7 +167,7 @@ proptest! {
 
     /// 4,000 tables, 16 requests each.
     #[test]
-    fn small_tables(
+    fn small_tables_answer_as_the_list_of_rules_does(
         rules in prop::collection::vec(rule(), 0..12),
         requests in prop::collection::vec(request(), 16),
     ) {
@@ -176,7 +176,7 @@ proptest! {
 
     /// A set of hosts knows those that it was made of, and by a wildcard those one label below.
     #[test]
-    fn host_sets(hosts in prop::collection::vec(rule_host(), 0..24), host in host()) {
+    fn a_host_set_knows_its_hosts_and_those_one_label_below_its_wildcards(hosts in prop::collection::vec(rule_host(), 0..24), host in host()) {
         let patterns: Vec<HostPattern> = hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
         let set: HostSet = patterns.iter().collect();
         let mut scratch = HostBuf::new();
@@ -195,7 +195,7 @@ proptest! {
 
     /// One host with hundreds of paths.
     #[test]
-    fn large_tables(
+    fn large_tables_answer_as_the_list_of_rules_does(
         rules in prop::collection::vec(rule(), 200..600),
         requests in prop::collection::vec(request(), 100),
     ) {

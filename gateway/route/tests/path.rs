@@ -1,4 +1,4 @@
-//! Class J: what is a path, and which paths are refused because some server would read them as another one.
+//! What is a path, and which paths are refused because some server would read them as another one.
 
 use route::PathError::{Character, Control, DotSegment, Escape, Relative};
 use route::{PathError, PathPattern, PathPatternError, PathScratch, normalise_path};
@@ -153,7 +153,7 @@ const PATHS: &[(&[u8], Result<&str, PathError>)] = &[
 ];
 
 #[test]
-fn paths() {
+fn the_path_of_a_request_is_normalised_or_refused() {
     // One scratch for all: nothing of an earlier request may show.
     let mut scratch = PathScratch::default();
     for (raw, expected) in PATHS {
@@ -242,17 +242,17 @@ fn a_path_that_no_request_can_have_is_no_rule() {
         (
             "/a/../b",
             PathPatternError::Refused("/a/../b".into(), DotSegment),
-            "`/a/../b` can match no request: the path has a `.` or `..` segment",
+            "no request can match `/a/../b`: the path has a `.` or `..` segment",
         ),
         (
             "/%zz",
             PathPatternError::Refused("/%zz".into(), Escape),
-            "`/%zz` can match no request: the path has an incomplete percent-escape",
+            "no request can match `/%zz`: the path has an incomplete percent-escape",
         ),
         (
             "/%00",
             PathPatternError::Refused("/%00".into(), Control),
-            "`/%00` can match no request: the path has an escaped control character",
+            "no request can match `/%00`: the path has an escaped control character",
         ),
     ];
     for (written, error, message) in cases {

@@ -46,7 +46,7 @@ fn check(rules: &[Rule], cases: &[(&str, Option<&str>)]) {
 
 /// The documentation's table, row by row: kind and paths, request path, the rule that matches.
 #[test]
-fn the_path_examples_of_the_documentation() {
+fn the_path_examples_of_the_documentation_hold() {
     for (paths, request, expected) in [
         (&["/"][..], "/any/path", Some("/")),
         (&["=/foo"], "/foo", Some("=/foo")),
@@ -82,7 +82,7 @@ fn the_path_examples_of_the_documentation() {
 
 /// The documentation's table of hostname wildcards, and the features of the conformance suite.
 #[test]
-fn the_host_examples_of_the_documentation() {
+fn the_host_examples_of_the_documentation_hold() {
     check(
         &[("*.foo.com", "/", "wild")],
         &[
@@ -100,7 +100,7 @@ fn the_host_examples_of_the_documentation() {
 }
 
 #[test]
-fn hosts() {
+fn a_precise_host_beats_a_wildcard_and_that_beats_no_host() {
     check(
         &[
             ("a.foo.com", "/", "precise"),
@@ -178,7 +178,7 @@ fn a_host_that_matched_does_not_fall_through() {
 }
 
 #[test]
-fn defaults() {
+fn a_default_answers_what_no_path_matches() {
     check(&[], &[("a.test/", None), ("/", None)]);
     check(
         &[("*", "*", "default")],
@@ -392,7 +392,7 @@ fn a_projection_has_the_same_places() {
 }
 
 #[test]
-fn known_hosts() {
+fn a_table_knows_the_hosts_that_its_rules_name() {
     let table = table(&[
         ("a.test", "/x", "a"),
         ("*.b.test", "*", "b"),
@@ -440,7 +440,7 @@ fn all_rules_of_a_host_can_be_listed() {
 }
 
 #[test]
-fn the_wildcard_above_a_host() {
+fn the_wildcard_of_a_host_replaces_its_first_label() {
     for (host, expected) in [
         ("a.test", Some("*.test")),
         ("a.b.test", Some("*.b.test")),

@@ -72,17 +72,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn hosts(text in host_text()) {
+    fn the_properties_of_hosts_hold(text in host_text()) {
         host_properties(&text);
     }
 
     #[test]
-    fn paths(text in path_text()) {
+    fn the_properties_of_paths_hold(text in path_text()) {
         path_properties(&text);
     }
 
     #[test]
-    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn the_properties_hold_for_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         host_properties(&bytes);
         path_properties(&bytes);
         path_properties(&[b"/", bytes.as_slice()].concat());

@@ -4,9 +4,9 @@ const TOKEN: u8 = 1;
 const PATH: u8 = 2;
 const QUERY: u8 = 4;
 const BAD_IN_VALUE: u8 = 8;
-/// No letter, no digit, and not `-`.
+/// Neither a letter nor a digit nor `-`.
 const ODD: u8 = 16;
-/// Of a path, and no `%`.
+/// Allowed in a path, except `%`.
 const PLAIN_PATH: u8 = 32;
 
 const CLASSES: [u8; 256] = classes();
@@ -107,7 +107,7 @@ pub(crate) fn is_path_byte(byte: u8) -> bool {
     class(byte) & PATH != 0
 }
 
-/// How many bytes at the start are of a path, and no `%`.
+/// How many bytes at the start are allowed in a path, and are not `%`.
 pub(crate) fn plain_path(bytes: &[u8]) -> usize {
     let other = bytes.iter().position(|byte| class(*byte) & PLAIN_PATH == 0);
     other.unwrap_or(bytes.len())
@@ -124,7 +124,7 @@ pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
     first_control(bytes).is_none()
 }
 
-/// Where the first byte is that no field value may hold, eight bytes at a time.
+/// The position of the first byte that no field value may contain. Looks at eight bytes at a time.
 #[inline]
 pub(crate) fn first_control(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -148,7 +148,7 @@ pub(crate) fn first_control(bytes: &[u8]) -> Option<usize> {
 #[inline]
 fn controls(word: u64) -> u64 {
     let low = word & !HIGHS;
-    // The sums carry into the high bit and no further: of all but the controls, and of 0x7f.
+    // Each sum carries into the high bit and no further: for all bytes but controls, and for 0x7f.
     let (visible, delete) = (low + each(0x60), low + each(0x01));
     (word | (visible ^ delete)) & HIGHS ^ HIGHS
 }

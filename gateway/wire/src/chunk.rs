@@ -22,12 +22,12 @@ const SIZE_BYTES: usize = 16;
 /// Bounds on what a chunked body may cost beside its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkLimits {
-    /// All chunk extensions of one body together: they carry nothing and cost attention.
+    /// All chunk extensions of one body together. They carry nothing of use, and reading them costs time.
     pub extension_bytes: usize,
     /// The trailer section.
     pub trailer_bytes: usize,
-    /// White space after sizes and round extensions is read (RFC 9110 5.6.3): servers write it. From a client it is
-    /// refused, because it has been read in different ways, and nobody but smugglers sends it.
+    /// Whether white space after sizes and around extensions is accepted (RFC 9110 5.6.3), as servers write it. From
+    /// clients it is refused: implementations read it differently, and only smuggled requests contain it.
     pub white_space: bool,
 }
 
@@ -54,10 +54,10 @@ enum State {
     Done,
 }
 
-/// What the next bytes of the input are. The caller drops what is said to be consumed and calls again.
+/// What the next bytes of the input are. The caller drops the consumed bytes and calls again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkStep {
-    /// More bytes are needed; this many are done with.
+    /// More bytes are needed. This many have been read.
     NeedMore {
         /// Bytes to drop.
         consumed: usize,
@@ -71,7 +71,7 @@ pub enum ChunkStep {
     },
     /// The body has ended.
     Done {
-        /// Bytes to drop; what follows belongs to the next message.
+        /// Bytes to drop. What follows belongs to the next message.
         consumed: usize,
     },
 }
@@ -115,7 +115,7 @@ impl ChunkDecoder {
         }
     }
 
-    /// Reads white space from now on, whatever the limits said.
+    /// Accepts white space from now on, whatever the limits say.
     pub fn read_white_space(&mut self) {
         self.limits.white_space = true;
     }
@@ -123,7 +123,7 @@ impl ChunkDecoder {
     /// Looks at the start of `input`.
     ///
     /// # Errors
-    /// When the bytes are not a chunked body; the decoder is of no use any more.
+    /// When the bytes are not a chunked body. The decoder cannot be used any more.
     pub fn decode(&mut self, input: &[u8]) -> Result<ChunkStep, ChunkError> {
         let mut at = 0;
         loop {
@@ -210,7 +210,7 @@ impl ChunkDecoder {
         let size = size.iter().fold(0_u64, |size, digit| {
             size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or_default())
         });
-        // Beyond that no body can be; and sums of sizes cannot overflow.
+        // No body is larger, and below this bound sums of sizes cannot overflow.
         if size > i64::MAX as u64 {
             return Err(ChunkError::Size);
         }
@@ -309,7 +309,7 @@ fn quoted_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether a field may be passed on as a trailer: those for framing, routing, authentication and the processing of the
-/// content may not (RFC 9110 6.5.1), nor may any in whose name somebody vouches for the client.
+/// content may not (RFC 9110 6.5.1), nor may any that describe the client.
 #[must_use]
 pub fn may_trail(name: &[u8]) -> bool {
     let refused: [&[u8]; 11] = [

@@ -1,4 +1,4 @@
-//! Header fields: where they lie, and which of them a gateway must know.
+//! Header fields: where they are in a head, and which of them a gateway must know.
 
 use crate::bytes::{is_field_value, token, trim, trim_start};
 use crate::head::HeadError;
@@ -21,11 +21,11 @@ pub struct Field {
     pub value: Span,
     /// The whole line with its CRLF.
     pub line: Span,
-    /// The line is exactly `name: value` CRLF, so it can be sent on as it is.
+    /// Whether the line is exactly `name: value` CRLF, so that it can be forwarded as it is.
     pub canonical: bool,
 }
 
-/// The fields that a gateway must tell apart; names compare without case.
+/// The fields that a gateway must tell apart. Names are compared without regard to case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldId {
     /// `Host`
@@ -80,14 +80,15 @@ pub enum FieldId {
     XRequestId,
     /// `X-Blastdoor-Door`
     XBlastdoorDoor,
-    /// `CF-…`, and `True-Client-IP`: what Cloudflare says.
+    /// `CF-…`, and `True-Client-IP`: set by Cloudflare.
     Cloudflare,
-    /// `X-Amzn-Mtls-…`, `X-Amzn-Tls-…`, `X-Amzn-Oidc-…` and `X-Amzn-Waf-…`: what an Application Load Balancer says.
+    /// `X-Amzn-Mtls-…`, `X-Amzn-Tls-…`, `X-Amzn-Oidc-…` and `X-Amzn-Waf-…`: set by an Application
+    /// Load Balancer.
     XAmznIdentity,
-    /// `X-Goog-Authenticated-User-…` and `X-Goog-Iap-…`: what a load balancer of Google's says.
+    /// `X-Goog-Authenticated-User-…` and `X-Goog-Iap-…`: set by a Google load balancer.
     XGoogIdentity,
-    /// `Proxy`, `X-Client-IP`, `X-Cluster-Client-IP` and `X-Original-Forwarded-For`: read by some applications and
-    /// CGI programs, and set by nobody who may stand in front.
+    /// `Proxy`, `X-Client-IP`, `X-Cluster-Client-IP` and `X-Original-Forwarded-For`: some applications and CGI programs
+    /// read them, and none of the supported load balancers sets them.
     NobodysWord,
     /// A name that would be one of the above if `_`, `.` and their like were `-`: some backends read them alike (CGI
     /// variables).
@@ -144,7 +145,7 @@ impl Field {
     /// Parses one line, given without its CRLF (RFC 9112 5).
     pub(crate) fn parse(line: &[u8], offset: usize) -> Result<Self, HeadError> {
         let field = Self::parse_clean(line, offset)?;
-        // A control character in a name is no token, and white space around the value is no control character.
+        // A name with a control character is not a token, and white space around the value is not a control character.
         if is_field_value(line) {
             Ok(field)
         } else {
@@ -184,8 +185,8 @@ impl Field {
     }
 }
 
-/// Whether some backend reads the two names alike: without case, and with every character that is no letter and no
-/// digit alike.
+/// Whether some backend takes the two names for the same: without regard to case, and with all characters alike that are
+/// neither letters nor digits.
 #[must_use]
 pub fn is_same_name(left: &[u8], right: &[u8]) -> bool {
     let same = |(left, right): (&u8, &u8)| {
@@ -270,7 +271,7 @@ impl FieldId {
 
     #[inline(never)]
     fn twin(name: &[u8]) -> Self {
-        // No known name is as long as this, and no known start of a name.
+        // No known name is this long, and neither is a known beginning of one.
         let mut hyphenated = [0; 64];
         let length = name.len().min(hyphenated.len());
         let target = hyphenated.get_mut(..length).unwrap_or_default();

@@ -28,8 +28,8 @@ pub fn parse_hop(entry: &[u8]) -> Option<IpAddr> {
 
 /// The client according to `X-Forwarded-For`: the right-most hop that is not trusted, reading from the peer.
 ///
-/// `values` are the field values in the order received; empty entries are none. With trusted hops only, the left-most is the client. At a
-/// malformed entry the walk stops, and the last valid hop is the client.
+/// `values` are the field values in the order received; empty entries are skipped. If all hops are trusted, the left-most
+/// is the client. At a malformed entry the walk stops, and the last valid hop is the client.
 pub fn client_from_xff<'v>(
     values: impl DoubleEndedIterator<Item = &'v [u8]>,
     trusted: impl Fn(IpAddr) -> bool,
@@ -51,7 +51,7 @@ pub fn client_from_xff<'v>(
 
 /// The client according to a load balancer that appends a fixed number of entries of its own behind the client's
 /// (Google's append one): the entry `behind` places from the right end, and the peer when it is not there or is
-/// malformed. Entries further left are the client's own claims and are never looked at.
+/// malformed. Entries further left are the client's own claims and are never used.
 pub fn client_at_depth<'v>(
     values: impl DoubleEndedIterator<Item = &'v [u8]>,
     behind: usize,

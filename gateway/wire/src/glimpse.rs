@@ -1,5 +1,5 @@
-//! What can be made out of a head that is refused or unfinished, and where its fault is: words for logs. Nothing is
-//! decided by them, and no value of a field is among them.
+//! For logs: what can be read of a head that is refused or unfinished, and where its fault is. No decision depends on
+//! it, and it contains no value of a field.
 
 use std::fmt::{self, Write as _};
 
@@ -10,7 +10,7 @@ use crate::head::HeadError;
 use crate::request::RequestError;
 use crate::response::ResponseError;
 
-/// Most bytes that are shown of a method, a field name, a host, a path.
+/// The most bytes that are shown of a method, a field name, a host or a path.
 const METHOD: usize = 32;
 const NAME: usize = 64;
 const HOST: usize = 260;
@@ -19,9 +19,9 @@ const PATH: usize = 1024;
 /// The beginning of a request, as far as it can be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Glimpse<'b> {
-    /// The method; empty where there is none.
+    /// The method; empty if there is none.
     pub method: &'b [u8],
-    /// Who was asked for, without user and password.
+    /// The host that was asked for, without user and password.
     pub host: &'b [u8],
     /// The path without its query.
     pub path: &'b [u8],
@@ -50,7 +50,7 @@ impl<'b> Glimpse<'b> {
                 let authority = until(rest, |byte| byte == b'/');
                 (Some(authority), rest.get(authority.len()..).unwrap_or_default())
             }
-            // Host and port, which are no path.
+            // Host and port without a path.
             _ if method == b"CONNECT" => (Some(target), &[][..]),
             _ => (None, target),
         };
@@ -94,7 +94,7 @@ impl ResponseError {
 impl HeadError {
     fn explain(&self, head: &[u8]) -> String {
         let mut text = self.to_string();
-        // The others name what they are about.
+        // The others name what they concern.
         if matches!(self, Self::BareLf | Self::FieldName | Self::FieldValue)
             && let Some(fault) = Fault::find(head)
         {
@@ -116,10 +116,10 @@ impl ChunkError {
     }
 }
 
-/// The first line of a head that is none.
+/// The first line of a head that is malformed.
 struct Fault<'b> {
     line: usize,
-    /// Empty where nothing there is surely a name: a line without one may be a part of a value, and that a secret.
+    /// Empty where no name is certain. A line without one may be part of a value, and so part of a secret.
     name: &'b [u8],
 }
 

@@ -1,4 +1,4 @@
-//! What request and response heads share: lines, fields, framing fields, connection options.
+//! What request and response heads have in common: lines, fields, framing fields, connection options.
 
 use memchr::memchr;
 
@@ -16,7 +16,7 @@ pub struct HeadLimits {
     pub target_bytes: usize,
 }
 
-/// What is wrong with a head, requests and responses alike.
+/// What is wrong with a head, of a request or a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// A line does not end in CRLF (RFC 9112 2.2).
@@ -77,7 +77,7 @@ pub(crate) struct Framing {
 }
 
 impl HeadLimits {
-    /// What no head may exceed, whatever the limit: spans have 32 bits.
+    /// The longest head, whatever the limit: spans have 32 bits.
     pub(crate) const LONGEST: usize = u32::MAX as usize;
 
     /// As much of a buffer as a head may have.
@@ -146,22 +146,22 @@ impl Lines {
         self.count > 0
     }
 
-    /// Goes on behind a line.
+    /// Continues after a line.
     fn pass(&mut self, line: &[u8]) {
         self.start += line.len() + 2;
         self.searched = self.start;
     }
 
-    /// The line that is next, without its CRLF, if it is complete, and whether it is known to have no control character.
-    /// Remembers how far it came, so that calling it again with more bytes costs only those.
+    /// The next line without its CRLF, if it is complete, and whether it is known to have no control character. Remembers
+    /// how far it has searched, so that a call with more bytes looks at those alone.
     #[inline]
     fn line<'b>(
         &mut self,
         buffer: &'b [u8],
         limits: &HeadLimits,
     ) -> Result<Option<(&'b [u8], bool)>, HeadError> {
-        // Nearly all lines are found so, and need not be looked through again. Tried once for each, or a long one that
-        // arrives byte by byte would cost its square.
+        // This finds nearly all lines, without a second look at them. It is tried once for each line, or a long one that
+        // arrives byte by byte would take quadratic time.
         if self.searched == self.start
             && let rest = buffer.get(self.start..).unwrap_or_default()
             && let Some(end) = first_control(rest)
@@ -193,7 +193,7 @@ impl Lines {
         }
     }
 
-    /// What there is of the first line while it is incomplete; a CR at its end may belong to the line's.
+    /// The part of the first line that has arrived. A CR at its end may belong to the CRLF.
     pub(crate) fn unfinished_first<'b>(&self, buffer: &'b [u8], limits: &HeadLimits) -> Option<&'b [u8]> {
         if self.count > 0 {
             return None;
@@ -232,7 +232,7 @@ impl ConnectionOptions {
 }
 
 impl Framing {
-    /// Takes note of a framing field; others are ignored.
+    /// Records a framing field; others are ignored.
     pub(crate) fn add(&mut self, field: &Field, head: &[u8]) -> Result<(), HeadError> {
         let value = field.value.of(head);
         match field.id {
@@ -259,7 +259,7 @@ impl Framing {
     }
 }
 
-/// The elements of a list, trimmed; empty ones are none (RFC 9110 5.6.1.2).
+/// The elements of a list, trimmed and without the empty ones (RFC 9110 5.6.1.2).
 pub fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value
         .split(|byte| *byte == b',')

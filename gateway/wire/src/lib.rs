@@ -1,16 +1,16 @@
 //! HTTP/1.x on the wire: a strict grammar for heads and chunks (RFC 9112), the PROXY header, and the hops of
-//! `X-Forwarded-For`. Sans-I/O: bytes in, events out; nothing here knows a socket or a clock.
+//! `X-Forwarded-For`. Sans-I/O: bytes in, events out. Nothing here knows a socket or a clock.
 //!
 //! # Invariants
-//! - One reading only. Whatever another implementation could read differently (bare LF, folded lines, space before
-//!   a colon, a list of transfer codings, two lengths) is an error here, so nothing can be smuggled past us.
+//! - Every message has one reading. Whatever another implementation could read differently (bare LF, folded lines, space
+//!   before a colon, a list of transfer codings, two lengths) is an error, so that no request can be smuggled past us.
 //! - A head parses the same whether it arrives whole or byte by byte, at a cost linear in its length.
 //! - Parsing allocates nothing once its buffers have grown.
-//! - No input makes it panic.
+//! - No input causes a panic.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "a gateway looks at a few of thirty fields at a time; what must be exhaustive is `FieldId`'s users in `proxy`"
+    reason = "a gateway looks at a few of thirty fields at a time; `FieldId` must be matched exhaustively only in `proxy`"
 )]
 
 mod bytes;

@@ -9,13 +9,13 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Longest version 1 line, CRLF included.
 const LINE_BYTES: usize = 107;
 
-/// Longest version 2 header; what is longer carries TLVs that nobody sends.
+/// Longest version 2 header. Only TLVs that no sender uses would make it longer.
 const HEADER_BYTES: usize = 4096;
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyStep {
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     NeedMore,
     /// The connection does not start with a PROXY header.
     NotProxy,
@@ -37,10 +37,10 @@ pub enum ProxyError {
     /// Version, command, family or length of version 2 is not valid.
     #[error("malformed PROXY header, version 2")]
     Version2,
-    /// Version 2: what follows the addresses (TLVs) does not end where the header does.
+    /// Version 2: the TLVs after the addresses do not end where the header does.
     #[error("malformed PROXY header, version 2: a TLV runs past the end of the header")]
     Tlv,
-    /// Version 2: the header carries a checksum (`PP2_TYPE_CRC32C`), which is not its own.
+    /// Version 2: the header has a checksum (`PP2_TYPE_CRC32C`) that is wrong.
     #[error("malformed PROXY header, version 2: its CRC32C is wrong")]
     Checksum,
     /// Longer than any sender needs.
@@ -54,7 +54,7 @@ const CRC32C: u8 = 0x03;
 /// Looks for a PROXY header at the start of a connection.
 ///
 /// # Errors
-/// When the bytes start like a PROXY header and then are none.
+/// When the bytes start like a PROXY header and turn out not to be one.
 pub fn parse(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
     let begins = |signature: &[u8]| {
         let length = signature.len().min(buffer.len());
@@ -146,7 +146,7 @@ fn version2(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
         0x11 | 0x12 => 12,
         0x21 | 0x22 => 36,
         0x31 | 0x32 => 216,
-        // Of a sender's own health check nothing counts, its family included.
+        // In a sender's own health check nothing counts, not even the family.
         _ if local => body.len(),
         _ => return Err(ProxyError::Version2),
     };
@@ -179,7 +179,7 @@ fn version2(buffer: &[u8]) -> Result<ProxyStep, ProxyError> {
     })
 }
 
-/// Walks over the TLVs: the checksum that they hold, and where.
+/// Walks over the TLVs and returns the checksum that they contain, with its position.
 fn checksum(tlvs: &[u8]) -> Result<Option<(usize, u32)>, ProxyError> {
     let mut found = None;
     let mut rest = tlvs;

@@ -7,7 +7,7 @@ use crate::field::{Field, FieldId, Span};
 use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines, elements};
 use crate::{BodyFraming, Version};
 
-/// Longest method that is looked at; longer ones belong to nobody.
+/// The longest method that is accepted; no known method is longer.
 const METHOD_BYTES: usize = 32;
 
 /// Request methods (RFC 9110 9); they are case-sensitive.
@@ -58,8 +58,7 @@ pub enum Target {
 /// A parsed request head. Reused from request to request.
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    /// The method. Set as soon as it has arrived, also where the head is refused later on: the answer to HEAD has no
-    /// body, whatever it is.
+    /// The method. It is set as soon as it has arrived, even if the head is refused later: no answer to HEAD has a body.
     pub method: Method,
     /// The method as written.
     pub method_span: Span,
@@ -83,7 +82,7 @@ pub struct RequestHead {
     pub upgrade: bool,
     /// `Expect: 100-continue` on HTTP/1.1.
     pub expect_continue: bool,
-    /// `TE: trailers`: the client takes trailers.
+    /// `TE: trailers`: the client accepts trailers.
     pub te_trailers: bool,
     /// How often an OPTIONS request may be forwarded (RFC 9110 7.6.2).
     pub max_forwards: Option<u64>,
@@ -99,7 +98,7 @@ pub enum RequestError {
     /// RFC 9112 3: not `method SP target SP version`.
     #[error("the request line is not method, target and version with one space between")]
     RequestLine,
-    /// The method is no token.
+    /// The method is not a token.
     #[error("the method is not a token")]
     Method,
     /// A method that is longer than any in use.
@@ -201,7 +200,7 @@ impl RequestHead {
         Self::default()
     }
 
-    /// Forgets a head that was begun and not finished.
+    /// Forgets a head that is unfinished.
     pub fn reset(&mut self) {
         self.lines.reset();
         self.fields.clear();
@@ -211,8 +210,8 @@ impl RequestHead {
     /// needed: call again with the same bytes and more. Spans point into `buffer`.
     ///
     /// # Errors
-    /// At the end of the first line that no accepted head has, and within the request line already where it can be
-    /// told. The verdict is the same however the bytes are cut.
+    /// At the end of the first line that no valid head can have, and within the request line as soon as that is certain.
+    /// The verdict is the same however the bytes arrive.
     pub fn parse(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, RequestError> {
         let outcome = self.parse_lines(buffer, limits);
         if outcome != Ok(None) {
@@ -247,7 +246,7 @@ impl RequestHead {
                     self.parse_request_line(line, offset, limits)?;
                 }
                 unfinished => {
-                    // A head that grows too large within its first line has too long a target.
+                    // A head that grows too large within its first line has a target that is too long.
                     if let Some(line) = self.lines.unfinished_first(buffer, limits) {
                         self.method = method_of(line);
                         check_request_line(line, limits)?;
@@ -301,8 +300,8 @@ impl RequestHead {
         self.parse_target(target, offset + method.len() + 1)
     }
 
-    /// Parses a request line that is as nearly all are. False where it may be wrong: then the letter of the grammar says
-    /// why, if it is.
+    /// Parses a request line of the usual form. Returns false for any other: the full grammar then decides whether it is
+    /// valid.
     fn parse_usual_request_line(&mut self, line: &[u8], offset: usize, limits: &HeadLimits) -> bool {
         let Some(start) = line.strip_suffix(b" HTTP/1.1") else {
             return false;
@@ -317,7 +316,7 @@ impl RequestHead {
         self.method = Method::of(method);
         self.method_span = Span::new(offset, offset + length);
         self.version = Version::Http11;
-        // No target holds a space.
+        // No target contains a space.
         self.parse_target(target, offset + length + 1).is_ok()
     }
 
@@ -325,7 +324,7 @@ impl RequestHead {
         (self.path, self.query) = (Span::default(), None);
         match target {
             _ if self.method == Method::Connect => {
-                // Never served, so its grammar only has to be safe to log.
+                // CONNECT is never served, so its target only has to be safe to log.
                 let visible = !target.is_empty() && target.iter().all(u8::is_ascii_graphic);
                 self.target = Target::Authority;
                 if visible {
@@ -428,7 +427,7 @@ impl RequestHead {
                     let trailers = |element: &[u8]| element.eq_ignore_ascii_case(b"trailers");
                     self.te_trailers |= elements(field.value.of(head)).any(trailers);
                 }
-                // Other methods may ignore it; what is no number says nothing.
+                // Other methods may ignore it, and a value that is not a number has no meaning.
                 FieldId::MaxForwards if self.method == Method::Options => {
                     let stated = decimal(field.value.of(head));
                     self.max_forwards = [self.max_forwards, stated].into_iter().flatten().min();
@@ -456,7 +455,7 @@ fn method_of(line: &[u8]) -> Method {
     Method::of(line.get(..end).unwrap_or_default())
 }
 
-/// What can be told from a part of the request line, as soon as it can; costs little however often it is asked.
+/// What is certain from a part of the request line. Cheap enough to ask again with every byte.
 fn check_request_line(line: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
     let bytes = line.iter().take(METHOD_BYTES + 1);
     let method = bytes.take_while(|byte| is_token_byte(**byte)).count();

@@ -1,4 +1,4 @@
-//! Response heads, as strict as requests: a backend that speaks nonsense is told apart here, not by the client.
+//! Response heads, as strict as requests: malformed responses are found here, not by the client.
 
 use crate::bytes::is_field_value;
 use crate::field::{Field, FieldId, Span};
@@ -31,7 +31,7 @@ pub struct ResponseHead {
     pub stated_length: Option<u64>,
     /// What `Connection` asks for.
     pub connection: ConnectionOptions,
-    /// The status says that there is no body, and the framing fields that there is one.
+    /// By its status the response has no body, and by its framing fields it has one.
     contradictory: bool,
     lines: Lines,
 }
@@ -57,7 +57,7 @@ impl ResponseHead {
         Self::default()
     }
 
-    /// Forgets a head that was begun and not finished.
+    /// Forgets a head that is unfinished.
     pub fn reset(&mut self) {
         self.lines.reset();
     }
@@ -65,7 +65,7 @@ impl ResponseHead {
     /// Parses the head at the start of `buffer`; see [`crate::RequestHead::parse`].
     ///
     /// # Errors
-    /// At the end of the first line that no accepted head has, and at the first byte that is not HTTP's.
+    /// At the end of the first line that no valid head can have, and at the first byte that is not HTTP.
     pub fn parse(
         &mut self,
         buffer: &[u8],
@@ -79,8 +79,8 @@ impl ResponseHead {
         outcome
     }
 
-    /// Whether the connection can carry another request (RFC 9112 9.3). Behind a 204 or 304 that states a body it can
-    /// not: servers exist that send it.
+    /// Whether the connection can carry another request (RFC 9112 9.3). After a 204 or 304 that announces a body it
+    /// cannot, because some servers send that body.
     #[must_use]
     pub fn persistent(&self) -> bool {
         let asked = match self.version {
@@ -180,7 +180,7 @@ impl ResponseHead {
     }
 }
 
-/// What can be told from a part of the status line.
+/// What is certain from a part of the status line.
 fn check_status_line(line: &[u8]) -> Result<(), ResponseError> {
     if line.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected) {
         Ok(())

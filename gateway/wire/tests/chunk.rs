@@ -1,4 +1,4 @@
-//! Class B: chunked bodies, bytes → verdict (RFC 9112 7.1).
+//! Chunked bodies: bytes → verdict (RFC 9112 7.1).
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -89,7 +89,7 @@ const BODIES: &[(&[u8], Verdict)] = &[
 ];
 
 #[test]
-fn bodies() {
+fn chunked_bodies_are_decoded_or_refused() {
     for (raw, verdict) in BODIES {
         let owned = verdict.map(|body| {
             body.map(|(data, trailers)| {
@@ -164,7 +164,7 @@ fn lines_and_trailers_have_limits() {
 }
 
 #[test]
-fn heads_of_chunks() {
+fn the_head_of_a_chunk_is_its_size_in_hexadecimal() {
     let mut room = [0; 18];
     for (length, text) in [
         (1, "1\r\n"),

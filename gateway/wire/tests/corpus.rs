@@ -19,27 +19,27 @@ use wire::properties::{
 const BYTES: &[u8] = b"\r\n \t:,;=\"\\/?#%*@[]0159afAZ_-.\0\x7f\x80\xff";
 
 #[test]
-fn request_heads() {
+fn the_properties_of_request_heads_hold() {
     replay("request_head", request_properties);
 }
 
 #[test]
-fn response_heads() {
+fn the_properties_of_response_heads_hold() {
     replay("response_head", response_properties);
 }
 
 #[test]
-fn chunked() {
+fn the_properties_of_chunked_bodies_hold() {
     replay("chunked", chunked_properties);
 }
 
 #[test]
-fn proxy_headers() {
+fn the_properties_of_proxy_headers_hold() {
     replay("proxy_header", proxy_header_properties);
 }
 
 #[test]
-fn forwarded() {
+fn the_properties_of_forwarded_fields_hold() {
     replay("forwarded", forwarded_properties);
 }
 

@@ -1,4 +1,4 @@
-//! Class P: PROXY headers, bytes → verdict (haproxy.org, `proxy-protocol.txt`).
+//! PROXY headers: bytes → verdict (haproxy.org, `proxy-protocol.txt`).
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -16,7 +16,7 @@ fn header(consumed: usize, addresses: Option<(&str, &str)>) -> Result<ProxyStep,
 
 /// 2.1, the human-readable header.
 #[test]
-fn version_1() {
+fn headers_of_version_1_are_read_or_refused() {
     let accepted = [
         (
             "PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n",
@@ -85,7 +85,7 @@ fn binary(version_command: u8, family: u8, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn version_2() {
+fn headers_of_version_2_are_read_or_refused() {
     let v4 = [192, 0, 2, 1, 198, 51, 100, 7, 0xdc, 0x04, 0x01, 0xbb].as_slice();
     let v6: Vec<u8> = [[0_u8; 15].as_slice(), &[1], &[0; 15], &[2], &[0, 80, 1, 0xbb]].concat();
     let tlv = [v4, &[0x04, 0, 1, 0, 0xea, 0, 3, 1, 2, 3]].concat();
@@ -151,7 +151,7 @@ fn version_2() {
 
 /// 2.2.1: TLVs lie within the header, whatever they are; 2.2.4: a checksum is the header's.
 #[test]
-fn what_follows_the_addresses() {
+fn tlvs_end_with_the_header_and_its_checksum_is_right() {
     let v4 = [192, 0, 2, 1, 198, 51, 100, 7, 0xdc, 0x04, 0x01, 0xbb].as_slice();
     let with = |tlvs: &[u8]| binary(0x21, 0x11, &[v4, tlvs].concat());
     let addresses = Some(("192.0.2.1:56324", "198.51.100.7:443"));
@@ -187,11 +187,11 @@ fn what_follows_the_addresses() {
     assert_eq!(parse(&local), Err(ProxyError::Checksum));
 }
 
-/// Of the header in [`what_follows_the_addresses`].
+/// Of the header in [`tlvs_end_with_the_header_and_its_checksum_is_right`].
 const CRC: [u8; 4] = [0xce, 0x99, 0xd7, 0x9e];
 
 #[test]
-fn other_protocols() {
+fn other_protocols_are_not_taken_for_a_proxy_header() {
     for other in [
         "GET / HTTP/1.1\r\n",
         "PROPFIND / HTTP/1.1\r\n",

@@ -1,4 +1,4 @@
-//! Classes A, C and E: request heads, bytes → verdict. What is left out of a head here is put in by [`complete`].
+//! Request heads: bytes → verdict. [`complete`] adds what a head here leaves out.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -92,7 +92,7 @@ const FRAMING: &[(&[u8], Result<BodyFraming, RequestError>)] = &[
 ];
 
 #[test]
-fn framing() {
+fn ambiguous_framing_is_refused() {
     for (fields, verdict) in FRAMING {
         let found = parse(&complete(fields)).map(|head| head.framing);
         assert_eq!(found, *verdict, "{}", fields.escape_ascii());
@@ -162,7 +162,7 @@ const LINES: &[(&[u8], Option<RequestError>)] = &[
 ];
 
 #[test]
-fn lines() {
+fn malformed_lines_and_fields_are_refused() {
     for (raw, verdict) in LINES {
         assert_eq!(parse(raw).err(), *verdict, "{}", raw.escape_ascii());
     }
@@ -246,7 +246,7 @@ const REQUEST_LINES: &[(&[u8], Option<RequestError>)] = &[
 ];
 
 #[test]
-fn request_lines() {
+fn malformed_request_lines_are_refused() {
     for (line, verdict) in REQUEST_LINES {
         let raw = [line, b"\r\nHost: a\r\n\r\n".as_slice()].concat();
         assert_eq!(parse(&raw).err(), *verdict, "{}", line.escape_ascii());
@@ -254,7 +254,7 @@ fn request_lines() {
 }
 
 #[test]
-fn parts_of_a_target() {
+fn a_target_is_taken_apart_into_host_path_and_query() {
     let parts = |line: &str| {
         let raw = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
         let head = parse(&raw).expect("valid");
@@ -299,9 +299,9 @@ fn parts_of_a_target() {
     assert_eq!(parts("BREW /"), (Method::Other, None, owned("/"), None));
 }
 
-/// Class E: at the limit all is well, one beyond it is not; told as soon as it shows.
+/// A head at a limit is accepted. One beyond it is refused as soon as that shows.
 #[test]
-fn limits() {
+fn a_head_beyond_a_limit_is_refused_as_soon_as_that_shows() {
     let target =
         |length: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(length - 1)).into_bytes();
     assert_eq!(parse(&target(HEAD_LIMITS.target_bytes)).err(), None);
@@ -360,7 +360,7 @@ fn bytes_after_a_head_stay_in_the_buffer() {
 
 /// RFC 9110 7.6.1 and 7.8, RFC 9112 9.3.
 #[test]
-fn connection_options() {
+fn connection_expect_and_te_are_understood() {
     let options = |version: &str, fields: &str| {
         let raw = format!("GET / {version}\r\nHost: a\r\n{fields}\r\n").into_bytes();
         let head = parse(&raw).expect("valid");
@@ -440,7 +440,7 @@ fn connection_options() {
 /// RFC 9110 9.3.2: whatever is wrong with a HEAD request, the answer has no body; so the method is known from its line
 /// on, however much of the head is read.
 #[test]
-fn the_method_of_a_refused_head() {
+fn the_method_is_known_although_the_head_is_refused() {
     let long = format!("HEAD /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(300));
     let many = format!("HEAD / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(20));
     let large = format!("HEAD / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(2000));
@@ -481,7 +481,7 @@ fn the_method_of_a_refused_head() {
 
 /// RFC 9110 7.6.2.
 #[test]
-fn max_forwards() {
+fn max_forwards_counts_for_options_alone() {
     let read = |method: &str, fields: &str| {
         let raw = format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
         parse(&raw).expect("valid").max_forwards
@@ -497,7 +497,7 @@ fn max_forwards() {
 
 /// The names whose fields a client must not choose, and their twins that some backends read alike.
 #[test]
-fn known_names() {
+fn known_field_names_are_recognised_and_so_are_their_twins() {
     let table = [
         ("x-forwarded-for", FieldId::XForwardedFor),
         ("X-Forwarded-Port", FieldId::XForwardedPort),

@@ -1,4 +1,4 @@
-//! Class U: response heads, bytes → verdict. A backend is read as strictly as a client.
+//! Response heads: bytes → verdict. A backend is read as strictly as a client.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -90,7 +90,7 @@ const RESPONSES: &[(&[u8], Verdict)] = &[
 ];
 
 #[test]
-fn responses() {
+fn responses_are_framed_or_refused() {
     for (raw, verdict) in RESPONSES {
         assert_eq!(parse(raw, ResponseTo::Other), *verdict, "{}", raw.escape_ascii());
     }
@@ -98,7 +98,7 @@ fn responses() {
 
 /// RFC 9112 6.3(1): a response to HEAD has no body, and states the length that GET would have had.
 #[test]
-fn responses_to_head() {
+fn a_response_to_head_has_no_body() {
     for fields in ["Content-Length: 7\r\n", "Transfer-Encoding: chunked\r\n", ""] {
         let raw = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
         assert_eq!(

@@ -45,7 +45,7 @@ fn an_external_name_must_be_a_name_in_dns() {
         ("", "`` is not a name in DNS: the host is empty"),
         (
             "10.0.0.1",
-            "`10.0.0.1` is not a name in DNS: a server name is no IP address; for an address write a Service without selector and an EndpointSlice",
+            "`10.0.0.1` is not a name in DNS: a server name is not an IP address; for an address write a Service without selector and an EndpointSlice",
         ),
         (
             "\"[::1]\"",
