@@ -33,7 +33,7 @@ pub fn manifest_properties(bytes: &[u8]) {
     let tables: Vec<_> = doors.iter().map(crate::Door::snapshot).collect();
     for (name, table) in DOORS.iter().zip(&tables) {
         for row in table.routes() {
-            assert_eq!(label(&view, &row.action.ingress), Some(*name));
+            assert_eq!(label(&view, &row.action.origin.key), Some(*name));
         }
     }
     assert_eq!(

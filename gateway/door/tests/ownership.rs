@@ -102,7 +102,7 @@ impl Rig {
         match self.doors[door].snapshot().find(Some(&host), &path) {
             Verdict::Matched(route) => {
                 assert!(matches!(route.action, Action::Forward(_)), "{route:?}");
-                Some(route.ingress.namespace().to_owned())
+                Some(route.origin.key.namespace().to_owned())
             }
             Verdict::Redirect { .. } => Some("redirect".to_owned()),
             Verdict::Unknown { .. } | Verdict::NotSynced => None,
@@ -363,7 +363,7 @@ fn passthrough_and_certificates_belong_to_the_owner() {
         let name = normalise_sni(name.as_bytes(), &mut scratch).unwrap();
         let snapshot = rig.doors[0].snapshot();
         let route = snapshot.tls().unwrap().passthrough(&name);
-        route.map(|route| route.ingress.namespace().to_owned())
+        route.map(|route| route.origin.key.namespace().to_owned())
     };
     // A younger one has no name below it for itself, an older one has.
     for (age, expected) in [(3, Some("platform")), (1, None)] {

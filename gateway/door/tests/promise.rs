@@ -52,13 +52,13 @@ fn table(door: &Door<()>) -> Vec<String> {
     let routes = snapshot.routes().map(|row| {
         format!(
             "{} {:?} -> {} {:?}",
-            row.host, row.path, row.action.ingress, row.action.action
+            row.host, row.path, row.action.origin.key, row.action.action
         )
     });
     let tls = snapshot.tls().expect("every door ends TLS");
     let mut passed: Vec<String> = tls
         .passthrough_routes()
-        .map(|(host, route)| format!("{host} => {} {:?}", route.ingress, route.action))
+        .map(|(host, route)| format!("{host} => {} {:?}", route.origin.key, route.action))
         .collect();
     passed.sort();
     let shown = NAMES.map(|name| format!("{name} shows {:?}", shown(door, name)));
@@ -93,7 +93,7 @@ fn ask(door: &Door<()>, host: &str, path: &str) -> Option<String> {
     let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
     match door.snapshot().find(Some(&host), &path) {
         Verdict::Matched(route) => Some(match &route.action {
-            Action::Forward(_) => route.ingress.name().to_owned(),
+            Action::Forward(_) => route.origin.key.name().to_owned(),
             Action::Blocked(_) => "blocked".to_owned(),
             Action::RedirectToHttps { .. } => "redirect".to_owned(),
         }),
@@ -373,12 +373,12 @@ proptest! {
         for (door, name) in doors.iter().zip(DOORS) {
             let selector = Selector::parse(&format!("expose={name}")).unwrap();
             for row in door.snapshot().routes() {
-                let ingress = view.ingress(&row.action.ingress).expect("a route comes from an object");
-                prop_assert!(selector.matches(&ingress.labels), "{} at {name}", row.action.ingress);
+                let ingress = view.ingress(&row.action.origin.key).expect("a route comes from an object");
+                prop_assert!(selector.matches(&ingress.labels), "{} at {name}", row.action.origin.key);
             }
             for (_, route) in door.snapshot().tls().expect("every door ends TLS").passthrough_routes() {
-                let ingress = view.ingress(&route.ingress).expect("a route comes from an object");
-                prop_assert!(selector.matches(&ingress.labels), "{} at {name}", route.ingress);
+                let ingress = view.ingress(&route.origin.key).expect("a route comes from an object");
+                prop_assert!(selector.matches(&ingress.labels), "{} at {name}", route.origin.key);
             }
             let admitted: Vec<_> = view.ingresses().filter(|ingress| selector.matches(&ingress.labels)).collect();
             for secret in NAMES.iter().filter_map(|asked| shown(door, asked)) {
@@ -431,13 +431,13 @@ proptest! {
             let selector = Selector::parse(&format!("expose={name}")).unwrap();
             for open in open {
                 let now = standing(door, open);
-                let what = format!("{} for {}{:?} at {name}", open.route.ingress, open.host, open.path);
+                let what = format!("{} for {}{:?} at {name}", open.route.origin.key, open.host, open.path);
                 let again = lets_in(fresh, open.host, open.path)
-                    .filter(|route| route.ingress == open.route.ingress);
+                    .filter(|route| route.origin == open.route.origin);
                 let same = again.as_ref().is_some_and(|again| service_of(again) == service_of(&open.route));
                 prop_assert_eq!(now == Standing::Holds, same, "{}", what);
                 let is_admitted = after
-                    .ingress(&open.route.ingress)
+                    .ingress(&open.route.origin.key)
                     .is_some_and(|ingress| selector.matches(&ingress.labels));
                 prop_assert!(now == Standing::Gone || is_admitted && again.is_some(), "{what}: {now:?}");
                 // Whoever compares numbers learns of it.
@@ -476,7 +476,7 @@ fn holder(door: &Door<()>, view: &ClusterView, name: &str) -> Option<ObjectKey> 
         let rows = snapshot.routes().filter(|row| {
             row.host.to_string() == pattern && matches!(row.path, RowPath::Default) == is_default
         });
-        let ingresses = rows.filter_map(|row| view.ingress(&row.action.ingress));
+        let ingresses = rows.filter_map(|row| view.ingress(&row.action.origin.key));
         ingresses
             .min_by_key(|ingress| (ingress.created.is_none(), ingress.created, ingress.key.clone()))
             .map(|ingress| ingress.key.clone())
@@ -583,8 +583,8 @@ proptest! {
             };
             let snapshot = door.snapshot();
             let passed = snapshot.tls().unwrap().clone();
-            let passed = passed.passthrough_routes().map(|(host, route)| (host, route.ingress.clone()));
-            let rows = snapshot.routes().map(|row| (row.host.clone(), row.action.ingress.clone()));
+            let passed = passed.passthrough_routes().map(|(host, route)| (host, route.origin.key.clone()));
+            let rows = snapshot.routes().map(|row| (row.host.clone(), row.action.origin.key.clone()));
             for (host, ingress) in rows.chain(passed).filter(|(host, _)| *host != HostPattern::Any) {
                 let owner = owner(&host);
                 prop_assert_eq!(Some(ingress.namespace()), owner.as_deref(), "{}", host);

@@ -209,7 +209,8 @@ impl Source {
 
 impl Problem {
     /// A problem of `object`, placed in its source if it has one.
-    pub(crate) fn of(
+    #[must_use]
+    pub fn of(
         object: ObjectRef,
         source: Option<&Source>,
         severity: Severity,

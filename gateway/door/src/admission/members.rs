@@ -176,6 +176,6 @@ impl Index {
 }
 
 fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {
-    let hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
+    let hosts = ingress.hosts();
     hosts.map(Name::Host).chain(services(ingress).map(Name::Service))
 }

@@ -37,7 +37,7 @@ impl Ownership {
         let mut exact: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
         let mut wildcard: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
         for (place, (ingress, policy)) in naming.enumerate() {
-            let hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
+            let hosts = ingress.hosts();
             for host in hosts.filter(|host| policy.host_admits(host)) {
                 let (named, host) = match host {
                     HostPattern::Any => continue,

@@ -13,5 +13,5 @@ pub use policy::{BackendPolicy, ExternalNames};
 pub use tls::{BackendTls, PlatformRoots};
 pub use upstream::{Endpoint, Upstream, UpstreamProtocol};
 
-pub(crate) use resolve::{BackendProtocol, Upstreams};
+pub(crate) use resolve::Upstreams;
 pub(crate) use tls::TlsClients;

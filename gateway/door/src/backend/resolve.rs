@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 use resource::{
-    AppProtocol, BackendAnnotations, ClusterView, EndpointSlice, IngressBackend, Problem, Protocol, Service,
-    ServicePort, ServicePortRef, Severity,
+    AppProtocol, BackendAnnotations, ClusterView, EndpointSlice, Problem, Protocol, Service, ServicePort,
+    ServicePortRef, Severity,
 };
 use route::ObjectKey;
 
@@ -16,7 +16,7 @@ use super::policy::BackendPolicy;
 use super::refused::{Doubt, Refused};
 use super::tls::TlsClients;
 use super::upstream::{Endpoint, Upstream, UpstreamProtocol};
-use crate::rule::Blocked;
+use crate::rule::{BackendProtocol, BackendRef, Blocked};
 
 /// Addresses of one Service that are told of.
 const MOST_ADDRESSES: usize = 10;
@@ -32,15 +32,6 @@ pub(crate) struct Upstreams<'v> {
     /// Counts the Ingresses that ask.
     asking: usize,
     clients: TlsClients,
-}
-
-/// What is spoken to a backend, as far as the Ingress says.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum BackendProtocol<'i> {
-    /// HTTP, in the way that these and the Service say.
-    Http(&'i BackendAnnotations),
-    /// Bytes as they come: the client's own TLS.
-    Raw,
 }
 
 /// What makes two upstreams different.
@@ -86,14 +77,13 @@ impl<'v> Upstreams<'v> {
     /// The upstream of a backend, or why there is none; and what is doubtful about it.
     pub(crate) fn find(
         &mut self,
-        backend: &IngressBackend,
-        protocol: BackendProtocol<'_>,
+        backend: BackendRef<'_>,
         problems: &mut Vec<Problem>,
     ) -> (Result<Arc<Upstream>, Refused>, Option<Doubt>) {
         let key = UpstreamKey {
             service: backend.service.clone(),
             port: backend.port.clone(),
-            protocol: match protocol {
+            protocol: match backend.protocol {
                 BackendProtocol::Http(asked) => Some(asked.clone()),
                 BackendProtocol::Raw => None,
             },
@@ -107,9 +97,7 @@ impl<'v> Upstreams<'v> {
             return (known.upstream.clone(), known.doubt.clone());
         }
         let (mut told, mut doubt) = (Vec::new(), None);
-        let upstream = self
-            .resolve(backend, protocol, &mut told, &mut doubt)
-            .map(Arc::new);
+        let upstream = self.resolve(backend, &mut told, &mut doubt).map(Arc::new);
         let left_out = told.len().saturating_sub(MOST_ADDRESSES);
         told.truncate(MOST_ADDRESSES);
         if let Some(last) = told.last().filter(|_| left_out > 0).cloned() {
@@ -131,8 +119,7 @@ impl<'v> Upstreams<'v> {
 
     fn resolve(
         &mut self,
-        backend: &IngressBackend,
-        protocol: BackendProtocol<'_>,
+        backend: BackendRef<'_>,
         problems: &mut Vec<Problem>,
         doubt: &mut Option<Doubt>,
     ) -> Result<Upstream, Refused> {
@@ -141,7 +128,7 @@ impl<'v> Upstreams<'v> {
             severity: Severity::Error,
             message,
         };
-        let Some(service) = self.view.service(&backend.service) else {
+        let Some(service) = self.view.service(backend.service) else {
             return Err(refused(
                 Blocked::NoSuchBackend,
                 format!(
@@ -153,8 +140,8 @@ impl<'v> Upstreams<'v> {
         let external = External::of(service, self.backends.external_names)?;
         let implied = external
             .as_ref()
-            .and_then(|_| implied_port(service, &backend.port));
-        let Some(port) = service_port(service, &backend.port).or(implied.as_ref()) else {
+            .and_then(|_| implied_port(service, backend.port));
+        let Some(port) = service_port(service, backend.port).or(implied.as_ref()) else {
             let ports = service.ports.iter().map(describe).collect::<Vec<_>>().join(", ");
             return Err(refused(
                 Blocked::NoSuchBackend,
@@ -173,7 +160,7 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         }
-        *doubt = named_by_number(port, &backend.port);
+        *doubt = named_by_number(port, backend.port);
         if let Some(closed) = service.closes.first() {
             return Err(refused(
                 Blocked::Annotation,
@@ -183,13 +170,13 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         }
-        let protocol = self.protocol(service, external.as_ref(), port, protocol)?;
+        let protocol = self.protocol(service, external.as_ref(), port, backend.protocol)?;
         let (endpoints, any_refused) = match &external {
             Some(external) => {
                 *doubt = external.doubt(self.view).or(doubt.take());
                 external.endpoints(self.view, self.backends, port.port, problems)
             }
-            None => self.endpoints(&backend.service, port, problems),
+            None => self.endpoints(backend.service, port, problems),
         };
         if endpoints.is_empty() && any_refused {
             return Err(refused(

@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use resource::Ingress;
-use route::ObjectKey;
-
 use crate::backend::Upstream;
-use crate::rule::{Blocked, Tuning};
+use crate::rule::{Blocked, Origin, Tuning};
 
 /// One compiled rule.
 #[derive(Debug, PartialEq)]
 pub struct Route {
-    /// The Ingress that the rule comes from.
-    pub ingress: ObjectKey,
-    /// `namespace/name` of that Ingress, ready for the log.
-    pub ingress_text: Box<str>,
+    /// The object that the rule comes from.
+    pub origin: Arc<Origin>,
     /// What becomes of a request.
     pub action: Action,
     /// Per-route timeouts and limits; `None` leaves the door's.
@@ -33,19 +28,4 @@ pub enum Action {
     },
     /// 503: the rule cannot be honoured, and nothing may answer in its place.
     Blocked(Blocked),
-}
-
-pub(super) fn route(ingress: &Ingress, action: Action) -> Arc<Route> {
-    let asked = &ingress.annotations.tuning;
-    Arc::new(Route {
-        ingress: ingress.key.clone(),
-        ingress_text: ingress.key.to_string().into(),
-        action,
-        tuning: Tuning {
-            connect: asked.connect_timeout,
-            response_idle: asked.read_timeout,
-            body_idle: asked.send_timeout,
-            body: asked.body_size,
-        },
-    })
 }

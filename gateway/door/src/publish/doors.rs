@@ -136,8 +136,8 @@ fn arriving<S>(
         .map(|door| {
             let served = door.live().into_iter().flat_map(|live| live.table.iter());
             let passed = door.tls().into_iter().flat_map(|tls| tls.passthrough_routes());
-            let served = served.map(|row| &row.action.ingress);
-            served.chain(passed.map(|(_, route)| &route.ingress)).collect()
+            let served = served.map(|row| &row.action.origin.key);
+            served.chain(passed.map(|(_, route)| &route.origin.key)).collect()
         })
         .collect();
     let next: Vec<HashSet<&ObjectKey>> = admitted

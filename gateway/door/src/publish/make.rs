@@ -9,7 +9,8 @@ use super::ledger::DoorReports;
 use super::opening::Publisher;
 use super::projections::NewDoor;
 use crate::admission::{Admitted, HostOwner, Ownership, Policy, precedence};
-use crate::compile::{Compiler, Passthrough, Route, bounded};
+use crate::compile::{Compiler, Passthrough, Route};
+use crate::rule::bounded;
 use crate::tls::{CertificateCache, DoorTls, Gathering};
 
 /// Whose the hosts of each door are.

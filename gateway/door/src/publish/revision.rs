@@ -279,7 +279,7 @@ impl Touched {
         }
         self.is_special |=
             policy.passes_through(ingress) || (ingress.rules.is_empty() && ingress.default_backend.is_some());
-        for host in ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok()) {
+        for host in ingress.hosts() {
             // Where a default backend stands among the rules without a host, these are not like the others.
             self.is_special |= *host == HostPattern::Any && !policy.default_is_for_all();
             if self.hosts.insert(host.clone()) {

@@ -1,6 +1,129 @@
-//! What an object asks for at a door.
+//! Rules: what an object asks for at a door, whatever its kind.
+//!
+//! A front end for each kind of object ([`ingress`]) translates what a door has admitted into rules. It knows its own
+//! object and nothing of others. Which hosts may be exposed, who wins a place, and what is closed when a rule cannot be
+//! honoured, is for `compile` alone.
 
+mod field;
+pub(crate) mod ingress;
+mod report;
+
+use std::sync::Arc;
 use std::time::Duration;
+
+use resource::{BackendAnnotations, Kind, ServicePortRef};
+use route::{HostPattern, ObjectKey, PathPattern};
+
+pub(crate) use field::Field;
+pub(crate) use report::{ObjectReport, bounded};
+
+/// The object that a rule comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    pub key: ObjectKey,
+    /// `namespace/name`, ready for the log.
+    pub text: Box<str>,
+}
+
+/// Everything that one object asks for at one door.
+#[derive(Debug)]
+pub(crate) struct ObjectRules<'v> {
+    pub(crate) origin: Arc<Origin>,
+    /// Its rules are for connections, whose TLS is not ended here.
+    pub(crate) passes_through: bool,
+    /// The hosts that it names, each time it does, whether or not a rule follows.
+    pub(crate) hosts: Vec<NamedHost<'v>>,
+    /// Its rules; whichever comes first to a place keeps it.
+    pub(crate) rules: Vec<Rule<'v>>,
+}
+
+/// A host that an object names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamedHost<'v> {
+    pub(crate) field: Field,
+    pub(crate) host: &'v HostPattern,
+}
+
+/// What an object asks for at one place.
+#[derive(Debug)]
+pub(crate) struct Rule<'v> {
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) field: Field,
+    /// `None`: it cannot be read, which has been reported, so there is no place that could be closed.
+    pub(crate) host: Option<&'v HostPattern>,
+    pub(crate) path: RulePath<'v>,
+    pub(crate) condition: Condition,
+    pub(crate) action: RuleAction<'v>,
+    pub(crate) filters: Filters,
+    pub(crate) tuning: Tuning,
+}
+
+/// Which requests for its host a rule is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RulePath<'v> {
+    /// Those for this path.
+    Pattern {
+        pattern: &'v PathPattern,
+        written: &'v str,
+    },
+    /// Those for a path that cannot be read. What it most likely meant is closed, where nobody else has that place.
+    Unreadable(&'v str),
+    /// Those that no path of the host matches.
+    HostDefault,
+    /// The same, for an object that closes its hosts: nothing is lost where somebody else answers them.
+    RestOfHost,
+    /// Those that nothing else at the door matches.
+    Default,
+    /// All: connections for the host are passed through, TLS and all.
+    Connection,
+}
+
+/// Which requests for its place a rule takes. Whoever compiles a rule matches this without a wildcard, so that no
+/// condition is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// All of them.
+    Always,
+}
+
+/// What happens to a request and its response on their way. Whoever compiles a rule matches this without a wildcard, so
+/// that no filter is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filters {
+    /// Nothing.
+    None,
+}
+
+/// What is to become of the requests of a rule.
+#[derive(Debug, Clone)]
+pub(crate) enum RuleAction<'v> {
+    /// They go to this backend.
+    Forward(BackendRef<'v>),
+    /// 308 to `https` at this port.
+    RedirectToHttps { port: u16 },
+    /// 503, whatever is found out about the backend.
+    Blocked(Blocked),
+}
+
+/// A port of a Service, and what is spoken to it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackendRef<'v> {
+    pub(crate) service: &'v ObjectKey,
+    pub(crate) port: &'v ServicePortRef,
+    pub(crate) protocol: BackendProtocol<'v>,
+}
+
+/// What is spoken to a backend, as far as the rule says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BackendProtocol<'v> {
+    /// HTTP, in the way that these and the Service say.
+    Http(&'v BackendAnnotations),
+    /// Bytes as they come: the client's own TLS.
+    Raw,
+}
 
 /// Why a rule is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +142,7 @@ pub enum Blocked {
     BackendTls,
 }
 
-/// Per-route settings that an Ingress asks for.
+/// Per-route settings that an object asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// Upstream connect timeout.
@@ -30,4 +153,24 @@ pub struct Tuning {
     pub body_idle: Option<Duration>,
     /// Largest request body in bytes; `Some(0)` is unlimited, as in ingress-nginx.
     pub body: Option<u64>,
+}
+
+impl Origin {
+    pub(crate) fn new(kind: Kind, key: &ObjectKey) -> Self {
+        Self {
+            kind,
+            text: key.to_string().into(),
+            key: key.clone(),
+        }
+    }
+}
+
+impl RulePath<'_> {
+    /// Whether the rule answers what other rules leave. Its backend is looked at even where it may not have the host.
+    pub(crate) fn is_default(self) -> bool {
+        match self {
+            Self::HostDefault | Self::Default => true,
+            Self::Pattern { .. } | Self::Unreadable(_) | Self::RestOfHost | Self::Connection => false,
+        }
+    }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use route::{ListenerName, RequestHost, RequestPath};
 
 use super::routes::{Routes, owner};
-use crate::Scheme;
 use crate::backend::Upstream;
 use crate::compile::{Action, Route};
+use crate::scheme::Scheme;
 use crate::tls::DoorTls;
 
 /// Everything one door serves at one moment: its settings and its routes, swapped as one value so that a request

@@ -24,7 +24,7 @@ pub enum Standing {
 impl Standing {
     /// `was` is what the door let something in by, `is` what it would let the same in by now.
     fn of(was: &Route, is: &Route) -> Self {
-        if was.ingress != is.ingress {
+        if was.origin != is.origin {
             return Self::Gone;
         }
         match (&was.action, &is.action) {

@@ -421,8 +421,8 @@ fn hosts(ingress: &Ingress, tls: &IngressTls, certificate: Option<&Certificate>)
     if tls.names_hosts {
         return tls.hosts.to_vec();
     }
-    let rules = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
-    let mut hosts: Vec<HostPattern> = rules
+    let mut hosts: Vec<HostPattern> = ingress
+        .hosts()
         .filter(|host| **host != HostPattern::Any)
         .filter(|host| certificate.is_none_or(|certificate| certificate.facts().covers(host)))
         .cloned()

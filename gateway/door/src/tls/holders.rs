@@ -40,7 +40,7 @@ pub(crate) struct Holders<'a> {
 impl<'a> Answers<'a> {
     fn site(&self, name: &HostPattern) -> Site<'a> {
         if let Some(route) = self.passthrough.of(name) {
-            return Site::One(&route.ingress);
+            return Site::One(&route.origin.key);
         }
         for host in [Some(name.clone()), name.wildcard()].into_iter().flatten() {
             if self.table.has_host(&host) {
@@ -54,7 +54,7 @@ impl<'a> Answers<'a> {
             return Site::Rules(HostPattern::Any);
         }
         let fallback = self.table.fallback();
-        fallback.map_or(Site::Nobody, |route| Site::One(&route.ingress))
+        fallback.map_or(Site::Nobody, |route| Site::One(&route.origin.key))
     }
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn winners<'t>(
     view: &ClusterView,
     host: &HostPattern,
 ) -> Vec<&'t ObjectKey> {
-    let mut named: Vec<&ObjectKey> = table.of_host(host).map(|route| &route.ingress).collect();
+    let mut named: Vec<&ObjectKey> = table.of_host(host).map(|route| &route.origin.key).collect();
     named.sort_unstable();
     named.dedup();
     if named.len() > 1 {

@@ -19,7 +19,7 @@ fn takes(doors: &Doors, name: &str) -> Option<String> {
     let name = normalise_sni(name.as_bytes(), &mut scratch).unwrap();
     let tls = doors.tls(0);
     tls.passthrough(&name)
-        .map(|route| route.ingress.name().to_owned())
+        .map(|route| route.origin.key.name().to_owned())
 }
 
 /// The Ingress whose route answers a host at a door, or what its action is.
@@ -29,7 +29,7 @@ fn serves(doors: &Doors, door: usize, host: &str) -> Option<String> {
     let path = normalise_path(b"/", &mut path).unwrap();
     match doors.doors[door].snapshot().find(Some(&host), &path) {
         Verdict::Matched(route) => Some(match &route.action {
-            Action::Forward(_) => route.ingress.name().to_owned(),
+            Action::Forward(_) => route.origin.key.name().to_owned(),
             action @ (Action::Blocked(_) | Action::RedirectToHttps { .. }) => format!("{action:?}"),
         }),
         Verdict::Redirect { port } => Some(format!("redirect to {port}")),

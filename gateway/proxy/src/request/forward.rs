@@ -528,7 +528,7 @@ impl Forwarding<'_> {
     fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) {
         tracing::debug!(
             listener = %self.worker.door.name(),
-            ingress = %self.matched.route.ingress_text,
+            ingress = %self.matched.route.origin.text,
             endpoint = %endpoint.address(),
             %error,
             "no connection to the backend"

@@ -173,7 +173,7 @@ impl Record {
             bytes_out: self.bytes_out,
             duration,
             upstream: self.upstream,
-            ingress: self.route.as_ref().map(|route| &*route.ingress_text),
+            ingress: self.route.as_ref().map(|route| &*route.origin.text),
             request_id: part(path, id),
             refusal: self.refusal,
             detail: self.refusal.and(self.detail.as_deref()),

@@ -137,6 +137,11 @@ impl Ingress {
         self.rules = rules.into_iter().chain(closed).collect();
     }
 
+    /// The hosts that its rules name, in order, as often as they do; rules whose host cannot be read name none.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        self.rules.iter().filter_map(|rule| rule.host.as_ref().ok())
+    }
+
     /// A problem of this Ingress.
     #[must_use]
     pub fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {

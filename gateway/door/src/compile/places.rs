@@ -1,0 +1,316 @@
+//! One door's table in the making: whose each place is, and what is reported to those who lose it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use resource::{Kind, Severity};
+use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
+
+use super::passthrough::Passthrough;
+use super::route::Route;
+use crate::admission::{Admitted, Owner, Ownership, Policy, beside};
+use crate::rule::{Field, NamedHost, ObjectReport, ObjectRules, Origin, Rule, RulePath};
+
+/// The places of one door, and who has them.
+pub(super) struct Places<'a> {
+    door: &'a ListenerName,
+    policy: &'a Policy,
+    ownership: &'a Ownership,
+    table: TableBuilder<Arc<Route>>,
+    /// Places of rules that cannot be read; they yield to every rule that can.
+    unreadable: Vec<(HostPattern, Option<PathPattern>, Arc<Route>)>,
+    passthrough: Passthrough,
+    /// Who has a host, and whether its TLS is passed through; empty where nothing is.
+    holders: HashMap<HostPattern, HostHolder>,
+}
+
+/// The oldest Ingress with a rule for a host decides whether the host's TLS is ended here.
+struct HostHolder {
+    origin: Arc<Origin>,
+    passes_through: bool,
+}
+
+impl<'a> Places<'a> {
+    /// Nobody has a place yet. `admitted` is in order of precedence.
+    pub(super) fn new(
+        door: &'a ListenerName,
+        policy: &'a Policy,
+        ownership: &'a Ownership,
+        admitted: &[Admitted<'_>],
+    ) -> Self {
+        Self {
+            door,
+            policy,
+            ownership,
+            table: TableBuilder::new(),
+            unreadable: Vec::new(),
+            passthrough: Passthrough::default(),
+            holders: holders(policy, ownership, admitted),
+        }
+    }
+
+    /// Whether rules of this object may stand under the host.
+    pub(super) fn may_have(&self, object: &ObjectRules<'_>, host: &HostPattern) -> bool {
+        let owner = self.ownership.of(host);
+        self.policy.host_admits(host)
+            && owner.is_none_or(|owner| beside(&owner.ingress, &object.origin.key))
+            && self.is_passed_elsewhere(object, host).is_none()
+    }
+
+    /// Reports why they may not, if so.
+    pub(super) fn judge_host(
+        &self,
+        object: &ObjectRules<'_>,
+        named: NamedHost<'_>,
+        report: &mut ObjectReport<'_>,
+    ) {
+        let NamedHost { field, host } = named;
+        let key = &object.origin.key;
+        if !self.policy.host_admits(host) {
+            self.refuse_host(field, host, report);
+            return;
+        }
+        if let Some(owner) = self.ownership.of(host) {
+            if !beside(&owner.ingress, key) {
+                self.not_owned(field, host, owner, report);
+                return;
+            }
+            if let Some(older) = &owner.older
+                && owner.ingress == *key
+            {
+                self.held(key, field, host, older, report);
+            }
+        }
+        if let Some(winner) = self.is_passed_elsewhere(object, host) {
+            self.lost(
+                &object.origin,
+                &field.host(),
+                &format!("host {host}"),
+                winner,
+                report,
+            );
+        }
+    }
+
+    /// Gives a rule its place under a host that it [may have](Self::may_have), unless somebody has it already.
+    pub(super) fn place(
+        &mut self,
+        rule: &Rule<'_>,
+        host: &HostPattern,
+        route: Arc<Route>,
+        report: &mut ObjectReport<'_>,
+    ) {
+        let host = host.clone();
+        let (winner, field, what) = match rule.path {
+            RulePath::Pattern { pattern, written } => {
+                let what = format!("{host}{written}");
+                let placed = self.table.insert(host, pattern.clone(), route);
+                (placed.err().cloned(), rule.field.path(), what)
+            }
+            RulePath::Unreadable(written) => {
+                self.unreadable.push((host, readable_prefix(written), route));
+                return;
+            }
+            RulePath::RestOfHost => {
+                let _taken = self.table.set_host_default(host, route).is_err();
+                return;
+            }
+            RulePath::HostDefault => {
+                let what = format!("the default backend of host {host}");
+                let placed = self.table.set_host_default(host, route);
+                let others = placed.err().filter(|winner| winner.origin != rule.origin);
+                (others.cloned(), rule.field.host(), what)
+            }
+            RulePath::Default => {
+                if !self.policy.default_admits(rule.origin.key.namespace()) {
+                    self.refuse_default(rule, report);
+                    return;
+                }
+                let placed = if self.policy.default_is_for_all() {
+                    self.table.set_default(route)
+                } else {
+                    self.table.set_host_default(host, route)
+                };
+                let what = "the default backend of this door".to_owned();
+                (placed.err().cloned(), rule.field.backend(), what)
+            }
+            RulePath::Connection => {
+                self.passthrough.insert(host, route);
+                return;
+            }
+        };
+        if let Some(winner) = winner {
+            self.lost(&rule.origin, &field, &what, &winner.origin, report);
+        }
+    }
+
+    /// The finished table, and the names that are passed through.
+    pub(super) fn finish(mut self) -> (Table<Arc<Route>>, Passthrough) {
+        // Closed places go where nobody else is: the neighbours of a broken rule stand.
+        for (host, pattern, blocked) in self.unreadable {
+            let _taken = match pattern {
+                Some(pattern) => self.table.insert(host, pattern, blocked).is_err(),
+                None => self.table.set_host_default(host, blocked).is_err(),
+            };
+        }
+        // Names that the door itself answers stay out of the wildcards that pass through.
+        for (host, holder) in &self.holders {
+            if let HostPattern::Exact(host) = host
+                && !holder.passes_through
+            {
+                self.passthrough.keep(host);
+            }
+        }
+        (self.table.build(), self.passthrough)
+    }
+
+    /// The other object that has the host, when only one of the two ends its TLS here, or none does.
+    fn is_passed_elsewhere(&self, object: &ObjectRules<'_>, host: &HostPattern) -> Option<&Origin> {
+        let holder = self.holders.get(host)?;
+        let shared = !holder.passes_through && !object.passes_through;
+        (!shared && holder.origin != object.origin).then_some(&*holder.origin)
+    }
+
+    fn lost(&self, origin: &Origin, field: &str, what: &str, winner: &Origin, report: &mut ObjectReport<'_>) {
+        let door = self.door;
+        let message = if winner == origin {
+            let kind = origin.kind.as_str();
+            format!("{what} is written twice in this {kind}; the first one counts at door `{door}`")
+        } else {
+            let Origin { kind, key, .. } = winner;
+            let kind = kind.as_str();
+            format!("{what} at door `{door}` belongs to the older {kind} `{key}`; this rule is not served")
+        };
+        report.add(Severity::Warning, field, message);
+    }
+
+    fn not_owned(&self, field: Field, host: &HostPattern, owner: &Owner, report: &mut ObjectReport<'_>) {
+        let winner = &owner.ingress;
+        let message = format!(
+            "host {host} at door `{}` belongs to namespace `{}`, whose Ingress `{winner}` names it or a wildcard above \
+             it; this rule is not served",
+            self.door,
+            winner.namespace()
+        );
+        report.add(Severity::Warning, &field.host(), message);
+    }
+
+    fn held(
+        &self,
+        key: &ObjectKey,
+        field: Field,
+        host: &HostPattern,
+        older: &ObjectKey,
+        report: &mut ObjectReport<'_>,
+    ) {
+        let message = format!(
+            "the older Ingress `{older}` names host {host} too, or a wildcard above it; at door `{}` the host stays with \
+             namespace `{}`, which had it first, until that gives it up or the gateway starts anew",
+            self.door,
+            key.namespace()
+        );
+        report.add(Severity::Warning, &field.host(), message);
+    }
+
+    fn refuse_default(&self, rule: &Rule<'_>, report: &mut ObjectReport<'_>) {
+        let message = format!(
+            "namespace `{}` may not answer whatever nothing else matches at door `{}`; the door's `default_backend` says \
+             who may",
+            rule.origin.key.namespace(),
+            self.door
+        );
+        report.add(Severity::Error, &rule.field.backend(), message);
+    }
+
+    fn refuse_host(&self, field: Field, host: &HostPattern, report: &mut ObjectReport<'_>) {
+        let message = match host {
+            HostPattern::Any => {
+                format!(
+                    "a rule without a host may not be exposed at door `{}`, whose `hosts` are restricted",
+                    self.door
+                )
+            }
+            HostPattern::Exact(_) | HostPattern::Wildcard(_) => format!(
+                "host `{host}` may not be exposed at door `{}`; the door's `hosts` says which may",
+                self.door
+            ),
+        };
+        report.add(Severity::Error, &field.host(), message);
+    }
+}
+
+/// Who has each host, where any Ingress passes TLS through.
+fn holders(
+    policy: &Policy,
+    ownership: &Ownership,
+    admitted: &[Admitted<'_>],
+) -> HashMap<HostPattern, HostHolder> {
+    let passes = |admitted: &Admitted<'_>| policy.passes_through(admitted.ingress());
+    let mut holders = HashMap::new();
+    if !admitted.iter().any(passes) {
+        return holders;
+    }
+    for admitted in admitted {
+        let ingress = admitted.ingress();
+        let passes_through = passes(admitted);
+        let origin = Arc::new(Origin::new(Kind::Ingress, &ingress.key));
+        for host in ingress.hosts() {
+            let is_others = ownership
+                .of(host)
+                .is_some_and(|owner| !beside(&owner.ingress, &ingress.key));
+            if *host != HostPattern::Any && policy.host_admits(host) && !is_others {
+                holders.entry(host.clone()).or_insert_with(|| HostHolder {
+                    origin: Arc::clone(&origin),
+                    passes_through,
+                });
+            }
+        }
+    }
+    holders
+}
+
+/// The longest run of whole path elements at the start of `written` that can be read.
+fn readable_prefix(written: &str) -> Option<PathPattern> {
+    let rooted = if written.starts_with('/') {
+        written.to_owned()
+    } else {
+        format!("/{written}")
+    };
+    let refused = |character: char| character.is_control() || "`{};#?".contains(character);
+    let mut candidate = rooted.split(refused).next()?;
+    loop {
+        let trimmed = candidate.trim_end_matches('/');
+        if trimmed.is_empty() {
+            return None;
+        }
+        if let Ok(pattern) = PathPattern::prefix(trimmed) {
+            return Some(pattern);
+        }
+        candidate = trimmed.rsplit_once('/')?.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_read_of_a_path() {
+        let table = [
+            ("/api/{id}", Some("/api")),
+            ("/api/{id}/more", Some("/api")),
+            ("/a{b}/c", Some("/a")),
+            ("/shop?x=1", Some("/shop")),
+            ("/shop#top", Some("/shop")),
+            ("/shop;v=1/cart", Some("/shop")),
+            ("/a/b\u{0}c", Some("/a/b")),
+            ("a/../b", Some("/a")),
+            ("`", None),
+            ("", None),
+        ];
+        for (written, expected) in table {
+            let expected = expected.map(|path| PathPattern::prefix(path).unwrap());
+            assert_eq!(readable_prefix(written), expected, "{written:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What is reported of an object while it is compiled.
+
+use resource::{Ingress, Kind, ObjectRef, Problem, Severity, Source};
+use route::ObjectKey;
+
+/// Problems that are reported of one object at one door.
+const MOST_REPORTED: usize = 100;
+
+/// The problems that compiling one object for one door brings up.
+pub(crate) struct ObjectReport<'v> {
+    kind: Kind,
+    key: &'v ObjectKey,
+    source: Option<&'v Source>,
+    /// They may be of objects that this one refers to.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl<'v> ObjectReport<'v> {
+    pub(crate) fn of_ingress(ingress: &'v Ingress) -> Self {
+        Self {
+            kind: Kind::Ingress,
+            key: &ingress.key,
+            source: ingress.source.as_deref(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Reports a problem of the object itself.
+    pub(crate) fn add(&mut self, severity: Severity, field: &str, message: impl Into<String>) {
+        let problem = self.problem(severity, field, message);
+        self.problems.push(problem);
+    }
+
+    /// What has been reported, within bounds.
+    pub(crate) fn finish(mut self) -> Vec<Problem> {
+        let problems = std::mem::take(&mut self.problems);
+        bounded(problems, |severity, message| self.problem(severity, "", message))
+    }
+
+    fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {
+        let object = ObjectRef::namespaced(self.kind, self.key);
+        Problem::of(object, self.source, severity, field, message)
+    }
+}
+
+/// Not more than can be read, in order; an Ingress may have thousands of paths, or hosts, with something wrong in each.
+/// `more` makes the problem that stands for the others.
+pub(crate) fn bounded(
+    mut problems: Vec<Problem>,
+    more: impl FnOnce(Severity, String) -> Problem,
+) -> Vec<Problem> {
+    problems.sort_unstable();
+    problems.dedup();
+    let left_out = problems.len().saturating_sub(MOST_REPORTED);
+    // The worst come first.
+    if let Some(severity) = problems.get(MOST_REPORTED).map(|first| first.severity) {
+        problems.truncate(MOST_REPORTED);
+        let message = format!("{left_out} more problems of this Ingress are not listed");
+        problems.push(more(severity, message));
+    }
+    problems
+}
