@@ -1,4 +1,4 @@
-//! etcd and kube-apiserver with ports, a folder and certificates of their own; ended when dropped.
+//! etcd and kube-apiserver with their own ports, folder and certificates; stopped when dropped.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -16,10 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long anything may take that a test waits for.
+/// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Two cores do not carry several API servers at once: tests take turns.
+/// Two cores cannot run several API servers at once: tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// An API server with nothing in it.
@@ -38,7 +38,7 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts it; `None`, and a loud line, where its programs are neither found nor built.
+    /// Starts it; `None`, with a visible message, if its programs are neither found nor built.
     pub fn start() -> Option<Self> {
         let mut server = Self::prepare()?;
         server.start_etcd();
@@ -84,7 +84,7 @@ impl ApiServer {
         Some(server)
     }
 
-    /// Credentials of a user without any rights; how rights are given is up to the test.
+    /// Credentials of a user without any rights; the test grants them.
     pub fn user(&self, name: &str) -> PathBuf {
         self.sign(name, name, None, &[]);
         self.kubeconfig(name)
@@ -96,7 +96,7 @@ impl ApiServer {
         self.kubeconfig(name)
     }
 
-    /// The next start is at another port, where nobody but the administrator looks for it.
+    /// The next start is at another port, which only the administrator knows.
     pub fn move_to(&mut self, port: u16) {
         self.port = port;
         self.kubeconfig("admin");
@@ -107,7 +107,7 @@ impl ApiServer {
         self.start_proxy();
     }
 
-    /// Compacts etcd, so that watches cannot be taken up where they were.
+    /// Compacts etcd, so that watches cannot resume where they stopped.
     pub fn forget_history(&self) {
         let (_, answer) = self.request("GET", "/api/v1/namespaces", None);
         let revision = answer["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
@@ -260,17 +260,17 @@ impl ApiServer {
         });
     }
 
-    /// Ends kube-apiserver without a word to anybody.
+    /// Kills kube-apiserver.
     pub fn kill_server(&mut self) {
         end(&mut self.server);
     }
 
-    /// Stops kube-apiserver where it is (SIGSTOP): its connections stay open and say nothing.
+    /// Freezes kube-apiserver (SIGSTOP): its connections stay open and silent.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
@@ -540,7 +540,7 @@ fn assets() -> Option<PathBuf> {
             !is_ci,
             "no etcd, kube-apiserver and kubectl: run `cargo xtask apiserver` first"
         );
-        // Not `eprintln!`: what a test that passes prints with that is not shown.
+        // Not `eprintln!`: its output is not shown if the test passes.
         let _shown = writeln!(
             std::io::stderr(),
             "LEFT OUT: no etcd, kube-apiserver and kubectl; `cargo xtask apiserver` builds them, or set KUBEBUILDER_ASSETS"

@@ -13,14 +13,14 @@ use crate::objects::{backend, ingress_with, service, slice};
 
 const DOOR: &str = "external-http";
 
-/// Endpoint `number` of the Service `echo`, in a slice of its own because it has a port of its own.
+/// Endpoint `number` of the Service `echo`, in its own slice because it has its own port.
 fn replica(number: usize, backend: &Backend) -> Value {
     let mut replica = slice("echo", &[backend.address.to_string()], backend.port);
     replica["metadata"]["name"] = format!("echo-{number}").into();
     replica
 }
 
-/// How many of so many requests each endpoint got. None may fail, also while endpoints come and go.
+/// How many of these requests each endpoint got. None may fail, even while endpoints come and go.
 fn spread(door: SocketAddr, requests: usize) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for _ in 0..requests {
@@ -55,7 +55,7 @@ fn load_balancing() {
         counts.keys().eq(names[..10].iter().collect::<BTreeSet<_>>()),
         "{counts:?}"
     );
-    // By chance alone one in a hundred billion goes beyond.
+    // By chance, one run in a hundred billion exceeds this.
     assert!(
         counts.values().all(|count| (40..=190).contains(count)),
         "{counts:?}"

@@ -1,4 +1,4 @@
-//! Which Ingresses are ours, by class.
+//! Which Ingresses the gateway serves, by class.
 
 use std::collections::BTreeSet;
 
@@ -95,7 +95,7 @@ fn ingress_classes() {
     assert_eq!(warnings(&gateway), 0.0, "{}", gateway.stderr());
     drop(gateway);
 
-    // What is not served is not published either. Whatever was to be written has been by the time that the last one is.
+    // What is not served is not published either. Everything has been written by the time that the last one is.
     server.create(&of_class("last", "blastdoor"));
     until("the last one is published", || published("last"));
     drop(named);

@@ -59,8 +59,8 @@ fn path_rules() {
         rule("own.test", &[("/foo", "ImplementationSpecific", "foo"), ("/foo", "Exact", "foo-exact")]),
     ] });
     server.create(&ingress_with("paths", DOOR, &spec));
-    // Another Ingress has paths of the same host, and one that is there already: the older one has it, and in the same
-    // second the one whose name comes first.
+    // Another Ingress has paths of the same host, one of which exists already: the older Ingress wins it, and within the
+    // same second the one whose name comes first.
     let more = json!({ "rules": [
         rule("prefix.test", &[("/aaa/bbb/ccc", "Prefix", "other"), ("/foo", "Prefix", "other")]),
     ] });

@@ -1,4 +1,4 @@
-//! The Lease is given up by a holder that is told to end, and never at the price of the end.
+//! A holder that is told to end releases the Lease, and that never delays its end.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ fn a_replica_that_is_told_to_end_releases_the_lease() {
     });
     let transitions = lease(&server)["leaseTransitions"].as_i64().unwrap();
 
-    // The second is held still, so that what the first leaves behind can be seen.
+    // The second is frozen, so that the test sees what the first leaves behind.
     second.signal(Signal::STOP);
     first.terminate();
     until("it is given up", || held_by(&server, ""));
@@ -61,7 +61,7 @@ fn a_replica_that_is_told_to_end_releases_the_lease() {
     server.create(&ingress("late", DOOR, "late.test", "app"));
     until("the second writes", || !server.published("late").is_null());
 
-    // As it usually goes: nobody stands still.
+    // The usual case: neither is frozen.
     let mut third = replica(&server, "three", None);
     until("the third waits for it", || {
         server.count("three", "get", "leases") > 1
@@ -73,7 +73,7 @@ fn a_replica_that_is_told_to_end_releases_the_lease() {
     assert_eq!(second.wait().code(), Some(0), "{}", second.stderr());
     assert_eq!(lease(&server)["leaseTransitions"], transitions + 2);
 
-    // Who does not hold it leaves it alone.
+    // A replica that does not hold it leaves it alone.
     let mut fourth = replica(&server, "four", None);
     until("the fourth waits for it", || {
         server.count("four", "get", "leases") > 1
@@ -93,7 +93,7 @@ fn without_an_api_server_the_end_is_not_delayed() {
     let link = Link::to(&server);
     let mut gateway = replica(&server, "one", Some(&link));
     until("it holds the Lease", || held_by(&server, "one"));
-    // It is renewed every five seconds at least, and an answer is waited for eight: one is being waited for now.
+    // It is renewed at least every five seconds, and an answer may take eight: the gateway is waiting for one now.
     link.silence();
     std::thread::sleep(Duration::from_millis(5_200));
     gateway.terminate();
@@ -101,7 +101,7 @@ fn without_an_api_server_the_end_is_not_delayed() {
     assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.stderr());
     // It drains for a fraction of a second, and waits for a second at most.
     eprintln!("ended after {:?}", started.elapsed());
-    // It says so when it has tried, which takes until there is an answer or patience with it has run out.
+    // It reports the attempt once there is an answer or the wait for one is over.
     let log = gateway.stderr();
     assert!(log.contains("holding the Lease"), "{log}");
     for tried in ["gave the Lease", "runs out by itself"] {

@@ -1,5 +1,4 @@
-//! Several installations in one cluster: each has a Lease of its own, and none takes from another what that one has
-//! written.
+//! Several installations in one cluster: each has its own Lease, and none removes what another has written.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 
-/// An installation with a user of its own, whose one door admits `only` and what is labelled `both`.
+/// An installation with its own user, whose one door admits the labels `only` and `both`.
 fn installation(server: &ApiServer, name: &str, only: &str, publish: &str) -> Builder {
     let door = |name: &str| format!("selector = \"expose in ({name}, both)\"\n{publish}");
     ["internal-http", "internal-https", "external-https"]
@@ -125,7 +124,7 @@ fn installations_side_by_side_write_once_and_then_stop() {
     };
     until("every status is right", all_right);
     let calm = Instant::now();
-    // A minute for whatever is still to be written; then nothing is.
+    // A minute for pending writes; after that there are none.
     std::thread::sleep(Duration::from_secs(scaled("seconds of settling", 10, 60) as u64));
     assert!(all_right());
     let writes = || -> usize {
@@ -190,7 +189,7 @@ fn an_installation_withdraws_only_its_own_addresses() {
     drop(blue);
     let blue = start("blue", "\"10.0.0.3\", \"10.0.0.9\"");
     ends(&["10.0.0.2", "10.0.0.3", "10.0.0.7", "10.0.0.9"]);
-    // It leaves the door of one: what the other publishes as well never goes.
+    // It leaves the door of one: an address that the other also publishes never disappears.
     let watched = Instant::now();
     relabel(&server, name, "green");
     until("the status follows", || {
@@ -226,7 +225,7 @@ fn an_overwritten_status_is_corrected_without_a_write_loop() {
     }
     assert_eq!(server.published("app"), json!([{ "ip": "10.0.0.1" }]));
 
-    // Somebody who does not give in: his own address stays, ours comes back, and not for each of his writes.
+    // Somebody keeps overwriting: their address stays, the gateway's comes back, but not after every write.
     let before = patches(&server, "blue");
     let seconds = scaled("seconds of a fight", 20, 120) as u64;
     let (started, mut last_right, mut longest, mut fights) =
@@ -266,7 +265,7 @@ fn each_has_a_lease_of_its_own() {
         .source(lines)
         .start()
     };
-    // One is named, the others are what the names of their pods say: a Deployment, a DaemonSet, neither.
+    // One is named; the others are named by their pods: a Deployment, a DaemonSet, neither.
     let pods = [
         ("a", "instance = \"edge\"", "edge", "10.0.0.1"),
         ("internal-7d9f8b6c5-x2x4z", "", "internal", "10.0.0.2"),
@@ -328,7 +327,7 @@ fn without_the_right_to_its_own_lease_it_uses_the_default_one_and_reports_it() {
     until("it writes", || !server.published("app").is_null());
     drop(gateway);
 
-    // What is asked for by name is not replaced by another.
+    // A configured name is not replaced by another.
     let gateway = start("instance = \"edge\"");
     gateway.until("the rule is named", |gateway| {
         gateway
@@ -352,7 +351,7 @@ fn an_ingress_that_others_serve_is_not_reported_as_unserved() {
     theirs["spec"]["ingressClassName"] = "nginx".into();
     theirs["metadata"]["annotations"] = json!({ "nginx.ingress.kubernetes.io/no-such-key": "x" });
     server.create(&theirs);
-    // Somebody publishes an address for it, so it is served by somebody.
+    // Another installation publishes an address for it, so it is served somewhere.
     server.create(&ingress("published", "unheard-of", "published.test", "app"));
     overwrite(&server, "published", &json!([{ "ip": "10.9.9.9" }]));
 
@@ -399,7 +398,7 @@ fn an_ingress_that_others_serve_is_not_reported_as_unserved() {
     );
     assert_eq!(reasons("theirs"), BTreeSet::new());
     assert_eq!(reasons("published"), BTreeSet::new());
-    // Their Service is missing, and each tells of its own.
+    // Their Service is missing, and each reports its own.
     for (name, writer) in [("inside", "internal"), ("outside", "external")] {
         let told = events(&server, name);
         let expected = ("RuleBlocked".to_owned(), format!("{writer}/blastdoor/{writer}"));

@@ -1,4 +1,4 @@
-//! The way between a gateway and its API server, which the test makes slow, silent, or cuts.
+//! A network link between a gateway and its API server, which the test can slow down, silence or cut.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Bytes that are passed on at once. Small enough to trickle, large enough to hold a whole event.
 const PIECE: usize = 4 * 1024;
 
-/// Pieces under way. Whoever sends more has to wait, as with TCP.
+/// Pieces in transit. A sender of more has to wait, as with TCP.
 const QUEUE: usize = 1_024;
 
 /// A TCP relay to an API server.
@@ -38,7 +38,7 @@ struct State {
 #[derive(Clone, Copy)]
 enum Way {
     Open,
-    /// Each byte arrives this much later, and pieces not closer to each other than that.
+    /// Each byte arrives this much later, and pieces arrive at least this far apart.
     Slow {
         latency: Duration,
         gap: Duration,
@@ -118,7 +118,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.state.over.store(true, Ordering::SeqCst);
         self.cut();
-        // Wakes whoever accepts.
+        // Wakes the accept loop.
         let _woken = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
@@ -170,7 +170,7 @@ fn write(mut to: &TcpStream, state: &State, generation: usize, pieces: &mpsc::Re
             Ok(piece) => piece,
             Err(mpsc::RecvTimeoutError::Timeout) => continue,
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                // The other side has said all it had to say.
+                // The other side has finished sending.
                 let _end = to.shutdown(std::net::Shutdown::Write);
                 break;
             }

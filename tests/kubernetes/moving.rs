@@ -18,7 +18,7 @@ const PATH: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/app"
 /// One request: when it was sent, when it was answered, with what.
 type Seen = (Instant, Instant, u16);
 
-/// Asks without a break, and counts aloud.
+/// Sends requests without a break, and publishes how many.
 fn watch(door: SocketAddr, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<Seen> {
     let mut client = Client::connect(door);
     let mut seen = Vec::new();
@@ -59,7 +59,7 @@ fn a_relabelled_ingress_is_at_one_door_at_most_and_soon_at_the_new_one() {
             let (stop, answered) = (&stop, &answered);
             let _ends = Finally(stop);
             let watchers = [0, 1].map(|door| scope.spawn(move || watch(doors[door], stop, &answered[door])));
-            // Both have asked before it moves, and both once more after it has.
+            // Both have sent a request before it moves, and both send another after it has.
             let ask = |what: &str| {
                 let counts = || [0, 1].map(|door| answered[door].load(Ordering::SeqCst));
                 let before = counts();

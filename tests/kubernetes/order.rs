@@ -1,5 +1,5 @@
-//! Objects that belong together arrive in every order: refused in between, served at the end, and nothing is listed
-//! again for it.
+//! Objects that belong together arrive in every order: requests are refused in between and served at the end, and nothing
+//! is listed again for that.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +15,10 @@ use crate::apiserver::{ApiServer, collection, until};
 use crate::backend::Backend;
 use crate::objects::{app, ingress};
 
-/// The door that ends TLS, and the one that does not.
+/// The door that terminates TLS, and the one that does not.
 const DOORS: [&str; 2] = ["external-https", "external-http"];
 
-/// What a client meets.
+/// What a client gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Met {
     /// 404
@@ -52,7 +52,7 @@ fn met(status: u16) -> Met {
     }
 }
 
-/// Each time somebody else, who has no session to go on with: that would have the certificate of its first handshake.
+/// Each time a new client without a session to resume: that would have the certificate of its first handshake.
 fn over_tls(door: SocketAddr, parts: &Parts) -> Met {
     let client = TlsClient::new(&Offer::default());
     let Ok(shaken) = client.connect(door, Some(&parts.host)) else {
@@ -67,7 +67,7 @@ fn over_tls(door: SocketAddr, parts: &Parts) -> Met {
     }
 }
 
-/// What a client meets who asks all the time, without repetitions.
+/// What a client gets that sends requests all the time, without repetitions.
 fn watch(stop: &AtomicBool, look: impl Fn() -> Met) -> Vec<Met> {
     let mut seen = vec![look()];
     while !stop.load(Ordering::SeqCst) {
@@ -191,7 +191,7 @@ fn objects_may_arrive_in_every_order() {
             stop.store(true, Ordering::SeqCst);
             [secure.join().unwrap(), plain.join().unwrap()]
         });
-        // It only ever gets better: once its host is known it is never unknown again, and what is served stays so.
+        // The state only improves: once its host is known it is never unknown again, and what is served stays served.
         for seen in &seen {
             assert!(seen.is_sorted_by_key(|met| met.rank()), "{name}: {seen:?}");
         }
@@ -202,8 +202,8 @@ fn objects_may_arrive_in_every_order() {
     assert_eq!(lists("secrets"), orders.len(), "each by its name, once");
 }
 
-/// A Secret that is there already goes live with the Ingress that names it: no handshake in between fails, unless the
-/// API server keeps it waiting for too long.
+/// An existing Secret goes live with the Ingress that names it: no handshake in between fails, unless the API server takes
+/// too long.
 #[test]
 fn a_secret_comes_with_its_ingress() {
     let server = api_server!();
@@ -228,7 +228,7 @@ fn a_secret_comes_with_its_ingress() {
                         let mut failed = 0;
                         while !stop.load(Ordering::SeqCst) {
                             failed += usize::from(!shaken());
-                            // The Secret is waited for for a second: the API server needs some of this machine as well.
+                            // The gateway waits a second for the Secret: the API server uses this machine too.
                             std::thread::sleep(Duration::from_millis(4));
                         }
                         failed
@@ -244,7 +244,7 @@ fn a_secret_comes_with_its_ingress() {
                 let took = begun.elapsed();
                 stop.store(true, Ordering::SeqCst);
                 let failed: usize = hands.map(|hand| hand.join().unwrap()).iter().sum();
-                // The Secret is waited for for a second: what is served within one had it in time.
+                // The gateway waits a second for the Secret: what is served within one had it in time.
                 if took < Duration::from_secs(1) {
                     assert_eq!(failed, 0, "{}", parts.host);
                     judged += 1;

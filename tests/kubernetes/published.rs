@@ -50,7 +50,7 @@ fn the_status_follows_the_address_of_a_service() {
         server.create(&ingress(name, "external-http", &format!("{name}.test"), "app"));
     }
     server.create(&ingress("elsewhere", "internal-http", "elsewhere.test", "app"));
-    // What somebody else has written is not taken away while it is not known what to write.
+    // As long as the gateway does not know what to write, it leaves what others have written.
     let foreign = json!([{ "hostname": "somebody.else" }]);
     let patch = json!({ "status": { "loadBalancer": { "ingress": foreign } } });
     let (code, _) = server.request("PATCH", &format!("{INGRESSES}/two/status"), Some(&patch));
@@ -73,7 +73,7 @@ fn the_status_follows_the_address_of_a_service() {
         (Value::Null, foreign.clone())
     );
 
-    // It comes, without an address yet: that is one that is known, and empty.
+    // It appears, without an address yet: the list is then known, and empty.
     create_service(&server);
     gateway.until("nothing is missing any more", |gateway| missing(gateway) == 0.0);
     std::thread::sleep(Duration::from_secs(1));
@@ -83,7 +83,7 @@ fn the_status_follows_the_address_of_a_service() {
         "there is nothing of ours, and the rest stays"
     );
 
-    // Its load balancer gets an address, another, two, none. What somebody else has written stays beside them.
+    // Its load balancer gets an address, another, two, none. What somebody else has written stays.
     let beside = |expected: &Value| -> Value {
         let ours = expected.as_array().into_iter().flatten();
         ours.chain(foreign.as_array().unwrap()).cloned().collect()
@@ -118,7 +118,7 @@ fn the_status_follows_the_address_of_a_service() {
     assert_eq!(patches(&server) - before, 2 * steps.len(), "and then silence");
     assert!(server.published("elsewhere").is_null());
 
-    // It goes: a problem again, and what was written stays until it is known what to write.
+    // It is deleted: the problem returns, and what was written stays until the gateway knows what to write.
     let (code, _) = server.request("DELETE", &format!("{SERVICES}/gateway"), None);
     assert_eq!(code, 200);
     gateway.until("the missing Service is told", |gateway| missing(gateway) == 1.0);

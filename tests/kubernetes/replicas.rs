@@ -1,5 +1,5 @@
-//! The other gateways of an installation, wherever their Service is. Nothing is sent to the addresses that these tests
-//! make up: what is told of them is looked at.
+//! The other gateways of an installation, wherever their Service is. Nothing is sent to the made-up addresses of these
+//! tests: they check the problems.
 
 use gateway_tests::{Gateway, free_port, gateway, get};
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ fn gateways_beyond_the_watched_namespaces_are_followed() {
     server.request("PUT", &path, Some(&gateways("198.51.100.6")));
     gateway.until("the other pod is gone", |gateway| errors(gateway) == 0.0);
 
-    // A Service that is gone leaves nothing certain, and what has other ports is served.
+    // Without the Service, own ports are refused everywhere, and backends at other ports are served.
     assert_eq!(server.request("DELETE", &path, None).0, 200);
     gateway.until("the Service is missed", |gateway| errors(gateway) == 3.0);
     assert_eq!(get(gateway.door(OUTSIDE), "tenant.test", "/").status, 503);

@@ -1,4 +1,4 @@
-//! Rights: the ones that are written down are enough and none is idle; a missing one is named and noticed later.
+//! Permissions: the documented ones are sufficient and none is unused; a missing one is named, and noticed when granted.
 
 use std::collections::BTreeSet;
 
@@ -181,7 +181,7 @@ fn a_missing_permission_is_named_and_noticed_when_granted() {
     until("ready", || gateway.admin("/readyz").0 == 200);
     assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 200);
 
-    // Without classes one problem is told, and everything is served.
+    // Without classes there is one problem, and everything is served.
     let problems = |gateway: &gateway_tests::Gateway| {
         gateway.metric("blastdoor_config_problems", &[("severity", "warning")])
     };
@@ -233,7 +233,7 @@ fn secrets_are_read_by_name_and_only_when_needed() {
             .collect()
     };
 
-    // No door ends TLS: none is needed, none is read.
+    // No door terminates TLS: no Secret is needed, none is read.
     drop(gateway!().cluster(&config).start());
     assert_eq!(secrets(), []);
 
@@ -245,7 +245,7 @@ fn secrets_are_read_by_name_and_only_when_needed() {
     assert!(served(&gateway, "default/wanted"), "{}", gateway.stderr());
     assert_eq!(secrets(), [("list".to_owned(), "wanted".to_owned(), 200)]);
 
-    // Another Ingress names one that may not be read: a problem with the rule, and the first goes on.
+    // Another Ingress names a Secret that may not be read: a problem names the rule, and the first Ingress is still served.
     let mut other = ingress("other", "external-https", "b.test", "app");
     other["spec"]["tls"] = json!([{ "hosts": ["b.test"], "secretName": "unrelated" }]);
     server.create(&other);

@@ -12,7 +12,7 @@ use crate::objects::{ingress, service, slice};
 
 const DOOR: &str = "external-http";
 const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
-/// Endpoints of each Service. The first answers, the others are addresses that nobody calls in this test.
+/// Endpoints of each Service. The first answers; the others are addresses that this test does not call.
 const ENDPOINTS: usize = 5;
 
 /// Ingresses, each with a Service and a slice of endpoints.
@@ -107,7 +107,7 @@ fn ten_thousand_ingresses_are_live_in_time() {
         at(0.5),
         at(0.99)
     );
-    // With few of them, what a start leaves behind weighs more than they do.
+    // With few of them, the memory of the start outweighs theirs.
     let most = scaled("bytes for each Ingress at most", 6 * 1_024, 3_000);
     assert!(per_ingress <= most, "{per_ingress} bytes for each Ingress");
 

@@ -1,4 +1,4 @@
-//! Which Secrets are read, and what is said of those that are not.
+//! Which Secrets are read, and what is reported about those that are not.
 
 use gateway_tests::{Gateway, gateway};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn is_served(gateway: &Gateway, secret: &str) -> bool {
     gateway.metric("blastdoor_certificate_expiry_seconds", &[("secret", secret)]) > 0.0
 }
 
-/// What is said of the Secrets of an Ingress.
+/// What is reported about the Secrets of an Ingress.
 fn told(server: &ApiServer, name: &str) -> Vec<String> {
     let (_, list) = server.request("GET", "/apis/events.k8s.io/v1/namespaces/default/events", None);
     let items = list["items"].as_array().cloned().unwrap_or_default();
@@ -120,7 +120,7 @@ fn a_secret_that_is_not_read_is_not_reported_as_missing() {
     );
     drop(few);
 
-    // Room for all: the one is served, and of the other it is said what is so.
+    // Room for all: one is served, and the problem of the other is the true one.
     let all = start("all", "most_followed = 4");
     assert!(is_served(&all, "default/third"), "{}", all.stderr());
     until("it is said of the Ingress", || {
@@ -130,7 +130,7 @@ fn a_secret_that_is_not_read_is_not_reported_as_missing() {
     });
     drop(all);
 
-    // None is to be read.
+    // None may be read.
     let none = start("none", "secrets = \"none\"");
     none.until("it is said", |gateway| {
         gateway

@@ -1,4 +1,4 @@
-//! From objects to answers: nothing before everything is known, and every change at once.
+//! From objects to answers: nothing is served before everything is known, and every change applies at once.
 
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ fn without_an_api_server_it_waits_and_reports_that() {
         gateway.stderr().contains("cannot be reached")
     });
     assert_eq!(gateway.admin("/readyz").0, 503);
-    // Without a table the doors listen after two seconds, and refuse politely: never 404.
+    // Without a table the doors listen after two seconds and answer 503, never 404.
     let door = gateway.door(DOOR);
     until("the doors listen", || std::net::TcpStream::connect(door).is_ok());
     let answer = get(gateway.door(DOOR), "a.test", "/");
@@ -161,7 +161,7 @@ fn objects_deleted_during_an_outage_are_gone_afterwards() {
         200,
         "still as before"
     );
-    // Long enough in versions that the gateway's place in the history is forgotten (410 Gone).
+    // So many versions that the gateway's position in the history is lost (410 Gone).
     server.forget_history();
     server.kill_server();
     server.move_to(port);

@@ -1,5 +1,5 @@
-//! An API server that is slow, frozen, silent or cut off: what is served stays as it is, and what has changed
-//! meanwhile is live soon after.
+//! An API server that is slow, frozen, silent or cut off: what is served does not change, and changes made meanwhile are
+//! live soon after.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ fn errors(gateway: &Gateway) -> f64 {
     gateway.metric("blastdoor_config_problems", &[("severity", "error")])
 }
 
-/// Whoever was refused tries again after half a minute at the latest.
+/// A refused client tries again after half a minute at the latest.
 fn is_well_again(gateway: &Gateway) {
     until("nothing is wrong any more", || errors(gateway) == 0.0);
 }
@@ -124,7 +124,7 @@ fn over_a_slow_link_it_is_ready_late_with_a_complete_table() {
     assert!(refused > 0, "it was never asked before it was ready");
     all_stands(&gateway, count);
 
-    // Slow is not lost: changes arrive, and what is to be written back is written.
+    // A slow link loses nothing: changes arrive, and status and Events are written.
     let load = Load::start(door, &host(0), 4, 200);
     is_followed(&server, &gateway, "late.test");
     delete(&server, &format!("app-{}", count - 1));
@@ -148,7 +148,7 @@ fn a_frozen_api_server_changes_nothing() {
     let link = Link::to(&server);
     let (gateway, load) = loaded(&server, &link);
     let seconds = scaled("seconds of frozen API server", 6, 90);
-    // A minute is what a stalled watch may take to be noticed; the connection is open and says nothing.
+    // A stalled watch may take a minute to be noticed: the connection is open and silent.
     server.freeze();
     let started = Instant::now();
     let mut noticed = None;

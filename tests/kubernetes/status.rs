@@ -1,4 +1,4 @@
-//! Back to the user: addresses in the status, Events, and one writer.
+//! What is written for users: addresses in the status, Events, and one writer.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn the_status_is_the_union_of_the_doors_and_is_written_once() {
     std::thread::sleep(Duration::from_secs(scaled("seconds of silence", 4, 60) as u64));
     assert_eq!(patches(&server, "one"), 2, "nothing changes, nothing is written");
 
-    // It leaves every door, and takes along what was ours alone.
+    // It leaves every door, and only the gateway's own addresses are removed.
     let relabel = json!({ "metadata": { "labels": { "expose": "nowhere" } } });
     server.request("PATCH", &format!("{INGRESSES}/out"), Some(&relabel));
     until("the status is cleared", || server.published("out").is_null());
@@ -149,7 +149,7 @@ fn an_event_reports_a_broken_rule_and_its_neighbours_are_served() {
         assert_eq!(gateway_tests::get(door, &host, "/").status, 200, "{host}");
     }
 
-    // A successor recognises what has been told already.
+    // A successor recognises what has been reported already.
     let told = events().len();
     drop(gateway);
     let successor = replica(&server, "two");

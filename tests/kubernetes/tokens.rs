@@ -161,7 +161,7 @@ fn a_token_that_is_renewed_in_time_leaves_no_gap() {
     let over = AtomicBool::new(false);
     let (outcome, rounds, renewals) = std::thread::scope(|scope| {
         let _ends = Finally(&over);
-        // Whatever the test waits for, nobody waits for a token.
+        // Whatever the test waits for, it is never a token.
         let renewing = scope.spawn(|| {
             let mut last = Instant::now();
             while !over.load(Ordering::SeqCst) {
@@ -213,14 +213,14 @@ fn an_expired_token_is_reported_and_a_fresh_one_is_used() {
     let errors = || gateway.metric("blastdoor_config_problems", &[("severity", "error")]);
     assert_eq!(errors(), 0.0);
 
-    // Whoever has to show the token again is refused; it is read from the file each time.
+    // Every new request with the token is refused; the token is read from the file each time.
     file.renew(&account.token(0));
     link.cut();
     until("the API server refuses", || unauthorised(&server) > 0);
     let told = "does not accept the credentials (401)";
     until("it is told", || gateway.stderr().contains(told));
     assert_eq!(errors(), 1.0, "{}", gateway.stderr());
-    // It stays a single problem, told once, for as long as it lasts.
+    // It stays a single problem, reported once, for as long as it lasts.
     std::thread::sleep(Duration::from_secs(
         scaled("seconds without a valid token", 8, 120) as u64,
     ));

@@ -1,5 +1,5 @@
-//! What runs in the pods of the test on nodes: an application that says who it is and what reached it, and (`pause`)
-//! the process that holds a pod's namespaces.
+//! What runs in the pods of the test on nodes: an application that reports its name and the request that reached it, and
+//! (`pause`) the process that holds a pod's namespaces.
 //!
 //! It ends like a real application: at SIGTERM it refuses new connections, closes idle ones and finishes the rest.
 //! With `ABRUPT` in its environment it just ends, as applications without a handler do.

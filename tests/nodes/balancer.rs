@@ -1,5 +1,5 @@
-//! A load balancer's part, played: it probes every door of every node on the traffic port, and sends requests to green
-//! ones alone. Without probes it is a client that knows all nodes and believes in all of them, as with DNS.
+//! A simulated load balancer: it probes every door of every node on the traffic port, and sends requests to healthy ones
+//! only. Without probes it is a client that knows all nodes and uses all of them, as with DNS.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Answer, Connection, Fault, Target};
 
-/// As load balancers do, but quicker: red after 2 s, green after 2 s.
+/// As load balancers do, but quicker: unhealthy after 2 s, healthy after 2 s.
 const INTERVAL: Duration = Duration::from_secs(1);
 const THRESHOLD: usize = 2;
 /// Clients, and what each sends.
@@ -29,7 +29,7 @@ pub struct Group {
 /// Which nodes get requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// Those whose `/healthz` is green.
+    /// Those whose `/healthz` is healthy.
     Probed,
     /// All of them.
     Assumed,
@@ -78,7 +78,7 @@ enum Why {
 }
 
 impl Failure {
-    /// What an application that dies in the middle of a request leaves: nobody can make it whole.
+    /// The request of an application that died in the middle of it: no gateway can repair that.
     fn is_of_a_death(&self) -> bool {
         match &self.why {
             Why::NoNode => false,
@@ -188,7 +188,7 @@ impl Shared {
         }
     }
 
-    /// Asks one door of all nodes in turn; two of three clients keep a connection to each.
+    /// Sends requests to one door of all nodes in turn; two of three clients keep a connection to each.
     fn client(&self, number: usize) {
         let group = number % self.groups.len();
         let Group { host, targets } = &self.groups[group];
@@ -203,7 +203,7 @@ impl Shared {
             if number.is_multiple_of(3) {
                 kept.clear();
             }
-            // What is kept to a node that has turned red is given up, not waited for.
+            // A kept connection to a node that has become unhealthy is dropped.
             kept.retain(|node, _| self.green[group][*node].load(Ordering::SeqCst));
             let node = (0..targets.len())
                 .map(|offset| (turn + offset) % targets.len())
@@ -256,8 +256,8 @@ impl Outcome {
         self.assert_enough(what);
     }
 
-    /// A request that an application has when it dies cannot be made whole by anyone. Each client has one at a time, so
-    /// each pod that is killed can break one of each client of its application. Everything else can be sent to another
+    /// No gateway can repair a request that an application holds when it dies. Each client has one at a time, so each pod
+    /// that is killed can break one request of each client of its application. Everything else can be sent to another
     /// endpoint.
     pub fn assert_nearly_whole(&self, what: &str, killed_of_each: usize) {
         println!("  {what}: {self}");

@@ -1,4 +1,4 @@
-//! A client that tells what went wrong instead of failing the test: under load every failure counts.
+//! A client that returns what went wrong instead of failing the test: under load every failure counts.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use gateway_tests::tls::TlsClient;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// As load balancers do: who does not answer by then is not well.
+/// As load balancers do: a node that does not answer by then is unhealthy.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A door of a node.
@@ -100,7 +100,7 @@ impl Target {
         self.connect(host)?.get(host, path)
     }
 
-    /// Whether it calls itself well, and soon.
+    /// Whether it reports itself healthy, in time.
     pub fn is_well(&self, host: &str) -> bool {
         let answer = self
             .connect_within(host, PROBE_PATIENCE)

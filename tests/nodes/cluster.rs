@@ -100,7 +100,7 @@ impl Cluster {
         }
     }
 
-    /// What the gateways asked of the API server so far.
+    /// The gateways' requests to the API server so far.
     pub fn asked(&self) -> Vec<Asked> {
         let log = fs::read_to_string(self.folder.join("audit.log")).unwrap();
         // The last one may be under way.
@@ -149,7 +149,7 @@ impl Asked {
         if let Some(part) = reference["subresource"].as_str() {
             what = format!("{what}/{part}");
         }
-        // The token of a pod says which pod it was given to.
+        // The token of a pod contains the pod's name.
         let pod = &event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0];
         Self {
             pod: text(pod),

@@ -115,7 +115,7 @@ fn install_apps(cluster: &Cluster, authority: &Authority) {
     }
 }
 
-/// What a user does who follows `docs/guide-daemonset.md`.
+/// The steps of `docs/guide-daemonset.md`.
 fn install_gateway(cluster: &Cluster, variant: &str) {
     cluster.apply(&deployed("rbac/cluster.yaml"));
     cluster.apply(&deployed("rbac/secrets.yaml"));
@@ -147,7 +147,7 @@ fn groups(tls: &Arc<TlsClient>) -> Vec<Group> {
     APPS.iter().map(group).collect()
 }
 
-/// The right application answers, and to hosts of other doors nobody does, as to hosts that exist nowhere.
+/// The right application answers, and hosts of other doors get the same answer as hosts that exist nowhere.
 fn every_door_of_every_node(tls: &Arc<TlsClient>) {
     for node in NODES {
         for door in APPS {
@@ -198,7 +198,7 @@ fn every_door_of_every_node(tls: &Arc<TlsClient>) {
     );
 }
 
-/// Not what the manifest asks for, but what the kernel says of the processes.
+/// What the kernel reports about the processes, rather than what the manifest asks for.
 fn confined(cluster: &Cluster) {
     let processes = cluster.processes();
     assert_eq!(processes.len(), NODES.len());
@@ -218,7 +218,7 @@ fn confined(cluster: &Cluster) {
     println!("  its processes: user 65532, no capabilities, seccomp, a read-only root");
 }
 
-/// The holder of the Lease, and nobody else, has written the status; nobody has asked for more than `deploy/rbac` gives.
+/// Only the holder of the Lease has written the status, and no gateway has requested more than `deploy/rbac` grants.
 fn one_writer(cluster: &Cluster) {
     for app in APPS {
         until("the doors are published", || {

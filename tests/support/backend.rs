@@ -69,9 +69,9 @@ pub enum Reply {
     RawThenClose(Vec<u8>),
     /// These bytes before the request's body is read, and the connection closes.
     Early(Vec<u8>),
-    /// Close without a word.
+    /// Close without an answer.
     Close,
-    /// Reset without a word.
+    /// Reset without an answer.
     Reset,
     /// Never answer.
     Silence,
@@ -145,7 +145,7 @@ impl Backend {
         Self::with(name, Reply::Name)
     }
 
-    /// A backend that answers as told.
+    /// A backend that answers with this reply.
     #[must_use]
     pub fn with(name: &str, reply: Reply) -> Self {
         Self::at(0, name, reply)

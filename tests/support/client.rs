@@ -1,4 +1,4 @@
-//! A raw client: it sends the bytes it is told to and reads responses strictly.
+//! A raw client: it sends exactly the given bytes and reads responses strictly.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! A server of DNS over UDP that says what the test wants.
+//! A DNS server over UDP that answers what the test wants.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -15,11 +15,11 @@ pub enum Told {
     NoSuchName,
     /// SERVFAIL.
     Failure,
-    /// Not a word.
+    /// No answer.
     Silence,
 }
 
-/// A server of DNS on a free loopback port. Of names that it has not been told of it says NXDOMAIN.
+/// A DNS server on a free loopback port. It answers NXDOMAIN for unknown names.
 pub struct Dns {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -69,12 +69,12 @@ impl Dns {
         )
     }
 
-    /// Says this of a name from now on.
+    /// Answers this for a name from now on.
     pub fn says(&self, name: &str, told: Told) {
         self.state.lock().unwrap().names.insert(name.to_owned(), told);
     }
 
-    /// Says from now on that a name has these addresses.
+    /// Answers these addresses for a name from now on.
     pub fn resolves(&self, name: &str, addresses: &[&str], ttl: u32) {
         let addresses = addresses.iter().map(|address| address.parse().unwrap());
         self.says(name, Told::Addresses(addresses.collect(), ttl));

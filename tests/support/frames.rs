@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: frames and field blocks exactly as told, right or wrong (RFC 9113, RFC 7541).
+//! HTTP/2 by hand: frames and field blocks exactly as given, right or wrong (RFC 9113, RFC 7541).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -145,7 +145,7 @@ pub enum End {
     Reset(u32),
     /// The connection was ended with this code.
     GoAway(u32),
-    /// The connection ended without a word.
+    /// The connection ended without GOAWAY.
     Closed,
     /// Nothing came in time.
     Nothing,
