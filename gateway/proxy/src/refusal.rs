@@ -43,8 +43,6 @@ pub(crate) enum Refusal {
     Outdated,
     /// No rule matches.
     NoRoute,
-    /// The door sends the client to its sibling.
-    Redirect,
     /// The door has no table yet.
     NotSynced,
     /// The rule is closed.
@@ -127,7 +125,6 @@ impl Refusal {
             Self::Misdirected => (421, Reason::Misdirected, Client, false),
             Self::Outdated => (421, Reason::Misdirected, Client, true),
             Self::NoRoute => (404, Reason::NoRoute, Client, false),
-            Self::Redirect => (308, Reason::Redirect, Client, false),
             Self::NotSynced => (503, Reason::NotSynced, Gateway, false),
             Self::Blocked => (503, Reason::Blocked, Gateway, false),
             Self::NoEndpoint => (503, Reason::NoEndpoint, Upstream, false),
@@ -199,7 +196,6 @@ impl Refusal {
             | Self::Protocol
             | Self::Misdirected
             | Self::NoRoute
-            | Self::Redirect
             | Self::NotSynced
             | Self::Blocked
             | Self::NoEndpoint
@@ -226,18 +222,20 @@ impl Refusal {
     }
 }
 
+// grpc, "Status codes and their use".
+const CANCELLED: u8 = 1;
+const UNKNOWN: u8 = 2;
+const DEADLINE_EXCEEDED: u8 = 4;
+const PERMISSION_DENIED: u8 = 7;
+const RESOURCE_EXHAUSTED: u8 = 8;
+const UNIMPLEMENTED: u8 = 12;
+const INTERNAL: u8 = 13;
+const UNAVAILABLE: u8 = 14;
+const UNAUTHENTICATED: u8 = 16;
+
 impl Disposition {
-    /// The gRPC status that a client gets (grpc, "HTTP to gRPC Status Code Mapping", and "Status codes and their use").
+    /// The gRPC status that a client gets.
     pub(crate) fn grpc_status(self) -> u8 {
-        const CANCELLED: u8 = 1;
-        const DEADLINE_EXCEEDED: u8 = 4;
-        const PERMISSION_DENIED: u8 = 7;
-        const RESOURCE_EXHAUSTED: u8 = 8;
-        const UNIMPLEMENTED: u8 = 12;
-        const INTERNAL: u8 = 13;
-        const UNAVAILABLE: u8 = 14;
-        const UNAUTHENTICATED: u8 = 16;
-        const UNKNOWN: u8 = 2;
         // gRPC over HTTP/2, "Errors".
         if let Some(reset) = self.reset {
             return match reset {
@@ -248,17 +246,24 @@ impl Disposition {
                 _ => INTERNAL,
             };
         }
-        match (self.status, self.reason) {
-            (_, Reason::UpstreamTrailers) => RESOURCE_EXHAUSTED,
-            (_, Reason::DeadlineExceeded) => DEADLINE_EXCEEDED,
-            (400, _) => INTERNAL,
-            (401, _) => UNAUTHENTICATED,
-            (403, _) => PERMISSION_DENIED,
-            (404 | 405 | 501, _) => UNIMPLEMENTED,
-            (413 | 431, _) => RESOURCE_EXHAUSTED,
-            (429 | 502..=504, _) => UNAVAILABLE,
-            _ => UNKNOWN,
+        match self.reason {
+            Reason::UpstreamTrailers => RESOURCE_EXHAUSTED,
+            Reason::DeadlineExceeded => DEADLINE_EXCEEDED,
+            _ => grpc_status(self.status),
         }
+    }
+}
+
+/// The gRPC status that a client gets instead of a status of HTTP (grpc, "HTTP to gRPC Status Code Mapping").
+pub(crate) fn grpc_status(status: u16) -> u8 {
+    match status {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 | 405 | 501 => UNIMPLEMENTED,
+        413 | 431 => RESOURCE_EXHAUSTED,
+        429 | 502..=504 => UNAVAILABLE,
+        _ => UNKNOWN,
     }
 }
 
@@ -269,28 +274,5 @@ fn head_reason(error: &RequestError) -> Reason {
         431 => Reason::HeadTooLarge,
         505 => Reason::VersionUnsupported,
         _ => Reason::Malformed,
-    }
-}
-
-/// The reason phrase of a status that the gateway sends itself (RFC 9110 15).
-pub(crate) fn phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
     }
 }

@@ -1,55 +1,67 @@
 //! Answers of the gateway's own as HTTP/1 text.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use http::HeaderValue;
+use smallvec::SmallVec;
 use wire::Method;
 
 use crate::head::draft::Connection;
-use crate::refusal::phrase;
+use crate::head::status::phrase;
 
 /// The gateway's own 100, for a client that waits for one.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A whole response of the gateway's own.
-pub(crate) struct OwnAnswer<'a> {
+pub(crate) struct OwnAnswer {
     pub(crate) status: u16,
-    pub(crate) method: Method,
-    pub(crate) date: &'a HeaderValue,
-    pub(crate) connection: Connection,
     /// Further fields.
-    pub(crate) extra: &'a [(&'static str, &'a [u8])],
+    pub(crate) fields: SmallVec<[(Cow<'static, str>, Cow<'static, [u8]>); 2]>,
+    /// Of the body, if there is one.
+    pub(crate) media_type: Cow<'static, str>,
+    pub(crate) body: Bytes,
     /// The status that a gRPC client is told instead, on HTTP/2.
     pub(crate) grpc: Option<u8>,
 }
 
-/// Writes a short plain-text answer. It depends on nothing but its arguments, so that two answers of one kind are
+/// How a response of the gateway's own is given to this client now.
+pub(crate) struct Delivery<'a> {
+    /// The request's.
+    pub(crate) method: Method,
+    pub(crate) date: Option<&'a HeaderValue>,
+    pub(crate) connection: Connection,
+}
+
+/// Writes an answer of the gateway's own. It depends on nothing but its arguments, so that two answers of one kind are
 /// the same bytes.
-pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
-    let phrase = phrase(answer.status);
-    status_line(out, answer.status, phrase.as_bytes());
-    out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
-    content_length(out, phrase.len() as u64 + 1);
-    date(out, answer.date);
-    for (name, value) in answer.extra {
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer, delivery: &Delivery<'_>) {
+    status_line(out, answer.status, phrase(answer.status).as_bytes());
+    if !answer.body.is_empty() {
+        line(out, "Content-Type", answer.media_type.as_bytes());
     }
-    match answer.connection {
+    content_length(out, answer.body.len() as u64);
+    if let Some(date) = delivery.date {
+        line(out, "Date", date.as_bytes());
+    }
+    for (name, value) in &answer.fields {
+        line(out, name, value);
+    }
+    match delivery.connection {
         Connection::Keep | Connection::Upgrade => {}
         Connection::KeepExplicitly => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
     }
     out.extend_from_slice(b"\r\n");
-    if answer.method != Method::Head {
-        out.extend_from_slice(phrase.as_bytes());
-        out.push(b'\n');
+    if delivery.method != Method::Head {
+        out.extend_from_slice(&answer.body);
     }
 }
 
-fn date(out: &mut Vec<u8>, date: &HeaderValue) {
-    out.extend_from_slice(b"Date: ");
-    out.extend_from_slice(date.as_bytes());
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 

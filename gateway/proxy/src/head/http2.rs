@@ -10,8 +10,9 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, reque
 use wire::RequestError;
 
 use crate::head::authority::same_authority;
-use crate::head::emit::OwnAnswer;
-use crate::refusal::{self, Refusal};
+use crate::head::emit::{Delivery, OwnAnswer};
+use crate::head::status::phrase;
+use crate::refusal::Refusal;
 use crate::worker::buffers::ReadBuffer;
 
 /// Writes a client's request as an HTTP/1 head, for the strict parser to judge. `ends`: no body follows.
@@ -105,34 +106,33 @@ pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
 
 /// An answer of the gateway's own: its head and its body. A gRPC client gets it as trailers alone (gRPC over HTTP/2,
 /// "Trailers-Only").
-pub(crate) fn answer(answer: &OwnAnswer<'_>) -> http::Result<(Response<()>, Bytes)> {
-    let phrase = refusal::phrase(answer.status);
+pub(crate) fn answer(answer: &OwnAnswer, delivery: &Delivery<'_>) -> http::Result<(Response<()>, Bytes)> {
     let mut head = Response::new(());
     *head.version_mut() = Version::HTTP_2;
+    let date = delivery.date.map(|date| (DATE, date.clone()));
     if let Some(status) = answer.grpc {
         let headers = head.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
-        headers.insert("grpc-message", HeaderValue::from_static(phrase));
-        headers.insert(DATE, answer.date.clone());
+        headers.insert("grpc-message", HeaderValue::from_static(phrase(answer.status)));
+        headers.extend(date);
         return Ok((head, Bytes::new()));
     }
     *head.status_mut() = StatusCode::from_u16(answer.status)?;
     let headers = head.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(phrase.len() + 1));
-    headers.insert(DATE, answer.date.clone());
-    for (name, value) in answer.extra {
-        let name = HeaderName::from_bytes(name.as_bytes())?;
-        headers.insert(name, HeaderValue::from_bytes(value)?);
+    if !answer.body.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(&answer.media_type)?);
     }
-    if answer.method == wire::Method::Head {
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+    headers.extend(date);
+    for (name, value) in &answer.fields {
+        let name = HeaderName::from_bytes(name.as_bytes())?;
+        headers.append(name, HeaderValue::from_bytes(value)?);
+    }
+    if delivery.method == wire::Method::Head {
         return Ok((head, Bytes::new()));
     }
-    Ok((head, format!("{phrase}\n").into()))
+    Ok((head, answer.body.clone()))
 }
 
 fn line(out: &mut Vec<u8>, parts: &[&[u8]]) {

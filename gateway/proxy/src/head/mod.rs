@@ -6,5 +6,6 @@ pub(crate) mod draft;
 pub(crate) mod emit;
 pub(crate) mod http2;
 pub(crate) mod identity;
+pub(crate) mod status;
 pub(crate) mod traits;
 pub(crate) mod vouched;

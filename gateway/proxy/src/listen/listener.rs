@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::listen::accept::Acceptor;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
@@ -20,7 +21,7 @@ use crate::stream::socket::keep_alive;
 use crate::upstream::HealthBoard;
 use crate::worker::clients::ClientCounts;
 use crate::worker::warnings::Warnings;
-use crate::worker::{Phase, Shared, Worker};
+use crate::worker::{Phase, Shared};
 
 /// A bound door with its workers.
 pub struct Listener {
@@ -259,7 +260,7 @@ impl ListenerStatus {
         self.is_synced() && self.shared.listening.load(Ordering::Acquire)
     }
 
-    /// Where the listener is in its life.
+    /// The phase of the listener.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
@@ -346,7 +347,7 @@ fn work(
     let listener = shared.door.name().clone();
     let tasks = tokio::task::LocalSet::new();
     let outcome = tasks.block_on(runtime, async {
-        Worker::new(shared, board, lines).run(socket, phase).await
+        Acceptor::new(shared, board, lines).run(socket, phase).await
     });
     drop(tasks);
     if let Err(error) = outcome {

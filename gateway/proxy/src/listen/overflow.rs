@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::observe::labels::Reason;
+use crate::request::reply::Reply;
 use crate::worker::Worker;
 
 /// How many connections per worker may be reading the answer at once. More would cost what the budget is there to save.
@@ -17,61 +18,59 @@ const AT_ONCE: usize = 64;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// Without a body: nobody knows yet whether the request is a HEAD.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
-
 /// How many connections of a worker are being refused.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Overflow(Rc<Cell<usize>>);
 
 /// One of them, for as long as it lasts.
-struct Place(Rc<Cell<usize>>);
+struct Slot(Rc<Cell<usize>>);
 
 impl Overflow {
-    fn enter(&self) -> Option<Place> {
+    fn enter(&self) -> Option<Slot> {
         let taken = self.0.get();
         (taken < AT_ONCE).then(|| {
             self.0.set(taken + 1);
-            Place(Rc::clone(&self.0))
+            Slot(Rc::clone(&self.0))
         })
+    }
+
+    /// Refuses a connection for which the door has no room. If the door speaks TLS, there is no answer that the client would
+    /// understand.
+    pub(crate) fn turn_away(&self, worker: &Worker, mut stream: TcpStream, ends_tls: bool) {
+        worker.metrics.refused(Reason::ConnectionLimit);
+        if ends_tls {
+            return;
+        }
+        let mut answer = Vec::new();
+        Reply::NoRoom.write_unasked(&mut answer);
+        let Some(slot) = self.enter() else {
+            // If the client has already sent something, this is a reset, which may overtake the answer.
+            let _best_effort = stream.try_write(&answer);
+            return;
+        };
+        tokio::task::spawn_local(async move {
+            let _slot = slot;
+            let told = async {
+                stream.write_all(&answer).await?;
+                stream.shutdown().await?;
+                let mut bytes = vec![0; 4 * 1024];
+                let mut left = LINGER_BYTES;
+                while left > 0 {
+                    match stream.read(&mut bytes).await? {
+                        0 => break,
+                        count => left = left.saturating_sub(count),
+                    }
+                }
+                Ok::<(), std::io::Error>(())
+            };
+            // A client that does not read it in time does not get it.
+            let _gone = tokio::time::timeout(LINGER, told).await;
+        });
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
-}
-
-/// Refuses a connection for which the door has no room. If the door speaks TLS, there is no answer that the client would
-/// understand.
-pub(crate) fn turn_away(worker: &Worker, mut stream: TcpStream, ends_tls: bool) {
-    worker.metrics.refused(Reason::ConnectionLimit);
-    if ends_tls {
-        return;
-    }
-    let Some(place) = worker.overflow.enter() else {
-        // If the client has already sent something, this is a reset, which may overtake the answer.
-        let _best_effort = stream.try_write(FULL);
-        return;
-    };
-    tokio::task::spawn_local(async move {
-        let _place = place;
-        let told = async {
-            stream.write_all(FULL).await?;
-            stream.shutdown().await?;
-            let mut bytes = vec![0; 4 * 1024];
-            let mut left = LINGER_BYTES;
-            while left > 0 {
-                match stream.read(&mut bytes).await? {
-                    0 => break,
-                    count => left = left.saturating_sub(count),
-                }
-            }
-            Ok::<(), std::io::Error>(())
-        };
-        // A client that does not read it in time does not get it.
-        let _gone = tokio::time::timeout(LINGER, told).await;
-    });
 }

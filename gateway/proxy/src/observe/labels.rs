@@ -47,7 +47,7 @@ pub(crate) enum Reason {
 /// Why an endpoint is ejected: a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Cause {
+pub(crate) enum EjectionCause {
     Unreached,
     Broken,
     Malformed,
@@ -144,7 +144,7 @@ impl Reason {
     }
 }
 
-impl Cause {
+impl EjectionCause {
     pub(crate) const ALL: [Self; 5] = [
         Self::Unreached,
         Self::Broken,

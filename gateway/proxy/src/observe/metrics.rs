@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use route::ListenerName;
 use wire::Method;
 
-use crate::observe::labels::Cause;
+use crate::observe::labels::EjectionCause;
 use crate::observe::labels::Reason;
 
 /// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
@@ -78,7 +78,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upstream_connect_failures: Counter,
     pub(crate) upstream_reused: Counter,
     pub(crate) upstream_retries: Counter,
-    upstream_ejections: [Counter; Cause::ALL.len()],
+    upstream_ejections: [Counter; EjectionCause::ALL.len()],
     pub(crate) panics: Counter,
 }
 
@@ -124,7 +124,7 @@ impl WorkerMetrics {
     }
 
     /// Counts one ejection of an endpoint.
-    pub(crate) fn ejected(&self, cause: Cause) {
+    pub(crate) fn ejected(&self, cause: EjectionCause) {
         if let Some(counter) = self.upstream_ejections.get(cause as usize) {
             counter.add(1);
         }
@@ -403,7 +403,7 @@ fn encode_ejections(
         MetricType::Counter,
     )?;
     for door in doors {
-        for cause in Cause::ALL {
+        for cause in EjectionCause::ALL {
             let count: u64 = door
                 .lock()
                 .iter()

@@ -2,24 +2,11 @@
 
 use crate::exchange::{Ended, Failure};
 use crate::refusal::{Refusal, Side};
-use crate::upstream::Fault;
+use crate::upstream::conduct::{Conduct, Fault};
 
 /// A backend that breaks off a request with more than this of its body unread may have its reason, which it could not
 /// tell: it would have had to read all of it first.
 const LONG_BODY: u64 = 64 * 1024;
-
-/// What becomes of an endpoint's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Conduct {
-    /// It works.
-    Good,
-    /// It answered, and said that it failed, or did not answer to the end: others come first.
-    Poor,
-    /// It is of no use: several in a row take it out.
-    Bad(Fault),
-    /// Nothing, or nothing that is its own doing.
-    Unknown,
-}
 
 /// What is known of an exchange beside its outcome.
 #[derive(Debug, Clone, Copy)]
@@ -34,39 +21,38 @@ pub(crate) struct Circumstances {
     pub(crate) unsent: Option<u64>,
 }
 
-impl Conduct {
-    pub(crate) fn of(outcome: &Result<Ended, Failure>, with: Circumstances) -> Self {
-        let answered = if with.poor { Self::Poor } else { Self::Good };
-        let failure = match outcome {
-            Ok(Ended::Answered { .. } | Ended::Upgraded) => return answered,
-            Err(failure) => failure,
+/// What an exchange that ended like this says.
+pub(crate) fn of(outcome: &Result<Ended, Failure>, with: Circumstances) -> Conduct {
+    let answered = if with.poor { Conduct::Poor } else { Conduct::Good };
+    let failure = match outcome {
+        Ok(Ended::Answered { .. } | Ended::Upgraded) => return answered,
+        Err(failure) => failure,
+    };
+    if with.answered {
+        return match failure.refusal.disposition().side {
+            Side::Client | Side::Gateway => answered,
+            Side::Upstream => Conduct::Poor,
         };
-        if with.answered {
-            return match failure.refusal.disposition().side {
-                Side::Client | Side::Gateway => answered,
-                Side::Upstream => Self::Poor,
-            };
-        }
-        let refusal = &failure.refusal;
-        if matches!(refusal, Refusal::UpstreamMalformed) {
-            return Self::Bad(Fault::Malformed);
-        }
-        if matches!(refusal, Refusal::UpstreamTimeout | Refusal::UpstreamStalled) {
-            return Self::Bad(Fault::Slow);
-        }
-        let unread = with.unsent.is_some_and(|bytes| bytes > LONG_BODY);
-        // A connection that had been used may have been closed for its age.
-        let aged = failure.silent && !with.fresh;
-        if !matches!(refusal, Refusal::UpstreamReset | Refusal::UpstreamGaveUp(_))
-            || failure.unprocessed
-            || failure.cancelled
-            || unread
-            || aged
-        {
-            return Self::Unknown;
-        }
-        Self::Bad(Fault::Broken)
     }
+    let refusal = &failure.refusal;
+    if matches!(refusal, Refusal::UpstreamMalformed) {
+        return Conduct::Bad(Fault::Malformed);
+    }
+    if matches!(refusal, Refusal::UpstreamTimeout | Refusal::UpstreamStalled) {
+        return Conduct::Bad(Fault::Slow);
+    }
+    let unread = with.unsent.is_some_and(|bytes| bytes > LONG_BODY);
+    // A connection that had been used may have been closed for its age.
+    let aged = failure.silent && !with.fresh;
+    if !matches!(refusal, Refusal::UpstreamReset | Refusal::UpstreamGaveUp(_))
+        || failure.unprocessed
+        || failure.cancelled
+        || unread
+        || aged
+    {
+        return Conduct::Unknown;
+    }
+    Conduct::Bad(Fault::Broken)
 }
 
 #[cfg(test)]
@@ -164,11 +150,7 @@ mod tests {
             ),
         ];
         for (number, (outcome, with, conduct)) in table.into_iter().enumerate() {
-            assert_eq!(
-                Conduct::of(&outcome, with),
-                conduct,
-                "{number}: {outcome:?} {with:?}"
-            );
+            assert_eq!(of(&outcome, with), conduct, "{number}: {outcome:?} {with:?}");
         }
     }
 }

@@ -10,33 +10,34 @@ use crate::head::authority::request_host;
 use crate::head::identity::Identity;
 use crate::refusal::Refusal;
 use crate::request::record::Record;
-use crate::serve::http1::Client;
+use crate::request::reply::Reply;
+use crate::request::requester::Requester;
 use crate::settings::Settings;
+use crate::worker::Phase;
 use crate::worker::buffers::Scratch;
-use crate::worker::{Phase, Worker};
 
 /// What a checked request calls for.
 pub(crate) enum Decision {
     /// A backend's answer.
     Forward(Matched<Settings>, Arc<Upstream>),
     /// The gateway's.
-    Refuse(Refusal),
-    /// A redirect to this URL.
-    Redirect(Vec<u8>),
-    /// The health check of a load balancer.
-    Healthy(bool),
-    /// The answer to OPTIONS that is to go no further (RFC 9110 7.6.2).
-    Options,
+    Reply(Reply),
+}
+
+impl Decision {
+    fn refuse(refusal: Refusal) -> Self {
+        Self::Reply(Reply::Refused(refusal))
+    }
 }
 
 /// Checks host and path and asks the door's table. Everything here is synchronous and holds one snapshot.
 pub(crate) fn decide(
-    worker: &Worker,
-    client: &Client,
+    requester: &Requester<'_>,
     scratch: &mut Scratch,
     length: usize,
     record: &mut Record,
 ) -> (Decision, Identity) {
+    let worker = &requester.server.worker;
     let snapshot = worker.door.snapshot();
     let settings = snapshot.settings();
     let Scratch {
@@ -48,26 +49,26 @@ pub(crate) fn decide(
         ..
     } = scratch;
     let head = from_client.filled().get(..length).unwrap_or_default();
-    let identity = Identity::of(&client.downstream.peer, settings, request, head);
+    let identity = Identity::of(&requester.downstream.peer, settings, request, head);
     record.request(worker, request, head, &identity);
-    let refuse = |refusal| (Decision::Refuse(refusal), identity);
-    if !client.downstream.is_entitled(&snapshot) {
+    let refuse = |refusal| (Decision::refuse(refusal), identity);
+    if !requester.downstream.is_entitled(&snapshot) {
         return refuse(Refusal::Outdated);
     }
     if matches!(request.method, Method::Connect | Method::Trace) {
         return refuse(Refusal::Method);
     }
     if is_health_check(settings, identity.trusted, request, head) {
-        return (
-            Decision::Healthy(worker.phase() == Phase::Serving && snapshot.is_synced()),
-            identity,
-        );
+        return match worker.phase() == Phase::Serving && snapshot.is_synced() {
+            true => (Decision::Reply(Reply::Healthy), identity),
+            false => refuse(Refusal::Drained),
+        };
     }
     let host = match request_host(request, head, host_buf) {
         Ok(host) => host,
         Err(refusal) => return refuse(refusal),
     };
-    if let (Some(session), Some(tls)) = (&client.downstream.session, snapshot.tls())
+    if let (Some(session), Some(tls)) = (&requester.downstream.session, snapshot.tls())
         && !tls.admits(&session.handshake, host.as_ref())
     {
         // Before the table is asked: the answer must not depend on whether the host exists here.
@@ -92,9 +93,9 @@ pub(crate) fn decide(
             if let Some(owner) = owner {
                 worker.door_metrics.probed(owner);
             }
-            Decision::Refuse(Refusal::NoRoute)
+            Decision::refuse(Refusal::NoRoute)
         }
-        Verdict::NotSynced => Decision::Refuse(Refusal::NotSynced),
+        Verdict::NotSynced => Decision::refuse(Refusal::NotSynced),
     };
     (decision, identity)
 }
@@ -109,11 +110,11 @@ fn act(
     let settings = snapshot.settings();
     let limit = body_limit(route, settings);
     match (&route.action, request.framing) {
-        (Action::Blocked(_), _) => Decision::Refuse(Refusal::Blocked),
+        (Action::Blocked(_), _) => Decision::refuse(Refusal::Blocked),
         (Action::RedirectToHttps { port }, _) => redirect(host, *port, request, head),
-        (Action::Forward(_), _) if request.max_forwards == Some(0) => Decision::Options,
+        (Action::Forward(_), _) if request.max_forwards == Some(0) => Decision::Reply(Reply::Options),
         (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
-            Decision::Refuse(Refusal::BodyTooLarge)
+            Decision::refuse(Refusal::BodyTooLarge)
         }
         (Action::Forward(upstream), _) => {
             let upstream = Arc::clone(upstream);
@@ -143,7 +144,7 @@ pub(crate) fn body_limit(route: &Route, settings: &Settings) -> Option<u64> {
 /// 308 to the same host and path over https. A request without a host has nowhere to be sent to.
 fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, head: &[u8]) -> Decision {
     let Some(host) = host else {
-        return Decision::Refuse(Refusal::NoRoute);
+        return Decision::refuse(Refusal::NoRoute);
     };
     let mut location = b"https://".to_vec();
     location.extend_from_slice(host.as_str().as_bytes());
@@ -158,7 +159,10 @@ fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, he
         location.push(b'?');
         push_escaped(&mut location, query.of(head));
     }
-    Decision::Redirect(location)
+    Decision::Reply(Reply::Redirect {
+        status: 308,
+        location,
+    })
 }
 
 /// A path or a query as a URI may hold it (RFC 3986 3.3, 3.4): requests are taken with more, and `Location` is read by

@@ -1,6 +1,79 @@
-//! One request, whatever the version of HTTP it came by: decided, forwarded or refused, and recorded.
+//! One request, whatever the version of HTTP that it came by, in phases of which each consumes the one before:
+//!
+//! ```text
+//! head ─► decide ─┬─► reply
+//!                 └─► plan ─► attempts ─► exchange
+//! ```
 
-pub(crate) mod conduct;
-pub(crate) mod decide;
-pub(crate) mod forward;
+mod attempt;
+mod conduct;
+mod decide;
+mod plan;
 pub(crate) mod record;
+pub(crate) mod reply;
+pub(crate) mod requester;
+
+use wire::Glimpse;
+
+use crate::head::identity::Identity;
+use crate::refusal::Refusal;
+use crate::request::decide::{Decision, decide};
+use crate::request::plan::Plan;
+use crate::request::record::Record;
+use crate::request::reply::Reply;
+use crate::request::requester::{Next, Requester};
+use crate::worker::buffers::Scratch;
+
+/// Serves the request whose head is the first `length` bytes of the client's buffer.
+pub(crate) async fn serve(
+    requester: &mut Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> Next {
+    let (decision, identity) = decide(requester, scratch, length, record);
+    let reply = match decision {
+        Decision::Forward(matched, upstream) => {
+            let started = record.started();
+            let plan = Plan::new(matched, upstream, &identity, requester, scratch, length, started);
+            scratch.from_client.consume(length);
+            match plan {
+                Ok(plan) => return attempt::carry_out(plan, requester, scratch, record).await,
+                Err(refusal) => Reply::Refused(refusal),
+            }
+        }
+        Decision::Reply(reply) => {
+            scratch.from_client.consume(length);
+            reply
+        }
+    };
+    requester.outdated |= matches!(reply, Reply::Refused(Refusal::Outdated));
+    reply.send(requester, scratch, record).await
+}
+
+/// Refuses a request whose head cannot be read. `seen`: what can be made out of it.
+pub(crate) async fn refuse_unread(
+    requester: &mut Requester<'_>,
+    scratch: &mut Scratch,
+    seen: Option<Glimpse<'_>>,
+    refusal: Refusal,
+    record: &mut Record,
+) -> Next {
+    let worker = &requester.server.worker;
+    let head = scratch.from_client.filled();
+    let identity = {
+        let snapshot = worker.door.snapshot();
+        Identity::of(
+            &requester.downstream.peer,
+            snapshot.settings(),
+            &scratch.request,
+            head,
+        )
+    };
+    let seen = seen.unwrap_or_else(|| Glimpse::of(head));
+    record.glimpse(worker, seen, head, &identity);
+    if let Refusal::Head(error) = &refusal {
+        record.explain(error.explain(head));
+    }
+    Reply::Refused(refusal).send(requester, scratch, record).await
+}

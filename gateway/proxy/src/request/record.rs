@@ -128,6 +128,12 @@ impl Record {
         }
     }
 
+    /// Takes note of an answer of the gateway's own that is no refusal; `reason`: it is counted as one all the same.
+    pub(crate) fn answered(&mut self, status: u16, reason: Option<Reason>) {
+        self.status = status;
+        self.refusal = reason;
+    }
+
     /// A host that is none may have a user and a password before it.
     fn hide_user(&mut self) {
         let [method, host, ..] = self.ends;

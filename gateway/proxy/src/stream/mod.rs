@@ -13,7 +13,8 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use crate::head::draft::ResponseDraft;
-use crate::head::emit;
+use crate::head::emit::{self, Delivery, OwnAnswer};
+use crate::head::http2 as heads;
 use crate::stream::http2::{Http2Stream, TrailersTooLarge};
 use crate::stream::socket::Socket;
 use crate::stream::trailer_limits::TrailerLimits;
@@ -85,8 +86,37 @@ impl Stream {
         }
     }
 
+    /// Gives the client a whole answer of the gateway's own. Text is added to `out`, and is still to be written.
+    pub(crate) fn answer(&mut self, answer: &OwnAnswer, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Socket(_) => emit::own(out, answer, delivery),
+            Self::Http2(stream) => {
+                if let Ok((head, body)) = heads::answer(answer, delivery) {
+                    // A stream that has gone needs no answer.
+                    let _gone = stream.respond_whole(head, body);
+                }
+            }
+        }
+    }
+
     pub(crate) fn plain(stream: TcpStream) -> Self {
         Self::Socket(Socket::Plain(stream))
+    }
+
+    /// The connection, when it is of one's own.
+    pub(crate) fn socket(&mut self) -> Option<&mut Socket> {
+        match self {
+            Self::Socket(socket) => Some(socket),
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// As [`Stream::socket`], for good.
+    pub(crate) fn into_socket(self) -> Option<Socket> {
+        match self {
+            Self::Socket(socket) => Some(socket),
+            Self::Http2(_) => None,
+        }
     }
 
     /// The TCP connection, when its bytes are the message's own.

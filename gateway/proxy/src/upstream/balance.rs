@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use door::Upstream;
 
+use super::choice::Choice;
+use super::endpoint::Endpoint;
 use super::health::{LastResort, Standing};
-use super::{Endpoint, Tries};
 
 /// Where a request goes.
 pub(crate) struct Chosen {
@@ -21,17 +22,18 @@ pub(crate) struct Chosen {
 ///
 /// Endpoints that are down or out, and those that the request has tried, are skipped. If a draw hits only such endpoints,
 /// the others are searched from a random position, so that one healthy endpoint among many dead ones is always found. If
-/// none is left, the choice is one that is out, and then, for a request that has tried none, one that is down.
+/// none is left, the choice is one that is out, and then, for a request that has tried none, one that is down; for one
+/// that has, the same once more if what failed was a single connection.
 pub(super) fn power_of_two(
     upstream: &Upstream,
-    tries: &Tries,
+    choice: &Choice,
     known: impl Fn(SocketAddr) -> Rc<Endpoint>,
 ) -> Option<Chosen> {
     let all = &upstream.endpoints;
     let count = all.len();
     let look = |index: usize| {
         let address = all.get(index)?.address;
-        (!tries.include(address)).then(|| known(address))
+        (!choice.tries.include(address)).then(|| known(address))
     };
     // And whether this request is the one that must try it.
     let usable = |index: usize| {
@@ -72,8 +74,9 @@ pub(super) fn power_of_two(
     if let Some(endpoint) = others.clone().find_map(out) {
         return Some(Chosen::usual(endpoint));
     }
-    if !tries.is_empty() {
-        return None;
+    if !choice.tries.is_empty() {
+        let same = choice.same.as_ref().filter(|endpoint| !endpoint.is_down())?;
+        return Some(Chosen::usual(Rc::clone(same)));
     }
     others.find_map(|index| {
         let endpoint = look(index)?;
@@ -97,7 +100,7 @@ fn lighter(left: Rc<Endpoint>, right: Rc<Endpoint>) -> Rc<Endpoint> {
 }
 
 impl Chosen {
-    pub(crate) fn usual(endpoint: Rc<Endpoint>) -> Self {
+    fn usual(endpoint: Rc<Endpoint>) -> Self {
         Self {
             endpoint,
             last_resort: None,
@@ -114,7 +117,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::observe::metrics::WorkerMetrics;
-    use crate::upstream::{Again, HealthBoard, Key};
+    use crate::upstream::key::Key;
+    use crate::upstream::{Again, HealthBoard};
 
     pub(crate) fn upstream(ports: &[u16]) -> Upstream {
         let endpoints = ports
@@ -147,12 +151,14 @@ pub(super) mod tests {
             .collect()
     }
 
-    fn tried(ports: &[u16]) -> Tries {
-        let mut tries = Tries::default();
+    fn tried(ports: &[u16]) -> Choice {
+        let mut choice = Choice::default();
         for port in ports {
-            tries.go_on(Again::Unreached, ([10, 0, 0, 1], *port).into());
+            choice
+                .tries
+                .go_on(Again::Unreached, ([10, 0, 0, 1], *port).into());
         }
-        tries
+        choice
     }
 
     #[test]
@@ -161,7 +167,7 @@ pub(super) mod tests {
         let endpoints = known(&ports);
         let mut held = Vec::new();
         for _ in 0..400 {
-            let chosen = power_of_two(&upstream(&ports), &Tries::default(), |address| {
+            let chosen = power_of_two(&upstream(&ports), &Choice::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
             .unwrap();
@@ -181,7 +187,7 @@ pub(super) mod tests {
         let mut held = std::collections::VecDeque::new();
         let mut failed = 0;
         for _ in 0..4000 {
-            let chosen = power_of_two(&upstream(&ports), &Tries::default(), |address| {
+            let chosen = power_of_two(&upstream(&ports), &Choice::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
             .unwrap();
@@ -203,7 +209,7 @@ pub(super) mod tests {
         // It is better now, and gets its share again.
         let mut served = 0;
         for _ in 0..4000 {
-            let chosen = power_of_two(&upstream(&ports), &Tries::default(), |address| {
+            let chosen = power_of_two(&upstream(&ports), &Choice::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
             .unwrap();
@@ -217,13 +223,13 @@ pub(super) mod tests {
     fn endpoints_that_are_down_or_were_tried_are_skipped() {
         let ports = [1, 2, 3];
         let endpoints = known(&ports);
-        let choose_any = |tries: &Tries| {
-            power_of_two(&upstream(&ports), tries, |address| {
+        let choose_any = |choice: &Choice| {
+            power_of_two(&upstream(&ports), choice, |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
         };
-        let choose = |tries: &Tries| {
-            choose_any(tries).map(|chosen| (chosen.endpoint.address().port(), chosen.last_resort.is_some()))
+        let choose = |choice: &Choice| {
+            choose_any(choice).map(|chosen| (chosen.endpoint.address().port(), chosen.last_resort.is_some()))
         };
         endpoints[&1].take_down_for_test();
         for _ in 0..100 {
@@ -233,7 +239,7 @@ pub(super) mod tests {
         assert_eq!(choose(&tried(&[2])), None, "it had its try");
         endpoints[&2].take_down_for_test();
         // One request at a time each.
-        let mut resorts: Vec<_> = (0..4).filter_map(|_| choose_any(&Tries::default())).collect();
+        let mut resorts: Vec<_> = (0..4).filter_map(|_| choose_any(&Choice::default())).collect();
         resorts.sort_unstable_by_key(|chosen| chosen.endpoint.address());
         let ports: Vec<u16> = resorts
             .iter()
@@ -242,9 +248,9 @@ pub(super) mod tests {
         assert_eq!(ports, [1, 2, 3]);
         assert!(resorts.iter().all(|chosen| chosen.last_resort.is_some()));
         drop(resorts);
-        assert!(choose_any(&Tries::default()).is_some());
+        assert!(choose_any(&Choice::default()).is_some());
         assert!(
-            power_of_two(&upstream(&[]), &Tries::default(), |address| Rc::clone(
+            power_of_two(&upstream(&[]), &Choice::default(), |address| Rc::clone(
                 &endpoints[&address.port()]
             ))
             .is_none()

@@ -1,23 +1,21 @@
 //! One endpoint as one worker sees it: requests in flight, failure rate, kept connections, connecting, probing.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use door::{BackendTls, UpstreamProtocol};
-use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use door::UpstreamProtocol;
+use http::Request;
 
+use super::connect::{ConnectError, connect, is_ours, secure};
 use super::health::{Health, LastResort, Probing, Standing};
-use super::multiplexed::Multiplexed;
-use super::{Again, Cause, Fault};
+use super::multiplexed::{InStream, Multiplexed};
+use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
-use crate::refusal::Refusal;
-use crate::stream::socket::{Socket, keep_alive};
+use crate::stream::http2::Http2Stream;
+use crate::stream::socket::Socket;
 
 /// Kept connections per endpoint and worker.
 const KEPT: usize = 256;
@@ -25,6 +23,9 @@ const KEPT: usize = 256;
 /// Many servers close a connection after 5 s without a request (Node.js does by default). A request that must not be
 /// sent twice uses only a connection that has been idle for less, with a margin.
 const SURE: Duration = Duration::from_secs(4);
+
+/// An endpoint that no request has used for this long is dropped.
+pub(super) const FORGET: Duration = Duration::from_secs(60);
 
 /// How often an endpoint that is down is probed, and how long one probe may take.
 const PROBE: Duration = Duration::from_secs(1);
@@ -47,7 +48,7 @@ pub(crate) struct Endpoint {
     /// Its recent failure rate, of 256.
     failing: Cell<u8>,
     idle: RefCell<Vec<Idle>>,
-    pub(super) multiplexed: Multiplexed,
+    multiplexed: Multiplexed,
     last_used: Cell<Instant>,
     health: Arc<Health>,
     /// How often the health had been reset when this was last checked.
@@ -58,20 +59,6 @@ pub(crate) struct Endpoint {
 struct Idle {
     socket: Socket,
     since: Instant,
-}
-
-/// Why there is no connection to an endpoint.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// The endpoint refuses connections or does not answer.
-    #[error(transparent)]
-    Tcp(io::Error),
-    /// The endpoint accepts connections, but does not prove its identity or refuses the gateway's.
-    #[error("TLS: {0}")]
-    Tls(io::Error),
-    /// The endpoint accepts connections and closes them at once.
-    #[error("the connection was closed as soon as it was made")]
-    Closed,
 }
 
 /// Which kept connections a request may take.
@@ -87,38 +74,6 @@ pub(crate) enum Reuse {
 
 /// Counts a request in flight for as long as it lives.
 pub(crate) struct InFlight(Rc<Endpoint>);
-
-impl ConnectError {
-    /// The refusal that the client gets.
-    pub(crate) fn refusal(&self) -> Refusal {
-        match self {
-            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
-            Self::Tcp(error) if Endpoint::is_ours(error) => Refusal::Overload,
-            Self::Tcp(_) | Self::Closed => Refusal::ConnectFailed,
-            Self::Tls(_) => Refusal::UpstreamTls,
-        }
-    }
-
-    /// Where the request may be tried next, if anywhere: it has not been sent.
-    pub(crate) fn again(&self) -> Option<Again> {
-        match self {
-            Self::Tcp(error) if Endpoint::is_ours(error) => None,
-            // That took long.
-            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Some(Again::Elsewhere),
-            Self::Tcp(_) | Self::Closed => Some(Again::Unreached),
-            Self::Tls(_) => Some(Again::Elsewhere),
-        }
-    }
-
-    /// What it says about the endpoint beyond what connecting has recorded.
-    pub(crate) fn fault(&self) -> Option<Fault> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Tls(_) => Some(Fault::Tls),
-            Self::Closed => Some(Fault::Broken),
-        }
-    }
-}
 
 impl Endpoint {
     pub(super) fn new(
@@ -206,7 +161,7 @@ impl Endpoint {
     }
 
     /// It has been ejected: its kept connections are most likely no better.
-    pub(super) fn ejected(&self, cause: Cause) {
+    pub(super) fn ejected(&self, cause: EjectionCause) {
         self.metrics.ejected(cause);
         self.idle.borrow_mut().clear();
     }
@@ -270,13 +225,25 @@ impl Endpoint {
         outcome
     }
 
+    /// Sends the head of a request on a connection with room for it, or on a new one if there is none. `ends`: no body
+    /// follows.
+    pub(crate) async fn open_stream(
+        self: &Rc<Self>,
+        request: Request<()>,
+        ends: bool,
+        timeout: Duration,
+    ) -> Result<(Http2Stream, InStream), ConnectError> {
+        let connect = async || self.connect(timeout).await;
+        self.multiplexed.open(request, ends, timeout, connect).await
+    }
+
     fn learn(self: &Rc<Self>, outcome: &Result<Socket, ConnectError>) {
         match outcome {
             Ok(_) => self.health.reached(),
             // It accepts connections; the fault says what it does with them.
             Err(ConnectError::Tls(_) | ConnectError::Closed) => self.metrics.upstream_connect_failures.add(1),
             // Running out of the gateway's own descriptors or ports says nothing about the endpoint.
-            Err(ConnectError::Tcp(error)) if Self::is_ours(error) => {
+            Err(ConnectError::Tcp(error)) if is_ours(error) => {
                 self.metrics.upstream_connect_failures.add(1);
             }
             Err(ConnectError::Tcp(error)) => self.not_reached(error),
@@ -286,7 +253,7 @@ impl Endpoint {
     fn not_reached(self: &Rc<Self>, error: &dyn std::fmt::Display) {
         self.metrics.upstream_connect_failures.add(1);
         if self.health.not_reached() {
-            self.ejected(Cause::Unreached);
+            self.ejected(EjectionCause::Unreached);
             tracing::warn!(endpoint = %self.address, %error, "endpoint ejected; probing it once a second");
             self.want();
         }
@@ -296,7 +263,7 @@ impl Endpoint {
     /// request pays for finding out.
     async fn probe(self: Rc<Self>, _probing: Probing) {
         let mut unwanted_since = Instant::now();
-        while unwanted_since.elapsed() < super::FORGET {
+        while unwanted_since.elapsed() < FORGET {
             tokio::time::sleep(PROBE).await;
             if !self.health.is_down() {
                 return;
@@ -310,20 +277,6 @@ impl Endpoint {
             }
         }
         self.health.reached();
-    }
-
-    /// Errors of this process, not of the endpoint: descriptors, memory, local ports.
-    fn is_ours(error: &io::Error) -> bool {
-        use rustix::io::Errno;
-        [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::NOBUFS,
-            Errno::NOMEM,
-            Errno::ADDRNOTAVAIL,
-        ]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
     }
 
     pub(super) fn sweep(&self, now: Instant, most: Duration) {
@@ -373,31 +326,4 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
     }
-}
-
-async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
-        .await
-        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
-    stream.set_nodelay(true)?;
-    keep_alive(&SockRef::from(&stream))?;
-    Ok(stream)
-}
-
-async fn secure(tls: &BackendTls, stream: TcpStream, timeout: Duration) -> Result<Socket, ConnectError> {
-    let connector = TlsConnector::from(Arc::clone(&tls.config));
-    let handshake = connector.connect(tls.server_name.clone(), stream);
-    let stream = tokio::time::timeout(timeout, handshake)
-        .await
-        // Silence says nothing about TLS: it counts as no answer.
-        .map_err(|_elapsed| ConnectError::Tcp(io::ErrorKind::TimedOut.into()))?
-        .map_err(ConnectError::Tls)?;
-    if tls.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        let message = "the backend does not speak HTTP/2 (ALPN)";
-        return Err(ConnectError::Tls(io::Error::new(
-            io::ErrorKind::InvalidData,
-            message,
-        )));
-    }
-    Ok(Socket::Tls(Box::new(stream.into())))
 }

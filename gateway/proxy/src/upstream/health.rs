@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use door::Upstream;
 
-use super::Key;
+use super::key::Key;
 
 /// Failures in a row, of connects or of requests, after which an endpoint is ejected.
 const TRIES: u32 = 3;
@@ -361,7 +361,7 @@ impl Drop for LastResort {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::ProtocolKey;
+    use crate::upstream::key::ProtocolKey;
 
     fn key(port: u16) -> Key {
         Key {

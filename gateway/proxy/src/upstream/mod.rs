@@ -4,15 +4,18 @@
 //! endpoints ([`health`]).
 
 mod balance;
+mod choice;
+pub(crate) mod conduct;
+mod connect;
 pub(crate) mod connecting;
 mod endpoint;
 mod health;
+mod key;
 mod multiplexed;
 mod tries;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,49 +24,20 @@ use door::{Upstream, UpstreamProtocol};
 use foldhash::fast::RandomState;
 
 pub(crate) use balance::Chosen;
-pub(crate) use endpoint::{ConnectError, Endpoint, InFlight, Reuse};
+pub(crate) use choice::Choice;
+use conduct::{Conduct, Fault};
+pub(crate) use connect::ConnectError;
+use endpoint::FORGET;
+pub(crate) use endpoint::{Endpoint, InFlight, Reuse};
 pub(crate) use health::HealthBoard;
+use key::{Key, ProtocolKey};
 pub(crate) use multiplexed::InStream;
-pub(crate) use tries::{Again, Tries};
+pub(crate) use tries::Again;
 
-use crate::observe::labels::Cause;
 use crate::observe::metrics::WorkerMetrics;
 
 /// A kept connection that has been idle for longer is closed.
 const IDLE: Duration = Duration::from_secs(30);
-
-/// An endpoint that no request has used for this long is dropped.
-const FORGET: Duration = Duration::from_secs(60);
-
-/// An address, the protocol and trust with which it is called, and the namespace. Two routes with different trust never
-/// share a connection, and what the requests of one namespace reveal about an address counts in that namespace only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    address: SocketAddr,
-    protocol: ProtocolKey,
-    space: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum ProtocolKey {
-    Http1,
-    H2c,
-    /// The address of the settings in memory: the endpoint holds them, so the address stays theirs while it is known.
-    Tls(usize),
-}
-
-/// Faults of an endpoint that are as bad as refusing connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It closed a new connection, or reset the request, before any byte of the response.
-    Broken,
-    /// Its response is not HTTP, or cannot be forwarded.
-    Malformed,
-    /// Its response did not begin in time.
-    Slow,
-    /// It did not prove its identity, or refused the gateway's.
-    Tls,
-}
 
 /// All endpoints that this worker has used lately.
 pub(crate) struct Upstreams {
@@ -81,11 +55,11 @@ impl Upstreams {
         }
     }
 
-    /// Chooses the endpoint for a request: power of two choices on requests in flight. `tries` is where this very request
-    /// has failed. `None` when no other endpoint can take it.
-    pub(crate) fn choose(&self, upstream: &Upstream, tries: &Tries) -> Option<Chosen> {
+    /// Chooses the endpoint for a request: power of two choices on requests in flight. `None` when no endpoint that it
+    /// has not tried can take it.
+    pub(crate) fn choose(&self, upstream: &Upstream, choice: &Choice) -> Option<Chosen> {
         let protocol = ProtocolKey::of(&upstream.protocol);
-        balance::power_of_two(upstream, tries, |address| {
+        balance::power_of_two(upstream, choice, |address| {
             let key = Key {
                 address,
                 protocol,
@@ -97,8 +71,18 @@ impl Upstreams {
         })
     }
 
+    /// Takes note of what came of an attempt at an endpoint. Everything that is to hear of it does here.
+    pub(crate) fn report(&self, upstream: &Upstream, endpoint: &Endpoint, conduct: Conduct) {
+        match conduct {
+            Conduct::Good => endpoint.served(),
+            Conduct::Poor => endpoint.disappointed(),
+            Conduct::Bad(fault) => self.failed(upstream, endpoint, fault),
+            Conduct::Unknown => {}
+        }
+    }
+
     /// Records that an endpoint failed a request; several failures in a row eject it for a while.
-    pub(crate) fn failed(&self, upstream: &Upstream, endpoint: &Endpoint, fault: Fault) {
+    fn failed(&self, upstream: &Upstream, endpoint: &Endpoint, fault: Fault) {
         endpoint.disappointed();
         if !endpoint.health().failed() {
             return;
@@ -135,47 +119,5 @@ impl Upstreams {
             !endpoint.is_forgotten(now, FORGET)
         });
         self.board.sweep();
-    }
-}
-
-impl Key {
-    /// Every endpoint of an upstream.
-    fn all(upstream: &Upstream) -> impl ExactSizeIterator<Item = Self> {
-        let protocol = ProtocolKey::of(&upstream.protocol);
-        upstream.endpoints.iter().map(move |endpoint| Self {
-            address: endpoint.address,
-            protocol,
-            space: upstream.space,
-        })
-    }
-}
-
-impl Fault {
-    fn cause(self) -> Cause {
-        match self {
-            Self::Broken => Cause::Broken,
-            Self::Malformed => Cause::Malformed,
-            Self::Slow => Cause::Slow,
-            Self::Tls => Cause::Tls,
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Broken => "it breaks connections before it answers",
-            Self::Malformed => "its responses are malformed",
-            Self::Slow => "its responses do not begin in time",
-            Self::Tls => "TLS handshakes with it fail",
-        }
-    }
-}
-
-impl ProtocolKey {
-    fn of(protocol: &UpstreamProtocol) -> Self {
-        match protocol {
-            UpstreamProtocol::Http1 => Self::Http1,
-            UpstreamProtocol::H2c => Self::H2c,
-            UpstreamProtocol::Tls(tls) => Self::Tls(Arc::as_ptr(tls).addr()),
-        }
     }
 }

@@ -14,8 +14,9 @@ use h2::{Ping, PingPong};
 use http::Request;
 use tokio::sync::Semaphore;
 
-use super::endpoint::{ConnectError, Endpoint};
+use super::connect::ConnectError;
 use crate::stream::http2::{Followed, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
+use crate::stream::socket::Socket;
 
 /// Concurrent requests on one connection, if the backend allows as many: with more, one lost packet stalls too many.
 const STREAMS: usize = 100;
@@ -73,21 +74,21 @@ impl Default for Multiplexed {
     }
 }
 
-impl Endpoint {
-    /// Sends the head of a request on a connection with room for it, or on a new one if there is none. `ends`: no body
-    /// follows.
-    pub(crate) async fn open_stream(
-        self: &Rc<Self>,
+impl Multiplexed {
+    /// Sends the head of a request on a connection with room for it; `connect` makes one if there is none.
+    pub(super) async fn open(
+        &self,
         request: Request<()>,
         ends: bool,
         timeout: Duration,
+        connect: impl AsyncFn() -> Result<Socket, ConnectError>,
     ) -> Result<(Http2Stream, InStream), ConnectError> {
         let until = tokio::time::Instant::now() + timeout * 3;
         let opening = async {
             for _ in 0..ATTEMPTS {
-                let connection = match self.multiplexed.with_room() {
+                let connection = match self.with_room() {
                     Some(connection) => connection,
-                    None => self.multiplex(timeout).await?,
+                    None => self.multiplex(&connect).await?,
                 };
                 // It may turn out only now that it is closing.
                 if let Some(opened) = connection.open(&request, ends).await {
@@ -102,27 +103,29 @@ impl Endpoint {
         }
     }
 
-    async fn multiplex(self: &Rc<Self>, timeout: Duration) -> Result<Connection, ConnectError> {
-        let multiplexed = &self.multiplexed;
+    async fn multiplex(
+        &self,
+        connect: &impl AsyncFn() -> Result<Socket, ConnectError>,
+    ) -> Result<Connection, ConnectError> {
         let began = Instant::now();
-        let Ok(_turn) = multiplexed.connecting.acquire().await else {
+        let Ok(_turn) = self.connecting.acquire().await else {
             return Err(ConnectError::Tcp(io::ErrorKind::NotConnected.into()));
         };
-        if let Some(connection) = multiplexed.with_room() {
+        if let Some(connection) = self.with_room() {
             return Ok(connection);
         }
-        if multiplexed.connections.borrow().len() >= CONNECTIONS
-            && let Some(fullest) = multiplexed.least_used()
+        if self.connections.borrow().len() >= CONNECTIONS
+            && let Some(fullest) = self.least_used()
         {
             // It queues behind the others until one of them ends.
             return Ok(fullest);
         }
-        if let Some((_, kind)) = multiplexed.failed.get().filter(|(at, _)| *at >= began) {
+        if let Some((_, kind)) = self.failed.get().filter(|(at, _)| *at >= began) {
             return Err(ConnectError::Tcp(kind.into()));
         }
-        let socket = self.connect(timeout).await.inspect_err(|error| {
+        let socket = connect().await.inspect_err(|error| {
             if let ConnectError::Tcp(error) | ConnectError::Tls(error) = error {
-                multiplexed.failed.set(Some((Instant::now(), error.kind())));
+                self.failed.set(Some((Instant::now(), error.kind())));
             }
         })?;
         let blocks = Rc::new(LongBlocks::new(HEADER_LIST));
@@ -152,7 +155,7 @@ impl Endpoint {
             driven.closed.set(true);
         });
         let connection = Connection { sender, state };
-        multiplexed.connections.borrow_mut().push(connection.clone());
+        self.connections.borrow_mut().push(connection.clone());
         Ok(connection)
     }
 }

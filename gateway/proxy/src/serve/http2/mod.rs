@@ -7,14 +7,15 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
+use http::Request;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
-use http::{Request, request};
+use tokio::io::ReadBuf;
 use wire::{Glimpse, HeadError, Method, RequestHead};
 
 use budget::{Counted, Shared};
@@ -24,17 +25,18 @@ use crate::head::http2::{field_count, write_request};
 use crate::head::traits::is_grpc;
 use crate::observe::labels;
 use crate::refusal::Refusal;
-use crate::request::forward;
+use crate::request;
 use crate::request::record::Record;
-use crate::serve::http1::{Client, REQUESTS};
+use crate::request::requester::{Requester, Server};
+use crate::serve::REQUESTS;
 use crate::settings::Limits;
 use crate::stream::Stream;
 use crate::stream::http2::trailers::MalformedTrailers;
 use crate::stream::http2::{CONNECTION_WINDOW, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
 use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
+use crate::worker::Phase;
 use crate::worker::deadlines::Deadline;
-use crate::worker::{Phase, Worker};
 
 /// How often a connection gets a PING, and how long the client may take to answer.
 const PING: Duration = Duration::from_secs(60);
@@ -62,7 +64,7 @@ const GIVEN_UP: u32 = 500;
 
 /// What the streams of a connection share with it.
 struct Streams {
-    worker: Rc<Worker>,
+    server: Rc<Server>,
     downstream: Downstream,
     blocks: Rc<LongBlocks>,
     active: Cell<usize>,
@@ -82,8 +84,9 @@ pub(crate) async fn serve(
     ahead: Vec<u8>,
     downstream: Downstream,
     deadline: Deadline,
-    worker: Rc<Worker>,
+    server: Rc<Server>,
 ) {
+    let worker = &server.worker;
     let settings = std::sync::Arc::clone(worker.door.snapshot().settings());
     let socket = Counted::new(socket, ahead, field_list(&settings.limits));
     let malformed = socket.malformed_trailers();
@@ -109,7 +112,7 @@ pub(crate) async fn serve(
     let Some(mut connection) = connection else { return };
     let pings = connection.ping_pong();
     let streams = Rc::new(Streams {
-        worker,
+        server,
         downstream,
         blocks: Rc::clone(&shared.long),
         active: Cell::new(0),
@@ -149,7 +152,7 @@ pub(crate) async fn serve(
     // The library has let go of it.
     if let Some(shared) = Rc::into_inner(shared) {
         let mut socket = shared.socket.into_inner();
-        linger(&mut socket, &deadline, &streams.worker, limits).await;
+        linger(&mut socket, &deadline, &streams.server.worker, limits).await;
     }
 }
 
@@ -199,7 +202,7 @@ struct Driver {
 impl Driver {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
-            match self.streams.worker.phase() {
+            match self.streams.server.worker.phase() {
                 // At the end each stream still sends that it is cut; a client that does not read that is dropped with the worker.
                 Phase::Closing | Phase::Ended => self.leave(),
                 // Load balancers still send new connections: each may send one request, as in HTTP/1.
@@ -215,7 +218,7 @@ impl Driver {
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Abrupt),
                 Poll::Pending => {
                     if self.shared.exceeded.take() || self.is_toyed_with() {
-                        self.streams.worker.metrics.refused(labels::Reason::Flood);
+                        self.streams.server.worker.metrics.refused(labels::Reason::Flood);
                         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                         (self.leaving, self.flooded) = (true, true);
                         continue;
@@ -298,11 +301,8 @@ impl Driver {
 
 /// Whether nothing follows the head of a request. Some clients say so only with an empty frame after it. If content would
 /// be unusual, it is worth waiting a moment for that, because not every backend accepts a GET in chunks.
-async fn ends_with_head(client: &mut Client, parts: &request::Parts) -> bool {
+async fn ends_with_head(stream: &mut Http2Stream, deadline: &Deadline, parts: &http::request::Parts) -> bool {
     use http::Method;
-    let (Stream::Http2(stream), deadline) = (&mut client.stream, &client.deadline) else {
-        return false;
-    };
     if !stream.has_incoming() {
         return true;
     }
@@ -329,7 +329,7 @@ impl Active {
     fn new(streams: &Rc<Streams>) -> Self {
         let active = streams.active.get();
         if active == 0 {
-            streams.worker.metrics.connections_active.add(1);
+            streams.server.worker.metrics.connections_active.add(1);
         }
         streams.active.set(active + 1);
         Self(Rc::clone(streams))
@@ -337,17 +337,19 @@ impl Active {
 
     async fn serve(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let streams = &self.0;
+        let worker = &streams.server.worker;
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
         let malformed = streams.malformed.clone();
         let blocks = Rc::clone(&streams.blocks);
-        let stream = Stream::Http2(Box::new(Http2Stream::server(body, respond, malformed, blocks)));
-        let mut client = Client::new(stream, streams.downstream.clone(), Rc::clone(&streams.worker));
-        let ends = ends_with_head(&mut client, &parts).await;
-        let mut loan = streams.worker.buffers.borrow();
+        let mut stream = Http2Stream::server(body, respond, malformed, blocks);
+        let deadline = worker.deadlines.register();
+        let ends = ends_with_head(&mut stream, &deadline, &parts).await;
+        let mut stream = Stream::Http2(Box::new(stream));
+        let mut loan = worker.buffers.borrow();
         let scratch = loan.scratch();
-        let limits = streams.worker.door.snapshot().settings().head_limits();
+        let limits = worker.door.snapshot().settings().head_limits();
         let written = if field_count(&parts.headers) > limits.fields {
             Err(Refusal::Head(HeadError::TooManyFields.into()))
         } else {
@@ -359,7 +361,15 @@ impl Active {
             scratch.request.method = Method::of(parts.method.as_str().as_bytes());
         }
         let content_type = parts.headers.get(CONTENT_TYPE);
-        client.grpc = content_type.is_some_and(|value| is_grpc(value.as_bytes()));
+        let mut requester = Requester {
+            stream: &mut stream,
+            downstream: &streams.downstream,
+            deadline: &deadline,
+            server: &streams.server,
+            last: false,
+            grpc: content_type.is_some_and(|value| is_grpc(value.as_bytes())),
+            outdated: false,
+        };
         let head = written.and_then(|()| {
             scratch.from_client.load(&scratch.to_upstream);
             scratch.to_upstream.clear();
@@ -371,29 +381,52 @@ impl Active {
                 Err(error) => Err(Refusal::Head(error)),
             }
         });
-        if let Err(refusal) = &head {
-            client.note_unread(scratch, seen(&parts), refusal, &mut record);
-        }
-        drop(parts);
-        let under_way = streams.worker.under_way();
-        let _next = match head {
-            Ok(length) => forward::answer(&mut client, scratch, length, &mut record).await,
-            Err(refusal) => client.refuse(scratch, &refusal, &mut record, None).await,
+        let under_way = worker.under_way();
+        let _ends_with_its_request = match head {
+            Ok(length) => request::serve(&mut requester, scratch, length, &mut record).await,
+            Err(refusal) => {
+                let seen = Some(seen(&parts));
+                request::refuse_unread(&mut requester, scratch, seen, refusal, &mut record).await
+            }
         };
-        if client.outdated {
+        if requester.outdated {
             streams.outdated.set(true);
         }
         if record.is_given_up() {
             streams.given_up.set(streams.given_up.get() + 1);
         }
-        record.finish(&streams.worker, streams.downstream.peer.address);
+        record.finish(worker, streams.downstream.peer.address);
         drop((under_way, loan));
-        client.discard().await;
+        discard(&mut stream, &deadline).await;
     }
 }
 
+/// Reads on for a moment after an answer that came before the end of the request: ending the stream at once would be an
+/// error to many a client, and it may have sent all of it already.
+async fn discard(stream: &mut Stream, deadline: &Deadline) {
+    if stream.has_ended() {
+        return;
+    }
+    deadline.set(Instant::now(), LingerLimits::SHORT.silence);
+    let mut bytes = vec![0; 16 * 1024];
+    let mut left = LingerLimits::SHORT.bytes;
+    poll_fn(|context| {
+        while !deadline.has_passed(context) {
+            let mut room = ReadBuf::new(&mut bytes);
+            match ready!(stream.poll_read(context, &mut room)) {
+                Ok(()) if !room.filled().is_empty() && left > 0 => {
+                    left = left.saturating_sub(room.filled().len());
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// What a request says about itself.
-fn seen(parts: &request::Parts) -> Glimpse<'_> {
+fn seen(parts: &http::request::Parts) -> Glimpse<'_> {
     let authority = parts
         .uri
         .authority()
@@ -410,12 +443,12 @@ impl Drop for Active {
     fn drop(&mut self) {
         let streams = &self.0;
         if std::thread::panicking() {
-            streams.worker.metrics.panics.add(1);
+            streams.server.worker.metrics.panics.add(1);
         }
         streams.active.set(streams.active.get().saturating_sub(1));
         if streams.active.get() == 0 {
             streams.idle_since.set(Instant::now());
-            streams.worker.metrics.connections_active.subtract(1);
+            streams.server.worker.metrics.connections_active.subtract(1);
         }
     }
 }

@@ -1,0 +1,29 @@
+//! Statuses that the gateway sends itself, in words.
+
+/// The body of an answer of the gateway's own: the reason phrase, as a line of text.
+pub(crate) fn text(status: u16) -> &'static str {
+    match status {
+        200 => "OK\n",
+        308 => "Permanent Redirect\n",
+        400 => "Bad Request\n",
+        404 => "Not Found\n",
+        405 => "Method Not Allowed\n",
+        408 => "Request Timeout\n",
+        413 => "Content Too Large\n",
+        414 => "URI Too Long\n",
+        417 => "Expectation Failed\n",
+        421 => "Misdirected Request\n",
+        431 => "Request Header Fields Too Large\n",
+        501 => "Not Implemented\n",
+        502 => "Bad Gateway\n",
+        503 => "Service Unavailable\n",
+        504 => "Gateway Timeout\n",
+        505 => "HTTP Version Not Supported\n",
+        _ => "Error\n",
+    }
+}
+
+/// The reason phrase of a status (RFC 9110 15).
+pub(crate) fn phrase(status: u16) -> &'static str {
+    text(status).trim_ascii_end()
+}

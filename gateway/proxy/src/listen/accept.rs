@@ -1,0 +1,213 @@
+//! Accepting a door's connections on one worker, within the door's budget and until its drain has ended.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::head::downstream::Downstream;
+use crate::head::identity::Peer;
+use crate::listen::overflow::Overflow;
+use crate::listen::prepare;
+use crate::observe::access::Lines;
+use crate::request::requester::Server;
+use crate::serve::http1::Connection;
+use crate::settings::ProxyProtocol;
+use crate::stream::socket::Socket;
+use crate::upstream::HealthBoard;
+use crate::worker::deadlines::TICK;
+use crate::worker::{Open, Phase, Shared};
+
+/// How long the worker still accepts from a socket that admits no new connections, so that handshakes under way can
+/// complete.
+const LAST_ACCEPTS: Duration = Duration::from_millis(300);
+
+/// How long a worker waits for its door's first table before it listens anyway and answers 503.
+const FIRST_TABLE: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted, per socket.
+const BACKLOG: i32 = 4096;
+
+/// How long accepting pauses when the process is out of descriptors.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// Takes in the connections of one socket, and has them served.
+pub(crate) struct Acceptor {
+    server: Rc<Server>,
+    overflow: Overflow,
+}
+
+impl Acceptor {
+    pub(crate) fn new(shared: Arc<Shared>, board: Arc<HealthBoard>, lines: Lines) -> Self {
+        Self {
+            server: Server::new(shared, board, lines),
+            overflow: Overflow::default(),
+        }
+    }
+
+    /// Accepts and serves until the listener has closed and its connections have ended.
+    pub(crate) async fn run(
+        self,
+        socket: socket2::Socket,
+        mut phase: watch::Receiver<Phase>,
+    ) -> io::Result<()> {
+        let worker = &self.server.worker;
+        let ticker = tokio::task::spawn_local(tick(Rc::clone(&self.server)));
+        self.wait_for_a_table(&phase).await;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        worker.listens();
+        while *phase.borrow_and_update() < Phase::Closing {
+            worker.enter(*phase.borrow());
+            tokio::select! {
+                biased;
+                changed = phase.changed() => if changed.is_err() { break },
+                accepted = listener.accept() => self.accepted(accepted).await,
+            }
+        }
+        self.last_accepts(&listener).await;
+        drop(listener);
+        worker.enter(Phase::Closing);
+        while worker.open_connections() > 0 && *phase.borrow_and_update() < Phase::Ended {
+            tokio::select! {
+                changed = phase.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            }
+        }
+        self.cut().await;
+        ticker.abort();
+        worker.lines.borrow_mut().hand_over();
+        Ok(())
+    }
+
+    /// While a predecessor listens on the same port, the kernel distributes connections to both. So this worker listens
+    /// only once it can answer, or once it is clear that no other process does.
+    async fn wait_for_a_table(&self, phase: &watch::Receiver<Phase>) {
+        let until = Instant::now() + FIRST_TABLE;
+        while !self.server.worker.door.snapshot().is_synced()
+            && *phase.borrow() < Phase::Closing
+            && Instant::now() < until
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Ends what is left, and gives it a moment to notice.
+    async fn cut(&self) {
+        let worker = &self.server.worker;
+        worker.count_cut();
+        worker.enter(Phase::Ended);
+        for _ in 0..20 {
+            if worker.open_connections() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Accepts the connections whose handshakes had begun, and none that begin now: their first packets are dropped, so
+    /// that the client's kernel sends them again, to another process on the port or to a closed port. Closing at once
+    /// would reset the connections in the queue.
+    async fn last_accepts(&self, listener: &TcpListener) {
+        if let Err(error) = socket2::SockRef::from(listener).attach_filter(&DROP_SYN) {
+            // There is no better way; the line explains resets to an operator.
+            tracing::info!(
+                listener = %self.server.worker.door.name(),
+                %error,
+                "the kernel lets no filter be set on the socket: connections that begin in this moment may be reset, \
+                 unless net.ipv4.tcp_migrate_req is 1"
+            );
+        }
+        let until = tokio::time::Instant::now() + LAST_ACCEPTS;
+        while let Ok(accepted) = tokio::time::timeout_at(until, listener.accept()).await {
+            self.accepted(accepted).await;
+        }
+    }
+
+    async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, peer)) => self.admit(stream, peer),
+            Err(error) if is_about_the_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(listener = %self.server.worker.door.name(), %error, "cannot accept; pausing");
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+            }
+        }
+    }
+
+    /// Serves a connection within the door's budget; refuses it otherwise.
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let server = &self.server;
+        let snapshot = server.worker.door.snapshot();
+        let settings = snapshot.settings();
+        let client = peer.ip().to_canonical();
+        let (counted, has_room) = Open::new(&server.worker, settings.limits.connections);
+        // Behind a PROXY header the peer is the load balancer; the client becomes known later.
+        let within = has_room
+            && (settings.proxy_protocol != ProxyProtocol::Off
+                || counted.enter(client, settings.limits.connections_per_client));
+        if !within {
+            self.overflow
+                .turn_away(&server.worker, stream, snapshot.ends_tls());
+            return;
+        }
+        let server = Rc::clone(server);
+        if prepare::is_needed(&snapshot) {
+            let overflow = self.overflow.clone();
+            tokio::task::spawn_local(prepare::serve(stream, client, counted, overflow, server));
+            return;
+        }
+        // Created outside the task, so that idle connections hold nothing else.
+        let downstream = Downstream::clear(Peer::of_socket(client));
+        let served = Box::new(Connection::new(Socket::Plain(stream), downstream, server)).serve();
+        tokio::task::spawn_local(async move {
+            let _counted = counted;
+            served.await;
+        });
+    }
+}
+
+/// Checks deadlines, looks for a publication, passes on log lines, sweeps the pools.
+async fn tick(server: Rc<Server>) {
+    let worker = &server.worker;
+    let mut swept = Instant::now();
+    loop {
+        if worker.deadlines.is_empty() && worker.lines.borrow().is_empty() {
+            tokio::select! {
+                () = worker.deadlines.work() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+        tokio::time::sleep(TICK).await;
+        let now = Instant::now();
+        worker.deadlines.fire(now);
+        worker.notice_publication();
+        worker.lines.borrow_mut().hand_over();
+        if now.duration_since(swept) >= Duration::from_secs(1) {
+            swept = now;
+            server.upstreams.sweep(now);
+            worker.buffers.trim();
+        }
+    }
+}
+
+/// Classic BPF on a TCP socket, whose packets begin with the TCP header: drop what has SYN and not ACK.
+const DROP_SYN: [socket2::SockFilter; 5] = [
+    socket2::SockFilter::new(0x30, 0, 0, 13),
+    socket2::SockFilter::new(0x54, 0, 0, 0x12),
+    socket2::SockFilter::new(0x15, 0, 1, 0x02),
+    socket2::SockFilter::new(0x06, 0, 0, 0),
+    socket2::SockFilter::new(0x06, 0, 0, u32::MAX),
+];
+
+/// Errors of one connection that was never accepted (accept(2)).
+fn is_about_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

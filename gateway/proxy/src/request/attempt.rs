@@ -1,0 +1,356 @@
+//! Attempts at a backend: choose an endpoint, exchange, and again if that is safe.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use wire::BodyFraming;
+
+use crate::exchange::tenure::{Occupant, Tenure};
+use crate::exchange::tunnel::Tunnel;
+use crate::exchange::{Ended, Exchange, Failure};
+use crate::refusal::{Disposition, Refusal, Side};
+use crate::request::conduct::{self, Circumstances};
+use crate::request::plan::Plan;
+use crate::request::record::Record;
+use crate::request::reply::Reply;
+use crate::request::requester::{Next, Requester};
+use crate::stream::Stream;
+use crate::stream::http2::Http2Stream;
+use crate::upstream::conduct::Conduct;
+use crate::upstream::connecting::{Opened, connect, while_wanted};
+use crate::upstream::{Again, Choice, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse};
+use crate::worker::Phase;
+use crate::worker::buffers::Scratch;
+
+/// A planned request on its way to a backend.
+struct Attempts<'a, 'c> {
+    plan: Plan,
+    requester: &'a mut Requester<'c>,
+    scratch: &'a mut Scratch,
+    record: &'a mut Record,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    /// The client has its answer, or cannot get one any more.
+    Over(Next),
+    /// Nothing has been sent to the client, and this is why.
+    Failed(Refusal),
+    /// As `Failed` at this endpoint, and it is safe to try again.
+    Retry(Refusal, Again),
+}
+
+/// Tries one endpoint after the other, as far as that is safe, and gives the client what comes of it.
+pub(crate) async fn carry_out(
+    plan: Plan,
+    requester: &mut Requester<'_>,
+    scratch: &mut Scratch,
+    record: &mut Record,
+) -> Next {
+    let mut attempts = Attempts {
+        plan,
+        requester,
+        scratch,
+        record,
+    };
+    let last = attempts.run().await;
+    let Attempts {
+        plan,
+        requester,
+        scratch,
+        record,
+    } = attempts;
+    record.bytes_in += plan.upload.moved();
+    match last {
+        Ok(next) => next,
+        Err(refusal) => {
+            // An unread body makes the connection useless; the reply closes it then.
+            if plan.upload.is_taken_whole() {
+                scratch.request.framing = BodyFraming::None;
+            }
+            Reply::Refused(refusal).send(requester, scratch, record).await
+        }
+    }
+}
+
+impl Attempts<'_, '_> {
+    async fn run(&mut self) -> Result<Next, Refusal> {
+        let server = Rc::clone(self.requester.server);
+        // A connection that may be closing is for requests that may be sent twice.
+        let mut rule = match self.plan.traits.method.is_idempotent() && !self.plan.traits.upgrade {
+            true => Reuse::Any,
+            false => Reuse::Sure,
+        };
+        let mut choice = Choice::default();
+        let chosen = server.upstreams.choose(&self.plan.upstream, &choice);
+        let mut chosen = chosen.ok_or(Refusal::NoEndpoint)?;
+        loop {
+            let endpoint = Rc::clone(&chosen.endpoint);
+            let (refusal, again) = match self.attempt(chosen, &endpoint, rule).await {
+                Attempt::Over(next) => return Ok(next),
+                Attempt::Failed(refusal) => return Err(refusal),
+                Attempt::Retry(refusal, again) => (refusal, again),
+            };
+            if !self.plan.upload.rewind() || !choice.go_on(again, &endpoint) {
+                return Err(refusal);
+            }
+            chosen = match server.upstreams.choose(&self.plan.upstream, &choice) {
+                Some(other) => other,
+                None => return Err(refusal),
+            };
+            if again != Again::Unreached {
+                // One has just turned out to be closed, and others may be as well.
+                rule = Reuse::None;
+            }
+            server.worker.metrics.upstream_retries.add(1);
+        }
+    }
+
+    async fn attempt(&mut self, chosen: Chosen, endpoint: &Rc<Endpoint>, rule: Reuse) -> Attempt {
+        let in_flight = endpoint.begin();
+        self.record.upstream = Some(endpoint.address());
+        // A connection for this request alone may be at hand; all else takes its time, and room of its own.
+        let kept = match &self.plan.message {
+            None => endpoint.reuse(rule, self.record.started()),
+            Some(_) => None,
+        };
+        let opened = match kept {
+            Some(socket) => {
+                // What is at hand is no try at an endpoint that is down, if it is: others may make one.
+                drop(chosen);
+                Opened {
+                    stream: Stream::Socket(socket),
+                    kept: true,
+                    place: None,
+                }
+            }
+            None => match Box::pin(self.open(chosen)).await {
+                Ok(opened) => opened,
+                Err(attempt) => return attempt,
+            },
+        };
+        let Opened {
+            mut stream,
+            kept,
+            place,
+        } = opened;
+        let closing = self.requester.is_closing();
+        let worker = &self.requester.server.worker;
+        let mut exchange = Exchange::new(
+            self.requester.stream,
+            &mut stream,
+            self.scratch,
+            &mut self.plan.upload,
+            self.requester.deadline,
+            worker,
+            &self.plan.matched.settings,
+            self.plan.timeouts,
+            self.plan.traits,
+            closing,
+        );
+        let mut tenure = Tenure::new(worker, &self.plan.matched.route, self.plan.matched.publication);
+        let downstream = self.requester.downstream;
+        let outcome = poll_fn(|context| {
+            let occupant = Occupant::Request {
+                downstream,
+                place: &exchange.scratch.place,
+            };
+            if tenure.is_over(context, exchange.nature(), occupant) {
+                return Poll::Ready(Err(exchange.cut(Refusal::Withdrawn)));
+            }
+            let phase = worker.phase();
+            if phase == Phase::Ended {
+                return Poll::Ready(Err(exchange.cut(Refusal::Drained)));
+            }
+            exchange.closing |= phase != Phase::Serving;
+            exchange.poll(context)
+        })
+        .await;
+        drop(tenure);
+        if let Some(nonsense) = exchange.nonsense() {
+            self.record.explain(nonsense);
+        }
+        self.record.status = exchange.status();
+        self.record.bytes_out = exchange.sent();
+        self.plan.traits.continued = exchange.has_continued();
+        let ends_with_connection = exchange.ends_with_connection();
+        let circumstances = Circumstances {
+            answered: exchange.has_answered(),
+            poor: exchange.is_poor(),
+            fresh: !kept,
+            unsent: exchange.unsent(),
+        };
+        let fresh = self.judge(endpoint, &outcome, circumstances, place.as_ref());
+        match outcome {
+            Ok(Ended::Answered { reuse, keep }) => {
+                if let Stream::Socket(socket) = stream
+                    && reuse
+                {
+                    endpoint.keep(socket, Instant::now());
+                }
+                Attempt::Over(if keep { Next::Keep } else { Next::Close })
+            }
+            Ok(Ended::Upgraded) => {
+                self.tunnel(&mut stream, in_flight).await;
+                Attempt::Over(Next::Drop)
+            }
+            Err(failure) if self.record.status != 0 || !self.scratch.to_client.is_empty() => {
+                Attempt::Over(self.cut(&failure.refusal, ends_with_connection).await)
+            }
+            Err(failure) => self.failed(failure, fresh),
+        }
+    }
+
+    /// Takes note of what an exchange says of its endpoint. Whether its connection had never carried a response.
+    fn judge(
+        &self,
+        endpoint: &Endpoint,
+        outcome: &Result<Ended, Failure>,
+        mut with: Circumstances,
+        place: Option<&InStream>,
+    ) -> bool {
+        let mut fresh = with.fresh;
+        if let Some(place) = place {
+            if with.answered {
+                place.prove();
+            }
+            fresh = place.is_fresh();
+            // All who share a connection see its end, which happens once.
+            with.fresh = outcome.as_ref().is_err_and(|failure| failure.silent) && place.blame();
+        }
+        self.report(endpoint, conduct::of(outcome, with));
+        fresh
+    }
+
+    fn report(&self, endpoint: &Endpoint, conduct: Conduct) {
+        let upstreams = &self.requester.server.upstreams;
+        upstreams.report(&self.plan.upstream, endpoint, conduct);
+    }
+
+    /// Ends an answer that has begun and will not be whole, so that the client can tell: it gets what was good, and no
+    /// proper end.
+    async fn cut(&mut self, refusal: &Refusal, ends_with_connection: bool) -> Next {
+        let disposition = refusal.disposition();
+        self.record.refused(refusal);
+        match self.requester.stream {
+            Stream::Http2(stream) => {
+                // A reset drops what has not left yet: the connection's task has its turn first.
+                tokio::task::yield_now().await;
+                break_off(stream, self.requester.grpc, &disposition);
+                Next::Drop
+            }
+            Stream::Socket(socket) if ends_with_connection => {
+                socket.abort();
+                Next::Drop
+            }
+            // Whoever is gone, stalled or at fault is not waited for, and nobody is who is to go.
+            Stream::Socket(_) if disposition.side != Side::Upstream => Next::Drop,
+            Stream::Socket(_) => Next::Close,
+        }
+    }
+
+    /// What a failed exchange allows while nothing has been sent to the client.
+    fn failed(&self, failure: Failure, fresh: bool) -> Attempt {
+        // Only a connection that broke in silence: what may have been processed is never sent again unless doing it twice
+        // is doing it once. If it had been used the backend closed it before it saw the request, most likely; and if
+        // nothing of the request had been written, surely. A head of HTTP/2 has left by then, whatever became of the body.
+        let plan = &self.plan;
+        let unsent = !fresh && plan.message.is_none() && plan.upload.is_unwritten();
+        if failure.unprocessed || (failure.silent && (unsent || plan.traits.method.is_idempotent())) {
+            let again = if fresh && !failure.unprocessed {
+                Again::Elsewhere
+            } else {
+                Again::Anywhere
+            };
+            return Attempt::Retry(failure.refusal, again);
+        }
+        Attempt::Failed(failure.refusal)
+    }
+
+    /// A new connection, or a place on one that others use as well, as long as the client waits for it.
+    async fn open(&mut self, chosen: Chosen) -> Result<Opened, Attempt> {
+        let Chosen {
+            endpoint,
+            last_resort,
+        } = chosen;
+        let plan = &self.plan;
+        let message = plan.message.as_deref().cloned();
+        let connecting = connect(&endpoint, message, plan.is_bodiless(), plan.connect_timeout);
+        let requester = &mut *self.requester;
+        let worker = &requester.server.worker;
+        let until = plan.timeouts.until;
+        let connected = while_wanted(requester.stream, requester.deadline, worker, until, connecting);
+        let error = match connected.await {
+            Err(refusal) => return Err(Attempt::Failed(refusal)),
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(error)) => error,
+        };
+        self.no_connection(&endpoint, &error);
+        self.report(&endpoint, error.conduct());
+        Err(match error.again() {
+            // It was known to be down, as all of them are.
+            _ if last_resort.is_some() => Attempt::Failed(Refusal::NoEndpoint),
+            Some(again) => Attempt::Retry(error.refusal(), again),
+            None => Attempt::Failed(error.refusal()),
+        })
+    }
+
+    fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) {
+        tracing::debug!(
+            listener = %self.requester.server.worker.door.name(),
+            ingress = %self.plan.matched.route.origin.text,
+            endpoint = %endpoint.address(),
+            %error,
+            "no connection to the backend"
+        );
+    }
+
+    /// Passes bytes both ways until the upgraded connection ends, its route goes, or the drain ends.
+    async fn tunnel(&mut self, stream: &mut Stream, _in_flight: InFlight) {
+        let worker = &self.requester.server.worker;
+        let upgraded = worker.upgraded();
+        let place = std::mem::take(&mut self.scratch.place);
+        let mut tunnel = Tunnel::new(
+            self.requester.stream,
+            stream,
+            self.scratch,
+            self.requester.deadline,
+            &worker.pipes,
+        );
+        let tenure = Tenure::new(worker, &self.plan.matched.route, self.plan.matched.publication);
+        let occupant = Occupant::Request {
+            downstream: self.requester.downstream,
+            place: &place,
+        };
+        let outcome = tunnel.run(tenure, occupant).await;
+        (self.record.bytes_in, self.record.bytes_out) = tunnel.moved();
+        if let Err(refusal) = outcome {
+            self.record.refused(&refusal);
+            if let Stream::Http2(stream) = self.requester.stream {
+                stream.reset(h2::Reason::CANCEL);
+            }
+        }
+        drop(upgraded);
+    }
+}
+
+/// Ends a stream whose head has been sent and whose body will not be whole. A gRPC client gets its status.
+fn break_off(stream: &mut Http2Stream, grpc: bool, disposition: &Disposition) {
+    if grpc && disposition.side != Side::Client {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert(
+            "grpc-status",
+            http::HeaderValue::from(u16::from(disposition.grpc_status())),
+        );
+        trailers.insert(
+            "grpc-message",
+            http::HeaderValue::from_static(disposition.reason.label()),
+        );
+        // A stream that has gone needs no status.
+        let _gone = stream.finish(Some(trailers));
+    } else {
+        stream.reset(h2::Reason::INTERNAL_ERROR);
+    }
+}

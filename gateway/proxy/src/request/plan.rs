@@ -1,0 +1,208 @@
+//! How a request goes to its backend: worked out once, and the same for each attempt.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use door::{Matched, Upstream, UpstreamProtocol};
+use wire::{BodyFraming, FieldId, RequestHead};
+
+use crate::exchange::relay::{Relay, Sink};
+use crate::exchange::{ExchangeTimeouts, STREAM_IDLE};
+use crate::head::draft::{Forwarded, RequestDraft, UNEDITED};
+use crate::head::identity::Identity;
+use crate::head::traits::{RequestTraits, grpc_timeout};
+use crate::head::vouched;
+use crate::refusal::Refusal;
+use crate::request::decide::body_limit;
+use crate::request::requester::Requester;
+use crate::settings::Settings;
+use crate::stream::trailer_limits::TrailerLimits;
+use crate::worker::buffers::Scratch;
+
+/// A decided request, ready to be sent.
+pub(crate) struct Plan {
+    pub(crate) matched: Matched<Settings>,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) traits: RequestTraits,
+    pub(crate) timeouts: ExchangeTimeouts,
+    /// For a connection to an endpoint.
+    pub(crate) connect_timeout: Duration,
+    /// The head for a backend that speaks HTTP/2; for any other it waits in the buffer.
+    pub(crate) message: Option<Box<http::Request<()>>>,
+    /// The body on its way to the backend.
+    pub(crate) upload: Relay,
+}
+
+/// The protocols of the two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pairing {
+    /// HTTP/1 on both.
+    Http1,
+    /// HTTP/1 from the client, HTTP/2 to the backend.
+    Http1ToHttp2 { scheme: &'static str },
+    /// HTTP/2 from the client, HTTP/1 to the backend.
+    Http2ToHttp1,
+    /// HTTP/2 on both.
+    Http2 { scheme: &'static str },
+}
+
+impl Plan {
+    /// Works out how the request whose head is the first `length` bytes of the client's buffer goes to `upstream`, and
+    /// writes the head for it. `started`: when it began.
+    pub(crate) fn new(
+        matched: Matched<Settings>,
+        upstream: Arc<Upstream>,
+        identity: &Identity,
+        requester: &Requester<'_>,
+        scratch: &mut Scratch,
+        length: usize,
+        started: Instant,
+    ) -> Result<Self, Refusal> {
+        let Scratch {
+            from_client,
+            to_upstream,
+            request,
+            protocols,
+            ..
+        } = scratch;
+        let head = from_client.filled().get(..length).unwrap_or_default();
+        let pairing = Pairing::of(requester, &upstream.protocol);
+        let mut traits = RequestTraits::of(request, head);
+        traits.upgrade = pairing.upgrades(request, &traits)?;
+        if traits.upgrade {
+            protocols.clear();
+            for field in request.fields.iter().filter(|field| field.id == FieldId::Upgrade) {
+                protocols.extend_from_slice(field.value.of(head));
+                protocols.push(b',');
+            }
+        }
+        // gRPC is spoken over HTTP/2 alone; from anyone else its name buys no patience.
+        traits.grpc &= matches!(pairing, Pairing::Http2 { .. });
+        let until = traits
+            .grpc
+            .then(|| grpc_timeout(request, head))
+            .flatten()
+            .and_then(|timeout| started.checked_add(timeout));
+        let draft = RequestDraft {
+            head,
+            request,
+            edits: &UNEDITED,
+            forwarded: Forwarded {
+                identity,
+                settings: &matched.settings,
+                scheme: matched.scheme.as_str(),
+                port: matched.forwarded_port,
+                door: requester.server.worker.door.name(),
+                certificate: requester.downstream.certificate(),
+            },
+            upgrade: traits.upgrade,
+        };
+        to_upstream.clear();
+        let message = match pairing.backend_scheme() {
+            Some(scheme) => Some(Box::new(draft.to_http2(scheme)?)),
+            None => {
+                draft.write_http1(to_upstream);
+                None
+            }
+        };
+        Ok(Self {
+            timeouts: timeouts(&matched, &traits, until),
+            connect_timeout: matched
+                .route
+                .tuning
+                .connect
+                .unwrap_or(matched.settings.timeouts.connect),
+            upload: pairing.upload(&matched, &traits),
+            matched,
+            upstream,
+            traits,
+            message,
+        })
+    }
+
+    /// Nothing follows the head of the request.
+    pub(crate) fn is_bodiless(&self) -> bool {
+        is_bodiless(self.traits.framing)
+    }
+}
+
+impl Pairing {
+    fn of(requester: &Requester<'_>, protocol: &UpstreamProtocol) -> Self {
+        let scheme = match protocol {
+            UpstreamProtocol::H2c => Some("http"),
+            UpstreamProtocol::Tls(tls) if tls.h2 => Some("https"),
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tls(_) => None,
+        };
+        match (requester.stream.is_http2(), scheme) {
+            (false, None) => Self::Http1,
+            (false, Some(scheme)) => Self::Http1ToHttp2 { scheme },
+            (true, None) => Self::Http2ToHttp1,
+            (true, Some(scheme)) => Self::Http2 { scheme },
+        }
+    }
+
+    /// The scheme that a head of HTTP/2 names, where the backend speaks that.
+    fn backend_scheme(self) -> Option<&'static str> {
+        match self {
+            Self::Http1 | Self::Http2ToHttp1 => None,
+            Self::Http1ToHttp2 { scheme } | Self::Http2 { scheme } => Some(scheme),
+        }
+    }
+
+    /// Whether the backend is asked for another protocol.
+    fn upgrades(self, request: &RequestHead, traits: &RequestTraits) -> Result<bool, Refusal> {
+        match self {
+            Self::Http1 => Ok(traits.upgrade),
+            // HTTP/2 has no upgrade.
+            Self::Http1ToHttp2 { .. } => Ok(false),
+            // A stream that is to become a WebSocket can become nothing else (RFC 8441 5).
+            Self::Http2ToHttp1 if request.upgrade && !(traits.upgrade && is_bodiless(request.framing)) => {
+                Err(Refusal::Protocol)
+            }
+            Self::Http2ToHttp1 => Ok(traits.upgrade),
+            Self::Http2 { .. } if request.upgrade => Err(Refusal::Protocol),
+            Self::Http2 { .. } => Ok(false),
+        }
+    }
+
+    /// How the body goes from one side to the other.
+    fn upload(self, matched: &Matched<Settings>, traits: &RequestTraits) -> Relay {
+        let settings = &matched.settings;
+        let source = match (self, traits.framing) {
+            // Then the backend has been told that nothing follows the head.
+            (_, BodyFraming::Length(0)) => BodyFraming::None,
+            // The end of the stream counts, and trailers may come before it. Where a length is passed on there is no
+            // room for them, and the backend may answer before the end has arrived.
+            (Self::Http2 { .. }, BodyFraming::Length(_) | BodyFraming::Chunked)
+            | (Self::Http2ToHttp1, BodyFraming::Chunked) => BodyFraming::UntilClose,
+            (_, framing) => framing,
+        };
+        let sink = match (self, traits.framing) {
+            (Self::Http1ToHttp2 { .. } | Self::Http2 { .. }, _) => Sink::Frames,
+            (Self::Http1 | Self::Http2ToHttp1, BodyFraming::Chunked) => Sink::Chunked { trailers: true },
+            (Self::Http1 | Self::Http2ToHttp1, _) => Sink::Plain,
+        };
+        let limit = body_limit(&matched.route, settings).unwrap_or(u64::MAX);
+        Relay::new(source, sink, limit, TrailerLimits::of(&settings.limits))
+            .without_trailer(vouched::never_trails(settings))
+    }
+}
+
+/// How long each step of the exchange may take.
+fn timeouts(matched: &Matched<Settings>, traits: &RequestTraits, until: Option<Instant>) -> ExchangeTimeouts {
+    let timeouts = &matched.settings.timeouts;
+    let tuning = &matched.route.tuning;
+    // A gRPC call may stay open with nothing to say in either direction, and says itself for how long.
+    let or = |timeout: Duration| if traits.grpc { STREAM_IDLE } else { timeout };
+    ExchangeTimeouts {
+        body_idle: tuning.body_idle.unwrap_or(or(timeouts.body_idle)),
+        write_stall: timeouts.write_stall,
+        response_head: tuning.response_idle.unwrap_or(or(timeouts.response_head)),
+        response_idle: tuning.response_idle.unwrap_or(or(timeouts.response_idle)),
+        until,
+    }
+}
+
+fn is_bodiless(framing: BodyFraming) -> bool {
+    matches!(framing, BodyFraming::None | BodyFraming::Length(0))
+}

@@ -1,0 +1,181 @@
+//! Everything that the gateway says itself, and the one way in which it says it.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
+use wire::{BodyFraming, Method, Version};
+
+use crate::head::draft::Connection;
+use crate::head::emit::{self, Delivery, OwnAnswer};
+use crate::head::status;
+use crate::observe::labels::Reason;
+use crate::refusal::{Refusal, grpc_status};
+use crate::request::record::Record;
+use crate::request::requester::{Next, Requester};
+use crate::worker::buffers::Scratch;
+
+/// The methods that are forwarded, and any other token with them (RFC 9110 10.2.1).
+const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// An answer of the gateway's own.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The request has failed.
+    Refused(Refusal),
+    /// It is to be made elsewhere.
+    Redirect { status: u16, location: Vec<u8> },
+    /// To the health check of a load balancer.
+    Healthy,
+    /// To OPTIONS that is to go no further (RFC 9110 7.6.2).
+    Options,
+    /// To a connection that the door has no room for.
+    NoRoom,
+}
+
+impl Reply {
+    /// Sends it in place of a backend's answer, if that is still possible, and says what becomes of the client's side.
+    pub(crate) async fn send(
+        self,
+        requester: &mut Requester<'_>,
+        scratch: &mut Scratch,
+        record: &mut Record,
+    ) -> Next {
+        let (is_head_parsed, closes) = match &self {
+            Self::Refused(refusal) => {
+                record.refused(refusal);
+                if matches!(refusal, Refusal::ClientGone) {
+                    return Next::Drop;
+                }
+                let is_head_parsed = !matches!(refusal, Refusal::Head(_) | Refusal::HeadTimeout);
+                (is_head_parsed, refusal.disposition().close)
+            }
+            Self::Redirect { status, .. } => {
+                record.answered(*status, Some(Reason::Redirect));
+                (true, false)
+            }
+            Self::Healthy | Self::Options => {
+                record.answered(200, None);
+                (true, false)
+            }
+            Self::NoRoom => {
+                record.answered(503, Some(Reason::ConnectionLimit));
+                (false, true)
+            }
+        };
+        let request = &scratch.request;
+        let is_unread = !matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
+        let keep = is_head_parsed && !closes && !is_unread && request.persistent() && !requester.is_closing();
+        let connection = match (keep, request.version) {
+            (false, _) => Connection::Close,
+            (true, Version::Http10) => Connection::KeepExplicitly,
+            (true, Version::Http11) => Connection::Keep,
+        };
+        let mut answer = self.into_answer();
+        if !requester.grpc {
+            answer.grpc = None;
+        }
+        let date = requester.server.worker.clock.date();
+        let delivery = Delivery {
+            // Known before the rest of the head is; the answer to HEAD has no body even where the head is refused.
+            method: request.method,
+            date: Some(&date),
+            connection,
+        };
+        deliver(requester, &mut scratch.to_client, &answer, &delivery).await
+    }
+
+    /// Writes it for a connection of HTTP/1 on which no request has been read yet, and none will be.
+    pub(crate) fn write_unasked(self, out: &mut Vec<u8>) {
+        let delivery = Delivery {
+            method: Method::Other,
+            date: None,
+            connection: Connection::Close,
+        };
+        emit::own(out, &self.into_answer(), &delivery);
+    }
+
+    fn into_answer(self) -> OwnAnswer {
+        let (status, grpc) = match &self {
+            Self::Refused(refusal) => {
+                let disposition = refusal.disposition();
+                (disposition.status, Some(disposition.grpc_status()))
+            }
+            Self::Redirect { status, .. } => (*status, Some(grpc_status(*status))),
+            Self::Healthy | Self::Options => (200, None),
+            Self::NoRoom => (503, None),
+        };
+        let body = match &self {
+            // Nobody knows yet whether the request is a HEAD.
+            Self::NoRoom => "",
+            Self::Refused(_) | Self::Redirect { .. } | Self::Healthy | Self::Options => status::text(status),
+        };
+        let fields: SmallVec<[_; 2]> = match self {
+            Self::Redirect { location, .. } => smallvec![("Location".into(), Cow::Owned(location))],
+            Self::Options => smallvec![text("Allow", ALLOW)],
+            Self::Refused(_) | Self::NoRoom if status == 503 => smallvec![text("Retry-After", "1")],
+            Self::Refused(_) if status == 405 => smallvec![text("Allow", ALLOW)],
+            Self::Refused(_) | Self::Healthy | Self::NoRoom => SmallVec::new(),
+        };
+        OwnAnswer {
+            status,
+            fields,
+            media_type: "text/plain; charset=utf-8".into(),
+            body: Bytes::from_static(body.as_bytes()),
+            grpc,
+        }
+    }
+}
+
+fn text(name: &'static str, value: &'static str) -> (Cow<'static, str>, Cow<'static, [u8]>) {
+    (name.into(), value.as_bytes().into())
+}
+
+/// Sends an answer by whichever version of HTTP was asked.
+async fn deliver(
+    requester: &mut Requester<'_>,
+    out: &mut Vec<u8>,
+    answer: &OwnAnswer,
+    delivery: &Delivery<'_>,
+) -> Next {
+    out.clear();
+    requester.stream.answer(answer, delivery, out);
+    let Some(socket) = requester.stream.socket() else {
+        return Next::Drop;
+    };
+    let deadline = requester.deadline;
+    let stall = requester
+        .server
+        .worker
+        .door
+        .snapshot()
+        .settings()
+        .timeouts
+        .write_stall;
+    deadline.set(Instant::now(), stall);
+    let mut rest: &[u8] = out;
+    let sent = poll_fn(|context| {
+        loop {
+            let step = match rest {
+                [] => socket.poll_flush(context).map_ok(|()| 0),
+                rest => socket.poll_write(context, rest),
+            };
+            match step {
+                Poll::Ready(Ok(0)) => return Poll::Ready(rest.is_empty()),
+                Poll::Ready(Ok(count)) => rest = rest.get(count..).unwrap_or_default(),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending if deadline.has_passed(context) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    match (sent, delivery.connection) {
+        (false, _) => Next::Drop,
+        (true, Connection::Keep | Connection::KeepExplicitly) => Next::Keep,
+        (true, Connection::Close | Connection::Upgrade) => Next::Close,
+    }
+}

@@ -1,0 +1,107 @@
+//! Making connections, and why none comes about.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use door::BackendTls;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::conduct::{Conduct, Fault};
+use super::tries::Again;
+use crate::refusal::Refusal;
+use crate::stream::socket::{Socket, keep_alive};
+
+/// Why there is no connection to an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The endpoint refuses connections or does not answer.
+    #[error(transparent)]
+    Tcp(io::Error),
+    /// The endpoint accepts connections, but does not prove its identity or refuses the gateway's.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    /// The endpoint accepts connections and closes them at once.
+    #[error("the connection was closed as soon as it was made")]
+    Closed,
+}
+
+impl ConnectError {
+    /// The refusal that the client gets.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
+            Self::Tcp(error) if is_ours(error) => Refusal::Overload,
+            Self::Tcp(_) | Self::Closed => Refusal::ConnectFailed,
+            Self::Tls(_) => Refusal::UpstreamTls,
+        }
+    }
+
+    /// Where the request may be tried next, if anywhere: it has not been sent.
+    pub(crate) fn again(&self) -> Option<Again> {
+        match self {
+            Self::Tcp(error) if is_ours(error) => None,
+            // That took long.
+            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Some(Again::Elsewhere),
+            Self::Tcp(_) | Self::Closed => Some(Again::Unreached),
+            Self::Tls(_) => Some(Again::Elsewhere),
+        }
+    }
+
+    /// What it says about the endpoint beyond what connecting has recorded.
+    pub(crate) fn conduct(&self) -> Conduct {
+        match self {
+            Self::Tcp(_) => Conduct::Unknown,
+            Self::Tls(_) => Conduct::Bad(Fault::Tls),
+            Self::Closed => Conduct::Bad(Fault::Broken),
+        }
+    }
+}
+
+pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
+        .await
+        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+    stream.set_nodelay(true)?;
+    keep_alive(&SockRef::from(&stream))?;
+    Ok(stream)
+}
+
+pub(super) async fn secure(
+    tls: &BackendTls,
+    stream: TcpStream,
+    timeout: Duration,
+) -> Result<Socket, ConnectError> {
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let handshake = connector.connect(tls.server_name.clone(), stream);
+    let stream = tokio::time::timeout(timeout, handshake)
+        .await
+        // Silence says nothing about TLS: it counts as no answer.
+        .map_err(|_elapsed| ConnectError::Tcp(io::ErrorKind::TimedOut.into()))?
+        .map_err(ConnectError::Tls)?;
+    if tls.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let message = "the backend does not speak HTTP/2 (ALPN)";
+        return Err(ConnectError::Tls(io::Error::new(
+            io::ErrorKind::InvalidData,
+            message,
+        )));
+    }
+    Ok(Socket::Tls(Box::new(stream.into())))
+}
+
+/// Errors of this process, not of the endpoint: descriptors, memory, local ports.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ]
+    .iter()
+    .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
