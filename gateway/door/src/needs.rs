@@ -9,7 +9,7 @@ use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, ServiceType};
 use route::{Host, ObjectKey};
 
 use crate::admission::{Policy, precedence};
-use crate::references::{Reference, references, services};
+use crate::references::{Reference, objects, services};
 
 /// What some doors need of the objects of one view. Nothing is worked out before it is asked for.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl<'v> Needs<'v> {
         let any_terminates = self.policies.iter().any(|policy| policy.tls.is_some());
         // Most Ingresses name nothing; these cost no selector.
         let names_any =
-            |ingress: &&Ingress| objects(ingress).any(|named| any_terminates || !is_certificate(&named));
+            |ingress: &&Ingress| objects(ingress).any(|named| any_terminates || !named.is_certificate());
         let naming = self.view.ingresses().map(AsRef::as_ref).filter(names_any);
         let mut admitted: Vec<(&Ingress, bool)> = naming
             .filter_map(|ingress| {
@@ -82,9 +82,9 @@ impl<'v> Needs<'v> {
             .collect();
         admitted.sort_by(|(left, _), (right, _)| precedence(left, right));
         let needed = admitted.into_iter().flat_map(|(ingress, is_terminated)| {
-            objects(ingress).filter(move |named| is_terminated || !is_certificate(named))
+            objects(ingress).filter(move |named| is_terminated || !named.is_certificate())
         });
-        each_once(needed.filter_map(Reference::object), self.of_doors())
+        each_once(needed.map(Reference::object), self.of_doors())
     }
 
     /// Names of Services of type ExternalName that admitted Ingresses forward to: each once, those of the oldest
@@ -125,17 +125,8 @@ impl<'v> Needs<'v> {
     }
 }
 
-/// The Secrets and ConfigMaps that an Ingress refers to.
-fn objects(ingress: &Ingress) -> impl Iterator<Item = Reference<'_>> {
-    references(ingress).filter(|reference| !matches!(reference, Reference::Service(_)))
-}
-
 fn names_objects(ingress: &Ingress) -> bool {
     objects(ingress).next().is_some()
-}
-
-fn is_certificate(reference: &Reference<'_>) -> bool {
-    matches!(reference, Reference::Certificate(_))
 }
 
 fn each_once(
