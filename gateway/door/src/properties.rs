@@ -1,5 +1,5 @@
-//! What must hold for every set of manifests, as a function that panics where it does not: called by the fuzz target
-//! `manifests` and by the tests.
+//! What must hold for every set of manifests, as a function that panics if it does not. The fuzz target `manifests` and the
+//! tests call it.
 
 use resource::{ClusterView, manifest};
 use route::ListenerName;

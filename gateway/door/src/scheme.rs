@@ -1,6 +1,6 @@
-//! What clients speak.
+//! The scheme of clients.
 
-/// The scheme that clients spoke to reach a door: the door's own, never taken from a header.
+/// The scheme with which clients reached a door: the door's own, never taken from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// `http`

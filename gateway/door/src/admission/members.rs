@@ -12,17 +12,17 @@ use smallvec::SmallVec;
 use super::policy::{Admitted, Policy, precedence};
 use crate::references::services;
 
-/// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], made by a policy alone.
+/// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], only a policy can make it.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     held: Vec<Arc<Ingress>>,
     /// Who names a host or a Service.
     naming: Index,
-    /// Of how many TLS is passed through.
+    /// How many of them pass TLS through.
     passing: usize,
 }
 
-/// Who left a door and who joined it, with one change of the view.
+/// Which Ingresses left a door and which joined it, with one change of the view.
 #[derive(Debug, Default)]
 pub(crate) struct MembershipChange {
     /// Ingresses that are no longer members as they were.
@@ -31,7 +31,7 @@ pub(crate) struct MembershipChange {
     pub(crate) joined: Vec<Arc<Ingress>>,
 }
 
-/// Ingresses by a hash of what they name. Two names with one hash only mean that more is compiled than has to be.
+/// Ingresses by a hash of what they name. If two names share a hash, more is compiled than necessary, nothing else.
 #[derive(Debug, Default)]
 struct Index {
     of: HashMap<u64, SmallVec<[Arc<Ingress>; 1]>, RandomState>,
@@ -82,7 +82,7 @@ impl Members {
         self.place(ingress).is_ok()
     }
 
-    /// Whether TLS of any of them is passed through, whatever becomes of it.
+    /// Whether any of them asks for its TLS to be passed through.
     pub(crate) fn has_passthrough(&self) -> bool {
         self.passing > 0
     }
@@ -97,7 +97,7 @@ impl Members {
         self.naming.find(&Name::Service(service))
     }
 
-    /// Brings the members from the view `before` to a `view` that differs in these Ingresses alone.
+    /// Updates the members from the view `before` to a `view` that differs only in these Ingresses.
     pub(crate) fn revise(
         &mut self,
         door: &ListenerName,

@@ -1,4 +1,4 @@
-//! To which namespace a host belongs, where a door's `host_owner` is `namespace`
+//! Which namespace owns a host, if a door's `host_owner` is `namespace`
 //! ([ADR 20](../../../../docs/adr/0020-a-host-stays-with-its-namespace.md)).
 
 use std::collections::{BTreeSet, HashMap};
@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::policy::Policy;
 
-/// The hosts of one door that somebody names, and whose they are. Empty where hosts belong to nobody.
+/// The hosts of one door that Ingresses name, and their owners. Empty if hosts have no owners.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ownership {
     exact: HashMap<Host, Owner, RandomState>,
@@ -18,21 +18,22 @@ pub(crate) struct Ownership {
     wildcard: HashMap<Host, Owner, RandomState>,
 }
 
-/// Whose a host is.
+/// The owner of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// The oldest Ingress of its namespace that names the host, or a wildcard above it.
     pub(crate) ingress: ObjectKey,
-    /// The oldest Ingress that does, where that is one of another namespace: it came to the host later.
+    /// The oldest Ingress that does, if it is one of another namespace: it named the host later.
     pub(crate) older: Option<ObjectKey>,
 }
 
-/// Who names a host, the oldest of each namespace, in order of precedence. The number is the place in that order.
+/// The Ingresses that name a host, the oldest of each namespace, in order of precedence. The number is the position in
+/// that order.
 type Claims<'i> = SmallVec<[(usize, &'i ObjectKey); 1]>;
 
 impl Ownership {
-    /// Decides over the hosts that these Ingresses name, each at the door whose policy is beside it. They are in order
-    /// of precedence. Whoever had a host `before`, and names it still, keeps it.
+    /// Decides who owns the hosts that these Ingresses name, each at the door whose policy is beside it. They are in order
+    /// of precedence. A namespace that owned a host `before`, and still names it, keeps it.
     pub(crate) fn decide<'i>(naming: impl Iterator<Item = (&'i Ingress, &'i Policy)>, before: &Self) -> Self {
         let mut exact: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
         let mut wildcard: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
@@ -76,7 +77,7 @@ impl Ownership {
         decided
     }
 
-    /// Whose a host is that some rule names, or a wildcard that some rule names.
+    /// The owner of a host, or of a wildcard, that some rule names.
     pub(crate) fn of(&self, host: &HostPattern) -> Option<&Owner> {
         match host {
             HostPattern::Any => None,
@@ -108,7 +109,7 @@ impl Ownership {
 }
 
 impl Owner {
-    /// Of those who name a host: whoever held it or what is above it, if it is among them; else the oldest.
+    /// Of those that name a host: the one that owned it or the wildcard above it, if it is among them; else the oldest.
     fn among(claims: &Claims<'_>, held: [Option<&Self>; 2]) -> Option<Self> {
         let (_, oldest) = claims.first()?;
         let of_namespace = |held: &Self| claims.iter().find(|(_, claim)| beside(claim, &held.ingress));

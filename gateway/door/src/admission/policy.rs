@@ -11,10 +11,10 @@ use super::selector::Selector;
 use super::tls::TlsPolicy;
 use crate::scheme::Scheme;
 
-/// Who may be exposed at a door. The admission half of a listener's configuration.
+/// What may be exposed at a door: the admission half of a listener's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The Ingress labels that choose this door.
+    /// The Ingress labels that select this door.
     pub selector: Selector,
     /// Namespaces that may expose here; empty means all.
     pub namespaces: Vec<NamespacePattern>,
@@ -26,20 +26,20 @@ pub struct Policy {
     pub scheme: Scheme,
     /// The port that clients used: `X-Forwarded-Port`, and the port of redirects to this door.
     pub forwarded_port: u16,
-    /// The door to which this one redirects (308) whatever that one serves and this one does not.
+    /// The door to which this one redirects (308) everything that that one serves and this one does not.
     pub redirect: Option<ListenerName>,
-    /// How the door ends TLS; `None` where it does not.
+    /// How the door terminates TLS; `None` if it does not.
     pub tls: Option<TlsPolicy>,
-    /// Who may have rules for a host.
+    /// Which namespaces may have rules for a host.
     pub host_owner: HostOwner,
     /// Namespaces whose `defaultBackend` without rules counts; empty means all.
     pub default_backend: Vec<NamespacePattern>,
 }
 
-/// Who may have rules for a host at a door.
+/// Which namespaces may have rules for a host at a door.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HostOwner {
-    /// Everybody: each place of a host belongs to the oldest rule for it.
+    /// All: each place of a host belongs to the oldest rule for it.
     #[default]
     Any,
     /// The namespace of the oldest Ingress that names the host, or a wildcard above it.
@@ -68,7 +68,7 @@ pub(crate) fn precedence(left: &Ingress, right: &Ingress) -> Ordering {
     age(left).cmp(&age(right)).then_with(|| left.key.cmp(&right.key))
 }
 
-/// What comes first is older; without a creation time, the newest.
+/// The older object comes first; one without a creation time is the newest.
 pub(crate) fn age(ingress: &Ingress) -> impl Ord + use<> {
     (ingress.created.is_none(), ingress.created)
 }
@@ -101,7 +101,7 @@ impl NamespacePattern {
             if parts.peek().is_none() {
                 return rest.ends_with(part);
             }
-            // The left-most place is always a safe choice: whatever follows has the most room there.
+            // The left-most match is always a safe choice: it leaves the most room for what follows.
             match rest.split_once(part) {
                 Some((_, after)) => rest = after,
                 None => return false,
@@ -111,8 +111,8 @@ impl NamespacePattern {
     }
 }
 
-/// A problem for each class that some door admits although it names another controller. Names decide; that is how an
-/// Ingress can be served by its old controller and here at the same time, and it may be a mistake.
+/// A problem for each class that some door admits although it names another controller. Names decide, so that an Ingress
+/// can be served by its old controller and here at the same time; but it may be a mistake.
 pub(crate) fn foreign_classes<'p>(
     policies: impl Iterator<Item = &'p Policy>,
     view: &ClusterView,
@@ -150,7 +150,7 @@ impl<'v> Admitted<'v> {
 }
 
 impl Policy {
-    /// Admits whatever the labels choose, and ends no TLS; clients used the port that is usual for the scheme.
+    /// Admits what the labels select, and terminates no TLS; clients used the usual port of the scheme.
     #[must_use]
     pub fn new(selector: Selector, scheme: Scheme) -> Self {
         Self {
@@ -167,10 +167,10 @@ impl Policy {
         }
     }
 
-    /// The Ingresses of `view` that this door admits, oldest first and then by namespace and name, so that
-    /// whoever comes first wins a conflict.
+    /// The Ingresses of `view` that this door admits, oldest first and then by namespace and name, so that the first one
+    /// wins a conflict.
     ///
-    /// An Ingress that the labels choose but another rule of the door refuses is told in `problems`.
+    /// An Ingress that the labels select but that another setting of the door refuses is reported in `problems`.
     pub(crate) fn admit<'v>(
         &self,
         door: &ListenerName,
@@ -187,8 +187,8 @@ impl Policy {
         admitted
     }
 
-    /// Whether the door admits the Ingress. For those who care for what belongs to Ingresses (their Secrets, their
-    /// status); what is served is decided by [`admit`](Self::admit) alone.
+    /// Whether the door admits the Ingress, for code that handles what belongs to Ingresses (their Secrets, their status).
+    /// Only [`admit`](Self::admit) decides what is served.
     #[must_use]
     pub fn admits(&self, ingress: &Ingress, view: &ClusterView) -> bool {
         let namespace = ingress.key.namespace();
@@ -201,7 +201,7 @@ impl Policy {
         self.selector.matches(&ingress.labels) && self.class_admits(ingress, view)
     }
 
-    /// Whether connections for the hosts of the Ingress go to its backend as they are, TLS and all.
+    /// Whether TLS connections for the hosts of the Ingress are passed through to its backend.
     pub(crate) fn passes_through(&self, ingress: &Ingress) -> bool {
         ingress.annotations.ssl_passthrough && self.tls.as_ref().is_some_and(|tls| tls.passthrough)
     }
@@ -211,8 +211,8 @@ impl Policy {
         one_matches(&self.default_backend, namespace)
     }
 
-    /// Whether a `defaultBackend` without rules answers for hosts that belong to others as well: where hosts have
-    /// owners, only if it is said whose counts.
+    /// Whether a `defaultBackend` without rules also answers for hosts of others: if hosts have owners, only if the
+    /// configuration says whose counts.
     pub(crate) fn default_is_for_all(&self) -> bool {
         self.host_owner == HostOwner::Any || !self.default_backend.is_empty()
     }
@@ -315,7 +315,7 @@ mod tests {
             told_of_all[1].contains("IngressClass nobody spec.controller: the class names no controller"),
             "{told_of_all:?}"
         );
-        // Without `ingress_class` no class is asked for.
+        // Without `ingress_class` the class does not matter.
         assert_eq!(told(&[policy(&[]), policy(&["ours"])]), Vec::<String>::new());
     }
 

@@ -1,8 +1,8 @@
 //! Label selectors in the syntax of Kubernetes (`kubectl get -l`; `labels.Parse` in apimachinery):
 //! `key=value`, `key==value`, `key!=value`, `key in (a, b)`, `key notin (a, b)`, `key`, `!key`, joined by commas.
 //!
-//! A door's selector must say at least one positive thing (`=`, `in` or a bare key): a selector that only
-//! excludes would admit every Ingress nobody has labelled, and a door fails closed.
+//! A door's selector needs at least one positive requirement (`=`, `in` or a bare key): a selector that only excludes
+//! would admit every Ingress that nobody has labelled, and a door fails closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,7 +16,7 @@ pub struct Selector {
     written: Box<str>,
 }
 
-/// What a selector asks of one key.
+/// The requirement of a selector for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Requirement {
     key: Box<str>,
@@ -26,7 +26,7 @@ struct Requirement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Operator {
     In(BTreeSet<Box<str>>),
-    /// Also true where the key is absent, as in Kubernetes.
+    /// Also true if the key is absent, as in Kubernetes.
     NotIn(BTreeSet<Box<str>>),
     Exists,
     Absent,
@@ -104,7 +104,7 @@ impl Selector {
         contradiction(self.requirements.iter().chain(&other.requirements)).is_none()
     }
 
-    /// The keys that a positive requirement names: an Ingress that carries one of them meant a door.
+    /// The keys that a positive requirement names: an Ingress with one of them was meant for a door.
     pub fn positive_keys(&self) -> impl Iterator<Item = &str> {
         self.requirements
             .iter()
@@ -174,7 +174,7 @@ impl Requirement {
         let Some((values, "")) = values.split_once(')') else {
             return Err(format!("`{head} ({values}` does not end with one `)`"));
         };
-        // Kubernetes reads it as the one value that is empty, which nobody means.
+        // Kubernetes reads it as the single empty value, which is never intended.
         if values.trim().is_empty() {
             return Err(format!("`{head} ()` has no value between the parentheses"));
         }

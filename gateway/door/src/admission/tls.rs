@@ -1,4 +1,4 @@
-//! What a door is told about TLS.
+//! The TLS settings of a door.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use route::ObjectKey;
 
 use crate::pki::{CaBundle, Certificate};
 
-/// How a door ends TLS. Certificates for names come from `spec.tls` of the Ingresses that the door admits.
+/// How a door terminates TLS. Certificates for names come from `spec.tls` of the Ingresses that the door admits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsPolicy {
-    /// For names that no Ingress has a certificate for, and for clients that name nobody.
+    /// For names for which no Ingress has a certificate, and for clients that send no server name.
     pub default_certificate: DefaultCertificate,
-    /// The oldest version that is spoken.
+    /// The oldest version that is accepted.
     pub min_version: TlsVersion,
-    /// Who clients must be.
+    /// Which clients are admitted.
     pub client_auth: ClientAuth,
-    /// Whether Ingresses may have the TLS of their hosts passed through, which goes round `client_auth`.
+    /// Whether Ingresses may have the TLS of their hosts passed through, which bypasses `client_auth`.
     pub passthrough: bool,
 }
 
@@ -54,7 +54,7 @@ impl TlsPolicy {
 pub enum DefaultCertificate {
     /// There is none: a handshake for an unknown name fails.
     None,
-    /// Made once per process and door; nobody vouches for it.
+    /// Made once per process and door; no authority has signed it.
     SelfSigned,
     /// A Secret of type `kubernetes.io/tls`.
     Secret(ObjectKey),
@@ -65,7 +65,7 @@ pub enum DefaultCertificate {
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
-    /// RFC 5246, with authenticated encryption and ephemeral keys alone.
+    /// RFC 5246, only with authenticated encryption and ephemeral keys.
     V12,
     /// RFC 8446
     V13,
@@ -76,9 +76,9 @@ pub enum TlsVersion {
 pub enum ClientAuth {
     /// They are not asked.
     Off,
-    /// They are asked, and whoever presents one must present a good one.
+    /// They are asked, and a client that presents one must present a valid one.
     Optional(CaSource),
-    /// A handshake without a good one fails.
+    /// A handshake without a valid one fails.
     Required(CaSource),
 }
 

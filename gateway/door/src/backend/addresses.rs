@@ -1,7 +1,7 @@
-//! Which addresses are never called, whoever names them.
+//! Which addresses are never called, whatever names them.
 //!
-//! An IPv6 address may stand for an IPv4 one, which a router then translates to or tunnels to. Such an address is judged
-//! as what it says and as what it stands for.
+//! An IPv6 address may stand for an IPv4 one, to which a router then translates or tunnels. Such an address is judged both
+//! as itself and as the address for which it stands.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,9 +14,9 @@ use smallvec::SmallVec;
 pub struct AddressPolicy {
     /// Loopback addresses are allowed (`[source] allow_loopback_backends`): for the demo and for tests.
     pub allow_loopback: bool,
-    /// Networks that are refused beside the built-in ones (`[source] refuse_backends`).
+    /// Networks that are refused in addition to the built-in ones (`[source] refuse_backends`).
     pub refused: Vec<IpNet>,
-    /// Where the gateway is, so that it does not become its own backend.
+    /// The gateway's own addresses, so that it does not become its own backend.
     pub own_addresses: OwnAddresses,
     /// The ports on which it listens there, its admin port included.
     pub own_ports: BTreeSet<u16>,
@@ -25,7 +25,7 @@ pub struct AddressPolicy {
 /// The addresses of the gateway: of this process, and of the others of its installation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum OwnAddresses {
-    /// Nobody knows all of them, so any address may be one.
+    /// They are not all known, so any address may be one.
     #[default]
     Anywhere,
     /// These, and loopback.
@@ -74,7 +74,7 @@ impl OwnAddresses {
 const METADATA: &str = "a cloud metadata address";
 const NO_UNICAST: &str = "no unicast address";
 
-/// Addresses of IPv4 that are no backend's (RFC 6890, and what clouds reserve for themselves).
+/// IPv4 addresses that are never backends (RFC 6890, and those that clouds reserve for themselves).
 fn special_v4(ip: Ipv4Addr) -> Option<&'static str> {
     match ip.octets() {
         [169, 254, ..] => Some("a link-local address (cloud metadata lives there)"),
@@ -102,7 +102,7 @@ fn special_v6(ip: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 addresses that an IPv6 address stands for, to whoever translates or tunnels it.
+/// The IPv4 addresses for which an IPv6 address stands, to routers that translate or tunnel it.
 fn embedded(ip: Ipv6Addr) -> SmallVec<[Ipv4Addr; 4]> {
     let mut found = SmallVec::new();
     // Neither of them stands for anything.
@@ -132,9 +132,9 @@ fn embedded(ip: Ipv6Addr) -> SmallVec<[Ipv4Addr; 4]> {
     found
 }
 
-/// Where RFC 6052 (2.2) puts an IPv4 address behind a prefix of 48, 56, 64 or 96 bits. Which of them it is only the
-/// translator knows, so each counts, except what comes out as an address that begins with zero: behind the shorter
-/// prefixes zeros follow, and nobody translates to such a one.
+/// The positions at which RFC 6052 (2.2) puts an IPv4 address after a prefix of 48, 56, 64 or 96 bits. Only the translator
+/// knows which one applies, so each counts, except one that yields an address beginning with zero: zeros follow the shorter
+/// prefixes, and no router translates to such an address.
 fn translated(ip: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     let [.., a, b, split, c, d, e, f, g, h, i] = ip.octets();
     let shorter = [

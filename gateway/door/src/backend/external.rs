@@ -1,6 +1,6 @@
-//! Services of type ExternalName: from a name, and what DNS says of it, to endpoints.
+//! Services of type ExternalName: from a name and its DNS answer to endpoints.
 //!
-//! DNS is asked elsewhere and ahead of time; here its answers are part of the view like everything else.
+//! DNS is queried elsewhere and ahead of time; here its answers are part of the view like everything else.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use crate::rule::Blocked;
 /// A Service of type ExternalName that may be called.
 pub(crate) struct External<'v> {
     service: &'v Service,
-    /// `spec.externalName`: what DNS is asked for, and the name that TLS expects.
+    /// `spec.externalName`: the name in DNS, and the name that TLS expects.
     pub(crate) name: &'v Host,
     names: ExternalNames,
 }
@@ -26,7 +26,7 @@ impl<'v> External<'v> {
     /// `None` for Services of other types.
     ///
     /// # Errors
-    /// When the Service has a name and must not be called by it.
+    /// When the Service has a name by which it must not be called.
     pub(crate) fn of(service: &'v Service, names: ExternalNames) -> Result<Option<Self>, Refused> {
         let ServiceType::ExternalName(name) = &service.kind else {
             return Ok(None);
@@ -52,7 +52,7 @@ impl<'v> External<'v> {
         }
     }
 
-    /// What the Ingress is told of the name. Errors only where there is nothing to call.
+    /// What is reported to the Ingress about the name. Errors only if there is nothing to call.
     pub(crate) fn doubt(&self, view: &ClusterView) -> Option<Doubt> {
         let name = self.name;
         let (severity, what) = match view.resolution(name) {
@@ -90,7 +90,7 @@ impl<'v> External<'v> {
         })
     }
 
-    /// The addresses of the name at this port. Says also whether any address was refused.
+    /// The addresses of the name at this port. Also returns whether any address was refused.
     pub(crate) fn endpoints(
         &self,
         view: &ClusterView,
@@ -123,8 +123,8 @@ impl<'v> External<'v> {
     }
 }
 
-/// A port that an Ingress may name by its number although the Service does not list it: nobody stands between the
-/// gateway and the name who would have to know.
+/// A port that an Ingress may name by its number although the Service does not list it: nothing between the gateway and
+/// the name needs the list.
 pub(crate) fn implied_port(service: &Service, wanted: &ServicePortRef) -> Option<ServicePort> {
     Some(ServicePort {
         name: None,

@@ -1,4 +1,4 @@
-//! From Service ports to upstreams: which endpoints there are, and what is spoken to them.
+//! From Service ports to upstreams: their endpoints and protocols.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -18,18 +18,19 @@ use super::tls::TlsClients;
 use super::upstream::{Endpoint, Upstream, UpstreamProtocol};
 use crate::rule::{BackendProtocol, BackendRef, Blocked};
 
-/// Addresses of one Service that are told of.
+/// How many addresses of one Service are reported.
 const MOST_ADDRESSES: usize = 10;
 
-/// Makes numbers of namespaces. Keyed anew by each process, so that nobody can choose a name to share another's number.
+/// Hashes namespaces to numbers. Each process has a new key, so that nobody can choose a name that shares another's
+/// number.
 static SPACES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// The upstreams of one view. What is asked for twice is worked out once.
+/// The upstreams of one view. Each is computed once.
 pub(crate) struct Upstreams<'v> {
     view: &'v ClusterView,
     backends: &'v BackendPolicy,
     known: HashMap<UpstreamKey, Resolved>,
-    /// Counts the Ingresses that ask.
+    /// Counts the Ingresses that refer to it.
     asking: usize,
     clients: TlsClients,
 }
@@ -43,12 +44,12 @@ struct UpstreamKey {
     protocol: Option<BackendAnnotations>,
 }
 
-/// What a backend reference has come to.
+/// The result of a backend reference.
 struct Resolved {
     upstream: Result<Arc<Upstream>, Refused>,
     /// What is wrong with its addresses.
     told: Vec<Problem>,
-    /// Who was told of it last.
+    /// The last Ingress to which it was reported.
     told_to: usize,
     /// What is wrong with its name in DNS.
     doubt: Option<Doubt>,
@@ -74,7 +75,7 @@ impl<'v> Upstreams<'v> {
         self.clients
     }
 
-    /// The upstream of a backend, or why there is none; and what is doubtful about it.
+    /// The upstream of a backend, or why there is none; and warnings about it.
     pub(crate) fn find(
         &mut self,
         backend: BackendRef<'_>,
@@ -88,8 +89,8 @@ impl<'v> Upstreams<'v> {
                 BackendProtocol::Raw => None,
             },
         };
-        // What is wrong with a Service's addresses is told to each who asks for it, once: whoever asked first may be
-        // the first not to ask any more.
+        // What is wrong with a Service's addresses is reported once to each Ingress that refers to it: the first of them
+        // may be the first to stop doing so.
         if let Some(known) = self.known.get_mut(&key) {
             if std::mem::replace(&mut known.told_to, self.asking) != self.asking {
                 problems.extend(known.told.iter().cloned());
@@ -196,7 +197,7 @@ impl<'v> Upstreams<'v> {
         })
     }
 
-    /// What is spoken: the Ingress decides before the Service, and that before its port.
+    /// The protocol: the Ingress takes precedence over the Service, and that over its port.
     fn protocol(
         &mut self,
         service: &Service,
@@ -231,8 +232,8 @@ impl<'v> Upstreams<'v> {
         }
     }
 
-    /// The addresses that take requests: the ready ones, or, when none is left, those that still serve while they
-    /// terminate (Kubernetes, EndpointConditions). Says also whether any address was refused.
+    /// The addresses that take requests: the ready ones, or, if there is none, those that still serve while they terminate
+    /// (Kubernetes, EndpointConditions). Also returns whether any address was refused.
     fn endpoints(
         &self,
         service: &ObjectKey,
@@ -241,7 +242,7 @@ impl<'v> Upstreams<'v> {
     ) -> (Box<[Endpoint]>, bool) {
         let (mut ready, mut last_resort, mut any_refused) = (Vec::new(), Vec::new(), false);
         for slice in self.view.endpoint_slices(service) {
-            // A Service port and an EndpointSlice port belong together by name, the empty one included.
+            // A Service port and an EndpointSlice port are matched by name, including the empty one.
             let named = slice.ports.iter().filter(|candidate| {
                 candidate.name.as_deref().unwrap_or("") == port.name.as_deref().unwrap_or("")
                     && candidate.protocol == port.protocol
@@ -267,8 +268,8 @@ impl<'v> Upstreams<'v> {
     }
 }
 
-/// The port that an Ingress names. A Service may have one number for several protocols (HTTP/3 beside HTTPS): HTTP is
-/// spoken over TCP.
+/// The port that an Ingress names. A Service may have one number for several protocols (HTTP/3 besides HTTPS): HTTP uses
+/// TCP.
 fn service_port<'s>(service: &'s Service, wanted: &ServicePortRef) -> Option<&'s ServicePort> {
     let mut ports = service.ports.iter();
     if let ServicePortRef::Name(name) = wanted
@@ -283,7 +284,7 @@ fn service_port<'s>(service: &'s Service, wanted: &ServicePortRef) -> Option<&'s
     tcp.or_else(|| ports.find(|port| port.port == number))
 }
 
-/// What is odd about a port that is found by a name of digits.
+/// What is doubtful about a port that is found by a name of digits.
 fn named_by_number(port: &ServicePort, wanted: &ServicePortRef) -> Option<Doubt> {
     let ServicePortRef::Name(name) = wanted else {
         return None;

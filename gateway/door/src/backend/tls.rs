@@ -1,4 +1,4 @@
-//! TLS towards backends: whom to trust, what to show, which name to expect.
+//! TLS towards backends: authorities, client certificate, expected name.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,24 +13,24 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::pki::{CaBundle, CaError, Certificate, CertificateError, Digest, PROVIDER};
 
-/// How to speak TLS to the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the
-/// live ones, and with them their sessions.
+/// The TLS settings for the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the live
+/// ones, and with them their sessions.
 pub struct BackendTls {
     /// Trust, client certificate and ALPN.
     pub config: Arc<ClientConfig>,
     /// The name that is sent (SNI) and verified.
     pub server_name: ServerName<'static>,
-    /// HTTP/2 is spoken inside.
+    /// HTTP/2 is used over TLS.
     pub h2: bool,
     /// What it was made from; `None` when it was made by hand.
     key: Option<SettingsKey>,
 }
 
-/// The authorities of the platform, for backends whose certificate is to be verified and that name no others.
+/// The authorities of the platform, for backends that must be verified and have no other authorities.
 #[derive(Clone, Default)]
 pub struct PlatformRoots(Option<Arc<RootCertStore>>);
 
-/// Why a backend that speaks TLS cannot be spoken to as it is written.
+/// Why a backend cannot be called over TLS as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BackendFault {
     #[error("{0} `{1}` does not exist")]
@@ -53,7 +53,7 @@ pub(crate) enum BackendFault {
     Settings(String),
 }
 
-/// Everything that makes two ways to speak TLS different.
+/// Everything in which two TLS settings may differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct SettingsKey {
     config: ConfigKey,
@@ -68,23 +68,23 @@ struct ConfigKey {
     h2: bool,
 }
 
-/// Whose word on the backend is believed.
+/// Which authorities are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Trust {
-    /// The authorities that are named all the same: they have to be readable.
+    /// The authorities that are named nevertheless: they must be readable.
     Nobody(Option<Digest>),
     Platform,
     Bundle(Digest),
 }
 
-/// The ways to speak TLS that are in use, so that equal settings share their sessions.
+/// The TLS settings in use, so that equal settings share their sessions.
 #[derive(Debug, Default)]
 pub(crate) struct TlsClients {
     whole: HashMap<SettingsKey, Arc<BackendTls>>,
     configs: HashMap<ConfigKey, Arc<ClientConfig>>,
 }
 
-/// What is read from objects, and not yet parsed: most of the time it is known already.
+/// What is read from objects and not yet parsed: usually it is known already.
 struct Material<'v> {
     authorities: Option<(&'static str, ObjectKey, &'v [u8])>,
     client: Option<(ObjectKey, &'v [u8], &'v [u8])>,
@@ -123,13 +123,13 @@ impl BackendTls {
 }
 
 impl TlsClients {
-    /// Forgets what no route uses any more.
+    /// Drops settings that no route uses any more.
     pub(crate) fn tidy(&mut self) {
         self.whole.retain(|_, tls| Arc::strong_count(tls) > 1);
         self.configs.retain(|_, config| Arc::strong_count(config) > 1);
     }
 
-    /// Keeps a way that is live.
+    /// Keeps settings that are live.
     pub(crate) fn add(&mut self, tls: &Arc<BackendTls>) {
         if let Some(key) = &tls.key {
             self.configs
@@ -139,10 +139,10 @@ impl TlsClients {
         }
     }
 
-    /// How to speak TLS to a backend, as the annotations `asked` say; without a name there, its own `name` counts.
+    /// The TLS settings for a backend, as the annotations `asked` say; without a name there, its own `name` counts.
     ///
     /// # Errors
-    /// What is missing or unusable: the backend must not be spoken to with less.
+    /// What is missing or unusable: the backend must not be called with less protection.
     pub(crate) fn settings(
         &mut self,
         name: String,
@@ -194,7 +194,7 @@ impl<'v> Material<'v> {
             let secret = view.secret(key).map(AsRef::as_ref);
             secret.ok_or_else(|| BackendFault::absent(Kind::Secret, key, view))
         };
-        // nginx's one Secret for both; what is written apart counts instead.
+        // nginx uses one Secret for both; a separate setting takes precedence.
         let both = asked.secret.as_ref().map(secret).transpose()?;
         let authorities = match &asked.authorities {
             Some(AuthoritySource::Secret(key)) => Some(("Secret", key, entry(secret(key)?, "ca.crt")?)),
@@ -211,7 +211,7 @@ impl<'v> Material<'v> {
         };
         let client = match (&asked.client_certificate, both) {
             (Some(key), _) => Some(secret(key)?),
-            // A Secret with authorities alone is fine; half a certificate is not.
+            // A Secret with only authorities is fine; half a certificate is not.
             (None, Some(both)) => (both.data.contains_key("tls.crt")
                 || both.data.contains_key("tls.key")
                 || !both.data.contains_key("ca.crt"))
@@ -247,7 +247,7 @@ fn client_config(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(settings)?;
-    // Authorities that are written must be readable even where nothing is verified: they may be switched on again.
+    // Authorities must be readable even if nothing is verified: verification may be switched on again.
     let bundle = match &material.authorities {
         Some((kind, object, pem)) => Some(
             CaBundle::from_pem(pem)
@@ -283,8 +283,8 @@ fn client_config(
     Ok(config)
 }
 
-/// Believes whoever answers, because an Ingress says so. Without trust in the certificate a signature by its key
-/// proves nothing, so that is not looked at either, and certificates too old to be parsed are fine.
+/// Accepts any certificate, because an Ingress says so. Without trust in the certificate a signature by its key proves
+/// nothing, so signatures are not checked either, and certificates that cannot be parsed are accepted.
 #[derive(Debug)]
 struct Unverified;
 
@@ -345,7 +345,7 @@ impl PartialEq for PlatformRoots {
 
 impl Eq for PlatformRoots {}
 
-/// Says whom it trusts: `Nobody` is what an audit looks for.
+/// Shows which authorities are trusted; an audit looks for `Nobody`.
 impl fmt::Debug for BackendTls {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("BackendTls")

@@ -12,25 +12,25 @@ use super::tls::BackendTls;
 pub struct Upstream {
     /// The Service.
     pub service: ObjectKey,
-    /// Stands for the Service's namespace. What the requests of one namespace have shown of an address is nothing to go
-    /// by for another's: it may ask that address for what it cannot do.
+    /// Stands for the Service's namespace. What the requests of one namespace reveal about an address does not count for
+    /// another: a namespace may ask an address for something that it cannot do.
     pub space: u64,
     /// The port of the Service (`spec.ports[].port`).
     pub port: u16,
-    /// What is spoken to the endpoints.
+    /// The protocol of the endpoints.
     pub protocol: UpstreamProtocol,
     /// Where requests go; empty means 503.
     pub endpoints: Box<[Endpoint]>,
 }
 
-/// What is spoken to the endpoints of an upstream.
+/// The protocol of an upstream's endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpstreamProtocol {
     /// HTTP/1.1 in clear text.
     Http1,
     /// HTTP/2 in clear text, by prior knowledge (RFC 9113 3.3).
     H2c,
-    /// TLS; HTTP/2 inside where the settings say so, else HTTP/1.1.
+    /// TLS, with HTTP/2 if the settings say so, else HTTP/1.1.
     Tls(Arc<BackendTls>),
 }
 

@@ -33,7 +33,7 @@ pub struct CaBundle {
     content: Digest,
 }
 
-/// Why PEM data is no certificate with its key.
+/// Why PEM data is not a certificate with its key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     /// No `CERTIFICATE` section.
@@ -65,13 +65,13 @@ pub enum CertificateError {
     Mismatch,
 }
 
-/// Why PEM data is no bundle of authorities.
+/// Why PEM data is not a bundle of authorities.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CaError {
     /// No `CERTIFICATE` section.
     #[error("holds no certificate; it starts with `-----BEGIN CERTIFICATE-----`")]
     Empty,
-    /// Not PEM that can be read whole.
+    /// Not PEM that can be read completely.
     #[error("{0}")]
     Pem(PemError),
     /// Not usable as an authority.
@@ -118,8 +118,8 @@ impl Certificate {
         Self::from_pem(chain, key).map_err(SecretFault::Certificate)
     }
 
-    /// A certificate that nobody vouches for, for load balancers that do not verify their targets. Valid for ten
-    /// years and from a day before now, because clocks differ.
+    /// A self-signed certificate, for load balancers that do not verify their targets. Valid for ten years, from a day
+    /// before now because clocks differ.
     ///
     /// # Errors
     /// When no key can be made: the system's source of randomness failed.
@@ -179,8 +179,8 @@ impl Certificate {
 }
 
 impl CaBundle {
-    /// Reads one or more authorities. One that cannot be read spoils the bundle: what it would have let in or kept
-    /// out is unknown.
+    /// Reads one or more authorities. One that cannot be read invalidates the bundle, because it is unknown which clients it
+    /// would admit or refuse.
     ///
     /// # Errors
     /// When there is none, or one cannot be read.

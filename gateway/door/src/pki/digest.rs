@@ -40,7 +40,7 @@ impl std::fmt::Display for Digest {
     }
 }
 
-/// The beginning is enough to tell two apart, and no digest of a key belongs in a log.
+/// The beginning is enough to distinguish two, and no digest of a key belongs in a log.
 impl std::fmt::Debug for Digest {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0

@@ -9,13 +9,13 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::digest::Digest;
 use super::x509::{Parsed, alternative_names};
 
-/// Most alternative names that are told; a field must not outgrow what backends take.
+/// How many alternative names are included at most; a field must not outgrow what backends accept.
 const MOST_NAMES: usize = 16;
 
-/// Longest alternative name that is told.
+/// The longest alternative name that is included.
 const NAME_BYTES: usize = 512;
 
-/// Longest subject that is told.
+/// The longest subject that is included.
 const SUBJECT_BYTES: usize = 1_024;
 
 /// The value of `X-Forwarded-Client-Cert` for a verified client certificate, in Envoy's format: `Hash` (SHA-256 of the

@@ -1,6 +1,6 @@
-//! PEM (RFC 7468) as people have it: with a byte order mark, with sections that are glued to each other, with labels of
-//! old. What is there is read or named: a section that is passed over in silence is a chain, or a set of authorities,
-//! that is smaller than it looks.
+//! PEM (RFC 7468) as found in practice: with a byte order mark, with sections without a line break between them, with old
+//! labels. Every section is read or reported: if one were skipped silently, a chain or a set of authorities would be
+//! smaller than it looks.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
 
-/// Why a text is no PEM that can be used. Reads on after "the text"; contents appear nowhere.
+/// Why a text is not usable PEM. The message continues "the text"; contents appear nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
     /// As some editors save text.
@@ -26,10 +26,10 @@ pub enum PemError {
     /// DER or PKCS#12.
     #[error("is binary, not PEM; convert it, as with `openssl x509 -inform der`")]
     Binary,
-    /// As it happens where a Secret is written by hand.
+    /// A common mistake when a Secret is written by hand.
     #[error("is base64 of PEM; it has been encoded once too often")]
     EncodedTwice,
-    /// Something begins or ends there, and cannot be told apart from what is around it.
+    /// Something begins or ends there, and cannot be separated from the text around it.
     #[error("has a damaged `-----BEGIN …-----` or `-----END …-----` in line {0}, or base64 outside of both")]
     Marker(usize),
     /// No end before the next section, or the end of the text.
@@ -50,7 +50,7 @@ pub enum PemError {
         /// What it ends as.
         end: PemLabel,
     },
-    /// A section of a kind that cannot be used there, and must not be passed over.
+    /// A section of a kind that cannot be used there, and must not be skipped.
     #[error("has a section `{label}` in line {line}, {what}")]
     Label {
         /// Where the section begins, counted from 1.
@@ -68,7 +68,7 @@ pub enum PemError {
         /// What it is called.
         label: PemLabel,
     },
-    /// More sections than anybody has.
+    /// More sections than are plausible.
     #[error("has more than {MOST} sections")]
     TooMany,
 }
@@ -82,7 +82,7 @@ pub struct PemLabel(Box<str>);
 pub(super) enum Purpose {
     /// To be shown.
     Chain,
-    /// To be believed: what restricts that must not be passed over.
+    /// To be trusted: restrictions of that trust must not be skipped.
     Authorities,
 }
 
@@ -330,7 +330,7 @@ fn stray(text: &[u8], start: usize, end: usize) -> Result<(), PemError> {
     Ok(())
 }
 
-/// Dashes of whatever kind and number at either end, and words that only markers have.
+/// Dashes of any kind and number at either end, and words that only markers have.
 fn is_marker(line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(line).to_uppercase();
     let line = line.trim_matches(|character: char| character.is_whitespace() || character == '\u{feff}');

@@ -1,4 +1,4 @@
-//! The cryptography that TLS is spoken with.
+//! The cryptography of TLS.
 
 use std::sync::{Arc, LazyLock};
 

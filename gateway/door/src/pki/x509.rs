@@ -22,7 +22,7 @@ pub(crate) struct CertificateFacts {
     pub(crate) public_key: Box<[u8]>,
 }
 
-/// A parsed certificate. Serial numbers and times are taken as they are: who signed it is not the question here.
+/// A parsed certificate. Serial numbers and times are not validated: the signer does not matter here.
 pub(super) type Parsed = CertificateInner<Raw>;
 
 impl CertificateFacts {
@@ -60,7 +60,7 @@ impl CertificateFacts {
         self.not_after.unix_duration().as_secs()
     }
 
-    /// What is wrong with its validity at a moment, if anything.
+    /// What is wrong with its validity at a given time, if anything.
     pub(crate) fn untimely(&self, now: Duration) -> Option<String> {
         if self.not_after.unix_duration() < now {
             Some(format!("expired at {}; renew it", self.not_after))

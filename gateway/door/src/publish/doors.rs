@@ -18,8 +18,8 @@ use crate::tls::CertificateCache;
 
 /// Compiles `view` for every door and makes the results live.
 ///
-/// An Ingress that moves from one door to another leaves the old one before it appears at the new one: never both
-/// at once, and neither only for the moment between two swaps.
+/// An Ingress that moves from one door to another leaves the old one before it appears at the new one. It is served at one
+/// of the two at most; between the two swaps, for a moment, at neither.
 ///
 /// Returns every problem that admission and compilation found, sorted. A door whose table is unchanged is not touched.
 /// With the `ledger` of the publication before, the work is in proportion to what has changed.
@@ -48,7 +48,7 @@ pub fn publish<'p, S: 'p>(
     let reported = compiled.chain(publication.admission.values().flatten());
     let mut problems: Vec<Problem> = reported.cloned().collect();
     problems.extend(foreign_classes(doors.iter().map(|door| door.policy()), view));
-    // The same Ingress may stand at several doors; one telling is enough.
+    // The same Ingress may be at several doors; one report is enough.
     problems.sort_unstable();
     problems.dedup();
     ledger.0 = Some(publication);

@@ -7,8 +7,8 @@ use crate::admission::{Members, Policy};
 use crate::backend::{BackendPolicy, TlsClients};
 use crate::compile::Reports;
 
-/// From what the doors were compiled last, so that next time only what changed is compiled. It decides how much work
-/// is done and never what comes out: a property test compares with doors that have none.
+/// What the doors were compiled from last, so that next time only what changed is compiled. It decides how much work is
+/// done and never what the result is: a property test compares with doors that have no ledger.
 #[derive(Debug, Default)]
 pub struct Ledger(pub(super) Option<LastPublication>);
 
@@ -21,7 +21,7 @@ pub(crate) struct LastPublication {
     pub(crate) doors: Vec<DoorRecord>,
     /// What admission reported, by Ingress.
     pub(crate) admission: Reports,
-    /// How TLS is spoken to backends.
+    /// The TLS settings for backends.
     pub(crate) clients: TlsClients,
 }
 

@@ -1,4 +1,4 @@
-//! Making a door as a whole.
+//! Compiling a door as a whole.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::compile::{Compiler, Passthrough, Route};
 use crate::rule::bounded;
 use crate::tls::{CertificateCache, DoorTls, Gathering};
 
-/// Whose the hosts of each door are.
+/// The owners of the hosts of each door.
 pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>>]) -> Vec<Ownership> {
     let owned = doors.iter().zip(admitted).map(|(door, own)| {
         let policy = door.policy();
@@ -21,7 +21,8 @@ pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>
             return Ownership::default();
         }
         let mut naming: Vec<(&Ingress, &Policy)> = own.iter().map(|it| (&**it.ingress(), policy)).collect();
-        // A door that redirects to a sibling answers for the sibling's hosts too, and must not let strangers have them.
+        // A door that redirects to a sibling answers for the sibling's hosts too, and must not let other namespaces have
+        // them.
         let sibling = policy.redirect.as_ref();
         let mut others = doors.iter().zip(admitted);
         if let Some((sibling, theirs)) = others.find(|(other, _)| sibling == Some(other.name())) {
@@ -33,7 +34,7 @@ pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>
     owned.collect()
 }
 
-/// Makes a door as a whole, from what it admits and from nothing else.
+/// Compiles a door as a whole, from what it admits and nothing else.
 pub(crate) fn make<'v, S>(
     publisher: &mut Publisher<S>,
     ownership: &Ownership,
@@ -61,14 +62,14 @@ pub(crate) fn make<'v, S>(
     (made, reports)
 }
 
-/// What a door serves, as far as it decides over certificates.
+/// What a door serves, as far as it determines certificates.
 pub(crate) struct Serving<'a> {
     pub(crate) table: &'a Table<Arc<Route>>,
     pub(crate) passthrough: Passthrough,
     pub(crate) ownership: &'a Ownership,
 }
 
-/// Gathers the certificates of a door, and tells what is wrong with them.
+/// Gathers the certificates of a door, and reports what is wrong with them.
 pub(crate) fn gather<S>(
     publisher: &mut Publisher<S>,
     admitted: &[Admitted<'_>],

@@ -12,8 +12,8 @@ use crate::tls::{DoorTls, TlsMemory};
 
 /// Opens a door with its admission half and its serving half.
 ///
-/// `settings` is whatever the listener needs to serve: this crate carries it beside the routes, in one swap, and
-/// never looks inside.
+/// `settings` is whatever the listener needs to serve: this crate swaps it together with the routes, and never looks
+/// inside.
 #[must_use]
 pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>, Door<S>) {
     let settings = Arc::new(settings);
@@ -54,7 +54,7 @@ pub struct Publisher<S> {
     settings: Arc<S>,
     routes: Option<Arc<Routes>>,
     tls: TlsMemory,
-    /// Whose the hosts are that the door serves.
+    /// The owners of the hosts that the door serves.
     ownership: Arc<Ownership>,
     /// The settings changed since the last swap.
     stale: bool,
@@ -63,7 +63,7 @@ pub struct Publisher<S> {
     current: Arc<ArcSwap<Snapshot<S>>>,
 }
 
-/// The reading end of a door, consumed by whoever binds its socket. Cannot be cloned.
+/// The reading end of a door, consumed by the listener that binds its socket. Cannot be cloned.
 pub struct Door<S> {
     name: ListenerName,
     current: Arc<ArcSwap<Snapshot<S>>>,
@@ -95,13 +95,13 @@ impl<S> Publisher<S> {
         self.routes.as_ref()
     }
 
-    /// The certificates that are live; `None` at a door that ends no TLS, and before the first publication.
+    /// The certificates that are live; `None` at a door that terminates no TLS, and before the first publication.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<DoorTls>> {
         self.tls.live.as_ref()
     }
 
-    /// Whose the hosts are that the door serves; empty where they are nobody's.
+    /// The owners of the hosts that the door serves; empty if hosts have no owners.
     pub(crate) fn ownership(&self) -> &Arc<Ownership> {
         &self.ownership
     }
@@ -115,7 +115,7 @@ impl<S> Publisher<S> {
         self.stale
     }
 
-    /// Name, policy and memory, borrowed apart.
+    /// Name, policy and memory, borrowed separately.
     pub(crate) fn parts(&mut self) -> (&ListenerName, &Policy, &mut TlsMemory) {
         (&self.name, &self.policy, &mut self.tls)
     }

@@ -1,4 +1,4 @@
-//! What doors show of each other, and the swap that makes everything live.
+//! What doors know of each other, and the swap that makes everything live.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::compile::Route;
 use crate::snapshot::{Neighbour, RedirectProjection, Routes};
 use crate::tls::DoorTls;
 
-/// What a door is to serve.
+/// What a door will serve.
 pub(crate) struct NewDoor {
     pub(crate) table: Arc<Table<Arc<Route>>>,
     pub(crate) tls: Option<Arc<DoorTls>>,
-    /// How the table differs from the live one; `None`: it has been made as a whole and may be the same.
+    /// How the table differs from the live one; `None`: it was compiled as a whole and may be the same.
     pub(crate) part: Option<TablePatch>,
 }
 
@@ -32,7 +32,7 @@ struct Served {
     tls: Option<Arc<DoorTls>>,
 }
 
-/// What others may know of a door.
+/// What other doors may know of a door.
 #[derive(Clone)]
 struct Exposed {
     table: Arc<Table<Arc<Route>>>,
@@ -73,14 +73,14 @@ impl Served {
     }
 }
 
-/// Makes the steps live, one after the other. Each is added the projections, which need every door's table. Doors for
-/// which nothing was made keep what they have.
+/// Makes the steps live, one after the other. Each step gets the projections, which need every door's table. Doors for
+/// which nothing was compiled keep what they have.
 ///
-/// Everything is worked out before the first swap: an Ingress that leaves a door in one step and comes to another in
-/// the next is at neither for no longer than a few swaps take.
+/// Everything is computed before the first swap: an Ingress that leaves a door in one step and joins another in the next is
+/// at neither only for as long as a few swaps take.
 pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<NewDoor>>>) {
     let mut stale: Vec<bool> = doors.iter().map(|door| door.is_stale()).collect();
-    // What was served is let go of at the end, for the same reason: that takes as long as it is large.
+    // The old snapshots are dropped at the end, for the same reason: dropping a large one takes long.
     let mut history: Vec<Vec<Option<Served>>> = vec![doors.iter().map(|door| Served::by(door)).collect()];
     let mut swaps = Vec::new();
     for made in steps {
@@ -104,7 +104,7 @@ pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<
     }
 }
 
-/// What each door is to serve that is not what it serves `before`.
+/// What each door will serve that differs from what it serves `before`.
 fn step<S>(
     doors: &[&mut Publisher<S>],
     before: &[Option<Served>],
@@ -167,7 +167,7 @@ fn step<S>(
     .collect()
 }
 
-/// What the door's sibling serves, and whether that is news.
+/// What the door's sibling serves, and whether that has changed.
 fn redirect<S>(
     door: &Publisher<S>,
     served: Option<&Served>,

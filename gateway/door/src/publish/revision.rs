@@ -1,6 +1,6 @@
 //! From one publication to the next: only what has changed is compiled again.
 //!
-//! This decides how much work is done and never what comes out. Where it is not sure, everything is compiled.
+//! This decides how much work is done and never what the result is. In doubt, everything is compiled.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub(crate) fn revise<S>(
             view,
         };
         let made = revise_door(door, record, owned, &change, &mut compiler, &mut cache);
-        // Doors that an Ingress comes to wait until it has left the others.
+        // Doors that an Ingress joins wait until it has left the others.
         let (now, then) = if *gains { (None, made) } else { (made, None) };
         early.push(now);
         late.push(then);
@@ -95,10 +95,10 @@ pub(crate) fn revise<S>(
     Some(last)
 }
 
-/// To which doors Ingresses of others come; `None` when a door both gains one and loses one, which takes the long way.
+/// Which doors Ingresses of other doors join; `None` if a door both gains one and loses one, which compiles everything.
 fn gains(memberships: &[MembershipChange], view: &ClusterView) -> Option<Vec<bool>> {
     let has = |ingresses: &[Arc<Ingress>], key: &ObjectKey| ingresses.iter().any(|other| other.key == *key);
-    // Ingresses that are gone altogether do not move.
+    // Deleted Ingresses do not move.
     let leaves = |membership: &MembershipChange, key: &ObjectKey| {
         has(&membership.left, key) && !has(&membership.joined, key) && view.ingress(key).is_some()
     };
@@ -122,7 +122,7 @@ fn gains(memberships: &[MembershipChange], view: &ClusterView) -> Option<Vec<boo
     Some(gains)
 }
 
-/// Whose hosts are at each door where that may have changed, by its own Ingresses or its sibling's.
+/// The owners of hosts at each door at which they may have changed, by its own Ingresses or its sibling's.
 fn owned_now<S>(
     doors: &[&mut Publisher<S>],
     entries: &[DoorRecord],
@@ -161,7 +161,7 @@ fn revise_door<'v, S>(
     let mut touched = Touched::find(record, membership, change.changed);
     let before = Arc::clone(door.ownership());
     if let Some(owned) = owned {
-        // A host may change hands by what happens above it, or at the sibling.
+        // A host may change owners by a change of the wildcard above it, or at the sibling.
         touched = touched.filter(|touched| owned.is_same_beside(door.ownership(), &touched.hosts));
         door.own(owned);
     }
@@ -223,7 +223,7 @@ fn revise_door<'v, S>(
 }
 
 impl Change<'_, '_> {
-    /// Whether others serve any of these hosts than before: names have the certificates of those who serve them.
+    /// Whether other Ingresses than before serve any of these hosts: names have the certificates of those that serve them.
     fn moves_hosts(
         &self,
         hosts: &BTreeSet<HostPattern>,
@@ -235,14 +235,14 @@ impl Change<'_, '_> {
     }
 }
 
-/// What has to be compiled again.
+/// What must be compiled again.
 #[derive(Default)]
 struct Touched {
-    /// As they are now, or were when they are no longer there.
+    /// As they are now, or as they were if they have been deleted.
     ingresses: HashMap<ObjectKey, Arc<Ingress>>,
-    /// All hosts that any of them names, now or before: whoever shares a host with one of them is one of them.
+    /// All hosts that any of them names, now or before: an Ingress that shares a host with one of them is one of them.
     hosts: BTreeSet<HostPattern>,
-    /// Hosts whose other Ingresses have not been looked for.
+    /// Hosts whose other Ingresses have not been searched yet.
     unseen: Vec<HostPattern>,
     /// One of them is the default of the whole door, or its TLS is passed through.
     is_special: bool,

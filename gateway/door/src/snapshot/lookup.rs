@@ -43,7 +43,7 @@ pub struct Matched<S> {
     pub publication: u64,
 }
 
-/// What a door says of a host and path.
+/// What a door answers for a host and path.
 pub enum Verdict<'s> {
     /// A rule of this door matches.
     Matched(&'s Arc<Route>),
@@ -80,7 +80,7 @@ impl<S> Snapshot<S> {
         self.forwarded_port
     }
 
-    /// Whether the door ends TLS: what arrives on its port is then a handshake, never plain HTTP.
+    /// Whether the door terminates TLS: its port then receives handshakes, never plain HTTP.
     #[must_use]
     pub fn ends_tls(&self) -> bool {
         self.ends_tls
@@ -92,7 +92,7 @@ impl<S> Snapshot<S> {
         &self.settings
     }
 
-    /// The door's certificates; `None` at a door that ends no TLS, and before the first publication.
+    /// The door's certificates; `None` at a door that terminates no TLS, and before the first publication.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<DoorTls>> {
         self.tls.as_ref()
@@ -130,7 +130,7 @@ impl<S> Snapshot<S> {
         self.routes.iter().flat_map(|routes| routes.table.iter())
     }
 
-    /// Every upstream that something at the door goes to, once for each rule and each name that is passed through.
+    /// Every upstream of the door, once for each rule and each name that is passed through.
     pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
         let passed = self.tls.iter().flat_map(|tls| tls.passthrough_routes());
         let routes = self.routes().map(|row| row.action);

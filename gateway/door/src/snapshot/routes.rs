@@ -12,7 +12,7 @@ pub(crate) struct Routes {
     pub(crate) table: Arc<Table<Arc<Route>>>,
     /// What the sibling of a `redirect` door serves: hosts and paths, no routes.
     pub(crate) redirect: Option<RedirectProjection>,
-    /// Which other doors know a host: for the cross-door alarm alone, names and no routes.
+    /// Which other doors know a host: only for the cross-door alarm, names and no routes.
     pub(crate) neighbours: Box<[Neighbour]>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Neighbour {
     pub(crate) door: ListenerName,
     /// Those of its table.
     pub(crate) hosts: HostSet,
-    /// Those whose TLS it does not end.
+    /// Those whose TLS it passes through.
     pub(crate) passed: HostSet,
 }
 

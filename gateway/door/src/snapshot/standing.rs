@@ -1,4 +1,4 @@
-//! What a door says today of that which it let in under an earlier publication.
+//! What a door says now about work that it admitted under an earlier publication.
 
 use std::mem::discriminant;
 
@@ -8,28 +8,27 @@ use super::lookup::{Snapshot, Verdict};
 use crate::compile::{Action, Route};
 use crate::rule::Blocked;
 
-/// What has become of the route of a connection that was passed through, or of a request under way.
+/// The state of the route of a passed-through connection or of a request under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Whoever asks again is let through to the same backend, whatever its endpoints are by now.
+    /// The same request would still reach the same backend, whatever its endpoints are now.
     Holds,
-    /// The same Ingress answers, and not with that backend: it names another Service or protocol, or the Service is
-    /// missing.
+    /// The same Ingress answers, but not with that backend: it names another Service or protocol, or the Service is missing.
     Redirected,
-    /// The Ingress answers here no more: it left the door, or its rule did, or another one has taken the place, or the
-    /// rule is closed.
+    /// The Ingress no longer answers: it or its rule left the door, another Ingress has won the place, or the rule is
+    /// closed.
     Gone,
 }
 
 impl Standing {
-    /// `was` is what the door let something in by, `is` what it would let the same in by now.
+    /// `was` is the route that admitted the work, `is` the one that would admit the same work now.
     fn of(was: &Route, is: &Route) -> Self {
         if was.origin != is.origin {
             return Self::Gone;
         }
         match (&was.action, &is.action) {
             (Action::Forward(was), Action::Forward(is)) => {
-                // Keys and authorities may be renewed; TLS in the place of clear text is another matter.
+                // Keys and authorities may be renewed, but TLS must not replace clear text.
                 let speaks_alike = discriminant(&was.protocol) == discriminant(&is.protocol);
                 if speaks_alike && (&was.service, was.port) == (&is.service, is.port) {
                     Self::Holds
@@ -37,7 +36,7 @@ impl Standing {
                     Self::Redirected
                 }
             }
-            // Nothing is asked for that could not be given: the backend is away, and may come back.
+            // The rule itself is fine: its backend is away, and may come back.
             (Action::Forward(_), Action::Blocked(Blocked::NoSuchBackend | Blocked::BackendTls)) => {
                 Self::Redirected
             }
@@ -59,7 +58,7 @@ impl Standing {
 }
 
 impl<S> Snapshot<S> {
-    /// What has become of `route`, which a request for this host and path was let through by.
+    /// The state of `route`, which admitted a request for this host and path.
     #[must_use]
     pub fn standing(
         &self,
@@ -73,7 +72,7 @@ impl<S> Snapshot<S> {
         }
     }
 
-    /// What has become of `route`, which a connection for this server name was passed through by.
+    /// The state of `route`, which passed a connection for this server name through.
     #[must_use]
     pub fn standing_of_passed(&self, route: &Route, name: &RequestHost<'_>) -> Standing {
         match self.tls().and_then(|tls| tls.passthrough(name)) {

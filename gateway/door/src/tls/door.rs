@@ -20,18 +20,18 @@ pub struct DoorTls {
     pub(super) passthrough: Passthrough,
 }
 
-/// What one handshake settled: kept with the connection.
+/// The outcome of one handshake, kept with the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// The name that the client asked for, in normal form.
+    /// The server name that the client sent, in normal form.
     pub sni: Option<Host>,
     /// The certificate that the client was shown.
     presented: Option<Arc<CertificateIdentity>>,
-    /// What the client had to prove.
+    /// The client-auth policy that applied.
     policy: ClientPolicy,
 }
 
-/// A certificate that a door serves, for those who watch it.
+/// A certificate that a door serves, for monitoring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedCertificate {
     /// `namespace/name` of its Secret, or `default` for the door's own.
@@ -47,7 +47,7 @@ impl DoorTls {
         &self.config
     }
 
-    /// What a handshake with this server name settles. To be asked of the very value whose
+    /// The outcome of a handshake with this server name. Call it on the same value whose
     /// [`server_config`](Self::server_config) made the handshake.
     #[must_use]
     pub fn handshake(&self, sni: Option<&RequestHost<'_>>) -> Handshake {
@@ -59,14 +59,14 @@ impl DoorTls {
         }
     }
 
-    /// The oldest version that is spoken.
+    /// The oldest version that is accepted.
     #[must_use]
     pub fn min_version(&self) -> TlsVersion {
         self.min_version
     }
 
-    /// Whether this handshake proved what the door asks of its clients now. If not, nothing is served on its
-    /// connection, whatever the host.
+    /// Whether this handshake proved what the door now requires of its clients. If not, nothing is served on its connection,
+    /// whatever the host.
     #[must_use]
     pub fn is_satisfied_by(&self, handshake: &Handshake) -> bool {
         self.policy.is_met_by(handshake.policy)
@@ -74,9 +74,9 @@ impl DoorTls {
 
     /// Whether a request for `host` may be served on a connection of this handshake; 421 otherwise.
     ///
-    /// - Whoever proved less than the door asks now is served nothing.
+    /// - A client that proved less than the door now requires: none.
     /// - Without a server name: every host.
-    /// - The server name itself: always. Another host: when its own name would have been given the same certificate.
+    /// - The server name itself: always. Another host: if its own name would have got the same certificate.
     ///   A request without a host, or for an address, stands for a handshake without a server name.
     #[must_use]
     pub fn admits(&self, handshake: &Handshake, host: Option<&RequestHost<'_>>) -> bool {
@@ -97,14 +97,14 @@ impl DoorTls {
         }
     }
 
-    /// Whether any route of the door passes TLS through, so that server names must be looked at before a handshake.
+    /// Whether any route of the door passes TLS through, so that server names must be read before a handshake.
     #[must_use]
     pub fn has_passthrough(&self) -> bool {
         !self.passthrough.is_empty()
     }
 
-    /// The route that takes connections for this server name as they are, TLS and all. Its action is to forward, or
-    /// it is blocked: then the connection is closed.
+    /// The route that passes connections for this server name through. Its action is to forward, or it is blocked: then the
+    /// connection is closed.
     #[must_use]
     pub fn passthrough(&self, sni: &RequestHost<'_>) -> Option<&Arc<Route>> {
         self.passthrough.find(sni)
@@ -115,7 +115,7 @@ impl DoorTls {
         self.passthrough.routes()
     }
 
-    /// The certificate that a client is shown who asks for this name; `None` when its handshake fails.
+    /// The certificate that a client gets for this name; `None` if its handshake fails.
     #[must_use]
     pub fn certificate(&self, sni: Option<&RequestHost<'_>>) -> Option<ServedCertificate> {
         match self.policy {

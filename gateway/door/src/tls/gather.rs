@@ -24,7 +24,7 @@ use crate::pki::{CaBundle, Certificate};
 /// The type that Secrets with certificates have (Kubernetes, "TLS secrets").
 const TLS_SECRET: &str = "kubernetes.io/tls";
 
-/// One door's certificates in the making.
+/// One door's certificates while they are gathered.
 pub(crate) struct Gathering<'a> {
     pub(crate) door: &'a ListenerName,
     pub(crate) policy: &'a Policy,
@@ -138,7 +138,7 @@ impl<'a> Gathering<'a> {
         let mut entries = Vec::new();
         let ingresses = admitted.iter().map(|admitted| &**admitted.ingress());
         for ingress in ingresses.filter(|ingress| !self.policy.passes_through(ingress)) {
-            // What names its hosts comes first: an entry without hosts takes what is left.
+            // Entries with hosts come first: an entry without hosts takes what is left.
             let (precise, open): (Vec<_>, Vec<_>) = ingress
                 .tls
                 .iter()
@@ -186,7 +186,7 @@ impl<'a> Gathering<'a> {
         entries
     }
 
-    /// Tells what is wrong with an entry, and which names it does not get.
+    /// Reports what is wrong with an entry, and which names it does not get.
     fn judge(&mut self, entry: &TlsEntry<'_>, choices: &Choices<'_>) {
         let secret = entry.secret;
         let decides = |host: &&HostPattern| {
@@ -243,13 +243,13 @@ impl<'a> Gathering<'a> {
                     );
                     self.tell(entry, Severity::Warning, "hosts", message);
                 }
-                // It was never good, and is not alone: that has been told.
+                // It was never good, and is not alone: that has been reported.
                 (None, None) => {}
             }
         }
     }
 
-    /// Tells of hosts below a wildcard that are left to the default certificate, because others serve them.
+    /// Reports hosts below a wildcard that are left to the default certificate, because others serve them.
     fn of_others_below(&mut self, choices: &Choices<'_>) {
         let mut left: HashMap<HostPattern, BTreeMap<&HostPattern, &ObjectKey>> = HashMap::new();
         for (host, choice) in choices.iter().filter(|(_, choice)| choice.above.is_some()) {
@@ -284,7 +284,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// What is odd about a certificate that is used all the same.
+    /// Warnings about a certificate that is used nevertheless.
     fn doubts(&mut self, entry: &TlsEntry<'_>, certificate: &Certificate) {
         let TlsEntry { secret, tls, .. } = entry;
         let facts = certificate.facts();

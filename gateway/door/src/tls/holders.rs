@@ -1,4 +1,4 @@
-//! Who serves a name at a door.
+//! Which Ingresses serve a name at a door.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +12,7 @@ use route::{HostPattern, ObjectKey, Table};
 use crate::admission::{Ownership, age};
 use crate::compile::{Passthrough, Route};
 
-/// What a door serves, with who is older than whom.
+/// What a door serves, with the order of precedence.
 #[derive(Clone, Copy)]
 pub(crate) struct Answers<'a> {
     pub(crate) table: &'a Table<Arc<Route>>,
@@ -21,17 +21,17 @@ pub(crate) struct Answers<'a> {
     pub(crate) view: &'a ClusterView,
 }
 
-/// What of a door answers for a name.
+/// What answers for a name at a door.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Site<'a> {
     /// The rules of this host, or for no host.
     Rules(HostPattern),
-    /// This Ingress alone: it passes the name through, is the door's default, or has the host and no rule for it.
+    /// Only this Ingress: it passes the name through, is the door's default, or owns the host and has no rule for it.
     One(&'a ObjectKey),
     Nobody,
 }
 
-/// Who answers for names, each found once.
+/// The Ingresses that answer for names, each found once.
 pub(crate) struct Holders<'a> {
     answers: Answers<'a>,
     known: HashMap<HostPattern, Rc<[&'a ObjectKey]>, RandomState>,
@@ -72,7 +72,7 @@ impl<'a> Holders<'a> {
         match self.answers.site(name) {
             Site::Nobody => Rc::default(),
             Site::One(ingress) => [ingress].into(),
-            // A host is asked for once; what stands for many hosts is found once.
+            // Each host is looked up once; what stands for many hosts is found once.
             Site::Rules(host) if host == *name => winners(table, view, &host).into(),
             Site::Rules(host) => match self.known.entry(host) {
                 Entry::Occupied(known) => Rc::clone(known.get()),

@@ -1,7 +1,7 @@
 //! What a door remembers between publications: parsed certificates, the last good ones, and its session keys.
 //!
-//! This is the one thing that a door serves from memory. A certificate that became unusable keeps its last good
-//! version until it is replaced or the process ends, because the alternative is an outage of names that were fine.
+//! Nothing else that a door serves comes from memory. A certificate that became unusable keeps its last good version until
+//! it is replaced or the process ends, because the alternative is an outage of names that worked.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) struct TlsMemory {
     pub(crate) live: Option<Arc<DoorTls>>,
 }
 
-/// What a Secret said when it was last read, and the last good thing that it said.
+/// What a Secret contained when it was last read, and its last good content.
 struct Remembered<T, E> {
     /// `None`: it did not exist.
     source: Option<Arc<Secret>>,
@@ -45,7 +45,7 @@ pub(crate) enum CaFault {
     Bundle(CaError),
 }
 
-/// What there is to serve with, and what is wrong with it.
+/// What can be served, and what is wrong with it.
 pub(crate) struct Recalled<T, E> {
     /// The current one; the last good one when the current one cannot be used.
     pub(crate) value: Option<Arc<T>>,
@@ -73,7 +73,7 @@ impl<T, E: Clone> Remembered<T, E> {
     }
 }
 
-/// What `memory` holds of a Secret, read anew when it changed.
+/// What `memory` holds of a Secret, read again when it changed.
 fn recall<T, E: Clone>(
     memory: &mut HashMap<ObjectKey, Remembered<T, E>>,
     key: &ObjectKey,
@@ -106,7 +106,7 @@ fn recall<T, E: Clone>(
     recalled
 }
 
-/// Why a Secret is not there that may exist all the same.
+/// Why a Secret is missing from the view although it may exist.
 fn unread(view: &ClusterView, key: &ObjectKey) -> Option<Unread> {
     view.unread(&ObjectRef::namespaced(Kind::Secret, key))
 }
@@ -174,7 +174,7 @@ impl TlsMemory {
         }
     }
 
-    /// Forgets Secrets that are gone and that nothing at this door names any more.
+    /// Drops Secrets that are gone and that nothing at this door names any more.
     pub(crate) fn forget(&mut self, view: &ClusterView, named: &HashSet<&ObjectKey>) {
         let stays = |key: &ObjectKey| named.contains(key) || view.secret(key).is_some();
         self.secrets.retain(|key, _| stays(key));

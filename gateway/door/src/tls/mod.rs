@@ -3,11 +3,10 @@
 //! # Invariants
 //! - A door's certificates come from its own configuration and from `spec.tls` of Ingresses that it admits, and from
 //!   nothing else; another door's certificate cannot be presented because it is not there.
-//! - A name has the certificate of those who serve it; what others write in `spec.tls` changes nothing for it.
-//! - A name that one namespace serves alone, and whose own certificate was never good, gets no certificate; it does not
-//!   get another one.
+//! - A name has the certificate of the namespace that serves it; what others write in `spec.tls` changes nothing for it.
+//! - If only one namespace serves a name and its own certificate was never good, the name gets no certificate at all.
 //! - Session keys belong to one door and one client-auth policy, and are never shared.
-//! - What clients must prove is never less than what is written: without authorities the door is closed.
+//! - Clients never have to prove less than what is written: without authorities the door is closed.
 
 mod door;
 mod gather;

@@ -1,7 +1,7 @@
-//! Which entry of `spec.tls` a name has its certificate from.
+//! Which entry of `spec.tls` gives a name its certificate.
 //!
-//! A name belongs to the namespace of the oldest Ingress that has won a rule for it. Entries of that namespace decide
-//! over its certificate; those of others count only where nobody can lose by it.
+//! A name belongs to the namespace of the oldest Ingress that has won a rule for it. Entries of that namespace determine
+//! its certificate; those of others count only where nobody can lose by it.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -31,11 +31,11 @@ pub(super) struct TlsEntry<'v> {
     pub(super) slot: Slot,
 }
 
-/// What becomes of a name.
+/// The decision about a name.
 #[derive(Clone)]
 pub(super) struct Choice<'a> {
     pub(super) shown: Presented<'a>,
-    /// The entry that decides over the wildcard above it.
+    /// The entry that determines the wildcard above it.
     pub(super) above: Option<&'a TlsEntry<'a>>,
     /// Who serves the name, oldest first.
     pub(super) holders: Rc<[&'a ObjectKey]>,
@@ -52,7 +52,7 @@ pub(super) enum Presented<'a> {
     Default,
 }
 
-/// Names that a certificate was asked for, or that a wildcard with one covers.
+/// Names for which an entry asks for a certificate, or that a wildcard with one covers.
 pub(super) type Choices<'a> = HashMap<HostPattern, Choice<'a>, RandomState>;
 
 /// Entries that ask for a name, in order of precedence; precise ones, then those with the wildcard above it.
@@ -120,7 +120,7 @@ fn decide<'a>(candidates: Candidates<'_, 'a>, holders: &[&ObjectKey], has_defaul
     let mut candidates = precise.iter().chain(wider).copied();
     let is_good = |entry: &&TlsEntry<'_>| entry.slot.certificate().is_some();
     let Some(holder) = holders.first() else {
-        // Nobody serves the name, so nobody's handshakes are spoilt.
+        // Nobody serves the name, so no handshakes are affected.
         return candidates
             .find(is_good)
             .map_or(Presented::Default, Presented::Certificate);
@@ -131,14 +131,14 @@ fn decide<'a>(candidates: Candidates<'_, 'a>, holders: &[&ObjectKey], has_defaul
         .filter(|entry| beside(&entry.ingress.key, holder))
         .peekable();
     let has_own = own.peek().is_some();
-    // One that was never good spoils no handshake of another namespace.
+    // One that was never good affects no handshake of another namespace.
     match own.find(|entry| !is_shared || is_good(entry)) {
         Some(entry) if is_good(&entry) => return Presented::Certificate(entry),
         Some(entry) => return Presented::Failure(entry),
         None => {}
     }
-    // Whoever has won a rule as well steps in where nothing else would be shown, or nothing that was asked for; and where
-    // the name's own namespace asks for nothing and nothing would be shown, so does anybody's wildcard.
+    // Another namespace that has also won a rule steps in if nothing else would be shown, or nothing that was asked for. If
+    // the name's own namespace asks for nothing and nothing would be shown, any namespace's wildcard does.
     let spoils_nothing = !has_own && !has_default;
     let stands_in = |entry: &&TlsEntry<'_>| {
         holders.contains(&&entry.ingress.key)
@@ -151,7 +151,7 @@ fn decide<'a>(candidates: Candidates<'_, 'a>, holders: &[&ObjectKey], has_defaul
 }
 
 impl<'a> Presented<'a> {
-    /// The entry that decides over the name.
+    /// The entry that determines the name's certificate.
     pub(super) fn entry(self) -> Option<&'a TlsEntry<'a>> {
         match self {
             Self::Certificate(entry) | Self::Failure(entry) => Some(entry),

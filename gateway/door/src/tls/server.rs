@@ -1,4 +1,4 @@
-//! From certificates and policies to what rustls serves with.
+//! From certificates and policies to the configuration of rustls.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use crate::pki::{CaBundle, Digest, PROVIDER};
 /// Sessions of clients that take no tickets, per door.
 const SESSIONS: usize = 1_024;
 
-/// What a door asks of its clients, by content.
+/// What a door requires of its clients, by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientPolicy {
     /// Nothing.
     Off,
-    /// Whoever presents a certificate presents one of these authorities.
+    /// A client that presents a certificate presents one from these authorities.
     Optional(Digest),
-    /// Everyone presents one of these authorities.
+    /// Every client presents one from these authorities.
     Required(Digest),
-    /// What should be asked is unknown, so nobody is served.
+    /// What should be required is unknown, so no client is served.
     Closed,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Sessions {
 }
 
 impl ClientPolicy {
-    /// Whether a handshake under `proved` proved what this policy asks.
+    /// Whether a handshake under `proved` proved what this policy requires.
     pub(crate) fn is_met_by(self, proved: Self) -> bool {
         match (self, proved) {
             (Self::Off, _) => true,
@@ -61,7 +61,7 @@ impl Sessions {
             (ClientPolicy::Optional(_), Some(ca)) => verifier(ca, true)?,
             (ClientPolicy::Required(_), Some(ca)) => verifier(ca, false)?,
         };
-        // Authorities are what a policy is about: without them it is closed.
+        // Without authorities a policy is closed.
         let policy = match (policy, ca) {
             (ClientPolicy::Optional(_) | ClientPolicy::Required(_), None) => ClientPolicy::Closed,
             (policy, _) => policy,
@@ -92,7 +92,7 @@ impl Sessions {
         config.session_storage = Arc::clone(&self.storage);
         config.ticketer = Arc::clone(&self.ticketer);
         config.ignore_client_order = true;
-        // One is what the next connection needs, and it brings its own; the usual second costs each handshake.
+        // One is enough for the next connection, which gets its own; the usual second one costs each handshake.
         config.send_tls13_tickets = 1;
         Ok(Arc::new(config))
     }

@@ -13,21 +13,21 @@ use crate::pki::{Certificate, Digest};
 /// The certificates of one door by server name: precise names, then wildcards, then the default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CertificateTable {
-    /// `None`: the name is answered by the default, although a wildcard covers it.
+    /// `None`: the default answers for the name, although a wildcard covers it.
     exact: HashMap<Host, Option<Slot>, RandomState>,
     wildcard: HashMap<Host, Slot, RandomState>,
     default: Option<Slot>,
 }
 
-/// What a name is answered with.
+/// What a client gets for a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
     identity: Arc<CertificateIdentity>,
-    /// `None`: the name has a certificate of its own that was never good, and gets no other one.
+    /// `None`: the name's own certificate was never good, and it gets no other one.
     certificate: Option<Arc<Certificate>>,
 }
 
-/// Which certificate a client was shown.
+/// Which certificate a client got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CertificateIdentity {
     pub(crate) origin: CertificateOrigin,
@@ -62,7 +62,7 @@ impl Slot {
 }
 
 impl CertificateIdentity {
-    /// The same certificate: from the same place, renewed since or not, or with the same content.
+    /// The same certificate: from the same source, renewed since or not, or with the same content.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.origin == other.origin || (self.fingerprint.is_some() && self.fingerprint == other.fingerprint)
     }
@@ -94,7 +94,7 @@ impl CertificateTable {
         self.exact.insert(host, None);
     }
 
-    /// What a name is answered with. Nobody, and an address, which no server name can be, get the default.
+    /// What a client gets for a name. No name, and an address, which cannot be a server name, get the default.
     pub(crate) fn of(&self, name: Option<&RequestHost<'_>>) -> Option<&Slot> {
         let own =
             name.filter(|name| !name.is_address())
@@ -121,14 +121,14 @@ impl ResolvesServerCert for CertificateTable {
         let mut scratch = HostBuf::new();
         let slot = match hello.server_name() {
             None => self.of(None),
-            // What is no host name has no certificate.
+            // A text that is not a host name has no certificate.
             Some(name) => self.of(Some(&normalise_sni(name.as_bytes(), &mut scratch).ok()?)),
         };
         Some(Arc::clone(slot?.certificate()?.key()))
     }
 }
 
-/// Answers nobody: the client-auth policy of the door cannot be kept.
+/// Serves no client: the door's client-auth policy cannot be enforced.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
