@@ -14,7 +14,7 @@ use crate::config::{AdminBind, Config, Source};
 
 /// The addresses of this host and the ports of this installation's gateways.
 #[derive(Debug, Default)]
-pub(crate) struct Own {
+pub(crate) struct GatewayAddresses {
     /// Every port that a door or the admin port has had: one that drains still answers. Those included that `--doors`
     /// leaves to another process of the same configuration.
     ports: BTreeSet<u16>,
@@ -26,7 +26,7 @@ pub(crate) struct Own {
     trouble: Option<String>,
 }
 
-impl Own {
+impl GatewayAddresses {
     /// Takes note of what a configuration declares.
     pub(crate) fn declare(&mut self, config: &Config) {
         let admin = match &config.admin {

@@ -28,14 +28,14 @@ struct State {
     notes: usize,
     /// Since when the source has been out of reach.
     stale_since: Option<Instant>,
-    certificates: Vec<ExpiryOf>,
+    certificates: Vec<CertificateExpiry>,
     /// With an API server as the source: when it last spoke.
     contact: Option<Contact>,
 }
 
 /// When a certificate of a door ends.
 #[derive(Debug)]
-pub(crate) struct ExpiryOf {
+pub(crate) struct CertificateExpiry {
     pub(crate) listener: ListenerName,
     /// `namespace/name` of its Secret, or `default`.
     pub(crate) secret: String,
@@ -79,7 +79,7 @@ impl Gauges {
     }
 
     /// Takes note of the certificates that are served now.
-    pub(crate) fn certificates(&self, certificates: impl Iterator<Item = ExpiryOf>) {
+    pub(crate) fn certificates(&self, certificates: impl Iterator<Item = CertificateExpiry>) {
         self.lock().certificates = certificates.collect();
     }
 

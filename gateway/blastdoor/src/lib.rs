@@ -19,6 +19,7 @@ mod source;
 mod supervisor;
 mod telemetry;
 mod watched;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,33 +1,32 @@
-//! What the process makes of signals.
+//! What the process does on signals.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// What a signal asks the process to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// To end, in order.
+pub(crate) enum SignalAction {
+    /// To drain and end.
     End,
     /// To read the configuration, whether it has changed or not.
     Reload,
 }
 
-/// The signals that would end the process otherwise, from the moment of [`Signals::catch`].
+/// The signals that would otherwise end the process, caught from the moment of [`Signals::catch`].
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    on_hangup: Asked,
+    on_hangup: SignalAction,
     quit: Signal,
     user_1: Signal,
     user_2: Signal,
 }
 
 impl Signals {
-    /// Catches them. `on_hangup` is what SIGHUP asks for: of a service to reload, and of what somebody runs in a
-    /// terminal to end with it.
-    pub(crate) fn catch(on_hangup: Asked) -> io::Result<Self> {
+    /// Catches them. `on_hangup` is what SIGHUP does: a service reloads, and a program in a terminal ends with it.
+    pub(crate) fn catch(on_hangup: SignalAction) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -39,13 +38,13 @@ impl Signals {
         })
     }
 
-    /// The next one that asks for something. Those that mean something to other servers (reopen logs, upgrade the
-    /// program) are told of and ignored.
-    pub(crate) async fn next(&mut self) -> Asked {
+    /// Waits for the next signal that asks for something. It logs and ignores those that other servers use to reopen
+    /// logs or to upgrade the program.
+    pub(crate) async fn next(&mut self) -> SignalAction {
         loop {
             let ignored = tokio::select! {
-                _ = self.terminate.recv() => return Asked::End,
-                _ = self.interrupt.recv() => return Asked::End,
+                _ = self.terminate.recv() => return SignalAction::End,
+                _ = self.interrupt.recv() => return SignalAction::End,
                 _ = self.hangup.recv() => return self.on_hangup,
                 _ = self.quit.recv() => "SIGQUIT",
                 _ = self.user_1.recv() => "SIGUSR1",

@@ -21,37 +21,37 @@ struct File {
     trouble: Option<String>,
 }
 
-/// What a look has found.
+/// What is different since the last reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Look {
-    /// A file holds something else than before.
-    pub(crate) is_changed: bool,
-    /// There is something else to be told of.
-    pub(crate) is_news: bool,
+pub(crate) struct FileChanges {
+    /// A file holds something else.
+    pub(crate) content: bool,
+    /// Other files cannot be read, or for other reasons.
+    pub(crate) trouble: bool,
 }
 
 impl WatchedFiles {
     /// Reads these files, and forgets others. One that cannot be read is no change: what it held stays in force.
-    pub(crate) fn look<'p>(&mut self, paths: impl Iterator<Item = &'p Path>) -> Look {
-        let mut look = Look::default();
+    pub(crate) fn read<'p>(&mut self, paths: impl Iterator<Item = &'p Path>) -> FileChanges {
+        let mut changes = FileChanges::default();
         let mut known = std::mem::take(&mut self.files);
         for path in paths {
             let mut file = known.remove(path).unwrap_or_default();
             let trouble = match std::fs::read(path) {
                 Ok(content) => {
                     let hash = Some(self.hashes.hash_one(content));
-                    look.is_changed |= file.hash != hash;
+                    changes.content |= file.hash != hash;
                     file.hash = hash;
                     None
                 }
                 Err(error) => Some(error.to_string()),
             };
-            look.is_news |= file.trouble != trouble;
+            changes.trouble |= file.trouble != trouble;
             file.trouble = trouble;
             self.files.insert(path.to_owned(), file);
         }
-        look.is_news |= known.values().any(|file| file.trouble.is_some());
-        look
+        changes.trouble |= known.values().any(|file| file.trouble.is_some());
+        changes
     }
 
     /// One for each file that cannot be read now.
@@ -71,17 +71,17 @@ impl WatchedFiles {
 mod tests {
     use super::*;
 
-    const NOTHING: Look = Look {
-        is_changed: false,
-        is_news: false,
+    const NOTHING: FileChanges = FileChanges {
+        content: false,
+        trouble: false,
     };
-    const CHANGED: Look = Look {
-        is_changed: true,
-        is_news: false,
+    const CHANGED: FileChanges = FileChanges {
+        content: true,
+        trouble: false,
     };
-    const NEWS: Look = Look {
-        is_changed: false,
-        is_news: true,
+    const NEWS: FileChanges = FileChanges {
+        content: false,
+        trouble: true,
     };
 
     #[test]
@@ -91,9 +91,9 @@ mod tests {
         let [a, b] = &paths;
         let mut files = WatchedFiles::default();
         let mut look = || {
-            let look = files.look(paths.iter().map(PathBuf::as_path));
-            let told: Vec<String> = files.problems().map(|problem| problem.to_string()).collect();
-            (look, told)
+            let changes = files.read(paths.iter().map(PathBuf::as_path));
+            let reported: Vec<String> = files.problems().map(|problem| problem.to_string()).collect();
+            (changes, reported)
         };
         std::fs::write(a, "one").unwrap();
         std::fs::write(b, "two").unwrap();
@@ -115,16 +115,16 @@ mod tests {
         std::fs::remove_file(b).unwrap();
         look();
         std::fs::write(b, "four").unwrap();
-        let both = Look {
-            is_changed: true,
-            is_news: true,
+        let both = FileChanges {
+            content: true,
+            trouble: true,
         };
         assert_eq!(look(), (both, vec![]));
 
         std::fs::remove_file(b).unwrap();
         look();
-        let look = files.look([a.as_path()].into_iter());
-        assert_eq!(look, NEWS, "nobody asks for it any more");
+        let changes = files.read([a.as_path()].into_iter());
+        assert_eq!(changes, NEWS, "nobody asks for it any more");
         assert_eq!(files.problems().count(), 0);
     }
 }

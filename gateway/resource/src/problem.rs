@@ -42,6 +42,8 @@ pub enum Kind {
     File,
     /// The API server as a whole.
     Cluster,
+    /// An environment variable of the configuration.
+    Variable,
 }
 
 /// Which object a problem belongs to.
@@ -127,7 +129,7 @@ impl Kind {
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "v1",
             Self::Middleware => "traefik.io/v1alpha1",
-            Self::File | Self::Cluster => "",
+            Self::File | Self::Cluster | Self::Variable => "",
         }
     }
 
@@ -139,7 +141,7 @@ impl Kind {
             | Self::Secret
             | Self::ConfigMap
             | Self::Middleware => true,
-            Self::IngressClass | Self::Namespace | Self::File | Self::Cluster => false,
+            Self::IngressClass | Self::Namespace | Self::File | Self::Cluster | Self::Variable => false,
         }
     }
 
@@ -157,6 +159,7 @@ impl Kind {
             Self::Middleware => "Middleware",
             Self::File => "File",
             Self::Cluster => "Cluster",
+            Self::Variable => "Variable",
         }
     }
 }
@@ -237,6 +240,13 @@ impl Problem {
             "",
             message,
         )
+    }
+
+    /// A problem with a value that an environment variable gives.
+    #[must_use]
+    pub fn of_variable(severity: Severity, name: &str, message: impl Into<String>) -> Self {
+        let object = ObjectRef::global(Kind::Variable, name);
+        Self::of(object, None, severity, "", message)
     }
 
     /// A problem of a file or directory as a whole.

@@ -216,7 +216,7 @@ impl ClusterView {
                 .namespaces
                 .remove(|object| object.name.cmp(name))
                 .map(Object::Namespace),
-            Kind::Middleware | Kind::File | Kind::Cluster => None,
+            Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => None,
         }
     }
 

@@ -9,7 +9,7 @@ use super::run::serve;
 use super::{WRONG, fail, print};
 use crate::config::{self, Config, Options, SourceKind};
 use crate::echo;
-use crate::signals::Asked;
+use crate::signals::SignalAction;
 use crate::telemetry;
 
 /// A bundled application: the door it chooses, its host and its manifest.
@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     telemetry::start_diagnostics(&config.log);
     explain(&config);
     // It belongs to the terminal that it runs in.
-    serve(&options, config, Asked::End)
+    serve(&options, config, SignalAction::End)
 }
 
 /// Starts the echo backends and writes manifests that point to them.

@@ -15,7 +15,7 @@ use super::{WRONG, fail};
 use crate::admin::{Admin, Board};
 use crate::config::{self, AdminBind, Config, Options};
 use crate::gauges::Gauges;
-use crate::signals::{Asked, Signals};
+use crate::signals::{SignalAction, Signals};
 use crate::source::Source;
 use crate::supervisor::{Ended, Reporting, Supervisor};
 use crate::telemetry;
@@ -33,11 +33,11 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    serve(options, loaded.config, Asked::Reload)
+    serve(options, loaded.config, SignalAction::Reload)
 }
 
 /// Runs a configuration that has been checked. `on_hangup` is what SIGHUP asks for.
-pub(crate) fn serve(options: &Options, config: Config, on_hangup: Asked) -> ExitCode {
+pub(crate) fn serve(options: &Options, config: Config, on_hangup: SignalAction) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, error),

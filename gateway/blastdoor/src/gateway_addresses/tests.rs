@@ -38,8 +38,8 @@ fn ips(addresses: &[&str]) -> BTreeSet<IpAddr> {
     addresses.iter().map(|address| address.parse().unwrap()).collect()
 }
 
-fn own(config: &Config) -> Own {
-    let mut own = Own::default();
+fn own(config: &Config) -> GatewayAddresses {
+    let mut own = GatewayAddresses::default();
     own.declare(config);
     own
 }

@@ -157,7 +157,7 @@ impl Reader {
                     message,
                 );
             }
-            Kind::File | Kind::Cluster => None,
+            Kind::File | Kind::Cluster | Kind::Variable => None,
         };
         if let Some(object) = object {
             let at = self.at(node.line);

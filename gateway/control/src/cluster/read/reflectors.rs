@@ -86,7 +86,7 @@ impl Reflectors {
             Kind::Secret => self.spawn(self.namespaced::<RawSecret>(scope), &target, fields),
             Kind::ConfigMap => self.spawn(self.namespaced::<RawConfigMap>(scope), &target, fields),
             Kind::IngressClass => self.spawn(self.global::<RawIngressClass>(), &target, fields),
-            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster => return,
+            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => return,
         };
         self.store.borrow_mut().open(target.clone());
         self.running.insert(target, task);

@@ -20,7 +20,7 @@ pub(crate) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
         Kind::ConfigMap => ("", "configmaps"),
         Kind::Namespace => ("", "namespaces"),
         Kind::Middleware => ("traefik.io", "middlewares"),
-        Kind::File | Kind::Cluster => ("", ""),
+        Kind::File | Kind::Cluster | Kind::Variable => ("", ""),
     }
 }
 

@@ -197,7 +197,9 @@ impl Store {
                 view.classes()
                     .map(move |object| ObjectRef::global(kind, &object.name)),
             ),
-            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster => Box::new(std::iter::empty()),
+            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => {
+                Box::new(std::iter::empty())
+            }
         }
     }
 
@@ -259,7 +261,8 @@ impl Store {
             | Kind::Namespace
             | Kind::Middleware
             | Kind::File
-            | Kind::Cluster => return,
+            | Kind::Cluster
+            | Kind::Variable => return,
         };
         let key = key_of(reference);
         let before = if *status == LoadBalancerStatus::default() {

@@ -1,0 +1,195 @@
+//! What a gateway knows at one moment: its configuration, the objects, what is wrong with either, and its doors.
+//!
+//! This is the one model that commands and pages read. `check` makes one and prints its problems; a running gateway
+//! keeps one up to date. The doors of the first are open and nothing listens at them; those of the second also have
+//! listeners. Whoever reads a world does not ask which of the two it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use control::names::Names;
+use door::{BackendPolicy, Door, ExternalNames, Ledger, PlatformRoots, Publisher};
+use proxy::Settings;
+use resource::{ClusterView, Problem};
+
+use crate::config::{Config, DoorConfig, Options};
+use crate::gateway_addresses::GatewayAddresses;
+use crate::platform_roots::platform_roots;
+use crate::source::{Source, SourceError};
+
+/// Everything that is known at one moment. `D` is how its doors are held.
+pub(crate) struct World<D> {
+    /// The configuration in use.
+    pub(crate) config: Config,
+    /// The objects; `None` until the source has been read.
+    pub(crate) view: Option<ClusterView>,
+    /// What is wrong.
+    pub(crate) problems: Problems,
+    /// The doors of this process.
+    pub(crate) doors: Vec<D>,
+}
+
+/// A door of a world: how it is configured, and what it serves.
+pub(crate) trait WorldDoor {
+    fn config(&self) -> &DoorConfig;
+    fn publisher(&self) -> &Publisher<Settings>;
+    fn publisher_mut(&mut self) -> &mut Publisher<Settings>;
+}
+
+/// What is wrong, by what it is wrong with.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    /// The configuration file as it is now. It is not in use then.
+    pub(crate) config: Vec<Problem>,
+    /// Files that the configuration names and that cannot be read.
+    pub(crate) files: Vec<Problem>,
+    /// The source of objects cannot be reached.
+    pub(crate) unreachable: Option<Problem>,
+    /// Objects as the source has read them.
+    pub(crate) source: Vec<Problem>,
+    /// What is not known of the gateway's own addresses.
+    pub(crate) addresses: Vec<Problem>,
+    /// Objects as the doors have compiled them.
+    pub(crate) compilation: Vec<Problem>,
+}
+
+impl Problems {
+    /// All of them, sorted, each once.
+    pub(crate) fn all(&self) -> BTreeSet<Problem> {
+        self.source
+            .iter()
+            .chain(&self.config)
+            .chain(&self.files)
+            .chain(&self.unreachable)
+            .chain(&self.addresses)
+            .chain(&self.compilation)
+            .cloned()
+            .collect()
+    }
+}
+
+/// A door that is open, with nothing listening at it.
+pub(crate) struct OpenDoor {
+    config: Arc<DoorConfig>,
+    publisher: Publisher<Settings>,
+}
+
+impl WorldDoor for OpenDoor {
+    fn config(&self) -> &DoorConfig {
+        &self.config
+    }
+
+    fn publisher(&self) -> &Publisher<Settings> {
+        &self.publisher
+    }
+
+    fn publisher_mut(&mut self) -> &mut Publisher<Settings> {
+        &mut self.publisher
+    }
+}
+
+/// Opens a door as it is configured.
+pub(crate) fn open(config: &DoorConfig) -> (Publisher<Settings>, Door<Settings>) {
+    door::open(
+        config.name.clone(),
+        config.policy.clone(),
+        config.settings.clone(),
+    )
+}
+
+impl World<OpenDoor> {
+    /// Reads all objects once and compiles them for every door. Needs a runtime.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    pub(crate) async fn load(config: Config, options: &Options) -> Result<Self, SourceError> {
+        let content = Source::open(&config, options)?.load().await?;
+        let doors = config.doors.iter().map(|config| {
+            let (publisher, _nobody_reads) = open(config);
+            OpenDoor {
+                config: Arc::clone(config),
+                publisher,
+            }
+        });
+        let mut world = Self {
+            doors: doors.collect(),
+            view: Some(content.view),
+            problems: Problems {
+                source: content.problems,
+                ..Problems::default()
+            },
+            config,
+        };
+        let mut compilation = Compilation::default();
+        compilation.addresses.declare(&world.config);
+        // What is found depends on what is written, not on the network.
+        let external_names = match world.config.source.external_names {
+            Some(_) => ExternalNames::Unasked,
+            None => ExternalNames::Refused,
+        };
+        compilation.publish(&mut world, &mut [], external_names);
+        Ok(world)
+    }
+}
+
+impl<D: WorldDoor> World<D> {
+    /// Says which names of Services are to be resolved, and puts what is known of them into the view.
+    pub(crate) fn resolve(&mut self, names: &mut Names, leaving: &[&mut Publisher<Settings>]) {
+        let Some(view) = &mut self.view else { return };
+        let serving = self.doors.iter().map(|door| &door.config().policy);
+        let leaving = leaving.iter().map(|publisher| publisher.policy());
+        let needed = door::needs(serving.chain(leaving), view).names();
+        names.follow(needed.iter().map(|needed| (needed.service, needed.name)));
+        view.replace_resolutions(names.known());
+    }
+}
+
+/// What compiling a world needs beside it, and remembers.
+pub(crate) struct Compilation {
+    /// Where the gateways of this installation listen.
+    pub(crate) addresses: GatewayAddresses,
+    platform_roots: PlatformRoots,
+    /// What the doors were compiled from last.
+    ledger: Ledger,
+}
+
+impl Default for Compilation {
+    fn default() -> Self {
+        Self {
+            addresses: GatewayAddresses::default(),
+            platform_roots: platform_roots(),
+            ledger: Ledger::default(),
+        }
+    }
+}
+
+impl Compilation {
+    /// Compiles the view for every door and makes it live. Doors that are `leaving` are not in the world any more and
+    /// follow the objects to their end. Nothing happens before there is a view.
+    pub(crate) fn publish<D: WorldDoor>(
+        &mut self,
+        world: &mut World<D>,
+        leaving: &mut [&mut Publisher<Settings>],
+        external_names: ExternalNames,
+    ) {
+        self.addresses.look();
+        let Some(view) = &world.view else { return };
+        let (addresses, unknown) = self.addresses.policy(&world.config.source, view);
+        world.problems.addresses = unknown;
+        let backends = BackendPolicy {
+            addresses,
+            external_names,
+            platform_roots: self.platform_roots.clone(),
+        };
+        let serving = world.doors.iter_mut().map(WorldDoor::publisher_mut);
+        let all = serving.chain(leaving.iter_mut().map(|publisher| &mut **publisher));
+        let mut problems = door::publish(all, view, &backends, &mut self.ledger);
+        door::leave_to_others(&mut problems, &world.config.others, view);
+        world.problems.compilation = problems;
+    }
+
+    /// Has the next publication compile everything: time has changed what no object says.
+    pub(crate) fn forget(&mut self) {
+        self.ledger = Ledger::default();
+    }
+}
