@@ -2,8 +2,8 @@
 //! grammar has it (RFC 9110 5.6.3), and never before or within a size.
 
 use crate::bytes::{is_field_value, is_token_byte, trim_start};
+use crate::error::HeadError;
 use crate::field::{Field, FieldId, is_same_name};
-use crate::head::HeadError;
 
 /// The end of a chunk and of a trailer line.
 pub const CHUNK_END: &[u8] = b"\r\n";

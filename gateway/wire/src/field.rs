@@ -1,7 +1,7 @@
 //! Header fields: where they are in a head, and which of them a gateway must know.
 
 use crate::bytes::{is_field_value, token, trim, trim_start};
-use crate::head::HeadError;
+use crate::error::HeadError;
 
 /// A range of bytes in the buffer that a head was parsed from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

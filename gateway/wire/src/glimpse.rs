@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 
 use crate::bytes::{is_token_byte, trim};
 use crate::chunk::ChunkError;
+use crate::error::HeadError;
 use crate::field::{Field, FieldId};
-use crate::head::HeadError;
 use crate::request::RequestError;
 use crate::response::ResponseError;
 

@@ -15,6 +15,7 @@
 
 mod bytes;
 mod chunk;
+mod error;
 mod field;
 pub mod forwarded;
 mod glimpse;
@@ -29,9 +30,10 @@ pub use chunk::{
     CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS,
     chunk_head, may_trail,
 };
+pub use error::HeadError;
 pub use field::{Field, FieldId, Span, is_same_name};
 pub use glimpse::Glimpse;
-pub use head::{ConnectionOptions, HeadError, HeadLimits, elements};
+pub use head::{ConnectionOptions, HeadLimits, elements};
 pub use request::{Method, RequestError, RequestHead, Target};
 pub use response::{ResponseError, ResponseHead, ResponseTo};
 

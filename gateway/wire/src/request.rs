@@ -3,8 +3,9 @@
 use memchr::memchr;
 
 use crate::bytes::{decimal, is_path_byte, is_query, is_token_byte, plain_path, token};
+use crate::error::HeadError;
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines, elements};
+use crate::head::{ConnectionOptions, Framing, HeadLimits, Lines, elements};
 use crate::{BodyFraming, Version};
 
 /// The longest method that is accepted; no known method is longer.

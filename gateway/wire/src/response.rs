@@ -1,8 +1,9 @@
 //! Response heads, as strict as requests: malformed responses are found here, not by the client.
 
 use crate::bytes::is_field_value;
+use crate::error::HeadError;
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadError, HeadLimits, Lines};
+use crate::head::{ConnectionOptions, Framing, HeadLimits, Lines};
 use crate::{BodyFraming, Version};
 
 /// What the response answers: it decides whether there is a body (RFC 9112 6.3).
