@@ -10,7 +10,7 @@ use std::path::Path;
 use door::properties::manifest_properties;
 
 #[test]
-fn manifests() {
+fn no_manifest_of_the_corpus_breaks_a_door() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/manifests");
     let mut files = 0;
     for entry in std::fs::read_dir(corpus).expect("a corpus") {

@@ -246,7 +246,7 @@ fn a_name_that_changes_to_a_refused_address_loses_its_endpoints() {
 }
 
 #[test]
-fn refused_unless_allowed() {
+fn external_names_are_refused_unless_they_are_allowed() {
     let known = || Some(resolution(&["192.0.2.1"], None));
     let view_of = |spec| resolved(view(spec, "{number: 80}", ""), known());
     let (action, told) = outcome(&view_of(NAMED), &BackendPolicy::default());

@@ -619,7 +619,7 @@ fn rule(name: &str, label: &str, host: &str, path: &str) -> String {
 
 /// One input, four outputs.
 #[test]
-fn golden() {
+fn one_input_gives_each_door_its_own_routes() {
     let yaml = SERVICE.to_owned()
         + &rule("everywhere-in", "internal-http", "same.test", "/")
         + &rule("everywhere-out", "external-http", "same.test", "/")
@@ -701,7 +701,7 @@ fn nothing_is_swapped_when_nothing_changed() {
 
 /// The messages that tell an author why an Ingress is served nowhere, or not as written.
 #[test]
-fn problems() {
+fn an_ingress_that_is_not_served_as_written_is_reported() {
     let yaml = SERVICE.to_owned()
         + &rule("unlabelled", "internal-http", "a.test", "/")
             .replace("  labels: {expose: \"internal-http\"}\n", "")

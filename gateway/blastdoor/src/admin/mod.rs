@@ -313,7 +313,7 @@ mod tests {
 
     /// RFC 9110 15.5.6, RFC 9112 3.2
     #[test]
-    fn methods_and_hosts() {
+    fn other_methods_get_405_and_malformed_hosts_400() {
         let table = [
             ("GET", Version::HTTP_11, &["10.0.0.1:10254"][..], 200),
             ("HEAD", Version::HTTP_11, &["a.test"], 200),

@@ -283,7 +283,7 @@ mode = \"off\"
     }
 
     #[test]
-    fn values_of_variables() {
+    fn a_variable_holds_a_number_a_truth_value_a_list_or_text() {
         let array =
             |values: &[&str]| Value::from(values.iter().map(|value| Value::from(*value)).collect::<Vec<_>>());
         let table = [

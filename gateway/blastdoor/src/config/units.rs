@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_sizes() {
+    fn durations_and_sizes_need_a_number_and_a_unit() {
         assert_eq!(duration("620s"), Some(Duration::from_secs(620)));
         assert_eq!(duration("200ms"), Some(Duration::from_millis(200)));
         assert_eq!(duration("2m"), Some(Duration::from_secs(120)));

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn namespace_patterns() {
+    fn a_namespace_matches_a_name_or_a_pattern_with_stars() {
         let table = [
             ("shop", "shop", true),
             ("shop", "shops", false),

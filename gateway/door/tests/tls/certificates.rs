@@ -75,7 +75,7 @@ fn without_a_default_certificate_unknown_names_fail() {
 
 /// Without `hosts`, the hosts of the rules that the certificate is for.
 #[test]
-fn entries_without_hosts() {
+fn an_entry_without_hosts_stands_for_the_hosts_that_its_certificate_covers() {
     let (two, other) = (made(&["a.test", "*.b.test"]), made(&["c.test"]));
     let yaml = tls_secret("two", &two)
         + &tls_secret("other", &other)

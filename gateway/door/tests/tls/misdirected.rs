@@ -47,7 +47,7 @@ const RULES: [Rules<'static>; 3] = [
 ];
 
 #[test]
-fn the_table() {
+fn a_handshake_entitles_to_hosts_of_its_certificate_alone() {
     let wildcard = made(&["*.test", "a.other"]);
     let secrets = tls_secret("wildcard", &wildcard)
         + &tls_secret("own", &made(&["own.test"]))

@@ -24,7 +24,7 @@ fn with_auth(client_auth: ClientAuth) -> TlsPolicy {
 }
 
 #[test]
-fn versions_and_alpn() {
+fn versions_and_alpn_are_those_of_the_policy() {
     let mut doors = Doors::new(&tls_policy(DefaultCertificate::SelfSigned));
     doors.publish("");
     let config = doors.tls(0);

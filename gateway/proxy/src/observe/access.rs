@@ -325,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates() {
+    fn a_day_becomes_its_date() {
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(11_016), (2000, 2, 29));
         assert_eq!(civil(20_781), (2026, 11, 24));

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_reused() {
+    fn the_entry_of_a_dropped_deadline_is_reused() {
         let table = Deadlines::new();
         let (first, second) = (table.register(), table.register());
         drop(first);

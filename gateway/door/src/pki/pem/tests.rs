@@ -192,7 +192,7 @@ fn an_unreadable_pem_section_is_reported() {
 }
 
 #[test]
-fn keys() {
+fn a_private_key_is_found_or_its_fault_is_named() {
     let (certificate, key) = made();
     let glued = format!("{}{}", certificate.trim_end(), key);
     let read = [
