@@ -1,4 +1,4 @@
 //! `X-Forwarded-For` values.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &[u8]| wire::properties::forwarded_properties(text));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| testkit::grammar::forwarded_properties(text));

@@ -1,4 +1,4 @@
 //! Hosts of requests, handshakes, rules and restrictions.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &[u8]| route::properties::host_properties(text));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| testkit::names::host_properties(text));

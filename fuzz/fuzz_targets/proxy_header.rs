@@ -1,4 +1,4 @@
 //! PROXY headers of load balancers.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &[u8]| wire::properties::proxy_header_properties(text));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| testkit::grammar::proxy_header_properties(text));

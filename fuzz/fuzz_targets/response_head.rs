@@ -1,4 +1,4 @@
 //! Response heads of backends.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &[u8]| wire::properties::response_properties(text));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| testkit::grammar::response_properties(text));

@@ -39,8 +39,6 @@ mod backend;
 mod compile;
 mod needs;
 mod pki;
-#[doc(hidden)]
-pub mod properties;
 mod publish;
 mod references;
 mod rule;

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use door::properties::manifest_properties;
+use testkit::manifests::manifest_properties;
 
 #[test]
 fn no_manifest_of_the_corpus_breaks_a_door() {

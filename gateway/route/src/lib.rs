@@ -19,8 +19,6 @@ mod host_set;
 mod names;
 mod path;
 mod path_pattern;
-#[doc(hidden)]
-pub mod properties;
 mod table;
 
 pub use host::{Host, HostBuf, HostError, RequestHost, normalise_authority, normalise_sni};

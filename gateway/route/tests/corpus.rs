@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use route::properties::{host_properties, path_properties};
+use testkit::names::{host_properties, path_properties};
 
 /// What is put in place of each byte, before it, and behind the last.
 const BYTES: &[u8] = b"/\\.;%:@[]*-_aA0 \0\r\n\x7f\x80\xc0\xae\xff";

@@ -2,7 +2,7 @@
 //! frequent, and on any bytes at all.
 
 use proptest::prelude::*;
-use route::properties::{host_properties, path_properties};
+use testkit::names::{host_properties, path_properties};
 
 /// Pieces that hosts are made of, good and bad.
 fn host_text() -> impl Strategy<Value = Vec<u8>> {

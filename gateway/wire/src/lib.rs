@@ -20,8 +20,6 @@ mod field;
 pub mod forwarded;
 mod glimpse;
 mod head;
-#[doc(hidden)]
-pub mod properties;
 pub mod proxy_header;
 mod request;
 mod response;

@@ -5,7 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
-use wire::properties::CHUNK_LIMITS;
+use testkit::grammar::CHUNK_LIMITS;
 use wire::{ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, HeadError, chunk_head};
 
 /// The data and the trailers of a whole body; `None` while it is incomplete.

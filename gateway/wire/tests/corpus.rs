@@ -10,7 +10,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use wire::properties::{
+use testkit::grammar::{
     chunked_properties, forwarded_properties, proxy_header_properties, request_properties,
     response_properties,
 };

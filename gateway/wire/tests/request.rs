@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+use testkit::grammar::HEAD_LIMITS;
 use wire::HeadError::{
     BareLf, ContentLength, FieldName, FieldValue, LengthAndCoding, TooLarge, TooManyFields, TransferCoding,
 };
@@ -13,7 +14,6 @@ use wire::RequestError::{
     DuplicateHost, Expectation, Head, Http2Preface, Method as MethodError, MethodTooLong, MissingHost,
     RequestLine, Target as TargetError, TargetTooLong, Version as VersionError,
 };
-use wire::properties::HEAD_LIMITS;
 use wire::{BodyFraming, FieldId, Method, RequestError, RequestHead, Target, Version};
 
 /// Parses one whole text. The head must end where the text does.

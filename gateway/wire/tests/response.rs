@@ -6,9 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
+use testkit::grammar::HEAD_LIMITS;
 use wire::HeadError::{BareLf, ContentLength, FieldName, FieldValue, LengthAndCoding, TransferCoding};
 use wire::ResponseError::{Head, StatusLine, Version as VersionError};
-use wire::properties::HEAD_LIMITS;
 use wire::{BodyFraming, ResponseError, ResponseHead, ResponseTo};
 
 type Verdict = Result<(u16, BodyFraming, bool), ResponseError>;

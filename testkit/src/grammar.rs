@@ -1,8 +1,9 @@
-//! What must hold for every input, as functions that panic where it does not. Fuzz targets and tests call them. Verdicts are worked out a second time here, naively, from whole messages and the letter of the grammar.
+//! Messages of HTTP/1, the PROXY header and forwarded fields. Verdicts are worked out a second time, from whole
+//! messages and the letter of the grammar.
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{
+use wire::{
     BodyFraming, ChunkDecoder, ChunkLimits, ChunkStep, HeadLimits, RequestHead, ResponseHead, ResponseTo,
     Target, forwarded, proxy_header,
 };
@@ -182,7 +183,7 @@ pub fn forwarded_properties(raw: &[u8]) {
     assert_eq!(client(&|_| true), valid);
 }
 
-fn fields<'b>(fields: &[crate::Field], raw: &'b [u8]) -> Vec<(&'b [u8], &'b [u8])> {
+fn fields<'b>(fields: &[wire::Field], raw: &'b [u8]) -> Vec<(&'b [u8], &'b [u8])> {
     fields
         .iter()
         .map(|field| (field.name.of(raw), field.value.of(raw)))

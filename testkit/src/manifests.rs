@@ -1,10 +1,9 @@
-//! What must hold for every set of manifests, as a function that panics if it does not. The fuzz target `manifests` and the
-//! tests call it.
+//! Sets of manifests, from their bytes to what doors serve.
 
 use resource::{ClusterView, manifest};
 use route::ListenerName;
 
-use crate::{BackendPolicy, Ledger, Policy, Scheme, Selector, open, publish};
+use door::{BackendPolicy, Ledger, Policy, Scheme, Selector, open, publish};
 
 const DOORS: [&str; 4] = [
     "internal-http",
@@ -30,7 +29,7 @@ pub fn manifest_properties(bytes: &[u8]) {
         let text = problem.to_string();
         assert!(!text.chars().any(char::is_control), "{text:?}");
     }
-    let tables: Vec<_> = doors.iter().map(crate::Door::snapshot).collect();
+    let tables: Vec<_> = doors.iter().map(door::Door::snapshot).collect();
     for (name, table) in DOORS.iter().zip(&tables) {
         for row in table.routes() {
             assert_eq!(label(&view, &row.action.origin.key), Some(*name));

@@ -1,9 +1,9 @@
-//! What must hold for every input, as functions that panic where it does not. Fuzz targets and tests call them. Verdicts are worked out a second time here, naively, from the grammar and from every reading that some
-//! server is known to give a path.
+//! Hosts and paths. Verdicts are worked out a second time, from the grammar and from every reading that some server is
+//! known to give a path.
 
 use std::net::Ipv6Addr;
 
-use crate::{
+use route::{
     Host, HostBuf, HostPattern, HostRestriction, PathError, PathPattern, PathScratch, normalise_authority,
     normalise_path, normalise_sni,
 };
