@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,8 +19,6 @@ use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
 use crate::stream::socket::keep_alive;
 use crate::upstream::HealthBoard;
-use crate::worker::clients::ClientCounts;
-use crate::worker::warnings::Warnings;
 use crate::worker::{Phase, Shared};
 
 /// A bound door with its workers.
@@ -102,15 +100,7 @@ impl Listener {
         access: AccessLog,
     ) -> Result<Self, BindError> {
         let metrics = metrics.door(door.name());
-        let shared = Arc::new(Shared {
-            door,
-            metrics,
-            connections: AtomicUsize::new(0),
-            clients: ClientCounts::default(),
-            cut: AtomicUsize::new(0),
-            listening: AtomicBool::new(false),
-            warnings: Warnings::default(),
-        });
+        let shared = Arc::new(Shared::new(door, metrics));
         let board = Arc::new(HealthBoard::default());
         let group = Group::open(&shared, &board, &access, binding)?;
         Ok(Self {

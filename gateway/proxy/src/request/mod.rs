@@ -12,6 +12,8 @@ mod plan;
 pub(crate) mod record;
 pub(crate) mod reply;
 pub(crate) mod requester;
+#[cfg(test)]
+mod tests;
 
 use wire::Glimpse;
 

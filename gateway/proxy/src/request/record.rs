@@ -151,6 +151,12 @@ impl Record {
         matches!(self.refusal, Some(Reason::ClientGone | Reason::BodyMalformed))
     }
 
+    /// Why the gateway answered itself, or cut the exchange.
+    #[cfg(test)]
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.refusal
+    }
+
     /// Counts and logs the request.
     pub(crate) fn finish(self, worker: &Worker, peer: IpAddr) {
         let duration = self.started.elapsed();

@@ -72,6 +72,20 @@ pub(crate) struct Worker {
     pub(crate) clock: DateClock,
 }
 
+impl Shared {
+    pub(crate) fn new(door: Door<Settings>, metrics: Arc<DoorMetrics>) -> Self {
+        Self {
+            door,
+            metrics,
+            connections: AtomicUsize::new(0),
+            clients: ClientCounts::default(),
+            cut: AtomicUsize::new(0),
+            listening: AtomicBool::new(false),
+            warnings: Warnings::default(),
+        }
+    }
+}
+
 /// The door, reached through what the workers share.
 pub(crate) struct DoorRef(Arc<Shared>);
 
