@@ -7,7 +7,7 @@ use super::table::SUBJECTS;
 const HEAD: &str = "\
 # Annotation reference
 
-Every annotation that the gateway knows, and what becomes of it. Generated from the program's own table; a test keeps
+Every annotation that the gateway knows, and its effect. Generated from the program's own table; a test keeps
 it up to date. A key that ends in `*` stands for every key that begins so. Annotations are written on the Ingress,
 unless the table says otherwise.
 
@@ -22,7 +22,7 @@ closes the Ingress if it may be a misspelling of an annotation that protects. Ot
 `blastdoor check` lists all of it for your manifests.
 ";
 
-const TABLE: &str = "\n| annotation | what becomes of it | value | default | note |\n|---|---|---|---|---|\n";
+const TABLE: &str = "\n| annotation | effect | value | default | note |\n|---|---|---|---|---|\n";
 
 /// The reference of annotations, in Markdown.
 #[must_use]
