@@ -484,7 +484,7 @@ impl<'a> Exchange<'a> {
             } else {
                 patience
             };
-            let now = Instant::now();
+            let now = self.deadline.now();
             let left = self
                 .timeouts
                 .until
@@ -500,7 +500,7 @@ impl<'a> Exchange<'a> {
             _ if self
                 .timeouts
                 .until
-                .is_some_and(|until| until <= Instant::now() + Duration::from_millis(2)) =>
+                .is_some_and(|until| until <= self.deadline.now() + Duration::from_millis(2)) =>
             {
                 Refusal::DeadlineExceeded
             }

@@ -76,7 +76,7 @@ impl<'a> Tenure<'a> {
         }
         self.notice
             .as_ref()
-            .is_some_and(|(end, deadline)| Instant::now() >= *end || deadline.has_passed(context))
+            .is_some_and(|(end, deadline)| deadline.now() >= *end || deadline.has_passed(context))
     }
 
     fn review(&mut self, nature: Nature, occupant: Occupant<'_>) {
@@ -87,12 +87,12 @@ impl<'a> Tenure<'a> {
             self.notice = None;
             return;
         };
-        let now = Instant::now();
+        let now = self.worker.deadlines.now();
         let end = now + grace;
         // Later publications never extend the time.
         if self.notice.as_ref().is_none_or(|(earlier, _)| end < *earlier) {
             let deadline = self.worker.deadlines.register();
-            deadline.set(now, grace);
+            deadline.set_from(now, grace);
             self.notice = Some((end, deadline));
         }
     }

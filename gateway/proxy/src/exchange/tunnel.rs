@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use wire::BodyFraming;
 
@@ -133,7 +132,7 @@ impl<'a> Tunnel<'a> {
             // Once one side has ended, the other has little left to send.
             let both = self.up.is_some() && self.down.is_some();
             let patience = if both { STREAM_IDLE } else { HALF_CLOSED };
-            self.deadline.set_following(Instant::now(), patience);
+            self.deadline.set_following(self.deadline.now(), patience);
         }
         if self.deadline.has_passed(context) {
             Poll::Ready(())

@@ -174,7 +174,7 @@ impl Acceptor {
 /// Checks deadlines, looks for a publication, passes on log lines, sweeps the pools.
 async fn tick(server: Rc<Server>) {
     let worker = &server.worker;
-    let mut swept = Instant::now();
+    let mut swept = worker.deadlines.now();
     loop {
         if worker.deadlines.is_empty() && worker.lines.borrow().is_empty() {
             tokio::select! {
@@ -183,7 +183,7 @@ async fn tick(server: Rc<Server>) {
             }
         }
         tokio::time::sleep(TICK).await;
-        let now = Instant::now();
+        let now = worker.deadlines.now();
         worker.deadlines.fire(now);
         worker.notice_publication();
         worker.lines.borrow_mut().hand_over();

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use door::{DoorTls, Snapshot, TlsVersion};
 use route::{HostBuf, RequestHost, normalise_sni};
@@ -86,7 +86,7 @@ async fn prepare(
     let worker = &server.worker;
     let deadline = worker.deadlines.register();
     if settings.proxy_protocol != ProxyProtocol::Off {
-        deadline.set(Instant::now(), PROXY_HEADER);
+        deadline.set(PROXY_HEADER);
         match read_proxy_header(&mut stream, peer.address, settings, &deadline, worker).await {
             Ok(Some(source)) => peer = peer.heralded(source.map(|source| source.ip().to_canonical())),
             Ok(None) => {}
@@ -115,7 +115,7 @@ async fn prepare(
         let snapshot = worker.door.snapshot();
         (Arc::clone(snapshot.tls()?), snapshot.publication())
     };
-    deadline.set(Instant::now(), settings.timeouts.tls_handshake);
+    deadline.set(settings.timeouts.tls_handshake);
     if tls.has_passthrough() {
         let route = peek(&stream, worker, &deadline, |bytes| passthrough(&tls, bytes)).await;
         match route {

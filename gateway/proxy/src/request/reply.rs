@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -155,7 +154,7 @@ async fn deliver(
         .settings()
         .timeouts
         .write_stall;
-    deadline.set(Instant::now(), stall);
+    deadline.set(stall);
     let mut rest: &[u8] = out;
     let sent = poll_fn(|context| {
         loop {

@@ -120,7 +120,7 @@ impl Connection {
         } else {
             settings.timeouts.idle
         };
-        self.deadline.set(Instant::now(), wait);
+        self.deadline.set(wait);
     }
 
     /// Waits until there is something to read. False when the connection is to end instead.
@@ -207,7 +207,7 @@ impl Connection {
                 }
                 if !armed {
                     armed = true;
-                    self.deadline.set(started, settings.timeouts.head);
+                    self.deadline.set_from(started, settings.timeouts.head);
                 }
             }
             let buffer = &mut scratch.from_client;

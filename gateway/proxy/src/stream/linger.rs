@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -46,8 +46,8 @@ impl LingerLimits {
 
 /// Ends the sending side, and reads until the client closes, a limit is reached, or the worker does.
 pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Worker, limits: LingerLimits) {
-    let began = Instant::now();
-    deadline.set(began, limits.silence);
+    let began = deadline.now();
+    deadline.set_from(began, limits.silence);
     let mut bytes = vec![0; 16 * 1024];
     let mut left = limits.bytes;
     let mut told = false;
@@ -67,9 +67,9 @@ pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Wo
             match ready!(Pin::new(socket.tcp()).poll_read(context, &mut room)) {
                 Ok(()) if !room.filled().is_empty() && left > 0 => {
                     left = left.saturating_sub(room.filled().len());
-                    let now = Instant::now();
+                    let now = deadline.now();
                     let rest = limits.most.saturating_sub(now.duration_since(began));
-                    deadline.set(now, rest.min(limits.silence));
+                    deadline.set_from(now, rest.min(limits.silence));
                 }
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }

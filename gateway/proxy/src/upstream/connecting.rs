@@ -44,9 +44,9 @@ pub(crate) async fn while_wanted<T>(
             return Poll::Ready(Err(Refusal::Drained));
         }
         loop {
-            let now = Instant::now();
+            let now = deadline.now();
             if !std::mem::replace(&mut armed, true) {
-                deadline.set(now, LOOK);
+                deadline.set_from(now, LOOK);
             }
             let is_due = deadline.has_passed(context);
             if until.is_some_and(|until| until <= now) {

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::clock::Clock;
+
 /// How often deadlines are checked.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
@@ -22,6 +24,7 @@ const NEVER: Millis = Millis::MAX;
 
 /// The deadlines of one worker's connections.
 pub(crate) struct Deadlines {
+    clock: Clock,
     epoch: Instant,
     entries: RefCell<Vec<Entry>>,
     vacant: RefCell<Vec<u32>>,
@@ -45,14 +48,20 @@ pub(crate) struct Deadline {
 }
 
 impl Deadlines {
-    pub(crate) fn new() -> Rc<Self> {
+    pub(crate) fn new(clock: Clock) -> Rc<Self> {
         Rc::new(Self {
-            epoch: Instant::now(),
+            epoch: clock.now(),
+            clock,
             entries: RefCell::new(Vec::new()),
             vacant: RefCell::new(Vec::new()),
             occupied: Cell::new(0),
             work: Notify::new(),
         })
+    }
+
+    /// The time that deadlines are set and checked by.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// A new entry without a deadline.
@@ -144,20 +153,30 @@ impl Deadlines {
 }
 
 impl Deadline {
-    /// Due `after` from `now`.
-    pub(crate) fn set(&self, now: Instant, after: Duration) {
-        self.arm(now, after, false);
+    /// The time that deadlines are set and checked by.
+    pub(crate) fn now(&self) -> Instant {
+        self.table.now()
     }
 
-    /// The same, and each publication wakes the task until the deadline is set again.
-    pub(crate) fn set_following(&self, now: Instant, after: Duration) {
-        self.arm(now, after, true);
+    /// Due `after` from now.
+    pub(crate) fn set(&self, after: Duration) {
+        self.set_from(self.now(), after);
     }
 
-    fn arm(&self, now: Instant, after: Duration, follows: bool) {
+    /// Due `after` from `start`, which may be now: then the clock need not be read again.
+    pub(crate) fn set_from(&self, start: Instant, after: Duration) {
+        self.arm(start, after, false);
+    }
+
+    /// The same, and woken by each publication until it is set again.
+    pub(crate) fn set_following(&self, start: Instant, after: Duration) {
+        self.arm(start, after, true);
+    }
+
+    fn arm(&self, start: Instant, after: Duration, follows: bool) {
         let due = self
             .table
-            .millis(now)
+            .millis(start)
             .saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER));
         self.table.with(self.index, |entry| {
             entry.due = due;
@@ -207,18 +226,25 @@ mod tests {
 
     #[test]
     fn a_deadline_fires_once_and_not_before_its_time() {
-        let table = Deadlines::new();
+        let clock = Clock::stopped();
+        let table = Deadlines::new(clock.clone());
         let deadline = table.register();
         let mut context = Context::from_waker(Waker::noop());
-        deadline.set(table.epoch, Duration::from_millis(500));
-        table.fire(table.epoch + Duration::from_millis(499));
-        assert!(!deadline.has_passed(&mut context));
-        table.fire(table.epoch + Duration::from_millis(500));
-        assert!(deadline.has_passed(&mut context));
-        deadline.set(table.epoch, Duration::from_secs(9));
-        assert!(!deadline.has_passed(&mut context));
-        table.fire(table.epoch + Duration::from_secs(8));
-        assert!(!deadline.has_passed(&mut context));
+        let mut has_passed_after = |millis: u64| {
+            clock.advance(Duration::from_millis(millis));
+            table.fire(table.now());
+            deadline.has_passed(&mut context)
+        };
+        deadline.set(Duration::from_millis(500));
+        assert!(!has_passed_after(499));
+        assert!(has_passed_after(1));
+        deadline.set(Duration::from_secs(9));
+        assert!(!has_passed_after(0));
+        assert!(!has_passed_after(8_000));
+        // What began earlier is due earlier.
+        deadline.set_from(deadline.now() - Duration::from_secs(1), Duration::from_secs(3));
+        assert!(!has_passed_after(1_999));
+        assert!(has_passed_after(1));
     }
 
     #[test]
@@ -231,11 +257,11 @@ mod tests {
         }
         let count = || std::sync::Arc::new(Count(std::sync::atomic::AtomicUsize::new(0)));
         let woken = |count: &Count| count.0.load(std::sync::atomic::Ordering::SeqCst);
-        let table = Deadlines::new();
+        let table = Deadlines::new(Clock::stopped());
         let (idle, busy) = (table.register(), table.register());
         let (of_idle, of_busy) = (count(), count());
-        let now = table.epoch;
-        idle.set(now, TICK);
+        let now = table.now();
+        idle.set(TICK);
         busy.set_following(now, TICK);
         let wakers = [of_idle.clone().into(), of_busy.clone().into()];
         assert!(!idle.has_passed(&mut Context::from_waker(&wakers[0])));
@@ -243,7 +269,7 @@ mod tests {
         table.wake_followers();
         assert_eq!((woken(&of_idle), woken(&of_busy)), (0, 1));
         // Idle again.
-        busy.set(now, TICK);
+        busy.set(TICK);
         table.wake_followers();
         assert_eq!(woken(&of_busy), 1);
         table.wake_all();
@@ -252,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_entry_of_a_dropped_deadline_is_reused() {
-        let table = Deadlines::new();
+        let table = Deadlines::new(Clock::stopped());
         let (first, second) = (table.register(), table.register());
         drop(first);
         let third = table.register();

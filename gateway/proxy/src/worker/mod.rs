@@ -2,6 +2,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod clients;
+pub(crate) mod clock;
 pub(crate) mod date;
 pub(crate) mod deadlines;
 pub(crate) mod pipes;
@@ -20,6 +21,7 @@ use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
 use crate::settings::Settings;
 use crate::worker::buffers::Pool;
 use crate::worker::clients::ClientCounts;
+use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
 use crate::worker::pipes::Pipes;
@@ -170,7 +172,7 @@ impl Worker {
             metrics,
             buffers: Rc::default(),
             pipes: Pipes::default(),
-            deadlines: Deadlines::new(),
+            deadlines: Deadlines::new(Clock::default()),
             lines: RefCell::new(lines),
             shared,
             phase: Cell::new(Phase::Serving),

@@ -91,7 +91,7 @@ pub(crate) async fn serve(
     let socket = Counted::new(socket, ahead, field_list(&settings.limits));
     let malformed = socket.malformed_trailers();
     let shared = socket.shared();
-    deadline.set(Instant::now(), settings.timeouts.first_byte);
+    deadline.set(settings.timeouts.first_byte);
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(settings.limits.h2_streams)
@@ -277,7 +277,7 @@ impl Driver {
             if seen == self.seen {
                 return Poll::Ready(false);
             }
-            self.deadline.set(Instant::now(), PONG);
+            self.deadline.set(PONG);
             return Poll::Ready(true);
         }
         if self.streams.active.get() == 0 && self.streams.idle_since.get().elapsed() >= self.idle {
@@ -290,12 +290,12 @@ impl Driver {
             self.asked = pings.send_ping(Ping::opaque()).is_ok();
         }
         self.seen = self.shared.passed.get() + PING_FRAME;
-        self.deadline.set(Instant::now(), PONG);
+        self.deadline.set(PONG);
         Poll::Ready(true)
     }
 
     fn rearm(&self) {
-        self.deadline.set(Instant::now(), PING.min(self.idle));
+        self.deadline.set(PING.min(self.idle));
     }
 }
 
@@ -312,7 +312,7 @@ async fn ends_with_head(stream: &mut Http2Stream, deadline: &Deadline, parts: &h
     }
     let patient = [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS].contains(&parts.method);
     if patient {
-        deadline.set(Instant::now(), CONTENT);
+        deadline.set(CONTENT);
     }
     poll_fn(|context| match stream.poll_content(context) {
         Poll::Ready(has_content) => Poll::Ready(!has_content),
@@ -407,7 +407,7 @@ async fn discard(stream: &mut Stream, deadline: &Deadline) {
     if stream.has_ended() {
         return;
     }
-    deadline.set(Instant::now(), LingerLimits::SHORT.silence);
+    deadline.set(LingerLimits::SHORT.silence);
     let mut bytes = vec![0; 16 * 1024];
     let mut left = LingerLimits::SHORT.bytes;
     poll_fn(|context| {
