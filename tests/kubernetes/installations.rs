@@ -320,7 +320,7 @@ fn without_the_right_to_its_own_lease_it_uses_the_default_one_and_reports_it() {
     });
     let log = gateway.stderr();
     assert!(
-        log.contains("no right to hold the Lease `edge`") && log.contains("counts as `blastdoor`"),
+        log.contains("no permission to hold the Lease `edge`") && log.contains("counts as `blastdoor`"),
         "{log}"
     );
     assert!(log.contains(r#"resourceNames: [\"edge\"]"#), "{log}");

@@ -107,7 +107,7 @@ fn without_the_right_to_list_replicas_own_ports_are_refused() {
     assert_eq!(get(gateway.door(OUTSIDE), "tenant.test", "/").status, 503);
     let log = gateway.stderr();
     assert!(log.contains(&refused(port)), "{log}");
-    let rule = "no right to read endpointslices; nobody knows where this gateway's other pods are";
+    let rule = "no permission to read endpointslices; nobody knows where this gateway's other pods are";
     assert!(
         log.contains(rule) && log.contains("in a Role in namespace blastdoor"),
         "{log}"

@@ -187,7 +187,11 @@ fn a_missing_permission_is_named_and_noticed_when_granted() {
     };
     assert_eq!(problems(&gateway), 1.0);
     let log = gateway.stderr();
-    assert_eq!(log.matches("no right to read ingressclasses").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("no permission to read ingressclasses").count(),
+        1,
+        "{log}"
+    );
     rules.push(rule("networking.k8s.io", "ingressclasses", &read));
     give(&server, "gateway", &rules);
     until("the right is noticed", || problems(&gateway) == 0.0);

@@ -165,7 +165,7 @@ fn a_frozen_api_server_changes_nothing() {
     if gateway_tests::full() {
         assert!(noticed.is_some(), "{}", gateway.stderr());
         let log = gateway.stderr();
-        assert!(log.contains("what it said last stays in force"), "{log}");
+        assert!(log.contains("its last known state stays in force"), "{log}");
     }
     server.thaw();
     is_followed(&server, &gateway, "new.test");

@@ -1,9 +1,9 @@
-//! A bound that namespaces share.
+//! Bounds that namespaces share.
 
 use std::collections::HashMap;
 
-/// Puts what a namespace asks for beyond its `share` behind everything else, so that a bound cuts that off first. The
-/// order is kept otherwise.
+/// Moves what a namespace asks for beyond its `share` to the end, where a bound cuts off first. Keeps the order
+/// otherwise.
 pub(crate) fn share_out<T>(items: Vec<T>, share: usize, namespace: impl Fn(&T) -> &str) -> Vec<T> {
     let mut shares: HashMap<String, usize> = HashMap::new();
     let (mut first, last): (Vec<T>, Vec<T>) = items.into_iter().partition(|item| {
@@ -19,7 +19,7 @@ pub(crate) fn share_out<T>(items: Vec<T>, share: usize, namespace: impl Fn(&T) -
 mod tests {
     use super::share_out;
 
-    /// Whoever asks for two hundred takes nobody else's place.
+    /// A namespace that asks for two hundred does not displace another.
     #[test]
     fn what_a_namespace_asks_for_beyond_its_share_comes_last() {
         let asked = |namespace: &'static str, numbers: std::ops::Range<usize>| {

@@ -7,8 +7,8 @@ use route::{ListenerName, ObjectKey};
 
 use super::status::Address;
 
-/// What the source asks of the doors, of which it knows nothing else. Whoever opens doors answers, from their policies
-/// and what is given to each method alone.
+/// What the source asks about the doors; it knows nothing else of them. Answers depend only on the configuration of the
+/// doors and on the arguments.
 pub trait DoorView: fmt::Debug + Send + Sync {
     /// Secrets that the doors' own configuration refers to, each once.
     fn needs_of_doors(&self, view: &ClusterView) -> Vec<ObjectRef>;
@@ -27,10 +27,10 @@ pub trait DoorView: fmt::Debug + Send + Sync {
     /// What each door that admits the Ingress publishes.
     fn published_for(&self, ingress: &Ingress, view: &ClusterView) -> Vec<&Publish>;
 
-    /// Whether the Ingress is meant for one of the doors, by its labels and its class.
+    /// Whether one of the doors selects the Ingress by its labels and class.
     fn choose(&self, ingress: &Ingress, view: &ClusterView) -> bool;
 
-    /// Whether the Ingress is of a class that one of the doors serves.
+    /// Whether one of the doors serves the class of the Ingress.
     fn serve_class_of(&self, ingress: &Ingress, view: &ClusterView) -> bool;
 }
 

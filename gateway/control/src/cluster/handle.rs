@@ -1,4 +1,4 @@
-//! The way to a source that runs.
+//! The way to a running source.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::door_view::DoorView;
 
-/// Passes what the source has to know of doors and problems to it. Clones reach the same source.
+/// Passes doors and problems to a running source. Clones reach the same source.
 #[derive(Debug, Clone)]
 pub struct ClusterHandle {
     pub(crate) doors: watch::Sender<Arc<dyn DoorView>>,
@@ -19,16 +19,16 @@ pub struct ClusterHandle {
 /// Whether this replica is about to end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Retirement {
-    /// Not that anybody knew.
+    /// It goes on.
     #[default]
     None,
-    /// It is to leave the Lease to others.
+    /// It is to release the Lease.
     Requested,
-    /// It has.
+    /// It has released the Lease.
     Done,
 }
 
-/// How long the end of the process may wait for the Lease to be given up.
+/// How long the end of the process may wait for the Lease to be released.
 const RETIREMENT: Duration = Duration::from_secs(1);
 
 impl ClusterHandle {
@@ -50,8 +50,8 @@ impl ClusterHandle {
         self.problems.send_replace(problems.into());
     }
 
-    /// This process is about to end: writing is left to others from now on. Returns when they can begin, or after a
-    /// second, because an API server that is away must not keep anybody from ending.
+    /// This process is about to end: other replicas write from now on. Returns when they can begin, or after a second,
+    /// because an unreachable API server must not delay the end.
     pub async fn retire(&self) {
         let mut retirement = self.retirement.subscribe();
         self.retirement.send_if_modified(|known| {

@@ -1,11 +1,11 @@
-//! An API server as a source: everything that doors are compiled from, followed by watches.
+//! An API server as a source: everything that doors are compiled from, kept up to date by watches.
 //!
 //! # Invariants
-//! - Nothing is told before every kind has been listed completely, and a list that is read again replaces what was
-//!   known in one step: a table never shrinks because of how it is read.
-//! - Whatever becomes of the API server, what it said last stays in force.
-//! - Objects are converted where they arrive and the rest of them is dropped.
-//! - Only the holder of the Lease writes, and it writes nothing that is already so.
+//! - Nothing is sent before every kind has been listed completely, and a list that is read again replaces the old one in
+//!   one step: a table never shrinks because of how it is read.
+//! - If the API server is lost, its last known state stays in force.
+//! - Objects are converted on arrival, and the rest of them is dropped.
+//! - Only the holder of the Lease writes, and it writes nothing that is correct already.
 
 mod connection;
 mod door_view;

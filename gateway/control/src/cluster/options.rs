@@ -13,9 +13,9 @@ pub struct ClusterOptions {
     pub namespaces: Vec<Box<str>>,
     /// Which Secrets are read.
     pub secrets: SecretScope,
-    /// Services whose EndpointSlices are followed in whatever namespace they are (`[source] replicas`).
+    /// Services whose EndpointSlices are watched, also outside `namespaces` (`[source] replicas`).
     pub replicas: Vec<ObjectKey>,
-    /// How many Secrets and ConfigMaps that Ingresses name are followed one by one.
+    /// How many Secrets and ConfigMaps that Ingresses name are watched one by one.
     pub most_followed: usize,
     /// The name of the installation; `None`: that of the Deployment or DaemonSet to which the pod belongs.
     pub instance: Option<Box<str>>,
@@ -31,6 +31,6 @@ pub enum SecretScope {
     None,
     /// Each by its name.
     Named,
-    /// All that are in the watched namespaces are looked at, and those that are needed kept.
+    /// All in the watched namespaces are read, and those that are needed are kept.
     Cluster,
 }

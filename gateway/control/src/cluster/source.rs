@@ -22,11 +22,11 @@ pub struct ClusterSource {
     handle: ClusterHandle,
 }
 
-/// How long a command waits for everything to be listed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long [`ClusterSource::load`] waits for everything to be listed.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl ClusterSource {
-    /// Finds credentials. The API server is not asked. Needs a runtime.
+    /// Finds credentials. Sends no request. Needs a runtime.
     ///
     /// # Errors
     /// When there are none, or none that can be used.
@@ -87,7 +87,7 @@ impl ClusterSource {
             }
         };
         let content = tokio::select! {
-            content = tokio::time::timeout(PATIENCE, wait) => content.ok().flatten(),
+            content = tokio::time::timeout(LOAD_TIMEOUT, wait) => content.ok().flatten(),
             () = follower.run(&sender) => None,
         };
         content.ok_or_else(|| {
@@ -95,7 +95,7 @@ impl ClusterSource {
                 Some(problem) => format!("{server}: {}", problem.message),
                 None => format!(
                     "{server}: not everything was listed within {} seconds",
-                    PATIENCE.as_secs()
+                    LOAD_TIMEOUT.as_secs()
                 ),
             })
         })

@@ -28,7 +28,7 @@ pub struct FileSource {
 /// Why a directory cannot be a source.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    /// It does not exist, is no directory or may not be read.
+    /// It does not exist, is not a directory or may not be read.
     #[error("cannot read the manifests directory `{}`; it must exist and be readable", path.display())]
     Directory {
         /// As it was given.
@@ -37,9 +37,9 @@ pub enum FilesError {
         #[source]
         source: io::Error,
     },
-    /// A file in it has never been read, and cannot be because of what the process lacks, not because of the file: what is
-    /// in the others would be taken for all there is.
-    #[error("cannot read `{}`, and without it nothing is told of what is beside it", path.display())]
+    /// A file in it has never been read, and cannot be read because the process lacks descriptors or memory: the content
+    /// of the others would be taken for everything.
+    #[error("cannot read `{}`, and without it the other manifests are not used either", path.display())]
     File {
         /// Where it is.
         path: PathBuf,
@@ -59,23 +59,23 @@ pub enum FilesError {
 const MAX_FILES: usize = 20_000;
 /// Bytes of one file.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-/// For as long as this after a change, an equal signature proves nothing: the clock of a file system is coarse.
+/// For this long after a change an equal signature proves nothing: the clock of a file system is coarse.
 const SETTLING: Duration = Duration::from_secs(2);
 /// How often a directory that changes under the reader is read again before it is given time.
 const ATTEMPTS: usize = 5;
 
-/// Whether the last reading saw the directory at rest.
+/// What the last reading of the directory found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refreshed {
     /// Nothing differs from the reading before.
     Same,
     /// Something differs.
     Changed,
-    /// It kept changing while it was read; what was read may be half of a change.
+    /// It kept changing while it was read, so what was read may be half of a change.
     Restless,
 }
 
-/// What tells a changed file from an unchanged one without reading it.
+/// Distinguishes a changed file from an unchanged one without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Signature {
     device: u64,
@@ -94,7 +94,7 @@ struct ManifestFile {
     hash: u64,
     manifest: Arc<Manifest>,
     /// Why the file could not be read this time; the manifest is then the last good one.
-    trouble: Option<String>,
+    error_text: Option<String>,
 }
 
 impl FileSource {
@@ -157,11 +157,11 @@ impl FileSource {
         let mut problems = Vec::new();
         for (name, entry) in &self.files {
             problems.extend(entry.manifest.problems.iter().cloned());
-            if let Some(trouble) = &entry.trouble {
+            if let Some(error_text) = &entry.error_text {
                 problems.push(Problem::of_file(
                     Severity::Error,
                     &self.shown(name),
-                    trouble.as_str(),
+                    error_text.as_str(),
                 ));
             }
         }
@@ -186,8 +186,8 @@ impl FileSource {
                     path: self.directory.clone(),
                 });
             }
-            // One that vanished in between is not there; one that may not be looked at may not be read either,
-            // which is told when it is tried.
+            // A file that vanished in between does not count. One that may not be inspected may not be read either; that
+            // is reported when it is tried.
             let signature = match fs::metadata(self.directory.join(&name)) {
                 Ok(metadata) if metadata.is_dir() => continue,
                 Ok(metadata) => Signature::of(&metadata),
@@ -224,13 +224,13 @@ impl FileSource {
                     self.files.insert(name.clone(), entry);
                     true
                 }
-                (None, Err(source)) if is_of_the_process(&source) => {
+                (None, Err(source)) if is_shortage(&source) => {
                     let path = self.directory.join(name);
                     return Err(FilesError::File { path, source });
                 }
                 (None, Err(error)) => {
                     let mut entry = ManifestFile::new(*signature, 0, Arc::default());
-                    entry.trouble = Some(format!("cannot be read: {error}"));
+                    entry.error_text = Some(format!("cannot be read: {error}"));
                     self.files.insert(name.clone(), entry);
                     true
                 }
@@ -252,18 +252,18 @@ impl ManifestFile {
             settled: false,
             hash,
             manifest,
-            trouble: None,
+            error_text: None,
         }
     }
 
-    /// Takes what was read; says whether it differs from what was there.
+    /// Takes what was read. Returns whether it differs from before.
     fn update(&mut self, signature: Signature, hash: u64, shown: &str, bytes: &[u8]) -> bool {
         if self.signature != signature {
             self.signature = signature;
             self.since = Instant::now();
         }
         self.settled = self.since.elapsed() >= SETTLING;
-        let recovered = self.trouble.take().is_some();
+        let recovered = self.error_text.take().is_some();
         if self.hash == hash {
             return recovered;
         }
@@ -272,13 +272,13 @@ impl ManifestFile {
         true
     }
 
-    /// Keeps the last good content; says whether the trouble is new.
+    /// Keeps the last good content. Returns whether the error is new.
     fn keep(&mut self, signature: Signature, error: &io::Error) -> bool {
         self.signature = signature;
         self.settled = false;
-        let trouble = format!("cannot be read, its last good content stays: {error}");
-        let known = self.trouble.as_ref() == Some(&trouble);
-        self.trouble = Some(trouble);
+        let error_text = format!("cannot be read, its last good content stays: {error}");
+        let known = self.error_text.as_ref() == Some(&error_text);
+        self.error_text = Some(error_text);
         !known
     }
 }
@@ -314,10 +314,10 @@ pub(crate) fn is_manifest(name: &OsStr) -> bool {
         )
 }
 
-/// Whether a file cannot be read for want of descriptors or memory: the next try may find it as it has always been.
-fn is_of_the_process(error: &io::Error) -> bool {
-    let wants = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|code| wants.contains(&code))
+/// Whether a file cannot be read because the process lacks descriptors or memory: the next attempt may succeed.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| shortages.contains(&code))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -352,7 +352,7 @@ mod tests {
         ];
         for (code, expected) in table {
             let error = io::Error::from_raw_os_error(code);
-            assert_eq!(is_of_the_process(&error), expected, "{error}");
+            assert_eq!(is_shortage(&error), expected, "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The kernel's notifications about a directory, boiled down to one question: when is it time to read it again?
+//! Decides from the kernel's notifications about a directory when to read it again.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,10 +18,10 @@ use super::directory::is_manifest;
 /// A change is read when nothing has happened for this long,
 const QUIET: Duration = Duration::from_millis(30);
 /// but not later than this after its beginning,
-const PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_millis(500);
 /// unless a file is open for writing: then at the latest after this.
 pub(crate) const WRITING: Duration = Duration::from_secs(2);
-/// Files that are followed from their first write to their close; beyond that the quiet time alone decides.
+/// Files that are tracked from their first write to their close. Beyond that only the quiet time decides.
 const MAX_WRITING: usize = 1_024;
 
 /// What has happened since the directory was last read. Filled by the notification thread.
@@ -33,7 +33,7 @@ pub(crate) struct Changes {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The first and the last happening since the last reading.
+    /// The first and the last notification since the last reading.
     span: Option<(Instant, Instant)>,
     /// Manifest files that have been written to and not closed, with their first write.
     writing: HashMap<PathBuf, Instant>,
@@ -42,10 +42,10 @@ struct State {
 /// The subscription to a directory's notifications.
 pub(crate) struct DirectoryWatch {
     changes: Arc<Changes>,
-    /// The directory that is watched: a path can come to name another one.
+    /// The directory that is watched. Its path may later name another one.
     watched: Option<(Identity, RecommendedWatcher)>,
-    /// That it does not work has been reported.
-    reported: bool,
+    /// It has been reported that this does not work.
+    is_failure_reported: bool,
 }
 
 /// Device and inode.
@@ -58,17 +58,17 @@ impl Changes {
         self.woken.notify_one();
     }
 
-    /// The directory is about to be read: what happened so far is dealt with.
+    /// The directory is about to be read, which covers everything so far.
     pub(crate) fn take(&self) {
         self.state().span = None;
     }
 
-    /// Whether something has happened that has not come to an end.
+    /// Whether a change is still under way.
     pub(crate) fn is_under_way(&self) -> bool {
         self.state().due().is_some()
     }
 
-    /// Waits until something has happened and has come to an end.
+    /// Waits until a change has come to an end.
     pub(crate) async fn settled(&self) {
         loop {
             let due = self.state().due();
@@ -143,7 +143,7 @@ impl State {
     fn due(&mut self) -> Option<Instant> {
         self.writing.retain(|_, since| since.elapsed() < WRITING);
         let (first, last) = self.span?;
-        let quiet = (last + QUIET).min(first + PATIENCE);
+        let quiet = (last + QUIET).min(first + LONGEST_DELAY);
         let written = self
             .writing
             .values()
@@ -158,7 +158,7 @@ impl DirectoryWatch {
         Self {
             changes,
             watched: None,
-            reported: false,
+            is_failure_reported: false,
         }
     }
 
@@ -166,7 +166,7 @@ impl DirectoryWatch {
         &self.changes
     }
 
-    /// Subscribes to whatever directory `path` names now, unless that is the one already watched.
+    /// Subscribes to the directory that `path` names now, unless it is watched already.
     pub(crate) fn follow(&mut self, path: &Path) {
         let identity = fs::metadata(path)
             .ok()
@@ -179,10 +179,10 @@ impl DirectoryWatch {
         match self.subscribe(path) {
             Ok(watcher) => {
                 self.watched = Some((identity, watcher));
-                self.reported = false;
+                self.is_failure_reported = false;
             }
-            Err(error) if !self.reported => {
-                self.reported = true;
+            Err(error) if !self.is_failure_reported => {
+                self.is_failure_reported = true;
                 tracing::warn!(
                     directory = %path.display(),
                     %error,

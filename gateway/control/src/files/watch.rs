@@ -1,8 +1,7 @@
 //! Following a directory of manifests: when to read it again.
 //!
-//! The kernel's notifications say that something happened; a slow comparison of file signatures finds what they
-//! miss (network file systems, exhausted inotify limits, a directory that was replaced). Neither is trusted to say
-//! what the content is: that is always read.
+//! The kernel's notifications say that something happened. A slow comparison of file signatures finds what they miss
+//! (network file systems, exhausted inotify limits, a replaced directory). The content itself is always read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +15,9 @@ use super::directory::{FileSource, FilesError, Refreshed};
 use super::notifications::{Changes, DirectoryWatch, WRITING};
 use crate::source::SourceEvent;
 
-/// How often file signatures are compared, whatever the notifications say.
+/// How often file signatures are compared, with or without notifications.
 const POLL: Duration = Duration::from_secs(2);
-/// The same while the directory is lost.
+/// How often, while the directory is lost.
 const POLL_LOST: Duration = Duration::from_millis(200);
 
 impl FileSource {
@@ -50,7 +49,7 @@ impl FileSource {
             };
             tokio::select! {
                 () = changes.settled() => {}
-                // Not while a file is being written: it would be read half.
+                // Not while a file is being written: half of it would be read.
                 () = tokio::time::sleep(poll) => if changes.is_under_way() { changes.settled().await },
                 () = events.closed() => return,
             }
@@ -58,7 +57,7 @@ impl FileSource {
     }
 }
 
-/// What the listener was told last.
+/// The last event that the listener got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LastEvent {
     None,
@@ -66,12 +65,12 @@ enum LastEvent {
     Lost,
 }
 
-/// Reads the directory and decides what is worth telling.
+/// Reads the directory and decides what to report.
 struct DirectoryFollower {
     source: FileSource,
     watching: DirectoryWatch,
     last_event: LastEvent,
-    /// Something was read that the listener does not know yet, since when.
+    /// Since when something has been read that the listener does not know.
     unreported: Option<std::time::Instant>,
 }
 
@@ -85,7 +84,7 @@ impl DirectoryFollower {
         }
     }
 
-    /// A fault in reading must not end the watch: what was last told stays in force.
+    /// A panic while reading must not end the watch: what was last reported stays in force.
     fn after_panic(directory: PathBuf, changes: Arc<Changes>) -> (Self, Option<SourceEvent>) {
         let message = "reading the manifests failed unexpectedly; the last good content stays in force";
         let problem = Problem::of_file(Severity::Error, &directory.display().to_string(), message);
@@ -96,7 +95,7 @@ impl DirectoryFollower {
     }
 
     fn follow(mut self) -> (Self, Option<SourceEvent>) {
-        // First, so that nothing that happens from now on goes unnoticed.
+        // First, so that no change from now on is missed.
         self.watching.follow(self.source.directory());
         let event = match self.source.refresh() {
             Ok(refreshed) => self.after_reading(refreshed),

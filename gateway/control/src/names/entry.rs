@@ -1,4 +1,4 @@
-//! One name: when it is asked for, and how long its answers count.
+//! One name: when it is queried, and how long its answers count.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use super::lookup::Reply;
 
 /// An answer that cannot be renewed is used for this long after its TTL.
 pub(super) const KEEP: Duration = Duration::from_secs(60);
-/// A TTL below counts as this: servers say 0, and nobody is to be asked without pause.
+/// A shorter TTL counts as this: some servers answer 0, and no server may be queried without a pause.
 pub(super) const SHORTEST_TTL: Duration = Duration::from_secs(1);
-/// A TTL above counts as this: whoever mistyped one of a week must not have to restart gateways.
+/// A longer TTL counts as this: a mistyped TTL of a week must not require restarting gateways.
 pub(super) const LONGEST_TTL: Duration = Duration::from_secs(3_600);
-/// After a failure the name is asked for again after this long, doubled with each further failure
+/// After a failure the name is queried again after this long, twice as long after each further failure,
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// up to this.
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
-/// Addresses of a name that are used: the first ones in order, so that replicas agree.
+/// Addresses of a name that are used: the first ones in sorted order, so that replicas agree.
 pub(super) const MOST_ADDRESSES: usize = 100;
-/// Addresses of one kind that are kept, those that are not used included.
+/// Addresses of one family that are kept, including those that are not used.
 const MOST_KEPT: usize = 1_000;
 
 /// What is remembered of a name.
@@ -33,9 +33,9 @@ pub(super) struct NameEntry {
     /// In a row.
     failures: u32,
     is_answered: bool,
-    /// It is being asked for.
+    /// A query for it is under way.
     is_under_way: bool,
-    /// When it is asked for again.
+    /// When it is queried again.
     next: Instant,
     shown: Option<Arc<Resolution>>,
 }
@@ -66,22 +66,22 @@ impl NameEntry {
         self.shown.as_ref()
     }
 
-    /// When the name is to be asked for; `None` while it is.
+    /// When the name is to be queried; `None` while a query is under way.
     pub(super) fn next(&self) -> Option<Instant> {
         (!self.is_under_way).then_some(self.next)
     }
 
-    /// Whether it is being asked for without having an answer.
+    /// Whether a query is under way and no answer is known.
     pub(super) fn is_waiting(&self) -> bool {
         self.is_under_way && !self.holds()
     }
 
-    /// Whether there are addresses to lose.
+    /// Whether addresses are known.
     pub(super) fn holds(&self) -> bool {
         self.v4.is_some() || self.v6.is_some()
     }
 
-    /// When something of it ends by itself.
+    /// When the first of its answers expires.
     pub(super) fn ends(&self) -> Option<Instant> {
         let held = self.v4.iter().chain(&self.v6);
         held.map(|held| held.until).min()
@@ -91,7 +91,7 @@ impl NameEntry {
         self.is_under_way = true;
     }
 
-    /// Takes a reply in. Says whether what is shown has changed.
+    /// Takes a reply in. Returns whether the result has changed.
     pub(super) fn take(&mut self, reply: Reply, now: Instant) -> bool {
         self.is_under_way = false;
         self.is_answered = true;
@@ -116,7 +116,7 @@ impl NameEntry {
                     });
                 }
                 Err(NameFault::NoSuchName | NameFault::NoAddress) => *held = None,
-                // This kind was not answered: asked again soon, and until then its last answer counts.
+                // No answer for this address family: queried again soon, and until then the last answer counts.
                 Err(NameFault::NoAnswer(_) | NameFault::TooMany(_)) => pause = pause.min(LAST_RETRY),
             }
         }
@@ -124,7 +124,7 @@ impl NameEntry {
         self.show(now)
     }
 
-    /// Lets go of what has come to its end. Says whether what is shown has changed.
+    /// Drops answers that have expired. Returns whether the result has changed.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         self.ends().is_some_and(|end| end <= now) && self.show(now)
     }
@@ -158,7 +158,7 @@ impl NameEntry {
     }
 }
 
-/// Of two faults the one that says more of the whole: with one half unknown, the whole is.
+/// The fault that says more about the name: if one address family is unknown, the whole is.
 fn worse<'f>(v4: &'f NameFault, v6: &'f NameFault) -> &'f NameFault {
     let weight = |fault: &NameFault| match fault {
         NameFault::NoAddress => 0,

@@ -22,7 +22,7 @@ const SHARE: usize = 250;
 /// Answers that arrive within this are reported together: each report looks at every Ingress.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Follows names in DNS, in a task of its own that ends with this.
+/// Follows names in DNS, in its own task, which ends with this value.
 #[derive(Debug)]
 pub struct Names {
     wanted: watch::Sender<Arc<[Host]>>,
@@ -39,8 +39,8 @@ impl Names {
 
     pub(super) fn with(lookup: impl Lookup + 'static) -> Self {
         let (wanted, follows) = watch::channel(Arc::from([]));
-        let (tell, known) = watch::channel(Resolutions::default());
-        let task = tokio::task::spawn_local(run(Rc::new(lookup), follows, tell));
+        let (report, known) = watch::channel(Resolutions::default());
+        let task = tokio::task::spawn_local(run(Rc::new(lookup), follows, report));
         Self { wanted, known, task }
     }
 
@@ -66,7 +66,7 @@ impl Names {
         Arc::clone(&self.known.borrow_and_update())
     }
 
-    /// Waits until something is known that [`known`](Self::known) has not shown. Nothing is lost when it is dropped.
+    /// Waits until [`known`](Self::known) has something new. Cancel-safe.
     pub async fn changed(&mut self) {
         if !self.known.has_changed().unwrap_or(false) {
             if self.known.changed().await.is_err() {
@@ -84,11 +84,11 @@ impl Drop for Names {
     }
 }
 
-/// Looks up what is wanted when it is due, until nobody wants anything any more.
+/// Resolves the followed names when they are due, until nobody follows any.
 async fn run(
     lookup: Rc<impl Lookup>,
     mut wanted: watch::Receiver<Arc<[Host]>>,
-    tell: watch::Sender<Resolutions>,
+    report: watch::Sender<Resolutions>,
 ) {
     let mut table = NameTable::default();
     let mut under_way = FuturesUnordered::new();
@@ -115,8 +115,8 @@ async fn run(
                 (name, reply)
             });
         }
-        if let Some(known) = table.news() {
-            tell.send_replace(known);
+        if let Some(known) = table.take_changed() {
+            report.send_replace(known);
         }
     }
 }

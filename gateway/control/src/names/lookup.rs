@@ -1,4 +1,4 @@
-//! What is asked of DNS, and what it answers.
+//! Queries and answers.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use resource::NameFault;
 use route::Host;
 
-/// What can be asked for the addresses of a name.
+/// Finds the addresses of a name.
 pub(super) trait Lookup {
-    /// Asks for both kinds of addresses. Ends within a few seconds.
+    /// Queries both address families. Ends within a few seconds.
     fn lookup(&self, name: Host) -> impl Future<Output = Reply>;
 }
 
-/// What DNS said, once for each kind of address.
+/// The answers for both address families.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     pub(super) v4: Answer,
     pub(super) v6: Answer,
 }
 
-/// What it said of one kind of address.
+/// The answer for one address family.
 pub(super) type Answer = Result<Records, NameFault>;
 
 /// Addresses, at least one.

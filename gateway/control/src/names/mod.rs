@@ -1,11 +1,12 @@
-//! Names in DNS: the answers for Services of type ExternalName, kept ahead of requests.
+//! DNS: the addresses of Services of type ExternalName, resolved ahead of requests.
 //!
 //! # Invariants
-//! - Only names that Ingresses of some door ask for are looked up, and of those a bounded number: the names of the
-//!   oldest Ingresses, so that a new object takes nothing from an old one.
-//! - An answer is used for its TTL, and for a minute more when it cannot be renewed; never longer.
-//! - A name that does not resolve costs the others nothing: each has its own clock, and at most a few are under way.
-//! - Nothing waits for DNS. What has not been answered is not in [`Names::known`].
+//! - A bounded number of names is resolved, in the order in which they are given: a new object does not displace an old
+//!   one.
+//! - An answer is used for its TTL, and for a minute more if it cannot be renewed, but never longer.
+//! - A name that does not resolve does not delay the others: each has its own schedule, and few of these are queried at a
+//!   time.
+//! - Nothing waits for DNS. A name without an answer is not in [`Names::known`].
 
 mod entry;
 mod follower;

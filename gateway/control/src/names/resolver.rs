@@ -1,4 +1,4 @@
-//! Asking DNS.
+//! Queries to DNS servers.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -19,12 +19,12 @@ use route::Host;
 
 use super::lookup::{Answer, Lookup, Records, Reply};
 
-/// Where the system says whom to ask.
+/// Where the system names its DNS servers.
 const SYSTEM: &str = "/etc/resolv.conf";
-/// One question, all servers and tries included.
+/// For one query, all servers and attempts included.
 const DEADLINE: Duration = Duration::from_secs(6);
 
-/// The servers of DNS that are asked.
+/// The DNS servers to query.
 pub struct Resolver(Servers);
 
 enum Servers {
@@ -32,7 +32,7 @@ enum Servers {
     System(RefCell<System>),
 }
 
-/// What the system's file has last said.
+/// The system's file as it was last read.
 #[derive(Default)]
 struct System {
     text: Vec<u8>,
@@ -40,7 +40,7 @@ struct System {
 }
 
 impl Resolver {
-    /// Asks these servers; the system's (`/etc/resolv.conf`) if there are none.
+    /// Queries these servers; those of the system (`/etc/resolv.conf`) if there are none.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
         if servers.is_empty() {
@@ -66,13 +66,13 @@ impl Resolver {
 }
 
 impl System {
-    /// The file is small and may change while we run; as with glibc, what it says now counts.
+    /// The file is small and may change while we run. As with glibc, its current content counts.
     fn current(&mut self) -> Result<Rc<TokioResolver>, NameFault> {
         let failed = |error: &dyn std::fmt::Display| NameFault::NoAnswer(format!("{SYSTEM}: {error}").into());
         let read = std::fs::read(SYSTEM);
         match (read, &self.resolver) {
             (Ok(text), Some(resolver)) if text == self.text => Ok(Rc::clone(resolver)),
-            // Half written, or gone for a moment: what it said before is better than nothing.
+            // Half written, or gone for a moment: its last content is better than nothing.
             (Err(_), Some(resolver)) => Ok(Rc::clone(resolver)),
             (Err(error), None) => Err(failed(&error)),
             (Ok(text), before) => match parse_resolv_conf(&text) {
@@ -89,9 +89,9 @@ impl System {
 }
 
 fn build(config: ResolverConfig, mut options: ResolverOpts) -> Result<Rc<TokioResolver>, NameFault> {
-    // Answers are kept by whoever asks, with the TTL that they have.
+    // `NameTable` keeps the answers, for their TTL.
     options.cache_size = 0;
-    // An ExternalName is a name in DNS: in a cluster its DNS answers with an alias and never looks there.
+    // An ExternalName is a name in DNS. A cluster's own DNS answers with an alias and does not read this file either.
     options.use_hosts_file = ResolveHosts::Never;
     TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         .with_options(options)
@@ -110,7 +110,7 @@ impl Lookup for Resolver {
             Ok(client) => client,
             Err(fault) => return both(fault),
         };
-        // The dot at the end makes it a full name: no search domain is tried, whatever `ndots` says.
+        // The trailing dot makes it a full name: no search domain is tried, whatever `ndots` says.
         let absolute = match Name::from_ascii(format!("{name}.")) {
             Ok(absolute) => absolute,
             Err(error) => return both(NameFault::NoAnswer(error.to_string().into())),
@@ -133,13 +133,13 @@ async fn ask(client: &TokioResolver, name: Name, kind: RecordType) -> Answer {
     if addresses.is_empty() {
         return Err(NameFault::NoAddress);
     }
-    // Aliases (CNAME) on the way count as well.
+    // The TTLs of aliases (CNAME) count as well.
     let ttl = lookup.answers().iter().map(|record| record.ttl).min();
     let ttl = Duration::from_secs(ttl.unwrap_or(0).into());
     Ok(Records { addresses, ttl })
 }
 
-/// In words that are the same as long as the cause is: problems are told once.
+/// With equal words for equal causes, so that a problem is reported once.
 fn fault(error: &NetError) -> NameFault {
     if let NetError::Dns(DnsError::NoRecordsFound(none)) = error {
         return if none.response_code == ResponseCode::NXDomain {

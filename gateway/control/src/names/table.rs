@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::entry::NameEntry;
 use super::lookup::Reply;
 
-/// Names that are followed. Each costs two questions per TTL.
+/// Names that are followed. Each costs two queries per TTL.
 pub(super) const MOST: usize = 1_000;
 
-/// Names that are looked up at the same time. Servers that do not answer hold half of these places at most.
+/// Concurrent queries. At most half of them are for names without an answer.
 pub(super) const MOST_AT_ONCE: usize = 64;
 
 /// The names that are followed, and those beyond the bound.
@@ -21,8 +21,8 @@ pub(super) const MOST_AT_ONCE: usize = 64;
 pub(super) struct NameTable {
     entries: BTreeMap<Host, NameEntry>,
     left_out: BTreeSet<Host>,
-    /// Something has changed that has not been told.
-    is_news: bool,
+    /// Something has changed that has not been reported.
+    has_changed: bool,
 }
 
 impl NameTable {
@@ -32,7 +32,7 @@ impl NameTable {
         let followed: BTreeSet<&Host> = followed.iter().collect();
         let known = self.entries.len();
         self.entries.retain(|name, _| followed.contains(name));
-        self.is_news |= self.entries.len() != known;
+        self.has_changed |= self.entries.len() != known;
         let now = Instant::now();
         for name in followed {
             self.entries
@@ -40,12 +40,12 @@ impl NameTable {
                 .or_insert_with(|| NameEntry::new(now));
         }
         let left_out: BTreeSet<Host> = left_out.iter().cloned().collect();
-        self.is_news |= left_out != self.left_out;
+        self.has_changed |= left_out != self.left_out;
         self.left_out = left_out;
     }
 
-    /// The next name to ask for, if it is time; it is then under way. Whoever has addresses to lose comes first, and
-    /// those that have none wait for each other: a name that does not resolve costs the others nothing.
+    /// The next name to query, if one is due; its query is then under way. Names with addresses come first, and those
+    /// without wait for each other: a name that does not resolve does not delay the others.
     pub(super) fn next(&mut self, now: Instant) -> Option<Host> {
         let room = self.has_room();
         let due = self.entries.iter_mut().filter_map(|(name, entry)| {
@@ -57,27 +57,27 @@ impl NameTable {
         Some(name.clone())
     }
 
-    /// Whether another name without an answer may be asked for.
+    /// Whether another name without an answer may be queried.
     fn has_room(&self) -> bool {
         let waiting = self.entries.values().filter(|entry| entry.is_waiting());
         waiting.count() < MOST_AT_ONCE / 2
     }
 
-    /// Takes a reply in; one for a name that is not followed any more is dropped.
+    /// Takes a reply in. A reply for a name that is no longer followed is dropped.
     pub(super) fn take(&mut self, name: &Host, reply: Reply, now: Instant) {
         if let Some(entry) = self.entries.get_mut(name) {
-            self.is_news |= entry.take(reply, now);
+            self.has_changed |= entry.take(reply, now);
         }
     }
 
-    /// Lets go of answers that count no longer.
+    /// Drops answers that have expired.
     pub(super) fn expire(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
-            self.is_news |= entry.expire(now);
+            self.has_changed |= entry.expire(now);
         }
     }
 
-    /// When there is something to do: names to ask for, if more `may_begin`, or answers that end.
+    /// When there is something to do: a query, if more `may_begin`, or an answer that expires.
     pub(super) fn due(&self, may_begin: bool) -> Option<Instant> {
         let room = self.has_room();
         let dues = self.entries.values().flat_map(|entry| {
@@ -87,9 +87,9 @@ impl NameTable {
         dues.flatten().min()
     }
 
-    /// Everything that is known, if that has changed since it was last asked.
-    pub(super) fn news(&mut self) -> Option<Resolutions> {
-        if !std::mem::take(&mut self.is_news) {
+    /// Everything that is known, if it has changed since the last call.
+    pub(super) fn take_changed(&mut self) -> Option<Resolutions> {
+        if !std::mem::take(&mut self.has_changed) {
             return None;
         }
         let answered = self.entries.iter().filter_map(|(name, entry)| {

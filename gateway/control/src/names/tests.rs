@@ -360,7 +360,7 @@ fn names_without_an_answer_do_not_delay_others() {
             }
         }
         if !renewals.is_empty()
-            && let Some(known) = table.news()
+            && let Some(known) = table.take_changed()
         {
             assert_eq!(known[&good].addresses.len(), 1);
         }

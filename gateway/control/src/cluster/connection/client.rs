@@ -1,4 +1,4 @@
-//! The client, and who we are.
+//! The client, and who we are there.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::contact::Contact;
 use super::credentials::{Credentials, token_file};
 use super::error::ClusterError;
 
-/// The client, and who we are.
+/// The client, and who we are there.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
@@ -23,14 +23,14 @@ pub(crate) struct Connection {
     pub(crate) identity: Rc<str>,
 }
 
-/// A request that has had no answer for this long has none. Longer than a watch is asked to last, because its
-/// connection may have nothing to say until then.
+/// For an answer. Longer than a watch lasts, because its connection may be silent for that long.
 const ANSWER: Duration = Duration::from_secs(57);
-/// For a connection and its handshake, which an API server under load is slow at; as client-go's `TLSHandshakeTimeout`.
+/// For a connection and its handshake, in which an API server under load is slow. The same as client-go's
+/// `TLSHandshakeTimeout`.
 const CONNECT: Duration = Duration::from_secs(10);
 
 impl Connection {
-    /// Finds credentials and makes a client of them. The API server is not asked.
+    /// Finds credentials and makes a client from them. Sends no request.
     pub(crate) fn open(credentials: &Credentials) -> Result<Self, ClusterError> {
         let config = credentials.find()?;
         let contact = Contact::new();
@@ -50,9 +50,9 @@ fn connect(mut config: kube::Config, contact: &Contact) -> Result<Client, Cluste
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(ANSWER);
     config.write_timeout = Some(ANSWER);
-    // Without it the time that a pooled connection was idle would count.
+    // Otherwise the idle time of a pooled connection would count.
     config.reset_reader_on_write = true;
-    // Whoever asks decides when to ask again.
+    // `Pace` decides when a request is sent again.
     config.default_retry = false;
     let contact = contact.clone();
     let token = token_file(&mut config)?;

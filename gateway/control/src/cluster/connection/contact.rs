@@ -1,4 +1,4 @@
-//! What the answers of the API server say of itself: when it last answered, and how long it wants to be left alone.
+//! When the API server last answered, and how long it wants no requests (`Retry-After`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ struct State {
     quiet_until: Option<Instant>,
 }
 
-/// Longest `Retry-After` that is honoured: a typing error in a proxy must not silence us for a day.
+/// The longest `Retry-After` that is honoured: a typing error in a proxy must not stop us for a day.
 const LONGEST_QUIET: Duration = Duration::from_secs(30);
 
 impl Contact {
@@ -28,7 +28,7 @@ impl Contact {
         })))
     }
 
-    /// How long ago the API server last said something that we could use; since the start when it never has.
+    /// Time since the last useful answer of the API server, or since the start if there was none.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.state().last_answer.elapsed()
@@ -68,7 +68,7 @@ impl Contact {
 mod tests {
     use super::*;
 
-    fn heard(status: u16, retry_after: Option<&str>) -> Contact {
+    fn after(status: u16, retry_after: Option<&str>) -> Contact {
         let contact = Contact::new();
         let mut headers = HeaderMap::new();
         if let Some(value) = retry_after {
@@ -81,10 +81,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_pause_for_as_long_as_retry_after_says() {
         let until = |contact: Contact| contact.quiet_until().map(|until| until - Instant::now());
-        assert_eq!(until(heard(429, Some("7"))), Some(Duration::from_secs(7)));
-        assert_eq!(until(heard(503, Some("86400"))), Some(LONGEST_QUIET));
-        assert_eq!(until(heard(429, Some("tomorrow"))), None);
-        assert_eq!(until(heard(200, Some("7"))), None);
+        assert_eq!(until(after(429, Some("7"))), Some(Duration::from_secs(7)));
+        assert_eq!(until(after(503, Some("86400"))), Some(LONGEST_QUIET));
+        assert_eq!(until(after(429, Some("tomorrow"))), None);
+        assert_eq!(until(after(200, Some("7"))), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,8 +7,7 @@ use kube::config::{Kubeconfig, KubeconfigError};
 use super::error::{ClusterError, innermost};
 use super::token::TokenFile;
 
-/// Where credentials may come from, and who we are. Taken from the command line and the environment by whoever reads
-/// those.
+/// Where credentials may come from, and who we are. The program fills it from the command line and the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// `--kubeconfig`
@@ -26,7 +25,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Finds them: the file that was named, `KUBECONFIG`, the pod's service account, `~/.kube/config`.
+    /// Looks for them in this order: the named file, `KUBECONFIG`, the pod's service account, `~/.kube/config`.
     pub(crate) fn find(&self) -> Result<kube::Config, ClusterError> {
         if let Some(path) = &self.file {
             return read(std::slice::from_ref(path));
@@ -53,10 +52,10 @@ impl Credentials {
     }
 }
 
-/// The file with the bearer token, taken out of `config`, if that is what it uses.
+/// Takes the file with the bearer token out of `config`, if it uses one.
 pub(crate) fn token_file(config: &mut kube::Config) -> Result<Option<TokenFile>, ClusterError> {
     let auth = &mut config.auth_info;
-    // In the order of the client of `kube`: these come before a file, and an `exec` plugin after it.
+    // The order of `kube`'s client: these come before a file, and an `exec` plugin after it.
     if auth.auth_provider.is_some() || auth.username.is_some() || auth.token.is_some() {
         return Ok(None);
     }
@@ -72,7 +71,7 @@ fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
     let mut last = Path::new("");
     for path in paths {
         last = path;
-        // As kubectl does: of several files some may be missing.
+        // As in kubectl, some of several files may be missing.
         if paths.len() > 1 && !may_exist(path) {
             continue;
         }
@@ -89,7 +88,7 @@ fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
     kube::Config::try_from(merged).map_err(|error| unusable(last, &error))
 }
 
-/// One that may not be looked at is read all the same: that fails, where leaving it out would choose other credentials.
+/// A file that may not be inspected is read all the same. That fails; skipping it would choose other credentials.
 fn may_exist(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
 }

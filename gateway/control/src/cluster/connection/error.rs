@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Why there is no source.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// None of the places has any.
+    /// There are none in any of the usual places.
     #[error(
         "no credentials for an API server: give --kubeconfig FILE or set KUBECONFIG, run in a pod with a service \
          account, or write ~/.kube/config"
@@ -33,15 +33,15 @@ pub enum ClusterError {
         /// What is wrong with it.
         reason: String,
     },
-    /// They are there, and no client can be made of them.
-    #[error("no client for the API server can be made: {0}")]
+    /// There are credentials, and no client can be made from them.
+    #[error("cannot create a client for the API server: {0}")]
     Client(#[source] Box<kube::Error>),
     /// It did not answer a command that needs an answer.
     #[error("{0}")]
     NoAnswer(String),
 }
 
-/// The words of the last cause, which is the one that can be acted on.
+/// The message of the last cause, which is the one that can be acted on.
 pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

@@ -1,43 +1,43 @@
-//! What goes wrong between the API server and us.
+//! Failed requests to the API server.
 
 use std::time::Duration;
 
 use super::error::innermost;
 
-/// Why a request to the API server gave nothing.
+/// Why a request to the API server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// 403: a right is missing.
+    /// 403: a permission is missing.
     #[error("not allowed: {0}")]
     Forbidden(String),
-    /// 401: it does not know us (any more).
+    /// 401: it does not accept our credentials, or no longer.
     #[error("the API server does not accept the credentials (401); they may have expired or been revoked")]
     Unauthorized,
-    /// 404: an API that is not there, or an object.
+    /// 404: the API or the object does not exist.
     #[error("not found")]
     Absent,
     /// 409: somebody was faster.
-    #[error("changed by somebody else meanwhile")]
+    #[error("somebody else has changed it in the meantime")]
     Conflict,
-    /// 410: the place to go on from is forgotten; everything has to be listed again.
-    #[error("the API server no longer knows where this watch was")]
+    /// 410: the version to continue from is too old; everything has to be listed again.
+    #[error("the API server no longer has the version from which to watch")]
     Expired,
-    /// 429, 5xx: it is there and has other things to do.
+    /// 429, 5xx: it cannot answer now.
     #[error("the API server answers {0}")]
     Busy(u16),
     /// No answer at all.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(String),
-    /// A stream that said nothing for longer than it may.
-    #[error("the API server has said nothing for {} seconds", .0.as_secs())]
+    /// A stream that sent nothing for too long.
+    #[error("the API server has sent nothing for {} seconds", .0.as_secs())]
     Stalled(Duration),
-    /// What it says is not what it should say.
+    /// Its answer makes no sense.
     #[error("the API server's answer cannot be understood: {0}")]
     Nonsense(String),
 }
 
 impl Fault {
-    /// Whether the API server can be talked to.
+    /// Whether the API server is out of reach as a whole.
     pub(crate) fn is_loss(&self) -> bool {
         match self {
             Self::Unauthorized | Self::Busy(_) | Self::Unreachable(_) | Self::Stalled(_) => true,
@@ -45,8 +45,8 @@ impl Fault {
         }
     }
 
-    /// The longest wait after it. A refused connection costs the API server nothing and tells most quickly of its
-    /// return; one that answers is left in peace for longer.
+    /// The longest wait after it. A refused connection costs the API server nothing and shows its return soonest. A
+    /// server that answers gets longer pauses.
     pub(super) fn longest_wait(&self) -> Duration {
         Duration::from_secs(match self {
             Self::Unreachable(_) | Self::Stalled(_) => 2,

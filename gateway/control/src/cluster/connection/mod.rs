@@ -1,4 +1,4 @@
-//! The connection to the API server: who we are there, how often it is asked, and what goes wrong.
+//! The connection to the API server: credentials, the pace of requests, and faults.
 
 mod client;
 mod contact;

@@ -1,4 +1,4 @@
-//! How often the API server is asked, and how long to wait after a fault.
+//! How often requests are sent to the API server, and how long to wait after a fault.
 
 use std::mem::{self, Discriminant};
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use super::contact::Contact;
 use super::fault::Fault;
 
-/// Keeps one watch from asking more than once a second, and from asking for long what fails.
+/// Limits one watch to a request per second, and backs off after failures.
 pub(crate) struct Pace {
     contact: Contact,
-    asked: Option<Instant>,
-    /// What failed last, and how often in a row.
+    last_request: Option<Instant>,
+    /// The last failure, and how often it occurred in a row.
     failures: Option<(Discriminant<Fault>, u32)>,
 }
 
@@ -23,23 +23,23 @@ impl Pace {
     pub(crate) fn new(contact: Contact) -> Self {
         Self {
             contact,
-            asked: None,
+            last_request: None,
             failures: None,
         }
     }
 
     /// Waits until the next request may be sent.
-    pub(crate) async fn turn(&mut self) {
-        if let Some(asked) = self.asked {
-            tokio::time::sleep_until(asked + GAP).await;
+    pub(crate) async fn ready(&mut self) {
+        if let Some(last_request) = self.last_request {
+            tokio::time::sleep_until(last_request + GAP).await;
         }
         self.keep_quiet().await;
-        self.asked = Some(Instant::now());
+        self.last_request = Some(Instant::now());
     }
 
-    /// Waits as long as a failure demands: doubling, with jitter, and not before the API server said.
-    pub(crate) async fn after(&mut self, fault: &Fault) {
-        // Another failure is news: a server that comes back refuses for a moment before it answers.
+    /// Backs off after a failure: for twice as long each time, with jitter, and at least until the API server said.
+    pub(crate) async fn back_off(&mut self, fault: &Fault) {
+        // Another kind of failure starts anew: a server that comes back refuses connections before it answers.
         let kind = mem::discriminant(fault);
         let before = self.failures.filter(|(known, _)| *known == kind);
         let failures = before.map_or(0, |(_, failures)| failures).saturating_add(1);
@@ -48,7 +48,7 @@ impl Pace {
         self.keep_quiet().await;
     }
 
-    /// The last request gave what it was for.
+    /// The last request succeeded.
     pub(crate) fn succeeded(&mut self) {
         self.failures = None;
     }

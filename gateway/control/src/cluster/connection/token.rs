@@ -1,8 +1,8 @@
 //! A bearer token in a file that somebody else renews, as the kubelet does for a pod.
 //!
-//! The client of `kube` would do this, and reads the file once in fifty seconds: a token that has been replaced
-//! because it is no longer accepted would be sent for that long. Here the file is read for every request. Those are
-//! few, because watches last for most of a minute.
+//! The client of `kube` reads the file once in fifty seconds. For that long it would keep sending a token that is no
+//! longer accepted. Here the file is read for every request. There are few of these, because watches last for most of a
+//! minute.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use super::error::ClusterError;
 
-/// The file, and the last token in it that could be used. Clones share it.
+/// The file, and the last usable token in it. Clones share both.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenFile(Arc<Shared>);
 
@@ -33,7 +33,7 @@ impl TokenFile {
         })))
     }
 
-    /// The value of `Authorization`. A file that is gone or empty is being replaced: the token before it stands.
+    /// The value of `Authorization`. If the file is gone or empty, it is being replaced, and the last token is used.
     pub(crate) fn authorization(&self) -> HeaderValue {
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(now) = read(&self.0.path) {
@@ -50,7 +50,7 @@ fn read(path: &Path) -> Result<HeaderValue, String> {
         return Err("the file is empty".to_owned());
     }
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_invalid| "it has characters that no header may have".to_owned())?;
+        .map_err(|_invalid| "it contains characters that are not allowed in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }

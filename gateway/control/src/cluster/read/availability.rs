@@ -1,20 +1,20 @@
-//! Whether the API server can be read, and what is reported of that.
+//! Whether the API server can be read, and what is reported if not.
 
 use resource::{Problem, Severity};
 
-use super::rights::missing_rights;
+use super::permissions::missing_permissions;
 use super::store::Store;
 use crate::cluster::connection::Fault;
 
 /// What keeps objects from being known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// The API server cannot be talked to.
+    /// The API server is out of reach.
     Lost {
         /// Because it does not accept our credentials.
         is_unauthorized: bool,
     },
-    /// Rights are missing without which nothing can be served.
+    /// Permissions are missing without which nothing can be served.
     Denied(Vec<Problem>),
 }
 
@@ -27,20 +27,20 @@ pub(super) fn obstacle(store: &Store, server: &str) -> Option<Obstacle> {
     let denied = store
         .targets()
         .filter(|(target, state)| target.is_essential() && !state.is_listed);
-    let problems = missing_rights(server, denied);
+    let problems = missing_permissions(server, denied);
     (!problems.is_empty()).then_some(Obstacle::Denied(problems))
 }
 
 impl Obstacle {
-    /// In words. `is_loaded`: something has been sent before.
+    /// As a problem. `is_loaded`: objects have been sent before.
     pub(super) fn problem(&self, store: &Store, server: &str, is_loaded: bool) -> Problem {
         let message = match self {
             Self::Lost { .. } => {
                 let fault = store.loss().map(ToString::to_string).unwrap_or_default();
                 let consequence = if is_loaded {
-                    "what it said last stays in force"
+                    "its last known state stays in force"
                 } else {
-                    "no door serves anything before it has listed everything"
+                    "no door serves anything until everything has been listed"
                 };
                 format!("{fault}; {consequence}; trying again")
             }

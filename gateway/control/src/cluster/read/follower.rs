@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::availability::{Obstacle, obstacle};
 use super::named::NamedObjects;
 use super::pending::Pending;
+use super::permissions::missing_permissions;
 use super::reflectors::Reflectors;
-use super::rights::missing_rights;
 use super::store::{Changed, Store};
 use super::target::{Scope, permanent_targets};
 use super::update::Update;
@@ -47,7 +47,7 @@ pub(crate) struct Follower {
 struct Reported {
     is_loaded: bool,
     obstacle: Option<Obstacle>,
-    /// In the words in which it was reported, for as long as it lasts.
+    /// As it was reported, for as long as it lasts.
     loss: Option<Problem>,
 }
 
@@ -188,8 +188,8 @@ impl Follower {
     fn content(&self) -> SourceContent {
         let store = self.store.borrow();
         let mut problems: Vec<Problem> = store.problems().cloned().collect();
-        problems.extend(missing_rights(&self.server, store.targets()));
-        // Of some kinds there may be news while others are out of reach.
+        problems.extend(missing_permissions(&self.server, store.targets()));
+        // Some kinds may have changed while others are out of reach.
         problems.extend(self.reported.loss.clone());
         problems.extend(missing_services(
             &**self.doors.borrow(),
@@ -202,7 +202,7 @@ impl Follower {
                 Severity::Error,
                 &self.server,
                 format!(
-                    "{too_many} Secrets and ConfigMaps are not read, because only {} are followed one by one; raise \
+                    "{too_many} Secrets and ConfigMaps are not read, because at most {} are watched one by one; raise \
                      `most_followed` in [source], or set `secrets = \"cluster\"`",
                     self.options.most_followed
                 ),
@@ -238,7 +238,7 @@ impl Follower {
     }
 }
 
-/// A problem for each Service that a door is to publish and that is not there.
+/// A problem for each Service that a door is to publish and that does not exist.
 fn missing_services(doors: &dyn DoorView, view: &ClusterView, server: &str) -> Vec<Problem> {
     let published = doors.published();
     let missing = published.into_iter().filter_map(|(door, publish)| match publish {
@@ -251,7 +251,7 @@ fn missing_services(doors: &dyn DoorView, view: &ClusterView, server: &str) -> V
                 Severity::Warning,
                 server,
                 format!(
-                    "door `{door}` publishes the Service {key}, which is not there or not in a watched namespace; \
+                    "door `{door}` publishes the Service {key}, which does not exist or is not in a watched namespace; \
                      nothing is written to the status of its Ingresses; create the Service, or name another in \
                      `publish`"
                 ),

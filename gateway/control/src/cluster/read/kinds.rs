@@ -21,7 +21,7 @@ pub(crate) trait WatchedKind:
 {
     const KIND: Kind;
 
-    /// Converts it, and tells what is wrong with it.
+    /// Converts it, and reports what is wrong with it.
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object>;
 
     fn status(&self) -> LoadBalancerStatus {

@@ -1,7 +1,7 @@
-//! What the API server says: lists and watches, and the view that comes of them.
+//! Reading the API server: lists and watches, and the view that is made from them.
 //!
-//! A [`Follower`] opens one reflector for each target. Their updates go into the [`Store`], and from there as a whole to
-//! whoever listens.
+//! A [`Follower`] runs one reflector for each target. Their updates go into the [`Store`], and from there the whole view
+//! goes to the listener.
 
 mod availability;
 mod follower;
@@ -9,10 +9,10 @@ mod kinds;
 mod named;
 mod observed;
 mod pending;
+mod permissions;
 mod raw;
 mod reflector;
 mod reflectors;
-mod rights;
 mod store;
 mod target;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::cluster::door_view::DoorView;
 use crate::cluster::options::{ClusterOptions, SecretScope};
 use crate::fair::share_out;
 
-/// Secrets that are found one by one, before all are listed again.
+/// Late Secrets that are watched one by one. With more than that, all are listed again.
 const MOST_LATE: usize = 100;
 /// Objects of one namespace that Ingresses name and that come before more of other namespaces.
 const SHARE: usize = 50;
@@ -26,7 +26,7 @@ pub(super) struct NamedObjects {
     store: Rc<RefCell<Store>>,
     /// Those that are needed and may be read.
     needed: BTreeSet<ObjectRef>,
-    /// Secrets that were named after all of them had been looked at.
+    /// Secrets that became needed after the list of all had been filtered.
     late: BTreeSet<ObjectRef>,
     /// Objects that are needed and not watched, and why.
     left_out: BTreeMap<ObjectRef, Unread>,
@@ -84,7 +84,7 @@ impl NamedObjects {
         let needed: BTreeSet<ObjectRef> = needed.cloned().collect();
         self.catch_up(&needed, reflectors);
         let is_single = |need: &&ObjectRef| !self.is_among_all(need) || self.late.contains(need);
-        // Who is followed is not given up for somebody new, and no door goes without for the sake of Ingresses.
+        // A watched object is not given up for a new one, and what doors need comes in addition.
         let singles = needs.by_ingresses.iter().filter(is_single);
         let (held, new): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
             singles.partition(|need| reflectors.are_watching(&WatchTarget::single(need)));
@@ -129,9 +129,8 @@ impl NamedObjects {
         need.kind == Kind::Secret && self.options.secrets == SecretScope::Cluster && is_watched
     }
 
-    /// Finds Secrets that are named only now, although all have been looked at: they were dropped then. Few are watched
-    /// by their names; for many everything is listed again. A list that is under way is looked at with what is needed
-    /// when it arrives.
+    /// Finds Secrets that are needed only now and were dropped when the list of all arrived. A few are watched by their
+    /// names; for many, everything is listed again. A list that is still under way is filtered when it arrives.
     fn catch_up(&mut self, needed: &BTreeSet<ObjectRef>, reflectors: &mut Reflectors) {
         self.late.retain(|need| needed.contains(need));
         let listed: Vec<WatchTarget> = {

@@ -1,4 +1,4 @@
-//! Objects as the API server shows them, cut down to what the gateway keeps.
+//! Objects reduced to what the gateway keeps.
 
 use kube::Resource as _;
 use resource::{Object, ObjectRef, Problem, Severity, manifest};
@@ -8,12 +8,12 @@ use super::kinds::{WatchedKind, reference};
 use super::raw::{Content, RawObject};
 use crate::cluster::status::LoadBalancerStatus;
 
-/// One object, as far as the gateway keeps it. The raw one is dropped at once: most of it (managed fields, status,
-/// annotations of other tools) concerns nobody here.
+/// One object, reduced to what the gateway keeps. The raw one is dropped at once: most of it (managed fields, annotations
+/// of other tools) is of no use here.
 #[derive(Debug)]
 pub(crate) struct Observed {
     pub(crate) reference: ObjectRef,
-    /// `None` when nothing usable is left of it.
+    /// `None` if nothing in it is usable.
     pub(crate) object: Option<Object>,
     pub(crate) problems: Vec<Problem>,
     /// `status.loadBalancer.ingress` of an Ingress or a Service.
@@ -32,7 +32,7 @@ impl Observed {
                 let status = typed.status();
                 (status, typed.convert(&mut problems))
             }
-            // What can be read of it counts, and the rest is closed: as of a file.
+            // What can be read of it counts, and the rest is closed, as for a file.
             Content::Untyped(json, error) => {
                 let part = json!({
                     "metadata": { "annotations": json.pointer("/metadata/annotations") },

@@ -1,7 +1,7 @@
-//! Objects as the API server sends them, each read by itself: one that cannot be read harms no other.
+//! Objects as the API server sends them, each parsed separately, so that a malformed one does not affect the others.
 //!
-//! Whoever may write objects can write some that the API server accepts and that no client reads (a year of five
-//! digits in `managedFields` is one). Read as a page, such an object would hide all the others.
+//! An API server accepts objects that no client can parse, for example with a five-digit year in `managedFields`. If a
+//! page was parsed as a whole, one such object would hide all the others on it.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::kinds::WatchedKind;
 
-/// One object, read or not.
+/// One object, whether it could be parsed or not.
 #[derive(Debug, Clone)]
 pub(crate) struct RawObject<K> {
-    /// Namespace, name and version; of an object that is read, the rest is in it.
+    /// Namespace, name and version. The rest is in `content`.
     meta: ObjectMeta,
     pub(crate) content: Content<K>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct RawObject<K> {
 pub(crate) enum Content<K> {
     /// As the API describes it.
     Typed(Box<K>),
-    /// As JSON without what concerns nobody here, and why it is not as the API describes it.
+    /// As JSON without `managedFields`, and why it could not be parsed.
     Untyped(Value, String),
 }
 
@@ -53,7 +53,7 @@ impl<'de, K: WatchedKind> Deserialize<'de> for RawObject<K> {
     }
 }
 
-/// At the same place as what is in it.
+/// Its API is that of its content.
 impl<K: WatchedKind> kube::Resource for RawObject<K> {
     type DynamicType = ();
     type Scope = K::Scope;

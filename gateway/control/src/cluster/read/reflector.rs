@@ -1,7 +1,7 @@
-//! One kind of object in one scope, followed: a complete list first, then every change.
+//! Watches one target: a complete list first, then every change.
 //!
-//! `kube_runtime::watcher` does nearly this. It is done here because of what it leaves to chance: how often it asks
-//! when watches end at once, and how long it waits for an answer that does not come.
+//! `kube_runtime::watcher` does nearly this. It does not control how often it retries when watches end at once, nor how
+//! long it waits for an answer that does not come.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use super::target::WatchTarget;
 use super::update::{TargetEvent, Update};
 use crate::cluster::connection::{Contact, Fault, Pace};
 
-/// Objects in one answer: what is not kept of them is memory all the same until the answer is read.
+/// Objects in one page. A whole page is in memory until it has been parsed.
 const PAGE: u32 = 200;
-/// Seconds after which the API server ends a watch. A stalled one is noticed when it does not.
+/// Seconds after which the API server ends a watch. If it does not, the watch has stalled.
 const WATCH: u32 = 50;
-/// Without a word for this long, a watch is dead.
+/// A watch that has sent nothing for this long has stalled.
 const SILENCE: Duration = Duration::from_secs(55);
-/// For the answer to a list.
+/// For the answer to a request.
 const ANSWER: Duration = Duration::from_secs(55);
 
 pub(crate) struct Reflector<K> {
@@ -41,7 +41,7 @@ struct Closed;
 
 /// Why a watch has ended.
 enum Ended {
-    /// As it should, or because it broke: it can be taken up where it was.
+    /// As intended, or because the connection broke: it can be continued.
     Over,
     /// With a fault.
     Failed(Fault),
@@ -64,24 +64,24 @@ impl<K: WatchedKind> Reflector<K> {
         }
     }
 
-    /// Follows the target until nobody listens any more.
+    /// Watches the target until nobody listens any more.
     pub(crate) async fn run(self) {
         let mut pace = Pace::new(self.contact.clone());
         while self.list_and_follow(&mut pace).await.is_ok() {}
     }
 
     async fn list_and_follow(&self, pace: &mut Pace) -> Result<(), Closed> {
-        pace.turn().await;
+        pace.ready().await;
         match self.list().await {
             Ok((objects, version)) => {
-                self.tell(TargetEvent::Listed(objects)).await?;
+                self.send(TargetEvent::Listed(objects)).await?;
                 self.follow(version, pace).await
             }
-            Err(fault) => self.trouble(fault, pace).await,
+            Err(fault) => self.fail(fault, pace).await,
         }
     }
 
-    /// Everything there is, page by page, and the version from which to watch.
+    /// Lists all objects, page by page. Also returns the version from which to watch.
     async fn list(&self) -> Result<(Vec<Observed>, String), Fault> {
         let mut params = ListParams {
             field_selector: self.fields.clone(),
@@ -119,9 +119,9 @@ impl<K: WatchedKind> Reflector<K> {
         };
         let (mut following, mut first) = (false, true);
         loop {
-            // The watch belongs to the list before it; waiting would only delay the first changes.
+            // The first watch belongs to the list before it; waiting would only delay the first changes.
             if !std::mem::take(&mut first) {
-                pace.turn().await;
+                pace.ready().await;
             }
             let started = match timeout(ANSWER, self.api.watch(&params, &version)).await {
                 Ok(started) => started.map_err(Fault::from),
@@ -131,7 +131,7 @@ impl<K: WatchedKind> Reflector<K> {
                 Ok(stream) => {
                     if !following {
                         following = true;
-                        self.tell(TargetEvent::Following).await?;
+                        self.send(TargetEvent::Following).await?;
                     }
                     let before = version.clone();
                     let ended = self.pass_on(stream, &mut version).await?;
@@ -145,14 +145,14 @@ impl<K: WatchedKind> Reflector<K> {
             match ended {
                 Ended::Over => pace.succeeded(),
                 Ended::Failed(fault @ Fault::Expired) => {
-                    pace.after(&fault).await;
+                    pace.back_off(&fault).await;
                     return Ok(());
                 }
                 Ended::Failed(fault) => {
                     following = false;
-                    // A right that was taken away: whether the list is still allowed is worth knowing as well.
+                    // A permission was revoked: find out whether the list is still allowed.
                     let again = matches!(fault, Fault::Forbidden(_) | Fault::Absent | Fault::Nonsense(_));
-                    self.trouble(fault, pace).await?;
+                    self.fail(fault, pace).await?;
                     if again {
                         return Ok(());
                     }
@@ -172,7 +172,7 @@ impl<K: WatchedKind> Reflector<K> {
                 Ok(Some(Ok(event))) => event,
                 Ok(Some(Err(error))) => {
                     let fault = Fault::from(error);
-                    // It broke. That is no loss before it cannot be taken up again either.
+                    // A broken connection is no loss as long as the watch can be continued.
                     let broke = matches!(fault, Fault::Unreachable(_));
                     return Ok(if broke { Ended::Over } else { Ended::Failed(fault) });
                 }
@@ -183,12 +183,12 @@ impl<K: WatchedKind> Reflector<K> {
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     advance(version, object.meta().resource_version.as_deref());
-                    self.tell(TargetEvent::Applied(Box::new(Observed::new(object))))
+                    self.send(TargetEvent::Applied(Box::new(Observed::new(object))))
                         .await?;
                 }
                 WatchEvent::Deleted(object) => {
                     advance(version, object.meta().resource_version.as_deref());
-                    self.tell(TargetEvent::Removed(reference::<K>(object.meta())))
+                    self.send(TargetEvent::Removed(reference::<K>(object.meta())))
                         .await?;
                 }
                 WatchEvent::Bookmark(bookmark) => {
@@ -199,16 +199,16 @@ impl<K: WatchedKind> Reflector<K> {
         }
     }
 
-    async fn trouble(&self, fault: Fault, pace: &mut Pace) -> Result<(), Closed> {
+    async fn fail(&self, fault: Fault, pace: &mut Pace) -> Result<(), Closed> {
         tracing::debug!(target = ?self.target, %fault, "watch failed");
-        self.tell(TargetEvent::Failed(fault.clone())).await?;
+        self.send(TargetEvent::Failed(fault.clone())).await?;
         tokio::select! {
-            () = pace.after(&fault) => Ok(()),
+            () = pace.back_off(&fault) => Ok(()),
             () = self.updates.closed() => Err(Closed),
         }
     }
 
-    async fn tell(&self, event: TargetEvent) -> Result<(), Closed> {
+    async fn send(&self, event: TargetEvent) -> Result<(), Closed> {
         let update = Update {
             target: self.target.clone(),
             event,

@@ -1,4 +1,4 @@
-//! What the API server has shown so far.
+//! Everything that the API server has sent so far.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -28,13 +28,13 @@ pub(crate) struct Store {
     no_status: LoadBalancerStatus,
 }
 
-/// How things stand with a target.
+/// How far a target is known.
 #[derive(Debug)]
 pub(crate) struct TargetState {
     pub(crate) since: Instant,
     /// It has been listed completely at least once.
     pub(crate) is_listed: bool,
-    /// Why nothing is heard of it now.
+    /// Why it cannot be watched now.
     pub(crate) fault: Option<Fault>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Changed {
     pub(crate) needs: bool,
     /// A status.
     pub(crate) status: bool,
-    /// What is known of a target.
+    /// The state of a target.
     pub(crate) targets: bool,
 }
 
@@ -60,7 +60,7 @@ impl TargetState {
         }
     }
 
-    /// Whether what is in it, or that nothing is to be had, is known.
+    /// Whether its content is known, or that it cannot be had.
     pub(crate) fn is_known(&self) -> bool {
         self.is_listed
             || matches!(
@@ -71,12 +71,12 @@ impl TargetState {
 }
 
 impl Store {
-    /// Begins to keep account of a target.
+    /// Adds a target.
     pub(crate) fn open(&mut self, target: WatchTarget) {
         self.targets.entry(target).or_insert_with(TargetState::new);
     }
 
-    /// A target whose list was looked at too early: until it is read again it does not count as listed.
+    /// The list of a target was filtered too early: until it is read again the target does not count as listed.
     pub(crate) fn expect_again(&mut self, target: &WatchTarget) {
         if let Some(state) = self.targets.get_mut(target) {
             state.is_listed = false;
@@ -100,8 +100,8 @@ impl Store {
         self.targets.iter()
     }
 
-    /// Why the API server cannot be talked to, or not understood; refused credentials before anything else, because
-    /// those do not come back by themselves.
+    /// Why the API server is out of reach, or its answers make no sense. Refused credentials come first, because they do
+    /// not recover by themselves.
     pub(crate) fn loss(&self) -> Option<&Fault> {
         let faults = self.targets.values().filter_map(|state| state.fault.as_ref());
         let losses = faults.filter(|fault| fault.is_loss() || matches!(fault, Fault::Nonsense(_)));
@@ -134,7 +134,7 @@ impl Store {
     pub(crate) fn take(&mut self, update: Update, doors: &dyn DoorView) -> Changed {
         let mut changed = Changed::default();
         let Some(state) = self.targets.get_mut(&update.target) else {
-            // Of a reflector that has been told to end.
+            // From a reflector that has been stopped.
             return changed;
         };
         match update.event {
@@ -147,7 +147,7 @@ impl Store {
             }
             TargetEvent::Listed(objects) => {
                 changed.targets = !std::mem::replace(&mut state.is_listed, true);
-                // A right to list without the right to watch stays a fault.
+                // Permission to list without permission to watch remains a fault.
                 if state.fault.as_ref().is_some_and(Fault::is_loss) {
                     state.fault = None;
                     changed.targets = true;
@@ -218,8 +218,7 @@ impl Store {
             self.take_out(&reference, doors, changed);
             return;
         };
-        // An object that says the same as before stays the one it was: most changes in a cluster are of parts that
-        // matter to others.
+        // An equal object does not replace the old one: most changes in a cluster concern parts that others need.
         match self.view.insert(object.clone()) {
             Some(before) if before == object => {
                 self.view.insert(before);
@@ -273,7 +272,7 @@ impl Store {
         changed.status |= before.unwrap_or_default() != *status;
     }
 
-    /// A version alone is no change that anybody waits for.
+    /// A new version alone is not a change.
     fn put_version(&mut self, reference: &ObjectRef, version: Option<Box<str>>) {
         if reference.kind != Kind::Ingress {
             return;

@@ -21,7 +21,7 @@ pub(crate) enum Scope {
     Cluster,
     /// Those of a namespace.
     Namespace(Box<str>),
-    /// Those of a namespace that is not watched otherwise: where gateways are that are nobody's backends.
+    /// Those of a namespace that is watched only to find other gateways.
     Replicas(Box<str>),
     /// This one.
     Object(ObjectKey),
@@ -37,7 +37,7 @@ impl WatchTarget {
         }
     }
 
-    /// Without what is in it nothing can be served.
+    /// Whether nothing can be served before it is listed.
     pub(crate) fn is_essential(&self) -> bool {
         matches!(self.kind, Kind::Ingress | Kind::Service | Kind::EndpointSlice)
             && !matches!(self.scope, Scope::Replicas(_))

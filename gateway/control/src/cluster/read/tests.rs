@@ -209,7 +209,7 @@ async fn silence_is_noticed_within_a_minute() {
         names(&events),
         [
             "0 listed",
-            "trouble: the API server has said nothing for 55 seconds"
+            "trouble: the API server has sent nothing for 55 seconds"
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! News of the objects that are watched.
+//! What reflectors report.
 
 use resource::ObjectRef;
 
@@ -6,13 +6,14 @@ use super::observed::Observed;
 use super::target::WatchTarget;
 use crate::cluster::connection::Fault;
 
-/// What is new in a target.
+/// An event of a target.
 #[derive(Debug)]
 pub(crate) struct Update {
     pub(crate) target: WatchTarget,
     pub(crate) event: TargetEvent,
 }
 
+/// What has happened to the objects of a target.
 #[derive(Debug)]
 pub(crate) enum TargetEvent {
     /// These are all there are.
@@ -23,6 +24,6 @@ pub(crate) enum TargetEvent {
     Applied(Box<Observed>),
     /// One is gone.
     Removed(ObjectRef),
-    /// Nothing is heard of the target at the moment; what was heard last stands.
+    /// The target cannot be watched now; what was known stays.
     Failed(Fault),
 }

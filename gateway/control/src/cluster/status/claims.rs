@@ -1,20 +1,20 @@
-//! The annotation that says whose each address of a status is.
+//! The annotation that says who has published which address of a status.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-/// Says whose each address of the status is: JSON, from the name of an installation to addresses.
+/// Who has published which address: JSON, from the name of an installation to its addresses.
 pub(crate) const ANNOTATION: &str = "status.blastdoor.dev/published-by";
-/// A longer annotation is nothing that a gateway has written.
+/// A gateway writes no longer annotation.
 pub(super) const LONGEST: usize = 16 * 1_024;
 
-/// Whose addresses are whose: from the name of whoever has published them to their texts.
+/// Who has published which address: from the name of an installation to the texts of its addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub(super) by_name: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
-    /// Something is written down that cannot be read.
+    /// There is an annotation that cannot be parsed.
     is_garbled: bool,
 }
 

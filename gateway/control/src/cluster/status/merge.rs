@@ -1,4 +1,4 @@
-//! What one installation has to write into a status that several write.
+//! What one installation has to write into a status with several writers.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(crate) struct Merged {
     pub(crate) addresses: Option<Vec<Address>>,
     /// The annotation; `None`: it stays.
     pub(crate) claims: Option<Claims>,
-    /// Whose the writing is (`fieldManager`).
+    /// The name to write under (`fieldManager`).
     pub(crate) manager: String,
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn merge(status: &LoadBalancerStatus, me: &str, wanted: &[Address]) -
     let current: BTreeSet<&Address> = addresses.iter().collect();
     let wanted: BTreeSet<&Address> = wanted.iter().collect();
     let wrote_all = writer.as_deref() == Some(me);
-    // Somebody who wrote the whole list before there were claims.
+    // A writer of the whole list, from before there were claims.
     let stranger = writer
         .as_deref()
         .filter(|writer| claims.are_none() && *writer != me && !writer.ends_with(WITH_OTHERS));
@@ -50,7 +50,7 @@ pub(crate) fn merge(status: &LoadBalancerStatus, me: &str, wanted: &[Address]) -
         .collect();
 
     let all_mine = next.is_subset(&wanted);
-    // The order of a list that holds more is the affair of whoever wrote it.
+    // The order of a list with addresses of others is left as it is.
     let is_in_order = !all_mine || addresses.iter().eq(next.iter().copied());
     let rewritten = next != current || !is_in_order;
     let is_known_as_mine = match claims.by_name.get(me) {
@@ -74,7 +74,7 @@ pub(crate) fn merge(status: &LoadBalancerStatus, me: &str, wanted: &[Address]) -
             left.by_name.insert(name.clone(), claimed);
         }
     }
-    // Once we have written the list, nothing else would tell whose this was.
+    // Once we have written the list, nothing else would show who had published this.
     if let Some(stranger) = stranger {
         let claimed: BTreeSet<&Address> = current.difference(&wanted).copied().collect();
         if !claimed.is_empty() {

@@ -1,17 +1,18 @@
-//! The addresses in the status of Ingresses and Services, and whose each is where several write them.
+//! The addresses in the status of Ingresses and Services, and who has published which of them.
 //!
-//! The API server knows one list of addresses for each Ingress, and as its writer whoever wrote it last. Several may
-//! have something in it all the same: other installations of the gateway, other controllers, people. So what is not
-//! ours stays, and what was ours has to be known after a restart, in every replica, and when the door that published
-//! it is no longer configured. That is read off the object itself:
+//! An Ingress has one list of addresses, and the API server records only its last writer. But several may have addresses
+//! in it: other installations of the gateway, other controllers, people. So addresses that are not ours stay. Which ones
+//! are ours must be known after a restart, in every replica, and when the door that published them is no longer
+//! configured. It is read from the object itself:
 //!
-//! - A list that holds nothing but what is ours is written under the installation's name: all of it is ours, and
-//!   nothing else need be written down. So it is with one installation.
-//! - One that holds more is written under that name with a suffix, and the annotation says whose each address is. Of
-//!   an address that several claim, whoever withdraws it takes back the claim alone: it is never gone for a moment.
+//! - A list with our addresses alone is written under the installation's name. All of it is ours, and nothing else is
+//!   recorded. With a single installation it is always so.
+//! - A list with other addresses too is written under that name with a suffix, and an annotation records who has published
+//!   which address. If several have published one, an installation that withdraws it removes only its own claim, so the
+//!   address is present throughout.
 //!
-//! Whoever may edit an Ingress can edit the annotation, and harms that Ingress's own status at most. Where it is lost,
-//! nothing is taken for ours that may be somebody else's.
+//! Anyone who may edit an Ingress can edit the annotation, which affects that Ingress's own status at most. If it is lost,
+//! no address that may be somebody else's is taken for ours.
 
 mod address;
 mod claims;

@@ -10,14 +10,14 @@ use crate::cluster::status::Address;
 pub(super) enum DesiredStatus {
     /// No door that admits it publishes anything.
     Nothing,
-    /// A door publishes a Service that is not there. What is written stays until it is known what to write.
+    /// A door publishes a Service that does not exist. The status stays as it is until the addresses are known.
     Unknown,
     /// These.
     Addresses(Vec<Address>),
 }
 
 impl DesiredStatus {
-    /// Of what the doors publish that admit the Ingress. `service` gives the addresses of a Service, if there is one.
+    /// From what the doors that admit the Ingress publish. `service` returns the addresses of a Service, if it exists.
     pub(super) fn of(published: &[&Publish], service: impl Fn(&ObjectKey) -> Option<Vec<Address>>) -> Self {
         let mut addresses: Vec<Address> = Vec::new();
         let mut is_any = false;

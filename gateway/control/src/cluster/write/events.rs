@@ -20,17 +20,17 @@ use crate::cluster::connection::Fault;
 use crate::cluster::door_view::DoorView;
 use crate::cluster::read::Store;
 
-/// A problem is told when it has lasted this long: objects that belong together arrive one after the other.
+/// A problem is reported when it has lasted this long: objects that belong together arrive one after the other.
 const LASTING: Duration = Duration::from_secs(2);
 /// Bytes of an Event's note (Kubernetes, events.k8s.io/v1).
 const NOTE: usize = 1_024;
 /// Bytes of `reportingInstance`.
 const INSTANCE: usize = 128;
-/// Events about one Ingress: whoever reads twenty does not read the next thousand.
+/// Events about one Ingress. Nobody who has read twenty reads the next thousand.
 const MOST_EVENTS: usize = 20;
 /// Events that are written in one go.
 const MOST_AT_ONCE: usize = 100;
-/// Problems that are remembered as told; older ones are recognised by the API server.
+/// Problems that are remembered as reported. The API server recognises older ones.
 const REMEMBERED: usize = 20_000;
 
 /// The reasons of Events, and what each says of an Ingress.
@@ -67,10 +67,10 @@ pub const EVENT_REASONS: [(&str, &str); 9] = [
 /// Writes Events.
 pub(crate) struct EventWriter {
     store: Rc<RefCell<Store>>,
-    /// Since when there has been which problem.
+    /// When each problem was first seen.
     since: HashMap<u64, Instant>,
-    told: HashSet<u64>,
-    told_in_order: VecDeque<u64>,
+    reported: HashSet<u64>,
+    reported_in_order: VecDeque<u64>,
 }
 
 impl EventWriter {
@@ -78,12 +78,12 @@ impl EventWriter {
         Self {
             store,
             since: HashMap::new(),
-            told: HashSet::new(),
-            told_in_order: VecDeque::new(),
+            reported: HashSet::new(),
+            reported_in_order: VecDeque::new(),
         }
     }
 
-    /// Tells of each lasting problem of an Ingress; says when to look again.
+    /// Reports each lasting problem of an Ingress. Returns when to look again.
     pub(crate) async fn write(
         &mut self,
         doors: &dyn DoorView,
@@ -111,7 +111,7 @@ impl EventWriter {
             }
             let mark = mark(&me, &ingress, problem);
             current.insert(mark);
-            if self.told.contains(&mark) {
+            if self.reported.contains(&mark) {
                 continue;
             }
             let ripe = *self.since.entry(mark).or_insert(now) + LASTING;
@@ -122,7 +122,7 @@ impl EventWriter {
             }
         }
         self.since.retain(|mark, _| current.contains(mark));
-        // StatusWriter have their turn in between.
+        // Statuses take their turn in between.
         if due.len() > MOST_AT_ONCE {
             due.truncate(MOST_AT_ONCE);
             again = Some(now);
@@ -130,7 +130,7 @@ impl EventWriter {
         for (mark, ingress, problem) in due {
             writer.name()?;
             match write_event(mark, &ingress, problem, writer).await {
-                // Reported by a predecessor, or an Ingress that is gone.
+                // Reported by a predecessor, or the Ingress is gone.
                 Ok(()) | Err(Fault::Conflict | Fault::Absent) => {}
                 Err(fault) => {
                     return Some(writer.failed("events", "events.k8s.io", "create", &fault));
@@ -144,13 +144,13 @@ impl EventWriter {
 
     fn remember(&mut self, mark: u64) {
         self.since.remove(&mark);
-        if self.told.insert(mark) {
-            self.told_in_order.push_back(mark);
+        if self.reported.insert(mark) {
+            self.reported_in_order.push_back(mark);
         }
-        if self.told_in_order.len() > REMEMBERED
-            && let Some(oldest) = self.told_in_order.pop_front()
+        if self.reported_in_order.len() > REMEMBERED
+            && let Some(oldest) = self.reported_in_order.pop_front()
         {
-            self.told.remove(&oldest);
+            self.reported.remove(&oldest);
         }
     }
 }
@@ -176,7 +176,7 @@ async fn write_event(mark: u64, ingress: &Ingress, problem: &Problem, writer: &W
             uid: ingress.uid.as_deref().map(str::to_owned),
             ..ObjectReference::default()
         }),
-        // Events call themselves by what a class of ours names.
+        // The name that our IngressClasses have in `spec.controller`.
         reporting_controller: Some(IngressClass::CONTROLLER.to_owned()),
         reporting_instance: Some(shortened(&writer.instance(), INSTANCE).to_owned()),
         type_: Some("Warning".to_owned()),
@@ -192,8 +192,9 @@ fn is_worth_an_event(problem: &Problem) -> bool {
     problem.object.kind == Kind::Ingress && problem.severity != Severity::Note
 }
 
-/// Whether it is for this installation to tell of it. Others have Ingresses in the same cluster, and tell of those; what
-/// somebody else has written an address for is not served nowhere, whatever our selectors make of its labels.
+/// Whether this installation reports the problem. Other installations have Ingresses in the same cluster and report
+/// those. An Ingress for which somebody else has written an address is served somewhere, even if no selector of ours
+/// matches its labels.
 fn concerns_us(problem: &Problem, ingress: &Ingress, doors: &dyn DoorView, store: &Store, me: &str) -> bool {
     let is_chosen = doors.choose(ingress, &store.view);
     let is_served_elsewhere = || store.ingress_status(&ingress.key).is_of_others(me);
@@ -205,8 +206,8 @@ fn key_of(problem: &Problem) -> Option<ObjectKey> {
     Some(ObjectKey::new(namespace, &*problem.object.name))
 }
 
-/// Stands for one problem of one generation of one object as one installation sees it, in every replica and release:
-/// FNV-1a, which is written down.
+/// Identifies one problem of one generation of one object as one installation sees it. FNV-1a, because every replica and
+/// every release must compute the same.
 fn mark(me: &str, ingress: &Ingress, problem: &Problem) -> u64 {
     let generation = ingress.generation.unwrap_or_default().to_le_bytes();
     let parts = [
@@ -216,7 +217,7 @@ fn mark(me: &str, ingress: &Ingress, problem: &Problem) -> u64 {
         problem.field.as_bytes(),
         problem.message.as_bytes(),
     ];
-    // Between them a byte that is in no text.
+    // Separated by a byte that occurs in no text.
     let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0xff]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -4,17 +4,17 @@ use std::rc::Rc;
 
 use crate::cluster::connection::Connection;
 
-/// The name where no other is known.
+/// The name if no other is known.
 const DEFAULT: &str = "blastdoor";
-/// What a name of a manager of fields may have (Kubernetes: 128), less what is put behind it.
+/// Bytes of a field manager's name (Kubernetes: 128), less the suffix that is appended.
 const LONGEST: usize = 116;
-/// The characters that Kubernetes makes random names of (apimachinery, `rand.String`).
+/// The characters of random names in Kubernetes (apimachinery, `rand.String`).
 const RANDOM: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-/// The ones that it makes of a number (`rand.SafeEncodeString`): the hash of a pod template.
+/// The characters of the hash of a pod template (`rand.SafeEncodeString` of a number).
 const HASH: &[u8] = b"456789bcdf";
-/// Characters behind the name of a DaemonSet or ReplicaSet in the names of its pods.
+/// Length of the suffix that a DaemonSet or ReplicaSet appends to the names of its pods.
 const SUFFIX: usize = 5;
-/// Characters of such a hash: a number of 32 bits with fewer digits is one of a million.
+/// Length of such a hash: of the 32-bit numbers, one in a million has fewer digits.
 const HASHES: std::ops::RangeInclusive<usize> = 5..=10;
 
 /// An installation.
@@ -22,7 +22,7 @@ const HASHES: std::ops::RangeInclusive<usize> = 5..=10;
 pub(crate) struct Installation {
     /// The name of its Lease.
     pub(crate) lease: Rc<str>,
-    /// The name under which it writes, which no other in the cluster has.
+    /// The name under which it writes, unique in the cluster.
     pub(crate) manager: Rc<str>,
     /// Where the name comes from.
     origin: Origin,
@@ -32,19 +32,19 @@ pub(crate) struct Installation {
 enum Origin {
     /// `[source] instance`
     Given,
-    /// The name of the pod tells whose it is.
+    /// The name of the pod contains it.
     Owner,
     /// Nothing is known.
     Default,
 }
 
 impl Installation {
-    /// The one that is configured, else that of the Deployment or DaemonSet to which the pod belongs.
+    /// The configured one, else that of the Deployment or DaemonSet to which the pod belongs.
     pub(crate) fn new(given: Option<&str>, connection: &Connection) -> Self {
         match (given, owner(&connection.identity)) {
             (Some(given), _) => Self {
                 lease: given.into(),
-                // Whoever gives it a name answers for it that no other has the same.
+                // Whoever configures a name makes sure that no other installation has the same.
                 manager: given.into(),
                 origin: Origin::Given,
             },
@@ -53,7 +53,7 @@ impl Installation {
         }
     }
 
-    /// Deployments of two namespaces may have one name.
+    /// Two namespaces may have Deployments of the same name.
     fn of_namespace(name: &str, origin: Origin, connection: &Connection) -> Self {
         let manager = format!("{}/{name}", connection.namespace);
         let longest = manager.floor_char_boundary(LONGEST);
@@ -64,7 +64,7 @@ impl Installation {
         }
     }
 
-    /// The one to be where this one must not hold a Lease; `None` where there is no other.
+    /// The installation to use instead if this one may not hold its Lease; `None`: there is none.
     pub(crate) fn fallback(&self, connection: &Connection) -> Option<Self> {
         let has_other = self.origin == Origin::Owner && *self.lease != *DEFAULT;
         has_other.then(|| Self::of_namespace(DEFAULT, Origin::Default, connection))
@@ -72,7 +72,7 @@ impl Installation {
 }
 
 /// The Deployment or DaemonSet of a pod, by the name that Kubernetes gave to the pod: `NAME-HASH-SUFFIX` or
-/// `NAME-SUFFIX`. To ask for it would take rights to read pods and ReplicaSets.
+/// `NAME-SUFFIX`. Asking the API server would take permission to read pods and ReplicaSets.
 fn owner(pod: &str) -> Option<&str> {
     let is_of = |text: &str, characters: &[u8]| text.bytes().all(|byte| characters.contains(&byte));
     let (set, suffix) = pod.rsplit_once('-')?;
@@ -101,7 +101,7 @@ mod tests {
             ("blastdoor-mk7rv", Some("blastdoor")),
             ("edge-gw-8z5tk", Some("edge-gw")),
             ("gw-20251105-8z5tk", Some("gw-20251105")),
-            // Names that people gave.
+            // Names that people chose.
             ("blastdoor", None),
             ("one", None),
             ("blastdoor-0", None),

@@ -1,7 +1,7 @@
-//! The Lease: of all replicas, one writes.
+//! The Lease: one of all replicas writes.
 //!
-//! As client-go's leader election does it, in small: time is measured on our own clock from when we saw the Lease
-//! change, never by comparing clocks of two machines.
+//! A small version of client-go's leader election: time is measured on our own clock, from when we saw the Lease change.
+//! The clocks of two machines are never compared.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use crate::cluster::handle::Retirement;
 const DURATION: Duration = Duration::from_secs(15);
 /// Between two renewals by the holder.
 const RENEW: Duration = Duration::from_secs(5);
-/// Between two looks of whoever waits for it, who takes it over that soon when the holder gives it up.
+/// Between two looks of a replica that waits for it. It takes the Lease over that soon after the holder has released it.
 const LOOK: Duration = Duration::from_secs(2);
-/// The holder stops to write this long before others may begin.
+/// The holder stops writing this long before others may begin.
 const MARGIN: Duration = Duration::from_secs(4);
-/// For a look and a write together, as a slow API server answers them.
+/// For a read and a write together, from a slow API server.
 const ANSWER: Duration = Duration::from_secs(8);
-/// Giving it up is a kindness to the successor, for which nobody waits long.
+/// For releasing it, which only saves the successor some time.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Between two attempts without the right to hold it.
+/// Between two attempts without permission to hold it.
 const DENIED: Duration = Duration::from_secs(60);
 
 /// What was last seen of the Lease, and when it was first seen so.
@@ -42,14 +42,15 @@ struct LastSeen {
 /// The Lease is ours.
 #[derive(Debug, Clone)]
 pub(crate) struct HeldLease {
-    /// Until then; whoever writes later may not be alone.
+    /// Until then. After that another replica may write too.
     pub(crate) until: Instant,
-    /// Whose it is.
+    /// The installation that it belongs to.
     pub(crate) installation: Rc<Installation>,
 }
 
 /// Tries to hold the Lease of the installation, in the gateway's own namespace, until this replica retires; `held` says
-/// until when it is held. Then gives it up, so that another need not wait until it runs out, and never wants it again.
+/// until when it is held. Then releases it, so that another replica need not wait until it expires, and does not take it
+/// again.
 pub(crate) async fn hold(
     connection: Connection,
     installation: Installation,
@@ -61,12 +62,12 @@ pub(crate) async fn hold(
     let mut retiring = retirement.subscribe();
     let mut last_seen: Option<LastSeen> = None;
     let mut denied = false;
-    // A right that was there may come back, and replicas of one installation must not part over it.
+    // A permission that was there may come back, and replicas of one installation must not split over it.
     let mut ever_allowed = false;
     loop {
-        let asked = Instant::now();
+        let began = Instant::now();
         let mut pause = LOOK;
-        // It runs out by itself where the API server wants to be left alone for that long.
+        // If the API server wants no requests for long enough, the Lease expires.
         if connection.contact.quiet_until().is_none() {
             let candidate = Candidate {
                 api: &api,
@@ -78,7 +79,7 @@ pub(crate) async fn hold(
                     denied = false;
                     ever_allowed = true;
                     let ours = HeldLease {
-                        until: asked + DURATION - MARGIN,
+                        until: began + DURATION - MARGIN,
                         installation: Rc::clone(&installation),
                     };
                     set(held, &installation, is_held.then_some(ours));
@@ -88,26 +89,26 @@ pub(crate) async fn hold(
                 }
                 Ok(Err(fault @ Fault::Forbidden(_))) => {
                     set(held, &installation, None);
-                    let told = std::mem::replace(&mut denied, true);
+                    let was_denied = std::mem::replace(&mut denied, true);
                     if let Some(other) = installation.fallback(&connection).filter(|_| !ever_allowed) {
-                        complain(&fault, &installation, &connection, Some(&other));
+                        report_denial(&fault, &installation, &connection, Some(&other));
                         installation = Rc::new(other);
                         last_seen = None;
                         denied = false;
                     } else {
-                        if !told {
-                            complain(&fault, &installation, &connection, None);
+                        if !was_denied {
+                            report_denial(&fault, &installation, &connection, None);
                         }
                         pause = DENIED;
                     }
                 }
-                // It runs out by itself.
+                // It expires.
                 Ok(Err(_)) | Err(_) => {}
             }
         }
-        // So that replicas that started together do not stay together. From one beginning to the next: answers that
-        // take long must not let it run out.
-        let mut next = asked + pause.mul_f64(0.9 + 0.1 * fastrand::f64());
+        // Jitter, so that replicas that started together drift apart. Counted from the beginning of the attempt: a slow
+        // answer must not let the Lease expire.
+        let mut next = began + pause.mul_f64(0.9 + 0.1 * fastrand::f64());
         if let Some(until) = connection.contact.quiet_until() {
             next = next.max(until);
         }
@@ -116,46 +117,51 @@ pub(crate) async fn hold(
             _ = retiring.wait_for(|retirement| *retirement != Retirement::None) => break,
         }
     }
-    // What may still be ours although we no longer count on it is given up as well.
+    // A Lease that may still be ours, although we no longer rely on it, is released as well.
     if held.borrow().is_some() {
         let name = &installation.lease;
         set(held, &installation, None);
-        let farewell = timeout(FAREWELL, give_up(&api, name, &connection.identity));
+        let farewell = timeout(FAREWELL, release(&api, name, &connection.identity));
         let given_up = match connection.contact.quiet_until() {
             None => farewell.await,
             Some(_) => Ok(Err(Fault::Busy(429))),
         };
         match given_up {
-            Ok(Ok(())) => tracing::info!("gave the Lease `{name}` up"),
-            Ok(Err(fault)) => tracing::debug!(%fault, "the Lease `{name}` runs out by itself"),
-            Err(_) => tracing::debug!("the Lease `{name}` runs out by itself"),
+            Ok(Ok(())) => tracing::info!("released the Lease `{name}`"),
+            Ok(Err(fault)) => tracing::debug!(%fault, "the Lease `{name}` is not released; it expires"),
+            Err(_) => tracing::debug!("the Lease `{name}` is not released; it expires"),
         }
     }
     retirement.send_replace(Retirement::Done);
 }
 
-/// Says which right is missing, and what becomes of it.
-fn complain(fault: &Fault, denied: &Installation, connection: &Connection, other: Option<&Installation>) {
+/// Logs which permission is missing, and what follows from it.
+fn report_denial(
+    fault: &Fault,
+    denied: &Installation,
+    connection: &Connection,
+    other: Option<&Installation>,
+) {
     let name = &denied.lease;
     let consequence = match other {
         Some(other) => format!(
-            "so until the next start this one counts as `{}`, and of all that do in its namespace one writes",
+            "so until its next start this gateway counts as `{}`; of all gateways in its namespace that do, one writes",
             other.lease
         ),
         None => "so neither status nor Events are written".to_owned(),
     };
     tracing::warn!(
         %fault,
-        "no right to hold the Lease `{name}`, {consequence}; add to a Role in namespace {}: {{apiGroups: \
+        "no permission to hold the Lease `{name}`, {consequence}; add to a Role in namespace {}: {{apiGroups: \
          [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [\"create\"]}} and {{apiGroups: \
          [\"coordination.k8s.io\"], resources: [\"leases\"], resourceNames: [\"{name}\"], verbs: [\"get\", \
-         \"update\"]}}, or name one that may be held in `instance` in [source]",
+         \"update\"]}}, or set `instance` in [source] to the name of a Lease that it may hold",
         connection.namespace
     );
 }
 
-/// Writes that nobody holds the Lease, if it is ours.
-async fn give_up(api: &Api<Lease>, name: &str, identity: &str) -> Result<(), Fault> {
+/// Writes that nobody holds the Lease, if we do.
+async fn release(api: &Api<Lease>, name: &str, identity: &str) -> Result<(), Fault> {
     let Some(mut lease) = api.get_opt(name).await? else {
         return Ok(());
     };
@@ -166,7 +172,7 @@ async fn give_up(api: &Api<Lease>, name: &str, identity: &str) -> Result<(), Fau
     lease.spec = Some(LeaseSpec {
         holder_identity: Some(String::new()),
         renew_time: Some(MicroTime(Timestamp::now())),
-        // Other programs that read Leases expect one: as short as can be said.
+        // Other programs that read Leases expect a duration: the shortest possible.
         lease_duration_seconds: Some(1),
         ..before
     });
@@ -191,7 +197,7 @@ fn set(held: &watch::Sender<Option<HeldLease>>, installation: &Installation, our
     });
 }
 
-/// Who wants to hold which Lease.
+/// A replica that wants to hold a Lease.
 struct Candidate<'a> {
     api: &'a Api<Lease>,
     name: &'a str,
@@ -199,7 +205,7 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// One look, and one write if the Lease is ours or free. Says whether it is ours now.
+    /// Reads the Lease, and writes it if it is ours or free. Returns whether it is ours now.
     async fn attempt(&self, last_seen: &mut Option<LastSeen>) -> Result<bool, Fault> {
         let Self { api, name, identity } = *self;
         let Some(mut lease) = api.get_opt(name).await? else {
@@ -230,7 +236,7 @@ impl Candidate<'_> {
             return Ok(false);
         }
         lease.spec = Some(spec(identity, Some(before)));
-        // With the version that was read: whoever writes second fails.
+        // With the version that was read: of two writers the second one fails.
         written(api.replace(name, &PostParams::default(), &lease).await)
     }
 }
@@ -244,7 +250,7 @@ fn written(result: kube::Result<Lease>) -> Result<bool, Fault> {
 }
 
 fn spec(identity: &str, before: Option<LeaseSpec>) -> LeaseSpec {
-    // For people who look at it; nothing here compares it.
+    // For people who read it; nothing here compares it.
     let now = MicroTime(Timestamp::now());
     let before = before.unwrap_or_default();
     let is_same = before.holder_identity.as_deref() == Some(identity);

@@ -1,7 +1,7 @@
-//! Back to the user: the status of Ingresses, and Events about what is wrong with them.
+//! Reports to the user: the status of Ingresses, and Events about their problems.
 //!
-//! Both are functions of what is known now. What is already so is not written, so that writing ends when nothing
-//! changes, and a replica that takes over the Lease writes nothing that its predecessor has written.
+//! Both are functions of what is known now. What is correct already is not written again. So writing stops when nothing
+//! changes, and a replica that takes over the Lease repeats nothing.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use crate::cluster::connection::Connection;
 use crate::cluster::handle::ClusterHandle;
 use crate::cluster::read::Store;
 
-/// Before what has changed is looked through, so that a storm is looked through once. Doors come first.
+/// Changes are collected for this long, so that a storm of them is looked through once. Doors come first.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes while the Lease is held, for ever.

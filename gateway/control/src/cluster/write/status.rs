@@ -19,18 +19,18 @@ use crate::cluster::door_view::DoorView;
 use crate::cluster::read::{Observed, RawObject, Store};
 use crate::cluster::status::{ANNOTATION, Address, Merged, merge};
 
-/// After a first write, before the same status is written again; twice as long after each further one, up to
+/// Between a write and the next one of the same status; twice as long after each further write, up to
 const PAUSE: Duration = Duration::from_secs(1);
-/// this: a status that somebody overwrites again and again is put right that soon, and no oftener.
+/// this: a status that somebody keeps overwriting is corrected at this interval.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// A status that has stood for this long is written at once when somebody overwrites it.
 const CALM: Duration = Duration::from_secs(30);
-/// After a write that was taken and changed nothing: something on the way does not let it through.
+/// After a write that was accepted and changed nothing: something on the way does not let it through.
 const FUTILE: Duration = Duration::from_secs(300);
-/// What is written is seen by the watch after this at the latest, or is not waited for any longer.
+/// A write is waited for on the watch for at most this long.
 const ECHO: Duration = Duration::from_secs(10);
 
-/// Writes statuses.
+/// Writes the statuses of Ingresses.
 pub(crate) struct StatusWriter {
     store: Rc<RefCell<Store>>,
     attempts: HashMap<ObjectKey, Attempt>,
@@ -39,9 +39,9 @@ pub(crate) struct StatusWriter {
 /// The last write of a status.
 struct Attempt {
     at: Instant,
-    /// The version that it was made from.
+    /// The version that it was based on.
     version: Box<str>,
-    /// What was to be ours in it.
+    /// Our addresses in it.
     wanted: Vec<Address>,
     pause: Duration,
 }
@@ -50,7 +50,7 @@ struct Attempt {
 struct Write {
     key: ObjectKey,
     version: Box<str>,
-    /// What is ours in it.
+    /// Our addresses in it.
     wanted: Vec<Address>,
     merged: Merged,
 }
@@ -63,7 +63,7 @@ impl StatusWriter {
         }
     }
 
-    /// Writes each status that is not what it should be; says when to look again.
+    /// Writes each status that is not what it should be. Returns when to look again.
     pub(crate) async fn write(&mut self, doors: &dyn DoorView, writer: &mut Writer) -> Option<Instant> {
         let me = writer.name()?;
         let mut again: Option<Instant> = None;
@@ -76,7 +76,7 @@ impl StatusWriter {
             let pause = match self.patch(&write, &me, writer).await {
                 Ok(true) => self.pause(&write),
                 Ok(false) => FUTILE,
-                // Somebody was faster, and the watch tells what became of it.
+                // Somebody was faster; the watch will show the result.
                 Err(Fault::Conflict | Fault::Absent) => {
                     let due = Instant::now() + PAUSE;
                     again = Some(again.map_or(due, |other| other.min(due)));
@@ -103,7 +103,7 @@ impl StatusWriter {
         again
     }
 
-    /// Until when a write has to wait.
+    /// Until when a write has to wait; `None`: it need not.
     fn not_before(&self, write: &Write) -> Option<Instant> {
         let attempt = self.attempts.get(&write.key)?;
         let now = Instant::now();
@@ -111,7 +111,7 @@ impl StatusWriter {
         if attempt.wanted == write.wanted && due > now {
             return Some(due);
         }
-        // Our own write has not come back yet, and what is made from the same version again would be refused.
+        // Our own write has not come back on the watch yet. Another one based on the same version would be refused.
         let is_unseen = attempt.version == write.version && attempt.at + ECHO > now;
         is_unseen.then(|| now + PAUSE)
     }
@@ -157,7 +157,7 @@ impl StatusWriter {
         writes
     }
 
-    /// Writes it, unless the object has changed since it was seen. Says whether it is now what it should be.
+    /// Writes it, unless the object has changed since it was observed. Returns whether it is now what it should be.
     async fn patch(&self, write: &Write, me: &str, writer: &Writer) -> Result<bool, Fault> {
         let Merged {
             addresses,
@@ -195,7 +195,7 @@ impl StatusWriter {
         if !is_so {
             tracing::warn!(
                 ingress = %write.key,
-                "the status was written and is not so; something between here and the API server changes it"
+                "the status was written and did not become what was written; something between this gateway and the API server changes it"
             );
         }
         Ok(is_so)

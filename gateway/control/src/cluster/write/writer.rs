@@ -12,18 +12,18 @@ use crate::cluster::connection::{Connection, Fault};
 
 /// Between two writes.
 pub(super) const GAP: Duration = Duration::from_millis(20);
-/// After a write that the API server did not take,
+/// After a write that failed,
 const RETRY: Duration = Duration::from_secs(5);
 /// and after one that is not allowed.
 const DENIED: Duration = Duration::from_secs(30);
 /// For the answer to a write.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Who writes, and whether that is allowed now.
+/// Sends requests that write, and knows whether this replica may.
 pub(super) struct Writer {
     connection: Connection,
     holding: watch::Receiver<Option<HeldLease>>,
-    /// What has been found not to be allowed.
+    /// Resources that it may not write, as the API server said.
     denied: HashSet<&'static str>,
 }
 
@@ -36,7 +36,7 @@ impl Writer {
         }
     }
 
-    /// The name under which is written; `None` while this replica must not write.
+    /// The name to write under; `None` while this replica must not write.
     pub(super) fn name(&self) -> Option<Rc<str>> {
         let held = self.holding.borrow();
         let held = held.as_ref().filter(|held| held.until > Instant::now())?;
@@ -60,12 +60,12 @@ impl Writer {
         self.connection.client.clone()
     }
 
-    /// Until when the API server wants to be left alone.
+    /// Until when the API server asked for no more requests (`Retry-After`).
     pub(super) fn quiet_until(&self) -> Option<Instant> {
         self.connection.contact.quiet_until()
     }
 
-    /// Waits for the answer to a request, not for ever.
+    /// Waits for the answer to a request, for a bounded time.
     pub(super) async fn answer<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Fault> {
         match timeout(ANSWER, request).await {
             Ok(result) => result.map_err(Fault::from),
@@ -73,7 +73,7 @@ impl Writer {
         }
     }
 
-    /// Says once what right is missing; says when to try again.
+    /// Logs once which permission is missing. Returns when to try again.
     pub(super) fn failed(
         &mut self,
         resource: &'static str,
@@ -88,7 +88,7 @@ impl Writer {
         if self.denied.insert(resource) {
             tracing::warn!(
                 %fault,
-                "no right to write {resource}; add this rule: {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], \
+                "no permission to write {resource}; add this rule: {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], \
                  verbs: [\"{verb}\"]}}"
             );
         }

@@ -1,4 +1,4 @@
-//! Which rights the gateway needs, in the words of RBAC.
+//! Missing permissions, as the RBAC rules to add.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,9 +24,9 @@ pub(crate) const fn resource_of(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// One problem for each kind that may not be read, with the rule that is missing; one more for what is read to know the
-/// other gateways by.
-pub(crate) fn missing_rights<'s>(
+/// One problem for each kind that may not be read, with the missing rule; a separate one for EndpointSlices that are read
+/// to find the other gateways.
+pub(crate) fn missing_permissions<'s>(
     server: &str,
     targets: impl Iterator<Item = (&'s WatchTarget, &'s TargetState)>,
 ) -> Vec<Problem> {
@@ -52,7 +52,7 @@ pub(crate) fn missing_rights<'s>(
                 (false, Purpose::Everything) => "nothing is served until then",
                 (false, Purpose::Something) => "what needs one of them is closed",
                 (false, Purpose::Replicas) => {
-                    "nobody knows where this gateway's other pods are, and no backend is called at a port of its own"
+                    "nobody knows where this gateway's other pods are, so no backend is called at one of the gateway's own ports"
                 }
             };
             let severity = match group.purpose {
@@ -61,7 +61,7 @@ pub(crate) fn missing_rights<'s>(
             };
             let kind = group.kind;
             let message = format!(
-                "no right to read {}; {consequence}; add this rule: {}",
+                "no permission to read {}; {consequence}; add this rule: {}",
                 resource_of(kind).1,
                 rule(kind, &targets)
             );
@@ -103,7 +103,7 @@ impl Group {
     }
 }
 
-/// A rule as it is written in a Role or ClusterRole, and where.
+/// The rule, and the Role or ClusterRole that it belongs in.
 fn rule(kind: Kind, targets: &[&WatchTarget]) -> String {
     let (group, resource) = resource_of(kind);
     let (mut namespaces, mut names) = (BTreeSet::new(), BTreeSet::new());
@@ -195,7 +195,7 @@ mod tests {
                 TargetState::new(),
             ),
         ];
-        let problems = missing_rights(
+        let problems = missing_permissions(
             "https://api",
             targets.iter().map(|(target, state)| (target, state)),
         );
@@ -206,11 +206,11 @@ mod tests {
             scope: Scope::Replicas("blastdoor".into()),
         };
         let state = denied(false);
-        let told = missing_rights("https://api", [(&replicas, &state)].into_iter());
+        let problem = missing_permissions("https://api", [(&replicas, &state)].into_iter());
         assert_eq!(
-            told[0].message,
-            "no right to read endpointslices; nobody knows where this gateway's other pods are, and no backend is \
-             called at a port of its own; add this rule: {apiGroups: [\"discovery.k8s.io\"], resources: \
+            problem[0].message,
+            "no permission to read endpointslices; nobody knows where this gateway's other pods are, so no backend is \
+             called at one of the gateway's own ports; add this rule: {apiGroups: [\"discovery.k8s.io\"], resources: \
              [\"endpointslices\"], verbs: [\"list\", \"watch\"]} in a Role in namespace blastdoor"
         );
         assert!(
