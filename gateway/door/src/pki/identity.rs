@@ -24,11 +24,8 @@ const SUBJECT_BYTES: usize = 1_024;
 /// The value is printable ASCII. What RFC 2253 escapes in a subject is written in its form with two digits (`\22` for
 /// a quote, `\3B` for a semicolon), so that no reader can take a part of a name for the end of it. A name with a character that has a meaning in the
 /// field, or none in a name, is left out, as is what is too long; the hash always stands for the whole.
-///
-/// `chain` is what the client sent behind its certificate; it is not told.
 #[must_use]
-pub fn client_identity(certificate: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) -> String {
-    let _ = chain;
+pub fn client_identity(certificate: &CertificateDer<'_>) -> String {
     let mut value = format!("Hash={}", Digest::of(certificate));
     let Ok(parsed) = Parsed::from_der(certificate) else {
         return value;

@@ -74,7 +74,7 @@ fn the_identity_field_has_envoys_format() {
     ];
     for (params, expected) in table {
         let certificate = made_with(&params).der();
-        let value = client_identity(&certificate, &[]);
+        let value = client_identity(&certificate);
         let (hash, rest) = value.split_once(';').unwrap();
         assert_eq!(rest, expected);
         assert!(hash.len() == 5 + 64 && hash.starts_with("Hash="), "{hash}");
@@ -87,14 +87,14 @@ fn the_identity_field_is_bounded() {
     let many = (0..1_000).map(|number| dns(&format!("{number}.test"))).collect();
     let long = "x".repeat(30_000);
     let certificate = made_with(&named(&[(DnType::CommonName, &long)], many)).der();
-    let value = client_identity(&certificate, &[]);
+    let value = client_identity(&certificate);
     assert!(value.len() < 2_000, "{}", value.len());
     assert!(value.contains(";Subject=\"\";DNS=0.test;"), "{value}");
 }
 
 #[test]
 fn anything_that_is_no_certificate_becomes_a_hash() {
-    let value = client_identity(&CertificateDer::from(b"hello".to_vec()), &[]);
+    let value = client_identity(&CertificateDer::from(b"hello".to_vec()));
     assert_eq!(
         value,
         "Hash=2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"

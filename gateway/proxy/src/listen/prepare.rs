@@ -230,8 +230,8 @@ async fn handshake(
         },
         certificate: settled
             .peer_certificates()
-            .and_then(|chain| chain.split_first())
-            .map(|(certificate, chain)| door::client_identity(certificate, chain).into()),
+            .and_then(|chain| chain.first())
+            .map(|certificate| door::client_identity(certificate).into()),
     };
     let is_http2 = settled.alpn_protocol() == Some(b"h2");
     Ok((Socket::Tls(Box::new(stream.into())), session, is_http2))
