@@ -23,7 +23,6 @@ mod ingress_class;
 mod labels;
 pub mod manifest;
 mod metadata;
-mod namespace;
 mod object;
 mod problem;
 mod protocol;
@@ -47,7 +46,6 @@ pub use ingress::{
 };
 pub use ingress_class::IngressClass;
 pub use labels::Labels;
-pub use namespace::Namespace;
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
 pub use protocol::{AppProtocol, Protocol};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, ObjectRef, Secret, Service};
+use crate::{ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, ObjectRef, Secret, Service};
 
 /// One object of any kind that the gateway reads. Sharing is cheap: an unchanged object keeps its `Arc` across
 /// views.
@@ -20,8 +20,6 @@ pub enum Object {
     Secret(Arc<Secret>),
     /// `v1` ConfigMap
     ConfigMap(Arc<ConfigMap>),
-    /// `v1` Namespace
-    Namespace(Arc<Namespace>),
 }
 
 impl Object {
@@ -32,7 +30,7 @@ impl Object {
             Self::IngressClass(object) => Arc::make_mut(object).source = None,
             Self::Service(object) => Arc::make_mut(object).source = None,
             Self::EndpointSlice(object) => Arc::make_mut(object).source = None,
-            Self::Secret(_) | Self::ConfigMap(_) | Self::Namespace(_) => {}
+            Self::Secret(_) | Self::ConfigMap(_) => {}
         }
         self
     }
@@ -47,7 +45,6 @@ impl Object {
             Self::EndpointSlice(object) => ObjectRef::namespaced(Kind::EndpointSlice, &object.key),
             Self::Secret(object) => ObjectRef::namespaced(Kind::Secret, &object.key),
             Self::ConfigMap(object) => ObjectRef::namespaced(Kind::ConfigMap, &object.key),
-            Self::Namespace(object) => ObjectRef::global(Kind::Namespace, &object.name),
         }
     }
 }

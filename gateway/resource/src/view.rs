@@ -8,8 +8,8 @@ use route::{Host, ObjectKey};
 
 use crate::sorted::{Keyed, Sorted};
 use crate::{
-    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Resolution,
-    Resolutions, Secret, Service, ServiceType, Unread, UnreadObjects,
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Object, ObjectRef, Resolution, Resolutions,
+    Secret, Service, ServiceType, Unread, UnreadObjects,
 };
 
 /// Everything the gateway knows about the cluster at one moment. Iteration is in order of namespace and name.
@@ -25,7 +25,6 @@ pub struct ClusterView {
     by_service: Sorted<OfService>,
     secrets: Sorted<Arc<Secret>>,
     config_maps: Sorted<Arc<ConfigMap>>,
-    namespaces: Sorted<Arc<Namespace>>,
     resolutions: Resolutions,
     unread: UnreadObjects,
 }
@@ -71,7 +70,6 @@ keyed! {
     EndpointSlice: key;
     Secret: key;
     ConfigMap: key;
-    Namespace: name;
 }
 
 impl ClusterView {
@@ -144,12 +142,6 @@ impl ClusterView {
         self.config_maps.get(|object| object.key.cmp(key))
     }
 
-    /// One Namespace.
-    #[must_use]
-    pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
-        self.namespaces.get(|object| (*object.name).cmp(name))
-    }
-
     /// The addresses of a name; `None` when DNS has not been asked, or has not answered yet.
     #[must_use]
     pub fn resolution(&self, name: &Host) -> Option<&Arc<Resolution>> {
@@ -182,7 +174,6 @@ impl ClusterView {
             Object::EndpointSlice(object) => self.insert_slice(object).map(Object::EndpointSlice),
             Object::Secret(object) => self.secrets.insert(object).map(Object::Secret),
             Object::ConfigMap(object) => self.config_maps.insert(object).map(Object::ConfigMap),
-            Object::Namespace(object) => self.namespaces.insert(object).map(Object::Namespace),
         }
     }
 
@@ -212,11 +203,7 @@ impl ClusterView {
                 .config_maps
                 .remove(|object| object.key.cmp(key))
                 .map(Object::ConfigMap),
-            Kind::Namespace => self
-                .namespaces
-                .remove(|object| object.name.cmp(name))
-                .map(Object::Namespace),
-            Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => None,
+            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => None,
         }
     }
 
@@ -275,7 +262,6 @@ impl ClusterView {
         let rest = self.classes != earlier.classes
             || self.secrets != earlier.secrets
             || self.config_maps != earlier.config_maps
-            || self.namespaces != earlier.namespaces
             || self.unread != earlier.unread;
         Difference {
             ingresses,
@@ -363,10 +349,6 @@ mod tests {
                 key: key.clone(),
                 data: BTreeMap::new(),
             })),
-            Object::Namespace(Arc::new(Namespace {
-                name: "x".into(),
-                labels: crate::Labels::default(),
-            })),
             Object::IngressClass(Arc::new(IngressClass {
                 name: "x".into(),
                 controller: None,
@@ -376,7 +358,7 @@ mod tests {
         ];
         let mut view: ClusterView = objects.iter().cloned().collect();
         assert!(view.secret(&key).is_some() && view.config_map(&key).is_some());
-        assert!(view.namespace("x").is_some() && view.class("x").is_some());
+        assert!(view.class("x").is_some());
         for object in objects {
             assert_eq!(view.remove(&object.reference()), Some(object));
         }

@@ -1,7 +1,9 @@
 //! From a document's tree to typed objects.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Namespace;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -9,10 +11,11 @@ use super::reader::{Placed, Reader, line_of};
 use super::schema;
 use super::shape::{Field, Findings, Shape};
 use super::tree::{Node, Value};
+use crate::metadata::global_name;
 use crate::reporter::UnreadableFields;
 use crate::{
-    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, Object, ObjectRef, Problem, Secret,
-    Service, Severity, Source,
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Object, ObjectRef, Problem, Secret, Service,
+    Severity, Source,
 };
 
 /// Bytes of text in one object. A cluster stores no larger one (etcd's default request limit).
@@ -144,8 +147,10 @@ impl Reader {
             Kind::ConfigMap => self.read(kind, node, schema::CONFIG_MAP, |raw, _, problems| {
                 ConfigMap::from_api(raw, problems)
             }),
-            Kind::Namespace => self.read(kind, node, schema::NAMESPACE, |raw, _, problems| {
-                Namespace::from_api(raw, problems)
+            Kind::Namespace => self.read(kind, node, schema::NAMESPACE, |raw: Namespace, _, problems| {
+                // A well-formed one is fine and not kept: nothing depends on it.
+                let _name = global_name(kind, raw.metadata.name, problems);
+                None::<Infallible>
             }),
             Kind::Middleware => {
                 let message = "middlewares are not supported yet; an Ingress that names one answers 503";
@@ -275,9 +280,9 @@ impl Placeable for ConfigMap {
     }
 }
 
-impl Placeable for Namespace {
+impl Placeable for Infallible {
     fn placed(self, _: Source) -> Object {
-        Object::Namespace(Arc::new(self))
+        match self {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use resource::manifest::{Manifest, parse};
 use resource::{Ingress, Severity};
+use route::ObjectKey;
 
 use crate::{SOUND, ingress, read, reported, view};
 
@@ -66,14 +67,16 @@ fn a_document_of_another_kind_or_version_is_reported_and_ignored() {
 
 #[test]
 fn lists_are_read_item_by_item() {
-    let items = "- {metadata: {name: a}}\n- {apiVersion: v1, kind: Namespace, metadata: {name: b}}\n";
-    let typed = read(&format!("apiVersion: v1\nkind: NamespaceList\nitems:\n{items}"));
+    let items = "- {metadata: {name: a}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n";
+    let typed = read(&format!("apiVersion: v1\nkind: ConfigMapList\nitems:\n{items}"));
     assert_eq!(reported(&typed), [""; 0]);
     let view = view(&typed);
-    assert!(view.namespace("a").is_some() && view.namespace("b").is_some());
+    for name in ["a", "b"] {
+        assert!(view.config_map(&ObjectKey::new("default", name)).is_some());
+    }
     let lines: Vec<u32> = typed.objects.iter().map(|placed| placed.at.line).collect();
     assert_eq!(lines, [4, 5]);
-    let json = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Namespace",
+    let json = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "a", "annotations": {"emoji": "\ud83d\ude00", "slash": "\/"}}}]}"#;
     let manifest = read(json);
     assert_eq!(reported(&manifest), [""; 0]);
@@ -86,7 +89,7 @@ fn lists_are_read_item_by_item() {
 
 #[test]
 fn a_document_that_does_not_parse_harms_only_itself() {
-    let sound = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
+    let sound = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     let table: &[(&[u8], &str)] = &[
         (b"a: [\n", "5: error: File f.yaml: not valid YAML: "),
         (b"a: b: c\n", "5: error: File f.yaml: not valid YAML: "),
@@ -160,7 +163,7 @@ fn documents_that_are_too_deep_or_too_large_are_ignored() {
         "1: error: ConfigMap default/a: larger than 1.5 MiB, which no cluster would store; the object is ignored"
     );
     assert_eq!(
-        reported("\u{feff}apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n"),
+        reported("\u{feff}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"),
         ""
     );
     let utf16: Vec<u8> = [0xff, 0xfe]
