@@ -34,7 +34,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "imports",
-        checks: "no crate imports anything that its row of the table does not name",
+        checks: "no crate imports anything that its row of the table does not name, and no files import each other",
         run: imports::check,
     },
     Step {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::ci::LeftOut;
 use crate::command::Invocation;
+use crate::rings;
 use crate::workspace::Workspace;
 
 /// A crate of the house and what it may import of the house. A crate's tests may use what its imports import.
@@ -73,6 +74,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     Invocation::cargo(workspace)
         .args(["tree", "--quiet", "--locked", "--depth", "0"])
         .output()?;
+    rings::run(workspace, &[])?;
     Ok(Vec::new())
 }
 
