@@ -9,7 +9,7 @@ use route::ListenerName;
 
 use crate::config::DoorConfig;
 
-/// These doors, for a source that knows of none.
+/// These doors, for the source.
 pub(crate) fn door_view(doors: &[Arc<DoorConfig>]) -> Arc<dyn DoorView> {
     Arc::new(ConfiguredDoors(doors.to_vec()))
 }

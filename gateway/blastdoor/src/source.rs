@@ -33,7 +33,7 @@ pub(crate) enum SourceError {
 }
 
 impl Source {
-    /// The source that the configuration names. An API server is not asked yet. Needs a runtime.
+    /// The source that the configuration names. Sends no request to an API server yet. Needs a runtime.
     pub(crate) fn open(config: &Config, options: &Options) -> Result<Self, SourceError> {
         match &config.source.kind {
             SourceKind::Files(directory) => Ok(Self::Files(FileSource::open(directory)?)),
@@ -62,8 +62,7 @@ impl Source {
         }
     }
 
-    /// How many views may wait for the supervisor. Those of files are rare and each is read as a whole; of an API
-    /// server only the newest counts.
+    /// How many events may wait for the supervisor. Those of files are rare; of an API server only the newest counts.
     pub(crate) fn queue(&self) -> usize {
         match self {
             Self::Files(_) => 4,
@@ -71,7 +70,7 @@ impl Source {
         }
     }
 
-    /// Sends what there is, and what changes, until nobody listens.
+    /// Sends everything, and again whenever it changes, until nobody listens.
     pub(crate) async fn watch(self, events: mpsc::Sender<SourceEvent>) {
         match self {
             Self::Files(source) => source.watch(events).await,
@@ -105,7 +104,7 @@ fn credentials(options: &Options) -> Credentials {
     }
 }
 
-/// Tells replicas apart that no pod has named.
+/// Distinguishes replicas without a pod name.
 fn host_and_process() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}_{}", host.trim(), std::process::id())

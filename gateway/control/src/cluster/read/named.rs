@@ -17,10 +17,10 @@ use crate::fair::share_out;
 
 /// Late Secrets that are watched one by one. With more than that, all are listed again.
 const MOST_LATE: usize = 100;
-/// Objects of one namespace that Ingresses name and that come before more of other namespaces.
+/// Objects of one namespace that come before further ones of other namespaces.
 const SHARE: usize = 50;
 
-/// The objects that are named.
+/// What is needed, and what of it is watched.
 pub(super) struct NamedObjects {
     options: Rc<ClusterOptions>,
     store: Rc<RefCell<Store>>,
@@ -35,9 +35,9 @@ pub(super) struct NamedObjects {
 /// What is needed, each object once.
 pub(super) struct Needs {
     pub(super) by_doors: Vec<ObjectRef>,
-    /// In the order in which they matter where not all can be had.
+    /// In the order in which they matter if not all of them can be watched.
     pub(super) by_ingresses: Vec<ObjectRef>,
-    /// Secrets where none may be read.
+    /// Secrets, if none may be read (`secrets = "none"`).
     pub(super) unwanted: Vec<ObjectRef>,
 }
 
@@ -58,7 +58,7 @@ impl NamedObjects {
         reasons.filter(|why| **why == Unread::TooMany).count()
     }
 
-    /// Takes Secrets that nobody needs out of an update: they are not kept.
+    /// Removes Secrets that nobody needs from an update: they are not kept.
     pub(super) fn drop_unneeded(&self, update: &mut Update) {
         if update.target.kind != Kind::Secret {
             return;

@@ -200,7 +200,7 @@ impl<K: WatchedKind> Reflector<K> {
     }
 
     async fn fail(&self, fault: Fault, pace: &mut Pace) -> Result<(), Closed> {
-        tracing::debug!(target = ?self.target, %fault, "watch failed");
+        tracing::debug!(slot = ?self.target, %fault, "watch failed");
         self.send(TargetEvent::Failed(fault.clone())).await?;
         tokio::select! {
             () = pace.back_off(&fault) => Ok(()),

@@ -1,4 +1,4 @@
-//! The Lease: one of all replicas writes.
+//! The Lease: of all replicas, its holder writes.
 //!
 //! A small version of client-go's leader election: time is measured on our own clock, from when we saw the Lease change.
 //! The clocks of two machines are never compared.
@@ -22,14 +22,14 @@ use crate::cluster::handle::Retirement;
 const DURATION: Duration = Duration::from_secs(15);
 /// Between two renewals by the holder.
 const RENEW: Duration = Duration::from_secs(5);
-/// Between two looks of a replica that waits for it. It takes the Lease over that soon after the holder has released it.
+/// Between two looks of a replica that waits for it, and so until it takes over a Lease that was released.
 const LOOK: Duration = Duration::from_secs(2);
 /// The holder stops writing this long before others may begin.
 const MARGIN: Duration = Duration::from_secs(4);
 /// For a read and a write together, from a slow API server.
 const ANSWER: Duration = Duration::from_secs(8);
 /// For releasing it, which only saves the successor some time.
-const FAREWELL: Duration = Duration::from_secs(2);
+const RELEASE: Duration = Duration::from_secs(2);
 /// Between two attempts without permission to hold it.
 const DENIED: Duration = Duration::from_secs(60);
 
@@ -121,15 +121,15 @@ pub(crate) async fn hold(
     if held.borrow().is_some() {
         let name = &installation.lease;
         set(held, &installation, None);
-        let farewell = timeout(FAREWELL, release(&api, name, &connection.identity));
-        let given_up = match connection.contact.quiet_until() {
-            None => farewell.await,
+        let release = timeout(RELEASE, release(&api, name, &connection.identity));
+        let released = match connection.contact.quiet_until() {
+            None => release.await,
             Some(_) => Ok(Err(Fault::Busy(429))),
         };
-        match given_up {
+        match released {
             Ok(Ok(())) => tracing::info!("released the Lease `{name}`"),
-            Ok(Err(fault)) => tracing::debug!(%fault, "the Lease `{name}` is not released; it expires"),
-            Err(_) => tracing::debug!("the Lease `{name}` is not released; it expires"),
+            Ok(Err(fault)) => tracing::debug!(%fault, "the Lease `{name}` was not released; it will expire"),
+            Err(_) => tracing::debug!("the Lease `{name}` was not released; it will expire"),
         }
     }
     retirement.send_replace(Retirement::Done);
