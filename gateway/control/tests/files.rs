@@ -170,11 +170,11 @@ fn a_file_that_becomes_unreadable_keeps_its_last_good_content() {
     symlink("a.yaml", directory.path().join("a.yaml")).unwrap();
     let load = source.load().unwrap();
     assert_eq!(names(&load), ["web"]);
-    let told = problems(&load, directory.path());
-    assert_eq!(told.len(), 1);
+    let reported = problems(&load, directory.path());
+    assert_eq!(reported.len(), 1);
     assert!(
-        told[0].contains("a.yaml: cannot be read, its last good content stays"),
-        "{told:?}"
+        reported[0].contains("a.yaml: cannot be read, its last good content stays"),
+        "{reported:?}"
     );
     assert_eq!(load.problems[0].severity, Severity::Error);
     fs::remove_file(directory.path().join("a.yaml")).unwrap();
@@ -366,9 +366,9 @@ fn a_lost_directory_keeps_what_it_held_until_it_returns() {
                 assert!(text.contains("cannot read the manifests directory"), "{text}");
                 assert!(text.ends_with("the last good content stays in force"), "{text}");
             }
-            SourceEvent::Loaded(load) => panic!("told as a change: {:?}", names(&load)),
+            SourceEvent::Loaded(load) => panic!("reported as a change: {:?}", names(&load)),
         }
-        assert!(followed.is_silent(Duration::from_secs(1)).await, "told once");
+        assert!(followed.is_silent(Duration::from_secs(1)).await, "reported once");
 
         fs::create_dir(followed.path()).unwrap();
         assert_eq!(

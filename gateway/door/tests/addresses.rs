@@ -1,4 +1,4 @@
-//! Addresses that are never called, whoever names them: through EndpointSlices, as everything else is.
+//! Addresses that are never called, whoever names them. They come in EndpointSlices, like all others.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -139,7 +139,7 @@ fn special_addresses_are_refused() {
             "fd00:a9fe:a9fe::1",
             "fd00:100::100:200",
             "fe80::a9fe:a9fe",
-            // Nobody's.
+            // Assigned to nobody.
             "0.0.0.0",
             "0.1.2.3",
             "127.0.0.1",
@@ -215,7 +215,7 @@ fn an_embedded_ipv4_address_is_judged_as_itself() {
         let endpoints: Vec<SocketAddr> = dressed.iter().map(|ip| SocketAddr::new(*ip, 8080)).collect();
         assert_eq!(calls(&endpoints, &policy), BTreeSet::new(), "{written}");
     }
-    // The gateway's own address is anybody's at other ports.
+    // At other ports the gateway's own address is like any other.
     let dressed = dressed("192.0.2.77".parse().unwrap());
     let endpoints: Vec<SocketAddr> = dressed.iter().map(|ip| SocketAddr::new(*ip, 8081)).collect();
     assert_eq!(calls(&endpoints, &policy).len(), endpoints.len());
@@ -227,7 +227,7 @@ fn configured_networks_are_refused() {
     policy.refused = ["10.9.0.0/16", "2001:db8:bad::/48", "127.0.0.0/8"]
         .map(|network| network.parse().unwrap())
         .into();
-    // Loopback that is allowed in general, and refused by name.
+    // Loopback is allowed in general, and this address is refused by name.
     policy.allow_loopback = true;
     let endpoints = at(
         &[
@@ -298,8 +298,8 @@ fn any_endpoint() -> impl Strategy<Value = SocketAddr> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// While nobody knows the gateway's addresses, no door calls one of its ports anywhere; at other ports nothing is
-    /// different; and once they are known, exactly the own ones stay refused. In any order of these states.
+    /// While the gateway's own addresses are unknown, no door calls one of its ports at any address. Other ports are not
+    /// affected. Once the addresses are known, exactly these stay refused. The order of these states does not matter.
     #[test]
     fn own_ports_are_refused_while_addresses_are_unknown(
         endpoints in prop::collection::vec(any_endpoint(), 1..8),
@@ -326,13 +326,13 @@ proptest! {
         }
     }
 
-    /// What is refused as IPv4 is refused in every dress, at every port.
+    /// An address that is refused as IPv4 is refused in every form, at every port.
     #[test]
     fn a_refused_address_is_refused_in_every_spelling(ip in any::<u32>().prop_map(Ipv4Addr::from), special in any::<bool>(), port in 1..=u16::MAX) {
         let ip = if special { Ipv4Addr::from(u32::from(ip) >> 8 | 127 << 24) } else { ip };
         let policy = own(&["192.0.2.77"], &OWN_PORTS);
         let plain = calls(&[SocketAddr::new(ip.into(), port)], &policy);
-        // Zeros in front say nothing where it is not known where the address begins.
+        // Leading zeros prove nothing if it is unknown where the address begins.
         if plain.is_empty() && !ip.octets().starts_with(&[0]) {
             let dressed: Vec<SocketAddr> = dressed(ip).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
             prop_assert_eq!(calls(&dressed, &policy), BTreeSet::new());

@@ -1,4 +1,4 @@
-//! Services of type ExternalName: what their routes come to, and what is told, for everything DNS may say.
+//! Services of type ExternalName: their routes and problems, for every answer of DNS.
 
 #![allow(
     clippy::unwrap_used,
@@ -65,10 +65,10 @@ fn resolved(mut view: ClusterView, resolution: Option<Resolution>) -> ClusterVie
     view
 }
 
-/// What becomes of a request, and what is told.
+/// The action for a request, and the problems.
 fn outcome(view: &ClusterView, backends: &BackendPolicy) -> (Action, Vec<String>) {
     let (mut publishers, door) = door();
-    let told = publish(&mut publishers, view, backends, &mut Ledger::default());
+    let reported = publish(&mut publishers, view, backends, &mut Ledger::default());
     let (mut hosts, mut paths) = (HostBuf::default(), PathScratch::default());
     let host = normalise_sni(b"crm.test", &mut hosts).unwrap();
     let path = normalise_path(b"/", &mut paths).unwrap();
@@ -78,7 +78,7 @@ fn outcome(view: &ClusterView, backends: &BackendPolicy) -> (Action, Vec<String>
             panic!("the rule keeps its place")
         }
     };
-    (action, told.iter().map(ToString::to_string).collect())
+    (action, reported.iter().map(ToString::to_string).collect())
 }
 
 fn endpoints(action: &Action) -> Vec<String> {
@@ -153,10 +153,10 @@ fn each_dns_answer_has_its_endpoints_and_problems() {
     for (known, expected, problems) in table {
         let case = format!("{known:?}");
         let view = resolved(view(NAMED, "{number: 80}", ""), known);
-        let (action, told) = outcome(&view, &allowed());
+        let (action, reported) = outcome(&view, &allowed());
         assert_eq!(endpoints(&action), expected, "{case}");
-        let told: Vec<String> = told.iter().map(|line| without_place(line)).collect();
-        assert_eq!(told, problems, "{case}");
+        let reported: Vec<String> = reported.iter().map(|line| without_place(line)).collect();
+        assert_eq!(reported, problems, "{case}");
     }
 }
 
@@ -207,18 +207,18 @@ fn addresses_are_refused_as_for_any_backend() {
             view(NAMED, "{number: 80}", ""),
             Some(resolution(&[address], None)),
         );
-        let (action, told) = outcome(&view, &backends);
+        let (action, reported) = outcome(&view, &backends);
         assert_eq!(action, Action::Blocked(Blocked::RefusedAddress), "{address}");
-        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(reported.len(), 2, "{reported:?}");
     }
     // With loopback allowed the own ports stay refused: a name must not make the gateway its own backend.
     backends.addresses.allow_loopback = true;
     let loopback = |port: &str| resolved(view(NAMED, port, ""), Some(resolution(&["127.0.0.1"], None)));
     let (action, _) = outcome(&loopback("{number: 80}"), &backends);
     assert_eq!(action, Action::Blocked(Blocked::RefusedAddress));
-    let (action, told) = outcome(&loopback("{number: 8080}"), &backends);
+    let (action, reported) = outcome(&loopback("{number: 8080}"), &backends);
     assert_eq!(
-        (endpoints(&action), told),
+        (endpoints(&action), reported),
         (vec!["127.0.0.1:8080".to_owned()], vec![])
     );
 }
@@ -249,32 +249,32 @@ fn a_name_that_changes_to_a_refused_address_loses_its_endpoints() {
 fn external_names_are_refused_unless_they_are_allowed() {
     let known = || Some(resolution(&["192.0.2.1"], None));
     let view_of = |spec| resolved(view(spec, "{number: 80}", ""), known());
-    let (action, told) = outcome(&view_of(NAMED), &BackendPolicy::default());
+    let (action, reported) = outcome(&view_of(NAMED), &BackendPolicy::default());
     assert_eq!(action, Action::Blocked(Blocked::RefusedAddress));
     assert!(
-        told[0].contains("is of type ExternalName, which is refused"),
-        "{told:?}"
+        reported[0].contains("is of type ExternalName, which is refused"),
+        "{reported:?}"
     );
 
     let unasked = BackendPolicy {
         external_names: ExternalNames::Unasked,
         ..BackendPolicy::default()
     };
-    let (_, told) = outcome(&resolved(view_of(NAMED), None), &unasked);
+    let (_, reported) = outcome(&resolved(view_of(NAMED), None), &unasked);
     assert!(
-        told[0].contains("note: ") && told[0].contains("DNS is not asked here"),
-        "{told:?}"
+        reported[0].contains("note: ") && reported[0].contains("DNS is not asked here"),
+        "{reported:?}"
     );
 
     for broken in [
         "{type: ExternalName}",
         "{type: ExternalName, externalName: 10.0.0.1}",
     ] {
-        let (action, told) = outcome(&view_of(broken), &allowed());
+        let (action, reported) = outcome(&view_of(broken), &allowed());
         assert_eq!(action, Action::Blocked(Blocked::NoSuchBackend), "{broken}");
         assert!(
-            told[0].contains("its externalName is not a name in DNS"),
-            "{told:?}"
+            reported[0].contains("its externalName is not a name in DNS"),
+            "{reported:?}"
         );
     }
 }
@@ -332,17 +332,17 @@ fn tls_verifies_the_external_name_by_default() {
             view(spec, "{number: 443}", annotations),
             Some(resolution(&["192.0.2.1"], None)),
         );
-        let (Action::Forward(upstream), told) = outcome(&view, &backends) else {
+        let (Action::Forward(upstream), reported) = outcome(&view, &backends) else {
             panic!("it can be spoken to")
         };
         let UpstreamProtocol::Tls(tls) = &upstream.protocol else {
-            panic!("over TLS: {told:?}")
+            panic!("over TLS: {reported:?}")
         };
         assert_eq!(tls.server_name.to_str(), expected, "{annotations}");
     }
 }
 
-/// What Services without ports say of their ports is not lost.
+/// What a Service without ports configures for its ports is not lost.
 #[test]
 fn an_annotation_of_the_service_applies_to_unlisted_ports() {
     let mut yaml_view = view(NAMED, "{number: 443}", "");

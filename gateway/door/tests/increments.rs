@@ -1,4 +1,4 @@
-//! What is compiled from changes is what is compiled from scratch, whatever changes, in whatever order.
+//! Compiling changes gives the same as compiling from scratch, whatever changes, in whatever order.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
 const LABELS: [&str; 7] = ["one", "two", "three", "four", "five", "six", "nowhere"];
 /// Every other Ingress is in the second one.
 const NAMESPACES: [&str; 2] = ["test", "other"];
-/// How backends are spoken to; the authorities are none.
+/// Protocols of backends; the authorities are unusable.
 const SPEECH: [&str; 3] = [
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS",
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-verify: \"off\"",
@@ -108,11 +108,11 @@ enum Change {
     NoSlice(usize),
     /// A Service that stands for one of the names.
     External(usize, usize),
-    /// What DNS says of a name; nothing at all, nothing but a fault, addresses as in a slice.
+    /// The answer of DNS for a name: none, a fault, or addresses as in a slice.
     Resolution(usize, Option<Vec<u8>>),
 }
 
-/// What DNS says, beside the view: as it is kept, every view gets it anew.
+/// The answers of DNS. They are kept beside the view, and every view gets them anew.
 type Known = BTreeMap<Host, Arc<Resolution>>;
 
 fn change() -> impl Strategy<Value = Change> {
@@ -247,7 +247,7 @@ fn ingress(
         yaml += "  rules:\n";
     }
     for (host, path, service) in rules {
-        // A host that is named, and no more.
+        // A host that is named and not served.
         if *path == PATHS.len() {
             yaml += &format!("  - {{host: \"{}\"}}\n", HOSTS[*host]);
             continue;
@@ -276,7 +276,7 @@ fn tls_of(tls: &[(usize, usize)]) -> String {
     yaml
 }
 
-/// Certificates that are there all the time: of those that come and go, doors remember the last good ones.
+/// Certificates that exist all the time. If others come and go, doors keep the last good ones.
 fn certificates() -> &'static ClusterView {
     static VIEW: LazyLock<ClusterView> = LazyLock::new(|| {
         let mut view = ClusterView::default();
@@ -340,7 +340,7 @@ fn shown(door: &Door<()>) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Where no host has an owner nothing is remembered: what is served, and what is told, is a matter of the objects.
+    /// Where hosts have no owner, nothing is remembered: routes and problems depend on the objects alone.
     #[test]
     fn without_owners_there_is_no_history(
         steps in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..12)
@@ -351,10 +351,10 @@ proptest! {
         for step in steps {
             step.iter().for_each(|change| apply(&mut view, &mut known, change));
             view.replace_resolutions(Arc::new(known.clone()));
-            let told = publish(&mut publishers, &view, &backends, &mut ledger);
+            let reported = publish(&mut publishers, &view, &backends, &mut ledger);
             let (mut fresh, doors_fresh) = doors_without_owners();
             let expected = publish(&mut fresh, &view, &backends, &mut Ledger::default());
-            prop_assert_eq!(told, expected);
+            prop_assert_eq!(reported, expected);
             for (used, fresh) in doors_used.iter().zip(&doors_fresh) {
                 prop_assert_eq!(shown(used), shown(fresh), "at {}", used.name());
             }
@@ -372,9 +372,9 @@ proptest! {
         for step in steps {
             step.iter().for_each(|change| apply(&mut view, &mut known, change));
             view.replace_resolutions(Arc::new(known.clone()));
-            let told = publish(&mut publishers, &view, &backends, &mut ledger);
-            // The same history without a ledger: who had a host is remembered where hosts have owners.
-            prop_assert_eq!(&told, &publish(&mut scratch, &view, &backends, &mut Ledger::default()));
+            let reported = publish(&mut publishers, &view, &backends, &mut ledger);
+            // The same history without a ledger. Where hosts have owners, the last owner of a host is remembered.
+            prop_assert_eq!(&reported, &publish(&mut scratch, &view, &backends, &mut Ledger::default()));
             for (used, scratch) in doors_used.iter().zip(&doors_scratch) {
                 prop_assert_eq!(shown(used), shown(scratch), "at {}", used.name());
             }
@@ -396,7 +396,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Sources fetch what is needed and nothing else, so that has to be enough.
+    /// Sources fetch only what is needed, so it must be enough.
     #[test]
     fn needed_objects_are_enough_to_compile(changes in prop::collection::vec(change(), 0..12)) {
         let (mut view, mut known) = (certificates().clone(), Known::new());
@@ -419,8 +419,8 @@ proptest! {
         view.replace_resolutions(Arc::new(known));
         let backends = BackendPolicy { external_names: ExternalNames::Resolved, ..BackendPolicy::default() };
         let (mut with_less, doors_with_less) = doors();
-        let told = publish(&mut publishers, &view, &backends, &mut Ledger::default());
-        prop_assert_eq!(told, publish(&mut with_less, &fetched, &backends, &mut Ledger::default()));
+        let reported = publish(&mut publishers, &view, &backends, &mut Ledger::default());
+        prop_assert_eq!(reported, publish(&mut with_less, &fetched, &backends, &mut Ledger::default()));
         for (used, with_less) in doors_used.iter().zip(&doors_with_less) {
             prop_assert_eq!(shown(used), shown(with_less), "at {}", used.name());
         }

@@ -1,8 +1,8 @@
-//! An Ingress that moves from one door to another, seen from beside: never at both, and how long at neither.
+//! An Ingress that moves from one door to another, observed meanwhile: it is never at both, and only briefly at neither.
 //!
-//! `cargo test -p door --test moves -- --nocapture` prints how long. The order is asserted. Of the time, the
-//! fastest is the gateway's, and the rest is what the machine takes away from whoever looks. It is compared with how
-//! long the whole publication takes, on the same machine and in the same moment.
+//! `cargo test -p door --test moves -- --nocapture` prints for how long. The order is asserted. The
+//! shortest time is the gateway's; longer ones are due to the machine, which interrupts the observer. It is compared with
+//! the time that the whole publication takes, on the same machine and at the same moment.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,7 +72,7 @@ fn secret(name: &str, host: &str) -> String {
     )
 }
 
-/// Whether a name is shown a certificate.
+/// Whether a client that asks for this name gets a certificate.
 fn shows(door: &Door<()>, host: &str) -> bool {
     let mut buf = HostBuf::new();
     let host = normalise_authority(host.as_bytes(), &mut buf).unwrap();
@@ -87,13 +87,13 @@ fn serves(door: &Door<()>, host: &str) -> bool {
     matches!(door.snapshot().find(Some(&host), &path), Verdict::Matched(_))
 }
 
-/// Looks at both doors all the time until the Ingress has moved: how long it was at neither.
+/// Looks at both doors until the Ingress has moved, and returns how long it was at neither.
 fn follow(old: &Door<()>, new: &Door<()>, is_following: &AtomicBool) -> Duration {
     let mut last = Instant::now();
     is_following.store(true, Ordering::SeqCst);
     loop {
-        // In this order, an Ingress at both doors would show. The time is taken before the old door is looked at and
-        // after the new one was, so that it is never told too short.
+        // In this order, an Ingress at both doors would show. The clock is read before the look at the old door and after
+        // the look at the new one, so that the time is never too short.
         let is_there = serves(new, "moving.test");
         let now = Instant::now();
         let is_here = serves(old, "moving.test");
@@ -122,9 +122,9 @@ fn moves(what: &str, count: usize, rounds: usize, tls: bool, cross: bool) {
     }
     let (backends, mut ledger) = (BackendPolicy::default(), Ledger::default());
     publish(&mut publishers, &view, &backends, &mut ledger);
-    // Whoever looks may be kept from it by the machine, and by a busy one nearly every time. What is worked out between
-    // the two swaps would be there every time: a new table is a good part of the whole. Where few move in one direction
-    // without TLS, there is too little work to see.
+    // A busy machine interrupts the observer nearly every time. Work between the two swaps would show every time, because
+    // building a table is a large part of the whole. Where few Ingresses move in one direction without TLS, there is too
+    // little work to see.
     let is_watched = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let is_judged = is_watched && (tls || cross || count >= 1_000);
     let (mut gaps, mut whole) = (Vec::new(), Vec::new());
@@ -138,11 +138,11 @@ fn moves(what: &str, count: usize, rounds: usize, tls: bool, cross: bool) {
         let (old, new) = (round % 2, 1 - round % 2);
         insert(&mut view, &ingress("moving", new, own));
         if tls {
-            // One that nobody has seen: to be read and checked in every round.
+            // A new certificate, to be parsed and checked in every round.
             insert(&mut view, &secret("own", "moving.test"));
         }
         if cross {
-            // Another one comes the other way.
+            // Another Ingress moves in the other direction.
             insert(&mut view, &ingress("other", old, own));
         }
         let is_following = AtomicBool::new(false);

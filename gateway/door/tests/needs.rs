@@ -61,7 +61,7 @@ fn ingresses_need_what_the_doors_that_admit_them_use() {
     let of_ingresses = |policies: &[Policy]| shown(&needs(policies, &view).of_ingresses());
     let secure = |selector: &str| with_tls(selector, DefaultCertificate::None, ClientAuth::Off);
     let of_the_old = ["Secret shop/client", "ConfigMap shop/roots"];
-    // A door without TLS needs no certificates, and a door that admits nobody needs nothing.
+    // A door without TLS needs no certificates, and a door that admits no Ingress needs nothing.
     assert_eq!(of_ingresses(&[policy("expose=one")]), of_the_old);
     assert_eq!(
         of_ingresses(&[policy("expose=one"), secure("expose=two")]),

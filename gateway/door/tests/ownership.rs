@@ -1,4 +1,4 @@
-//! Whose a host is, at doors where hosts belong to namespaces, and whose default backend counts.
+//! Who owns a host, at doors where hosts belong to namespaces, and whose default backend counts.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -85,13 +85,13 @@ impl Rig {
         });
         let manifest = manifest::parse("test.yaml", (services.concat() + yaml).as_bytes());
         let view: ClusterView = manifest::collect([&manifest]).0;
-        let told = publish(
+        let reported = publish(
             &mut self.publishers,
             &view,
             &BackendPolicy::default(),
             &mut self.ledger,
         );
-        self.lines = told.iter().map(ToString::to_string).collect();
+        self.lines = reported.iter().map(ToString::to_string).collect();
     }
 
     /// The namespace that answers, if any.
@@ -122,7 +122,7 @@ impl Rig {
     }
 
     #[track_caller]
-    fn told(&self, parts: &[&str]) {
+    fn assert_reported(&self, parts: &[&str]) {
         let found = self
             .lines
             .iter()
@@ -131,7 +131,7 @@ impl Rig {
     }
 }
 
-/// Forgotten paths, and the one by which certificates are had.
+/// Paths that the owner leaves out, and the one that proves control of a host to certificate authorities.
 #[test]
 fn other_namespaces_get_nothing_of_an_owned_host() {
     let rules: &[Rule<'_>] = &[
@@ -149,12 +149,12 @@ fn other_namespaces_get_nothing_of_an_owned_host() {
         ("shop.test", &format!("{ACME}/token"), None),
     ]);
     for loser in ["thief", "acme"] {
-        rig.told(&[
+        rig.assert_reported(&[
             &format!("warning: Ingress blog/{loser} spec.rules[0].host: host shop.test at door `one` belongs to namespace `shop`, whose Ingress `shop/app` names it"),
         ]);
     }
     assert_eq!(rig.lines.len(), 2, "{:#?}", rig.lines);
-    // Where each rule is for itself, these are served.
+    // Where hosts have no owners, these are served.
     let mut any = Rig::new(vec![Policy {
         host_owner: HostOwner::Any,
         ..policy("one")
@@ -185,19 +185,19 @@ fn what_a_wildcard_covers_belongs_to_the_oldest_ingress() {
         ("own.test", "/own", Some("platform")),
         ("own.test", "/", None),
     ]);
-    rig.told(&[
+    rig.assert_reported(&[
         "Ingress shop/late",
         "host late.test",
         "belongs to namespace `platform`, whose Ingress `platform/wild`",
     ]);
-    rig.told(&[
+    rig.assert_reported(&[
         "Ingress shop/wild",
         "host *.test",
         "belongs to namespace `platform`",
     ]);
 }
 
-/// An older Ingress that comes to a host later: by an edit, by a label, precisely or by a wildcard.
+/// An older Ingress that names a host later: by an edit, by a label, precisely or by a wildcard.
 #[test]
 fn an_edited_older_ingress_takes_over_nothing() {
     let running: &[Rule<'_>] = &[
@@ -229,7 +229,7 @@ fn an_edited_older_ingress_takes_over_nothing() {
         rig.answers(still);
         rig.answers(&[("blog.test", "/", (edited.3 == "*.test").then_some("blog"))]);
         if !edited.3.starts_with("*.test") {
-            rig.told(&[
+            rig.assert_reported(&[
                 "warning: Ingress blog/old spec.rules[0].host",
                 "belongs to namespace `shop`",
             ]);
@@ -241,17 +241,17 @@ fn an_edited_older_ingress_takes_over_nothing() {
         rig.publish(&rules);
         rig.answers(&[("shop.test", "/shop", Some("shop")), ("shop.test", "/", None)]);
         if edited.3 == "shop.test" {
-            rig.told(&[
+            rig.assert_reported(&[
                 "warning: Ingress shop/app spec.rules[0].host",
                 "the older Ingress `blog/old` names host shop.test too",
                 "until that gives it up or the gateway starts anew",
             ]);
-            // Given up, it belongs to who is left.
+            // If the owner gives it up, it belongs to the one that is left.
             rules.remove(0);
             rig.publish(&rules);
             assert_eq!(rig.ask(0, "shop.test", edited.4).as_deref(), Some("blog"));
         }
-        // Whoever starts now knows of no history.
+        // A gateway that starts now knows no history.
         let mut rig = Rig::one();
         let mut rules = running.to_vec();
         rules.push(*edited);
@@ -261,7 +261,7 @@ fn an_edited_older_ingress_takes_over_nothing() {
     }
 }
 
-/// A door that redirects answers for its sibling's hosts: these are their owners' there, too.
+/// A door that redirects answers for its sibling's hosts, so they have the same owners there.
 #[test]
 fn other_namespaces_get_nothing_at_a_redirecting_door_either() {
     let redirecting = Policy {
@@ -276,13 +276,13 @@ fn other_namespaces_get_nothing_at_a_redirecting_door_either() {
     let token = format!("{ACME}/token");
     rig.publish_yaml(&(owner.clone() + &stranger));
     assert_eq!(rig.ask(0, "shop.test", &token).as_deref(), Some("redirect"));
-    rig.told(&[
+    rig.assert_reported(&[
         "Ingress blog/acme",
         "belongs to namespace `shop`, whose Ingress `shop/app`",
     ]);
     rig.publish_yaml(&(owner + &stranger + &own));
     assert_eq!(rig.ask(0, "shop.test", &token).as_deref(), Some("shop"));
-    // The owner gone, the host is free; the owner back, the older one has it.
+    // Without its owner the host is free. When the owner is back, the older of the two has it.
     rig.publish_yaml(&stranger);
     assert_eq!(rig.ask(0, "shop.test", &token).as_deref(), Some("blog"));
 }
@@ -305,7 +305,7 @@ fn whose_default_backend_counts() {
         (HostOwner::Any, &[][..], Some("blog"), Some("blog")),
         (HostOwner::Any, &["plat*"], Some("platform"), Some("platform")),
         (HostOwner::Any, &["nobody"], None, None),
-        // Not said: no stranger answers for a host that somebody names.
+        // Not set: no other namespace answers for a host that somebody names.
         (HostOwner::Namespace, &[], None, Some("blog")),
         (
             HostOwner::Namespace,
@@ -327,11 +327,11 @@ fn whose_default_backend_counts() {
             ("unnamed.test", "/", unnamed),
         ]);
         if !default.is_empty() {
-            rig.told(&[
+            rig.assert_reported(&[
                 "error: Ingress blog/all spec.defaultBackend: namespace `blog` may not answer whatever nothing else matches at door `one`",
             ]);
         }
-        // Rules without a host come and go beside it.
+        // Rules without a host come and go meanwhile.
         let mut more = rules.to_vec();
         more.push(("other", "hostless", 4, "", "/x"));
         rig.publish(&more);
@@ -365,7 +365,7 @@ fn passthrough_and_certificates_belong_to_the_owner() {
         let route = snapshot.tls().unwrap().passthrough(&name);
         route.map(|route| route.origin.key.namespace().to_owned())
     };
-    // A younger one has no name below it for itself, an older one has.
+    // A younger one does not get a name below it, an older one does.
     for (age, expected) in [(3, Some("platform")), (1, None)] {
         rig.publish_yaml("");
         let app = ingress(("shop", "app", age, "x.test", "/"), "one");

@@ -10,8 +10,8 @@ use door::{Action, BackendPolicy, Ledger, Policy, Scheme, Selector, Verdict, ope
 use resource::{ClusterView, manifest};
 use route::{HostBuf, PathScratch, normalise_path, normalise_sni};
 
-/// What an Ingress that names `port` gets of a Service with these ports, whose EndpointSlice has these: the port of the
-/// Service with its endpoints, and what is told; `None` where the rule is closed.
+/// What an Ingress that names `port` gets from a Service with these ports, whose EndpointSlice has these: the port of
+/// the Service with its endpoints, and the problems; `None` where the rule is closed.
 fn found(port: &str, service: &str, slice: &str) -> (Option<(u16, Vec<String>)>, Vec<String>) {
     let yaml = format!(
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: app, namespace: shop, labels: {{expose: one}}}}\nspec: {{rules: [{{host: app.test, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: app, port: {port}}}}}}}]}}}}]}}\n---\n\
@@ -47,10 +47,10 @@ fn found(port: &str, service: &str, slice: &str) -> (Option<(u16, Vec<String>)>,
         }
         Action::Blocked(_) | Action::RedirectToHttps { .. } => None,
     };
-    let told = problems
+    let reported = problems
         .iter()
         .map(|problem| format!("{}: {}", problem.severity.as_str(), problem.message));
-    (upstream, told.collect())
+    (upstream, reported.collect())
 }
 
 /// HTTP/3 beside HTTPS: Kubernetes allows a number once for each protocol, in any order and under any names.
@@ -65,13 +65,19 @@ fn a_port_number_means_tcp_rather_than_udp() {
     for ports in [format!("[{h3}, {web}]"), format!("[{web}, {h3}]")] {
         assert_eq!(found("{number: 443}", &ports, slice), expected, "{ports}");
         assert_eq!(found("{name: web}", &ports, slice), expected, "{ports}");
-        let (closed, told) = found("{name: h3}", &ports, slice);
+        let (closed, reported) = found("{name: h3}", &ports, slice);
         assert_eq!(closed, None, "{ports}");
-        assert!(told.iter().any(|line| line.contains("is not TCP")), "{told:?}");
+        assert!(
+            reported.iter().any(|line| line.contains("is not TCP")),
+            "{reported:?}"
+        );
     }
-    let (closed, told) = found("{number: 443}", &format!("[{h3}]"), slice);
+    let (closed, reported) = found("{number: 443}", &format!("[{h3}]"), slice);
     assert_eq!(closed, None);
-    assert!(told.iter().any(|line| line.contains("is not TCP")), "{told:?}");
+    assert!(
+        reported.iter().any(|line| line.contains("is not TCP")),
+        "{reported:?}"
+    );
 }
 
 /// A Service may name a port `8080`; an Ingress cannot, in a cluster, and means the number.
@@ -88,11 +94,11 @@ fn a_port_of_digits_is_a_name_first_and_then_a_number() {
         found("{number: 80}", named, slice),
         (Some((80, vec!["10.9.9.9:8080".to_owned()])), Vec::new())
     );
-    let (taken, told) = found("{name: \"80\"}", only_numbered, slice);
+    let (taken, reported) = found("{name: \"80\"}", only_numbered, slice);
     assert_eq!(taken, Some((80, vec!["10.9.9.9:8080".to_owned()])));
     assert!(
-        matches!(told.as_slice(), [line] if line.starts_with("note: ") && line.contains("write `number: 80`")),
-        "{told:?}"
+        matches!(reported.as_slice(), [line] if line.starts_with("note: ") && line.contains("write `number: 80`")),
+        "{reported:?}"
     );
     for wrong in [
         "{name: \"82\"}",
@@ -102,11 +108,11 @@ fn a_port_of_digits_is_a_name_first_and_then_a_number() {
     ] {
         assert_eq!(found(wrong, only_numbered, slice).0, None, "{wrong}");
     }
-    // A number without quotes where a name is wanted is not guessed at.
-    let (closed, told) = found("{name: 80}", only_numbered, slice);
+    // A number without quotes where a name is expected is not taken for one.
+    let (closed, reported) = found("{name: 80}", only_numbered, slice);
     assert_eq!(closed, None);
     assert!(
-        told.iter().any(|line| line.contains("write it as `number`")),
-        "{told:?}"
+        reported.iter().any(|line| line.contains("write it as `number`")),
+        "{reported:?}"
     );
 }

@@ -46,7 +46,7 @@ fn view(yaml: &str) -> ClusterView {
     manifest::collect([&manifest::parse("test.yaml", yaml.as_bytes())]).0
 }
 
-/// Everything a door's table holds, as text: routes, passed names, and what each name is shown.
+/// Everything in a door's table, as text: routes, passed-through names, and the certificate of each name.
 fn table(door: &Door<()>) -> Vec<String> {
     let snapshot = door.snapshot();
     let routes = snapshot.routes().map(|row| {
@@ -75,7 +75,7 @@ const NAMES: [&str; 6] = [
     "elsewhere.invalid",
 ];
 
-/// The Secret whose certificate a name is shown.
+/// The Secret whose certificate a name gets.
 fn shown(door: &Door<()>, name: &str) -> Option<String> {
     let mut scratch = HostBuf::new();
     let name = normalise_sni(name.as_bytes(), &mut scratch).unwrap();
@@ -240,7 +240,7 @@ static OBJECTS: LazyLock<String> = LazyLock::new(|| {
     SERVICE.to_owned() + &SERVICE.replace("app", "more") + &certificates.concat()
 });
 
-/// What becomes of an Ingress from one publication to the next.
+/// How an Ingress changes from one publication to the next.
 #[derive(Debug, Clone)]
 enum Turn {
     Stays,
@@ -307,14 +307,14 @@ fn mostly_sound() -> impl Strategy<Value = Made> {
     })
 }
 
-/// What a door has let in: by which route, for which host, and for which path unless it was passed through.
+/// What a door has admitted: by which route, for which host, and for which path unless it was passed through.
 struct LetIn {
     route: Arc<Route>,
     host: &'static str,
     path: Option<&'static str>,
 }
 
-/// By which route a door lets this in, if it does.
+/// The route by which a door admits this, if it does.
 fn lets_in(door: &Door<()>, host: &str, path: Option<&str>) -> Option<Arc<Route>> {
     let (mut host_buf, mut scratch) = (HostBuf::new(), PathScratch::default());
     let host = normalise_authority(host.as_bytes(), &mut host_buf).unwrap();
@@ -339,7 +339,7 @@ fn let_in(door: &Door<()>) -> Vec<LetIn> {
     open.collect()
 }
 
-/// What the door says of it by now.
+/// The door's verdict on it now.
 fn standing(door: &Door<()>, open: &LetIn) -> Standing {
     let (mut host_buf, mut scratch) = (HostBuf::new(), PathScratch::default());
     let host = normalise_authority(open.host.as_bytes(), &mut host_buf).unwrap();
@@ -362,8 +362,8 @@ fn service_of(route: &Route) -> Option<(&ObjectKey, u16)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// The isolation law: whatever is found behind a door, and whatever certificate it shows, comes from an Ingress
-    /// that its selector admits.
+    /// The isolation law: every action behind a door, and every certificate that it shows, comes from an Ingress that its
+    /// selector admits.
     #[test]
     fn isolation_law(ingresses in prop::collection::vec(made(), 0..12)) {
         let (mut publishers, doors) = four_doors();
@@ -407,8 +407,8 @@ proptest! {
         }
     }
 
-    /// Tunnels across a relabel: what a door let in stands where the door would let it in again, and nowhere else; and
-    /// never on behalf of an Ingress that its selector does not admit any more.
+    /// Tunnels across a relabel: what a door has admitted continues only while the door would admit it again, and never on
+    /// behalf of an Ingress that its selector no longer admits.
     #[test]
     fn tunnels_across_a_relabel(
         before in prop::collection::vec(mostly_sound(), 0..12),
@@ -440,13 +440,13 @@ proptest! {
                     .ingress(&open.route.origin.key)
                     .is_some_and(|ingress| selector.matches(&ingress.labels));
                 prop_assert!(now == Standing::Gone || is_admitted && again.is_some(), "{what}: {now:?}");
-                // Whoever compares numbers learns of it.
+                // The version number tells readers to look again.
                 prop_assert!(now == Standing::Holds || door.snapshot().publication() > number, "{what}");
             }
         }
     }
 
-    /// What is served is a function of the objects alone: another history, the same tables.
+    /// What is served depends on the objects alone: after any history the tables are the same.
     #[test]
     fn no_memory(first in prop::collection::vec(made(), 0..6), second in prop::collection::vec(made(), 0..6)) {
         let yaml = |ingresses: &[Made]| OBJECTS.to_owned() + &ingresses.iter().map(Made::yaml).collect::<String>();
@@ -461,7 +461,7 @@ proptest! {
     }
 }
 
-/// A certificate of the door's own, for whatever nobody has one for.
+/// The door's own certificate, for names without one.
 static DEFAULT: LazyLock<Arc<Certificate>> = LazyLock::new(|| {
     let made = rcgen::generate_simple_self_signed(vec!["default.invalid".to_owned()]).unwrap();
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -501,8 +501,8 @@ fn aged(ingresses: &[Made], namespace: &str, ages: &[u8]) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Hostile `spec.tls`: whatever a namespace writes there, it changes nothing for a name that another one serves,
-    /// nor for what is passed through.
+    /// Hostile `spec.tls`: whatever a namespace writes there changes nothing for a name that another namespace serves, or
+    /// for what is passed through.
     #[test]
     fn hostile_spec_tls(
         victims in prop::collection::vec(made(), 1..6),
@@ -510,7 +510,7 @@ proptest! {
         rules in any::<bool>(),
         ages in prop::collection::vec(0..6_u8, 5),
     ) {
-        // Whose own Secret is missing has lost already.
+        // A name whose own Secret is missing has lost its certificate anyway.
         let is_good = |made: &Made| made.tls.as_ref().is_none_or(|(_, secret)| secret != "gone");
         let victims: Vec<Made> = victims.into_iter().filter(is_good).collect();
         let calm: Vec<Made> = hostile.iter().map(|made| Made { tls: None, ..made.clone() }).collect();
@@ -699,7 +699,7 @@ fn nothing_is_swapped_when_nothing_changed() {
     assert!(Arc::ptr_eq(&before, &doors[0].snapshot()));
 }
 
-/// The messages that tell an author why an Ingress is served nowhere, or not as written.
+/// The messages that explain to an author why an Ingress is served nowhere, or not as written.
 #[test]
 fn an_ingress_that_is_not_served_as_written_is_reported() {
     let yaml = SERVICE.to_owned()
@@ -712,7 +712,7 @@ fn an_ingress_that_is_not_served_as_written_is_reported() {
             "  namespace: test\n  creationTimestamp: \"2020-01-01T00:00:00Z\"\n",
         );
     let (mut publishers, _doors) = four_doors();
-    let told: BTreeSet<String> = publish(
+    let reported: BTreeSet<String> = publish(
         &mut publishers,
         &view(&yaml),
         &BackendPolicy::default(),
@@ -723,8 +723,8 @@ fn an_ingress_that_is_not_served_as_written_is_reported() {
     .collect();
     let has = |part: &str| {
         assert!(
-            told.iter().any(|problem| problem.contains(part)),
-            "{part}: {told:#?}"
+            reported.iter().any(|problem| problem.contains(part)),
+            "{part}: {reported:#?}"
         );
     };
     has(
@@ -736,10 +736,10 @@ fn an_ingress_that_is_not_served_as_written_is_reported() {
     has(
         "warning: Ingress test/late spec.rules[0].http.paths[0].path: c.test/ at door `internal-http` belongs to the older Ingress `test/early`; this rule is not served",
     );
-    assert_eq!(told.len(), 3, "{told:#?}");
+    assert_eq!(reported.len(), 3, "{reported:#?}");
 }
 
-/// What others serve is nothing to warn of: Ingresses of another class, and of doors that another process opens.
+/// Ingresses that others serve get no warning: those of another class, and those of doors that another process opens.
 #[test]
 fn an_ingress_of_another_door_is_not_reported_as_unserved() {
     let of_class = |name: &str, expose: &str, class: &str| {
@@ -764,7 +764,7 @@ fn an_ingress_of_another_door_is_not_reported_as_unserved() {
     let mut problems = publish(&mut publishers, &view, &BackendPolicy::default(), ledger);
     let others = [(name("external-http"), classed("expose=external-http"))];
     door::leave_to_others(&mut problems, &others, &view);
-    let told: BTreeSet<String> = problems
+    let reported: BTreeSet<String> = problems
         .iter()
         .map(|problem| {
             let message = problem.message.split([';', ',']).next().unwrap_or_default();
@@ -776,5 +776,5 @@ fn an_ingress_of_another_door_is_not_reported_as_unserved() {
         "note outside: not served here: door `external-http` chooses it",
         "warning typo: served nowhere: no door's selector matches `expose=external-htp`",
     ];
-    assert_eq!(told, BTreeSet::from(expected.map(str::to_owned)));
+    assert_eq!(reported, BTreeSet::from(expected.map(str::to_owned)));
 }

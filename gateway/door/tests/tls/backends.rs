@@ -1,4 +1,4 @@
-//! What is spoken to backends, and whom the gateway believes there.
+//! The protocols of backends, and which certificates the gateway accepts from them.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 
-use crate::rig::{Authority, Made, Rules, authority, made, policy, secret, shake, tls_secret, told, view};
+use crate::rig::{
+    Authority, Made, Rules, assert_reported, authority, made, policy, secret, shake, tls_secret, view,
+};
 
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
 const OWN: &str = "blastdoor.dev/";
@@ -57,7 +59,7 @@ impl Backends {
     }
 }
 
-/// A Service whose port speaks this, and its endpoint.
+/// A Service whose port has this protocol, and its endpoint.
 fn service(app_protocol: &str, annotation: &str) -> String {
     let app_protocol = if app_protocol.is_empty() {
         String::new()
@@ -175,7 +177,7 @@ fn backend(made: &Made, clients: Option<&Authority>) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// Whether the gateway's settings and a backend get along.
+/// Whether a handshake between the gateway's settings and a backend succeeds.
 fn speaks(tls: &BackendTls, backend: &Arc<ServerConfig>) -> bool {
     shake(backend, &tls.config, &tls.server_name.to_str()).is_ok()
 }
@@ -286,7 +288,7 @@ fn names_are_sent_unless_told_otherwise() {
     );
 }
 
-/// What is missing or unusable closes the route. It never becomes less protection.
+/// A missing or unusable object closes the route. It never leads to less protection.
 #[test]
 fn backend_tls_that_cannot_be_honoured_closes_the_route() {
     let ours = authority("ours");
@@ -358,7 +360,7 @@ fn backend_tls_that_cannot_be_honoured_closes_the_route() {
         let (actions, lines) =
             backends.publish(&(service("https", "") + &objects + &rules(&borrowed(&pairs))));
         assert_eq!(actions, [Action::Blocked(Blocked::BackendTls)], "{pairs:?}");
-        told(
+        assert_reported(
             &lines,
             &[
                 "error: Ingress test/app spec.rules[0].http.paths[0].backend: ",
@@ -367,7 +369,7 @@ fn backend_tls_that_cannot_be_honoured_closes_the_route() {
             ],
         );
     }
-    // Another namespace's Secret is not even looked for.
+    // A Secret of another namespace is not even looked up.
     let (actions, _) = Backends::new(&ours).publish(
         &(service("https", "") + &rules(&[("nginx.ingress.kubernetes.io/proxy-ssl-secret", "other/x")])),
     );
@@ -377,10 +379,10 @@ fn backend_tls_that_cannot_be_honoured_closes_the_route() {
     none.backends.platform_roots = PlatformRoots::default();
     let (actions, lines) = none.publish(&(service("https", "") + &rules(&[])));
     assert_eq!(actions, [Action::Blocked(Blocked::BackendTls)]);
-    told(&lines, &["this system has no certificate authorities"]);
+    assert_reported(&lines, &["this system has no certificate authorities"]);
 }
 
-/// Equal settings are one value, today and after the next publication, so that pools and sessions go on.
+/// Equal settings are one value, also after the next publication, so that pools and sessions continue.
 #[test]
 fn equal_settings_are_shared_and_stay() {
     let ours = authority("ours");

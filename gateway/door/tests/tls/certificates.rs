@@ -1,11 +1,11 @@
-//! Which certificate a name is shown.
+//! Which certificate a name gets.
 
 use std::sync::Arc;
 
 use door::{Certificate, DefaultCertificate};
 use route::HostRestriction;
 
-use crate::rig::{Doors, Rules, made, policy, secret, tls_policy, tls_secret, told};
+use crate::rig::{Doors, Rules, assert_reported, made, policy, secret, tls_policy, tls_secret};
 
 fn given(made: &crate::rig::Made) -> DefaultCertificate {
     let certificate = Certificate::from_pem(made.chain.as_bytes(), made.key.as_bytes()).unwrap();
@@ -98,7 +98,7 @@ fn an_entry_without_hosts_stands_for_the_hosts_that_its_certificate_covers() {
     }
 }
 
-/// Hosts that cannot be read must not turn an entry into one for every host.
+/// An entry with unreadable hosts must not become one for every host.
 #[test]
 fn an_unreadable_host_does_not_count_as_no_host() {
     let one = made(&["a.test"]);
@@ -162,7 +162,7 @@ fn the_doors_hosts_restrict_certificates_too() {
     restricted.hosts = vec![HostRestriction::parse("a.test").unwrap()];
     doors.publishers[0].reconfigure(restricted, ());
     let lines = doors.publish(&yaml);
-    told(
+    assert_reported(
         &lines,
         &[
             "error",
@@ -180,7 +180,7 @@ fn the_default_comes_from_a_secret_or_is_made() {
     let key = route::ObjectKey::new("test", "default");
     let mut doors = Doors::new(&tls_policy(DefaultCertificate::Secret(key)));
     let lines = doors.publish("");
-    told(
+    assert_reported(
         &lines,
         &[
             "error: Secret test/default",
@@ -210,7 +210,7 @@ fn the_default_comes_from_a_secret_or_is_made() {
     assert_eq!(doors.shown(0, "x.test"), first, "and keeps it");
 }
 
-/// The last good one stays in use, whatever becomes of its Secret; a new good one takes over.
+/// The last good certificate stays in use, whatever happens to its Secret. A new good one replaces it.
 #[test]
 fn the_last_good_certificate_stays() {
     let (first, second) = (made(&["a.test"]), made(&["a.test"]));
@@ -230,7 +230,7 @@ fn the_last_good_certificate_stays() {
     );
     for yaml in [String::new(), broken, secret("one", "Opaque", &[])] {
         let lines = doors.publish(&(yaml + &rules));
-        told(
+        assert_reported(
             &lines,
             &[
                 "error: Ingress test/app spec.tls[0].secretName",
@@ -243,7 +243,7 @@ fn the_last_good_certificate_stays() {
     assert_eq!(doors.shown(0, "a.test"), Some(second.der()));
 }
 
-/// One that was never good takes its names with it, and nothing else.
+/// A certificate that was never good affects its names and nothing else.
 #[test]
 fn a_certificate_that_was_never_good_fails_its_names() {
     let wildcard = made(&["*.test"]);
@@ -274,14 +274,14 @@ fn a_certificate_that_was_never_good_fails_its_names() {
         .yaml();
     let mut doors = Doors::new(&tls_policy(DefaultCertificate::SelfSigned));
     let lines = doors.publish(&yaml);
-    told(
+    assert_reported(
         &lines,
         &[
             "Ingress test/app",
             "Secret `test/gone` does not exist; handshakes for `a.test` fail",
         ],
     );
-    told(
+    assert_reported(
         &lines,
         &[
             "Ingress test/open",
@@ -294,7 +294,7 @@ fn a_certificate_that_was_never_good_fails_its_names() {
     assert!(doors.shown(0, "elsewhere.invalid").is_some());
 }
 
-/// What did not change is the same value, so that nobody pays for changes elsewhere.
+/// What did not change is the same value, so that changes elsewhere cost nothing.
 #[test]
 fn unchanged_certificates_are_the_same_value() {
     let (one, two) = (made(&["a.test"]), made(&["b.test"]));

@@ -1,9 +1,9 @@
-//! What is told of Secrets that cannot be used, or are odd.
+//! The problems of Secrets that are unusable or unusual.
 
 use door::DefaultCertificate;
 use rcgen::date_time_ymd;
 
-use crate::rig::{Doors, Rules, made, made_with, params, secret, tls_policy, tls_secret, told};
+use crate::rig::{Doors, Rules, assert_reported, made, made_with, params, secret, tls_policy, tls_secret};
 
 const FAILS: &str = "; handshakes for `a.test` fail";
 
@@ -65,7 +65,7 @@ fn each_error_has_its_own_message() {
         };
         let mut doors = Doors::new(&tls_policy(DefaultCertificate::SelfSigned));
         let lines = doors.publish(&(yaml + &rules.yaml()));
-        told(
+        assert_reported(
             &lines,
             &["error: Ingress test/app spec.tls[0].secretName: ", message, FAILS],
         );
@@ -75,7 +75,7 @@ fn each_error_has_its_own_message() {
     }
 }
 
-/// Byte order marks, certificates that are glued to each other, labels of old: as OpenSSL reads them.
+/// Byte order marks, certificates without a line break between them, old labels: read as OpenSSL reads them.
 #[test]
 fn unusual_pem_is_read() {
     let (good, other) = (made(&["a.test"]), made(&["intermediate"]));
@@ -121,7 +121,7 @@ fn unusual_pem_is_read() {
         if message.is_empty() {
             assert_eq!(lines, [""; 0], "{chain}");
         } else {
-            told(&lines, &["warning: Ingress test/app spec.tls[0]: ", message]);
+            assert_reported(&lines, &["warning: Ingress test/app spec.tls[0]: ", message]);
         }
     }
 }
@@ -189,14 +189,14 @@ fn entries_without_effect_are_reported() {
     let yaml = tls_secret("one", &one) + &rules.yaml();
     let mut doors = Doors::new(&tls_policy(DefaultCertificate::None));
     let lines = doors.publish(&yaml);
-    told(
+    assert_reported(
         &lines,
         &[
             "warning",
             "spec.tls[0]: no `secretName`, and door `one` has no default certificate",
         ],
     );
-    told(
+    assert_reported(
         &lines,
         &[
             "warning",

@@ -97,7 +97,7 @@ fn a_handshake_entitles_to_hosts_of_its_certificate_alone() {
     }
 }
 
-/// A renewed certificate is the same certificate; one that changed hands is not.
+/// A renewed certificate counts as the same. One that now belongs to another namespace does not.
 #[test]
 fn renewal_does_not_break_connections() {
     let rules = RULES[0].yaml();
@@ -112,7 +112,7 @@ fn renewal_does_not_break_connections() {
     assert!(admits(&doors.tls(0), &before, "a.test"));
 }
 
-/// A connection from before a policy was tightened is served nothing any more.
+/// A connection from before a policy was tightened is no longer served.
 #[test]
 fn a_client_that_proved_less_than_required_is_refused() {
     let bundle = |name| {
@@ -141,7 +141,7 @@ fn a_client_that_proved_less_than_required_is_refused() {
             doors.tls(0)
         })
         .collect();
-    // [what is asked now][what was proved]
+    // [what is required now][what was proved]
     let expected = [
         [true, true, true, true, true],
         [false, true, true, false, false],

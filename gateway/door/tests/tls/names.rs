@@ -1,15 +1,15 @@
-//! Whose certificate a name is shown, where namespaces share a door.
+//! Whose certificate a name gets, where namespaces share a door.
 
 use door::{Certificate, DefaultCertificate};
 
-use crate::rig::{Doors, Made, Rules, SERVICE, made, tls_policy, tls_secret, told};
+use crate::rig::{Doors, Made, Rules, SERVICE, assert_reported, made, tls_policy, tls_secret};
 
 /// The same objects in another namespace.
 fn of(namespace: &str, yaml: &str) -> String {
     yaml.replace("namespace: test", &format!("namespace: {namespace}"))
 }
 
-/// A door and what it is shown: two namespaces, a default certificate or none.
+/// A door and its objects: two namespaces, a default certificate or none.
 struct Case {
     doors: Doors,
     default: Option<Made>,
@@ -37,7 +37,7 @@ impl Case {
         self.lines = self.doors.publish(&yaml);
     }
 
-    /// Each name with the certificate that it should be shown: `None` for the default one.
+    /// Each name with the certificate that it should get: `None` for the default one.
     #[track_caller]
     fn shows(&self, names: &[(&str, Option<&Made>)]) {
         for (name, expected) in names {
@@ -84,18 +84,18 @@ fn an_entry_without_a_rule_takes_no_served_name() {
             for host in ["a.test", "plain.test", "x.wild.test", "*.wild.test"] {
                 let line =
                     format!("`{host}` at door `one` is served by Ingress `ours/app`, of another namespace");
-                told(
+                assert_reported(
                     &case.lines,
                     &["warning: Ingress theirs/thief spec.tls[0].hosts", &line],
                 );
             }
-            // What nobody serves may be had, and one that was never good spoils nothing.
+            // A name that nobody serves may be taken, and a certificate that was never good does no harm.
             case.shows(&[("b.test", (secret == "stranger").then_some(&stranger))]);
         }
     }
 }
 
-/// A wildcard is not shown for what others serve below it; a Secret that is missing takes nothing of them along.
+/// A wildcard is not shown for names below it that others serve, and its missing Secret does not affect them.
 #[test]
 fn a_wildcard_leaves_the_hosts_of_others_alone() {
     let (wild, own) = (made(&["*.test"]), made(&["own.test"]));
@@ -110,7 +110,7 @@ fn a_wildcard_leaves_the_hosts_of_others_alone() {
                 Some(wild) => {
                     case.shows(&[("else.test", Some(wild))]);
                     let severity = if rule.is_empty() { "warning" } else { "note" };
-                    told(
+                    assert_reported(
                         &case.lines,
                         &[
                             &format!("{severity}: Ingress theirs/wild spec.tls[0].hosts"),
@@ -118,20 +118,20 @@ fn a_wildcard_leaves_the_hosts_of_others_alone() {
                         ],
                     );
                 }
-                // Its own hosts fail; names that nobody serves have the default.
+                // Its own hosts fail. Names that nobody serves have the default.
                 None if rule.is_empty() => case.shows(&[("else.test", None)]),
                 None => assert_eq!(case.doors.shown(0, "else.test"), None),
             }
         }
     }
-    // A wildcard of the same namespace is shown below as ever, also where another one has the wildcard itself.
+    // A wildcard of the same namespace is still shown for names below it, even if another namespace has the wildcard.
     let ours = tls_secret("wild", &wild) + &rules("app", 2, &["plain.test"], &[(&["*.test"], "wild")]).yaml();
     let other = made(&["*.test"]);
     let theirs =
         tls_secret("other", &other) + &rules("wild", 1, &["*.test"], &[(&["*.test"], "other")]).yaml();
     let case = Case::new(true, &ours, &theirs);
     case.shows(&[("plain.test", Some(&wild)), ("else.test", Some(&other))]);
-    told(
+    assert_reported(
         &case.lines,
         &[
             "Ingress ours/app spec.tls[0].hosts",
@@ -161,7 +161,7 @@ fn without_a_default_certificate_a_wildcard_stands_in() {
     ]);
 }
 
-/// Namespaces that share a host by its paths: the oldest one has the name.
+/// Namespaces that share a host by its paths: the oldest one decides on its certificate.
 #[test]
 fn a_shared_host_belongs_to_the_oldest_winner() {
     let (own, stranger) = (made(&["a.test"]), made(&["a.test"]));
@@ -182,13 +182,13 @@ fn a_shared_host_belongs_to_the_oldest_winner() {
         ("own", "stranger", 3, true, Some(&own)),
         ("own", "gone", 3, true, Some(&own)),
         ("own", "stranger", 1, true, Some(&stranger)),
-        // Ours lives on the default certificate, and goes on doing so.
+        // Ours uses the default certificate, and still does.
         ("", "stranger", 3, true, None),
         ("", "gone", 3, true, None),
-        // An older one that was never good spoils nothing of others.
+        // An older certificate that was never good does not harm others.
         ("own", "gone", 1, true, Some(&own)),
         ("", "gone", 1, true, None),
-        // Where nothing would be shown, nobody loses by it.
+        // If no certificate would be shown, nobody loses one.
         ("", "stranger", 3, false, Some(&stranger)),
         ("gone", "stranger", 3, false, Some(&stranger)),
         ("gone", "gone", 3, false, None),
@@ -203,7 +203,7 @@ fn a_shared_host_belongs_to_the_oldest_winner() {
             case.lines
         );
     }
-    // A rule that is lost is none.
+    // A rule that is lost does not count.
     let lost = tls_secret("stranger", &stranger)
         + &rules("app", 3, &["a.test"], &[(&["a.test"], "stranger")]).yaml();
     Case::new(false, &ours(""), &lost).shows(&[("a.test", None)]);
@@ -219,7 +219,7 @@ fn a_name_of_one_namespace_fails_with_its_certificate() {
     case.shows(&[("b.test", None)]);
 }
 
-/// Rules without a host, and default backends, serve whatever nobody names.
+/// Rules without a host, and default backends, serve the hosts that nobody names.
 #[test]
 fn an_ingress_for_every_host_has_their_certificates() {
     let stranger = made(&["a.test"]);
@@ -232,7 +232,7 @@ fn an_ingress_for_every_host_has_their_certificates() {
     );
     for ours in [&hostless, &default] {
         Case::new(true, ours, &thief).shows(&[("a.test", None)]);
-        // Whoever serves the host has it.
+        // The namespace that serves the host has it.
         let theirs = tls_secret("stranger", &stranger)
             + &rules("app", 3, &["a.test"], &[(&["a.test"], "stranger")]).yaml();
         Case::new(true, ours, &theirs).shows(&[("a.test", Some(&stranger)), ("b.test", None)]);
@@ -246,7 +246,7 @@ fn an_ingress_for_every_host_has_their_certificates() {
     }
 }
 
-/// Names that are passed through are not the certificate's to take; and no entry takes one out of a wildcard.
+/// No certificate applies to a name that is passed through, and no entry takes a name out of such a wildcard.
 #[test]
 fn an_entry_does_not_take_a_name_out_of_a_passthrough() {
     let pass = Rules {
@@ -264,7 +264,7 @@ fn an_entry_does_not_take_a_name_out_of_a_passthrough() {
             let name = route::normalise_sni(name.as_bytes(), &mut scratch).unwrap();
             assert!(tls.passthrough(&name).is_some(), "{name:?}, {age}");
         }
-        told(
+        assert_reported(
             &case.lines,
             &[
                 "Ingress theirs/thief",
@@ -274,7 +274,7 @@ fn an_entry_does_not_take_a_name_out_of_a_passthrough() {
     }
 }
 
-/// Whose a name is follows the rules, also where no Ingress with certificates has changed.
+/// The owner of a name follows from the rules, even if no Ingress with certificates has changed.
 #[test]
 fn certificates_move_with_their_rules() {
     let (wild, own) = (made(&["*.test"]), made(&["a.test"]));
@@ -290,7 +290,7 @@ fn certificates_move_with_their_rules() {
     case.shows(&[("a.test", Some(&own)), ("b.test", Some(&wild))]);
 }
 
-/// Thousands of names in one entry are told of by a hundred problems.
+/// Thousands of names in one entry cause a hundred problems at most.
 #[test]
 fn the_number_of_problems_is_bounded() {
     let hosts: Vec<String> = (0..300).map(|number| format!("h{number}.test")).collect();
@@ -300,12 +300,12 @@ fn the_number_of_problems_is_bounded() {
         &rules("app", 1, &hosts, &[]).yaml(),
         &rules("thief", 2, &[], &[(&hosts, "gone")]).yaml(),
     );
-    let told = case
+    let reported = case
         .lines
         .iter()
         .filter(|line| line.contains("Ingress theirs/thief"));
-    assert!(told.count() <= 102, "{:#?}", case.lines);
-    crate::rig::told(
+    assert!(reported.count() <= 102, "{:#?}", case.lines);
+    assert_reported(
         &case.lines,
         &[
             "Ingress theirs/thief",

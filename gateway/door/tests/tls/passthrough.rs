@@ -5,7 +5,7 @@ use std::sync::Arc;
 use door::{Action, Blocked, CaSource, ClientAuth, DefaultCertificate, TlsPolicy, Verdict};
 use route::{HostBuf, PathScratch, normalise_authority, normalise_path, normalise_sni};
 
-use crate::rig::{Doors, Rules, made, policy, tls_policy, tls_secret, told};
+use crate::rig::{Doors, Rules, assert_reported, made, policy, tls_policy, tls_secret};
 
 const PASS: &[(&str, &str)] = &[("nginx.ingress.kubernetes.io/ssl-passthrough", "true")];
 
@@ -59,7 +59,7 @@ fn passed_through_names_have_a_backend_and_no_routes() {
         ("p.test", Some("pass")),
         ("P.TEST.", Some("pass")),
         ("y.wild.test", Some("pass")),
-        // Precise beats wildcard, whoever ends the TLS.
+        // A precise name beats a wildcard, wherever TLS ends.
         ("x.wild.test", None),
         ("a.test", None),
         ("z.y.wild.test", None),
@@ -149,7 +149,7 @@ fn the_oldest_ingress_decides_whether_a_host_is_passed_through() {
         (Some("pass"), None)
     );
     for loser in ["app", "more"] {
-        told(
+        assert_reported(
             &lines,
             &[&format!(
                 "warning: Ingress test/{loser} spec.rules[0].host: host a.test at door `one` belongs to the older Ingress `test/pass`"
@@ -161,7 +161,7 @@ fn the_oldest_ingress_decides_whether_a_host_is_passed_through() {
         (takes(&doors, "a.test"), serves(&doors, 0, "a.test").as_deref()),
         (None, Some("app"))
     );
-    told(
+    assert_reported(
         &lines,
         &[
             "warning: Ingress test/pass",
@@ -197,14 +197,14 @@ fn passthrough_that_is_impossible_closes_the_ingress() {
         .yaml()
         .replace("name: app,", "name: gone,");
     let lines = doors.publish(&yaml);
-    told(
+    assert_reported(
         &lines,
         &[
             "error: Ingress test/hostless",
             "TLS is passed through by host, and this rule has none",
         ],
     );
-    told(
+    assert_reported(
         &lines,
         &["error: Ingress test/gone", "Service `test/gone` does not exist"],
     );
@@ -217,7 +217,7 @@ fn passthrough_that_is_impossible_closes_the_ingress() {
         let name = normalise_sni(name.as_bytes(), &mut scratch).unwrap();
         assert_eq!(tls.passthrough(&name).unwrap().action, Action::Blocked(reason));
     }
-    // A door that sees no TLS.
+    // A door without TLS.
     doors.publishers[0].reconfigure(policy("one", None), ());
     let yaml = Rules {
         name: "pass",
@@ -227,7 +227,7 @@ fn passthrough_that_is_impossible_closes_the_ingress() {
     }
     .yaml();
     let lines = doors.publish(&yaml);
-    told(
+    assert_reported(
         &lines,
         &[
             "error: Ingress test/pass",
@@ -275,7 +275,7 @@ fn a_door_can_refuse_passthrough() {
         });
         for yaml in [pass.yaml(), paths.clone()] {
             let lines = doors.publish(&(rest.clone() + &yaml));
-            told(
+            assert_reported(
                 &lines,
                 &[
                     "error: Ingress test/pass metadata.annotations[nginx.ingress.kubernetes.io/ssl-passthrough]",
@@ -295,11 +295,11 @@ fn a_door_can_refuse_passthrough() {
         if why.is_empty() {
             assert_eq!(doors.shown(0, "p.test"), Some(own.der()));
         }
-        // Other rules for the host are its neighbours.
+        // Other rules for the host are not affected.
         doors.publish(&(rest.clone() + &paths + &younger.yaml()));
         assert_eq!(serves(&doors, 0, "p.test").as_deref(), Some("younger"));
     }
-    // The key counts at once.
+    // The setting takes effect at once.
     let mut doors = Doors::new(&TlsPolicy {
         passthrough: false,
         ..tls_policy(DefaultCertificate::SelfSigned)

@@ -39,7 +39,7 @@ pub(crate) fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names).unwrap()
 }
 
-/// A certificate for these names that nobody vouches for.
+/// A self-signed certificate for these names.
 pub(crate) fn made(names: &[&str]) -> Made {
     made_with(&params(names))
 }
@@ -71,7 +71,7 @@ pub(crate) fn authority(name: &str) -> Authority {
 }
 
 impl Authority {
-    /// A certificate for these names that the authority vouches for.
+    /// A certificate for these names, signed by the authority.
     pub(crate) fn issue(&self, names: &[&str]) -> Made {
         let key = KeyPair::generate().unwrap();
         Made {
@@ -212,7 +212,7 @@ impl Doors {
         Self { publishers, doors }
     }
 
-    /// Publishes manifests and returns what is told of them.
+    /// Publishes manifests and returns the problems.
     pub(crate) fn publish(&mut self, yaml: &str) -> Vec<String> {
         let view = view(&format!("{SERVICE}{yaml}"));
         publish(
@@ -239,7 +239,7 @@ impl Doors {
         Arc::clone(self.doors[door].snapshot().tls().unwrap())
     }
 
-    /// The certificate that a name is shown; `None` when the handshake fails. The empty name asks for nobody.
+    /// The certificate that a name gets; `None` when the handshake fails. The empty name stands for no server name.
     pub(crate) fn shown(&self, door: usize, name: &str) -> Option<CertificateDer<'static>> {
         shake(self.tls(door).server_config(), &client(name), name)
             .ok()
@@ -247,7 +247,7 @@ impl Doors {
     }
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Debug)]
 pub(crate) struct Shaken {
     pub(crate) shown: CertificateDer<'static>,
@@ -255,7 +255,7 @@ pub(crate) struct Shaken {
     pub(crate) alpn: Option<Vec<u8>>,
 }
 
-/// Shakes hands in memory, and lets tickets arrive.
+/// Performs a handshake in memory, and lets tickets arrive.
 pub(crate) fn shake(
     server: &Arc<ServerConfig>,
     client: &Arc<ClientConfig>,
@@ -293,7 +293,7 @@ pub(crate) fn shake(
     })
 }
 
-/// A client that believes anyone.
+/// A client that accepts every certificate.
 pub(crate) fn client(name: &str) -> Arc<ClientConfig> {
     Arc::new(client_with(rustls::ALL_VERSIONS, !name.is_empty(), None))
 }
@@ -359,9 +359,9 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Whether any line holds all of these parts.
+/// Asserts that some line contains all of these parts.
 #[track_caller]
-pub(crate) fn told(lines: &[String], parts: &[&str]) {
+pub(crate) fn assert_reported(lines: &[String], parts: &[&str]) {
     let found = lines
         .iter()
         .any(|line| parts.iter().all(|part| line.contains(part)));

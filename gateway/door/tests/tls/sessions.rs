@@ -8,8 +8,8 @@ use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 
 use crate::rig::{
-    Authority, Doors, Made, Rules, authority, client, client_with, made, policy, secret, shake, tls_policy,
-    tls_secret, told,
+    Authority, Doors, Made, Rules, assert_reported, authority, client, client_with, made, policy, secret,
+    shake, tls_policy, tls_secret,
 };
 
 fn given(authority: &Authority) -> CaSource {
@@ -53,7 +53,7 @@ fn versions_and_alpn_are_those_of_the_policy() {
 fn client_certificates_are_verified() {
     let (ours, theirs) = (authority("ours"), authority("theirs"));
     let (friend, stranger) = (ours.issue(&["friend"]), theirs.issue(&["stranger"]));
-    // (policy, nobody, a friend, a stranger)
+    // (policy, no certificate, a valid one, one of a stranger)
     let table = [
         (ClientAuth::Off, [true, true, true]),
         (ClientAuth::Optional(given(&ours)), [true, true, false]),
@@ -76,7 +76,7 @@ fn client_certificates_are_verified() {
     }
 }
 
-/// Without authorities a door is closed; the last good ones stay.
+/// Without authorities a door is closed. The last good ones stay in use.
 #[test]
 fn authorities_from_a_secret() {
     let ours = authority("ours");
@@ -109,7 +109,7 @@ fn authorities_from_a_secret() {
             ),
             "certificate 2 cannot be parsed",
         ),
-        // A set that is smaller than it looks would keep out whom it names.
+        // A set that is smaller than it looks would refuse clients that it names.
         (
             secret(
                 "ca",
@@ -134,7 +134,7 @@ fn authorities_from_a_secret() {
         ),
     ] {
         let lines = doors.publish(&yaml);
-        told(
+        assert_reported(
             &lines,
             &[
                 "error: Secret test/ca",
@@ -159,7 +159,7 @@ fn authorities_from_a_secret() {
         assert!(shake(doors.tls(0).server_config(), &with_friend, "a.test").is_ok());
     }
     assert!(shake(doors.tls(0).server_config(), &client("a.test"), "a.test").is_err());
-    told(
+    assert_reported(
         &doors.publish(""),
         &[
             "error: Secret test/ca",
@@ -180,7 +180,7 @@ fn kinds(
     between: impl FnOnce(&mut Doors),
 ) -> [Option<HandshakeKind>; 2] {
     let client = Arc::new(client_with(&[version], true, certificate));
-    // The client files tickets under the server's name, so only a shared name tempts it.
+    // The client stores tickets by server name, so it offers one only under the same name.
     let shake = |doors: &Doors, door: usize, name: &str| {
         shake(doors.tls(door).server_config(), &client, name)
             .ok()
@@ -214,7 +214,7 @@ fn tickets_resume_only_at_their_own_door_and_policy() {
             "another door"
         );
 
-        // Other certificates, the same policy: sessions go on.
+        // Other certificates and the same policy: sessions can be resumed.
         let rotate = |doors: &mut Doors| {
             let rules = Rules {
                 hosts: &["a.test"],
