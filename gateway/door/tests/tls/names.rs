@@ -140,7 +140,7 @@ fn a_wildcard_leaves_the_hosts_of_others_alone() {
     );
 }
 
-/// Nothing that was shown before is shown no more, and no name of a namespace that asks for something.
+/// The wildcard of another namespace serves a name without a certificate, but not one whose own certificate is missing.
 #[test]
 fn without_a_default_certificate_a_wildcard_stands_in() {
     let (wild, own) = (made(&["*.test"]), made(&["own.test"]));
