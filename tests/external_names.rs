@@ -263,7 +263,7 @@ fn check_sends_no_dns_query_and_says_so() {
         .manifest("app.yaml", &app("crm", "a.test", NAME, 80));
     let output = builder.run(&["check"]);
     assert_eq!(output.status, 0, "a note is no fault: {output:?}");
-    assert!(output.stdout.contains("DNS is not asked here"), "{output:?}");
+    assert!(output.stdout.contains("DNS is not queried here"), "{output:?}");
     assert_eq!(dns.asked(), [""; 0]);
 
     let refused = builder.source("").run(&["check"]);

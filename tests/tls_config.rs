@@ -349,7 +349,7 @@ fn check_reports_secrets_of_doors() {
     let output = tls(lines).run(&["check"]);
     assert_eq!(output.status, 1, "{output:?}");
     for message in [
-        "error: Secret infra/tls: the default certificate of door `external-https` is in this Secret, which does not exist; handshakes for names without a certificate of their own fail",
+        "error: Secret infra/tls: the default certificate of door `external-https` is in this Secret, which does not exist; handshakes for names without their own certificate fail",
         "error: Secret infra/ca: the authorities of clients of door `external-https` are in this Secret, which does not exist; every handshake of the door fails until they are there",
     ] {
         assert!(output.stdout.contains(message), "{message}: {}", output.stdout);
@@ -366,7 +366,7 @@ fn doors_without_tls_report_spec_tls() {
     assert!(
         output
             .stdout
-            .contains("note: Ingress test/app spec.tls: door `external-https` ends no TLS"),
+            .contains("note: Ingress test/app spec.tls: door `external-https` does not terminate TLS"),
         "{}",
         output.stdout
     );

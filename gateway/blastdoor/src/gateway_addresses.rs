@@ -141,9 +141,9 @@ fn unknown(service: &ObjectKey) -> Problem {
         severity: Severity::Error,
         object: ObjectRef::namespaced(Kind::Service, service),
         field: String::new(),
-        message: "`[source] replicas` names it, and it has no EndpointSlice that can be read, so nobody knows where \
-                  this gateway's other pods are: no backend is called at a port of the gateway's own, at any address; \
-                  create the Service, or correct its name"
+        message: "`[source] replicas` names it, and it has no EndpointSlice that can be read, so the addresses \
+                  of this gateway's other pods are unknown: no backend is called at a port of the gateway's own, at any \
+                  address; create the Service, or correct its name"
             .to_owned(),
         source: None,
     }

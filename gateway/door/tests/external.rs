@@ -262,7 +262,7 @@ fn external_names_are_refused_unless_they_are_allowed() {
     };
     let (_, reported) = outcome(&resolved(view_of(NAMED), None), &unasked);
     assert!(
-        reported[0].contains("note: ") && reported[0].contains("DNS is not asked here"),
+        reported[0].contains("note: ") && reported[0].contains("DNS is not queried here"),
         "{reported:?}"
     );
 

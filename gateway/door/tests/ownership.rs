@@ -244,7 +244,7 @@ fn an_edited_older_ingress_takes_over_nothing() {
             rig.assert_reported(&[
                 "warning: Ingress shop/app spec.rules[0].host",
                 "the older Ingress `blog/old` names host shop.test too",
-                "until that gives it up or the gateway starts anew",
+                "until that gives it up or the gateway restarts",
             ]);
             // If the owner gives it up, it belongs to the one that is left.
             rules.remove(0);
@@ -328,7 +328,7 @@ fn whose_default_backend_counts() {
         ]);
         if !default.is_empty() {
             rig.assert_reported(&[
-                "error: Ingress blog/all spec.defaultBackend: namespace `blog` may not answer whatever nothing else matches at door `one`",
+                "error: Ingress blog/all spec.defaultBackend: namespace `blog` may not answer what nothing else matches at door `one`",
             ]);
         }
         // Rules without a host come and go meanwhile.

@@ -728,7 +728,7 @@ fn an_ingress_that_is_not_served_as_written_is_reported() {
         );
     };
     has(
-        "note: Ingress test/unlabelled metadata.labels: served nowhere: no label chooses a door; doors select by `expose`",
+        "note: Ingress test/unlabelled metadata.labels: served nowhere: no label selects a door; doors select by `expose`",
     );
     has(
         "warning: Ingress test/typo metadata.labels[expose]: served nowhere: no door's selector matches `expose=internal-htp`; known values: external-http, external-https, internal-http, internal-https",
@@ -773,7 +773,7 @@ fn an_ingress_of_another_door_is_not_reported_as_unserved() {
         .collect();
     let expected = [
         "note foreign: not served here: the Ingress belongs to another class",
-        "note outside: not served here: door `external-http` chooses it",
+        "note outside: not served here: door `external-http` selects it",
         "warning typo: served nowhere: no door's selector matches `expose=external-htp`",
     ];
     assert_eq!(reported, BTreeSet::from(expected.map(str::to_owned)));

@@ -115,7 +115,7 @@ fn admin_error(bind: &AdminBind, error: &io::Error) -> anyhow::Error {
     };
     if error.kind() == io::ErrorKind::AddrInUse {
         anyhow::anyhow!(
-            "admin: address {address} is already in use; stop whoever uses it or choose another `admin.bind`"
+            "admin: address {address} is already in use; stop the process that uses it or choose another `admin.bind`"
         )
     } else {
         anyhow::anyhow!("admin: cannot bind {address}: {error}")

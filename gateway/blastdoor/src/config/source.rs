@@ -115,7 +115,7 @@ fn external_names(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Vec<
         }
     }
     if raw.resolvers.as_ref().is_some_and(Vec::is_empty) {
-        let message = "names nobody to ask; leave it out for the servers of /etc/resolv.conf";
+        let message = "names no server; leave it out to use those of /etc/resolv.conf";
         section.error("resolvers", message.to_owned());
     }
     let allowed = raw.allow_external_names == Some(true);

@@ -134,7 +134,7 @@ fn an_unknown_service_of_replicas_makes_every_address_own() {
     let (policy, problems) = own.policy(&two.source, &view(GATEWAYS));
     assert_eq!(policy.own_addresses, OwnAddresses::Anywhere);
     let message = "error: Service blastdoor/typo: `[source] replicas` names it, and it has no EndpointSlice that can \
-                   be read, so nobody knows where this gateway's other pods are: no backend is called at a port of \
+                   be read, so the addresses of this gateway's other pods are unknown: no backend is called at a port of \
                    the gateway's own, at any address; create the Service, or correct its name";
     assert_eq!(told(&problems), [message]);
 

@@ -179,7 +179,7 @@ impl Supervisor {
 
     /// Turns every door red for load balancers and drains it.
     fn drain(&mut self) {
-        tracing::info!("draining: load balancers are told, clients are asked to close");
+        tracing::info!("draining: health checks fail, clients are asked to close");
         for door in self.world.doors.drain(..) {
             door.listener.start_draining();
             let leaving = door.leave(&mut self.drains, Leaving::ProcessEnds);

@@ -58,7 +58,7 @@ impl<'v> External<'v> {
         let (severity, what) = match view.resolution(name) {
             _ if self.names == ExternalNames::Unasked => (
                 Severity::Note,
-                "DNS is not asked here, so nothing is known of its addresses".to_owned(),
+                "DNS is not queried here, so its addresses are unknown".to_owned(),
             ),
             None => (
                 Severity::Note,

@@ -225,7 +225,7 @@ impl<'v> Upstreams<'v> {
                 reason: Blocked::BackendTls,
                 severity: Severity::Error,
                 message: format!(
-                    "Service `{}` is to be spoken to over TLS, and {fault}; the rule answers 503",
+                    "Service `{}` is called over TLS, and {fault}; the rule answers 503",
                     service.key
                 ),
             }),
@@ -292,7 +292,7 @@ fn named_by_number(port: &ServicePort, wanted: &ServicePortRef) -> Option<Doubt>
     (port.name.as_ref() != Some(name)).then(|| Doubt {
         severity: Severity::Note,
         message: format!(
-            "no port has the name `{name}`, so it is taken for the number; write `number: {}`, because a cluster \
+            "no port has the name `{name}`, so it is read as the number; write `number: {}`, because a cluster \
              takes no such name",
             port.port
         ),

@@ -49,7 +49,7 @@ pub(crate) enum BackendFault {
         "this system has no certificate authorities; install its `ca-certificates`, or name the authorities"
     )]
     NoPlatformRoots,
-    #[error("the settings do not fit together: {0}")]
+    #[error("the settings contradict each other: {0}")]
     Settings(String),
 }
 

@@ -205,7 +205,7 @@ impl<'a> Places<'a> {
     ) {
         let message = format!(
             "the older Ingress `{older}` names host {host} too, or a wildcard above it; at door `{}` the host stays with \
-             namespace `{}`, which had it first, until that gives it up or the gateway starts anew",
+             namespace `{}`, which had it first, until that gives it up or the gateway restarts",
             self.door,
             key.namespace()
         );
@@ -214,7 +214,7 @@ impl<'a> Places<'a> {
 
     fn refuse_default(&self, rule: &Rule<'_>, report: &mut ObjectReport<'_>) {
         let message = format!(
-            "namespace `{}` may not answer whatever nothing else matches at door `{}`; the door's `default_backend` says \
+            "namespace `{}` may not answer what nothing else matches at door `{}`; the door's `default_backend` says \
              who may",
             rule.origin.key.namespace(),
             self.door

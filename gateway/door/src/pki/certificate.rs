@@ -43,13 +43,11 @@ pub enum CertificateError {
     #[error("the certificate chain {0}")]
     ChainPem(PemError),
     /// Not X.509.
-    #[error(
-        "certificate {0} of the chain cannot be parsed; the server's own comes first, then who signed it"
-    )]
+    #[error("certificate {0} of the chain cannot be parsed; the server's own comes first, then its issuers")]
     Chain(usize),
     /// No private key section.
     #[error(
-        "the private key is missing or encrypted; write it plainly as PKCS#8, PKCS#1 or SEC1, as in `-----BEGIN PRIVATE KEY-----`"
+        "the private key is missing or encrypted; write it unencrypted as PKCS#8, PKCS#1 or SEC1, as in `-----BEGIN PRIVATE KEY-----`"
     )]
     NoKey,
     /// Not PEM that can be read, or encrypted.

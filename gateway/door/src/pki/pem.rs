@@ -105,7 +105,7 @@ pub(super) fn certificates(text: &[u8], purpose: Purpose) -> Result<Vec<Certific
             "X509 CRL" if purpose == Purpose::Chain => {}
             "X509 CRL" => return Err(section.unusable("and revocation lists are not supported; remove it")),
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
-                return Err(section.unusable("which asks for a certificate and is none"));
+                return Err(section.unusable("which requests a certificate and is not one"));
             }
             "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS" => {
                 return Err(section.unusable(
@@ -128,7 +128,7 @@ pub(super) fn private_key(text: &[u8]) -> Result<Option<PrivateKeyDer<'static>>,
         return Ok(None);
     };
     if section.label.starts_with("ENCRYPTED") || section.is_encrypted() {
-        return Err(section.unusable("which is encrypted; write it plainly, as with `openssl pkey`"));
+        return Err(section.unusable("which is encrypted; write it unencrypted, as with `openssl pkey`"));
     }
     match section.label {
         "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
@@ -231,7 +231,7 @@ impl Section<'_> {
             .ok_or_else(|| self.damaged())?;
         if purpose == Purpose::Authorities && has_restrictions(opinion) {
             return Err(self.unusable(
-                "which is trusted for some purposes alone, and that is not supported; write it without, as `openssl x509` does",
+                "which is trusted for some purposes only, and that is not supported; write it without, as `openssl x509` does",
             ));
         }
         Ok(CertificateDer::from(certificate.to_vec()))

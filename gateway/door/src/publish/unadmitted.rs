@@ -24,7 +24,7 @@ pub fn leave_to_others(problems: &mut [Problem], others: &[(ListenerName, Policy
         if let Some((door, _)) = others.iter().find(|(_, policy)| policy.chooses(ingress, view)) {
             problem.severity = Severity::Note;
             problem.message =
-                format!("not served here: door `{door}` chooses it, which this process does not open");
+                format!("not served here: door `{door}` selects it, which this process does not open");
         }
     }
 }
@@ -96,7 +96,7 @@ pub(crate) fn explain<S>(
             Severity::Note,
             "metadata.labels",
             format!(
-                "served nowhere: no label chooses a door; doors select by {}",
+                "served nowhere: no label selects a door; doors select by {}",
                 keys.iter()
                     .map(|key| format!("`{key}`"))
                     .collect::<Vec<_>>()

@@ -21,7 +21,7 @@ pub(crate) fn translate<'v>(
 ) -> ObjectRules<'v> {
     let ingress: &Ingress = admitted.ingress();
     if policy.tls.is_none() && !ingress.tls.is_empty() {
-        let message = format!("door `{door}` ends no TLS, so this has no effect there");
+        let message = format!("door `{door}` does not terminate TLS, so this has no effect there");
         report.add(Severity::Note, "spec.tls", message);
     }
     let passes_through = policy.passes_through(ingress);
@@ -208,7 +208,7 @@ fn closed(door: &ListenerName, policy: &Policy, ingress: &Ingress, report: &mut 
             Severity::Error,
             "metadata.annotations[traefik.ingress.kubernetes.io/router.entrypoints]",
             format!(
-                "the labels choose door `{door}` but the annotation names {}; closed (503) until both agree",
+                "the labels select door `{door}` but the annotation names {}; closed (503) until both agree",
                 named.join(", ")
             ),
         );
@@ -227,7 +227,7 @@ fn closed(door: &ListenerName, policy: &Policy, ingress: &Ingress, report: &mut 
                 match tls.client_auth {
                     ClientAuth::Off => "",
                     ClientAuth::Optional(_) | ClientAuth::Required(_) => {
-                        ", which would go round the client certificates that it asks for"
+                        ", which would bypass the client certificates that it requires"
                     }
                 }
             ),

@@ -59,7 +59,7 @@ impl<'a> Gathering<'a> {
             Ok(tls) => Some(tls),
             Err(error) => {
                 let message = format!(
-                    "door `{}` cannot end TLS: {error}; its handshakes fail",
+                    "door `{}` cannot terminate TLS: {error}; its handshakes fail",
                     self.door
                 );
                 self.problems
@@ -304,7 +304,7 @@ impl<'a> Gathering<'a> {
         });
         if let Some(marked) = marked {
             let message = format!(
-                "`{marked}` of Secret `{secret}` begins with a byte order mark; it is read all the same, and most \
+                "`{marked}` of Secret `{secret}` begins with a byte order mark; it is still read, and most \
                  programs do not read it: save it without"
             );
             let field = format!("spec.tls[{}]", entry.index);
@@ -353,7 +353,7 @@ impl<'a> Gathering<'a> {
                     let consequence = if recalled.value.is_some() {
                         "the last good one stays in use"
                     } else {
-                        "handshakes for names without a certificate of their own fail"
+                        "handshakes for names without their own certificate fail"
                     };
                     let message = format!(
                         "the default certificate of door `{}` is in this Secret, which {fault}; {consequence}",

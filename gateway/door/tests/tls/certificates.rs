@@ -374,7 +374,7 @@ fn a_door_without_tls_reports_spec_tls() {
     let lines = doors.publish(&yaml);
     assert_eq!(
         lines,
-        ["note: Ingress test/app spec.tls: door `one` ends no TLS, so this has no effect there"]
+        ["note: Ingress test/app spec.tls: door `one` does not terminate TLS, so this has no effect there"]
     );
     assert!(doors.doors[0].snapshot().tls().is_none());
 }

@@ -57,7 +57,7 @@ struct Group {
 pub enum BindError {
     /// Another process or another door has the port.
     #[error(
-        "listener `{listener}`: address {address} is already in use; stop whoever uses it or choose another `bind`"
+        "listener `{listener}`: address {address} is already in use; stop the process that uses it or choose another `bind`"
     )]
     InUse {
         /// The door.

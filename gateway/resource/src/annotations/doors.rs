@@ -8,7 +8,7 @@ pub(super) const SUBJECT: Subject = Subject {
     title: "Doors",
     ingress: &[honoured(
         "traefik.ingress.kubernetes.io/router.entrypoints",
-        "must agree with the door that the labels choose",
+        "must agree with the door that the labels select",
         &Setting {
             value: &NAMES,
             default: "the labels alone",

@@ -151,7 +151,7 @@ fn selector(section: &mut Section<'_, '_>, written: Option<&str>) -> Option<Sele
     let Some(written) = written else {
         section.error(
             "selector",
-            "missing; write the labels that choose this door, such as `expose=internal-http`",
+            "missing; write the labels that select this door, such as `expose=internal-http`",
         );
         return None;
     };

@@ -147,7 +147,7 @@ fn an_unreadable_pem_section_is_reported() {
         ),
         (
             format!("{one}{}", relabelled(&two, "CERTIFICATE REQUEST")).into(),
-            "which asks for a certificate",
+            "which requests a certificate",
         ),
         (
             format!("{one}{}", relabelled(&two, "PKCS7")).into(),
@@ -184,7 +184,7 @@ fn an_unreadable_pem_section_is_reported() {
         &[1, 1, 0],
     ] {
         assert!(
-            told(trusted(&one, opinion)).contains("trusted for some purposes alone"),
+            told(trusted(&one, opinion)).contains("trusted for some purposes only"),
             "{opinion:?}"
         );
         assert_eq!(chain(trusted(&one, opinion)), Ok(1));
