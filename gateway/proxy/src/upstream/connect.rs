@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use door::BackendTls;
+use door::{BackendTls, UpstreamProtocol};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -58,6 +58,23 @@ impl ConnectError {
             Self::Tls(_) => Conduct::Bad(Fault::Tls),
             Self::Closed => Conduct::Bad(Fault::Broken),
         }
+    }
+}
+
+/// A connection over which an endpoint is spoken to, within `timeout` for TCP and again for TLS.
+pub(super) async fn dial(
+    address: SocketAddr,
+    protocol: &UpstreamProtocol,
+    timeout: Duration,
+) -> Result<Socket, ConnectError> {
+    let stream = connect(address, timeout).await.map_err(ConnectError::Tcp)?;
+    match protocol {
+        UpstreamProtocol::Tls(tls) => match Box::pin(secure(tls, stream, timeout)).await {
+            // TCP has come about.
+            Err(ConnectError::Tcp(error)) => Err(ConnectError::Tls(error)),
+            outcome => outcome,
+        },
+        UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Ok(Socket::Plain(stream)),
     }
 }
 

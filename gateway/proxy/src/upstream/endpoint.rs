@@ -12,6 +12,7 @@ use http::Request;
 use super::connect::{ConnectError, connect, is_ours, secure};
 use super::health::{Health, LastResort, Probing, Standing};
 use super::multiplexed::{InStream, Multiplexed};
+use super::probe::{Found, probe};
 use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
 use crate::stream::http2::Http2Stream;
@@ -27,8 +28,11 @@ const SURE: Duration = Duration::from_secs(4);
 /// An endpoint that no request has used for this long is dropped.
 pub(super) const FORGET: Duration = Duration::from_secs(60);
 
-/// How often an endpoint that is down is probed, and how long one probe may take.
+/// How often an endpoint that is down is probed.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// Probes in a row that are connected and not answered, after which an endpoint is no longer down all the same.
+const SILENT: u32 = 3;
 
 /// If a connection is not established by then, its first packet was lost or ignored. This counts even if no request
 /// waits for it any longer.
@@ -45,6 +49,8 @@ pub(crate) struct Endpoint {
     address: SocketAddr,
     protocol: UpstreamProtocol,
     in_flight: Cell<usize>,
+    /// It has answered a request, and so is known to speak HTTP.
+    has_answered: Cell<bool>,
     /// Its recent failure rate, of 256.
     failing: Cell<u8>,
     idle: RefCell<Vec<Idle>>,
@@ -86,6 +92,7 @@ impl Endpoint {
             address,
             protocol,
             in_flight: Cell::new(0),
+            has_answered: Cell::new(false),
             failing: Cell::new(0),
             idle: RefCell::default(),
             multiplexed: Multiplexed::default(),
@@ -131,6 +138,7 @@ impl Endpoint {
 
     /// It has answered a request as a working endpoint does.
     pub(crate) fn served(&self) {
+        self.has_answered.set(true);
         self.recover();
         self.health.served();
     }
@@ -263,12 +271,17 @@ impl Endpoint {
     /// request pays for finding out.
     async fn probe(self: Rc<Self>, _probing: Probing) {
         let mut unwanted_since = Instant::now();
+        let mut silent = 0;
         while unwanted_since.elapsed() < FORGET {
             tokio::time::sleep(PROBE).await;
             if !self.health.is_down() {
                 return;
             }
-            if connect(self.address, PROBE).await.is_ok() {
+            let protocol = self.has_answered.get().then_some(&self.protocol);
+            let found = Box::pin(probe(self.address, protocol)).await;
+            silent = if found == Found::Silence { silent + 1 } else { 0 };
+            // It takes connections: that it does not answer what it was asked may be a whim of its own.
+            if found == Found::Answer || silent == SILENT {
                 tracing::info!(endpoint = %self.address, "endpoint is back");
                 break;
             }

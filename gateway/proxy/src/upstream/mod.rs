@@ -4,6 +4,7 @@
 //! endpoints ([`health`]).
 
 mod balance;
+mod call;
 mod choice;
 pub(crate) mod conduct;
 mod connect;
@@ -12,6 +13,7 @@ mod endpoint;
 mod health;
 mod key;
 mod multiplexed;
+mod probe;
 mod tries;
 
 use std::cell::RefCell;

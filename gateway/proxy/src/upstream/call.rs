@@ -1,0 +1,406 @@
+//! A request of the gateway's own: no client waits for it, and no client's bytes are in it.
+//!
+//! A call has a connection of its own, and its answer is small and held whole.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use door::UpstreamProtocol;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wire::{BodyFraming, ChunkDecoder, ChunkLimits, ChunkStep, HeadLimits, ResponseHead, ResponseTo};
+
+use super::connect::{ConnectError, dial};
+use crate::stream::socket::Socket;
+
+/// How large the head of an answer may be.
+const HEAD: HeadLimits = HeadLimits {
+    bytes: 16 * 1024,
+    fields: 100,
+    target_bytes: 0,
+};
+
+/// Interim responses before the answer; more are a flood.
+const INTERIM: usize = 16;
+
+/// A connection to an endpoint, for one request.
+pub(super) struct Call {
+    socket: Socket,
+    is_http2: bool,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The connection ended before the answer did.
+    #[error("the connection broke before the answer was complete")]
+    Broken(#[source] io::Error),
+    /// The same over HTTP/2, or the request was reset.
+    #[error("the request or its connection was given up")]
+    Http2(#[source] h2::Error),
+    /// The answer is not HTTP.
+    #[error("the answer is malformed")]
+    Malformed,
+    /// The answer is larger than the caller wants.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// The answer is not complete in time.
+    #[error("no complete answer in time")]
+    Late,
+}
+
+impl Call {
+    /// Connects to an endpoint, within `timeout` for TCP and again for TLS.
+    pub(super) async fn connect(
+        address: SocketAddr,
+        protocol: &UpstreamProtocol,
+        timeout: Duration,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self {
+            socket: dial(address, protocol, timeout).await?,
+            is_http2: match protocol {
+                UpstreamProtocol::H2c => true,
+                UpstreamProtocol::Tls(tls) => tls.h2,
+                UpstreamProtocol::Http1 => false,
+            },
+        })
+    }
+
+    /// Sends the request and waits for the whole answer, of at most `most` bytes of body. The request's URI is absolute.
+    pub(super) async fn send(
+        self,
+        request: Request<Bytes>,
+        most: usize,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, CallError> {
+        let answer = async {
+            if self.is_http2 {
+                over_http2(self.socket, request, most).await
+            } else {
+                over_http1(self.socket, &request, most).await
+            }
+        };
+        let answer = tokio::time::timeout(timeout, answer).await;
+        answer.unwrap_or(Err(CallError::Late))
+    }
+}
+
+async fn over_http1(
+    mut socket: Socket,
+    request: &Request<Bytes>,
+    most: usize,
+) -> Result<Response<Bytes>, CallError> {
+    let text = as_http1(request);
+    socket.write_all(&text).await.map_err(CallError::Broken)?;
+    socket.flush().await.map_err(CallError::Broken)?;
+    let kind = if request.method() == Method::HEAD {
+        ResponseTo::Head
+    } else {
+        ResponseTo::Other
+    };
+    let (mut buffer, mut head) = (Vec::new(), ResponseHead::new());
+    for _ in 0..=INTERIM {
+        let length = loop {
+            match head.parse(&buffer, &HEAD, kind) {
+                Ok(Some(length)) => break length,
+                Ok(None) => more(&mut socket, &mut buffer).await?,
+                Err(_) => return Err(CallError::Malformed),
+            }
+        };
+        match head.status {
+            // No other protocol was asked for.
+            101 => return Err(CallError::Malformed),
+            100..=199 => drop(buffer.drain(..length)),
+            _ => {
+                let parts = response(&head, &buffer)?;
+                buffer.drain(..length);
+                let body = body(&mut socket, buffer, head.framing, most).await?;
+                return Ok(parts.map(|()| body.into()));
+            }
+        }
+    }
+    Err(CallError::Malformed)
+}
+
+/// The request as HTTP/1 text. The connection is for it alone.
+fn as_http1(request: &Request<Bytes>) -> Vec<u8> {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let host = uri.authority().map_or("", http::uri::Authority::as_str);
+    let mut text = format!(
+        "{} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n",
+        request.method()
+    )
+    .into_bytes();
+    for (name, value) in request.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    if !request.body().is_empty() {
+        text.extend_from_slice(format!("Content-Length: {}\r\n", request.body().len()).as_bytes());
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(request.body());
+    text
+}
+
+fn response(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, CallError> {
+    let mut response = Response::builder().status(head.status);
+    if let Some(headers) = response.headers_mut() {
+        for field in &head.fields {
+            let name = HeaderName::from_bytes(field.name.of(bytes)).map_err(|_| CallError::Malformed)?;
+            let value = HeaderValue::from_bytes(field.value.of(bytes)).map_err(|_| CallError::Malformed)?;
+            headers.append(name, value);
+        }
+    }
+    response.body(()).map_err(|_| CallError::Malformed)
+}
+
+/// The body whose beginning has been read.
+async fn body(
+    socket: &mut Socket,
+    mut read: Vec<u8>,
+    framing: BodyFraming,
+    most: usize,
+) -> Result<Vec<u8>, CallError> {
+    match framing {
+        BodyFraming::None => Ok(Vec::new()),
+        BodyFraming::Length(length) => {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            if length > most {
+                return Err(CallError::TooLarge);
+            }
+            while read.len() < length {
+                more(socket, &mut read).await?;
+            }
+            read.truncate(length);
+            Ok(read)
+        }
+        BodyFraming::UntilClose => loop {
+            if read.len() > most {
+                return Err(CallError::TooLarge);
+            }
+            if socket.read_buf(&mut read).await.map_err(CallError::Broken)? == 0 {
+                return Ok(read);
+            }
+        },
+        BodyFraming::Chunked => {
+            let (mut decoder, mut body) = (ChunkDecoder::new(ChunkLimits::default()), Vec::new());
+            loop {
+                match decoder.decode(&read).map_err(|_| CallError::Malformed)? {
+                    ChunkStep::NeedMore { consumed } => {
+                        read.drain(..consumed);
+                        more(socket, &mut read).await?;
+                    }
+                    ChunkStep::Data { skip, len } => {
+                        body.extend_from_slice(read.get(skip..skip + len).unwrap_or_default());
+                        read.drain(..skip + len);
+                        if body.len() > most {
+                            return Err(CallError::TooLarge);
+                        }
+                    }
+                    ChunkStep::Done { .. } => return Ok(body),
+                }
+            }
+        }
+    }
+}
+
+/// Reads more bytes; the end is too early.
+async fn more(socket: &mut Socket, into: &mut Vec<u8>) -> Result<(), CallError> {
+    match socket.read_buf(into).await {
+        Ok(0) => Err(CallError::Broken(io::ErrorKind::UnexpectedEof.into())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(CallError::Broken(error)),
+    }
+}
+
+async fn over_http2(
+    socket: Socket,
+    request: Request<Bytes>,
+    most: usize,
+) -> Result<Response<Bytes>, CallError> {
+    let mut builder = h2::client::Builder::new();
+    builder.enable_push(false);
+    let (sender, connection) = builder.handshake(socket).await.map_err(CallError::Http2)?;
+    let (mut connection, mut answer) = (pin!(connection), pin!(ask_http2(sender, request, most)));
+    let mut is_over = false;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            // What it has received is still there to be read.
+            _end = &mut connection, if !is_over => is_over = true,
+        }
+    }
+}
+
+async fn ask_http2(
+    sender: h2::client::SendRequest<Bytes>,
+    request: Request<Bytes>,
+    most: usize,
+) -> Result<Response<Bytes>, CallError> {
+    let mut sender = sender.ready().await.map_err(CallError::Http2)?;
+    let (mut parts, content) = request.into_parts();
+    parts.version = Version::HTTP_2;
+    let head = Request::from_parts(parts, ());
+    let sent = sender.send_request(head, content.is_empty());
+    let (response, mut outgoing) = sent.map_err(CallError::Http2)?;
+    if !content.is_empty() {
+        outgoing.send_data(content, true).map_err(CallError::Http2)?;
+    }
+    let (parts, mut incoming) = response.await.map_err(CallError::Http2)?.into_parts();
+    let mut body = Vec::new();
+    while let Some(piece) = incoming.data().await {
+        let piece = piece.map_err(CallError::Http2)?;
+        body.extend_from_slice(&piece);
+        if body.len() > most {
+            return Err(CallError::TooLarge);
+        }
+        let released = incoming.flow_control().release_capacity(piece.len());
+        released.map_err(CallError::Http2)?;
+    }
+    Ok(Response::from_parts(parts, body.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn request(address: SocketAddr, body: &'static str) -> Request<Bytes> {
+        let request = Request::post(format!("http://{address}/ask?x")).header("x-mine", "1");
+        request.body(Bytes::from_static(body.as_bytes())).unwrap()
+    }
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(test)
+    }
+
+    /// Status and body of what a server that says `answer` and closes is taken to have answered.
+    async fn ask(answer: &'static str) -> Result<(u16, String), String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = async {
+            let call = Call::connect(address, &UpstreamProtocol::Http1, SOON)
+                .await
+                .unwrap();
+            call.send(request(address, "body"), 20, SOON).await
+        };
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 1024];
+            let mut length = 0;
+            while !head[..length].ends_with(b"\r\n\r\nbody") {
+                length += stream.read(&mut head[length..]).await.unwrap();
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(head[..length].to_vec()).unwrap()
+        };
+        let (answer, head) = tokio::join!(asked, served);
+        assert_eq!(
+            head,
+            format!(
+                "POST /ask?x HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nx-mine: 1\r\nContent-Length: 4\r\n\r\nbody"
+            )
+        );
+        let answer = answer.map_err(|error| error.to_string())?;
+        let body = String::from_utf8(answer.body().to_vec()).unwrap();
+        Ok((answer.status().as_u16(), body))
+    }
+
+    #[test]
+    fn an_answer_is_taken_whole_or_not_at_all() {
+        let fine = |status, body: &str| Ok((status, body.to_owned()));
+        let failed = |error: &CallError| Err(error.to_string());
+        let broken = || failed(&CallError::Broken(io::ErrorKind::Other.into()));
+        let table = [
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+                fine(200, "hello"),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, and more",
+                fine(200, "hello"),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+                fine(200, "hello"),
+            ),
+            ("HTTP/1.0 404 Not Found\r\n\r\nnot here", fine(404, "not here")),
+            ("HTTP/1.1 204 No Content\r\n\r\n", fine(204, "")),
+            (
+                "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+                fine(204, ""),
+            ),
+            (
+                "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+                failed(&CallError::Malformed),
+            ),
+            ("SSH-2.0-OpenSSH\r\n", failed(&CallError::Malformed)),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n",
+                failed(&CallError::TooLarge),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\n\r\nuntil its end, and too long",
+                failed(&CallError::TooLarge),
+            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", broken()),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
+                broken(),
+            ),
+            ("", broken()),
+        ];
+        run(async {
+            for (answer, expected) in table {
+                assert_eq!(ask(answer).await, expected, "{answer:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn an_answer_comes_over_http2_too() {
+        run(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let asked = async {
+                let call = Call::connect(address, &UpstreamProtocol::H2c, SOON)
+                    .await
+                    .unwrap();
+                call.send(request(address, "body"), 20, SOON).await.unwrap()
+            };
+            let served = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+                assert_eq!(
+                    (request.uri().path(), &request.headers()["x-mine"]),
+                    ("/ask", &"1".parse().unwrap())
+                );
+                let mut stream = respond.send_response(Response::new(()), false).unwrap();
+                stream.send_data(Bytes::from_static(b"hello"), true).unwrap();
+                drop((request, respond, stream));
+                // Until the caller closes.
+                while connection.accept().await.is_some() {}
+            };
+            let (answer, ()) = tokio::join!(asked, served);
+            assert_eq!(
+                (answer.status().as_u16(), &answer.body()[..]),
+                (200, &b"hello"[..])
+            );
+        });
+    }
+}
