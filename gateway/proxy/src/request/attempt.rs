@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
+use http::{HeaderMap, HeaderValue};
 use wire::BodyFraming;
 
 use crate::exchange::tenure::{Occupant, Tenure};
@@ -17,7 +18,6 @@ use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::stream::Stream;
-use crate::stream::http2::Http2Stream;
 use crate::upstream::conduct::Conduct;
 use crate::upstream::connecting::{Opened, connect, while_wanted};
 use crate::upstream::{Again, Choice, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse};
@@ -234,20 +234,24 @@ impl Attempts<'_, '_> {
     async fn cut(&mut self, refusal: &Refusal, ends_with_connection: bool) -> Next {
         let disposition = refusal.disposition();
         self.record.refused(refusal);
-        match self.requester.stream {
-            Stream::Http2(stream) => {
-                // A reset drops what has not left yet: the connection's task has its turn first.
-                tokio::task::yield_now().await;
-                break_off(stream, self.requester.grpc, &disposition);
-                Next::Drop
-            }
-            Stream::Socket(socket) if ends_with_connection => {
-                socket.abort();
-                Next::Drop
-            }
+        let Some(socket) = self.requester.stream.socket() else {
+            // A reset drops what has not left yet: the connection's task has its turn first.
+            tokio::task::yield_now().await;
+            let is_told = self.requester.grpc && disposition.side != Side::Client;
+            let status = is_told.then(|| grpc_trailers(&disposition));
+            self.requester
+                .stream
+                .break_off(h2::Reason::INTERNAL_ERROR, status);
+            return Next::Drop;
+        };
+        if ends_with_connection {
+            socket.abort();
+            return Next::Drop;
+        }
+        match disposition.side {
+            Side::Upstream => Next::Close,
             // Whoever is gone, stalled or at fault is not waited for, and nobody is who is to go.
-            Stream::Socket(_) if disposition.side != Side::Upstream => Next::Drop,
-            Stream::Socket(_) => Next::Close,
+            Side::Client | Side::Gateway => Next::Drop,
         }
     }
 
@@ -328,29 +332,22 @@ impl Attempts<'_, '_> {
         (self.record.bytes_in, self.record.bytes_out) = tunnel.moved();
         if let Err(refusal) = outcome {
             self.record.refused(&refusal);
-            if let Stream::Http2(stream) = self.requester.stream {
-                stream.reset(h2::Reason::CANCEL);
-            }
+            self.requester.stream.break_off(h2::Reason::CANCEL, None);
         }
         drop(upgraded);
     }
 }
 
-/// Ends a stream whose head has been sent and whose body will not be whole. A gRPC client gets its status.
-fn break_off(stream: &mut Http2Stream, grpc: bool, disposition: &Disposition) {
-    if grpc && disposition.side != Side::Client {
-        let mut trailers = http::HeaderMap::new();
-        trailers.insert(
-            "grpc-status",
-            http::HeaderValue::from(u16::from(disposition.grpc_status())),
-        );
-        trailers.insert(
-            "grpc-message",
-            http::HeaderValue::from_static(disposition.reason.label()),
-        );
-        // A stream that has gone needs no status.
-        let _gone = stream.finish(Some(trailers));
-    } else {
-        stream.reset(h2::Reason::INTERNAL_ERROR);
-    }
+/// What a gRPC client is told in place of an end.
+fn grpc_trailers(disposition: &Disposition) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(
+        "grpc-status",
+        HeaderValue::from(u16::from(disposition.grpc_status())),
+    );
+    trailers.insert(
+        "grpc-message",
+        HeaderValue::from_static(disposition.reason.label()),
+    );
+    trailers
 }

@@ -99,6 +99,19 @@ impl Stream {
         }
     }
 
+    /// Breaks off a message whose end will not come, so that the other side can tell, if it is one of many on a
+    /// connection. Elsewhere only the connection can end. `status`: what a gRPC client is told.
+    pub(crate) fn break_off(&mut self, reason: h2::Reason, status: Option<HeaderMap>) {
+        match (self, status) {
+            (Self::Socket(_), _) => {}
+            (Self::Http2(stream), None) => stream.reset(reason),
+            (Self::Http2(stream), Some(status)) => {
+                // A stream that has gone needs no status.
+                let _gone = stream.finish(Some(status));
+            }
+        }
+    }
+
     pub(crate) fn plain(stream: TcpStream) -> Self {
         Self::Socket(Socket::Plain(stream))
     }
