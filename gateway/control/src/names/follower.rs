@@ -44,8 +44,8 @@ impl Names {
         Self { wanted, known, task }
     }
 
-    /// Follows these names from now on and forgets all others. Each comes with the Service that has it, in the order in
-    /// which they matter: of too many the first ones count, and last what a namespace asks for beyond its share.
+    /// Follows these names from now on and forgets all others. Each comes with the Service that has it. If they are too
+    /// many, the first ones count, and those beyond a namespace's share count last.
     pub fn follow<'n>(&self, names: impl IntoIterator<Item = (&'n ObjectKey, &'n Host)>) {
         let names = share_out(names.into_iter().collect(), SHARE, |(service, _)| {
             service.namespace()

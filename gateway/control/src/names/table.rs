@@ -11,7 +11,7 @@ use super::entry::NameEntry;
 use super::lookup::Reply;
 
 /// Names that are followed. Each costs two queries per TTL.
-pub(super) const MOST: usize = 1_000;
+pub(super) const MOST_NAMES: usize = 1_000;
 
 /// Concurrent queries. At most half of them are for names without an answer.
 pub(super) const MOST_AT_ONCE: usize = 64;
@@ -28,7 +28,7 @@ pub(super) struct NameTable {
 impl NameTable {
     /// Follows these names and no others; the first ones, if they are too many.
     pub(super) fn follow(&mut self, names: &[Host]) {
-        let (followed, left_out) = names.split_at(names.len().min(MOST));
+        let (followed, left_out) = names.split_at(names.len().min(MOST_NAMES));
         let followed: BTreeSet<&Host> = followed.iter().collect();
         let known = self.entries.len();
         self.entries.retain(|name, _| followed.contains(name));
@@ -97,7 +97,7 @@ impl NameTable {
             Some((name.clone(), Arc::clone(shown)))
         });
         let too_many = Arc::new(Resolution {
-            fault: Some(NameFault::TooMany(MOST)),
+            fault: Some(NameFault::TooMany(MOST_NAMES)),
             ..Resolution::default()
         });
         let left_out = self.left_out.iter();

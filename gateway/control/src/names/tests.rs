@@ -14,7 +14,7 @@ use tokio::time::{Instant, advance, sleep};
 use super::entry::{KEEP, LAST_RETRY, LONGEST_TTL, MOST_ADDRESSES, NameEntry, SHORTEST_TTL};
 use super::follower::Names;
 use super::lookup::{Answer, Lookup, Records, Reply};
-use super::table::{MOST, MOST_AT_ONCE, NameTable};
+use super::table::{MOST_AT_ONCE, MOST_NAMES, NameTable};
 
 fn host(name: &str) -> Host {
     Host::of(&normalise_sni(name.as_bytes(), &mut HostBuf::new()).unwrap()).unwrap()
@@ -306,7 +306,7 @@ async fn the_number_of_names_and_of_queries_is_bounded() {
     let script = Script::default();
     let run = async {
         let mut names = Names::with(script.clone());
-        let all: Vec<Host> = (0..MOST + 2)
+        let all: Vec<Host> = (0..MOST_NAMES + 2)
             .map(|number| host(&format!("n{number}.test")))
             .collect();
         for name in &all {
@@ -316,15 +316,15 @@ async fn the_number_of_names_and_of_queries_is_bounded() {
         pass(5).await;
         let known = names.known();
         let good = known.values().filter(|known| known.fault.is_none()).count();
-        assert_eq!((known.len(), good), (MOST + 2, MOST));
-        let left_out = known[&host(&format!("n{MOST}.test"))].fault.clone();
-        assert_eq!(left_out, Some(NameFault::TooMany(MOST)));
+        assert_eq!((known.len(), good), (MOST_NAMES + 2, MOST_NAMES));
+        let left_out = known[&host(&format!("n{MOST_NAMES}.test"))].fault.clone();
+        assert_eq!(left_out, Some(NameFault::TooMany(MOST_NAMES)));
         assert_eq!(
             script.0.borrow().most_under_way,
             MOST_AT_ONCE / 2,
             "none of them had an answer"
         );
-        assert_eq!(script.asked().len(), MOST, "each once");
+        assert_eq!(script.asked().len(), MOST_NAMES, "each once");
     };
     LocalSet::new().run_until(run).await;
 }
@@ -336,7 +336,7 @@ fn names_without_an_answer_do_not_delay_others() {
     let mut now = Instant::now();
     let good = host("good.test");
     let mut names = vec![good.clone()];
-    names.extend((1..MOST).map(|number| host(&format!("a{number}.test"))));
+    names.extend((1..MOST_NAMES).map(|number| host(&format!("a{number}.test"))));
     let mut table = NameTable::default();
     table.follow(&names);
     let mut under_way: Vec<(Instant, Host)> = Vec::new();

@@ -16,7 +16,7 @@ use super::permissions::missing_permissions;
 use super::reflectors::Reflectors;
 use super::store::{Changed, Store};
 use super::target::{Scope, permanent_targets};
-use super::update::Update;
+use super::update::{Closed, Update};
 use crate::cluster::connection::Connection;
 use crate::cluster::door_view::{DoorView, Publish};
 use crate::cluster::options::ClusterOptions;
@@ -50,9 +50,6 @@ struct Reported {
     /// As it was reported, for as long as it lasts.
     loss: Option<Problem>,
 }
-
-/// Nobody listens any more.
-type Closed = mpsc::error::SendError<()>;
 
 impl Follower {
     /// Also gives the receiver that is woken by whatever statuses and Events may depend on.
@@ -141,7 +138,7 @@ impl Follower {
         let is_complete = self.is_complete();
         if is_complete && (pending.changed.view || pending.changed.targets || !self.reported.is_loaded) {
             // Whatever arrives until the listener has time for it belongs to the same event.
-            let permit = events.reserve().await?;
+            let permit = events.reserve().await.map_err(|_closed| Closed)?;
             while let Ok(update) = self.updates.try_recv() {
                 let changed = self.take(update);
                 pending.changed.merge(changed);
@@ -232,7 +229,8 @@ impl Follower {
         self.reported.loss = problem.clone().filter(|_| is_lost);
         self.reported.obstacle = obstacle;
         if let Some(problem) = problem {
-            events.reserve().await?.send(SourceEvent::Unavailable(problem));
+            let permit = events.reserve().await.map_err(|_closed| Closed)?;
+            permit.send(SourceEvent::Unavailable(problem));
         }
         Ok(())
     }

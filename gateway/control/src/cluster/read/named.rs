@@ -33,7 +33,7 @@ pub(super) struct NamedObjects {
 }
 
 /// What is needed, each object once.
-pub(super) struct Needs {
+pub(super) struct ObjectNeeds {
     pub(super) by_doors: Vec<ObjectRef>,
     /// In the order in which they matter if not all of them can be watched.
     pub(super) by_ingresses: Vec<ObjectRef>,
@@ -79,7 +79,7 @@ impl NamedObjects {
 
     /// Watches what is needed now, and nothing else.
     pub(super) fn follow(&mut self, doors: &dyn DoorView, reflectors: &mut Reflectors) {
-        let needs = Needs::of(doors, &self.store.borrow().view, self.options.secrets);
+        let needs = ObjectNeeds::of(doors, &self.store.borrow().view, self.options.secrets);
         let needed = needs.by_doors.iter().chain(&needs.by_ingresses);
         let needed: BTreeSet<ObjectRef> = needed.cloned().collect();
         self.catch_up(&needed, reflectors);
@@ -178,7 +178,7 @@ impl NamedObjects {
     }
 }
 
-impl Needs {
+impl ObjectNeeds {
     pub(super) fn of(doors: &dyn DoorView, view: &ClusterView, secrets: SecretScope) -> Self {
         let is_readable = |need: &ObjectRef| need.kind != Kind::Secret || secrets != SecretScope::None;
         let (by_doors, mut unwanted): (Vec<_>, Vec<_>) =

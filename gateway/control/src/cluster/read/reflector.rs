@@ -16,7 +16,7 @@ use super::kinds::{WatchedKind, reference};
 use super::observed::Observed;
 use super::raw::RawObject;
 use super::target::WatchTarget;
-use super::update::{TargetEvent, Update};
+use super::update::{Closed, TargetEvent, Update};
 use crate::cluster::connection::{Contact, Fault, Pace};
 
 /// Objects in one page. A whole page is in memory until it has been parsed.
@@ -35,9 +35,6 @@ pub(crate) struct Reflector<K> {
     updates: mpsc::Sender<Update>,
     contact: Contact,
 }
-
-/// Nobody listens any more.
-struct Closed;
 
 /// Why a watch has ended.
 enum Ended {

@@ -218,7 +218,8 @@ impl Store {
             self.take_out(&reference, doors, changed);
             return;
         };
-        // An equal object does not replace the old one: most changes in a cluster concern parts that others need.
+        // An equal object does not replace the old one: most changes in a cluster are in parts that the gateway
+        // does not keep.
         match self.view.insert(object.clone()) {
             Some(before) if before == object => {
                 self.view.insert(before);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::named::Needs;
+use super::named::ObjectNeeds;
 use super::observed::Observed;
 use super::raw::RawObject;
 use super::reflector::Reflector;
@@ -338,7 +338,7 @@ fn names_beyond_a_namespaces_share_come_last() {
         of_doors: vec![secret("gateway", "default")],
         of_ingresses: many.chain(few).collect(),
     };
-    let needed = Needs::of(&doors, &ClusterView::default(), SecretScope::Named);
+    let needed = ObjectNeeds::of(&doors, &ClusterView::default(), SecretScope::Named);
     assert_eq!(needed.by_doors, [secret("gateway", "default")]);
     let named = needed.by_ingresses;
     assert_eq!(named.len(), 203);
@@ -351,7 +351,7 @@ fn names_beyond_a_namespaces_share_come_last() {
     assert_eq!(needed.unwanted, []);
 
     // Secrets that are not read take no place from what is.
-    let needed = Needs::of(&doors, &ClusterView::default(), SecretScope::None);
+    let needed = ObjectNeeds::of(&doors, &ClusterView::default(), SecretScope::None);
     assert_eq!(needed.by_doors, []);
     assert_eq!(needed.by_ingresses, [object(Kind::ConfigMap, "aaa", "roots")]);
     assert_eq!(needed.unwanted.len(), 203);

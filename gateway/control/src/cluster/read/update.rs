@@ -27,3 +27,6 @@ pub(crate) enum TargetEvent {
     /// The target cannot be watched now; what was known stays.
     Failed(Fault),
 }
+
+/// Nobody listens any more.
+pub(crate) struct Closed;
