@@ -297,26 +297,26 @@ mod tests {
         ]
         .concat();
         let view: ClusterView = manifest::collect([&manifest::parse("classes.yaml", yaml.as_bytes())]).0;
-        let told = |policies: &[Policy]| -> Vec<String> {
+        let reported = |policies: &[Policy]| -> Vec<String> {
             let problems = foreign_classes(policies.iter(), &view);
             problems.iter().map(ToString::to_string).collect()
         };
         let all = ["ours", "nginx", "nobody", "missing"];
-        let told_of_all = told(&[policy(&all), policy(&all)]);
-        assert_eq!(told_of_all.len(), 2, "{told_of_all:?}");
+        let of_all = reported(&[policy(&all), policy(&all)]);
+        assert_eq!(of_all.len(), 2, "{of_all:?}");
         assert!(
-            told_of_all[0].starts_with(
+            of_all[0].starts_with(
                 "classes.yaml:9: warning: IngressClass nginx spec.controller: the class belongs to the controller \
                  `k8s.io/ingress-nginx`; "
             ),
-            "{told_of_all:?}"
+            "{of_all:?}"
         );
         assert!(
-            told_of_all[1].contains("IngressClass nobody spec.controller: the class names no controller"),
-            "{told_of_all:?}"
+            of_all[1].contains("IngressClass nobody spec.controller: the class names no controller"),
+            "{of_all:?}"
         );
         // Without `ingress_class` the class does not matter.
-        assert_eq!(told(&[policy(&[]), policy(&["ours"])]), Vec::<String>::new());
+        assert_eq!(reported(&[policy(&[]), policy(&["ours"])]), Vec::<String>::new());
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl<'v> External<'v> {
         }
         match name {
             Ok(name) => Ok(Some(Self { service, name, names })),
-            Err(_told) => Err(refused(
+            Err(_reported) => Err(refused(
                 Blocked::NoSuchBackend,
                 "and its externalName is not a name in DNS",
             )),

@@ -23,7 +23,7 @@ const MOST_ADDRESSES: usize = 10;
 
 /// Hashes namespaces to numbers. Each process has a new key, so that nobody can choose a name that shares another's
 /// number.
-static SPACES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+static NAMESPACE_IDS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The upstreams of one view. Each is computed once.
 pub(crate) struct Upstreams<'v> {
@@ -48,9 +48,9 @@ struct UpstreamKey {
 struct Resolved {
     upstream: Result<Arc<Upstream>, Refused>,
     /// What is wrong with its addresses.
-    told: Vec<Problem>,
+    reported: Vec<Problem>,
     /// The last Ingress to which it was reported.
-    told_to: usize,
+    reported_to: usize,
     /// What is wrong with its name in DNS.
     doubt: Option<Doubt>,
 }
@@ -92,26 +92,26 @@ impl<'v> Upstreams<'v> {
         // What is wrong with a Service's addresses is reported once to each Ingress that refers to it: the first of them
         // may be the first to stop doing so.
         if let Some(known) = self.known.get_mut(&key) {
-            if std::mem::replace(&mut known.told_to, self.asking) != self.asking {
-                problems.extend(known.told.iter().cloned());
+            if std::mem::replace(&mut known.reported_to, self.asking) != self.asking {
+                problems.extend(known.reported.iter().cloned());
             }
             return (known.upstream.clone(), known.doubt.clone());
         }
-        let (mut told, mut doubt) = (Vec::new(), None);
-        let upstream = self.resolve(backend, &mut told, &mut doubt).map(Arc::new);
-        let left_out = told.len().saturating_sub(MOST_ADDRESSES);
-        told.truncate(MOST_ADDRESSES);
-        if let Some(last) = told.last().filter(|_| left_out > 0).cloned() {
-            told.push(Problem {
+        let (mut reported, mut doubt) = (Vec::new(), None);
+        let upstream = self.resolve(backend, &mut reported, &mut doubt).map(Arc::new);
+        let left_out = reported.len().saturating_sub(MOST_ADDRESSES);
+        reported.truncate(MOST_ADDRESSES);
+        if let Some(last) = reported.last().filter(|_| left_out > 0).cloned() {
+            reported.push(Problem {
                 message: format!("{left_out} more addresses are not listed"),
                 ..last
             });
         }
-        problems.extend(told.iter().cloned());
+        problems.extend(reported.iter().cloned());
         let known = Resolved {
-            told_to: self.asking,
+            reported_to: self.asking,
             upstream: upstream.clone(),
-            told,
+            reported,
             doubt: doubt.clone(),
         };
         self.known.insert(key, known);
@@ -190,7 +190,7 @@ impl<'v> Upstreams<'v> {
         }
         Ok(Upstream {
             service: backend.service.clone(),
-            space: SPACES.hash_one(backend.service.namespace()),
+            namespace_id: NAMESPACE_IDS.hash_one(backend.service.namespace()),
             port: port.port,
             protocol,
             endpoints,

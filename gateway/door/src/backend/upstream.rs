@@ -14,7 +14,7 @@ pub struct Upstream {
     pub service: ObjectKey,
     /// Stands for the Service's namespace. What the requests of one namespace reveal about an address does not count for
     /// another: a namespace may ask an address for something that it cannot do.
-    pub space: u64,
+    pub namespace_id: u64,
     /// The port of the Service (`spec.ports[].port`).
     pub port: u16,
     /// The protocol of the endpoints.

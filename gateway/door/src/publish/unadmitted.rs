@@ -29,7 +29,7 @@ pub fn leave_to_others(problems: &mut [Problem], others: &[(ListenerName, Policy
     }
 }
 
-/// Tells of each Ingress that no door's selector matched: a note without the label, a warning when the label is
+/// Reports each Ingress that no door's selector matched: a note without the label, a warning when the label is
 /// there and its value belongs to no door.
 pub(super) fn explain_the_unadmitted<S>(
     doors: &[&mut Publisher<S>],

@@ -202,7 +202,7 @@ impl<'a> Gathering<'a> {
                 None => format!("handshakes for {} fail", list(failing)),
             };
             let message = format!("Secret `{secret}` {fault}; {consequence}");
-            self.tell(entry, Severity::Error, "secretName", message);
+            self.report(entry, Severity::Error, "secretName", message);
         } else if let Some(certificate) = certificate {
             self.doubts(entry, certificate);
         }
@@ -220,16 +220,16 @@ impl<'a> Gathering<'a> {
                          in Secret `{secret}` is not used for it",
                         self.door
                     );
-                    self.tell(entry, Severity::Warning, "hosts", message);
+                    self.report(entry, Severity::Warning, "hosts", message);
                 }
                 (Some(shown), None) if shown.ingress.key == entry.ingress.key => {
-                    // An entry without hosts takes what is left, so only hosts that are written twice are told.
+                    // An entry without hosts takes what is left, so only hosts that are written twice are reported.
                     if entry.tls.names_hosts {
                         let message = format!(
                             "`{host}` has the certificate of Secret `{}` in this Ingress already; the first one counts",
                             shown.secret
                         );
-                        self.tell(entry, Severity::Warning, "hosts", message);
+                        self.report(entry, Severity::Warning, "hosts", message);
                     }
                 }
                 (Some(shown), None) => {
@@ -241,7 +241,7 @@ impl<'a> Gathering<'a> {
                         "the certificate for `{host}` at door `{}` comes from the {age}Ingress `{}`; the one in Secret `{secret}` is not used",
                         self.door, shown.ingress.key
                     );
-                    self.tell(entry, Severity::Warning, "hosts", message);
+                    self.report(entry, Severity::Warning, "hosts", message);
                 }
                 // It was never good, and is not alone: that has been reported.
                 (None, None) => {}
@@ -280,7 +280,7 @@ impl<'a> Gathering<'a> {
                 self.door,
                 enumerated(&who.collect::<Vec<_>>())
             );
-            self.tell(entry, severity, "hosts", message);
+            self.report(entry, severity, "hosts", message);
         }
     }
 
@@ -295,7 +295,7 @@ impl<'a> Gathering<'a> {
             .filter(|kind| *kind != TLS_SECRET)
         {
             let message = format!("Secret `{secret}` is of type `{kind}`, not `{TLS_SECRET}`; it is used");
-            self.tell(entry, Severity::Warning, "secretName", message);
+            self.report(entry, Severity::Warning, "secretName", message);
         }
         let mark = "\u{feff}".as_bytes();
         let marked = self.view.secret(secret).and_then(|secret| {
@@ -313,7 +313,7 @@ impl<'a> Gathering<'a> {
         }
         if let Some(untimely) = facts.untimely(now()) {
             let message = format!("the certificate in Secret `{secret}` {untimely}; it is still served");
-            self.tell(entry, Severity::Warning, "secretName", message);
+            self.report(entry, Severity::Warning, "secretName", message);
         }
         let foreign: Vec<&HostPattern> = tls.hosts.iter().filter(|host| !facts.covers(host)).collect();
         if !foreign.is_empty() {
@@ -322,14 +322,14 @@ impl<'a> Gathering<'a> {
                 list(foreign),
                 list(&*facts.names)
             );
-            self.tell(entry, Severity::Warning, "hosts", message);
+            self.report(entry, Severity::Warning, "hosts", message);
         }
         if !tls.names_hosts && hosts(entry.ingress, tls, Some(certificate)).is_empty() {
             let message = format!(
                 "there are no `hosts`, and the certificate in Secret `{secret}` is for {}, none of which is a host of the rules; it is not used",
                 list(&*facts.names)
             );
-            self.tell(entry, Severity::Warning, "secretName", message);
+            self.report(entry, Severity::Warning, "secretName", message);
         }
     }
 
@@ -408,7 +408,7 @@ impl<'a> Gathering<'a> {
         (policy, bundle)
     }
 
-    fn tell(&mut self, entry: &TlsEntry<'_>, severity: Severity, part: &str, message: String) {
+    fn report(&mut self, entry: &TlsEntry<'_>, severity: Severity, part: &str, message: String) {
         let field = format!("spec.tls[{}].{part}", entry.index);
         self.problems
             .push(entry.ingress.problem(severity, &field, message));

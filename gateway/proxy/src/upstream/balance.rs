@@ -129,7 +129,7 @@ pub(super) mod tests {
             .collect();
         Upstream {
             service: ObjectKey::new("shop", "web"),
-            space: 0,
+            namespace_id: 0,
             port: 80,
             protocol: door::UpstreamProtocol::Http1,
             endpoints,

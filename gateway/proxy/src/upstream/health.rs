@@ -367,7 +367,7 @@ mod tests {
         Key {
             address: ([10, 0, 0, 1], port).into(),
             protocol: ProtocolKey::Http1,
-            space: 0,
+            namespace_id: 0,
         }
     }
 
@@ -492,9 +492,9 @@ mod tests {
                 health.not_reached();
             }
         }
-        let upstream = |ports: &[u16], space| {
+        let upstream = |ports: &[u16], namespace_id| {
             let mut upstream = crate::upstream::balance::tests::upstream(ports);
-            upstream.space = space;
+            upstream.namespace_id = namespace_id;
             upstream
         };
         // The same address of another namespace is another endpoint.

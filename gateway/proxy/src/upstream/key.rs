@@ -11,7 +11,7 @@ use door::{Upstream, UpstreamProtocol};
 pub(super) struct Key {
     pub(super) address: SocketAddr,
     pub(super) protocol: ProtocolKey,
-    pub(super) space: u64,
+    pub(super) namespace_id: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ impl Key {
         upstream.endpoints.iter().map(move |endpoint| Self {
             address: endpoint.address,
             protocol,
-            space: upstream.space,
+            namespace_id: upstream.namespace_id,
         })
     }
 }

@@ -65,7 +65,7 @@ impl Upstreams {
             let key = Key {
                 address,
                 protocol,
-                space: upstream.space,
+                namespace_id: upstream.namespace_id,
             };
             let endpoint = self.endpoint(key, &upstream.protocol);
             endpoint.want();
