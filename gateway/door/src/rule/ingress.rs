@@ -57,14 +57,14 @@ impl<'v> Translation<'v, '_> {
     fn of_connections(mut self, report: &mut ObjectReport<'_>) -> ObjectRules<'v> {
         for (index, rule) in self.ingress.rules.iter().enumerate() {
             let Ok(host) = &rule.host else { continue };
-            let named = Field::IngressRule { rule: index };
+            let named = Field::Rule { rule: index };
             if *host == HostPattern::Any {
                 let message = "TLS is passed through by host, and this rule has none; it is not served";
                 report.add(Severity::Error, &named.host(), message);
                 continue;
             }
             self.name(named, host);
-            let field = Field::IngressPath { rule: index, path: 0 };
+            let field = Field::Path { rule: index, path: 0 };
             let action = match rule.paths.first() {
                 Some(path) => self.action(&path.backend, BackendProtocol::Raw),
                 None => RuleAction::Blocked(Blocked::InvalidRule),
@@ -83,9 +83,9 @@ impl<'v> Translation<'v, '_> {
         let protocol = BackendProtocol::Http(&ingress.annotations.backend);
         for (index, rule) in ingress.rules.iter().enumerate() {
             let Ok(host) = &rule.host else { continue };
-            self.name(Field::IngressRule { rule: index }, host);
+            self.name(Field::Rule { rule: index }, host);
             for (position, path) in rule.paths.iter().enumerate() {
-                let field = Field::IngressPath {
+                let field = Field::Path {
                     rule: index,
                     path: position,
                 };
@@ -119,7 +119,7 @@ impl<'v> Translation<'v, '_> {
                 && *host != HostPattern::Any
             {
                 let action = RuleAction::Blocked(Blocked::Annotation);
-                let field = Field::IngressRule { rule: index };
+                let field = Field::Rule { rule: index };
                 self.push(field, Some(host), RulePath::RestOfHost, action);
             }
         }
@@ -134,12 +134,12 @@ impl<'v> Translation<'v, '_> {
         let action = self.action(backend, protocol);
         if self.ingress.rules.is_empty() {
             let host = &HostPattern::Any;
-            self.name(Field::IngressDefault, host);
-            self.push(Field::IngressDefault, Some(host), RulePath::Default, action);
+            self.name(Field::Default, host);
+            self.push(Field::Default, Some(host), RulePath::Default, action);
             return;
         }
         for (index, rule) in self.ingress.rules.iter().enumerate() {
-            let field = Field::IngressHostDefault { rule: index };
+            let field = Field::HostDefault { rule: index };
             let host = rule.host.as_ref().ok();
             self.push(field, host, RulePath::HostDefault, action.clone());
         }
