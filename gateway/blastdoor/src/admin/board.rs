@@ -1,0 +1,78 @@
+//! What the admin port knows of the doors.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use proxy::{ListenerStatus, Phase};
+
+/// What the admin port shows of the doors; written by the supervisor.
+#[derive(Clone, Default)]
+pub(crate) struct Board(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    doors: Vec<ListenerStatus>,
+    /// Every door has had its first table.
+    published: bool,
+    closed: bool,
+}
+
+impl Board {
+    pub(crate) fn show(&self, doors: Vec<ListenerStatus>) {
+        self.lock().doors = doors;
+    }
+
+    pub(crate) fn published(&self) {
+        self.lock().published = true;
+    }
+
+    /// The doors have closed.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every door is open and has a table.
+    pub(super) fn is_ready(&self) -> bool {
+        let state = self.lock();
+        let open = |door: &ListenerStatus| door.is_open() && door.phase() < Phase::Closing;
+        state.published && !state.closed && !state.doors.is_empty() && state.doors.iter().all(open)
+    }
+
+    /// Whether load balancers may send traffic to a door; `None` for an unknown one.
+    pub(super) fn takes_traffic(&self, name: &str) -> Option<bool> {
+        let state = self.lock();
+        let door = state.doors.iter().find(|door| door.name().as_str() == name)?;
+        Some(door.is_open() && door.phase() == Phase::Serving && !state.closed)
+    }
+
+    /// `/api/v1/doors`
+    pub(super) fn doors(&self) -> serde_json::Value {
+        let state = self.lock();
+        let doors: Vec<serde_json::Value> = state
+            .doors
+            .iter()
+            .map(|door| {
+                serde_json::json!({
+                    "listener": door.name().as_str(),
+                    "address": door.address().to_string(),
+                    "state": describe(door),
+                    "connections": door.connections(),
+                    "routes": door.routes(),
+                })
+            })
+            .collect();
+        serde_json::json!({ "doors": doors })
+    }
+}
+
+fn describe(door: &ListenerStatus) -> &'static str {
+    match door.phase() {
+        Phase::Serving if door.is_open() => "ready",
+        Phase::Serving => "waiting",
+        Phase::Draining => "draining",
+        Phase::Closing | Phase::Ended => "closed",
+    }
+}
