@@ -297,6 +297,38 @@ fn a_half_written_configuration_does_not_count() {
     gateway.until_status(DOOR, "a.test", "/", 200);
 }
 
+/// An error in a value that the environment gives is not blamed on the file, at a reload either. One in the file is
+/// reported with its line.
+#[test]
+fn a_reload_reports_the_variable_or_the_line_that_is_wrong() {
+    let variable = "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__TRUSTED_PROXIES_FILE";
+    let builder = gateway!().env(variable, "trusted.txt");
+    let list = builder.folder().join("trusted.txt");
+    std::fs::write(&list, "10.0.0.0/8\n").unwrap();
+    let gateway = builder.start();
+
+    std::fs::write(&list, "10.0.0.0/8\nx\n").unwrap();
+    gateway.until("the list is reported", |gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) >= 1.0
+    });
+    let reported = format!("Variable {variable}: listeners.external-http.trusted_proxies_file: ");
+    assert!(gateway.stderr().contains(&reported), "{}", gateway.stderr());
+
+    std::fs::write(&list, "10.0.0.0/8\n").unwrap();
+    gateway.until("the list is good again", |gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) == 0.0
+    });
+    let config = std::fs::read_to_string(gateway.config()).unwrap();
+    let wrong = config.replacen("scheme = \"http\"", "scheme = \"gopher\"", 1);
+    let line = wrong.lines().position(|line| line.contains("gopher")).unwrap() + 1;
+    std::fs::write(gateway.config(), wrong).unwrap();
+    gateway.until("the file is reported", |gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) >= 1.0
+    });
+    let reported = format!("{}:{line}: error: File ", gateway.config().display());
+    assert!(gateway.stderr().contains(&reported), "{}", gateway.stderr());
+}
+
 /// A door that is removed from the file continues to serve while it drains, following changes of objects.
 #[test]
 fn a_removed_door_follows_the_objects_to_its_end() {

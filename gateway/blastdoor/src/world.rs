@@ -193,3 +193,71 @@ impl Compilation {
         self.ledger = Ledger::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const CONFIG: &str = "\
+[source]
+kind = \"files\"
+path = \".\"
+[listeners.a]
+bind = \"127.0.0.1:0\"
+selector = \"expose=a\"
+scheme = \"http\"
+[listeners.b]
+bind = \"127.0.0.1:0\"
+selector = \"expose=b\"
+scheme = \"http\"
+";
+
+    const INGRESS: &str = "\
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: web, namespace: shop, labels: { expose: a } }
+spec:
+  rules:
+    - host: a.test
+      http: { paths: [{ path: /, pathType: Prefix, backend: { service: { name: gone, port: { number: 80 } } } }] }
+";
+
+    /// Configuration, objects, doors with what they serve, and problems: all that a report is made of.
+    #[test]
+    fn a_loaded_world_holds_everything_that_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("listeners.toml");
+        std::fs::write(&path, CONFIG).unwrap();
+        std::fs::write(folder.path().join("web.yaml"), INGRESS).unwrap();
+        let options = Options {
+            config: Some(path),
+            ..Options::default()
+        };
+        let config = config::load(&options).unwrap().config;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let world = runtime.block_on(World::load(config, &options)).unwrap();
+
+        let served: Vec<(String, Vec<String>)> = world
+            .doors
+            .iter()
+            .map(|door| {
+                let snapshot = door.publisher().snapshot();
+                let routes = snapshot.routes().map(|row| row.action.origin.key.to_string());
+                (door.config().name.to_string(), routes.collect())
+            })
+            .collect();
+        let expected = [("a", vec!["shop/web".to_owned()]), ("b", vec![])];
+        assert_eq!(served, expected.map(|(door, routes)| (door.to_owned(), routes)));
+        assert_eq!(world.view.unwrap().ingresses().count(), 1);
+        assert_eq!(world.config.doors.len(), 2);
+        let problems: Vec<String> = world.problems.all().iter().map(ToString::to_string).collect();
+        assert!(
+            matches!(&*problems, [problem] if problem.contains("Service `shop/gone` does not exist")),
+            "{problems:#?}"
+        );
+    }
+}

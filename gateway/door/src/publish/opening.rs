@@ -95,6 +95,12 @@ impl<S> Publisher<S> {
         self.routes.as_ref()
     }
 
+    /// What the door serves now, for whoever reports it.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot<S>> {
+        self.current.load_full()
+    }
+
     /// The certificates that are live; `None` at a door that terminates no TLS, and before the first publication.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<DoorTls>> {
