@@ -1,8 +1,11 @@
 //! Everything that touches bytes: accept, TLS, HTTP/1, HTTP/2, upstream connections, balancing, drain.
 //!
-//! Data flows one way: socket → [`connection`](self) → request head → decision by the door's snapshot → exchange →
-//! response. Each door has its own worker threads, pools, budgets and counters; nothing of one door is reachable from
-//! another.
+//! Data flows one way: socket → client connection → request head → decision by the door's snapshot → plan → attempts →
+//! exchange → response. Each door has its own worker threads, pools, budgets and counters; nothing of one door is
+//! reachable from another.
+//!
+//! Folders are floors, and a file uses its own floor and those below: `listen`, `serve`, `request`, `exchange`,
+//! `upstream`, `stream`, `head`, `worker`, `observe`. `settings` and `refusal` are vocabulary for all of them.
 //!
 //! # Invariants
 //! - A request is answered under exactly one snapshot: its route and settings come from the same moment.
@@ -10,7 +13,8 @@
 //! - Memory per connection is bounded whatever the sizes of bodies; idle connections hold no buffers.
 //! - A request that may have been processed is never sent twice unless its method is idempotent.
 //! - An upgraded connection, or one with bytes left over, never returns to a pool.
-//! - Every answer that is not the backend's comes out of one exhaustive table (`refusal`).
+//! - Every answer that is not the backend's is a `Reply`, sent in one place for all versions of HTTP; every failure finds
+//!   its status in one exhaustive table (`refusal`).
 
 mod exchange;
 mod head;

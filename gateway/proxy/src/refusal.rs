@@ -246,10 +246,10 @@ impl Disposition {
                 _ => INTERNAL,
             };
         }
-        match self.reason {
-            Reason::UpstreamTrailers => RESOURCE_EXHAUSTED,
-            Reason::DeadlineExceeded => DEADLINE_EXCEEDED,
-            _ => grpc_status(self.status),
+        match (self.status, self.reason) {
+            (_, Reason::UpstreamTrailers) => RESOURCE_EXHAUSTED,
+            (_, Reason::DeadlineExceeded) => DEADLINE_EXCEEDED,
+            (status, _) => grpc_status(status),
         }
     }
 }

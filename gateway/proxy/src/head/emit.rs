@@ -13,11 +13,14 @@ use crate::head::status::phrase;
 /// The gateway's own 100, for a client that waits for one.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// A field of the gateway's own, with its name as HTTP/1 writes it.
+pub(crate) type OwnField = (Cow<'static, str>, Cow<'static, [u8]>);
+
 /// A whole response of the gateway's own.
 pub(crate) struct OwnAnswer {
     pub(crate) status: u16,
     /// Further fields.
-    pub(crate) fields: SmallVec<[(Cow<'static, str>, Cow<'static, [u8]>); 2]>,
+    pub(crate) fields: SmallVec<[OwnField; 2]>,
     /// Of the body, if there is one.
     pub(crate) media_type: Cow<'static, str>,
     pub(crate) body: Bytes,

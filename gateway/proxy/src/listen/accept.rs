@@ -15,7 +15,7 @@ use crate::listen::overflow::Overflow;
 use crate::listen::prepare;
 use crate::observe::access::Lines;
 use crate::request::requester::Server;
-use crate::serve::http1::Connection;
+use crate::serve::http1::Http1Connection;
 use crate::settings::ProxyProtocol;
 use crate::stream::socket::Socket;
 use crate::upstream::HealthBoard;
@@ -163,7 +163,7 @@ impl Acceptor {
         }
         // Created outside the task, so that idle connections hold nothing else.
         let downstream = Downstream::clear(Peer::of_socket(client));
-        let served = Box::new(Connection::new(Socket::Plain(stream), downstream, server)).serve();
+        let served = Box::new(Http1Connection::new(Socket::Plain(stream), downstream, server)).serve();
         tokio::task::spawn_local(async move {
             let _counted = counted;
             served.await;

@@ -25,7 +25,7 @@ use crate::listen::passthrough::{Passed, passthrough};
 use crate::listen::peek::{Step, peek};
 use crate::observe::labels::Reason;
 use crate::request::requester::Server;
-use crate::serve::http1::Connection;
+use crate::serve::http1::Http1Connection;
 use crate::serve::http2;
 use crate::settings::{ProxyProtocol, Settings};
 use crate::stream::linger::{LingerLimits, linger};
@@ -66,7 +66,7 @@ pub(crate) async fn serve(
         let deadline = server.worker.deadlines.register();
         Box::pin(http2::serve(socket, Vec::new(), downstream, deadline, server)).await;
     } else {
-        Box::new(Connection::new(socket, downstream, server))
+        Box::new(Http1Connection::new(socket, downstream, server))
             .serve()
             .await;
     }

@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 use wire::{BodyFraming, Method, Version};
 
 use crate::head::draft::Connection;
-use crate::head::emit::{self, Delivery, OwnAnswer};
+use crate::head::emit::{self, Delivery, OwnAnswer, OwnField};
 use crate::head::status;
 use crate::observe::labels::Reason;
 use crate::refusal::{Refusal, grpc_status};
@@ -129,7 +129,7 @@ impl Reply {
     }
 }
 
-fn text(name: &'static str, value: &'static str) -> (Cow<'static, str>, Cow<'static, [u8]>) {
+fn text(name: &'static str, value: &'static str) -> OwnField {
     (name.into(), value.as_bytes().into())
 }
 

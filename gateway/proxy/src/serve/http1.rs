@@ -28,7 +28,7 @@ use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
 /// A connection, with its socket.
-pub(crate) struct Connection {
+pub(crate) struct Http1Connection {
     /// The socket, as one side of each exchange.
     stream: Stream,
     downstream: Downstream,
@@ -63,7 +63,7 @@ enum Begun {
     Broken,
 }
 
-impl Connection {
+impl Http1Connection {
     pub(crate) fn new(socket: Socket, downstream: Downstream, server: Rc<Server>) -> Self {
         let deadline = server.worker.deadlines.register();
         Self {

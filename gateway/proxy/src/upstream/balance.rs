@@ -7,7 +7,7 @@ use door::Upstream;
 
 use super::choice::Choice;
 use super::endpoint::Endpoint;
-use super::health::{LastResort, Standing};
+use super::health::{Availability, LastResort};
 
 /// Where a request goes.
 pub(crate) struct Chosen {
@@ -38,10 +38,10 @@ pub(super) fn power_of_two(
     // And whether this request is the one that must try it.
     let usable = |index: usize| {
         let endpoint = look(index)?;
-        match endpoint.standing() {
-            Standing::In => Some((endpoint, false)),
-            Standing::Due => endpoint.examine().then_some((endpoint, true)),
-            Standing::Out | Standing::Down => None,
+        match endpoint.availability() {
+            Availability::In => Some((endpoint, false)),
+            Availability::Due => endpoint.examine().then_some((endpoint, true)),
+            Availability::Out | Availability::Down => None,
         }
     };
     let drawn = match count {
@@ -70,7 +70,7 @@ pub(super) fn power_of_two(
     if let Some((endpoint, _)) = drawn.or_else(|| others.clone().find_map(usable)) {
         return Some(Chosen::usual(endpoint));
     }
-    let out = |index| look(index).filter(|endpoint| endpoint.standing() != Standing::Down);
+    let out = |index| look(index).filter(|endpoint| endpoint.availability() != Availability::Down);
     if let Some(endpoint) = others.clone().find_map(out) {
         return Some(Chosen::usual(endpoint));
     }
@@ -193,7 +193,7 @@ pub(super) mod tests {
             .unwrap();
             if chosen.endpoint.address().port() == 1 {
                 failed += 1;
-                chosen.endpoint.disappointed();
+                chosen.endpoint.worsen();
             } else {
                 held.push_back(chosen.endpoint.begin());
                 if held.len() > 30 {

@@ -10,7 +10,7 @@ use door::UpstreamProtocol;
 use http::Request;
 
 use super::connect::{ConnectError, connect, is_ours, secure};
-use super::health::{Health, LastResort, Probing, Standing};
+use super::health::{Availability, Health, LastResort, Probing};
 use super::multiplexed::{InStream, Multiplexed};
 use super::probe::{Found, probe};
 use crate::observe::labels::EjectionCause;
@@ -116,8 +116,8 @@ impl Endpoint {
         self.failing.get()
     }
 
-    pub(super) fn standing(&self) -> Standing {
-        self.health.standing()
+    pub(super) fn availability(&self) -> Availability {
+        self.health.availability()
     }
 
     pub(crate) fn is_down(&self) -> bool {
@@ -144,7 +144,7 @@ impl Endpoint {
     }
 
     /// It has answered with a failure, or not completely: it gets fewer requests.
-    pub(crate) fn disappointed(&self) {
+    pub(crate) fn worsen(&self) {
         let failing = self.failing.get();
         let more = WORST.saturating_sub(failing).div_ceil(STEP);
         self.failing.set(failing.saturating_add(more));
@@ -306,7 +306,7 @@ impl Endpoint {
 
     pub(super) fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
         // If it were forgotten while down or out, requests would go there again.
-        self.health.standing() == Standing::In
+        self.health.availability() == Availability::In
             && self.in_flight.get() == 0
             && self.idle.borrow().is_empty()
             && self.multiplexed.is_empty()

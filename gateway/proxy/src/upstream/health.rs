@@ -72,7 +72,7 @@ pub(crate) struct Health {
 
 /// What may be sent to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Availability {
     /// Any request.
     In,
     /// One request: the ejection is over, and a request must find out whether it has recovered.
@@ -194,12 +194,12 @@ impl Health {
         }
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn availability(&self) -> Availability {
         match self.verdict.load(Relaxed) {
-            IN => Standing::In,
-            DOWN => Standing::Down,
-            until if until <= self.now() => Standing::Due,
-            _ => Standing::Out,
+            IN => Availability::In,
+            DOWN => Availability::Down,
+            until if until <= self.now() => Availability::Due,
+            _ => Availability::Out,
         }
     }
 
@@ -385,14 +385,14 @@ mod tests {
         assert!(health.not_reached(), "the third in a row");
         assert!(!health.not_reached(), "and only that one");
         assert_eq!(
-            board.health(key(80)).standing(),
-            Standing::Down,
+            board.health(key(80)).availability(),
+            Availability::Down,
             "every worker sees it"
         );
         health.served();
         assert!(health.is_down(), "an old connection's answer opens no new one");
         health.reached();
-        assert_eq!(health.standing(), Standing::In);
+        assert_eq!(health.availability(), Availability::In);
     }
 
     #[test]
@@ -405,7 +405,7 @@ mod tests {
         let all = [key(1), key(2)];
         let first = board.take_out(&health, all.into_iter());
         assert_eq!(first, Some(Duration::from_millis(FIRST)));
-        assert_eq!(health.standing(), Standing::Out);
+        assert_eq!(health.availability(), Availability::Out);
         assert_eq!(
             fail(&health, 5),
             [false; 5],
@@ -413,7 +413,7 @@ mod tests {
         );
         assert!(!health.examine(), "not before its time");
         health.served();
-        assert_eq!(health.standing(), Standing::In);
+        assert_eq!(health.availability(), Availability::In);
     }
 
     #[test]
@@ -426,7 +426,7 @@ mod tests {
             terms.push(term.as_millis());
             // Time passes.
             health.verdict.store(health.now(), Relaxed);
-            assert_eq!(health.standing(), Standing::Due);
+            assert_eq!(health.availability(), Availability::Due);
             assert!(health.examine(), "one");
             assert!(!health.examine(), "and no other");
             assert!(health.failed(), "it is no better");
@@ -500,10 +500,10 @@ mod tests {
         // The same address of another namespace is another endpoint.
         let (one, two, other) = (upstream(&[1], 0), upstream(&[1, 2], 0), upstream(&[3], 1));
         board.forget_all_but([&one, &two, &other].into_iter());
-        let standings: Vec<Standing> = healths.iter().map(|health| health.standing()).collect();
-        assert_eq!(standings, [Standing::Down, Standing::Down, Standing::In]);
+        let states: Vec<Availability> = healths.iter().map(|health| health.availability()).collect();
+        assert_eq!(states, [Availability::Down, Availability::Down, Availability::In]);
         board.forget_all_but([&one].into_iter());
-        let standings: Vec<Standing> = healths.iter().map(|health| health.standing()).collect();
-        assert_eq!(standings, [Standing::Down, Standing::In, Standing::In]);
+        let states: Vec<Availability> = healths.iter().map(|health| health.availability()).collect();
+        assert_eq!(states, [Availability::Down, Availability::In, Availability::In]);
     }
 }

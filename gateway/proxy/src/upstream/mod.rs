@@ -77,7 +77,7 @@ impl Upstreams {
     pub(crate) fn report(&self, upstream: &Upstream, endpoint: &Endpoint, conduct: Conduct) {
         match conduct {
             Conduct::Good => endpoint.served(),
-            Conduct::Poor => endpoint.disappointed(),
+            Conduct::Poor => endpoint.worsen(),
             Conduct::Bad(fault) => self.failed(upstream, endpoint, fault),
             Conduct::Unknown => {}
         }
@@ -85,7 +85,7 @@ impl Upstreams {
 
     /// Records that an endpoint failed a request; several failures in a row eject it for a while.
     fn failed(&self, upstream: &Upstream, endpoint: &Endpoint, fault: Fault) {
-        endpoint.disappointed();
+        endpoint.worsen();
         if !endpoint.health().failed() {
             return;
         }

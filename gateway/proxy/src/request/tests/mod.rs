@@ -19,8 +19,8 @@ use rig::{Backend, Outcome, Rig};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// A request, and what its client gets: the status, the reason of a refusal, lines or ends of the answer over HTTP/1,
-/// what becomes of a connection of HTTP/1, and whether the whole is the same over HTTP/2.
+/// A request, and what its client gets over either version: the status, the reason in the log, parts of the answer; and
+/// what becomes of its connection if that is one of HTTP/1.
 type Row = (
     &'static str,
     u16,
@@ -90,159 +90,161 @@ async fn rig() -> Rig {
     rig
 }
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
+const ROWS: &[Row] = &[
+    // Of a backend.
+    (
+        "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        200,
+        None,
+        &["\r\n\r\nhello"],
+        Keep,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\n\r\nbody",
+        200,
+        None,
+        &["\r\n\r\nhello"],
+        Keep,
+    ),
+    (
+        "GET /empty HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        204,
+        None,
+        &[],
+        Keep,
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n",
+        200,
+        None,
+        &["\r\n\r\nhello"],
+        Close,
+    ),
+    // Redirect, health, OPTIONS.
+    (
+        "GET /a%20b?c HTTP/1.1\r\nHost: moved.test\r\n\r\n",
+        308,
+        Some("redirect"),
+        &["https://moved.test/a%20b?c\r\n", "\r\n\r\nPermanent Redirect\n"],
+        Keep,
+    ),
+    (
+        "GET /up HTTP/1.1\r\nHost: any.test\r\n\r\n",
+        200,
+        None,
+        &[TEXT, "\r\n\r\nOK\n"],
+        Keep,
+    ),
+    (
+        "OPTIONS / HTTP/1.1\r\nHost: app.test\r\nMax-Forwards: 0\r\n\r\n",
+        200,
+        None,
+        &["GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "\r\n\r\nOK\n"],
+        Keep,
+    ),
+    // Refusals of the client's requests.
+    (
+        "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n",
+        404,
+        Some("no_route"),
+        &[TEXT, "\r\n\r\nNot Found\n"],
+        Keep,
+    ),
+    (
+        "HEAD / HTTP/1.1\r\nHost: other.test\r\n\r\n",
+        404,
+        Some("no_route"),
+        &["10\r\n", "\r\n\r\n"],
+        Keep,
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        400,
+        Some("host_invalid"),
+        &["\r\n\r\nBad Request\n"],
+        Close,
+    ),
+    (
+        "GET /a%00 HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        400,
+        Some("path_invalid"),
+        &["\r\n\r\nBad Request\n"],
+        Close,
+    ),
+    (
+        "TRACE / HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        405,
+        Some("method_refused"),
+        &["DELETE, OPTIONS\r\n"],
+        Close,
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: app.test\r\nBad Name: x\r\n\r\n",
+        400,
+        Some("malformed"),
+        &["\r\n\r\nBad Request\n"],
+        Close,
+    ),
+    (
+        "POST /small HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\n\r\nlarge",
+        413,
+        Some("body_too_large"),
+        &["\r\n\r\nContent Too Large\n"],
+        Close,
+    ),
+    // A reply before the end of the request leaves a connection that nobody can use.
+    (
+        "POST / HTTP/1.1\r\nHost: other.test\r\nContent-Length: 4\r\n\r\nbody",
+        404,
+        Some("no_route"),
+        &[],
+        Close,
+    ),
+    // Refusals for want of a backend.
+    (
+        "GET /closed HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        503,
+        Some("blocked"),
+        &["1\r\n", "Unavailable\n"],
+        Keep,
+    ),
+    (
+        "GET /none HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        503,
+        Some("no_endpoint"),
+        &["Unavailable\n"],
+        Keep,
+    ),
+    (
+        "GET /nobody HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        502,
+        Some("connect_failed"),
+        &["Bad Gateway\n"],
+        Keep,
+    ),
+    (
+        "GET /breaks HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        502,
+        Some("upstream_reset"),
+        &["Bad Gateway\n"],
+        Keep,
+    ),
+    (
+        "GET /nonsense HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        502,
+        Some("upstream_malformed"),
+        &["Bad Gateway\n"],
+        Keep,
+    ),
+];
+
 #[test]
 fn a_request_gets_its_answer_over_either_version() {
-    const TEXT: &str = "text/plain; charset=utf-8";
-    let table: &[Row] = &[
-        // Of a backend.
-        (
-            "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            200,
-            None,
-            &["\r\n\r\nhello"],
-            Keep,
-        ),
-        (
-            "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\n\r\nbody",
-            200,
-            None,
-            &["\r\n\r\nhello"],
-            Keep,
-        ),
-        (
-            "GET /empty HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            204,
-            None,
-            &[],
-            Keep,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n",
-            200,
-            None,
-            &["\r\n\r\nhello"],
-            Close,
-        ),
-        // Redirect, health, OPTIONS.
-        (
-            "GET /a%20b?c HTTP/1.1\r\nHost: moved.test\r\n\r\n",
-            308,
-            Some("redirect"),
-            &["https://moved.test/a%20b?c\r\n", "\r\n\r\nPermanent Redirect\n"],
-            Keep,
-        ),
-        (
-            "GET /up HTTP/1.1\r\nHost: any.test\r\n\r\n",
-            200,
-            None,
-            &[TEXT, "\r\n\r\nOK\n"],
-            Keep,
-        ),
-        (
-            "OPTIONS / HTTP/1.1\r\nHost: app.test\r\nMax-Forwards: 0\r\n\r\n",
-            200,
-            None,
-            &["GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "\r\n\r\nOK\n"],
-            Keep,
-        ),
-        // Refusals of the client's requests.
-        (
-            "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n",
-            404,
-            Some("no_route"),
-            &[TEXT, "\r\n\r\nNot Found\n"],
-            Keep,
-        ),
-        (
-            "HEAD / HTTP/1.1\r\nHost: other.test\r\n\r\n",
-            404,
-            Some("no_route"),
-            &["10\r\n", "\r\n\r\n"],
-            Keep,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
-            400,
-            Some("host_invalid"),
-            &["\r\n\r\nBad Request\n"],
-            Close,
-        ),
-        (
-            "GET /a%00 HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            400,
-            Some("path_invalid"),
-            &["\r\n\r\nBad Request\n"],
-            Close,
-        ),
-        (
-            "TRACE / HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            405,
-            Some("method_refused"),
-            &["DELETE, OPTIONS\r\n"],
-            Close,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: app.test\r\nBad Name: x\r\n\r\n",
-            400,
-            Some("malformed"),
-            &["\r\n\r\nBad Request\n"],
-            Close,
-        ),
-        (
-            "POST /small HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\n\r\nlarge",
-            413,
-            Some("body_too_large"),
-            &["\r\n\r\nContent Too Large\n"],
-            Close,
-        ),
-        // A reply before the end of the request leaves a connection that nobody can use.
-        (
-            "POST / HTTP/1.1\r\nHost: other.test\r\nContent-Length: 4\r\n\r\nbody",
-            404,
-            Some("no_route"),
-            &[],
-            Close,
-        ),
-        // Refusals for want of a backend.
-        (
-            "GET /closed HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            503,
-            Some("blocked"),
-            &["1\r\n", "Unavailable\n"],
-            Keep,
-        ),
-        (
-            "GET /none HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            503,
-            Some("no_endpoint"),
-            &["Unavailable\n"],
-            Keep,
-        ),
-        (
-            "GET /nobody HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            502,
-            Some("connect_failed"),
-            &["Bad Gateway\n"],
-            Keep,
-        ),
-        (
-            "GET /breaks HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            502,
-            Some("upstream_reset"),
-            &["Bad Gateway\n"],
-            Keep,
-        ),
-        (
-            "GET /nonsense HTTP/1.1\r\nHost: app.test\r\n\r\n",
-            502,
-            Some("upstream_malformed"),
-            &["Bad Gateway\n"],
-            Keep,
-        ),
-    ];
     run(async {
         let rig = rig().await;
-        for (request, status, reason, parts, next) in table {
+        for (request, status, reason, parts, next) in ROWS {
             let one = rig.ask(request).await;
             let seen = (one.status, one.reason, one.next);
             assert_eq!(seen, (*status, *reason, *next), "{request:?}: {one:?}");
