@@ -24,11 +24,11 @@ pub(crate) struct OwnAnswer {
     /// Of the body, if there is one.
     pub(crate) media_type: Cow<'static, str>,
     pub(crate) body: Bytes,
-    /// The status that a gRPC client is told instead, on HTTP/2.
+    /// The status that a gRPC client gets instead, over HTTP/2.
     pub(crate) grpc: Option<u8>,
 }
 
-/// How a response of the gateway's own is given to this client now.
+/// How to send a response of the gateway's own to this client.
 pub(crate) struct Delivery<'a> {
     /// The request's.
     pub(crate) method: Method,
@@ -36,8 +36,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) connection: Connection,
 }
 
-/// Writes an answer of the gateway's own. It depends on nothing but its arguments, so that two answers of one kind are
-/// the same bytes.
+/// Writes an answer of the gateway's own. It depends only on its arguments, so that two answers of one kind are the same
+/// bytes.
 pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer, delivery: &Delivery<'_>) {
     status_line(out, answer.status, phrase(answer.status).as_bytes());
     if !answer.body.is_empty() {

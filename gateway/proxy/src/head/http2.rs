@@ -1,4 +1,4 @@
-//! Heads of HTTP/2 as HTTP/1 text, and back.
+//! HTTP/2 heads as HTTP/1 text, and back.
 
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -17,8 +17,8 @@ use crate::worker::buffers::ReadBuffer;
 
 /// Writes a client's request as an HTTP/1 head, for the strict parser to judge. `ends`: no body follows.
 ///
-/// `:authority` becomes `Host`; a `Host` beside it must name the same host and port (RFC 9113 8.3.1). `Cookie` fields are joined (RFC 9113 8.2.3), and
-/// an extended CONNECT for `websocket` (RFC 8441) becomes the upgrade that backends know.
+/// `:authority` becomes `Host`; a `Host` beside it must name the same host and port (RFC 9113 8.3.1). `Cookie` fields are
+/// joined (RFC 9113 8.2.3), and an extended CONNECT for `websocket` (RFC 8441) becomes the upgrade that backends know.
 pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let protocol = parts.extensions.get::<Protocol>();
     let websocket = match protocol {
@@ -82,8 +82,8 @@ pub(crate) fn write_request(parts: &request::Parts, ends: bool, out: &mut Vec<u8
     Ok(())
 }
 
-/// How many fields a head has. The crumbs of a cookie are one field (RFC 9113 8.2.3): browsers send each of up to 180
-/// cookies by itself, and what they may cost together is limited in bytes.
+/// How many fields a head has. Split cookies count as one field (RFC 9113 8.2.3): browsers send each of up to 180 cookies
+/// separately, and their total size is limited in bytes.
 pub(crate) fn field_count(headers: &HeaderMap) -> usize {
     let crumbs = headers.get_all(COOKIE).iter().count();
     headers.len() - crumbs.saturating_sub(1)
@@ -104,7 +104,7 @@ pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
     out.load(b"\r\n");
 }
 
-/// An answer of the gateway's own: its head and its body. A gRPC client gets it as trailers alone (gRPC over HTTP/2,
+/// An answer of the gateway's own: its head and its body. A gRPC client gets it as a head only (gRPC over HTTP/2,
 /// "Trailers-Only").
 pub(crate) fn answer(answer: &OwnAnswer, delivery: &Delivery<'_>) -> http::Result<(Response<()>, Bytes)> {
     let mut head = Response::new(());
@@ -141,14 +141,14 @@ fn line(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
-/// Sixteen random bytes in base64 (RFC 6455 4.1). Nothing depends on their quality: the gateway checks no answer by
-/// them, it only has to send some.
+/// Sixteen random bytes in base64 (RFC 6455 4.1). Their quality does not matter: the gateway must send some, but checks no
+/// answer with them.
 fn websocket_key(out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digit = |bits: u128| ALPHABET.get((bits & 63) as usize).copied().unwrap_or(b'A');
     let random = fastrand::u128(..);
     out.extend((0..21).map(|index| digit(random >> (index * 6))));
-    // 128 bits are 21 digits and two bits, which the last digit carries on top.
+    // 128 bits are 21 digits and two bits, which the last digit contains.
     out.push(digit((random >> 126) << 4));
     out.extend_from_slice(b"==");
 }

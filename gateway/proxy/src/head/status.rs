@@ -1,4 +1,4 @@
-//! Statuses that the gateway sends itself, in words.
+//! Reason phrases of statuses that the gateway sends itself.
 
 /// The body of an answer of the gateway's own: the reason phrase, as a line of text.
 pub(crate) fn text(status: u16) -> &'static str {

@@ -35,7 +35,7 @@ const BACKLOG: i32 = 4096;
 /// How long accepting pauses when the process is out of descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// Takes in the connections of one socket, and has them served.
+/// Accepts the connections of one socket and serves them.
 pub(crate) struct Acceptor {
     server: Rc<Server>,
     overflow: Overflow,

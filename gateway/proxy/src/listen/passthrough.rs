@@ -1,4 +1,4 @@
-//! TLS that is not ended here: the server name chooses a route, and the connection goes on as it is.
+//! TLS that is passed through: the server name selects a route, and the connection is forwarded unchanged.
 
 use std::io;
 use std::sync::Arc;

@@ -36,13 +36,13 @@ struct Attempts<'a, 'c> {
 enum Attempt {
     /// The client has its answer, or cannot get one any more.
     Over(Next),
-    /// Nothing has been sent to the client, and this is why.
+    /// The attempt failed for this reason, and nothing has been sent to the client.
     Failed(Refusal),
-    /// As `Failed` at this endpoint, and it is safe to try again.
+    /// As `Failed`, and it is safe to try again.
     Retry(Refusal, Again),
 }
 
-/// Tries one endpoint after the other, as far as that is safe, and gives the client what comes of it.
+/// Tries one endpoint after the other, as far as that is safe, and gives the client the result.
 pub(crate) async fn carry_out(
     plan: Plan,
     requester: &mut Requester<'_>,
@@ -78,7 +78,7 @@ pub(crate) async fn carry_out(
 impl Attempts<'_, '_> {
     async fn run(&mut self) -> Result<Next, Refusal> {
         let server = Rc::clone(self.requester.server);
-        // A connection that may be closing is for requests that may be sent twice.
+        // Only requests that may be sent twice use a connection that may be closing.
         let mut rule = match self.plan.traits.method.is_idempotent() && !self.plan.traits.upgrade {
             true => Reuse::Any,
             false => Reuse::Sure,
@@ -101,7 +101,7 @@ impl Attempts<'_, '_> {
                 None => return Err(refusal),
             };
             if again != Again::Unreached {
-                // One has just turned out to be closed, and others may be as well.
+                // One has just turned out to be closed, and others may be closed too.
                 rule = Reuse::None;
             }
             server.worker.metrics.upstream_retries.add(1);
@@ -111,14 +111,14 @@ impl Attempts<'_, '_> {
     async fn attempt(&mut self, chosen: Chosen, endpoint: &Rc<Endpoint>, rule: Reuse) -> Attempt {
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
-        // A connection for this request alone may be at hand; all else takes its time, and room of its own.
+        // A kept connection may be at hand. Everything else takes time, and memory of its own.
         let kept = match &self.plan.message {
             None => endpoint.reuse(rule, self.record.started()),
             Some(_) => None,
         };
         let opened = match kept {
             Some(socket) => {
-                // What is at hand is no try at an endpoint that is down, if it is: others may make one.
+                // Using a kept connection does not probe an endpoint that is down: another request may do that.
                 drop(chosen);
                 Opened {
                     stream: Stream::Socket(socket),
@@ -203,7 +203,7 @@ impl Attempts<'_, '_> {
         }
     }
 
-    /// Takes note of what an exchange says of its endpoint. Whether its connection had never carried a response.
+    /// Records what an exchange says about its endpoint. Returns whether its connection had never carried a response.
     fn judge(
         &self,
         endpoint: &Endpoint,
@@ -217,7 +217,7 @@ impl Attempts<'_, '_> {
                 place.prove();
             }
             fresh = place.is_fresh();
-            // All who share a connection see its end, which happens once.
+            // All requests on a shared connection see its end, which counts once.
             with.fresh = outcome.as_ref().is_err_and(|failure| failure.silent) && place.blame();
         }
         self.report(endpoint, conduct::of(outcome, with));
@@ -229,8 +229,8 @@ impl Attempts<'_, '_> {
         upstreams.report(&self.plan.upstream, endpoint, conduct);
     }
 
-    /// Ends an answer that has begun and will not be whole, so that the client can tell: it gets what was good, and no
-    /// proper end.
+    /// Ends an answer that has begun and will not be complete, so that the client notices: it gets the intact part without
+    /// a proper end.
     async fn cut(&mut self, refusal: &Refusal, ends_with_connection: bool) -> Next {
         let disposition = refusal.disposition();
         self.record.refused(refusal);
@@ -250,16 +250,17 @@ impl Attempts<'_, '_> {
         }
         match disposition.side {
             Side::Upstream => Next::Close,
-            // Whoever is gone, stalled or at fault is not waited for, and nobody is who is to go.
+            // Do not wait for a client that is gone, stalled or at fault, nor for any client that must go.
             Side::Client | Side::Gateway => Next::Drop,
         }
     }
 
     /// What a failed exchange allows while nothing has been sent to the client.
     fn failed(&self, failure: Failure, fresh: bool) -> Attempt {
-        // Only a connection that broke in silence: what may have been processed is never sent again unless doing it twice
-        // is doing it once. If it had been used the backend closed it before it saw the request, most likely; and if
-        // nothing of the request had been written, surely. A head of HTTP/2 has left by then, whatever became of the body.
+        // Only after a connection that broke without a response: a request that may have been processed is never sent
+        // again unless it is idempotent. If the connection had been used, the backend most likely closed it before it saw
+        // the request; if nothing of the request had been written, certainly. An HTTP/2 head has been sent by then, whatever
+        // happened to the body.
         let plan = &self.plan;
         let unsent = !fresh && plan.message.is_none() && plan.upload.is_unwritten();
         if failure.unprocessed || (failure.silent && (unsent || plan.traits.method.is_idempotent())) {
@@ -273,7 +274,7 @@ impl Attempts<'_, '_> {
         Attempt::Failed(failure.refusal)
     }
 
-    /// A new connection, or a place on one that others use as well, as long as the client waits for it.
+    /// A new connection, or a place on a shared one, for as long as the client waits.
     async fn open(&mut self, chosen: Chosen) -> Result<Opened, Attempt> {
         let Chosen {
             endpoint,
@@ -311,7 +312,7 @@ impl Attempts<'_, '_> {
         );
     }
 
-    /// Passes bytes both ways until the upgraded connection ends, its route goes, or the drain ends.
+    /// Relays bytes both ways until the upgraded connection ends, its route is removed, or the drain ends.
     async fn tunnel(&mut self, stream: &mut Stream, _in_flight: InFlight) {
         let worker = &self.requester.server.worker;
         let upgraded = worker.upgraded();

@@ -1,27 +1,27 @@
-//! What an exchange says of the endpoint that it was with.
+//! What an exchange says about its endpoint.
 
 use crate::exchange::{Ended, Failure};
 use crate::refusal::{Refusal, Side};
 use crate::upstream::conduct::{Conduct, Fault};
 
-/// A backend that breaks off a request with more than this of its body unread may have its reason, which it could not
-/// tell: it would have had to read all of it first.
+/// A backend that breaks off a request with more than this of its body unread may have a reason that it could not send: it
+/// would have had to read the whole body first.
 const LONG_BODY: u64 = 64 * 1024;
 
-/// What is known of an exchange beside its outcome.
+/// What is known of an exchange besides its outcome.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Circumstances {
     /// A response head has come.
     pub(crate) answered: bool,
     /// And it says that the backend failed.
     pub(crate) poor: bool,
-    /// The end of its connection is to be counted: no response has come on it, and nobody has counted it.
+    /// The end of its connection must be counted: no response has arrived on it, and it has not been counted yet.
     pub(crate) fresh: bool,
     /// Body bytes of the request taken from the client, if that is not all of them.
     pub(crate) unsent: Option<u64>,
 }
 
-/// What an exchange that ended like this says.
+/// What an exchange with this outcome says.
 pub(crate) fn of(outcome: &Result<Ended, Failure>, with: Circumstances) -> Conduct {
     let answered = if with.poor { Conduct::Poor } else { Conduct::Good };
     let failure = match outcome {
@@ -42,7 +42,7 @@ pub(crate) fn of(outcome: &Result<Ended, Failure>, with: Circumstances) -> Condu
         return Conduct::Bad(Fault::Slow);
     }
     let unread = with.unsent.is_some_and(|bytes| bytes > LONG_BODY);
-    // A connection that had been used may have been closed for its age.
+    // A used connection may have been closed because of its age.
     let aged = failure.silent && !with.fresh;
     if !matches!(refusal, Refusal::UpstreamReset | Refusal::UpstreamGaveUp(_))
         || failure.unprocessed

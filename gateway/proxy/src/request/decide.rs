@@ -1,4 +1,4 @@
-//! From a parsed head to a decision: who asks, for which host and path, and what the door's table says.
+//! From a parsed head to a decision: the client, the host and path, and what the door's table says.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Decision {
     }
 }
 
-/// Checks host and path and asks the door's table. Everything here is synchronous and holds one snapshot.
+/// Checks host and path and looks them up in the door's table. Everything here is synchronous, under one snapshot.
 pub(crate) fn decide(
     requester: &Requester<'_>,
     scratch: &mut Scratch,
@@ -71,7 +71,7 @@ pub(crate) fn decide(
     if let (Some(session), Some(tls)) = (&requester.downstream.session, snapshot.tls())
         && !tls.admits(&session.handshake, host.as_ref())
     {
-        // Before the table is asked: the answer must not depend on whether the host exists here.
+        // Before the table lookup: the answer must not depend on whether the host exists here.
         return refuse(Refusal::Misdirected);
     }
     let raw_path = match request.path.of(head) {
@@ -132,7 +132,7 @@ fn act(
     }
 }
 
-/// How large a request body may be: what the route asks for (0 is unlimited), and never more than the door allows.
+/// The largest request body: the route's limit (0 is unlimited), but never more than the door allows.
 pub(crate) fn body_limit(route: &Route, settings: &Settings) -> Option<u64> {
     let asked = route.tuning.body.filter(|limit| *limit > 0);
     match (asked, settings.limits.body) {
@@ -141,7 +141,7 @@ pub(crate) fn body_limit(route: &Route, settings: &Settings) -> Option<u64> {
     }
 }
 
-/// 308 to the same host and path over https. A request without a host has nowhere to be sent to.
+/// 308 to the same host and path over https. A request without a host cannot be redirected.
 fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, head: &[u8]) -> Decision {
     let Some(host) = host else {
         return Decision::refuse(Refusal::NoRoute);
@@ -165,8 +165,8 @@ fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, he
     })
 }
 
-/// A path or a query as a URI may hold it (RFC 3986 3.3, 3.4): requests are taken with more, and `Location` is read by
-/// the letter.
+/// A path or a query with the characters that a URI may hold (RFC 3986 3.3, 3.4): requests are accepted with others, but
+/// clients parse `Location` strictly.
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for (index, byte) in bytes.iter().enumerate() {
         let digits = bytes.get(index + 1..index + 3).unwrap_or_default();

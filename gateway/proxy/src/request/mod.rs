@@ -1,4 +1,4 @@
-//! One request, whatever the version of HTTP that it came by, in phases of which each consumes the one before:
+//! One request, whatever its HTTP version, in phases of which each consumes the one before:
 //!
 //! ```text
 //! head ─► decide ─┬─► reply
@@ -53,7 +53,7 @@ pub(crate) async fn serve(
     reply.send(requester, scratch, record).await
 }
 
-/// Refuses a request whose head cannot be read. `seen`: what can be made out of it.
+/// Refuses a request whose head cannot be parsed. `seen`: the parts of it that can.
 pub(crate) async fn refuse_unread(
     requester: &mut Requester<'_>,
     scratch: &mut Scratch,

@@ -1,4 +1,4 @@
-//! How a request goes to its backend: worked out once, and the same for each attempt.
+//! How a request goes to its backend: computed once, and the same for each attempt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,8 +47,8 @@ enum Pairing {
 }
 
 impl Plan {
-    /// Works out how the request whose head is the first `length` bytes of the client's buffer goes to `upstream`, and
-    /// writes the head for it. `started`: when it began.
+    /// Plans how the request whose head is the first `length` bytes of the client's buffer goes to `upstream`, and writes
+    /// the head for it. `started`: when it began.
     pub(crate) fn new(
         matched: Matched<Settings>,
         upstream: Arc<Upstream>,
@@ -76,7 +76,7 @@ impl Plan {
                 protocols.push(b',');
             }
         }
-        // gRPC is spoken over HTTP/2 alone; from anyone else its name buys no patience.
+        // gRPC needs HTTP/2 on both sides. Otherwise its content type does not extend timeouts.
         traits.grpc &= matches!(pairing, Pairing::Http2 { .. });
         let until = traits
             .grpc
@@ -141,7 +141,7 @@ impl Pairing {
         }
     }
 
-    /// The scheme that a head of HTTP/2 names, where the backend speaks that.
+    /// The scheme in an HTTP/2 head, if the backend speaks HTTP/2.
     fn backend_scheme(self) -> Option<&'static str> {
         match self {
             Self::Http1 | Self::Http2ToHttp1 => None,
@@ -155,7 +155,7 @@ impl Pairing {
             Self::Http1 => Ok(traits.upgrade),
             // HTTP/2 has no upgrade.
             Self::Http1ToHttp2 { .. } => Ok(false),
-            // A stream that is to become a WebSocket can become nothing else (RFC 8441 5).
+            // A stream that asks for a WebSocket can become nothing else (RFC 8441 5).
             Self::Http2ToHttp1 if request.upgrade && !(traits.upgrade && is_bodiless(request.framing)) => {
                 Err(Refusal::Protocol)
             }
@@ -169,10 +169,10 @@ impl Pairing {
     fn upload(self, matched: &Matched<Settings>, traits: &RequestTraits) -> Relay {
         let settings = &matched.settings;
         let source = match (self, traits.framing) {
-            // Then the backend has been told that nothing follows the head.
+            // The head to the backend says that nothing follows.
             (_, BodyFraming::Length(0)) => BodyFraming::None,
-            // The end of the stream counts, and trailers may come before it. Where a length is passed on there is no
-            // room for them, and the backend may answer before the end has arrived.
+            // The end of the stream counts, and trailers may come before it. If a length is forwarded there is no room for
+            // them, and the backend may answer before the end has arrived.
             (Self::Http2 { .. }, BodyFraming::Length(_) | BodyFraming::Chunked)
             | (Self::Http2ToHttp1, BodyFraming::Chunked) => BodyFraming::UntilClose,
             (_, framing) => framing,
@@ -192,7 +192,7 @@ impl Pairing {
 fn timeouts(matched: &Matched<Settings>, traits: &RequestTraits, until: Option<Instant>) -> ExchangeTimeouts {
     let timeouts = &matched.settings.timeouts;
     let tuning = &matched.route.tuning;
-    // A gRPC call may stay open with nothing to say in either direction, and says itself for how long.
+    // A gRPC call may stay open and silent in both directions, and has its own deadline.
     let or = |timeout: Duration| if traits.grpc { STREAM_IDLE } else { timeout };
     ExchangeTimeouts {
         body_idle: tuning.body_idle.unwrap_or(or(timeouts.body_idle)),

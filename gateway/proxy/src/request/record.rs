@@ -1,4 +1,4 @@
-//! What one request leaves behind: a line in the access log and its share of the counters.
+//! The record of one request: a line in the access log, and its share of the counters.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::observe::labels::Reason;
 use crate::refusal::Refusal;
 use crate::worker::Worker;
 
-/// Gathered while a request is served, told when it ends.
+/// Gathered while a request is served, reported when it ends.
 pub(crate) struct Record {
     started: Instant,
     method: Method,
@@ -24,7 +24,7 @@ pub(crate) struct Record {
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) route: Option<Arc<Route>>,
     refusal: Option<Reason>,
-    /// What was wrong, in words, for a line that tells of a refusal.
+    /// What was wrong, as text, for a line with a refusal.
     detail: Option<String>,
     is_connection: bool,
     /// Text for the log, kept only when there is one: method, host, path and request id, with their ends.
@@ -55,7 +55,7 @@ impl Record {
         self.started
     }
 
-    /// Takes note of the request, while its head is still in the buffer.
+    /// Records the request, while its head is still in the buffer.
     pub(crate) fn request(
         &mut self,
         worker: &Worker,
@@ -76,7 +76,7 @@ impl Record {
         );
     }
 
-    /// Takes note of a request that is refused before its head is read whole: what can be made out of it.
+    /// Records the readable parts of a request that is refused before its head is complete.
     pub(crate) fn glimpse(&mut self, worker: &Worker, seen: Glimpse<'_>, head: &[u8], identity: &Identity) {
         self.method = Method::of(seen.method);
         self.client = Some(identity.client);
@@ -97,7 +97,7 @@ impl Record {
         self.ends[3] = self.text.len();
     }
 
-    /// Takes note of a connection that is passed on as it is: what is known of it is the server name it asked for.
+    /// Records a passed-through connection: only its server name is known.
     pub(crate) fn connection(&mut self, worker: &Worker, client: IpAddr, name: &str, route: &Arc<Route>) {
         self.is_connection = true;
         self.client = Some(client);
@@ -108,12 +108,12 @@ impl Record {
         }
     }
 
-    /// Takes note of what was wrong, in words without any value of a field. What is told first counts.
+    /// Records what was wrong, as text without any value of a field. The first reason counts.
     pub(crate) fn explain(&mut self, words: String) {
         self.detail.get_or_insert(words);
     }
 
-    /// Takes note of an answer of the gateway's own. Once the backend's status is sent it stays the status.
+    /// Records an answer of the gateway's own. Once the backend's status has been sent, it stays the status.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         let disposition = refusal.disposition();
         self.refusal = Some(disposition.reason);
@@ -128,13 +128,13 @@ impl Record {
         }
     }
 
-    /// Takes note of an answer of the gateway's own that is no refusal; `reason`: it is counted as one all the same.
+    /// Records an answer of the gateway's own that is not a refusal; with a `reason` it is counted like one.
     pub(crate) fn answered(&mut self, status: u16, reason: Option<Reason>) {
         self.status = status;
         self.refusal = reason;
     }
 
-    /// A host that is none may have a user and a password before it.
+    /// An invalid host may contain a user name and a password.
     fn hide_user(&mut self) {
         let [method, host, ..] = self.ends;
         let written = self.text.get(method..host).unwrap_or_default();
@@ -146,7 +146,7 @@ impl Record {
         }
     }
 
-    /// The client gave the request up, or made us do it.
+    /// The client cancelled the request, or made the gateway do so.
     pub(crate) fn is_given_up(&self) -> bool {
         matches!(self.refusal, Some(Reason::ClientGone | Reason::BodyMalformed))
     }
@@ -160,7 +160,7 @@ impl Record {
     /// Counts and logs the request.
     pub(crate) fn finish(self, worker: &Worker, peer: IpAddr) {
         let duration = self.started.elapsed();
-        // A connection that was passed on as it is was no request.
+        // A passed-through connection is not a request.
         if !self.is_connection {
             worker.metrics.finished(self.method, self.status, duration);
         }

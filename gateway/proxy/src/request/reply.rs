@@ -1,4 +1,4 @@
-//! Everything that the gateway says itself, and the one way in which it says it.
+//! Every answer of the gateway's own, and the one way to send it.
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -25,18 +25,18 @@ const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub(crate) enum Reply {
     /// The request has failed.
     Refused(Refusal),
-    /// It is to be made elsewhere.
+    /// The client should send it elsewhere.
     Redirect { status: u16, location: Vec<u8> },
     /// To the health check of a load balancer.
     Healthy,
-    /// To OPTIONS that is to go no further (RFC 9110 7.6.2).
+    /// To OPTIONS that must not be forwarded (RFC 9110 7.6.2).
     Options,
-    /// To a connection that the door has no room for.
+    /// To a connection for which the door has no room.
     NoRoom,
 }
 
 impl Reply {
-    /// Sends it in place of a backend's answer, if that is still possible, and says what becomes of the client's side.
+    /// Sends it instead of a backend's answer, if that is still possible. Returns what happens to the client's side.
     pub(crate) async fn send(
         self,
         requester: &mut Requester<'_>,
@@ -79,7 +79,7 @@ impl Reply {
         }
         let date = requester.server.worker.clock.date();
         let delivery = Delivery {
-            // Known before the rest of the head is; the answer to HEAD has no body even where the head is refused.
+            // Known before the rest of the head; an answer to HEAD has no body even if the head is refused.
             method: request.method,
             date: Some(&date),
             connection,
@@ -87,7 +87,7 @@ impl Reply {
         deliver(requester, &mut scratch.to_client, &answer, &delivery).await
     }
 
-    /// Writes it for a connection of HTTP/1 on which no request has been read yet, and none will be.
+    /// Writes it for an HTTP/1 connection on which no request has been read, and none will be.
     pub(crate) fn write_unasked(self, out: &mut Vec<u8>) {
         let delivery = Delivery {
             method: Method::Other,
@@ -108,7 +108,7 @@ impl Reply {
             Self::NoRoom => (503, None),
         };
         let body = match &self {
-            // Nobody knows yet whether the request is a HEAD.
+            // It is unknown whether the request is a HEAD.
             Self::NoRoom => "",
             Self::Refused(_) | Self::Redirect { .. } | Self::Healthy | Self::Options => status::text(status),
         };
@@ -133,7 +133,7 @@ fn text(name: &'static str, value: &'static str) -> OwnField {
     (name.into(), value.as_bytes().into())
 }
 
-/// Sends an answer by whichever version of HTTP was asked.
+/// Sends an answer in the client's HTTP version.
 async fn deliver(
     requester: &mut Requester<'_>,
     out: &mut Vec<u8>,

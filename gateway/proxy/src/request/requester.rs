@@ -1,4 +1,4 @@
-//! Whoever asks: the client's side of one request, whatever the version of HTTP that it came by.
+//! The client's side of one request, whatever its HTTP version.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) struct Server {
     pub(crate) upstreams: Upstreams,
 }
 
-/// The client's side of one request. The connection that it came by lends it.
+/// The client's side of one request, borrowed from its connection.
 pub(crate) struct Requester<'c> {
     /// Where the answer goes, and the rest of the request comes from.
     pub(crate) stream: &'c mut Stream,
@@ -25,20 +25,20 @@ pub(crate) struct Requester<'c> {
     pub(crate) server: &'c Rc<Server>,
     /// The connection carries no other request after this one.
     pub(crate) last: bool,
-    /// The request is gRPC's: refusals speak its language.
+    /// The request is a gRPC call: refusals have a gRPC status.
     pub(crate) grpc: bool,
-    /// The connection turned out not to have what the door asks of connections by now.
+    /// The connection turned out to lack what the door now requires.
     pub(crate) outdated: bool,
 }
 
-/// What the client's side is good for after a request. A stream of HTTP/2 ends with its request, whatever this says.
+/// What happens to the client's side after a request. An HTTP/2 stream ends with its request in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// It can carry another request.
     Keep,
-    /// It is to be closed when the client has read everything.
+    /// It closes when the client has read everything.
     Close,
-    /// It is broken or was told to go.
+    /// It is broken or must end.
     Drop,
 }
 
@@ -51,7 +51,7 @@ impl Server {
 }
 
 impl Requester<'_> {
-    /// Whether the client is to be told that its connection ends with this response.
+    /// Whether this response must say that the connection ends.
     pub(crate) fn is_closing(&self) -> bool {
         self.last || self.server.worker.phase() != Phase::Serving
     }

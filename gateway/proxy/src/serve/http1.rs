@@ -1,7 +1,7 @@
-//! One client connection of HTTP/1: idle, then a request, then idle again.
+//! One HTTP/1 connection of a client: idle, then a request, then idle again.
 //!
-//! While idle a connection holds its socket and one deadline, and no buffers. The state of a request lives in a
-//! box of its own, so that it does not weigh on idle connections.
+//! While idle, a connection holds its socket and one deadline, and no buffers. The state of a request is in a separate
+//! box, so that idle connections stay small.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -37,29 +37,29 @@ pub(crate) struct Http1Connection {
     requests: u32,
 }
 
-/// What becomes of the connection now.
+/// What happens to the connection next.
 enum Then {
     /// It waits for another request.
     Idle,
-    /// It goes on waiting: the next request has not begun after all.
+    /// It continues to wait: the next request has not begun after all.
     Wait,
-    /// It is to be closed when the client has read everything.
+    /// It closes when the client has read everything.
     Close,
-    /// It is broken or was told to go.
+    /// It is broken or must end.
     Drop,
-    /// It speaks HTTP/2 from its first byte on; these have been read.
+    /// It speaks HTTP/2 from its first byte on; these bytes have been read.
     Http2(Vec<u8>),
 }
 
-/// What has come of a request.
+/// How much of a request has arrived.
 enum Begun {
     /// Its whole head, of this many bytes.
     Head(usize),
-    /// Not a byte.
+    /// No byte.
     Nothing,
     /// The client has closed the connection.
     End,
-    /// It cannot be read, and under TLS the client has been told why.
+    /// The connection cannot be read; under TLS the client has got an alert.
     Broken,
 }
 
@@ -85,7 +85,7 @@ impl Http1Connection {
             };
             match then {
                 Then::Idle => self.start_waiting(),
-                // What is waited for is still to come, and the time for it goes on.
+                // The next request is still to come, and its deadline keeps running.
                 Then::Wait => {}
                 Then::Close => {
                     Box::pin(self.linger()).await;
@@ -112,7 +112,7 @@ impl Http1Connection {
         }
     }
 
-    /// Gives the next request its time to begin.
+    /// Sets the deadline for the next request to begin.
     fn start_waiting(&self) {
         let settings = Arc::clone(self.server.worker.door.snapshot().settings());
         let wait = if self.requests == 0 {
@@ -123,7 +123,7 @@ impl Http1Connection {
         self.deadline.set(wait);
     }
 
-    /// Waits until there is something to read. False when the connection is to end instead.
+    /// Waits until there is something to read. False if the connection must end instead.
     async fn wait_for_request(&mut self) -> bool {
         let Some(socket) = self.stream.socket() else {
             return false;
@@ -220,7 +220,7 @@ impl Http1Connection {
                     Poll::Pending if armed && deadline.has_passed(context) => {
                         Poll::Ready(Err(Refusal::HeadTimeout))
                     }
-                    // Readiness can be a false alarm, and part of a TLS record is nothing yet.
+                    // Readiness can be a false alarm, and a part of a TLS record yields no bytes yet.
                     Poll::Pending if !armed => Poll::Ready(Err(Refusal::HeadTimeout)),
                     Poll::Pending => Poll::Pending,
                 }
@@ -237,7 +237,7 @@ impl Http1Connection {
         }
     }
 
-    /// Ends the sending side and reads on for a moment, so that the client gets to read the answer.
+    /// Ends the sending side and keeps reading for a moment, so that the client can read the answer.
     async fn linger(&mut self) {
         if let Some(socket) = self.stream.socket() {
             linger(socket, &self.deadline, &self.server.worker, LingerLimits::SHORT).await;

@@ -1,4 +1,4 @@
-//! What bytes of a message come from and go to: a socket, clear or under TLS, or one stream of an HTTP/2 connection.
+//! Where the bytes of a message come from and go to: a socket, clear or under TLS, or one stream of an HTTP/2 connection.
 
 pub(crate) mod http2;
 pub(crate) mod linger;
@@ -26,18 +26,18 @@ pub(crate) enum Stream {
     Http2(Box<Http2Stream>),
 }
 
-/// Why a client has not been given a head.
+/// Why a head could not be sent to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadUnsent {
-    /// Its version of HTTP cannot say it.
+    /// The client's HTTP version cannot express it.
     Unsayable,
     /// The client has gone.
     Gone,
 }
 
 impl Stream {
-    /// Gives the client the head of its response; `ends`: and nothing follows it. Text is added to `out`, and leaves with
-    /// what comes behind it.
+    /// Sends the client the head of its response; `ends`: nothing follows it. Text is added to `out`, and is written with
+    /// what follows it.
     pub(crate) fn respond(
         &mut self,
         head: &ResponseDraft<'_>,
@@ -57,7 +57,7 @@ impl Stream {
         }
     }
 
-    /// The same of an interim response.
+    /// The same for an interim response.
     pub(crate) fn inform(&mut self, head: &ResponseDraft<'_>, out: &mut Vec<u8>) -> Result<(), HeadUnsent> {
         match self {
             Self::Socket(_) => {
@@ -71,7 +71,7 @@ impl Stream {
         }
     }
 
-    /// The same of the gateway's own 100.
+    /// The same for the gateway's own 100.
     pub(crate) fn inform_continue(&mut self, out: &mut Vec<u8>) -> Result<(), HeadUnsent> {
         match self {
             Self::Socket(_) => {
@@ -86,7 +86,7 @@ impl Stream {
         }
     }
 
-    /// Gives the client a whole answer of the gateway's own. Text is added to `out`, and is still to be written.
+    /// Sends the client a whole answer of the gateway's own. Text is added to `out`, and must still be written.
     pub(crate) fn answer(&mut self, answer: &OwnAnswer, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
         match self {
             Self::Socket(_) => emit::own(out, answer, delivery),

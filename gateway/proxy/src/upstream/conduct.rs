@@ -1,17 +1,17 @@
-//! What an endpoint has done, as far as it counts: for its health, and for whatever else is to hear of it.
+//! How an endpoint behaved in one exchange: for its health, and for other observers.
 
 use crate::observe::labels::EjectionCause;
 
-/// What becomes of an endpoint's name.
+/// How an endpoint behaved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conduct {
     /// It works.
     Good,
-    /// It answered, and said that it failed, or did not answer to the end: others come first.
+    /// It answered with a failure, or not completely: it gets fewer requests.
     Poor,
-    /// It is of no use: several in a row take it out.
+    /// It failed: several failures in a row eject it.
     Bad(Fault),
-    /// Nothing, or nothing that is its own doing.
+    /// Nothing is known, or the cause was not the endpoint.
     Unknown,
 }
 

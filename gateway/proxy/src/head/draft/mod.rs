@@ -1,7 +1,7 @@
-//! Heads on their way through the gateway: what arrived, as it lies in the buffer, and what is to differ where it goes.
+//! Heads that the gateway forwards: what arrived, as it lies in the buffer, and edits to it.
 //!
-//! A draft says once which lines leave and in which order. Whoever needs another version of HTTP adds a writer, and
-//! whoever needs another line, or none of some name, adds an edit.
+//! A draft lists once which lines leave, in which order. Another HTTP version is another writer; another line, or the
+//! removal of one, is an edit.
 
 mod edits;
 mod request;
@@ -34,7 +34,7 @@ impl OwnField {
     }
 }
 
-/// What the lines of a head are written to.
+/// A writer for the lines of a head.
 trait Lines {
     /// A field that every version has.
     fn field(&mut self, field: &'static OwnField, value: impl FnOnce(&mut Vec<u8>));
@@ -42,11 +42,11 @@ trait Lines {
     /// A field of an edit.
     fn added(&mut self, name: &HeaderName, value: &HeaderValue);
 
-    /// A line that speaks of the connection, from the end of the line before it on. HTTP/2 has none (RFC 9113 8.2.2).
+    /// A line about the connection, starting with the end of the line before it. HTTP/2 has none (RFC 9113 8.2.2).
     fn of_connection(&mut self, line: &'static str);
 }
 
-/// The fields of a head for HTTP/2. Their values lie behind one another, and share one allocation.
+/// The fields of an HTTP/2 head. Their values are stored one after the other in one allocation.
 #[derive(Default)]
 struct Map {
     values: Vec<u8>,
@@ -62,7 +62,7 @@ impl Map {
         }
     }
 
-    /// Takes in a field; `None` where HTTP/2 has no such name.
+    /// Adds a field; `None` if the name is not valid in HTTP/2.
     fn copied(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
         let name = HeaderName::from_bytes(name).ok()?;
         self.values.extend_from_slice(value);
@@ -70,7 +70,7 @@ impl Map {
         Some(())
     }
 
-    /// The fields; `None` where HTTP/2 has no such value.
+    /// The fields; `None` if a value is not valid in HTTP/2.
     fn into_headers(self) -> Option<HeaderMap> {
         let mut headers = HeaderMap::with_capacity(self.names.len());
         let mut values = Bytes::from(self.values);

@@ -11,18 +11,18 @@ use crate::head::vouched;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 
-/// A client's request as its backend is to see it: every line is either the gateway's own or has passed the grammar,
-/// and hop-by-hop fields end here (RFC 9110 7.6.1).
+/// A client's request as its backend will see it: every line is either the gateway's own or has passed the grammar, and
+/// hop-by-hop fields are removed (RFC 9110 7.6.1).
 pub(crate) struct RequestDraft<'a> {
     pub(crate) head: &'a [u8],
     pub(crate) request: &'a RequestHead,
     pub(crate) edits: &'a RequestEdits,
     pub(crate) forwarded: Forwarded<'a>,
-    /// The request for another protocol goes on.
+    /// The request for another protocol is forwarded.
     pub(crate) upgrade: bool,
 }
 
-/// What the gateway says of the client, and whose fields it lets through.
+/// What the gateway says about the client, and what decides which of the client's fields pass.
 pub(crate) struct Forwarded<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) settings: &'a Settings,
@@ -153,7 +153,7 @@ impl RequestDraft<'_> {
         }
     }
 
-    /// Whether a field of the client's goes on.
+    /// Whether a client's field is forwarded.
     fn passes(&self, field: &Field) -> bool {
         let (request, forwarded) = (self.request, &self.forwarded);
         let name = field.name.of(self.head);
@@ -163,8 +163,8 @@ impl RequestDraft<'_> {
             && !self.edits.fields.drops(field, self.head)
     }
 
-    /// What the gateway says itself. It comes after the client's own fields, so nothing the client names in
-    /// `Connection` can remove it.
+    /// The gateway's own fields. They come after the client's, so nothing that the client names in `Connection` can remove
+    /// them.
     fn own_fields(&self, lines: &mut impl Lines) {
         self.forwarded_fields(lines);
         let method = match &self.edits.method {
@@ -174,7 +174,7 @@ impl RequestDraft<'_> {
         match self.edits.framing.unwrap_or(self.request.framing) {
             BodyFraming::Length(length) => lines.field(&CONTENT_LENGTH, |out| number(out, length)),
             BodyFraming::Chunked => lines.of_connection("\r\nTransfer-Encoding: chunked"),
-            // Servers that expect content ask for a length otherwise (RFC 9110 8.6, 411).
+            // Otherwise servers that expect content ask for a length (RFC 9110 8.6, 411).
             BodyFraming::None
                 if matches!(
                     method,
@@ -199,7 +199,7 @@ impl RequestDraft<'_> {
         }
     }
 
-    /// What the gateway says of the client.
+    /// What the gateway says about the client.
     fn forwarded_fields(&self, lines: &mut impl Lines) {
         let Forwarded {
             identity,
@@ -234,7 +234,7 @@ impl RequestDraft<'_> {
         }
     }
 
-    /// The hops before the peer, each with the comma behind it.
+    /// The hops before the peer, each with a comma after it.
     fn write_hops(&self, out: &mut Vec<u8>) {
         let fields = self.request.fields.iter();
         for field in fields.filter(|field| field.id == FieldId::XForwardedFor) {

@@ -7,13 +7,13 @@ use super::text::{END, copied, number, upgrade};
 use super::{FieldEdits, Lines, Map, OwnField};
 use crate::worker::date::DateClock;
 
-/// A backend's response as its client is to see it.
+/// A backend's response as its client will see it.
 pub(crate) struct ResponseDraft<'a> {
     pub(crate) head: &'a [u8],
     pub(crate) response: &'a ResponseHead,
     pub(crate) edits: &'a FieldEdits,
     pub(crate) framing: Framing,
-    /// Of use to HTTP/1 alone.
+    /// Only for HTTP/1.
     pub(crate) connection: Connection,
     /// Trailers may follow.
     pub(crate) trailers: bool,
@@ -24,7 +24,7 @@ pub(crate) struct ResponseDraft<'a> {
 /// How the response to the client ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// No body; `Content-Length` may state what a GET would get.
+    /// No body; `Content-Length` may state the length that a GET would have.
     None(Option<u64>),
     /// This many bytes.
     Length(u64),
@@ -34,7 +34,7 @@ pub(crate) enum Framing {
     UntilClose,
 }
 
-/// What the gateway says of the connection to the client.
+/// What the gateway says about the connection to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connection {
     /// Stays open, as HTTP/1.1 does by default.
@@ -90,7 +90,7 @@ impl ResponseDraft<'_> {
         out.extend_from_slice(END);
     }
 
-    /// The head as HTTP/2 sends it; `None` where HTTP/2 cannot say it.
+    /// The head as HTTP/2 sends it; `None` if HTTP/2 cannot express it.
     pub(crate) fn to_http2(&self) -> Option<Response<()>> {
         let response = self.response;
         let is_upgrade = response.status == 101;
@@ -98,7 +98,7 @@ impl ResponseDraft<'_> {
         let mut dated = false;
         for field in &response.fields {
             let name = field.name.of(self.head);
-            // The handshake of an upgrade is HTTP/1's own (RFC 8441 5).
+            // The handshake of an upgrade exists only in HTTP/1 (RFC 8441 5).
             let is_handshake = is_upgrade && name.eq_ignore_ascii_case(b"sec-websocket-accept");
             if self.passes(field, true) && !is_handshake {
                 dated |= field.id == FieldId::Date;
@@ -107,14 +107,14 @@ impl ResponseDraft<'_> {
         }
         self.own_fields(&mut map, dated);
         let mut draft = Response::new(());
-        // What HTTP/1 calls 101 is a 200 on a stream of HTTP/2 (RFC 8441 5).
+        // A 101 of HTTP/1 is a 200 on an HTTP/2 stream (RFC 8441 5).
         *draft.status_mut() = StatusCode::from_u16(if is_upgrade { 200 } else { response.status }).ok()?;
         *draft.version_mut() = Version::HTTP_2;
         *draft.headers_mut() = map.into_headers()?;
         Some(draft)
     }
 
-    /// Whether nothing follows the head where the transport ends messages by itself.
+    /// Whether nothing follows the head, for a transport that ends messages by itself.
     pub(crate) fn is_whole(&self) -> bool {
         matches!(self.framing, Framing::None(_) | Framing::Length(0)) && self.response.status != 101
     }

@@ -17,7 +17,7 @@ const LIMITS: HeadLimits = HeadLimits {
     target_bytes: 1024,
 };
 
-/// What the gateway says of the client, in the order in which it does. The request's id is the client's own.
+/// What the gateway says about the client, in order. The request id is the client's own.
 const FORWARDED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n\
     X-Forwarded-Port: 8443\r\nX-Forwarded-Host: a.test\r\nX-Request-ID: 7\r\nX-Blastdoor-Door: edge\r\n";
 
@@ -30,7 +30,7 @@ fn added(fields: &[(&'static str, &'static str)]) -> Vec<(HeaderName, HeaderValu
     fields.iter().map(field).collect()
 }
 
-/// Calls with the draft of what becomes of this request at a door that trusts its peer.
+/// Calls with the draft of this request at a door that trusts its peer.
 fn with_draft<T>(
     text: &str,
     edits: &RequestEdits,
@@ -149,7 +149,7 @@ fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
             format!("PUT / HTTP/1.1\r\nHost: a.test\r\n{FORWARDED}Content-Length: 0\r\n\r\n"),
         ),
         (
-            // In every reading of the name, and nothing beside it.
+            // In every spelling of the name, and nothing else.
             "GET / HTTP/1.1\r\nHost: a.test\r\nA: 1\r\nx-user: a\r\nX_User: b\r\nX.USER: c\r\nX-Users: d\r\nX-Request-ID: 7\r\n\r\n",
             RequestEdits {
                 fields: FieldEdits {
@@ -163,7 +163,7 @@ fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
             ),
         ),
         (
-            // What the gateway says itself is no edit's to remove.
+            // No edit removes the gateway's own fields.
             "GET / HTTP/1.1\r\nHost: a.test\r\nX-Request-ID: 7\r\n\r\n",
             RequestEdits {
                 fields: FieldEdits {

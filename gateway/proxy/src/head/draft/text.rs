@@ -5,7 +5,7 @@ use wire::{Field, FieldId};
 
 use super::{Lines, OwnField};
 
-/// Behind the last line.
+/// After the last line.
 pub(super) const END: &[u8] = b"\r\n\r\n";
 
 impl Lines for Vec<u8> {
@@ -26,7 +26,7 @@ impl Lines for Vec<u8> {
     }
 }
 
-/// Copies the fields that pass, neighbouring lines that are canonical already in one go.
+/// Copies the fields that pass; adjacent lines that are already canonical in one go.
 pub(super) fn copied(
     out: &mut Vec<u8>,
     head: &[u8],
