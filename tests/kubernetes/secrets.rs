@@ -115,7 +115,7 @@ fn a_secret_that_is_not_read_is_not_reported_as_missing() {
     assert_eq!(told(&server, "first"), [""; 0]);
     let log = few.stderr();
     assert!(
-        log.contains("2 Secrets and ConfigMaps are not read, because only 2 are followed"),
+        log.contains("2 Secrets and ConfigMaps are not read, because at most 2 are watched"),
         "{log}"
     );
     drop(few);

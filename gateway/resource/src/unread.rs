@@ -10,7 +10,7 @@ use crate::ObjectRef;
 pub enum Unread {
     /// Too many others are named before it.
     #[error(
-        "is not read, because more Secrets and ConfigMaps are named than are followed one by one; raise \
+        "is not read, because more Secrets and ConfigMaps are named than are watched one by one; raise \
          `most_followed` in [source], or set `secrets = \"cluster\"`"
     )]
     TooMany,

@@ -38,7 +38,7 @@ pub struct Source {
     pub namespaces: Vec<Box<str>>,
     /// Which Secrets of the cluster are read.
     pub secrets: SecretScope,
-    /// How many Secrets and ConfigMaps that Ingresses name are followed one by one.
+    /// How many Secrets and ConfigMaps that Ingresses name are watched one by one.
     pub most_followed: usize,
     /// The name of the installation; `None`: that of the Deployment or DaemonSet to which the pod belongs.
     pub instance: Option<Box<str>>,

@@ -52,7 +52,7 @@ pub(super) struct RawSource {
     pub(super) refuse_backends: Option<Vec<String>>,
     /// The gateways of this installation, so that none of them becomes a backend of another.
     pub(super) replicas: Option<RawReplicas>,
-    /// How many Secrets and ConfigMaps that Ingresses name are followed one by one, each over a connection of its own.
+    /// How many Secrets and ConfigMaps that Ingresses name are watched one by one, each over a connection of its own.
     /// Default 200.
     pub(super) most_followed: Option<u32>,
     /// `kubernetes`: the name of this installation, which its Lease has, its Events, and what it writes into statuses:

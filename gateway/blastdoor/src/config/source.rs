@@ -12,7 +12,7 @@ use super::options::Options;
 use super::raw::RawSource;
 use super::replicas::{refuse_backends, replicas};
 
-/// Objects that Ingresses name and that are followed one by one. Each costs a connection.
+/// Objects that Ingresses name and that are watched one by one. Each costs a connection.
 const MOST_FOLLOWED: usize = 200;
 
 pub(super) fn source(section: &mut Section<'_, '_>, raw: &RawSource, options: &Options) -> Source {
