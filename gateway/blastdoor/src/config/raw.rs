@@ -41,35 +41,35 @@ pub(super) struct RawSource {
     /// Allow backends on loopback addresses: for the demo and for tests. Default false.
     pub(super) allow_loopback_backends: Option<bool>,
     /// Allow Services of type ExternalName: their names are resolved by DNS ahead of requests. Default false: they are
-    /// refused (503). Whoever may write Services then chooses what the gateway calls, in other namespaces too.
+    /// refused (503). If set, anyone who can write Services can choose what the gateway calls, including in other
+    /// namespaces.
     pub(super) allow_external_names: Option<bool>,
-    /// The servers of DNS that are asked for names of Services: `IP` or `IP:PORT`. Default: those of
-    /// `/etc/resolv.conf`.
+    /// The DNS servers for names of Services: `IP` or `IP:PORT`. Default: those of `/etc/resolv.conf`.
     pub(super) resolvers: Option<Vec<String>>,
     /// Which Secrets are read: `auto` (default), `none`, `named` or `cluster`.
     pub(super) secrets: Option<String>,
-    /// Networks (`10.0.0.0/8`, or one address) that are never called as backends, beside those that never are.
+    /// Networks (`10.0.0.0/8`, or one address) that are never called as backends, in addition to the built-in ones.
     pub(super) refuse_backends: Option<Vec<String>>,
     /// The gateways of this installation, so that none of them becomes a backend of another.
     pub(super) replicas: Option<RawReplicas>,
-    /// How many Secrets and ConfigMaps that Ingresses name are watched one by one, each over a connection of its own.
+    /// How many Secrets and ConfigMaps that Ingresses name are watched individually, each over its own connection.
     /// Default 200.
     pub(super) most_followed: Option<u32>,
-    /// `kubernetes`: the name of this installation, which its Lease has, its Events, and what it writes into statuses:
-    /// no other in the cluster may have the same. Default: the name of the Deployment or DaemonSet, as `POD_NAME` tells
-    /// it, else `blastdoor`.
+    /// `kubernetes`: the name of this installation in its Lease, its Events and its writes to statuses. It must be
+    /// unique in the cluster. Default: the name of the Deployment or DaemonSet, derived from `POD_NAME`, else
+    /// `blastdoor`.
     pub(super) instance: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawReplicas {
-    /// The Services (`namespace/name`) whose endpoints are the pods of all gateways of this installation, those that
-    /// run other doors included. Backends at the ports of doors and at the admin port are refused there. Each must have
-    /// an EndpointSlice; without one these ports are refused at every address.
+    /// The Services (`namespace/name`) whose endpoints are the pods of all gateways of this installation, including
+    /// those that run other doors. Backends at the ports of doors and at the admin port are refused there. Each must
+    /// have an EndpointSlice; without one these ports are refused at every address.
     pub(super) services: Option<Vec<String>>,
-    /// Doors are reached through host ports as well, at addresses of nodes that nobody can list: backends at the ports
-    /// of doors and at the admin port are refused at every address. Default false.
+    /// Doors are also reached through host ports, at addresses of nodes that cannot be listed: backends at the ports of
+    /// doors and at the admin port are refused at every address. Default false.
     pub(super) host_ports: Option<bool>,
 }
 
@@ -99,38 +99,40 @@ pub(super) struct RawListener {
     /// Kubernetes label selector of the Ingresses that are admitted. Required; needs at least one positive
     /// requirement.
     pub(super) selector: Option<String>,
-    /// What the client spoke to reach this door: `http` or `https`. Required; never taken from a header.
+    /// The scheme with which clients reach this door: `http` or `https`. Required; never taken from a header.
     pub(super) scheme: Option<String>,
-    /// What stands in front: `alb`, `nlb`, `nlb-proxy-v2`, `gclb`, `cloudflare` or `none` (default). Sets the
-    /// defaults of `client_ip`, `proxy_protocol`, `idle_timeout` and `drain`, and says which fields a trusted peer vouches
-    /// for.
+    /// What is in front of the door: `alb`, `nlb`, `nlb-proxy-v2`, `gclb`, `cloudflare` or `none` (default). Sets the
+    /// defaults of `client_ip`, `proxy_protocol`, `idle_timeout` and `drain`, and says which fields a trusted peer
+    /// vouches for.
     pub(super) behind: Option<String>,
     /// Where the client's address comes from: `peer`, `xff`, `proxy-protocol` or `header:NAME`.
     pub(super) client_ip: Option<String>,
-    /// Networks whose word on the client is believed. Default none.
+    /// Networks of peers that are believed about the client. Default none.
     pub(super) trusted_proxies: Option<Vec<String>>,
     /// A file with further trusted networks, one per line, watched. Relative to the configuration file.
     pub(super) trusted_proxies_file: Option<String>,
-    /// `off`, `optional` or `required`; default by `behind`: the PROXY header, versions 1 and 2, from trusted proxies alone.
+    /// The PROXY header, versions 1 and 2, from trusted proxies only: `off`, `optional` or `required`. Default by
+    /// `behind`.
     pub(super) proxy_protocol: Option<String>,
-    /// Redirect (308) to https whatever the named door serves and this one does not.
+    /// Redirect (308) to https everything that the named door serves and this one does not.
     pub(super) redirect: Option<String>,
     /// A path answered before routing, for trusted peers. Default off.
     pub(super) health_path: Option<String>,
-    /// How long a client connection may idle. Default by `behind`.
+    /// How long a client connection may be idle. Default by `behind`.
     pub(super) idle_timeout: Option<String>,
-    /// The shutdown choreography. Default by `behind`.
+    /// The durations of the drain. Default by `behind`.
     #[serde(default)]
     pub(super) drain: RawDrain,
     /// Namespaces that may expose here; names or patterns with `*`. Default all.
     pub(super) namespaces: Option<Vec<String>>,
     /// Hosts that may be exposed here: a host, or `*.suffix` for any depth below it. Default all.
     pub(super) hosts: Option<Vec<String>>,
-    /// Who may have rules for a host: `any` (default; each place of a host belongs to the oldest rule for it) or
-    /// `namespace` (a host, and what a wildcard covers, belongs to the namespace of the oldest Ingress that names it).
+    /// Which namespaces may have rules for a host: `any` (default; each place of a host belongs to the oldest rule for
+    /// it) or `namespace` (a host, and what a wildcard covers, belongs to the namespace of the oldest Ingress that
+    /// names it).
     pub(super) host_owner: Option<String>,
     /// Namespaces whose `spec.defaultBackend` without rules counts; names or patterns with `*`. Default all; with
-    /// `host_owner = "namespace"` these then answer for no host that somebody names.
+    /// `host_owner = "namespace"` the default then answers only hosts that no Ingress names.
     pub(super) default_backend: Option<Vec<String>>,
     /// What is written to `status.loadBalancer` of admitted Ingresses.
     pub(super) publish: Option<RawPublish>,
@@ -150,18 +152,18 @@ pub(super) struct RawListener {
     pub(super) forwarded_port: Option<u16>,
     /// HTTP/2 by prior knowledge on the same port. Default true on doors without `tls`.
     pub(super) h2c: Option<bool>,
-    /// Whether Ingresses may have the TLS of their hosts passed through (`ssl-passthrough`); closed (503) where not.
-    /// Default true, and false where `tls.client_auth` is not `off`: what is passed through shows the door no client
-    /// certificate.
+    /// Whether Ingresses may have the TLS of their hosts passed through (`ssl-passthrough`); if not, they are closed
+    /// (503). Default true, but false if `tls.client_auth` is not `off`, because the door sees no client certificate of
+    /// connections that it passes through.
     pub(super) passthrough: Option<bool>,
-    /// The door ends TLS itself.
+    /// TLS, if the door terminates it itself.
     pub(super) tls: Option<RawTls>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDrain {
-    /// How long new connections are accepted after SIGTERM, while load balancers take the target out.
+    /// How long new connections are accepted after SIGTERM, while load balancers deregister the target.
     pub(super) wait: Option<String>,
     /// How long requests in flight may take after that.
     pub(super) timeout: Option<String>,
@@ -210,14 +212,14 @@ pub(super) struct RawTimeouts {
     pub(super) body_idle: Option<String>,
     /// Without progress in writing to the client. Default 30s.
     pub(super) write_stall: Option<String>,
-    /// For a connection to an endpoint. Default 2s.
+    /// For connecting to an endpoint. Default 2s.
     pub(super) connect: Option<String>,
     /// From the end of the request to the end of the response head. Default 60s.
     pub(super) response_head: Option<String>,
     /// Without progress in the response body. Default 60s; an hour for server-sent events and upgraded connections.
     pub(super) response_idle: Option<String>,
-    /// How long upgraded connections, connections that are passed through and server-sent events go on when their route
-    /// has left the door. Default 0s.
+    /// How long upgraded connections, passed-through connections and server-sent events continue when their route has
+    /// left the door. Default 0s.
     pub(super) withdrawn: Option<String>,
 }
 
@@ -226,10 +228,10 @@ pub(super) struct RawTimeouts {
 pub(super) struct RawTls {
     /// `ingress` (default): from each Ingress's `spec.tls` Secrets, by SNI.
     pub(super) certificates: Option<String>,
-    /// For names that no Ingress has a certificate for: `{ secret = "ns/name" }`, `{ cert = "tls.crt", key = "tls.key" }`
-    /// or `"self-signed"`. Default none: their handshakes fail.
+    /// For names for which no Ingress has a certificate: `{ secret = "ns/name" }`, `{ cert = "tls.crt", key = "tls.key"
+    /// }` or `"self-signed"`. Default none: their handshakes fail.
     pub(super) default_certificate: Option<RawDefaultCertificate>,
-    /// The oldest version that is spoken: `1.2` (default) or `1.3`.
+    /// The oldest version that is accepted: `1.2` (default) or `1.3`.
     pub(super) min_version: Option<String>,
     /// Client certificates.
     #[serde(default)]
@@ -260,9 +262,9 @@ pub(super) struct RawCertificate {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawClientAuth {
-    /// `off` (default), `optional` (a certificate that is presented must be good) or `require`.
+    /// `off` (default), `optional` (a certificate that is presented must be valid) or `require`.
     pub(super) mode: Option<String>,
-    /// Whose certificates are good. Required unless the mode is `off`.
+    /// The authorities of client certificates. Required unless the mode is `off`.
     pub(super) ca: Option<RawAuthorities>,
 }
 
