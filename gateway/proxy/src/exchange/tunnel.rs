@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 
 use wire::BodyFraming;
 
-use crate::exchange::relay::{Relay, RelayError, Sink};
+use crate::exchange::relay::{Relay, RelayError};
 use crate::exchange::tenure::{Nature, Occupant, Tenure};
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
 use crate::refusal::Refusal;
 use crate::stream::Stream;
+use crate::stream::body::Sink;
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::Phase;
 use crate::worker::buffers::{ReadBuffer, Scratch};
@@ -40,10 +41,9 @@ impl<'a> Tunnel<'a> {
         pipes: &'a Pipes,
     ) -> Self {
         let relay = |to: &Stream| {
-            let sink = if to.is_http2() { Sink::Frames } else { Sink::Plain };
             Some(Relay::new(
                 BodyFraming::UntilClose,
-                sink,
+                to.sink(Sink::Plain),
                 u64::MAX,
                 TrailerLimits::IGNORED,
             ))

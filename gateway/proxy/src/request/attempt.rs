@@ -10,7 +10,7 @@ use wire::BodyFraming;
 
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
-use crate::exchange::{Ended, Exchange, Failure};
+use crate::exchange::{Ended, Exchange, Failure, Parts};
 use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::conduct::{self, Circumstances};
 use crate::request::plan::Plan;
@@ -138,24 +138,23 @@ impl Attempts<'_, '_> {
         } = opened;
         let closing = self.requester.is_closing();
         let worker = &self.requester.server.worker;
-        let mut exchange = Exchange::new(
-            self.requester.stream,
-            &mut stream,
-            self.scratch,
-            &mut self.plan.upload,
-            self.requester.deadline,
-            worker,
-            &self.plan.matched.settings,
-            self.plan.timeouts,
-            self.plan.traits,
-            closing,
-        );
+        let parts = Parts {
+            client: self.requester.stream,
+            upstream: &mut stream,
+            scratch: self.scratch,
+            upload: &mut self.plan.upload,
+            deadline: self.requester.deadline,
+            clock: &worker.clock,
+            pipes: &worker.pipes,
+            limits: &self.plan.matched.settings.limits,
+        };
+        let mut exchange = Exchange::new(parts, self.plan.timeouts, self.plan.traits, closing);
         let mut tenure = Tenure::new(worker, &self.plan.matched.route, self.plan.matched.publication);
         let downstream = self.requester.downstream;
         let outcome = poll_fn(|context| {
             let occupant = Occupant::Request {
                 downstream,
-                place: &exchange.scratch.place,
+                place: &exchange.scratch().place,
             };
             if tenure.is_over(context, exchange.nature(), occupant) {
                 return Poll::Ready(Err(exchange.cut(Refusal::Withdrawn)));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use door::{Matched, Upstream, UpstreamProtocol};
 use wire::{BodyFraming, FieldId, RequestHead};
 
-use crate::exchange::relay::{Relay, Sink};
+use crate::exchange::relay::Relay;
 use crate::exchange::{ExchangeTimeouts, STREAM_IDLE};
 use crate::head::draft::{Forwarded, RequestDraft, UNEDITED};
 use crate::head::identity::Identity;
@@ -16,6 +16,7 @@ use crate::refusal::Refusal;
 use crate::request::decide::body_limit;
 use crate::request::requester::Requester;
 use crate::settings::Settings;
+use crate::stream::body::Sink;
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::buffers::Scratch;
 

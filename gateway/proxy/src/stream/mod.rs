@@ -1,29 +1,60 @@
 //! Where the bytes of a message come from and go to: a socket, clear or under TLS, or one stream of an HTTP/2 connection.
 
+pub(crate) mod body;
 pub(crate) mod http2;
 pub(crate) mod linger;
 pub(crate) mod socket;
 pub(crate) mod trailer_limits;
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use h2::Reason;
 use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+use wire::BodyFraming;
 
 use crate::head::draft::ResponseDraft;
 use crate::head::emit::{self, Delivery, OwnAnswer};
 use crate::head::http2 as heads;
-use crate::stream::http2::{Http2Stream, TrailersTooLarge};
+use crate::stream::body::Sink;
+use crate::stream::http2::{Http2Error, Http2Stream, TrailersTooLarge};
 use crate::stream::socket::Socket;
 use crate::stream::trailer_limits::TrailerLimits;
+use crate::worker::buffers::ReadBuffer;
 
 /// One side of an exchange.
 pub(crate) enum Stream {
     Socket(Socket),
     /// One of many exchanges on one connection.
     Http2(Box<Http2Stream>),
+}
+
+/// What there is of the next response of a backend where there is no head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoHead {
+    /// The connection ended in order.
+    Ended,
+    /// It broke.
+    Broken,
+    /// What came is not the version of HTTP that was agreed on.
+    Malformed,
+    /// The backend says that it has not looked at the request (RFC 9113 8.7): sending it again is safe.
+    Unprocessed,
+    /// The backend gave this request up, and may have worked on it.
+    GivenUp(Reason),
+}
+
+/// What a client does while it waits for a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// It sends its next request.
+    Sent,
+    /// It has ended its direction, and may still read.
+    Ended,
+    /// It has gone.
+    Gone,
 }
 
 /// Why a head could not be sent to a client.
@@ -158,6 +189,105 @@ impl Stream {
         match self {
             Self::Socket(_) => false,
             Self::Http2(stream) => !stream.has_incoming(),
+        }
+    }
+
+    /// The status of the response that turns the message into another protocol: what HTTP/1 calls 101 is a 200 on a stream
+    /// of HTTP/2 (RFC 8441 5).
+    pub(crate) fn upgraded_status(&self) -> u16 {
+        match self {
+            Self::Socket(_) => 101,
+            Self::Http2(_) => 200,
+        }
+    }
+
+    /// Whether a head that is given can be taken back until its first byte has been written.
+    pub(crate) fn holds_heads_back(&self) -> bool {
+        match self {
+            Self::Socket(_) => true,
+            Self::Http2(_) => false,
+        }
+    }
+
+    /// How a body leaves here that would leave a socket as `of_socket` says.
+    pub(crate) fn sink(&self, of_socket: Sink) -> Sink {
+        match self {
+            Self::Socket(_) => of_socket,
+            Self::Http2(_) => Sink::Frames,
+        }
+    }
+
+    /// What ends a body that arrives here, whose head says `framing`. The end of a stream counts; that it agrees with a
+    /// stated length is checked where frames are read.
+    pub(crate) fn source(&self, framing: BodyFraming) -> BodyFraming {
+        match (self, framing) {
+            (_, BodyFraming::None) => BodyFraming::None,
+            (Self::Socket(_), framing) => framing,
+            (Self::Http2(_), _) => BodyFraming::UntilClose,
+        }
+    }
+
+    /// Reads on towards the next head of a backend's response, which becomes text for the strict parser to judge. `into`
+    /// never holds more than `limit` bytes of what a socket gives.
+    pub(crate) fn poll_response_head(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuffer,
+        limit: usize,
+    ) -> Poll<Result<(), NoHead>> {
+        match self {
+            Self::Socket(socket) => {
+                let mut room = ReadBuf::new(into.room(limit));
+                let read = ready!(socket.poll_read(context, &mut room));
+                let count = room.filled().len();
+                into.filled_by(count);
+                Poll::Ready(match read {
+                    Ok(()) if count > 0 => Ok(()),
+                    Ok(()) => Err(NoHead::Ended),
+                    Err(_) => Err(NoHead::Broken),
+                })
+            }
+            Self::Http2(stream) => Poll::Ready(match ready!(stream.poll_head(context)) {
+                Ok(head) => {
+                    heads::write_response(&head.into_parts().0, into);
+                    Ok(())
+                }
+                Err(Http2Error::Unprocessed) => Err(NoHead::Unprocessed),
+                Err(Http2Error::Reset(reason)) => Err(NoHead::GivenUp(reason)),
+                Err(Http2Error::Broken) => Err(NoHead::Broken),
+                Err(Http2Error::Malformed) => Err(NoHead::Malformed),
+            }),
+        }
+    }
+
+    /// Takes in what a client sends ahead, up to a buffer, and notices when it leaves.
+    pub(crate) fn poll_ahead(&mut self, context: &mut Context<'_>, into: &mut ReadBuffer) -> Poll<Ahead> {
+        match self {
+            Self::Socket(socket) => {
+                let room = into.room(0);
+                if room.is_empty() {
+                    return Poll::Pending;
+                }
+                let mut room = ReadBuf::new(room);
+                let read = ready!(socket.poll_read(context, &mut room));
+                let count = room.filled().len();
+                into.filled_by(count);
+                Poll::Ready(match read {
+                    Ok(()) if count > 0 => Ahead::Sent,
+                    Ok(()) => Ahead::Ended,
+                    Err(_) => Ahead::Gone,
+                })
+            }
+            Self::Http2(stream) => stream.poll_gone(context).map(|()| Ahead::Gone),
+        }
+    }
+
+    /// Whether trailers have come that make a client's request malformed, which breaks it off. They may have come although
+    /// nobody has read that far.
+    pub(crate) fn refuses_trailers(&mut self) -> bool {
+        match self {
+            Self::Socket(_) => false,
+            Self::Http2(stream) => stream.refuses_trailers(),
         }
     }
 

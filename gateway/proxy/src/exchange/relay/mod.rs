@@ -3,18 +3,21 @@
 //! The same code serves both directions. It creates back-pressure by its structure: nothing is read while something waits
 //! to be written. Long bodies of known length are moved by `splice(2)`, inside the kernel.
 
+mod splice;
+mod take;
+mod trailers;
+
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::io::{Interest, ReadBuf};
-use wire::{
-    BodyFraming, CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK,
-    LAST_CHUNK_BEFORE_TRAILERS, chunk_head, is_same_name,
-};
+use http::HeaderMap;
+use tokio::io::ReadBuf;
+use wire::{BodyFraming, ChunkDecoder, ChunkError, ChunkLimits};
 
+use crate::exchange::relay::trailers::{last_chunk, without};
 use crate::stream::Stream;
+use crate::stream::body::Sink;
 use crate::stream::http2::TrailersTooLarge;
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
@@ -40,17 +43,6 @@ enum Source {
     /// What came before this must still be written, and nothing more.
     Malformed(ChunkError),
     Ended,
-}
-
-/// How the sink frames the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sink {
-    /// Unchanged: with a length that the head announced, or until the connection closes.
-    Plain,
-    /// In HTTP/2 frames, which have their own end and trailers.
-    Frames,
-    /// In chunks of the bytes at hand; the head announced them. With trailers if the receiver accepts them.
-    Chunked { trailers: bool },
 }
 
 /// One body in transit, and what must be written before it (a head).
@@ -266,104 +258,6 @@ impl Relay {
         Poll::Pending
     }
 
-    /// Turns buffered input into output. Returns whether nothing more can be done before more input arrives.
-    fn take(&mut self, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
-        match &mut self.source {
-            Source::Ended | Source::Malformed(_) => Ok(false),
-            Source::Length(left) => {
-                let at_hand = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= at_hand as u64;
-                if *left == 0 {
-                    self.source = Source::Ended;
-                }
-                self.pass(at_hand, input, out)
-            }
-            Source::UntilClose => {
-                let at_hand = input.len();
-                self.pass(at_hand, input, out)
-            }
-            Source::Chunked(_) => self.take_chunks(input, out),
-        }
-    }
-
-    /// Forwards `count` bytes of the input in the sink's framing.
-    fn pass(&mut self, count: usize, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
-        if count == 0 {
-            return Ok(true);
-        }
-        self.account(count)?;
-        match self.sink {
-            Sink::Plain | Sink::Frames if count > COPIED => {
-                self.direct = count;
-                self.replayable = false;
-            }
-            Sink::Plain | Sink::Frames | Sink::Chunked { .. } => {
-                write_data(self.sink, input.filled().get(..count).unwrap_or_default(), out);
-                input.consume(count);
-            }
-        }
-        Ok(self.direct == 0)
-    }
-
-    fn take_chunks(&mut self, input: &mut ReadBuffer, out: &mut Vec<u8>) -> Result<bool, RelayError> {
-        while !input.is_empty() {
-            if out.len() - self.written >= GATHERED {
-                return Ok(false);
-            }
-            let Source::Chunked(decoder) = &mut self.source else {
-                return Ok(false);
-            };
-            match decoder.decode(input.filled()).map_err(RelayError::Chunk)? {
-                ChunkStep::NeedMore { consumed } => {
-                    input.consume(consumed);
-                    return Ok(true);
-                }
-                ChunkStep::Data { skip, len } => {
-                    let data = input.filled().get(skip..skip + len).unwrap_or_default();
-                    write_data(self.sink, data, out);
-                    input.consume(skip + len);
-                    self.account(len)?;
-                }
-                ChunkStep::Done { consumed } => {
-                    if decoder.trailers().nth(self.trailer_limits.fields).is_some() {
-                        return Err(RelayError::Trailers);
-                    }
-                    let never = self.never_trails.as_deref();
-                    let may_pass = |(name, _): &(&[u8], &[u8])| !is_named(name, never);
-                    match self.sink {
-                        Sink::Plain => {}
-                        Sink::Frames => {
-                            self.trailers = header_map(decoder.trailers().filter(may_pass)).map(Box::new);
-                        }
-                        Sink::Chunked { trailers } => {
-                            out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
-                            for (name, value) in decoder.trailers().filter(|_| trailers).filter(may_pass) {
-                                out.extend_from_slice(name);
-                                out.extend_from_slice(b": ");
-                                out.extend_from_slice(value);
-                                out.extend_from_slice(CHUNK_END);
-                            }
-                            out.extend_from_slice(CHUNK_END);
-                        }
-                    }
-                    self.source = Source::Ended;
-                    input.consume(consumed);
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    fn account(&mut self, count: usize) -> Result<(), RelayError> {
-        self.moved += count as u64;
-        if self.moved > self.limit {
-            Err(RelayError::TooLarge)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Writes the output buffer, then the direct part of the input.
     fn poll_flush(
         &mut self,
@@ -447,112 +341,4 @@ impl Relay {
             }
         }
     }
-
-    /// One round through the pipe: empty it into the sink, then fill it from the source.
-    fn poll_splice(
-        &mut self,
-        context: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
-        pipes: &Pipes,
-    ) -> Poll<Result<(), RelayError>> {
-        let (Some(pipe), Some(from), Some(to)) = (&mut self.pipe, from.as_plain(), to.as_plain()) else {
-            return Poll::Ready(Ok(()));
-        };
-        while pipe.holds() > 0 {
-            self.waits_for = WaitsFor::Sink;
-            match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
-                Ok(count) => {
-                    self.progress = true;
-                    self.delivered += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(to.poll_write_ready(context)).map_err(RelayError::Write)?;
-                }
-                Err(error) => return Poll::Ready(Err(RelayError::Write(error))),
-            }
-        }
-        self.waits_for = WaitsFor::Source;
-        let Source::Length(left) = &mut self.source else {
-            if let Some(pipe) = self.pipe.take() {
-                pipes.give_back(pipe);
-            }
-            return Poll::Ready(Ok(()));
-        };
-        loop {
-            match from.try_io(Interest::READABLE, || pipe.fill(from, *left)) {
-                Ok(0) => return Poll::Ready(Err(RelayError::Truncated)),
-                Ok(count) => {
-                    self.progress = true;
-                    self.moved += count as u64;
-                    *left -= count as u64;
-                    if *left == 0 {
-                        self.source = Source::Ended;
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(from.poll_read_ready(context)).map_err(RelayError::Read)?;
-                }
-                Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
-            }
-        }
-    }
-}
-
-/// Whether a trailer has this name, in any spelling that a backend may read as it.
-fn is_named(name: &[u8], other: Option<&str>) -> bool {
-    other.is_some_and(|other| is_same_name(name, other.as_bytes()))
-}
-
-/// Trailers without those of this name, if any are left.
-fn without(mut trailers: HeaderMap, name: Option<&str>) -> Option<HeaderMap> {
-    let refused: Vec<HeaderName> = trailers
-        .keys()
-        .filter(|own| is_named(own.as_str().as_bytes(), name))
-        .cloned()
-        .collect();
-    for name in refused {
-        trailers.remove(name);
-    }
-    (!trailers.is_empty()).then_some(trailers)
-}
-
-/// Appends body bytes in the sink's framing. A chunk's size is that of the bytes at hand, never an announced one.
-fn write_data(sink: Sink, data: &[u8], out: &mut Vec<u8>) {
-    match sink {
-        Sink::Plain | Sink::Frames => out.extend_from_slice(data),
-        Sink::Chunked { .. } => {
-            out.extend_from_slice(chunk_head(data.len(), &mut [0; 18]));
-            out.extend_from_slice(data);
-            out.extend_from_slice(CHUNK_END);
-        }
-    }
-}
-
-/// Ends a chunked body with trailers that have passed HTTP/2's grammar.
-fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
-    let Some(trailers) = trailers else {
-        out.extend_from_slice(LAST_CHUNK);
-        return;
-    };
-    out.extend_from_slice(LAST_CHUNK_BEFORE_TRAILERS);
-    for (name, value) in trailers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(CHUNK_END);
-    }
-    out.extend_from_slice(CHUNK_END);
-}
-
-/// Trailers of a chunked body as HTTP/2 sends them.
-fn header_map<'t>(trailers: impl Iterator<Item = (&'t [u8], &'t [u8])>) -> Option<HeaderMap> {
-    let mut map = HeaderMap::new();
-    for (name, value) in trailers {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            map.append(name, value);
-        }
-    }
-    (!map.is_empty()).then_some(map)
 }

@@ -1,0 +1,63 @@
+//! Long bodies inside the kernel, by `splice(2)`.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+
+use super::{Relay, RelayError, Source, WaitsFor};
+use crate::stream::Stream;
+use crate::worker::pipes::Pipes;
+
+impl Relay {
+    /// One round through the pipe: empty it into the sink, then fill it from the source.
+    pub(super) fn poll_splice(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        pipes: &Pipes,
+    ) -> Poll<Result<(), RelayError>> {
+        let (Some(pipe), Some(from), Some(to)) = (&mut self.pipe, from.as_plain(), to.as_plain()) else {
+            return Poll::Ready(Ok(()));
+        };
+        while pipe.holds() > 0 {
+            self.waits_for = WaitsFor::Sink;
+            match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
+                Ok(count) => {
+                    self.progress = true;
+                    self.delivered += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(to.poll_write_ready(context)).map_err(RelayError::Write)?;
+                }
+                Err(error) => return Poll::Ready(Err(RelayError::Write(error))),
+            }
+        }
+        self.waits_for = WaitsFor::Source;
+        let Source::Length(left) = &mut self.source else {
+            if let Some(pipe) = self.pipe.take() {
+                pipes.give_back(pipe);
+            }
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            match from.try_io(Interest::READABLE, || pipe.fill(from, *left)) {
+                Ok(0) => return Poll::Ready(Err(RelayError::Truncated)),
+                Ok(count) => {
+                    self.progress = true;
+                    self.moved += count as u64;
+                    *left -= count as u64;
+                    if *left == 0 {
+                        self.source = Source::Ended;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(from.poll_read_ready(context)).map_err(RelayError::Read)?;
+                }
+                Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
+            }
+        }
+    }
+}
