@@ -1,7 +1,7 @@
 //! Doors: who is admitted, what that compiles to, and how the result reaches the listener.
 //!
-//! Configuration flows one way through this crate: a [`resource::ClusterView`] → [`Admitted`] Ingresses → an
-//! immutable [`Snapshot`] → one atomic swap. The other way round only one thing is known: the current snapshot.
+//! Configuration flows one way through this crate: a [`resource::ClusterView`] → [`Admitted`] Ingresses → rules
+//! → an immutable [`Snapshot`] → one atomic swap. The other way round only one thing is known: the current snapshot.
 //!
 //! # Invariants
 //! - A door is opened with its selector and its serving half (`settings`) as one value by [`open`], which yields
