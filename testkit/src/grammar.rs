@@ -1,5 +1,5 @@
-//! Messages of HTTP/1, the PROXY header and forwarded fields. Verdicts are worked out a second time, from whole
-//! messages and the letter of the grammar.
+//! HTTP/1 messages, the PROXY header and forwarded fields. Results are computed a second time, from whole messages and
+//! directly from the grammar.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -43,7 +43,7 @@ pub fn request_properties(raw: &[u8]) {
         "the grammar and the parser differ"
     );
 
-    // However the bytes arrive, the verdict is the same, and comes once.
+    // However the bytes arrive, the result is the same, and comes once.
     let mut piecemeal = RequestHead::new();
     let by_bytes = (0..=raw.len())
         .map(|end| piecemeal.parse(raw.get(..end).unwrap_or_default(), &HEAD_LIMITS))
@@ -405,7 +405,7 @@ fn decode(raw: &[u8], step: usize, limits: ChunkLimits) -> (Decoded, Vec<u8>) {
                 at += consumed;
                 end = raw.len().min(end + step);
             }
-            // How much was read before the fault shows is a matter of how the bytes came.
+            // How much was read before the fault appears depends on how the bytes arrived.
             Err(_) => return (Decoded::Refused, Vec::new()),
         }
     }

@@ -1,7 +1,7 @@
-//! What must hold for every input, as functions that panic where it does not.
+//! Properties that hold for every input, as functions that panic if they do not.
 //!
-//! Fuzz targets call them, and so do the tests that replay the corpora. Each works the answer out a second time, in
-//! the simplest way that there is, and compares. The program does not contain this crate.
+//! Fuzz targets and the tests that replay the corpora call them. Each computes the answer a second time, in the simplest
+//! possible way, and compares. The program does not contain this crate.
 
 pub mod grammar;
 pub mod manifests;

@@ -1,5 +1,5 @@
-//! Hosts and paths. Verdicts are worked out a second time, from the grammar and from every reading that some server is
-//! known to give a path.
+//! Hosts and paths. Results are computed a second time, from the grammar and from every reading that some server is known
+//! to give a path.
 
 use std::net::Ipv6Addr;
 
@@ -61,7 +61,7 @@ pub fn path_properties(raw: &[u8]) {
         "the normal form is visible ASCII"
     );
     same_path(&normal, &normal);
-    // Escapes take the slow way, so this compares it with the fast one too.
+    // Escapes take the slow path, so this compares it with the fast one too.
     same_path(&escape_unreserved(raw), &normal);
 
     let Ok(written) = std::str::from_utf8(raw) else {

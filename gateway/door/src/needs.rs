@@ -1,7 +1,7 @@
-//! What has to be fetched before a view can be compiled: Secrets, ConfigMaps, and names in DNS.
+//! What must be fetched before a view can be compiled: Secrets, ConfigMaps, and DNS names.
 //!
-//! Sources do not read every Secret, and DNS has no list. Both ask here what doors and the Ingresses that they admit
-//! refer to. The answers depend on the policies and the view alone.
+//! Sources do not read every Secret, and DNS has no list of names. Both ask here what doors and the Ingresses that they
+//! admit refer to. The answers depend only on the policies and the view.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,14 +11,14 @@ use route::{Host, ObjectKey};
 use crate::admission::{Policy, precedence};
 use crate::references::{Reference, objects, services};
 
-/// What some doors need of the objects of one view. Nothing is worked out before it is asked for.
+/// What some doors need of the objects of one view. Nothing is computed before it is requested.
 #[derive(Debug, Clone)]
 pub struct Needs<'v> {
     policies: Vec<&'v Policy>,
     view: &'v ClusterView,
 }
 
-/// A name that DNS is to be asked for.
+/// A name to resolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NeededName<'v> {
     /// The Service of type ExternalName that the oldest Ingress with this name refers to.
@@ -35,8 +35,8 @@ pub fn needs<'v>(policies: impl IntoIterator<Item = &'v Policy>, view: &'v Clust
     }
 }
 
-/// Whether the Secrets and ConfigMaps that any doors need may be others once `after` has taken the place of `before`.
-/// Looks at these two objects alone, so that it can be asked of every change.
+/// Whether the Secrets and ConfigMaps that doors need may change when `after` replaces `before`. Looks only at these two
+/// objects, so that it can be called for every change.
 #[must_use]
 pub fn concerns_needs(before: Option<&Object>, after: Option<&Object>) -> bool {
     match (before, after) {

@@ -1,9 +1,8 @@
 //! What an Ingress refers to.
 //!
-//! Whoever must know an object's references asks here: for the objects and names that have to be fetched (`needs`), and
-//! for the Ingresses that a changed Service concerns (`admission::members`). Whatever `backend` and `tls` look up in a
-//! view by a name that an Ingress gives has to be a reference; a property test in `tests/increments.rs` compiles from
-//! these alone.
+//! This is the only list of an object's references: for the objects and names that must be fetched (`needs`), and for the
+//! Ingresses that a changed Service concerns (`admission::members`). Everything that `backend` and `tls` look up in a view
+//! by a name from an Ingress must be a reference; a property test in `tests/increments.rs` compiles from these only.
 
 use resource::{AuthoritySource, Ingress, Kind, ObjectRef};
 use route::ObjectKey;
@@ -15,7 +14,7 @@ pub(crate) enum Reference<'i> {
     Secret(&'i ObjectKey),
     /// A ConfigMap for TLS towards backends.
     ConfigMap(&'i ObjectKey),
-    /// A Secret with a certificate that clients are shown. Only doors that terminate TLS need it.
+    /// A Secret with a certificate for clients. Only doors that terminate TLS need it.
     Certificate(&'i ObjectKey),
 }
 

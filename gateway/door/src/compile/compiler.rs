@@ -13,7 +13,7 @@ use crate::admission::{Admitted, Ownership, Policy};
 use crate::backend::{BackendPolicy, TlsClients, Upstreams};
 use crate::rule::{Condition, Filters, ObjectReport, ObjectRules, Rule, RuleAction, ingress};
 
-/// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are worked out once.
+/// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are resolved once.
 pub(crate) struct Compiler<'v> {
     upstreams: Upstreams<'v>,
 }
@@ -21,12 +21,12 @@ pub(crate) struct Compiler<'v> {
 /// What a door serves.
 pub(crate) struct Compiled {
     pub(crate) table: Table<Arc<Route>>,
-    /// Names whose TLS is not ended here; empty at a door that ends no TLS.
+    /// Names whose TLS is passed through; empty at a door that terminates no TLS.
     pub(crate) passthrough: Passthrough,
     pub(crate) problems: Reports,
 }
 
-/// Problems by the Ingress in whose compilation they came up. They may be of objects that it refers to.
+/// Problems by the Ingress whose compilation found them. They may be about objects to which it refers.
 pub(crate) type Reports = BTreeMap<ObjectKey, Vec<Problem>>;
 
 impl<'v> Compiler<'v> {
@@ -37,13 +37,13 @@ impl<'v> Compiler<'v> {
         }
     }
 
-    /// The ways to speak TLS that are in use now.
+    /// The TLS settings that are in use now.
     pub(crate) fn into_clients(self) -> TlsClients {
         self.upstreams.into_clients()
     }
 
-    /// Compiles one door. `admitted` is in order of precedence; whoever comes second to a host and path loses it, which
-    /// is reported.
+    /// Compiles one door. `admitted` is in order of precedence; the second rule for a host and path loses, which is
+    /// reported.
     pub(crate) fn compile(
         &mut self,
         door: &ListenerName,
@@ -89,7 +89,7 @@ impl<'v> Compiler<'v> {
     }
 
     fn route(&mut self, rule: &Rule<'_>, report: &mut ObjectReport<'_>) -> Arc<Route> {
-        // Whatever a table cannot honour yet has to be closed here.
+        // What a table cannot honour yet must be closed here.
         let (Condition::Always, Filters::None) = (rule.condition, rule.filters);
         Arc::new(Route {
             origin: Arc::clone(&rule.origin),

@@ -1,4 +1,4 @@
-//! Names whose connections go to a backend as they are.
+//! Names whose connections are passed through to a backend.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use route::{Host, HostPattern, RequestHost};
 
 use super::route::Route;
 
-/// The names of one door whose TLS is not ended at the door.
+/// The names of one door whose TLS is passed through.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Passthrough {
-    /// `None`: the name is the door's own after all, although a wildcard covers it.
+    /// `None`: the door terminates TLS for this name, although a wildcard covers it.
     exact: HashMap<Host, Option<Arc<Route>>, RandomState>,
     wildcard: HashMap<Host, Arc<Route>, RandomState>,
 }
 
 impl Passthrough {
-    /// Takes connections for a name.
+    /// Passes connections for a name through.
     pub(crate) fn insert(&mut self, host: HostPattern, route: Arc<Route>) {
         match host {
             HostPattern::Any => {}

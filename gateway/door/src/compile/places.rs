@@ -1,4 +1,4 @@
-//! One door's table in the making: whose each place is, and what is reported to those who lose it.
+//! One door's table while it is compiled: which rule has each place, and what is reported to those that lose it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::route::Route;
 use crate::admission::{Admitted, Owner, Ownership, Policy, beside};
 use crate::rule::{Field, NamedHost, ObjectReport, ObjectRules, Origin, Rule, RulePath};
 
-/// The places of one door, and who has them.
+/// The places of one door, and the rules that have them.
 pub(super) struct Places<'a> {
     door: &'a ListenerName,
     policy: &'a Policy,
@@ -20,18 +20,18 @@ pub(super) struct Places<'a> {
     /// Places of rules that cannot be read; they yield to every rule that can.
     unreadable: Vec<(HostPattern, Option<PathPattern>, Arc<Route>)>,
     passthrough: Passthrough,
-    /// Who has a host, and whether its TLS is passed through; empty where nothing is.
+    /// Which object has a host, and whether its TLS is passed through; empty if nothing is.
     holders: HashMap<HostPattern, HostHolder>,
 }
 
-/// The oldest Ingress with a rule for a host decides whether the host's TLS is ended here.
+/// The oldest Ingress with a rule for a host decides whether the host's TLS is terminated here.
 struct HostHolder {
     origin: Arc<Origin>,
     passes_through: bool,
 }
 
 impl<'a> Places<'a> {
-    /// Nobody has a place yet. `admitted` is in order of precedence.
+    /// No places are taken yet. `admitted` is in order of precedence.
     pub(super) fn new(
         door: &'a ListenerName,
         policy: &'a Policy,
@@ -57,7 +57,7 @@ impl<'a> Places<'a> {
             && self.is_passed_elsewhere(object, host).is_none()
     }
 
-    /// Reports why they may not, if so.
+    /// Reports why they may not, if they may not.
     pub(super) fn judge_host(
         &self,
         object: &ObjectRules<'_>,
@@ -92,7 +92,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Gives a rule its place under a host that it [may have](Self::may_have), unless somebody has it already.
+    /// Gives a rule its place under a host that it [may have](Self::may_have), unless the place is taken.
     pub(super) fn place(
         &mut self,
         rule: &Rule<'_>,
@@ -146,7 +146,7 @@ impl<'a> Places<'a> {
 
     /// The finished table, and the names that are passed through.
     pub(super) fn finish(mut self) -> (Table<Arc<Route>>, Passthrough) {
-        // Closed places go where nobody else is: the neighbours of a broken rule stand.
+        // Closed places take only free places: the neighbours of a broken rule are served.
         for (host, pattern, blocked) in self.unreadable {
             let _taken = match pattern {
                 Some(pattern) => self.table.insert(host, pattern, blocked).is_err(),
@@ -164,7 +164,7 @@ impl<'a> Places<'a> {
         (self.table.build(), self.passthrough)
     }
 
-    /// The other object that has the host, when only one of the two ends its TLS here, or none does.
+    /// The other object that has the host, unless both have its TLS terminated here.
     fn is_passed_elsewhere(&self, object: &ObjectRules<'_>, host: &HostPattern) -> Option<&Origin> {
         let holder = self.holders.get(host)?;
         let shared = !holder.passes_through && !object.passes_through;
@@ -239,7 +239,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Who has each host, where any Ingress passes TLS through.
+/// Which object has each host, if any Ingress passes TLS through.
 fn holders(
     policy: &Policy,
     ownership: &Ownership,

@@ -1,4 +1,4 @@
-//! What a rule has been compiled to.
+//! The result of compiling a rule.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::rule::{Blocked, Origin, Tuning};
 pub struct Route {
     /// The object that the rule comes from.
     pub origin: Arc<Origin>,
-    /// What becomes of a request.
+    /// What happens to a request.
     pub action: Action,
     /// Per-route timeouts and limits; `None` leaves the door's.
     pub tuning: Tuning,
 }
 
-/// What becomes of a request that a rule matched.
+/// What happens to a request that a rule matched.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// It goes to an endpoint of this upstream.

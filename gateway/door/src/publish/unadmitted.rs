@@ -1,4 +1,4 @@
-//! What is reported of Ingresses that no door admits.
+//! What is reported about Ingresses that no door admits.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,8 +8,8 @@ use route::{ListenerName, ObjectKey};
 use super::opening::Publisher;
 use crate::admission::{Admitted, Policy};
 
-/// Of doors that are configured and not opened by this process, their Ingresses are served by another one: that no door
-/// here chooses them is nothing to warn of.
+/// If doors are configured and not opened by this process, another process serves their Ingresses: it is no reason for a
+/// warning that no door here selects them.
 pub fn leave_to_others(problems: &mut [Problem], others: &[(ListenerName, Policy)], view: &ClusterView) {
     let unchosen = |problem: &&mut Problem| {
         problem.object.kind == Kind::Ingress
@@ -56,7 +56,7 @@ pub(crate) fn explain<S>(
     if is_admitted {
         return None;
     }
-    // Its labels are the affair of whoever serves its class.
+    // Its labels concern the controller of its class.
     if !doors.iter().any(|door| door.policy().class_admits(ingress, view)) {
         return Some(ingress.problem(
             Severity::Note,

@@ -1,4 +1,4 @@
-//! Where in its object a rule is written.
+//! Where a rule is written in its object.
 
 /// The place of a rule in its Ingress. It is put into words only for a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

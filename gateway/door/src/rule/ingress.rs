@@ -43,17 +43,17 @@ pub(crate) fn translate<'v>(
     }
 }
 
-/// One Ingress on its way to rules.
+/// One Ingress while it is translated into rules.
 struct Translation<'v, 'p> {
     ingress: &'v Ingress,
     policy: &'p Policy,
-    /// It asks for something that cannot be given and that it must not be served without.
+    /// It asks for something that the door cannot give and without which it must not be served.
     closed: bool,
     asked: ObjectRules<'v>,
 }
 
 impl<'v> Translation<'v, '_> {
-    /// The hosts of the Ingress go to the backend of their first path, TLS and all.
+    /// TLS connections for the hosts of the Ingress are passed through to the backend of their first path.
     fn of_connections(mut self, report: &mut ObjectReport<'_>) -> ObjectRules<'v> {
         for (index, rule) in self.ingress.rules.iter().enumerate() {
             let Ok(host) = &rule.host else { continue };
@@ -112,7 +112,7 @@ impl<'v> Translation<'v, '_> {
         self.asked
     }
 
-    /// TLS is passed through for whole hosts, whatever the paths: where it cannot be, what no path matches is closed too.
+    /// Passthrough applies to whole hosts, whatever the paths: if it is impossible, what no path matches is closed too.
     fn close_hosts(&mut self) {
         for (index, rule) in self.ingress.rules.iter().enumerate() {
             if let Ok(host) = &rule.host
@@ -125,7 +125,8 @@ impl<'v> Translation<'v, '_> {
         }
     }
 
-    /// `defaultBackend` answers what no other rule of the door matches; beside rules, what no path of their hosts does.
+    /// `defaultBackend` answers what no other rule of the door matches; in an Ingress with rules, what no path of its hosts
+    /// matches.
     fn default(
         &mut self,
         backend: &'v Result<IngressBackend, InvalidBackend>,
@@ -196,7 +197,7 @@ impl<'v> Translation<'v, '_> {
     }
 }
 
-/// Whether the Ingress asks for something that cannot be given and that it must not be served without.
+/// Whether the Ingress asks for something that the door cannot give and without which it must not be served.
 fn closed(door: &ListenerName, policy: &Policy, ingress: &Ingress, report: &mut ObjectReport<'_>) -> bool {
     let entrypoints = &ingress.annotations.entrypoints;
     if !entrypoints.is_empty() && !entrypoints.iter().any(|name| **name == *door.as_str()) {

@@ -1,8 +1,8 @@
 //! Rules: what an object asks for at a door, whatever its kind.
 //!
-//! A front end for each kind of object ([`ingress`]) translates what a door has admitted into rules. It knows its own
-//! object and nothing of others. Which hosts may be exposed, who wins a place, and what is closed when a rule cannot be
-//! honoured, is for `compile` alone.
+//! A front end for each kind of object ([`ingress`]) translates what a door has admitted into rules. It knows only its own
+//! object. Which hosts may be exposed, which rule wins a place, and what is closed if a rule cannot be honoured, is decided
+//! by `compile`.
 
 mod field;
 pub(crate) mod ingress;
@@ -32,11 +32,11 @@ pub struct Origin {
 #[derive(Debug)]
 pub(crate) struct ObjectRules<'v> {
     pub(crate) origin: Arc<Origin>,
-    /// Its rules are for connections, whose TLS is not ended here.
+    /// Its rules are for connections whose TLS is passed through.
     pub(crate) passes_through: bool,
     /// The hosts that it names, each time it does, whether or not a rule follows.
     pub(crate) hosts: Vec<NamedHost<'v>>,
-    /// Its rules; whichever comes first to a place keeps it.
+    /// Its rules; the first one for a place keeps it.
     pub(crate) rules: Vec<Rule<'v>>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct NamedHost<'v> {
 pub(crate) struct Rule<'v> {
     pub(crate) origin: Arc<Origin>,
     pub(crate) field: Field,
-    /// `None`: it cannot be read, which has been reported, so there is no place that could be closed.
+    /// `None`: it cannot be read, which has been reported, so there is no place to close.
     pub(crate) host: Option<&'v HostPattern>,
     pub(crate) path: RulePath<'v>,
     pub(crate) condition: Condition,
@@ -69,46 +69,46 @@ pub(crate) enum RulePath<'v> {
         pattern: &'v PathPattern,
         written: &'v str,
     },
-    /// Those for a path that cannot be read. What it most likely meant is closed, where nobody else has that place.
+    /// Those for a path that cannot be read. What it most likely meant is closed, if that place is free.
     Unreadable(&'v str),
     /// Those that no path of the host matches.
     HostDefault,
-    /// The same, for an object that closes its hosts: nothing is lost where somebody else answers them.
+    /// The same, for an object that closes its hosts: it is no conflict if another object answers them.
     RestOfHost,
     /// Those that nothing else at the door matches.
     Default,
-    /// All: connections for the host are passed through, TLS and all.
+    /// All: TLS connections for the host are passed through.
     Connection,
 }
 
-/// Which requests for its place a rule takes. Whoever compiles a rule matches this without a wildcard, so that no
-/// condition is passed over.
+/// Which requests for its place a rule takes. The compiler matches this without a wildcard, so that no condition is
+/// ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// All of them.
     Always,
 }
 
-/// What happens to a request and its response on their way. Whoever compiles a rule matches this without a wildcard, so
-/// that no filter is dropped.
+/// What happens to a request and its response on their way. The compiler matches this without a wildcard, so that no filter
+/// is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filters {
     /// Nothing.
     None,
 }
 
-/// What is to become of the requests of a rule.
+/// What should happen to the requests of a rule.
 #[derive(Debug, Clone)]
 pub(crate) enum RuleAction<'v> {
     /// They go to this backend.
     Forward(BackendRef<'v>),
     /// 308 to `https` at this port.
     RedirectToHttps { port: u16 },
-    /// 503, whatever is found out about the backend.
+    /// 503, whatever the state of the backend.
     Blocked(Blocked),
 }
 
-/// A port of a Service, and what is spoken to it.
+/// A port of a Service, and its protocol.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackendRef<'v> {
     pub(crate) service: &'v ObjectKey,
@@ -116,12 +116,12 @@ pub(crate) struct BackendRef<'v> {
     pub(crate) protocol: BackendProtocol<'v>,
 }
 
-/// What is spoken to a backend, as far as the rule says.
+/// The protocol of a backend, as far as the rule determines it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum BackendProtocol<'v> {
-    /// HTTP, in the way that these and the Service say.
+    /// HTTP, as these annotations and the Service say.
     Http(&'v BackendAnnotations),
-    /// Bytes as they come: the client's own TLS.
+    /// Unchanged bytes: the client's own TLS.
     Raw,
 }
 
@@ -138,7 +138,7 @@ pub enum Blocked {
     Protocol,
     /// An annotation asks for protection that cannot be given.
     Annotation,
-    /// TLS cannot be spoken to the backend as it is written: a Secret or an authority is missing or unusable.
+    /// TLS to the backend cannot be set up as it is written: a Secret or an authority is missing or unusable.
     BackendTls,
 }
 
@@ -166,7 +166,7 @@ impl Origin {
 }
 
 impl RulePath<'_> {
-    /// Whether the rule answers what other rules leave. Its backend is looked at even where it may not have the host.
+    /// Whether the rule answers what other rules leave. Its backend is resolved even if it may not have the host.
     pub(crate) fn is_default(self) -> bool {
         match self {
             Self::HostDefault | Self::Default => true,

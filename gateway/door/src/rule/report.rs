@@ -1,17 +1,17 @@
-//! What is reported of an object while it is compiled.
+//! What is reported about an object while it is compiled.
 
 use resource::{Ingress, Kind, ObjectRef, Problem, Severity, Source};
 use route::ObjectKey;
 
-/// Problems that are reported of one object at one door.
+/// How many problems are reported about one object at one door.
 const MOST_REPORTED: usize = 100;
 
-/// The problems that compiling one object for one door brings up.
+/// The problems that compiling one object for one door finds.
 pub(crate) struct ObjectReport<'v> {
     kind: Kind,
     key: &'v ObjectKey,
     source: Option<&'v Source>,
-    /// They may be of objects that this one refers to.
+    /// They may be about objects to which this one refers.
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -43,7 +43,7 @@ impl<'v> ObjectReport<'v> {
     }
 }
 
-/// Not more than can be read, in order; an Ingress may have thousands of paths, or hosts, with something wrong in each.
+/// No more than a person can read, in order; an Ingress may have thousands of paths or hosts with something wrong in each.
 /// `more` makes the problem that stands for the others.
 pub(crate) fn bounded(
     mut problems: Vec<Problem>,

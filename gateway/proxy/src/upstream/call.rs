@@ -1,6 +1,6 @@
-//! A request of the gateway's own: no client waits for it, and no client's bytes are in it.
+//! A request of the gateway's own: no client waits for it, and it contains no client's bytes.
 //!
-//! A call has a connection of its own, and its answer is small and held whole.
+//! A call has its own connection, and its small answer is buffered completely.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use wire::{BodyFraming, ChunkDecoder, ChunkLimits, ChunkStep, HeadLimits, Respon
 use super::connect::{ConnectError, dial};
 use crate::stream::socket::Socket;
 
-/// How large the head of an answer may be.
+/// The largest head of an answer.
 const HEAD: HeadLimits = HeadLimits {
     bytes: 16 * 1024,
     fields: 100,
@@ -38,7 +38,7 @@ pub(super) enum CallError {
     /// The connection ended before the answer did.
     #[error("the connection broke before the answer was complete")]
     Broken(#[source] io::Error),
-    /// The same over HTTP/2, or the request was reset.
+    /// The same over HTTP/2, or the peer reset the request.
     #[error("the request or its connection was given up")]
     Http2(#[source] h2::Error),
     /// The answer is not HTTP.
@@ -111,7 +111,7 @@ async fn over_http1(
             }
         };
         match head.status {
-            // No other protocol was asked for.
+            // The request did not ask for another protocol.
             101 => return Err(CallError::Malformed),
             100..=199 => drop(buffer.drain(..length)),
             _ => {
@@ -125,7 +125,7 @@ async fn over_http1(
     Err(CallError::Malformed)
 }
 
-/// The request as HTTP/1 text. The connection is for it alone.
+/// The request as HTTP/1 text. The connection carries only this request.
 fn as_http1(request: &Request<Bytes>) -> Vec<u8> {
     let uri = request.uri();
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -211,7 +211,7 @@ async fn body(
     }
 }
 
-/// Reads more bytes; the end is too early.
+/// Reads more bytes; the end of the stream is an error.
 async fn more(socket: &mut Socket, into: &mut Vec<u8>) -> Result<(), CallError> {
     match socket.read_buf(into).await {
         Ok(0) => Err(CallError::Broken(io::ErrorKind::UnexpectedEof.into())),
@@ -234,7 +234,7 @@ async fn over_http2(
         tokio::select! {
             biased;
             answer = &mut answer => return answer,
-            // What it has received is still there to be read.
+            // What has been received can still be read.
             _end = &mut connection, if !is_over => is_over = true,
         }
     }

@@ -31,7 +31,7 @@ pub(super) const FORGET: Duration = Duration::from_secs(60);
 /// How often an endpoint that is down is probed.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Probes in a row that are connected and not answered, after which an endpoint is no longer down all the same.
+/// Probes in a row that connect and get no answer, after which an endpoint is nevertheless no longer down.
 const SILENT: u32 = 3;
 
 /// If a connection is not established by then, its first packet was lost or ignored. This counts even if no request
@@ -49,7 +49,7 @@ pub(crate) struct Endpoint {
     address: SocketAddr,
     protocol: UpstreamProtocol,
     in_flight: Cell<usize>,
-    /// It has answered a request, and so is known to speak HTTP.
+    /// It has answered a request, so it is known to speak HTTP.
     has_answered: Cell<bool>,
     /// Its recent failure rate, of 256.
     failing: Cell<u8>,
@@ -223,7 +223,7 @@ impl Endpoint {
         waiting.since = None;
         let outcome = match (connected, &self.protocol) {
             (Ok(stream), UpstreamProtocol::Tls(tls)) => {
-                // A handshake takes a few turns more than a connection does.
+                // A handshake takes a few more round trips than a connection.
                 let left = (timeout * 2).saturating_sub(started.elapsed());
                 Box::pin(secure(tls, stream, left)).await
             }
@@ -280,7 +280,7 @@ impl Endpoint {
             let protocol = self.has_answered.get().then_some(&self.protocol);
             let found = Box::pin(probe(self.address, protocol)).await;
             silent = if found == Found::Silence { silent + 1 } else { 0 };
-            // It takes connections: that it does not answer what it was asked may be a whim of its own.
+            // It accepts connections; it may just not know the probe's request.
             if found == Found::Answer || silent == SILENT {
                 tracing::info!(endpoint = %self.address, "endpoint is back");
                 break;

@@ -73,7 +73,7 @@ impl Upstreams {
         })
     }
 
-    /// Takes note of what came of an attempt at an endpoint. Everything that is to hear of it does here.
+    /// Records how an endpoint behaved in an attempt. Everything that must learn of it is notified here.
     pub(crate) fn report(&self, upstream: &Upstream, endpoint: &Endpoint, conduct: Conduct) {
         match conduct {
             Conduct::Good => endpoint.served(),

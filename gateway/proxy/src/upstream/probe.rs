@@ -14,23 +14,23 @@ use super::connect::{ConnectError, connect};
 /// How long connecting may take, and the answer after that.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The body of an answer that is worth reading.
+/// The largest body of an answer that is read.
 const BODY: usize = 64 * 1024;
 
-/// What a probe has found.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// No connection comes about.
+    /// No connection can be established.
     Nobody,
-    /// Something takes connections, and does not answer on them.
+    /// The endpoint accepts connections and does not answer on them.
     Silence,
-    /// An answer, whatever it says; or a connection, where nothing was asked.
+    /// An answer, whatever its status; or a connection, if no request was sent.
     Answer,
 }
 
-/// Connects to an endpoint and, where it is known to speak HTTP, asks for the one thing that any server may be asked for:
-/// `OPTIONS *`, which is about the server as a whole and does nothing (RFC 9110 9.3.7). `protocol`: how it is spoken to;
-/// `None` where the bytes are a client's own business, as in a connection that is passed through.
+/// Connects to an endpoint and, if it is known to speak HTTP, sends a request that every server may get: `OPTIONS *`, which
+/// concerns the server as a whole and has no effect (RFC 9110 9.3.7). `protocol` is `None` if the protocol is unknown, as
+/// for passed-through connections.
 pub(super) async fn probe(address: SocketAddr, protocol: Option<&UpstreamProtocol>) -> Found {
     let Some(protocol) = protocol else {
         return match connect(address, TIMEOUT).await {

@@ -1,4 +1,4 @@
-//! What becomes of requests, whatever the version of HTTP that they come by.
+//! The outcome of requests, whatever their HTTP version.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,8 +19,8 @@ use rig::{Backend, Outcome, Rig};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// A request, and what its client gets over either version: the status, the reason in the log, parts of the answer; and
-/// what becomes of its connection if that is one of HTTP/1.
+/// A request, and what its client gets over either version: the status, the reason in the log, parts of the answer, and
+/// what happens to an HTTP/1 connection.
 type Row = (
     &'static str,
     u16,
@@ -194,7 +194,7 @@ const ROWS: &[Row] = &[
         &["\r\n\r\nContent Too Large\n"],
         Close,
     ),
-    // A reply before the end of the request leaves a connection that nobody can use.
+    // A reply before the end of the request leaves a connection that cannot be reused.
     (
         "POST / HTTP/1.1\r\nHost: other.test\r\nContent-Length: 4\r\n\r\nbody",
         404,

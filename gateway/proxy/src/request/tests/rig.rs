@@ -36,7 +36,7 @@ pub(super) struct Rig {
     pub(super) received: Rc<RefCell<Vec<String>>>,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) status: u16,
@@ -132,7 +132,7 @@ impl Rig {
         let ((mut sender, connection), mut server) = (client.unwrap(), server.unwrap());
         tokio::task::spawn_local(connection);
         let (head, body) = request.split_once("\r\n\r\n").unwrap_or((request, ""));
-        // The client's own library counts what it gets for what it asked.
+        // The client's own library checks what it gets against its request.
         let method = if head.starts_with("HEAD") { "HEAD" } else { "GET" };
         let any = http::Request::builder().method(method).uri("http://any.test/");
         let any = any.body(()).unwrap();
