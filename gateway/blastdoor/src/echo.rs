@@ -1,4 +1,4 @@
-//! The demo's backends: they say who they are and what reached them.
+//! The demo's backends: they answer with their name and the request that reached them.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -35,7 +35,7 @@ pub(crate) fn start(door: &'static str, host: &'static str) -> io::Result<Socket
                             move |request| async move { Ok::<_, Infallible>(echo(door, host, &request)) },
                         );
                     tokio::task::spawn_local(async move {
-                        // A client that breaks off is no concern of an echo.
+                        // A client that breaks off needs no answer.
                         let _ended = http1::Builder::new()
                             .serve_connection(TokioIo::new(stream), service)
                             .await;

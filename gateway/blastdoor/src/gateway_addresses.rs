@@ -1,7 +1,7 @@
 //! Where the gateways of this installation listen, so that no door of theirs becomes a backend.
 //!
-//! What cannot be learned is never taken for nothing: what was known before stays, and while nothing is known, any
-//! address may be one's own.
+//! When addresses cannot be listed, those that were known before stay. While none are known, every address counts as the
+//! gateway's own.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +27,7 @@ pub(crate) struct GatewayAddresses {
 }
 
 impl GatewayAddresses {
-    /// Takes note of what a configuration declares.
+    /// Adds the addresses that a configuration declares.
     pub(crate) fn declare(&mut self, config: &Config) {
         let admin = match &config.admin {
             AdminBind::Tcp(address) => Some(*address),
@@ -36,7 +36,7 @@ impl GatewayAddresses {
         self.listen(config.declared.iter().copied().chain(admin));
     }
 
-    /// Takes note of addresses at which the process listens, or is to.
+    /// Adds addresses at which the process listens, or will listen.
     pub(crate) fn listen(&mut self, addresses: impl IntoIterator<Item = SocketAddr>) {
         for address in addresses {
             // 0 stands for a port that is known once it is bound.
@@ -49,7 +49,7 @@ impl GatewayAddresses {
         }
     }
 
-    /// Lists the interfaces anew; says whether anything is different.
+    /// Lists the interfaces again; returns whether anything is different.
     pub(crate) fn look(&mut self) -> bool {
         self.learn(interfaces())
     }
@@ -68,7 +68,7 @@ impl GatewayAddresses {
         is_new || is_news
     }
 
-    /// Which addresses may be called, and what is wrong with what is known of that.
+    /// Which addresses may be called, and which problems limit what is known of them.
     pub(crate) fn policy(&self, source: &Source, view: &ClusterView) -> (AddressPolicy, Vec<Problem>) {
         let replicas = Replicas::find(&source.replicas.services, view);
         let is_complete = replicas.unknown.is_empty() && !source.replicas.host_ports;

@@ -1,4 +1,4 @@
-//! What the process as a whole reports: the state of its configuration.
+//! Metrics of the process as a whole: the state of its configuration.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ struct State {
     /// Since when the source has been out of reach.
     stale_since: Option<Instant>,
     certificates: Vec<CertificateExpiry>,
-    /// With an API server as the source: when it last spoke.
+    /// With an API server as the source: when it last answered.
     contact: Option<Contact>,
 }
 
@@ -51,7 +51,7 @@ impl Gauges {
         }
     }
 
-    /// Takes note of what is wrong now.
+    /// Sets the counts of problems.
     pub(crate) fn problems(&self, severities: impl Iterator<Item = Severity>) {
         let mut state = self.lock();
         (state.errors, state.warnings, state.notes) = (0, 0, 0);
@@ -64,7 +64,7 @@ impl Gauges {
         }
     }
 
-    /// Takes note of whether the source can be reached.
+    /// Sets whether the source can be reached.
     pub(crate) fn source(&self, reachable: bool) {
         let mut state = self.lock();
         state.stale_since = match (reachable, state.stale_since) {
@@ -73,12 +73,12 @@ impl Gauges {
         };
     }
 
-    /// The source is an API server: what counts is when it last spoke.
+    /// With an API server as the source, the age counts from its last answer.
     pub(crate) fn contact(&self, contact: Contact) {
         self.lock().contact = Some(contact);
     }
 
-    /// Takes note of the certificates that are served now.
+    /// Sets the certificates that are served now.
     pub(crate) fn certificates(&self, certificates: impl Iterator<Item = CertificateExpiry>) {
         self.lock().certificates = certificates.collect();
     }

@@ -3,8 +3,9 @@
 //! # Invariants
 //! - Only this crate composes the others: it reads configuration, opens doors, hands each publisher its views and
 //!   each reader its socket. Nothing here matches a request.
-//! - Exit status: 0 fine, 1 problems found or work cut, 2 wrong usage or configuration.
-//! - A door is never served with less protection than is written: what this version cannot do is refused at start.
+//! - Exit status: 0 for success, 1 for problems found or requests cut, 2 for wrong usage or configuration.
+//! - No door serves with less protection than is configured: the process refuses to start with what this version
+//!   cannot do.
 
 mod admin;
 mod commands;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-/// A split-horizon HTTP gateway for Kubernetes: isolated doors in one process.
+/// A split-horizon HTTP gateway for Kubernetes: isolated listeners ("doors") in one process
 #[derive(Debug, Parser)]
 #[command(name = "blastdoor", version, about)]
 struct Cli {
@@ -48,33 +49,33 @@ struct Common {
     /// Credentials for the API server [default: KUBECONFIG, the pod's service account, ~/.kube/config]
     #[arg(long, global = true, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Only these doors
+    /// Run or check only these doors, separated by commas
     #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
     doors: Option<Vec<String>>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the doors (also without a command)
+    /// Run the doors; this is the default command
     Run,
-    /// Run the four standard doors with sample manifests and echo backends; no cluster needed
+    /// Run the four standard doors with sample manifests and echo backends, without a cluster
     Demo,
-    /// Parse and compile configuration and manifests without serving, and print every problem (of one Ingress the first
-    /// hundred at each door)
+    /// Parse and compile the configuration and all objects without serving, and print every problem (at most a hundred per
+    /// Ingress and door)
     Check {
         /// Output format
         #[arg(short, long, value_enum, default_value_t = commands::check::Output::Text)]
         output: commands::check::Output,
     },
-    /// Ask the admin port of a running gateway; exit 0 when it is well, 1 when not, 2 for an unknown door
+    /// Ask the admin port of a running gateway for its health; exits with 0 if it is healthy, 1 if not, 2 for an unknown door
     Health {
-        /// Where its admin port is, `IP:PORT` or `unix:PATH` [default: as configured]
+        /// The address of the admin port, `IP:PORT` or `unix:PATH` [default: the configured one]
         #[arg(long, value_name = "ADDRESS")]
         admin: Option<config::AdminBind>,
-        /// Ask whether it is ready instead of alive
+        /// Ask whether it is ready, instead of whether it is alive
         #[arg(long, conflicts_with = "lb")]
         ready: bool,
-        /// Ask whether this door takes traffic
+        /// Ask whether this door takes traffic, as load balancers do
         #[arg(long, value_name = "DOOR")]
         lb: Option<String>,
     },
@@ -99,8 +100,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The environment, read in this one place. What is not UTF-8 is read as far as it is: a variable of ours must not go
-/// unnoticed because its value is garbage.
+/// Reads the environment, in this one place. Bytes that are not UTF-8 are replaced, not skipped: a variable of the
+/// configuration must not go unnoticed because its value is garbage.
 fn environment() -> Vec<(String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os()

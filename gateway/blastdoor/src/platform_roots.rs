@@ -2,8 +2,8 @@
 
 use door::PlatformRoots;
 
-/// Reads them from where the system keeps them (`SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise). A system without
-/// any is told where a backend needs them.
+/// Reads them from where the system keeps them, or where `SSL_CERT_FILE` and `SSL_CERT_DIR` point. If there are none, a
+/// backend that needs them has a problem.
 pub(crate) fn platform_roots() -> PlatformRoots {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {

@@ -1,4 +1,4 @@
-//! Where objects come from, put together: files or an API server.
+//! The source of objects: files or an API server.
 
 use std::path::PathBuf;
 

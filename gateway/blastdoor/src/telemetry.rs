@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Crates that tell of every failed attempt what we tell of once. Later directives, the user's, count.
+/// Crates that log every failed attempt, which we log once. The user's directives come later and take precedence.
 const QUIET: &str = "kube_client=off";
 
 /// Starts diagnostics: text on a terminal, JSON elsewhere, unless the configuration says otherwise.

@@ -1,4 +1,4 @@
-//! Files beside the objects that may change while the process runs: the configuration, trust lists, certificates.
+//! Watched files that hold no objects: the configuration, trust lists, certificates.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use resource::Severity;
 
 use super::run::runtime;
-use super::{WRONG, complain, fail, print};
+use super::{USAGE, fail, print, print_error};
 use crate::config::{self, Config, Options};
 use crate::world::{OpenDoor, World};
 
@@ -22,14 +22,14 @@ pub(crate) enum Output {
 pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
     let loaded = match config::load(options) {
         Ok(loaded) => loaded,
-        Err(errors) => return fail(WRONG, errors),
+        Err(errors) => return fail(USAGE, errors),
     };
     for warning in &loaded.warnings {
-        complain(format!("warning: {warning}"));
+        print_error(format!("warning: {warning}"));
     }
     let world = match world(loaded.config, options) {
         Ok(world) => world,
-        Err(message) => return fail(WRONG, message),
+        Err(message) => return fail(USAGE, message),
     };
     let problems = world.problems.all();
     match output {

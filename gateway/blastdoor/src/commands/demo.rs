@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::run::serve;
-use super::{WRONG, fail, print};
+use super::{USAGE, fail, print};
 use crate::config::{self, Config, Options, SourceKind};
 use crate::echo;
 use crate::signals::SignalAction;
@@ -76,7 +76,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     };
     let config = match config::load(&options) {
         Ok(loaded) => loaded.config,
-        Err(errors) => return fail(WRONG, errors),
+        Err(errors) => return fail(USAGE, errors),
     };
     telemetry::start_diagnostics(&config.log);
     explain(&config);

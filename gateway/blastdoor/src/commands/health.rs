@@ -6,16 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{WRONG, complain, fail};
+use super::{USAGE, fail, print_error};
 use crate::config::{self, AdminBind, Options};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks the admin port.
 pub(crate) fn run(options: &Options, admin: Option<AdminBind>, ready: bool, door: Option<&str>) -> ExitCode {
     let admin = match admin.map_or_else(|| config::admin(options), Ok) {
         Ok(admin) => admin,
-        Err(errors) => return fail(WRONG, errors),
+        Err(errors) => return fail(USAGE, errors),
     };
     let path = match (ready, door) {
         (_, Some(door)) => format!("/lb/{door}"),
@@ -24,10 +24,10 @@ pub(crate) fn run(options: &Options, admin: Option<AdminBind>, ready: bool, door
     };
     match ask(&admin, &path) {
         Ok(200) => ExitCode::SUCCESS,
-        Ok(404) => fail(WRONG, format!("{path}: no such door")),
+        Ok(404) => fail(USAGE, format!("{path}: no such door")),
         Ok(status) => fail(1, format!("{path}: status {status}")),
         Err(error) => {
-            complain(format!("admin port: {error}"));
+            print_error(format!("admin port: {error}"));
             ExitCode::from(1)
         }
     }
@@ -36,13 +36,13 @@ pub(crate) fn run(options: &Options, admin: Option<AdminBind>, ready: bool, door
 fn ask(admin: &AdminBind, path: &str) -> io::Result<u16> {
     match admin {
         AdminBind::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(address, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            let stream = TcpStream::connect_timeout(address, TIMEOUT)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
             exchange(stream, path)
         }
         AdminBind::Unix(socket) => {
             let stream = UnixStream::connect(socket)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
             exchange(stream, path)
         }
     }

@@ -9,11 +9,11 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Wrong usage or configuration.
-pub(crate) const WRONG: u8 = 2;
+/// The exit status for wrong usage or configuration.
+pub(crate) const USAGE: u8 = 2;
 
-/// Writes to standard error. A closed one is nobody's problem.
-pub(crate) fn complain(message: impl Display) {
+/// Writes to standard error. If it is closed, nobody reads it.
+pub(crate) fn print_error(message: impl Display) {
     let _closed = writeln!(std::io::stderr(), "{message}");
 }
 
@@ -22,8 +22,8 @@ pub(crate) fn print(message: impl Display) {
     let _closed = writeln!(std::io::stdout(), "{message}");
 }
 
-/// Complains and ends with this status.
+/// Prints an error and ends with this status.
 pub(crate) fn fail(status: u8, message: impl Display) -> ExitCode {
-    complain(message);
+    print_error(message);
     ExitCode::from(status)
 }

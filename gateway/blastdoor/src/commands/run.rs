@@ -11,7 +11,7 @@ use proxy::Metrics;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::{WRONG, fail};
+use super::{USAGE, fail};
 use crate::admin::{Admin, Board};
 use crate::config::{self, AdminBind, Config, Options};
 use crate::gauges::Gauges;
@@ -27,7 +27,7 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 pub(crate) fn run(options: &Options) -> ExitCode {
     let loaded = match config::load(options) {
         Ok(loaded) => loaded,
-        Err(errors) => return fail(WRONG, errors),
+        Err(errors) => return fail(USAGE, errors),
     };
     telemetry::start_diagnostics(&loaded.config.log);
     for warning in &loaded.warnings {
@@ -49,7 +49,7 @@ pub(crate) fn serve(options: &Options, config: Config, on_hangup: SignalAction) 
     };
     let source = match Source::open(&config, options) {
         Ok(source) => source,
-        Err(error) => return fail(WRONG, error),
+        Err(error) => return fail(USAGE, error),
     };
     drop(entered);
     raise_descriptor_limit();

@@ -19,12 +19,12 @@ pub const STANDARD: &str = include_str!("../../../../listeners.toml");
 /// What sets `[admin] bind`.
 const ADMIN_BIND: &str = "BLASTDOOR_ADMIN__BIND";
 
-/// A configuration that can be used, and what is doubtful about it.
+/// A usable configuration, and its warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Doubts.
+    /// What is allowed and probably not meant.
     pub warnings: Vec<ConfigError>,
 }
 
@@ -58,14 +58,14 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
     Err(ConfigErrors(errors))
 }
 
-/// Where the admin port is, whatever else is wrong with the configuration: whoever asks a gateway how it is must not be
-/// told of an error in a file, because the gateway goes on with what it has.
+/// The address of the admin port, whatever else is wrong with the configuration. A health check must not fail because of
+/// an error in a file: the gateway goes on with the configuration that it has.
 ///
 /// # Errors
 /// When the file cannot be read, or the address is none.
 pub fn admin(options: &Options) -> Result<AdminBind, ConfigErrors> {
     const KEY: &str = "admin.bind";
-    // What is no TOML is no reason to take the gateway for dead either.
+    // A syntax error elsewhere in the file does not matter either.
     let (_, document, _) = read(options)?;
     let (written, place) = match options.variable(ADMIN_BIND) {
         Some(value) => (Some(value), Place::Variable(ADMIN_BIND.to_owned())),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use proxy::{AccessPolicy, Binding, Settings};
 use route::{ListenerName, ObjectKey};
 
-/// Everything the process is told.
+/// The checked configuration of the process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The file it was read from.
@@ -44,10 +44,10 @@ pub struct Source {
     pub instance: Option<Box<str>>,
     /// Backends on loopback addresses are allowed.
     pub allow_loopback_backends: bool,
-    /// Services of type ExternalName are called, and these servers of DNS asked for their names, the system's if there
-    /// are none here; `None`: they are refused.
+    /// The DNS servers that resolve Services of type ExternalName; empty: those of the system. `None`: such Services are
+    /// refused.
     pub external_names: Option<Vec<SocketAddr>>,
-    /// Networks that are never called, beside the built-in ones.
+    /// Networks that are never called, in addition to the built-in ones.
     pub refuse_backends: Vec<IpNet>,
     /// The gateways of this installation.
     pub replicas: Replicas,
@@ -56,9 +56,9 @@ pub struct Source {
 /// The gateways of an installation, whose doors are nobody's backends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replicas {
-    /// The Services whose endpoints they are; empty: nobody has said.
+    /// The Services whose endpoints they are; empty: not configured.
     pub services: Vec<ObjectKey>,
-    /// They are reached at addresses of nodes as well.
+    /// Clients reach them at addresses of nodes too.
     pub host_ports: bool,
 }
 

@@ -1,8 +1,8 @@
-//! What is said beside the file.
+//! The command line and the environment.
 
 use std::path::PathBuf;
 
-/// What the command line says, and the environment.
+/// What the command line and the environment say.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// `--config`, or `BLASTDOOR_CONFIG`.

@@ -100,7 +100,7 @@ fn instance(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Box<str>> 
     Some(written.into())
 }
 
-/// Whom to ask for names of Services; `None` when they are refused.
+/// The DNS servers for names of Services; `None` if such Services are refused.
 fn external_names(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Vec<SocketAddr>> {
     let mut servers = Vec::new();
     for (index, written) in raw.resolvers.iter().flatten().enumerate() {
@@ -110,7 +110,7 @@ fn external_names(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Vec<
             Ok(address) if address.port() != 0 && !address.ip().is_unspecified() => servers.push(address),
             Ok(_) | Err(_) => section.error(
                 &key,
-                format!("`{written}` is not a server of DNS; allowed: `IP`, `IP:PORT`, `[IPv6]:PORT`"),
+                format!("`{written}` is not a DNS server; allowed: `IP`, `IP:PORT`, `[IPv6]:PORT`"),
             ),
         }
     }

@@ -23,8 +23,8 @@ use super::diagnostics::Section;
 use super::model::DoorConfig;
 use super::raw::RawListener;
 
-/// `None` when too little is known of the door to compare it with the others. A door that has errors of its own
-/// still takes part in that.
+/// Checks one door. `None` if too little is known of it to compare it with the others; other errors do not keep it from
+/// that comparison.
 pub(super) fn door(
     section: &mut Section<'_, '_>,
     name: ListenerName,
