@@ -57,8 +57,8 @@ fn the_status_follows_the_address_of_a_service() {
     assert_eq!(code, 200);
 
     let gateway = replica(&server, "");
-    let told = "door `external-http` publishes the Service edge/gateway, which is not there";
-    gateway.until("the missing Service is told", |gateway| {
+    let told = "door `external-http` publishes the Service edge/gateway, which does not exist";
+    gateway.until("the missing Service is reported", |gateway| {
         gateway.stderr().contains(told)
     });
     assert_eq!(missing(&gateway), 1.0, "{}", gateway.stderr());
@@ -121,7 +121,7 @@ fn the_status_follows_the_address_of_a_service() {
     // It is deleted: the problem returns, and what was written stays until the gateway knows what to write.
     let (code, _) = server.request("DELETE", &format!("{SERVICES}/gateway"), None);
     assert_eq!(code, 200);
-    gateway.until("the missing Service is told", |gateway| missing(gateway) == 1.0);
+    gateway.until("the missing Service is reported", |gateway| missing(gateway) == 1.0);
     std::thread::sleep(Duration::from_secs(1));
     assert!(both(&json!([{ "ip": "203.0.113.8" }])));
     create_service(&server);
