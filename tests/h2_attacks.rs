@@ -21,6 +21,9 @@ const REFUSED_STREAM: u32 = 7;
 const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
+/// SETTINGS_HEADER_TABLE_SIZE
+const HEADER_TABLE_SIZE: u16 = 1;
+
 const PATIENCE: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
 
@@ -1088,7 +1091,8 @@ fn hpack_bombs() {
     tiny.extend_from_slice(&[0xbe; 469]);
     let mut raws = Vec::new();
     for _ in 0..10 {
-        let mut raw = Raw::open(rig.address);
+        // The answers come in any order: without a dynamic table each of them can be read alone.
+        let mut raw = Raw::with(rig.address, &[(HEADER_TABLE_SIZE, 0)]);
         for number in 0..100 {
             let fields = if number == 0 {
                 tiny.clone()

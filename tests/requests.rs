@@ -409,7 +409,7 @@ fn a_request_with_content_may_change_the_protocol() {
 
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 
-/// Waits for a moment, reads the request's body, waits again, and answers.
+/// Waits for a moment, reads the request's body, waits again, and answers on a connection that ends with that.
 fn slow(before: u64, says_continue: bool, after: u64) -> Reply {
     Reply::script(move |stream, head| {
         assert!(head.contains("Expect: 100-continue\r\n"), "{head}");
@@ -421,7 +421,7 @@ fn slow(before: u64, says_continue: bool, after: u64) -> Reply {
         stream.read_exact(&mut body).unwrap();
         std::thread::sleep(Duration::from_millis(after));
         stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n")
             .and_then(|()| stream.write_all(&body))
             .unwrap();
     })

@@ -53,14 +53,25 @@ pub(crate) async fn serve(
     reply.send(requester, scratch, record).await
 }
 
-/// Refuses a request whose head cannot be parsed. `seen`: the parts of it that can.
+/// Refuses a request whose head cannot be parsed.
 pub(crate) async fn refuse_unread(
     requester: &mut Requester<'_>,
     scratch: &mut Scratch,
-    seen: Option<Glimpse<'_>>,
     refusal: Refusal,
     record: &mut Record,
 ) -> Next {
+    record_unread(requester, scratch, None, &refusal, record);
+    Reply::Refused(refusal).send(requester, scratch, record).await
+}
+
+/// Records the parts that are known of a head that cannot be parsed: `seen`, or what its bytes begin with.
+pub(crate) fn record_unread(
+    requester: &Requester<'_>,
+    scratch: &Scratch,
+    seen: Option<Glimpse<'_>>,
+    refusal: &Refusal,
+    record: &mut Record,
+) {
     let worker = &requester.server.worker;
     let head = scratch.from_client.filled();
     let identity = {
@@ -74,8 +85,7 @@ pub(crate) async fn refuse_unread(
     };
     let seen = seen.unwrap_or_else(|| Glimpse::of(head));
     record.glimpse(worker, seen, head, &identity);
-    if let Refusal::Head(error) = &refusal {
+    if let Refusal::Head(error) = refusal {
         record.explain(error.explain(head));
     }
-    Reply::Refused(refusal).send(requester, scratch, record).await
 }

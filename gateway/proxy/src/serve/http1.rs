@@ -178,7 +178,7 @@ impl Http1Connection {
             Err(Refusal::Head(RequestError::Http2Preface)) if self.requests == 0 && settings.h2c => {
                 return Then::Http2(scratch.from_client.filled().to_vec());
             }
-            Err(refusal) => request::refuse_unread(&mut requester, scratch, None, refusal, &mut record).await,
+            Err(refusal) => request::refuse_unread(&mut requester, scratch, refusal, &mut record).await,
         };
         record.finish(&self.server.worker, self.downstream.peer.address);
         match next {

@@ -193,9 +193,7 @@ impl Rig {
                 let length = length.expect("a whole head");
                 serve(&mut requester, scratch, length, &mut record).await
             }
-            Err(error) => {
-                refuse_unread(&mut requester, scratch, None, Refusal::Head(error), &mut record).await
-            }
+            Err(error) => refuse_unread(&mut requester, scratch, Refusal::Head(error), &mut record).await,
         };
         (next, record.reason().map(|reason| reason.label()))
     }

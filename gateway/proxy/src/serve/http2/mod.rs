@@ -27,6 +27,7 @@ use crate::observe::labels;
 use crate::refusal::Refusal;
 use crate::request;
 use crate::request::record::Record;
+use crate::request::reply::Reply;
 use crate::request::requester::{Requester, Server};
 use crate::serve::REQUESTS;
 use crate::settings::Limits;
@@ -381,12 +382,18 @@ impl Active {
                 Err(error) => Err(Refusal::Head(error)),
             }
         });
+        if let Err(refusal) = &head {
+            request::record_unread(&requester, scratch, Some(seen(&parts)), refusal, &mut record);
+        }
+        // As large as the head, and the stream may live long.
+        drop(parts);
         let under_way = worker.under_way();
         let _ends_with_its_request = match head {
             Ok(length) => request::serve(&mut requester, scratch, length, &mut record).await,
             Err(refusal) => {
-                let seen = Some(seen(&parts));
-                request::refuse_unread(&mut requester, scratch, seen, refusal, &mut record).await
+                Reply::Refused(refusal)
+                    .send(&mut requester, scratch, &mut record)
+                    .await
             }
         };
         if requester.outdated {
@@ -408,7 +415,7 @@ async fn discard(stream: &mut Stream, deadline: &Deadline) {
         return;
     }
     deadline.set(LingerLimits::SHORT.silence);
-    let mut bytes = vec![0; 16 * 1024];
+    let mut bytes = vec![0; 4 * 1024];
     let mut left = LingerLimits::SHORT.bytes;
     poll_fn(|context| {
         while !deadline.has_passed(context) {
