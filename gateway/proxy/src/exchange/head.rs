@@ -1,4 +1,4 @@
-//! The heads of an exchange's responses: read from the backend, judged, and told to the client.
+//! The heads of an exchange's responses: read from the backend, checked, and sent to the client.
 
 use std::task::{Context, Poll, ready};
 
@@ -60,7 +60,7 @@ impl Exchange<'_> {
 
     fn has_no_head(&mut self, none: NoHead) -> Refusal {
         match none {
-            // Bytes that never became a head are nonsense; none at all is a broken connection.
+            // Bytes that never became a head are an invalid response; none at all is a broken connection.
             NoHead::Ended if self.heard => self.malformed("the connection ended within the response head"),
             NoHead::Ended | NoHead::Broken => Refusal::UpstreamReset,
             NoHead::Malformed => self.malformed("what the backend sends is not HTTP/2"),
@@ -135,7 +135,7 @@ impl Exchange<'_> {
             ..
         } = &mut *self.parts.scratch;
         let head = from_upstream.filled().get(..length).unwrap_or_default();
-        // A client that did not ask for 100, has had one, or cannot read interim responses, is spared them.
+        // A client that did not ask for a 100, has had one, or cannot read interim responses gets none.
         let wanted = response.status != 100
             || (self.traits.expect_continue && !std::mem::replace(&mut self.continued, true));
         if wanted && self.traits.version == Version::Http11 {
@@ -155,8 +155,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The backend has not said whether it wants the request's body, and the client waits to hear it: it is told to go
-    /// on (RFC 9110 10.1.1).
+    /// The backend has not said whether it wants the request's body, and the client waits for that: the gateway sends a 100
+    /// (RFC 9110 10.1.1).
     pub(super) fn say_continue(&mut self) -> Result<(), Refusal> {
         self.continued = true;
         let Parts { client, scratch, .. } = &mut self.parts;
@@ -181,7 +181,7 @@ impl Exchange<'_> {
             return Err(self.malformed(why));
         }
         let framing = client_framing(response, self.traits.version);
-        // A backend that will not read the rest of the request leaves bytes that no one can use.
+        // A backend that will not read the rest of the request leaves bytes that belong to nothing.
         let unread = !self.parts.upload.source_ended();
         let cut = unread && !response.persistent();
         // A client that waits for 100 and gets its answer may never send the body.
@@ -243,7 +243,7 @@ impl Exchange<'_> {
     }
 }
 
-/// What follows an interim response: it has been sent, or is to be written.
+/// What follows an interim response: it has been sent, or must be written.
 fn informed(text: &[u8]) -> Response {
     if text.is_empty() {
         return Response::Awaited;
@@ -275,8 +275,8 @@ fn is_poor(status: u16) -> bool {
     status >= 500 && !matches!(status, 501 | 505)
 }
 
-/// The same of a field of a head that is all there is of a gRPC call (gRPC, "Status codes and their use"): UNKNOWN,
-/// INTERNAL, UNAVAILABLE and DATA_LOSS are what HTTP has 5xx for.
+/// The same for the status field in the head of a gRPC call without a body (gRPC, "Status codes and their use"): UNKNOWN,
+/// INTERNAL, UNAVAILABLE and DATA_LOSS correspond to 5xx in HTTP.
 fn says_failure(field: &Field, head: &[u8]) -> bool {
     field.name.of(head).eq_ignore_ascii_case(b"grpc-status")
         && matches!(field.value.of(head), b"2" | b"13" | b"14" | b"15")
@@ -293,7 +293,7 @@ fn is_asked_for(asked: &[u8], response: &ResponseHead, head: &[u8]) -> bool {
         && named.all(|protocol| elements(asked).any(|asked| is_same_protocol(asked, protocol)))
 }
 
-/// Names compare without case; a version counts where both sides say one.
+/// Names compare without case; a version counts if both sides give one.
 fn is_same_protocol(left: &[u8], right: &[u8]) -> bool {
     let name = |protocol: &'_ [u8]| protocol.iter().take_while(|byte| **byte != b'/').count();
     let (left_name, right_name) = (name(left), name(right));

@@ -4,7 +4,7 @@
 //! client ──from_client──▶ upload ──to_upstream──▶ backend
 //! client ◀──to_client── download ◀──from_upstream── backend
 //! ```
-//! The response may begin, and end, before the request body does; whatever then is not finished is not reused.
+//! The response may begin, and end, before the request body does. A side that is not finished then is not reused.
 
 mod head;
 mod progress;
@@ -34,13 +34,13 @@ use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadline;
 use crate::worker::pipes::Pipes;
 
-/// How long what is under way goes on without progress once one side has closed: most likely it is gone.
+/// How long bytes under way may continue without progress once one side has closed: the other is most likely gone too.
 pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(30);
 
-/// How long a stream that is meant to idle (server-sent events, an upgraded connection) may do so.
+/// How long a stream may be silent that is meant to be (server-sent events, an upgraded connection).
 pub(crate) const STREAM_IDLE: Duration = Duration::from_secs(3600);
 
-/// The timeouts of one exchange: the door's, or the route's where it has its own.
+/// The timeouts of one exchange: the door's, or the route's if it has its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExchangeTimeouts {
     pub(crate) body_idle: Duration,
@@ -54,7 +54,7 @@ pub(crate) struct ExchangeTimeouts {
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// With a whole response.
+    /// With a complete response.
     Answered {
         /// The backend's connection can carry another request.
         reuse: bool,
@@ -71,13 +71,13 @@ pub(crate) struct Failure {
     pub(crate) refusal: Refusal,
     /// The backend's connection broke before it said anything: on a reused one, most likely an idle timeout.
     pub(crate) silent: bool,
-    /// The backend has said that it did not look at the request.
+    /// The backend has said that it did not process the request.
     pub(crate) unprocessed: bool,
-    /// The backend has given the request up, and says of no error.
+    /// The backend has reset the request, without an error.
     pub(crate) cancelled: bool,
 }
 
-/// What an exchange works with: two sides, what lies between them, and what the worker lends to all.
+/// What an exchange works with: two sides, what is between them, and what the worker lends.
 pub(crate) struct Parts<'a> {
     pub(crate) client: &'a mut Stream,
     pub(crate) upstream: &'a mut Stream,
@@ -95,21 +95,21 @@ pub(crate) struct Exchange<'a> {
     parts: Parts<'a>,
     timeouts: ExchangeTimeouts,
     traits: RequestTraits,
-    /// The worker drains: the client is told to close.
+    /// The worker drains: the response asks the client to close.
     pub(crate) closing: bool,
     request: Request,
     response: Response,
-    /// The client has been told 100.
+    /// The client has got a 100.
     continued: bool,
     /// The client has ended its direction.
     client_ended: bool,
-    /// Something has come from the backend.
+    /// Something has arrived from the backend.
     heard: bool,
-    /// The backend has said of the request, and of no response:
+    /// What the backend has signalled about the request instead of a response.
     word: Option<Word>,
     interims: u8,
     timer: Timer,
-    /// What is wrong with what the backend sends, in words.
+    /// What is wrong with what the backend sent, as text.
     nonsense: Option<String>,
 }
 
@@ -122,7 +122,7 @@ impl<'a> Exchange<'a> {
     ) -> Self {
         // An earlier attempt may have left half a head.
         parts.scratch.response.reset();
-        // What another backend's connection has left is no part of this one's answer.
+        // Bytes left over from another backend's connection are not part of this one's answer.
         parts.scratch.from_upstream.clear();
         Self {
             parts,
@@ -146,8 +146,8 @@ impl<'a> Exchange<'a> {
         self.parts.scratch
     }
 
-    /// The status of the final response, or 0 while nothing of it has left. From then on the client cannot be told
-    /// otherwise.
+    /// The status of the final response, or 0 if nothing of it has been sent. After that the client cannot get another
+    /// answer.
     pub(crate) fn status(&self) -> u16 {
         match &self.response {
             Response::Final(answer) if !self.is_unsent() => answer.status,
@@ -155,7 +155,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// How long it may go on once its route is gone.
+    /// How long it may continue once its route has been removed.
     pub(crate) fn nature(&self) -> Nature {
         match self.answer() {
             Some(answer) if answer.lasting => Nature::Lasting,
@@ -163,7 +163,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Gives up, because the route is gone or the gateway goes.
+    /// Aborts the exchange, because its route was removed or the gateway stops.
     pub(crate) fn cut(&self, refusal: Refusal) -> Failure {
         Failure {
             refusal,
@@ -173,7 +173,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether the head of a final response has come, and nothing of it has been taken back.
+    /// Whether the head of a final response has arrived, and was not taken back.
     pub(crate) fn has_answered(&self) -> bool {
         self.answer().is_some()
     }
@@ -193,25 +193,25 @@ impl<'a> Exchange<'a> {
         (self.request != Request::Sent).then(|| self.parts.upload.moved())
     }
 
-    /// Whether the client has been told 100.
+    /// Whether the client has got a 100.
     pub(crate) fn has_continued(&self) -> bool {
         self.continued
     }
 
-    /// Whether an orderly end of the client's connection would make what it has of the response look whole.
+    /// Whether an orderly end of the client's connection would make an incomplete response look complete.
     pub(crate) fn ends_with_connection(&self) -> bool {
         self.answer()
             .is_some_and(|answer| answer.end == AnswerEnd::WithConnection)
     }
 
-    /// What was wrong with what the backend sent, in words, if that is why the exchange failed.
+    /// What was wrong with what the backend sent, as text, if that is why the exchange failed.
     pub(crate) fn nonsense(&mut self) -> Option<String> {
         self.nonsense.take()
     }
 
     /// Moves whatever can be moved.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Ended, Failure>> {
-        // Behind a body of stated length nobody reads as far as the trailers.
+        // After a body of stated length nothing reads as far as the trailers.
         if self.parts.client.refuses_trailers() {
             return Poll::Ready(Err(self.failure(Refusal::Trailers)));
         }
@@ -243,7 +243,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Not a byte of the final response has left.
+    /// No byte of the final response has been sent.
     fn is_unsent(&self) -> bool {
         self.parts.client.holds_heads_back()
             && self.answer().is_none_or(|answer| answer.download.is_unwritten())
@@ -257,7 +257,7 @@ impl<'a> Exchange<'a> {
 
     fn failure(&self, refusal: Refusal) -> Failure {
         let silent = !self.heard && matches!(refusal, Refusal::UpstreamReset);
-        // The backend keeps the same deadline, and a moment may lie between its clock and ours.
+        // The backend keeps the same deadline, and its clock may be a moment ahead.
         let refusal = match self.timeouts.until {
             Some(until) if refusal.may_be_a_deadline(until, self.parts.deadline.now()) => {
                 Refusal::DeadlineExceeded
@@ -272,7 +272,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Moves the request. True when something moved.
+    /// Moves the request. True if something moved.
     fn poll_request(&mut self, context: &mut Context<'_>) -> Result<bool, Refusal> {
         if self.request != Request::Sending {
             return Ok(false);
@@ -301,7 +301,7 @@ impl<'a> Exchange<'a> {
                 self.request = Request::Broken;
                 Ok(true)
             }
-            // What was read is whole and wrong; every other way to break off is the client's leaving.
+            // What was read is complete and wrong; any other break means that the client has left.
             Poll::Ready(Err(RelayError::Read(_))) if client.refuses_trailers() => Err(Refusal::Trailers),
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => Err(Refusal::ClientGone),
             Poll::Ready(Err(RelayError::Chunk(error))) => Err(Refusal::Body(error)),
@@ -344,7 +344,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Why a final response does not come to its end.
+    /// Why a final response is incomplete.
     fn broken_off(&mut self, error: RelayError) -> Refusal {
         match error {
             RelayError::Write(_) => Refusal::ClientGone,
@@ -358,8 +358,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// A malformed chunk: what came before it is still to be sent, unless nothing has left yet and the client can be
-    /// told so.
+    /// A malformed chunk: what came before it must still be sent, unless nothing has been sent yet and the client can get a
+    /// 502.
     fn may_send_the_rest(&mut self, error: ChunkError) -> bool {
         if self.is_unsent() {
             self.response = Response::Awaited;
@@ -382,16 +382,16 @@ impl<'a> Exchange<'a> {
         let whole_request = self.request == Request::Sent;
         let scratch = &self.parts.scratch;
         Ended::Answered {
-            // Bytes behind the response belong to nothing: such a connection is not to be trusted again.
+            // Bytes after the response belong to nothing: such a connection must not be reused.
             reuse: whole_request && scratch.response.persistent() && scratch.from_upstream.is_empty(),
             keep: whole_request && keep && !self.client_ended,
         }
     }
 
-    /// Notices a client that goes away, and takes in what it sends ahead, up to a buffer.
+    /// Notices a client that leaves, and reads what it sends ahead, up to a buffer.
     ///
-    /// One that ends its direction counts as gone as long as the backend has something to do for it: nobody can tell it
-    /// from one that has closed, and nearly all have. What is then ready for it, it may still read.
+    /// A client that ends its direction counts as gone as long as the backend is still working for it: it cannot be
+    /// distinguished from one that has closed, and nearly all have. What is ready by then it may still read.
     fn watch_client(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         let reads_body = !self.parts.upload.source_ended() && self.request != Request::Broken;
         let (upgraded, answered) = self.answer().map_or((false, false), |answer| {

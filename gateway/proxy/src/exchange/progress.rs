@@ -1,25 +1,25 @@
-//! How far an exchange has come, as states that exclude each other.
+//! The progress of an exchange, as states that exclude each other.
 
 use super::relay::Relay;
 
-/// How far the request has come.
+/// The progress of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
     /// It is being sent.
     Sending,
     /// All of it has been sent.
     Sent,
-    /// The backend takes no more of it; its answer may still be there to read.
+    /// The backend accepts no more of it; its answer may still be readable.
     Broken,
 }
 
-/// How far the response has come.
+/// The progress of the response.
 pub(super) enum Response {
     /// The next head is awaited.
     Awaited,
     /// An interim one is on its way to the client.
     Interim(Relay),
-    /// The final one is, or its body. From now on the client cannot be told otherwise.
+    /// The final one is, or its body. From now on the client cannot get another answer.
     Final(Answer),
 }
 
@@ -30,11 +30,11 @@ pub(super) struct Answer {
     /// The status that the client sees.
     pub(super) status: u16,
     pub(super) end: AnswerEnd,
-    /// The client's connection can carry another request behind it.
+    /// The client's connection can carry another request after it.
     pub(super) keep: bool,
     /// It says that the backend failed.
     pub(super) poor: bool,
-    /// It has no end of its own.
+    /// It has no natural end.
     pub(super) lasting: bool,
 }
 
@@ -43,17 +43,17 @@ pub(super) struct Answer {
 pub(super) enum AnswerEnd {
     /// Its framing.
     OfItsOwn,
-    /// The end of the client's connection alone.
+    /// Only the end of the client's connection.
     WithConnection,
     /// Nothing: another protocol follows.
     Upgrade,
 }
 
-/// What a backend may say instead of a response.
+/// What a backend may signal instead of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    /// It did not look at the request.
+    /// It did not process the request.
     Unprocessed,
-    /// It has given the request up, and says of no error.
+    /// It has reset the request, without an error.
     Cancelled,
 }

@@ -1,4 +1,4 @@
-//! How long an exchange may go on without progress: it always waits for one thing, and each has its time.
+//! How long an exchange may continue without progress: it always waits for one thing, and each has its own timeout.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use super::{Exchange, HALF_CLOSED};
 use crate::exchange::relay::WaitsFor;
 use crate::refusal::Refusal;
 
-/// How long a client that waits for 100 waits at most. Many wait a second by themselves, and others for ever.
+/// How long a client waits for a 100 at most. Many wait a second by themselves, others for ever.
 const CONTINUE: Duration = Duration::from_millis(100);
 
-/// A request body that gives less than this within its timeout drips.
+/// A request body that delivers less than this within its timeout makes no progress.
 const DRIP_BYTES: u64 = 1024;
 
-/// What runs against the exchange.
+/// The timeout that is running.
 #[derive(Default)]
 pub(super) struct Timer {
     waits: Option<Waits>,
@@ -35,11 +35,11 @@ enum Waits {
 }
 
 impl Exchange<'_> {
-    /// Ready when what is waited for has taken too long.
+    /// Ready when the wait has taken too long.
     pub(super) fn poll_deadline(&mut self, context: &mut Context<'_>, progressed: bool) -> Poll<Refusal> {
         let waits = self.waits();
         let moved = self.parts.upload.moved();
-        // A body that drips is not progress.
+        // A body that arrives byte by byte is not progress.
         let drips = waits == Waits::RequestBody && !self.traits.grpc && moved - self.timer.moved < DRIP_BYTES;
         if self.timer.waits != Some(waits) || (progressed && !drips) {
             self.timer = Timer {

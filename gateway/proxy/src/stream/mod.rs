@@ -31,18 +31,18 @@ pub(crate) enum Stream {
     Http2(Box<Http2Stream>),
 }
 
-/// What there is of the next response of a backend where there is no head.
+/// Why there is no head of a backend's next response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoHead {
     /// The connection ended in order.
     Ended,
     /// It broke.
     Broken,
-    /// What came is not the version of HTTP that was agreed on.
+    /// The bytes are not in the agreed HTTP version.
     Malformed,
-    /// The backend says that it has not looked at the request (RFC 9113 8.7): sending it again is safe.
+    /// The backend says that it has not processed the request (RFC 9113 8.7): sending it again is safe.
     Unprocessed,
-    /// The backend gave this request up, and may have worked on it.
+    /// The backend reset this request, and may have processed it.
     GivenUp(Reason),
 }
 
@@ -130,8 +130,8 @@ impl Stream {
         }
     }
 
-    /// Breaks off a message whose end will not come, so that the other side can tell, if it is one of many on a
-    /// connection. Elsewhere only the connection can end. `status`: what a gRPC client is told.
+    /// Breaks off a message whose end will not come, so that the other side notices, if it is one of many on a connection.
+    /// Otherwise only the connection can end. `status`: the status for a gRPC client.
     pub(crate) fn break_off(&mut self, reason: h2::Reason, status: Option<HeaderMap>) {
         match (self, status) {
             (Self::Socket(_), _) => {}
@@ -147,7 +147,7 @@ impl Stream {
         Self::Socket(Socket::Plain(stream))
     }
 
-    /// The connection, when it is of one's own.
+    /// The connection, if it carries only this exchange.
     pub(crate) fn socket(&mut self) -> Option<&mut Socket> {
         match self {
             Self::Socket(socket) => Some(socket),
@@ -192,8 +192,8 @@ impl Stream {
         }
     }
 
-    /// The status of the response that turns the message into another protocol: what HTTP/1 calls 101 is a 200 on a stream
-    /// of HTTP/2 (RFC 8441 5).
+    /// The status of the response that upgrades the message to another protocol: a 101 of HTTP/1 is a 200 on an HTTP/2
+    /// stream (RFC 8441 5).
     pub(crate) fn upgraded_status(&self) -> u16 {
         match self {
             Self::Socket(_) => 101,
@@ -201,7 +201,7 @@ impl Stream {
         }
     }
 
-    /// Whether a head that is given can be taken back until its first byte has been written.
+    /// Whether a head can be taken back until its first byte has been written.
     pub(crate) fn holds_heads_back(&self) -> bool {
         match self {
             Self::Socket(_) => true,
@@ -209,7 +209,7 @@ impl Stream {
         }
     }
 
-    /// How a body leaves here that would leave a socket as `of_socket` says.
+    /// How this stream frames a body that a socket would frame as `of_socket` says.
     pub(crate) fn sink(&self, of_socket: Sink) -> Sink {
         match self {
             Self::Socket(_) => of_socket,
@@ -260,7 +260,7 @@ impl Stream {
         }
     }
 
-    /// Takes in what a client sends ahead, up to a buffer, and notices when it leaves.
+    /// Reads what a client sends ahead, up to a buffer, and notices when it leaves.
     pub(crate) fn poll_ahead(&mut self, context: &mut Context<'_>, into: &mut ReadBuffer) -> Poll<Ahead> {
         match self {
             Self::Socket(socket) => {
@@ -282,8 +282,8 @@ impl Stream {
         }
     }
 
-    /// Whether trailers have come that make a client's request malformed, which breaks it off. They may have come although
-    /// nobody has read that far.
+    /// Whether trailers have arrived that make a client's request malformed, which breaks it off. They may have arrived
+    /// before the body has been read that far.
     pub(crate) fn refuses_trailers(&mut self) -> bool {
         match self {
             Self::Socket(_) => false,
@@ -303,7 +303,7 @@ impl Stream {
         }
     }
 
-    /// Writes `first` and then `second`; says how much of both.
+    /// Writes `first` and then `second`; returns how much of both.
     pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
@@ -348,7 +348,7 @@ impl Stream {
         }
     }
 
-    /// The trailers that ended the message, as far as they may be passed on.
+    /// The trailers that ended the message, as far as they may be forwarded.
     pub(crate) fn take_trailers(
         &mut self,
         limits: TrailerLimits,

@@ -1,4 +1,4 @@
-//! From what has been read to what is to be written: the body, re-framed.
+//! From the bytes that were read to those that will be written: the body, re-framed.
 
 use wire::{CHUNK_END, ChunkStep, LAST_CHUNK_BEFORE_TRAILERS, chunk_head};
 

@@ -1,4 +1,4 @@
-//! The trailers behind a body.
+//! The trailers of a body.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::{CHUNK_END, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS, is_same_name};
