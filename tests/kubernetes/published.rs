@@ -121,7 +121,9 @@ fn the_status_follows_the_address_of_a_service() {
     // It is deleted: the problem returns, and what was written stays until the gateway knows what to write.
     let (code, _) = server.request("DELETE", &format!("{SERVICES}/gateway"), None);
     assert_eq!(code, 200);
-    gateway.until("the missing Service is reported", |gateway| missing(gateway) == 1.0);
+    gateway.until("the missing Service is reported", |gateway| {
+        missing(gateway) == 1.0
+    });
     std::thread::sleep(Duration::from_secs(1));
     assert!(both(&json!([{ "ip": "203.0.113.8" }])));
     create_service(&server);

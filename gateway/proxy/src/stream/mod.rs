@@ -132,7 +132,7 @@ impl Stream {
 
     /// Breaks off a message whose end will not come, so that the other side notices, if it is one of many on a connection.
     /// Otherwise only the connection can end. `status`: the status for a gRPC client.
-    pub(crate) fn break_off(&mut self, reason: h2::Reason, status: Option<HeaderMap>) {
+    pub(crate) fn break_off(&mut self, reason: Reason, status: Option<HeaderMap>) {
         match (self, status) {
             (Self::Socket(_), _) => {}
             (Self::Http2(stream), None) => stream.reset(reason),
