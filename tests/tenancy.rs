@@ -270,7 +270,7 @@ fn hosts_belong_to_namespaces() {
     gateway.until_status(HTTP, "nobody.test", "/", 404);
     assert!(told(&[
         "Ingress blog/all",
-        "may not answer whatever nothing else matches"
+        "may not answer what nothing else matches"
     ]));
     running();
 }

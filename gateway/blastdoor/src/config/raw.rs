@@ -1,4 +1,4 @@
-//! What may be written in `listeners.toml`. Everything is optional here; [`super::parse`] fills in what is not said.
+//! What may be written in `listeners.toml`. Everything is optional here; the checks fill in the defaults.
 //! The comments of these fields are the reference documentation.
 
 use std::collections::BTreeMap;
