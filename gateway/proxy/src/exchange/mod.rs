@@ -6,6 +6,7 @@
 //! ```
 //! The response may begin, and end, before the request body does. A side that is not finished then is not reused.
 
+mod deadline;
 mod head;
 mod progress;
 pub(crate) mod relay;

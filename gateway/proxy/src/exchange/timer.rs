@@ -1,30 +1,16 @@
-//! How long an exchange may continue without progress: it always waits for one thing, and each has its own timeout.
-
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use super::progress::{Request, Response};
-use super::{Exchange, HALF_CLOSED};
-use crate::exchange::relay::WaitsFor;
-use crate::refusal::Refusal;
-
-/// How long a client waits for a 100 at most. Many wait a second by themselves, others for ever.
-const CONTINUE: Duration = Duration::from_millis(100);
-
-/// A request body that delivers less than this within its timeout makes no progress.
-const DRIP_BYTES: u64 = 1024;
+//! The timeout of an exchange that is running, and what the exchange waits for meanwhile.
 
 /// The timeout that is running.
 #[derive(Default)]
 pub(super) struct Timer {
-    waits: Option<Waits>,
+    pub(super) waits: Option<Waits>,
     /// Bytes of the request's body that had moved when the deadline was last set.
-    moved: u64,
+    pub(super) moved: u64,
 }
 
 /// What the exchange waits for, and so which timeout runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
+pub(super) enum Waits {
     /// Whether the backend wants the request's body.
     Continue,
     RequestBody,
@@ -32,89 +18,4 @@ enum Waits {
     ResponseHead,
     ResponseBody,
     ClientWrite,
-}
-
-impl Exchange<'_> {
-    /// Ready when the wait has taken too long.
-    pub(super) fn poll_deadline(&mut self, context: &mut Context<'_>, progressed: bool) -> Poll<Refusal> {
-        let waits = self.waits();
-        let moved = self.parts.upload.moved();
-        // A body that arrives byte by byte is not progress.
-        let drips = waits == Waits::RequestBody && !self.traits.grpc && moved - self.timer.moved < DRIP_BYTES;
-        if self.timer.waits != Some(waits) || (progressed && !drips) {
-            self.timer = Timer {
-                waits: Some(waits),
-                moved,
-            };
-            let now = self.parts.deadline.now();
-            let patience = self.patience(waits);
-            let left = self
-                .timeouts
-                .until
-                .map(|until| until.saturating_duration_since(now));
-            self.parts
-                .deadline
-                .set_following(now, left.map_or(patience, |left| left.min(patience)));
-        }
-        if !self.parts.deadline.has_passed(context) {
-            return Poll::Pending;
-        }
-        Poll::Ready(match waits {
-            // Deadlines are kept in whole milliseconds.
-            _ if self
-                .timeouts
-                .until
-                .is_some_and(|until| until <= self.parts.deadline.now() + Duration::from_millis(2)) =>
-            {
-                Refusal::DeadlineExceeded
-            }
-            Waits::Continue => match self.say_continue() {
-                Ok(()) => {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Err(refusal) => refusal,
-            },
-            Waits::RequestBody => Refusal::BodyTimeout,
-            Waits::ClientWrite => Refusal::ClientStalled,
-            _ if self.client_ended => Refusal::ClientGone,
-            Waits::UpstreamWrite | Waits::ResponseBody => Refusal::UpstreamStalled,
-            Waits::ResponseHead => Refusal::UpstreamTimeout,
-        })
-    }
-
-    fn patience(&self, waits: Waits) -> Duration {
-        let patience = match waits {
-            Waits::Continue => CONTINUE,
-            Waits::RequestBody | Waits::UpstreamWrite => self.timeouts.body_idle,
-            Waits::ResponseHead => self.timeouts.response_head,
-            Waits::ResponseBody => self.timeouts.response_idle,
-            Waits::ClientWrite => self.timeouts.write_stall,
-        };
-        if self.client_ended {
-            patience.min(HALF_CLOSED)
-        } else {
-            patience
-        }
-    }
-
-    fn waits(&self) -> Waits {
-        let upload = &self.parts.upload;
-        match (&self.response, self.request) {
-            (Response::Final(answer), _) if answer.download.waits_for() == WaitsFor::Source => {
-                Waits::ResponseBody
-            }
-            (Response::Final(_) | Response::Interim(_), _) => Waits::ClientWrite,
-            (Response::Awaited, Request::Sent | Request::Broken) => Waits::ResponseHead,
-            (Response::Awaited, Request::Sending) if upload.waits_for() == WaitsFor::Sink => {
-                Waits::UpstreamWrite
-            }
-            (Response::Awaited, Request::Sending)
-                if self.traits.expect_continue && !self.continued && upload.moved() == 0 =>
-            {
-                Waits::Continue
-            }
-            (Response::Awaited, Request::Sending) => Waits::RequestBody,
-        }
-    }
 }
