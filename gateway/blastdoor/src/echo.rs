@@ -13,7 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// Starts a backend on a free loopback port, on a thread of its own for the life of the process.
+/// Starts a backend on a free loopback port, on its own thread for the life of the process.
 pub(crate) fn start(door: &'static str, host: &'static str) -> io::Result<SocketAddr> {
     let socket = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     socket.set_nonblocking(true)?;

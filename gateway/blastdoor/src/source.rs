@@ -17,7 +17,7 @@ pub(crate) enum Source {
     Cluster(Box<ClusterSource>),
 }
 
-/// What passes between the supervisor and an API server beside objects.
+/// What passes between the supervisor and an API server besides objects.
 pub(crate) struct ClusterLink {
     pub(crate) handle: ClusterHandle,
     pub(crate) contact: Contact,

@@ -2,7 +2,7 @@
 //!
 //! This is the one model that commands and pages read. `check` makes one and prints its problems; a running gateway
 //! keeps one up to date. The doors of the first are open and nothing listens at them; those of the second also have
-//! listeners. Whoever reads a world does not ask which of the two it is.
+//! listeners. Readers of a world need not know which of the two it is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -133,7 +133,7 @@ impl World<OpenDoor> {
 }
 
 impl<D: WorldDoor> World<D> {
-    /// Says which names of Services are to be resolved, and puts what is known of them into the view.
+    /// Passes on which names of Services must be resolved, and puts their known addresses into the view.
     pub(crate) fn resolve(&mut self, names: &mut Names, leaving: &[&mut Publisher<Settings>]) {
         let Some(view) = &mut self.view else { return };
         let serving = self.doors.iter().map(|door| &door.config().policy);
@@ -144,7 +144,7 @@ impl<D: WorldDoor> World<D> {
     }
 }
 
-/// What compiling a world needs beside it, and remembers.
+/// What compiling a world needs besides it, and remembers.
 pub(crate) struct Compilation {
     /// Where the gateways of this installation listen.
     pub(crate) addresses: GatewayAddresses,

@@ -74,7 +74,7 @@ impl Admin {
     }
 }
 
-/// A socket file that nobody listens on is left over from a process that was killed.
+/// A socket file without a listener is left over from a process that was killed.
 fn remove_dead_socket(path: &Path) -> io::Result<()> {
     match std::os::unix::net::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),

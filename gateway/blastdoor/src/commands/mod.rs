@@ -12,7 +12,7 @@ use std::process::ExitCode;
 /// The exit status for wrong usage or configuration.
 pub(crate) const USAGE: u8 = 2;
 
-/// Writes to standard error. If it is closed, nobody reads it.
+/// Writes to standard error. If that is closed, the text is lost.
 pub(crate) fn print_error(message: impl Display) {
     let _closed = writeln!(std::io::stderr(), "{message}");
 }

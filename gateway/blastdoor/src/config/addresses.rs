@@ -13,9 +13,9 @@ struct Listens {
     address: SocketAddr,
 }
 
-/// Whoever listens needs an address that no one else's takes in. The kernel would let two doors have the wildcard
-/// and one of its addresses (`SO_REUSEPORT`); but whenever the one is gone, as in a drain, its clients would come
-/// in at the other.
+/// The addresses of doors and of the admin port must not overlap. The kernel would let two doors have the wildcard and one
+/// of its addresses (`SO_REUSEPORT`); but whenever one of them is closed, as in a drain, its clients would arrive at the
+/// other.
 pub(super) fn addresses(diagnostics: &mut Diagnostics<'_>, doors: &[Arc<DoorConfig>], admin: &AdminBind) {
     let doors = doors.iter().map(|door| Listens {
         key: format!("listeners.{}.bind", door.name),
@@ -37,7 +37,7 @@ pub(super) fn addresses(diagnostics: &mut Diagnostics<'_>, doors: &[Arc<DoorConf
             .skip(index + 1)
             .filter(|other| meet(one.address, other.address))
         {
-            // The value that a variable gave is the one that is told.
+            // A value from a variable is the one that is reported.
             let turned = diagnostics.is_from_variable(&other.key) && !diagnostics.is_from_variable(&one.key);
             let (here, there) = if turned { (other, one) } else { (one, other) };
             let relation = if here.address == there.address {

@@ -64,7 +64,7 @@ impl<'l> Diagnostics<'l> {
     }
 }
 
-/// A table, for whoever checks its values: keys are relative to it.
+/// A table, for the code that checks its values: keys are relative to it.
 pub(super) struct Section<'d, 'l> {
     diagnostics: &'d mut Diagnostics<'l>,
     key: String,

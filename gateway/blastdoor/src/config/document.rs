@@ -28,7 +28,7 @@ struct Spot {
 }
 
 impl Document {
-    /// Reads what can be read, and returns everything that is not TOML beside it.
+    /// Reads what can be read, and also returns everything that is not TOML.
     pub(super) fn parse(name: String, text: String) -> (Self, Vec<ConfigError>) {
         let mut document = Self {
             name,
@@ -97,7 +97,7 @@ impl Document {
 }
 
 impl Provider for &Document {
-    /// The source tells a file from a variable, which has none.
+    /// The source distinguishes a file from a variable, which has none.
     fn metadata(&self) -> Metadata {
         Metadata::from("file", Source::Custom(self.name.clone()))
     }

@@ -59,7 +59,7 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
 }
 
 /// The address of the admin port, whatever else is wrong with the configuration. A health check must not fail because of
-/// an error in a file: the gateway goes on with the configuration that it has.
+/// an error in a file: the gateway continues with the configuration that it has.
 ///
 /// # Errors
 /// When the file cannot be read, or the address is none.

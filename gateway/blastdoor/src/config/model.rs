@@ -53,7 +53,7 @@ pub struct Source {
     pub replicas: Replicas,
 }
 
-/// The gateways of an installation, whose doors are nobody's backends.
+/// The gateways of an installation, whose doors must not be backends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replicas {
     /// The Services whose endpoints they are; empty: not configured.

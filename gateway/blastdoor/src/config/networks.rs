@@ -1,4 +1,4 @@
-//! Networks that are trusted to name the client, in the configuration and in a file beside it.
+//! Networks that are trusted to name the client, in the configuration and in a separate file.
 
 use std::net::IpAddr;
 use std::path::Path;

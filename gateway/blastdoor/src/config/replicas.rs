@@ -1,4 +1,4 @@
-//! `[source] replicas` and `refuse_backends`: what is no backend beside what never is one.
+//! `[source] replicas` and `refuse_backends`: what must not be a backend, besides the built-in list.
 
 use std::net::IpAddr;
 

@@ -190,7 +190,7 @@ fn an_error_in_the_environment_names_the_variable() {
     }
 }
 
-/// Whoever asks a gateway how it is asks it where it is, whatever else is wrong with its configuration.
+/// A health check finds the gateway's address whatever else is wrong with its configuration.
 #[test]
 fn the_admin_port_is_known_whatever_else_is_wrong() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use super::layers::Layers;
 use super::raw::Raw;
 
-/// Errors that are collected before giving up: nobody needs a full account of a file of garbage.
+/// Errors that are collected before giving up: a file of garbage needs no full account.
 const MOST: usize = 100;
 
 /// Deserialises the values. After each error it takes the offending key out and tries again, so that it finds all.

@@ -64,7 +64,7 @@ pub(super) fn door(
         &client_ip,
         trusted.is_empty(),
     );
-    // The PROXY header has a warning of its own.
+    // The PROXY header has its own warning.
     if trusted.is_empty() && !matches!(client_ip, ClientIp::Peer | ClientIp::ProxyProtocol) {
         section.warn("trusted_proxies", "nobody is trusted, so the client's address is always the TCP peer's; name the load balancer's networks",
         );
@@ -137,7 +137,7 @@ fn host_owner(section: &mut Section<'_, '_>, raw: &RawListener) -> HostOwner {
     section.word("host_owner", raw.host_owner.as_deref(), HostOwner::Any, &words)
 }
 
-/// On a door that ends TLS, HTTP/2 is agreed on in the handshake.
+/// At a door that terminates TLS, the handshake negotiates HTTP/2.
 fn h2c(section: &mut Section<'_, '_>, raw: &RawListener) -> bool {
     if raw.tls.is_some() && raw.h2c == Some(true) {
         let message =

@@ -1,4 +1,4 @@
-//! `[listeners.NAME.tls]`: what a door that ends TLS is told.
+//! `[listeners.NAME.tls]`: the settings of a door that terminates TLS.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ enum Mode {
     Require,
 }
 
-/// What a door is told about TLS, and the files that it is told in.
+/// A door's TLS settings, and the files that contain them.
 #[derive(Default)]
 pub(super) struct Tls {
     pub(super) policy: Option<TlsPolicy>,
