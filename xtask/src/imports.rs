@@ -117,7 +117,7 @@ fn text(value: &Value, key: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// Every import that the table does not allow, told in one line each.
+/// Every import that the table does not allow, one line each.
 fn violations(members: &[Member]) -> Vec<String> {
     let house: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
     let mut violations = Vec::new();

@@ -56,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if verb != "test" {
         apiserver::built(workspace)?;
         nodes(workspace)?;
-        // What is shipped is what must pass; while somebody works on the test, it has to be there soon.
+        // The shipped build must pass; while you work on the test, a quick build matters more.
         images(workspace, if verb == "run" { image::PROFILE } else { "dev" })?;
     }
     if verb == "up" {

@@ -142,7 +142,7 @@ fn headers_of_version_2_are_read_or_refused() {
     for (raw, error) in refused {
         assert_eq!(parse(&raw), Err(error), "{}", raw.escape_ascii());
     }
-    // The length alone tells that it is too long; nobody waits for it.
+    // The length alone shows that it is too long; the parser does not wait for the rest.
     assert_eq!(
         parse(&binary(0x21, 0x11, &[0; 65_535])[..16]),
         Err(ProxyError::TooLong)

@@ -36,7 +36,7 @@ const RESPONSES: &[(&[u8], Verdict)] = &[
     (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n", Ok((200, BodyFraming::Length(2), false))),
     (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n\r\n", Ok((200, BodyFraming::Length(2), true))),
     (b"HTTP/1.1 599 x\r\nContent-Length: 0\r\n\r\n", Ok((599, BodyFraming::Length(0), true))),
-    // RFC 9110 15: a status above 599 is nobody's, and none of the gateway's business.
+    // RFC 9110 15: a status above 599 has no defined meaning, and does not concern the gateway.
     (b"HTTP/1.1 600 x\r\nContent-Length: 0\r\n\r\n", Ok((600, BodyFraming::Length(0), true))),
     (b"HTTP/1.1 999 Request Denied\r\n\r\n", Ok((999, BodyFraming::UntilClose, false))),
     // RFC 9110 2.5: a higher minor version is read as the highest known.

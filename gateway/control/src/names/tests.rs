@@ -284,7 +284,7 @@ async fn names_are_resolved_renewed_kept_and_dropped() {
         pass(45).await;
         assert_eq!(known(&mut names, "a.test"), good("10.0.0.3"));
 
-        // What nobody wants is forgotten, and not asked for.
+        // Names that are no longer needed are dropped, and not queried.
         follow(&names, &[host("silent.test")]);
         pass(1).await;
         assert_eq!(known(&mut names, "a.test"), None);

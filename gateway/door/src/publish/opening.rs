@@ -95,7 +95,7 @@ impl<S> Publisher<S> {
         self.routes.as_ref()
     }
 
-    /// What the door serves now, for whoever reports it.
+    /// What the door serves now, for reports.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot<S>> {
         self.current.load_full()

@@ -88,7 +88,7 @@ fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
     kube::Config::try_from(merged).map_err(|error| unusable(last, &error))
 }
 
-/// A file that may not be inspected is read all the same. That fails; skipping it would choose other credentials.
+/// A file that may not be inspected is read anyway. That fails; skipping it would select other credentials.
 fn may_exist(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
 }

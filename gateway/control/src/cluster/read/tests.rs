@@ -102,7 +102,7 @@ async fn a_list_and_then_every_change() {
     assert!(queries[2].contains("resourceVersion=30"), "{queries:?}");
 }
 
-/// What the API server accepts and no client reads harms nobody else.
+/// An object that the API server accepts and no client can read harms no other.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_object_hides_no_other() {
     let mut dated = service("dated", 80, 3);
@@ -322,7 +322,7 @@ impl DoorView for Needing {
     }
 }
 
-/// Whoever names two hundred Secrets takes nobody else's place among those that are followed, and no door's.
+/// A namespace that names two hundred Secrets displaces no other namespace's and no door's.
 #[test]
 fn names_beyond_a_namespaces_share_come_last() {
     let object =

@@ -207,7 +207,7 @@ mod tests {
         server.turn("edge", &[]);
         assert_eq!(*server.status.addresses, [ip("10.0.0.9"), odd]);
         assert_eq!(merge(&server.status, "edge", &[]), None);
-        // An address of ours that somebody else has written, where no door of ours admits the Ingress.
+        // One of our addresses that another writer has written, although no door of ours admits the Ingress.
         server.overwrite("other", ips(&["10.0.0.1"]));
         assert_eq!(merge(&server.status, "edge", &[]), None);
     }
@@ -254,7 +254,7 @@ mod tests {
         Publishes(usize, Vec<u8>),
         /// One looks, and writes what it has to. It remembers nothing, as after a restart.
         Looks(usize),
-        /// Somebody else writes these addresses instead of what is there, or beside it.
+        /// Another writer writes these addresses instead of, or in addition to, the existing ones.
         Overwritten(Vec<u8>, bool),
     }
 
@@ -314,7 +314,7 @@ mod tests {
                         }
                     }
                     Happening::Overwritten(what, beside) => {
-                        // What is nobody's is written over what everybody has written down.
+                        // An address without an owner replaces everything that has been recorded.
                         server.settle(&published);
                         let mut addresses = numbered(2, &what);
                         if beside {
@@ -330,7 +330,7 @@ mod tests {
             server.settle(&published);
             let expected: BTreeSet<Address> = published.values().flatten().chain(&foreign).cloned().collect();
             prop_assert_eq!(server.status.addresses.iter().cloned().collect::<BTreeSet<_>>(), expected);
-            // Whoever starts anew finds nothing to do.
+            // An installation that restarts finds nothing to do.
             for (name, wanted) in &published {
                 prop_assert_eq!(merge(&server.status, name, wanted), None);
             }

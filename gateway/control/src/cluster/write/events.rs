@@ -26,7 +26,7 @@ const LASTING: Duration = Duration::from_secs(2);
 const NOTE: usize = 1_024;
 /// Bytes of `reportingInstance`.
 const INSTANCE: usize = 128;
-/// Events about one Ingress. Nobody who has read twenty reads the next thousand.
+/// How many Events there are about one Ingress. After twenty, a thousand more are of no use.
 const MOST_EVENTS: usize = 20;
 /// Events that are written in one go.
 const MOST_AT_ONCE: usize = 100;

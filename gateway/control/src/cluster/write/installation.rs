@@ -44,7 +44,7 @@ impl Installation {
         match (given, owner(&connection.identity)) {
             (Some(given), _) => Self {
                 lease: given.into(),
-                // Whoever configures a name makes sure that no other installation has the same.
+                // The operator who configures a name ensures that no other installation has the same.
                 manager: given.into(),
                 origin: Origin::Given,
             },
