@@ -46,7 +46,7 @@ impl Crate {
     /// Reads the modules from `root` (`lib.rs`) on, with `text` to read a file below the folder of the source.
     pub(super) fn read(root: &str, text: impl Fn(&Path) -> Option<String>) -> Result<Self> {
         let mut found = Self { modules: Vec::new() };
-        found.file(None, PathBuf::from(root), &PathBuf::new(), &text)?;
+        found.file(None, Path::new(root), Path::new(""), &text)?;
         Ok(found)
     }
 
@@ -54,12 +54,12 @@ impl Crate {
     fn file(
         &mut self,
         parent: Option<usize>,
-        file: PathBuf,
+        file: &Path,
         folder: &Path,
         text: &impl Fn(&Path) -> Option<String>,
     ) -> Result<usize> {
-        let source = read(&text(&file).with_context(|| format!("{} cannot be read", file.display()))?);
-        self.module(parent, &file, folder, source, text)
+        let source = read(&text(file).with_context(|| format!("{} cannot be read", file.display()))?);
+        self.module(parent, file, folder, source, text)
     }
 
     fn module(
@@ -88,7 +88,7 @@ impl Crate {
             let own = inside.join("mod.rs");
             let path = [beside, own].into_iter().find(|path| text(path).is_some());
             let path = path.with_context(|| format!("{}: no file for `mod {name};`", file.display()))?;
-            children.insert(name, self.file(Some(number), path, &inside, text)?);
+            children.insert(name, self.file(Some(number), &path, &inside, text)?);
         }
         for (name, source) in inline {
             let inside = folder.join(&name);
