@@ -15,7 +15,7 @@ pub(super) fn replicas(section: &mut Section<'_, '_>, raw: &RawSource, kind: &So
     const KEY: &str = "replicas";
     let Some(raw) = &raw.replicas else {
         if *kind == SourceKind::Kubernetes {
-            let message = "is not set, so whoever may write EndpointSlices may name another pod of this gateway \
+            let message = "is not set, so anyone who can write EndpointSlices can name another pod of this gateway \
                            there, and reach a door of it through another one; name the Services of all its pods, \
                            as in { services = [\"blastdoor/blastdoor\"] }";
             section.warn(KEY, message);

@@ -2,7 +2,7 @@
 //! broken clients are not reported.
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "of the library's many errors a few are told in our words, and it adds to them"
+    reason = "only a few of the library's many errors are named here, and it adds to them"
 )]
 
 use std::io;

@@ -269,7 +269,7 @@ impl Lines {
 
 /// Now, as RFC 3339 in UTC with milliseconds.
 fn timestamp(out: &mut Vec<u8>) {
-    #[expect(clippy::disallowed_methods, reason = "the log tells the time of the day")]
+    #[expect(clippy::disallowed_methods, reason = "the log has the time of day")]
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
