@@ -160,7 +160,7 @@ async fn a_request_and_an_answer_give_what_the_client_gets_and_what_becomes_of_b
             KEPT,
             204,
         ),
-        // An interim response comes first, and one that nobody asked for does not.
+        // An interim response comes first, and an unrequested 100 does not.
         (
             GET,
             "HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
@@ -169,7 +169,7 @@ async fn a_request_and_an_answer_give_what_the_client_gets_and_what_becomes_of_b
             ANSWERED,
             204,
         ),
-        // A body without an end of its own gets one, where the client can read it.
+        // A body that ends with its connection gets an explicit end, if the client can read it.
         (
             GET,
             "HTTP/1.1 200 OK\r\n\r\nhi",
@@ -254,7 +254,7 @@ async fn an_answer_that_breaks_off_is_told_by_what_has_left() {
     let short = exchange(GET, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", true).await;
     assert_eq!(short.end, failed("UpstreamTruncated", false));
     assert_eq!(short.status, 200);
-    // A malformed chunk in the first piece: nothing has left, and the client can still be told.
+    // A malformed chunk in the first piece: nothing has been sent, and the client can still get a 502.
     let chunk = exchange(
         GET,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n",

@@ -338,7 +338,7 @@ impl Attempts<'_, '_> {
     }
 }
 
-/// What a gRPC client is told in place of an end.
+/// The gRPC status that a client gets instead of a proper end.
 fn grpc_trailers(disposition: &Disposition) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert(

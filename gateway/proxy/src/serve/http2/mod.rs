@@ -73,7 +73,7 @@ struct Streams {
     given_up: Cell<u32>,
     /// When the last of them ended.
     idle_since: Cell<Instant>,
-    /// The connection has not what the door asks of connections by now.
+    /// The connection lacks what the door now requires.
     outdated: Cell<bool>,
     /// The streams that their trailers make malformed.
     malformed: MalformedTrailers,
