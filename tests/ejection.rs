@@ -299,6 +299,50 @@ fn an_endpoint_that_left_and_returned_starts_anew() {
     assert!(leaving.requests() > 2, "{} of 20", leaving.requests());
 }
 
+/// What was down is asked by the gateway itself before users ask it.
+#[test]
+fn an_endpoint_that_was_down_answers_the_gateway_first() {
+    let backend = Backend::start("app");
+    let port = backend.port();
+    let gateway = gateway!().manifest("app.yaml", &app(&[port])).start();
+    let address = gateway.door(DOOR);
+    assert_eq!(get(address, "a.test", "/").status, 200);
+    drop(backend);
+    gateway.until("it is down", |gateway| {
+        assert!(matches!(get(address, "a.test", "/").status, 502 | 503));
+        gateway.metric("blastdoor_upstream_ejections_total", &[]) >= 1.0
+    });
+    let back = Backend::at(port, "app", Reply::Name);
+    gateway.until("it is back", |gateway| {
+        gateway.stderr().contains("endpoint is back")
+    });
+    let asked = back.last();
+    assert_eq!(
+        (asked.line(), asked.field("user-agent")),
+        ("OPTIONS * HTTP/1.1", Some("blastdoor"))
+    );
+    assert_eq!(get(address, "a.test", "/").status, 200);
+    assert_eq!(back.requests(), 2);
+}
+
+/// What is passed through may speak anything: only what has answered a request of HTTP is asked for one.
+#[test]
+fn an_endpoint_that_never_answered_is_only_connected() {
+    let port = free_port();
+    let gateway = gateway!().manifest("app.yaml", &app(&[port])).start();
+    let address = gateway.door(DOOR);
+    gateway.until("it is down", |gateway| {
+        assert!(matches!(get(address, "a.test", "/").status, 502 | 503));
+        gateway.metric("blastdoor_upstream_ejections_total", &[]) >= 1.0
+    });
+    let back = Backend::at(port, "app", Reply::Name);
+    gateway.until("it is back", |gateway| {
+        gateway.stderr().contains("endpoint is back")
+    });
+    assert_eq!(back.requests(), 0);
+    assert_eq!(get(address, "a.test", "/").status, 200);
+}
+
 /// The worker that probes an endpoint may end.
 #[test]
 fn an_endpoint_is_still_probed_after_its_door_is_rebound() {
