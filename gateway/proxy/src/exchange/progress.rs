@@ -19,7 +19,7 @@ pub(super) enum Response {
     Awaited,
     /// An interim one is on its way to the client.
     Interim(Relay),
-    /// The final one is, or its body. From now on the client cannot get another answer.
+    /// The final one is, or its body. Once a byte of it has left, the client cannot get another answer.
     Final(Answer),
 }
 

@@ -18,19 +18,34 @@ const AT_ONCE: usize = 64;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// How many connections of a worker are being refused.
-#[derive(Clone, Default)]
-pub(crate) struct Overflow(Rc<Cell<usize>>);
+/// Refuses connections, and counts how many of a worker are being refused.
+#[derive(Clone)]
+pub(crate) struct Overflow {
+    taken: Rc<Cell<usize>>,
+    /// The same for all of them.
+    answer: Rc<[u8]>,
+}
 
 /// One of them, for as long as it lasts.
 struct Slot(Rc<Cell<usize>>);
 
+impl Default for Overflow {
+    fn default() -> Self {
+        let mut answer = Vec::new();
+        Reply::NoRoom.write_unasked(&mut answer);
+        Self {
+            taken: Rc::default(),
+            answer: answer.into(),
+        }
+    }
+}
+
 impl Overflow {
     fn enter(&self) -> Option<Slot> {
-        let taken = self.0.get();
+        let taken = self.taken.get();
         (taken < AT_ONCE).then(|| {
-            self.0.set(taken + 1);
-            Slot(Rc::clone(&self.0))
+            self.taken.set(taken + 1);
+            Slot(Rc::clone(&self.taken))
         })
     }
 
@@ -41,13 +56,12 @@ impl Overflow {
         if ends_tls {
             return;
         }
-        let mut answer = Vec::new();
-        Reply::NoRoom.write_unasked(&mut answer);
         let Some(slot) = self.enter() else {
             // If the client has already sent something, this is a reset, which may overtake the answer.
-            let _best_effort = stream.try_write(&answer);
+            let _best_effort = stream.try_write(&self.answer);
             return;
         };
+        let answer = Rc::clone(&self.answer);
         tokio::task::spawn_local(async move {
             let _slot = slot;
             let told = async {

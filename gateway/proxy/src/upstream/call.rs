@@ -69,11 +69,12 @@ impl Call {
         })
     }
 
-    /// Sends the request and waits for the whole answer, of at most `most` bytes of body. The request's URI is absolute.
+    /// Sends the request and waits for the answer: whole, with at most `most` bytes of body, or only its head if `most` is
+    /// `None`. The request's URI is absolute.
     pub(super) async fn send(
         self,
         request: Request<Bytes>,
-        most: usize,
+        most: Option<usize>,
         timeout: Duration,
     ) -> Result<Response<Bytes>, CallError> {
         let answer = async {
@@ -91,7 +92,7 @@ impl Call {
 async fn over_http1(
     mut socket: Socket,
     request: &Request<Bytes>,
-    most: usize,
+    most: Option<usize>,
 ) -> Result<Response<Bytes>, CallError> {
     let text = as_http1(request);
     socket.write_all(&text).await.map_err(CallError::Broken)?;
@@ -117,7 +118,10 @@ async fn over_http1(
             _ => {
                 let parts = response(&head, &buffer)?;
                 buffer.drain(..length);
-                let body = body(&mut socket, buffer, head.framing, most).await?;
+                let body = match most {
+                    Some(most) => body(&mut socket, buffer, head.framing, most).await?,
+                    None => Vec::new(),
+                };
                 return Ok(parts.map(|()| body.into()));
             }
         }
@@ -191,6 +195,7 @@ async fn body(
         },
         BodyFraming::Chunked => {
             let (mut decoder, mut body) = (ChunkDecoder::new(ChunkLimits::default()), Vec::new());
+            decoder.read_white_space();
             loop {
                 match decoder.decode(&read).map_err(|_| CallError::Malformed)? {
                     ChunkStep::NeedMore { consumed } => {
@@ -223,7 +228,7 @@ async fn more(socket: &mut Socket, into: &mut Vec<u8>) -> Result<(), CallError> 
 async fn over_http2(
     socket: Socket,
     request: Request<Bytes>,
-    most: usize,
+    most: Option<usize>,
 ) -> Result<Response<Bytes>, CallError> {
     let mut builder = h2::client::Builder::new();
     builder.enable_push(false);
@@ -243,7 +248,7 @@ async fn over_http2(
 async fn ask_http2(
     sender: h2::client::SendRequest<Bytes>,
     request: Request<Bytes>,
-    most: usize,
+    most: Option<usize>,
 ) -> Result<Response<Bytes>, CallError> {
     let mut sender = sender.ready().await.map_err(CallError::Http2)?;
     let (mut parts, content) = request.into_parts();
@@ -256,6 +261,9 @@ async fn ask_http2(
     }
     let (parts, mut incoming) = response.await.map_err(CallError::Http2)?.into_parts();
     let mut body = Vec::new();
+    let Some(most) = most else {
+        return Ok(Response::from_parts(parts, Bytes::new()));
+    };
     while let Some(piece) = incoming.data().await {
         let piece = piece.map_err(CallError::Http2)?;
         body.extend_from_slice(&piece);
@@ -296,7 +304,7 @@ mod tests {
             let call = Call::connect(address, &UpstreamProtocol::Http1, SOON)
                 .await
                 .unwrap();
-            call.send(request(address, "body"), 20, SOON).await
+            call.send(request(address, "body"), Some(20), SOON).await
         };
         let served = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -336,6 +344,10 @@ mod tests {
             ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+                fine(200, "hello"),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0 \r\n\r\n",
                 fine(200, "hello"),
             ),
             ("HTTP/1.0 404 Not Found\r\n\r\nnot here", fine(404, "not here")),
@@ -380,7 +392,7 @@ mod tests {
                 let call = Call::connect(address, &UpstreamProtocol::H2c, SOON)
                     .await
                     .unwrap();
-                call.send(request(address, "body"), 20, SOON).await.unwrap()
+                call.send(request(address, "body"), Some(20), SOON).await.unwrap()
             };
             let served = async {
                 let (stream, _) = listener.accept().await.unwrap();

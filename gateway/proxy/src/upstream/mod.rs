@@ -57,8 +57,8 @@ impl Upstreams {
         }
     }
 
-    /// Chooses the endpoint for a request: power of two choices on requests in flight. `None` when no endpoint that it
-    /// has not tried can take it.
+    /// Chooses the endpoint for a request: power of two choices on requests in flight. `None` when no endpoint that the
+    /// choice allows can take it.
     pub(crate) fn choose(&self, upstream: &Upstream, choice: &Choice) -> Option<Chosen> {
         let protocol = ProtocolKey::of(&upstream.protocol);
         balance::power_of_two(upstream, choice, |address| {
