@@ -125,8 +125,9 @@ fn failed(name: &str, silent: bool) -> Result<Ended, (String, bool)> {
     Err((name.to_owned(), silent))
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 #[tokio::test]
-async fn a_request_and_an_answer_give_what_the_client_gets_and_what_becomes_of_both_connections() {
+async fn an_exchange_decides_what_the_client_gets_and_what_becomes_of_both_connections() {
     const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     const OLD: &str = "GET / HTTP/1.0\r\n\r\n";
     const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
