@@ -31,8 +31,16 @@ use self::modules::{Crate, Edge};
 
 /// Reads every crate of the gateway, or those named, and fails when there is a ring.
 pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let crates = crates(workspace)?;
+    if let Some(unknown) = names.iter().find(|name| !crates.contains(*name)) {
+        let known: Vec<&str> = crates.iter().map(String::as_str).collect();
+        bail!(
+            "no crate of the gateway is named `{unknown}`; there are: {}",
+            known.join(", ")
+        );
+    }
     let mut count = 0;
-    for name in crates(workspace)?
+    for name in crates
         .iter()
         .filter(|name| names.is_empty() || names.contains(name))
     {

@@ -9,6 +9,9 @@ use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Position};
 
+/// The most syntax errors of one file that are reported: what is not TOML at all has one on each line.
+const MOST: usize = 100;
+
 /// A TOML file. As a provider it is the lowest layer of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Document {
@@ -28,7 +31,7 @@ struct Spot {
 }
 
 impl Document {
-    /// Reads what can be read, and also returns everything that is not TOML.
+    /// Reads what can be read, and also returns what is not TOML, up to a number.
     pub(super) fn parse(name: String, text: String) -> (Self, Vec<ConfigError>) {
         let mut document = Self {
             name,
@@ -44,19 +47,31 @@ impl Document {
         };
         document.values = reading.table("", table.get_ref());
         document.spots = reading.spots;
-        let errors = reading.errors.into_iter().map(|(offset, message)| ConfigError {
-            place: Place::File(
-                document.name.clone(),
-                offset.map(|offset| Position::of(&text, offset)),
-            ),
-            key: String::new(),
-            // The parser's words may be in several lines.
-            message: format!(
-                "is not valid TOML: {}",
-                message.lines().collect::<Vec<_>>().join(", ")
-            ),
-        });
-        let errors = errors.collect();
+        let unlisted = reading.errors.len().saturating_sub(MOST);
+        let errors = reading
+            .errors
+            .into_iter()
+            .take(MOST)
+            .map(|(offset, message)| ConfigError {
+                place: Place::File(
+                    document.name.clone(),
+                    offset.map(|offset| Position::of(&text, offset)),
+                ),
+                key: String::new(),
+                // The parser's words may be in several lines.
+                message: format!(
+                    "is not valid TOML: {}",
+                    message.lines().collect::<Vec<_>>().join(", ")
+                ),
+            });
+        let mut errors: Vec<_> = errors.collect();
+        if unlisted > 0 {
+            errors.push(ConfigError {
+                place: Place::File(document.name.clone(), None),
+                key: String::new(),
+                message: format!("is not valid TOML in {unlisted} more places"),
+            });
+        }
         document.text = text;
         (document, errors)
     }
@@ -191,10 +206,10 @@ impl Reading {
     }
 }
 
+/// TOML promises 64 bits with a sign.
 fn number(integer: &DeInteger<'_>) -> Option<Num> {
-    let signed = i64::from_str_radix(integer.as_str(), integer.radix()).map(Num::I64);
-    signed
-        .or_else(|_| u64::from_str_radix(integer.as_str(), integer.radix()).map(Num::U64))
+    i64::from_str_radix(integer.as_str(), integer.radix())
+        .map(Num::I64)
         .ok()
 }
 
@@ -267,8 +282,8 @@ mode = \"off\"
             ("[source\n", "a.toml:1:8: is not valid TOML: "),
             ("a = 1\na = 2\n", "a.toml:2:1: is not valid TOML: duplicate key"),
             (
-                "a = [\n  99999999999999999999]\n",
-                "a.toml:2:3: is not valid TOML: the number `99999999999999999999` is too large",
+                "a = [\n  9223372036854775808]\n",
+                "a.toml:2:3: is not valid TOML: the number `9223372036854775808` is too large",
             ),
         ];
         for (text, expected) in table {
@@ -280,6 +295,17 @@ mode = \"off\"
                 "{errors:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_at_all_has_a_limited_number_of_errors() {
+        let (_, errors) = Document::parse("a.toml".to_owned(), "]\n".repeat(1000));
+        assert_eq!(errors.len(), MOST + 1);
+        let last = errors.last().map(ToString::to_string).unwrap_or_default();
+        assert!(
+            last.starts_with("a.toml: is not valid TOML in ") && last.ends_with(" more places"),
+            "{last}"
+        );
     }
 
     #[test]

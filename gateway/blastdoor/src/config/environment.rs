@@ -59,15 +59,26 @@ impl Variable {
     /// Another variable gives something around the key a value that has no keys.
     fn must_not_lie_within(&self, others: &[Self]) -> Result<(), (String, String)> {
         for other in others {
-            if self.path.len() > other.path.len()
-                && self.path.starts_with(&other.path)
-                && other.value.as_dict().is_none()
-            {
-                let parent = other.path.last().map(String::as_str).unwrap_or_default();
-                let message = format!(
-                    "another variable gives `{parent}` a value, which has no keys; set one of the two"
-                );
-                return Err((self.path.join("."), message));
+            let Some((_, within)) = self
+                .path
+                .strip_prefix(other.path.as_slice())
+                .and_then(<[String]>::split_last)
+            else {
+                continue;
+            };
+            let (mut value, mut parent) = (&other.value, other.path.last());
+            for key in within.iter().map(Some).chain([None]) {
+                let Some(table) = value.as_dict() else {
+                    let parent = parent.map(String::as_str).unwrap_or_default();
+                    let message = format!(
+                        "another variable gives `{parent}` a value, which has no keys; set one of the two"
+                    );
+                    return Err((self.path.join("."), message));
+                };
+                let Some(found) = key.and_then(|key| table.get(key)) else {
+                    break;
+                };
+                (value, parent) = (found, key);
             }
         }
         Ok(())

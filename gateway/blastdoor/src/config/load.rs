@@ -40,7 +40,13 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
     let doors = document.names_in("listeners");
     let variables = Variable::read(&options.environment, &doors, &mut errors);
-    let layers = Layers::merge(document, variables).map_err(|error| ConfigErrors(vec![error]))?;
+    let layers = match Layers::merge(document, variables) {
+        Ok(layers) => layers,
+        Err(error) => {
+            errors.push(error);
+            return Err(ConfigErrors(errors));
+        }
+    };
 
     let raw = typed(&layers, &mut errors);
     if raw.listeners.is_empty() && errors.is_empty() {

@@ -126,7 +126,7 @@ fn external_names(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Vec<
     allowed.then_some(servers)
 }
 
-/// Names of namespaces; unlike at a door no patterns, because each is asked for by itat.
+/// Names of namespaces; unlike at a door no patterns, because each is watched by itself.
 fn namespaces(section: &mut Section<'_, '_>, raw: &RawSource) -> Vec<Box<str>> {
     let written = raw.namespaces.iter().flatten();
     let mut namespaces: Vec<Box<str>> = written.map(|name| name.as_str().into()).collect();

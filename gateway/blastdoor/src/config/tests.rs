@@ -147,6 +147,17 @@ fn an_error_in_the_environment_names_the_variable() {
                 "environment variable BLASTDOOR_LISTENERS__A__LIMITS__HEADERS: listeners.a.limits.headers: 0 is out",
             ],
         ),
+        // What is a value in one variable has no keys for another.
+        (
+            "",
+            &[
+                ("BLASTDOOR_LISTENERS__A__LIMITS", "{ headers = 5 }"),
+                ("BLASTDOOR_LISTENERS__A__LIMITS__HEADERS__X", "2"),
+            ],
+            &[
+                "environment variable BLASTDOOR_LISTENERS__A__LIMITS__HEADERS__X: listeners.a.limits.headers.x: another variable gives `headers` a value",
+            ],
+        ),
         // A list is replaced as a whole.
         (
             "hosts = [\"a.test\", \"b.test\"]\n",
