@@ -56,8 +56,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if verb != "test" {
         apiserver::built(workspace)?;
         nodes(workspace)?;
-        // The shipped build must pass; while you work on the test, a quick build matters more.
-        images(workspace, if verb == "run" { image::PROFILE } else { "dev" })?;
+        // Optimised, with the dependencies that the step before has built; while you work on the test, a quick build
+        // matters more.
+        images(workspace, if verb == "run" { "release" } else { "dev" })?;
     }
     if verb == "up" {
         return cluster(&["up"]).run();
