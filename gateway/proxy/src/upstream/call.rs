@@ -231,7 +231,10 @@ async fn over_http2(
     most: Option<usize>,
 ) -> Result<Response<Bytes>, CallError> {
     let mut builder = h2::client::Builder::new();
-    builder.enable_push(false);
+    // The library would keep a head of 16 MiB.
+    builder
+        .max_header_list_size(u32::try_from(HEAD.bytes).unwrap_or(u32::MAX))
+        .enable_push(false);
     let (sender, connection) = builder.handshake(socket).await.map_err(CallError::Http2)?;
     let (mut connection, mut answer) = (pin!(connection), pin!(ask_http2(sender, request, most)));
     let mut is_over = false;
@@ -380,6 +383,37 @@ mod tests {
             for (answer, expected) in table {
                 assert_eq!(ask(answer).await, expected, "{answer:?}");
             }
+        });
+    }
+
+    #[test]
+    fn a_head_that_is_too_large_is_no_answer_in_either_version() {
+        run(async {
+            let field = "a".repeat(60 * 1024);
+            let large = format!("HTTP/1.1 200 OK\r\nX-Large: {field}\r\nContent-Length: 0\r\n\r\n");
+            let answer = ask(Box::leak(large.into_boxed_str())).await;
+            assert_eq!(answer, Err(CallError::Malformed.to_string()));
+
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let asked = async {
+                let call = Call::connect(address, &UpstreamProtocol::H2c, SOON)
+                    .await
+                    .unwrap();
+                call.send(request(address, "body"), None, SOON).await
+            };
+            let served = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+                let response = Response::builder().header("x-large", &field);
+                // The server's own library may refuse to send what the client says it does not take.
+                let _refused = respond.send_response(response.body(()).unwrap(), true);
+                drop((request, respond));
+                while connection.accept().await.is_some() {}
+            };
+            let (answer, ()) = tokio::join!(asked, served);
+            assert!(matches!(answer, Err(CallError::Http2(_))), "{answer:?}");
         });
     }
 

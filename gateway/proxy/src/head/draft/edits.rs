@@ -11,7 +11,8 @@ pub(crate) struct FieldEdits {
     /// Names whose fields are not forwarded, in any spelling that a backend may read as them. The gateway's own fields
     /// stay.
     pub(crate) removed: Vec<HeaderName>,
-    /// Fields that are added after the forwarded ones and the gateway's own.
+    /// Fields that are added after the forwarded ones and the gateway's own. Never one of framing or of a connection: the
+    /// writers do not look, so what compiles an edit must refuse these names.
     pub(crate) added: Vec<(HeaderName, HeaderValue)>,
 }
 
