@@ -14,7 +14,7 @@ use super::error::{ConfigError, Place};
 use super::model::{AdminBind, Config, DoorConfig, Log, LogFormat};
 use super::options::Options;
 use super::raw::{Raw, RawLog};
-use super::{between, listener, source};
+use super::{between, listener, process, source};
 
 pub(super) fn config(
     diagnostics: &mut Diagnostics<'_>,
@@ -28,6 +28,7 @@ pub(super) fn config(
         admin(&mut diagnostics.section("admin"), bind)
     });
     let log = log(&mut diagnostics.section("log"), raw.log);
+    let process = process::process(&mut diagnostics.section("process"), &raw.process);
     if raw.source.ingress_class.as_ref().is_some_and(Vec::is_empty) {
         let message = "an empty list would admit nothing; remove the key to admit all";
         diagnostics.error("source.ingress_class", message);
@@ -64,6 +65,7 @@ pub(super) fn config(
         source,
         admin,
         log,
+        process,
         doors,
         declared,
         others,

@@ -17,7 +17,7 @@ pub(super) struct Variable {
     value: Value,
 }
 
-const SECTIONS: [&str; 4] = ["SOURCE", "ADMIN", "LOG", "LISTENERS"];
+const SECTIONS: [&str; 5] = ["SOURCE", "ADMIN", "LOG", "PROCESS", "LISTENERS"];
 
 impl Variable {
     /// Reads the variables that belong to the configuration; all others are ignored, Kubernetes' service links

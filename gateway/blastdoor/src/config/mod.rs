@@ -20,6 +20,7 @@ mod load;
 mod model;
 mod networks;
 mod options;
+mod process;
 mod raw;
 mod reference;
 mod replicas;
@@ -29,7 +30,7 @@ mod units;
 
 pub use error::{ConfigError, ConfigErrors, Place, Position};
 pub use load::{Loaded, STANDARD, admin, load};
-pub use model::{AdminBind, Config, DoorConfig, Log, LogFormat, Replicas, Source, SourceKind};
+pub use model::{AdminBind, Config, DoorConfig, Log, LogFormat, Process, Replicas, Source, SourceKind};
 pub use options::Options;
 pub use reference::{json_schema, markdown};
 

@@ -21,6 +21,8 @@ pub struct Config {
     pub admin: AdminBind,
     /// What is logged.
     pub log: Log,
+    /// What the whole process may use of its host.
+    pub process: Process,
     /// The doors, by name.
     pub doors: Vec<Arc<DoorConfig>>,
     /// Where doors are to listen, those included that `--doors` leaves to another process.
@@ -109,6 +111,13 @@ pub struct Log {
     pub format: LogFormat,
     /// Which requests are logged.
     pub access: AccessPolicy,
+}
+
+/// What the whole process may use of its host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Process {
+    /// The most descriptors; `None`: as many as the system allows.
+    pub descriptors: Option<u64>,
 }
 
 /// The look of log lines.

@@ -22,6 +22,9 @@ pub(super) struct Raw {
     /// Logging.
     #[serde(default)]
     pub(super) log: RawLog,
+    /// What the whole process may use of its host; the doors share it.
+    #[serde(default)]
+    pub(super) process: RawProcess,
     /// The doors, by name.
     #[serde(default)]
     pub(super) listeners: BTreeMap<String, RawListener>,
@@ -89,6 +92,15 @@ pub(super) struct RawLog {
     pub(super) format: Option<String>,
     /// Requests that are logged: `all` (default), `errors` (status 500 and above, refusals, aborted) or `off`.
     pub(super) access: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProcess {
+    /// Descriptors (open files and sockets) that the process uses at most: `auto` (default: as many as the hard limit
+    /// allows, to which the soft limit is raised) or a number from 64. A part is kept for the admin port, files and the
+    /// control plane; doors share the rest.
+    pub(super) descriptors: Option<Count>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -338,6 +350,47 @@ impl<'de> Deserialize<'de> for Size {
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
                 Ok(Size::Text(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Choice)
+    }
+}
+
+/// A number, or a word such as `auto`.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum Count {
+    /// A whole number.
+    Number(u64),
+    /// A word.
+    Word(String),
+}
+
+/// By hand, because a derived choice would not say what was written instead.
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+
+        impl Visitor<'_> for Choice {
+            type Value = Count;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a whole number, or \"auto\"")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Count, E> {
+                Ok(Count::Number(number))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Count, E> {
+                u64::try_from(number)
+                    .map(Count::Number)
+                    .map_err(|_negative| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Count, E> {
+                Ok(Count::Word(word.to_owned()))
             }
         }
 

@@ -30,6 +30,7 @@ pub fn markdown() -> String {
         ("[source.replicas]", &["source", "replicas"]),
         ("[admin]", &["admin"]),
         ("[log]", &["log"]),
+        ("[process]", &["process"]),
         ("[listeners.NAME]", &["listeners", "*"]),
         ("[listeners.NAME.drain]", &["listeners", "*", "drain"]),
         ("[listeners.NAME.publish]", &["listeners", "*", "publish"]),

@@ -245,3 +245,43 @@ fn the_admin_port_is_known_whatever_else_is_wrong() {
         "{error}"
     );
 }
+
+/// `auto` and a number, in the file and in the environment.
+#[test]
+fn descriptors_are_a_number_or_auto() {
+    let loaded = |text: &str, variable: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        std::fs::write(&path, format!("{text}{}", door(""))).unwrap();
+        let variable = variable.map(|value| ("BLASTDOOR_PROCESS__DESCRIPTORS".to_owned(), value.to_owned()));
+        let options = Options {
+            config: Some(path),
+            environment: variable.into_iter().collect(),
+            ..Options::default()
+        };
+        load(&options).unwrap().config.process.descriptors
+    };
+    assert_eq!(loaded("", None), None);
+    assert_eq!(loaded("[process]\ndescriptors = \"auto\"\n", None), None);
+    assert_eq!(loaded("[process]\ndescriptors = 4096\n", None), Some(4096));
+    assert_eq!(loaded("[process]\ndescriptors = 4096\n", Some("auto")), None);
+    assert_eq!(loaded("", Some("512")), Some(512));
+    let table = [
+        (
+            "63",
+            "63 is too few to start with; allowed: `auto`, or a number from 64",
+        ),
+        (
+            "\"all\"",
+            "`all` is not known; allowed: `auto`, or a number from 64",
+        ),
+        (
+            "-1",
+            "invalid value: integer `-1`; allowed: a whole number, or \"auto\"",
+        ),
+    ];
+    for (written, message) in table {
+        let told = errors(&format!("{}[process]\ndescriptors = {written}\n", door("")), &[]);
+        assert_eq!(told, [format!("a.toml:6:15: process.descriptors: {message}")]);
+    }
+}

@@ -10,7 +10,7 @@ use route::ListenerName;
 
 use super::Supervisor;
 use super::door::{Leaving, RunningDoor};
-use crate::config::{self, Config, ConfigError, DoorConfig, Options, Place};
+use crate::config::{self, AdminBind, Config, ConfigError, DoorConfig, Log, Options, Place, Process, Source};
 use crate::door_view::door_view;
 
 impl Supervisor {
@@ -110,8 +110,8 @@ impl Supervisor {
         // All that can fail comes first. New sockets open before old ones drain.
         let opened = self.open_new(&new.doors)?;
         let current = &self.world.config;
-        if (&new.source, &new.admin, &new.log) != (&current.source, &current.admin, &current.log) {
-            tracing::warn!("changes of [source], [admin] and [log] need a restart");
+        if fixed(&new) != fixed(current) {
+            tracing::warn!("changes of [source], [admin], [log] and [process] need a restart");
         }
         self.compilation.addresses.declare(&new);
         self.compilation.addresses.listen(opened.addresses());
@@ -175,6 +175,11 @@ impl Supervisor {
         }
         Ok(opened)
     }
+}
+
+/// What holds until the process ends.
+fn fixed(config: &Config) -> (&Source, &AdminBind, &Log, &Process) {
+    (&config.source, &config.admin, &config.log, &config.process)
 }
 
 /// What a new configuration needs of the system.
