@@ -5,7 +5,7 @@
 //! reachable from another.
 //!
 //! Folders are floors, and a file uses its own floor and those below: `listen`, `serve`, `request`, `exchange`,
-//! `upstream`, `stream`, `head`, `worker`, `observe`. `settings` and `refusal` are vocabulary for all of them.
+//! `upstream`, `stream`, `head`, `worker`, `observe`. `memory`, `settings` and `refusal` are vocabulary for all of them.
 //!
 //! # Invariants
 //! - A request is answered under exactly one snapshot: its route and settings come from the same moment.
@@ -19,6 +19,7 @@
 mod exchange;
 mod head;
 mod listen;
+mod memory;
 mod observe;
 mod refusal;
 mod request;
@@ -29,6 +30,7 @@ mod upstream;
 mod worker;
 
 pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
+pub use memory::{MemoryBudget, Stage};
 pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::metrics::Metrics;
 pub use settings::{

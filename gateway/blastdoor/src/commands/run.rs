@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use proxy::Metrics;
+use proxy::{MemoryBudget, Metrics};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -94,7 +94,8 @@ fn start(
             metrics,
             access: access.clone(),
         };
-        let supervisor = Supervisor::open(options, config, reporting, source.link())?;
+        let memory = MemoryBudget::new(usize::MAX);
+        let supervisor = Supervisor::open(options, config, reporting, memory, source.link())?;
         tokio::task::spawn_local(admin.serve(board, Arc::new(registry)));
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use door::Publisher;
-use proxy::{AccessLog, BindError, Listener, Metrics, Settings};
+use proxy::{AccessLog, BindError, Listener, MemoryBudget, Metrics, Settings};
 use tokio::task::{Id, JoinSet};
 
 use crate::config::DoorConfig;
@@ -25,9 +25,11 @@ impl RunningDoor {
         config: &Arc<DoorConfig>,
         metrics: &Metrics,
         access: &AccessLog,
+        memory: &MemoryBudget,
     ) -> Result<Self, BindError> {
         let (publisher, reader) = open(config);
-        let listener = Listener::bind(reader, config.binding.clone(), metrics, access.clone())?;
+        let (access, memory) = (access.clone(), memory.clone());
+        let listener = Listener::bind(reader, config.binding.clone(), metrics, access, memory)?;
         Ok(Self {
             config: Arc::clone(config),
             publisher,

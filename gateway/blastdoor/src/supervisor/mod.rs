@@ -11,7 +11,7 @@ use ::door::{ExternalNames, Publisher};
 use control::SourceEvent;
 use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver};
-use proxy::{AccessLog, BindError, ListenerStatus, Metrics, Settings};
+use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics, Settings};
 use resource::{Problem, Severity};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -52,6 +52,8 @@ pub(crate) struct Supervisor {
     /// What has been logged and is still so.
     reported: BTreeSet<Problem>,
     reporting: Reporting,
+    /// What all doors may hold.
+    memory: MemoryBudget,
     /// With an API server as the source: where doors and problems are reported.
     cluster: Option<ClusterHandle>,
     /// What DNS says of Services of type ExternalName; `None` where these are refused.
@@ -84,6 +86,7 @@ impl Supervisor {
         options: Options,
         config: Config,
         reporting: Reporting,
+        memory: MemoryBudget,
         cluster: Option<ClusterLink>,
     ) -> Result<Self, BindError> {
         if let Some(cluster) = &cluster {
@@ -95,7 +98,7 @@ impl Supervisor {
         compilation.addresses.declare(&config);
         let mut doors = Vec::new();
         for door in &config.doors {
-            let mut door = RunningDoor::bind(door, &reporting.metrics, &reporting.access)?;
+            let mut door = RunningDoor::bind(door, &reporting.metrics, &reporting.access, &memory)?;
             door.start();
             doors.push(door);
         }
@@ -114,6 +117,7 @@ impl Supervisor {
             files: WatchedFiles::default(),
             reported: BTreeSet::new(),
             reporting,
+            memory,
             cluster: cluster.map(|cluster| cluster.handle),
             names,
         };

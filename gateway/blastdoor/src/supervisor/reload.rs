@@ -164,7 +164,9 @@ impl Supervisor {
             match running.find(|door| door.config.name == config.name) {
                 None => {
                     let (metrics, access) = (&self.reporting.metrics, &self.reporting.access);
-                    opened.doors.push(RunningDoor::bind(config, metrics, access)?);
+                    opened
+                        .doors
+                        .push(RunningDoor::bind(config, metrics, access, &self.memory)?);
                 }
                 Some(door) if *door.listener.binding() != config.binding => {
                     let sockets = door.listener.open(config.binding.clone())?;

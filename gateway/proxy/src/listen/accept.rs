@@ -186,6 +186,7 @@ async fn tick(server: Rc<Server>) {
         let now = worker.deadlines.now();
         worker.deadlines.fire(now);
         worker.notice_publication();
+        worker.memory.settle();
         worker.lines.borrow_mut().hand_over();
         if now.duration_since(swept) >= Duration::from_secs(1) {
             swept = now;

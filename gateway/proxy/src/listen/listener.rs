@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::listen::accept::Acceptor;
+use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
@@ -89,7 +90,7 @@ pub enum BindError {
 }
 
 impl Listener {
-    /// Binds a door's sockets. They answer nothing before [`start`](Self::start).
+    /// Binds a door's sockets. They answer nothing before [`start`](Self::start). `memory` is the budget of all doors.
     ///
     /// # Errors
     /// When the address cannot be bound or a thread cannot be started.
@@ -98,9 +99,10 @@ impl Listener {
         binding: Binding,
         metrics: &Metrics,
         access: AccessLog,
+        memory: MemoryBudget,
     ) -> Result<Self, BindError> {
         let metrics = metrics.door(door.name());
-        let shared = Arc::new(Shared::new(door, metrics));
+        let shared = Arc::new(Shared::new(door, metrics, memory));
         let board = Arc::new(HealthBoard::default());
         let group = Group::open(&shared, &board, &access, binding)?;
         Ok(Self {

@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod date;
 pub(crate) mod deadlines;
+pub(crate) mod memory;
 pub(crate) mod pipes;
 pub(crate) mod place;
 pub(crate) mod warnings;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::memory::{DoorMemory, MemoryBudget};
 use crate::observe::access::Lines;
 use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
 use crate::settings::Settings;
@@ -24,6 +26,7 @@ use crate::worker::clients::ClientCounts;
 use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
+use crate::worker::memory::{CONNECTION, Charge, Memory};
 use crate::worker::pipes::Pipes;
 use crate::worker::warnings::Warnings;
 use door::Door;
@@ -52,6 +55,7 @@ pub(crate) struct Shared {
     /// A worker accepts connections.
     pub(crate) listening: AtomicBool,
     pub(crate) warnings: Warnings,
+    pub(crate) memory: Arc<DoorMemory>,
 }
 
 /// What all connections of a worker share.
@@ -59,6 +63,7 @@ pub(crate) struct Worker {
     pub(crate) door: DoorRef,
     pub(crate) door_metrics: Arc<DoorMetrics>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) memory: Rc<Memory>,
     pub(crate) buffers: Rc<Pool>,
     pub(crate) pipes: Pipes,
     pub(crate) deadlines: Rc<Deadlines>,
@@ -75,7 +80,7 @@ pub(crate) struct Worker {
 }
 
 impl Shared {
-    pub(crate) fn new(door: Door<Settings>, metrics: Arc<DoorMetrics>) -> Self {
+    pub(crate) fn new(door: Door<Settings>, metrics: Arc<DoorMetrics>, memory: MemoryBudget) -> Self {
         Self {
             door,
             metrics,
@@ -84,6 +89,7 @@ impl Shared {
             cut: AtomicUsize::new(0),
             listening: AtomicBool::new(false),
             warnings: Warnings::default(),
+            memory: Arc::new(DoorMemory::new(memory)),
         }
     }
 }
@@ -122,6 +128,7 @@ pub(crate) struct Open {
     worker: Rc<Worker>,
     /// The client to which it is counted, once that is known.
     client: Cell<Option<IpAddr>>,
+    _held: Charge,
 }
 
 impl Open {
@@ -134,6 +141,7 @@ impl Open {
         let counted = Self {
             worker: Rc::clone(worker),
             client: Cell::new(None),
+            _held: worker.memory.charge(CONNECTION),
         };
         (counted, open < most)
     }
@@ -170,6 +178,7 @@ impl Worker {
             door: DoorRef(Arc::clone(&shared)),
             door_metrics: Arc::clone(&shared.metrics),
             metrics,
+            memory: Memory::new(Arc::clone(&shared.memory)),
             buffers: Rc::default(),
             pipes: Pipes::default(),
             deadlines: Deadlines::new(Clock::default()),

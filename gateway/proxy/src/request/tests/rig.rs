@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
+use crate::memory::MemoryBudget;
 use crate::observe::access::{AccessFormat, AccessLog, AccessPolicy};
 use crate::observe::metrics::DoorMetrics;
 use crate::refusal::Refusal;
@@ -63,7 +64,7 @@ impl Rig {
         let log = AccessLog::start(AccessPolicy::Off, AccessFormat::Text, std::io::sink()).unwrap();
         let lines = log.lines(door.name().clone());
         let metrics = Arc::new(DoorMetrics::new(door.name().clone()));
-        let shared = Arc::new(Shared::new(door, metrics));
+        let shared = Arc::new(Shared::new(door, metrics, MemoryBudget::new(usize::MAX)));
         Self {
             server: Server::new(shared, Arc::new(HealthBoard::default()), lines),
             publisher: vec![publisher],

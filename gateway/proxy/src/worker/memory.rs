@@ -1,0 +1,139 @@
+//! What a worker's connections hold: a figure without atomics, settled with the door's in steps.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::memory::{DoorMemory, Stage};
+
+/// A worker settles with its door when its figure has changed by this much, or at its next tick.
+const STEP: usize = 64 * 1024;
+
+/// What an open connection holds besides its buffers, whatever it speaks: its task, its socket and its deadline.
+pub(crate) const CONNECTION: usize = 1536;
+
+/// The account of one worker.
+pub(crate) struct Memory {
+    door: Arc<DoorMemory>,
+    held: Cell<usize>,
+    /// What the door knows of it.
+    settled: Cell<usize>,
+    stage: Cell<Stage>,
+}
+
+/// Bytes that something holds, counted for as long as it lives.
+pub(crate) struct Charge {
+    memory: Rc<Memory>,
+    bytes: usize,
+}
+
+impl Memory {
+    pub(crate) fn new(door: Arc<DoorMemory>) -> Rc<Self> {
+        let stage = Cell::new(door.judge());
+        Rc::new(Self {
+            door,
+            held: Cell::new(0),
+            settled: Cell::new(0),
+            stage,
+        })
+    }
+
+    /// Counts `bytes` for as long as the charge lives.
+    pub(crate) fn charge(self: &Rc<Self>, bytes: usize) -> Charge {
+        self.add(bytes);
+        Charge {
+            memory: Rc::clone(self),
+            bytes,
+        }
+    }
+
+    /// The stage of the door, as of the last settlement.
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// Bytes that the worker's connections hold.
+    pub(crate) fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Counts more.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.change(self.held.get() + bytes);
+    }
+
+    /// Counts less.
+    pub(crate) fn subtract(&self, bytes: usize) {
+        self.change(self.held.get().saturating_sub(bytes));
+    }
+
+    /// Tells the door what has changed since the last time, and learns its stage.
+    pub(crate) fn settle(&self) {
+        let held = self.held.get();
+        let earlier = self.settled.replace(held);
+        self.stage.set(self.door.settle(earlier, held));
+    }
+
+    fn change(&self, held: usize) {
+        self.held.set(held);
+        if held.abs_diff(self.settled.get()) >= STEP {
+            self.settle();
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.door.settle(self.settled.get(), 0);
+    }
+}
+
+impl Charge {
+    /// The bytes that it counts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts this many instead.
+    pub(crate) fn resize(&mut self, bytes: usize) {
+        if bytes >= self.bytes {
+            self.memory.add(bytes - self.bytes);
+        } else {
+            self.memory.subtract(self.bytes - bytes);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.memory.subtract(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryBudget;
+
+    #[test]
+    fn a_worker_settles_in_steps_and_at_its_end() {
+        let budget = MemoryBudget::new(STEP * 4);
+        let memory = Memory::new(Arc::new(DoorMemory::new(budget.clone())));
+        let mut charge = memory.charge(STEP - 1);
+        assert_eq!((memory.held(), budget.used()), (STEP - 1, 0));
+        charge.resize(3 * STEP);
+        assert_eq!((memory.held(), budget.used()), (3 * STEP, 3 * STEP));
+        assert_eq!(memory.stage(), Stage::Idle);
+        charge.resize(2 * STEP + 1);
+        assert_eq!((charge.bytes(), budget.used()), (2 * STEP + 1, 3 * STEP));
+        memory.settle();
+        assert_eq!((memory.stage(), budget.used()), (Stage::Calm, 2 * STEP + 1));
+        drop(charge);
+        assert_eq!((memory.held(), budget.used()), (0, 0));
+        memory.add(5);
+        memory.settle();
+        drop(memory);
+        assert_eq!(budget.used(), 0);
+    }
+}
