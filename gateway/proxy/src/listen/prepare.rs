@@ -85,6 +85,7 @@ async fn prepare(
 ) -> Option<Prepared> {
     let worker = &server.worker;
     let deadline = worker.deadlines.register();
+    deadline.idle();
     if settings.proxy_protocol != ProxyProtocol::Off {
         deadline.set(PROXY_HEADER);
         match read_proxy_header(&mut stream, peer.address, settings, &deadline, worker).await {
@@ -121,6 +122,7 @@ async fn prepare(
         match route {
             Ok(None) => {}
             Ok(Some((route, name))) => {
+                deadline.busy();
                 let passed = Passed {
                     peer,
                     route: &route,

@@ -55,6 +55,16 @@ pub(crate) enum EjectionCause {
     Tls,
 }
 
+/// What there is too little of when idle connections are closed before their time: a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Shortage {
+    /// The door has as many connections as it may have.
+    Connections,
+    /// The process is out of descriptors.
+    Descriptors,
+}
+
 impl Reason {
     pub(crate) const ALL: [Self; 38] = [
         Self::NoRoute,
@@ -160,6 +170,17 @@ impl EjectionCause {
             Self::Malformed => "malformed",
             Self::Slow => "slow",
             Self::Tls => "tls",
+        }
+    }
+}
+
+impl Shortage {
+    pub(crate) const ALL: [Self; 2] = [Self::Connections, Self::Descriptors];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Descriptors => "descriptors",
         }
     }
 }

@@ -16,6 +16,7 @@ use wire::Method;
 
 use crate::observe::labels::EjectionCause;
 use crate::observe::labels::Reason;
+use crate::observe::labels::Shortage;
 
 /// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
 const BUCKETS: [u64; 13] = [
@@ -79,6 +80,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upstream_reused: Counter,
     pub(crate) upstream_retries: Counter,
     upstream_ejections: [Counter; EjectionCause::ALL.len()],
+    idle_closed: [Counter; Shortage::ALL.len()],
     pub(crate) panics: Counter,
 }
 
@@ -127,6 +129,13 @@ impl WorkerMetrics {
     pub(crate) fn ejected(&self, cause: EjectionCause) {
         if let Some(counter) = self.upstream_ejections.get(cause as usize) {
             counter.add(1);
+        }
+    }
+
+    /// Counts idle connections that are closed before their time.
+    pub(crate) fn idle_closed(&self, shortage: Shortage, count: u64) {
+        if let Some(counter) = self.idle_closed.get(shortage as usize) {
+            counter.add(count);
         }
     }
 
@@ -209,6 +218,7 @@ impl Collector for Metrics {
         encode_connections(&doors, &mut encoder)?;
         encode_refusals(&doors, &mut encoder)?;
         encode_ejections(&doors, &mut encoder)?;
+        encode_idle_closed(&doors, &mut encoder)?;
         for (name, help, counter) in PLAIN {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for door in &doors {
@@ -411,6 +421,30 @@ fn encode_ejections(
                 .map(Counter::value)
                 .sum();
             let labels = [("listener", door.listener.as_str()), ("reason", cause.label())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_idle_closed(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_idle_connections_closed",
+        "Idle client connections that were closed before their time to make room, by what there was too little of",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        for shortage in Shortage::ALL {
+            let workers = door.lock();
+            let counters = workers
+                .iter()
+                .filter_map(|worker| worker.idle_closed.get(shortage as usize));
+            let count: u64 = counters.map(Counter::value).sum();
+            let labels = [("listener", door.listener.as_str()), ("reason", shortage.label())];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
     }

@@ -121,6 +121,7 @@ impl Http1Connection {
             settings.timeouts.idle
         };
         self.deadline.set(wait);
+        self.deadline.idle();
     }
 
     /// Waits until there is something to read. False if the connection must end instead.
@@ -196,10 +197,14 @@ impl Http1Connection {
         started: Instant,
     ) -> Result<Begun, Refusal> {
         let limits = settings.head_limits();
-        let mut armed = false;
+        let (mut begun, mut armed) = (false, false);
         scratch.request.reset();
         loop {
             if !scratch.from_client.is_empty() {
+                // Not earlier: what only looks like the beginning of a request leaves the connection idle.
+                if !std::mem::replace(&mut begun, true) {
+                    self.deadline.busy();
+                }
                 match scratch.request.parse(scratch.from_client.filled(), &limits) {
                     Ok(Some(length)) => return Ok(Begun::Head(length)),
                     Ok(None) => {}

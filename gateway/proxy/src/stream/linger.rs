@@ -33,6 +33,13 @@ impl LingerLimits {
         bytes: 1024 * 1024,
     };
 
+    /// For an idle connection whose place is needed: as long as it takes until deadlines are checked next.
+    pub(crate) const TO_MAKE_ROOM: Self = Self {
+        silence: Duration::ZERO,
+        most: Duration::ZERO,
+        bytes: 64 * 1024,
+    };
+
     /// For a client that may still have megabytes to read, and sends something now and then as it reads. `stall` is how
     /// long it may read nothing at all.
     pub(crate) fn for_a_reader(stall: Duration) -> Self {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::clock::Clock;
+use super::idle::IdleList;
 
 /// How often deadlines are checked.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -29,6 +30,9 @@ pub(crate) struct Deadlines {
     entries: RefCell<Vec<Entry>>,
     vacant: RefCell<Vec<u32>>,
     occupied: Cell<usize>,
+    idle: RefCell<IdleList>,
+    /// Connections that have been asked to end, and have neither ended nor become busy.
+    asked: Cell<usize>,
     /// Wakes the ticker when there is something to check again.
     work: Notify,
 }
@@ -55,6 +59,8 @@ impl Deadlines {
             entries: RefCell::new(Vec::new()),
             vacant: RefCell::new(Vec::new()),
             occupied: Cell::new(0),
+            idle: RefCell::default(),
+            asked: Cell::new(0),
             work: Notify::new(),
         })
     }
@@ -85,6 +91,7 @@ impl Deadlines {
                 u32::try_from(entries.len() - 1).unwrap_or(u32::MAX)
             }
         };
+        self.idle.borrow_mut().add(index);
         self.occupied.set(self.occupied.get() + 1);
         self.work.notify_one();
         Deadline {
@@ -123,6 +130,35 @@ impl Deadlines {
                 waker.wake_by_ref();
             }
         }
+    }
+
+    /// Asks up to `most` idle connections to end, those first that have been idle for longest, as if their deadlines had
+    /// passed. Returns how many.
+    pub(super) fn close_oldest(&self, most: usize) -> usize {
+        let (mut idle, mut closed) = (self.idle.borrow_mut(), 0);
+        while closed < most {
+            let Some(index) = idle.take_oldest() else { break };
+            self.with(index, |entry| {
+                entry.due = NEVER;
+                entry.fired = true;
+                if let Some(waker) = &entry.waker {
+                    waker.wake_by_ref();
+                }
+            });
+            closed += 1;
+        }
+        self.asked.set(self.asked.get() + closed);
+        closed
+    }
+
+    /// How many connections are idle and have not been asked to end.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.borrow().count()
+    }
+
+    /// How many have been asked to end, and have neither ended nor become busy.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.get()
     }
 
     /// Wakes every connection, so that it looks at the worker's phase.
@@ -185,6 +221,31 @@ impl Deadline {
         });
     }
 
+    /// The connection is idle from now on: it may be asked to end, as if its deadline had passed. If it is idle already, it
+    /// keeps its age.
+    pub(crate) fn idle(&self) {
+        let mut idle = self.table.idle.borrow_mut();
+        self.no_longer_asked(idle.is_asked(self.index));
+        idle.enter(self.index);
+    }
+
+    /// The connection has something to do, and continues whether it has been asked to end or not.
+    pub(crate) fn busy(&self) {
+        let was_asked = self.table.idle.borrow_mut().leave(self.index);
+        self.no_longer_asked(was_asked);
+    }
+
+    /// Whether it has been asked to end since it became idle.
+    pub(crate) fn is_asked_to_end(&self) -> bool {
+        self.table.idle.borrow().is_asked(self.index)
+    }
+
+    fn no_longer_asked(&self, was_asked: bool) {
+        if was_asked {
+            self.table.asked.set(self.table.asked.get().saturating_sub(1));
+        }
+    }
+
     /// Whether the deadline has passed; else the task is woken when it does.
     pub(crate) fn has_passed(&self, context: &mut Context<'_>) -> bool {
         self.table
@@ -205,6 +266,7 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
+        self.busy();
         self.table.with(self.index, |entry| {
             *entry = Entry {
                 due: NEVER,
@@ -274,6 +336,32 @@ mod tests {
         assert_eq!(woken(&of_busy), 1);
         table.wake_all();
         assert_eq!((woken(&of_idle), woken(&of_busy)), (1, 2));
+    }
+
+    #[test]
+    fn the_oldest_idle_connections_are_asked_to_end() {
+        let table = Deadlines::new(Clock::stopped());
+        let mut context = Context::from_waker(Waker::noop());
+        let [first, second, third, busy] = std::array::from_fn(|_| table.register());
+        for deadline in [&first, &second, &third, &busy] {
+            deadline.set(TICK);
+            deadline.idle();
+        }
+        busy.busy();
+        // Idle anew, and so the youngest.
+        first.busy();
+        first.idle();
+        assert_eq!((table.idle(), table.close_oldest(2), table.asked()), (3, 2, 2));
+        let mut asked = || [&first, &second, &third, &busy].map(|deadline| deadline.has_passed(&mut context));
+        assert_eq!(asked(), [false, true, true, false]);
+        // A request came in that moment.
+        second.busy();
+        second.set(TICK);
+        assert_eq!(asked(), [false, false, true, false]);
+        assert_eq!((third.is_asked_to_end(), second.is_asked_to_end()), (true, false));
+        drop(third);
+        assert_eq!((table.idle(), table.asked()), (1, 0));
+        assert_eq!((table.close_oldest(9), table.idle()), (1, 0));
     }
 
     #[test]

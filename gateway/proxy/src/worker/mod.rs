@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod date;
 pub(crate) mod deadlines;
+mod idle;
 pub(crate) mod memory;
 pub(crate) mod pipes;
 pub(crate) mod place;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use crate::memory::{DoorMemory, MemoryBudget};
 use crate::observe::access::Lines;
+use crate::observe::labels::Shortage;
 use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
 use crate::settings::Settings;
 use crate::worker::buffers::Pool;
@@ -238,6 +240,15 @@ impl Worker {
         if self.publication.replace(now) != now {
             self.deadlines.wake_followers();
         }
+    }
+
+    /// Asks up to `most` idle client connections of this worker to end, those first that have been idle for longest.
+    /// Returns how many. They end in order, when their tasks run next; over HTTP/2 a moment later.
+    pub(crate) fn close_idle(&self, most: usize, shortage: Shortage) -> usize {
+        let closed = self.deadlines.close_oldest(most);
+        self.metrics
+            .idle_closed(shortage, u64::try_from(closed).unwrap_or_default());
+        closed
     }
 
     /// How many of its connections are open.

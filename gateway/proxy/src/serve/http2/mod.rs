@@ -43,6 +43,9 @@ use crate::worker::deadlines::Deadline;
 const PING: Duration = Duration::from_secs(60);
 const PONG: Duration = Duration::from_secs(20);
 
+/// How long a connection that has been asked to end may take to send its last frame.
+const PARTING: Duration = Duration::from_millis(100);
+
 /// The bytes of a ping (RFC 9113 6.7).
 const PING_FRAME: u64 = 9 + 8;
 
@@ -69,6 +72,8 @@ struct Streams {
     downstream: Downstream,
     blocks: Rc<LongBlocks>,
     active: Cell<usize>,
+    /// The connection's own.
+    deadline: Deadline,
     /// Requests that the client cancelled.
     given_up: Cell<u32>,
     /// When the last of them ended.
@@ -93,6 +98,7 @@ pub(crate) async fn serve(
     let malformed = socket.malformed_trailers();
     let shared = socket.shared();
     deadline.set(settings.timeouts.first_byte);
+    deadline.idle();
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(settings.limits.h2_streams)
@@ -117,6 +123,7 @@ pub(crate) async fn serve(
         downstream,
         blocks: Rc::clone(&shared.long),
         active: Cell::new(0),
+        deadline,
         given_up: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
         outdated: Cell::new(false),
@@ -126,11 +133,11 @@ pub(crate) async fn serve(
         connection,
         pings,
         streams,
-        deadline,
         shared,
         requests: 0,
         leaving: false,
         flooded: false,
+        parting: false,
         asked: false,
         seen: 0,
         idle: settings.timeouts.idle,
@@ -140,7 +147,6 @@ pub(crate) async fn serve(
     let Driver {
         connection,
         streams,
-        deadline,
         shared,
         ..
     } = driver;
@@ -148,12 +154,13 @@ pub(crate) async fn serve(
     let limits = match end {
         End::Ordered => LingerLimits::for_a_reader(settings.timeouts.write_stall),
         End::Abrupt => LingerLimits::SHORT,
+        End::Asked => LingerLimits::TO_MAKE_ROOM,
         End::Silent => return,
     };
     // The library has let go of it.
     if let Some(shared) = Rc::into_inner(shared) {
         let mut socket = shared.socket.into_inner();
-        linger(&mut socket, &deadline, &streams.server.worker, limits).await;
+        linger(&mut socket, &streams.deadline, &streams.server.worker, limits).await;
     }
 }
 
@@ -164,6 +171,8 @@ enum End {
     Ordered,
     /// The client violated the protocol, and has got a GOAWAY that says so.
     Abrupt,
+    /// By the gateway, to make room: the client has got a GOAWAY.
+    Asked,
     /// The client no longer answers.
     Silent,
 }
@@ -186,13 +195,14 @@ struct Driver {
     connection: Connection<Counted, Bytes>,
     pings: Option<PingPong>,
     streams: Rc<Streams>,
-    deadline: Deadline,
     shared: Rc<Shared>,
     requests: u32,
     /// GOAWAY has been sent.
     leaving: bool,
     /// And it says that the client asks for too much.
     flooded: bool,
+    /// And it says that the gateway needs the room.
+    parting: bool,
     /// A ping waits for its answer.
     asked: bool,
     /// The bytes that had passed on the connection at its last PING.
@@ -215,6 +225,7 @@ impl Driver {
             }
             match self.connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
+                Poll::Ready(_) if self.parting => return Poll::Ready(End::Asked),
                 Poll::Ready(None) if !self.flooded => return Poll::Ready(End::Ordered),
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Abrupt),
                 Poll::Pending => {
@@ -259,6 +270,13 @@ impl Driver {
     /// Checks that the connection is alive and in use: sends a PING now and then, and ends a connection that has been idle
     /// for too long. Ready with true when there is something new to poll for.
     fn poll_pulse(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if !self.parting && self.streams.deadline.is_asked_to_end() {
+            // It names the last stream that was served, so that the client can safely repeat what it has sent since.
+            self.connection.abrupt_shutdown(Reason::NO_ERROR);
+            (self.leaving, self.parting) = (true, true);
+            self.streams.deadline.set(PARTING);
+            return Poll::Ready(true);
+        }
         if let Some(pings) = self.pings.as_mut().filter(|_| self.asked) {
             match pings.poll_pong(context) {
                 Poll::Ready(Ok(_)) => {
@@ -269,8 +287,11 @@ impl Driver {
                 Poll::Pending => {}
             }
         }
-        if !self.deadline.has_passed(context) {
+        if !self.streams.deadline.has_passed(context) {
             return Poll::Pending;
+        }
+        if self.parting {
+            return Poll::Ready(false);
         }
         if self.asked {
             // The PING queues behind everything that a slow reader has not read yet.
@@ -278,7 +299,7 @@ impl Driver {
             if seen == self.seen {
                 return Poll::Ready(false);
             }
-            self.deadline.set(PONG);
+            self.streams.deadline.set(PONG);
             return Poll::Ready(true);
         }
         if self.streams.active.get() == 0 && self.streams.idle_since.get().elapsed() >= self.idle {
@@ -291,12 +312,12 @@ impl Driver {
             self.asked = pings.send_ping(Ping::opaque()).is_ok();
         }
         self.seen = self.shared.passed.get() + PING_FRAME;
-        self.deadline.set(PONG);
+        self.streams.deadline.set(PONG);
         Poll::Ready(true)
     }
 
     fn rearm(&self) {
-        self.deadline.set(PING.min(self.idle));
+        self.streams.deadline.set(PING.min(self.idle));
     }
 }
 
@@ -331,6 +352,7 @@ impl Active {
         let active = streams.active.get();
         if active == 0 {
             streams.server.worker.metrics.connections_active.add(1);
+            streams.deadline.busy();
         }
         streams.active.set(active + 1);
         Self(Rc::clone(streams))
@@ -455,6 +477,7 @@ impl Drop for Active {
         streams.active.set(streams.active.get().saturating_sub(1));
         if streams.active.get() == 0 {
             streams.idle_since.set(Instant::now());
+            streams.deadline.idle();
             streams.server.worker.metrics.connections_active.subtract(1);
         }
     }
