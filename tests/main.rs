@@ -25,6 +25,7 @@ mod internal_http;
 mod internal_https;
 mod isolation;
 mod leaving;
+mod logs;
 mod matching;
 mod observe;
 mod own_addresses;

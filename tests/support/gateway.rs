@@ -33,6 +33,8 @@ pub struct Builder {
     suffix: String,
     /// The credentials of an API server, which is the source instead of the manifests.
     kubeconfig: Option<PathBuf>,
+    stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 /// A running gateway; killed when dropped.
@@ -84,6 +86,8 @@ impl Gateway {
             wait_ready: true,
             suffix: "1".to_owned(),
             kubeconfig: None,
+            stdout: None,
+            stderr: None,
         }
     }
 
@@ -251,7 +255,8 @@ impl Gateway {
     /// What it has said on standard error.
     #[must_use]
     pub fn stderr(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join(format!("stderr-{}", self.suffix))).unwrap()
+        let file = self.directory.path().join(format!("stderr-{}", self.suffix));
+        std::fs::read_to_string(file).unwrap_or_default()
     }
 
     /// The lines of the access log so far.
@@ -351,6 +356,20 @@ impl Builder {
         self
     }
 
+    /// Gives it another standard output than a file.
+    #[must_use]
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = Some(stdout.into());
+        self
+    }
+
+    /// Gives it another standard error than a file. [`Gateway::stderr`] shows nothing then.
+    #[must_use]
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// Does not wait until it is ready.
     #[must_use]
     pub fn without_waiting(mut self) -> Self {
@@ -390,7 +409,8 @@ impl Builder {
 
     /// Starts it.
     #[must_use]
-    pub fn start(self) -> Gateway {
+    pub fn start(mut self) -> Gateway {
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         let config = self
             .directory
             .path()
@@ -410,8 +430,8 @@ impl Builder {
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
+            .stdout(stdout.unwrap_or_else(|| file("stdout").into()))
+            .stderr(stderr.unwrap_or_else(|| file("stderr").into()))
             .spawn()
             .unwrap();
         let gateway = Gateway {
@@ -444,6 +464,8 @@ impl Builder {
             wait_ready: true,
             suffix: number.to_string(),
             kubeconfig: self.kubeconfig.clone(),
+            stdout: None,
+            stderr: None,
         }
     }
 

@@ -10,15 +10,18 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use proxy::AccessLog;
+use proxy::LineQueue;
 use resource::Severity;
 use route::ListenerName;
+
+use crate::panics;
+use crate::telemetry::Logs;
 
 /// The state of the configuration, shared between the supervisor and the admin port.
 #[derive(Debug, Clone)]
 pub(crate) struct Gauges {
     state: Arc<Mutex<State>>,
-    access: AccessLog,
+    logs: Logs,
 }
 
 #[derive(Debug, Default)]
@@ -44,10 +47,10 @@ pub(crate) struct CertificateExpiry {
 }
 
 impl Gauges {
-    pub(crate) fn new(access: AccessLog) -> Self {
+    pub(crate) fn new(logs: Logs) -> Self {
         Self {
             state: Arc::default(),
-            access,
+            logs,
         }
     }
 
@@ -131,12 +134,37 @@ impl Collector for Gauges {
             ];
             ConstGauge::new(expires).encode(family.encode_family(&labels)?)?;
         }
+        self.encode_lost_lines(&mut encoder)?;
         let family = encoder.encode_descriptor(
-            "blastdoor_access_log_dropped",
-            "Access-log lines that the sink was too slow for",
+            "blastdoor_process_panics",
+            "Panics, faults of the program, in any thread",
             None,
             MetricType::Counter,
         )?;
-        ConstCounter::new(self.access.dropped()).encode(family)
+        ConstCounter::new(panics::count()).encode(family)
+    }
+}
+
+impl Gauges {
+    fn encode_lost_lines(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let family = encoder.encode_descriptor(
+            "blastdoor_access_log_dropped",
+            "Access-log lines that were lost: those of `blastdoor_log_lines_lost` for standard output",
+            None,
+            MetricType::Counter,
+        )?;
+        let requests = self.logs.queues().find(|queue| queue.name() == "stdout");
+        ConstCounter::new(requests.map_or(0, LineQueue::lost)).encode(family)?;
+        let mut family = encoder.encode_descriptor(
+            "blastdoor_log_lines_lost",
+            "Lines of the access log (stdout) and of diagnostics (stderr) that were lost: the sink was full, too slow or closed",
+            None,
+            MetricType::Counter,
+        )?;
+        for queue in self.logs.queues() {
+            let labels = [("stream", queue.name())];
+            ConstCounter::new(queue.lost()).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 //! - Only this crate composes the others: it reads configuration, opens doors, hands each publisher its views and
 //!   each reader its socket. Nothing here matches a request.
 //! - Exit status: 0 for success, 1 for problems found or requests cut, 2 for wrong usage or configuration.
+//! - Nothing that serves waits for a reader of standard output or standard error, and nothing panics when there is none:
+//!   while doors are open, all lines go through queues (`telemetry`).
 //! - No door serves with less protection than is configured: the process refuses to start with what this version
 //!   cannot do.
 
@@ -14,6 +16,7 @@ mod door_view;
 mod echo;
 mod gateway_addresses;
 mod gauges;
+mod panics;
 mod platform_roots;
 mod signals;
 mod source;
@@ -84,7 +87,10 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(explained) => return commands::explain(&explained),
+    };
     let options = config::Options {
         config: cli.common.config,
         manifests: cli.common.manifests,

@@ -1,44 +1,151 @@
-//! Diagnostics on standard error and the access log on standard output.
+//! What the process writes: diagnostics on standard error and the access log on standard output, both through queues, so
+//! that nothing that serves waits for whoever reads them.
 
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use proxy::{AccessFormat, AccessLog};
+use proxy::{AccessFormat, AccessLog, AccessPolicy, LineQueue};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{Log, LogFormat};
+use crate::panics;
 
 /// Crates that log every failed attempt, which we log once. The user's directives come later and take precedence.
 const QUIET: &str = "kube_client=off";
 
-/// Starts diagnostics: text on a terminal, JSON elsewhere, unless the configuration says otherwise.
-pub(crate) fn start_diagnostics(log: &Log) {
-    // The level has been checked with the configuration.
-    let filter = EnvFilter::builder()
-        .parse(format!("{QUIET},{}", log.level))
-        .unwrap_or_else(|_checked| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr);
-    let json = match log.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !stderr().is_terminal(),
-    };
-    // A second start (tests run commands in one process) keeps the first.
-    let _already = if json {
-        builder.json().flatten_event(true).try_init()
-    } else {
-        builder.with_ansi(stderr().is_terminal()).try_init()
-    };
+/// How long the last lines may take when the process ends.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Both logs of the process.
+#[derive(Debug, Clone)]
+pub(crate) struct Logs {
+    diagnostics: LineQueue,
+    requests: Option<LineQueue>,
+    access: AccessLog,
 }
 
-/// Starts the access log on standard output.
-pub(crate) fn start_access_log(log: &Log) -> std::io::Result<AccessLog> {
+/// Starts both logs: text on a terminal, JSON elsewhere, unless the configuration says otherwise. From then on panics are
+/// logged in the same way.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub(crate) fn start(log: &Log) -> io::Result<Logs> {
+    let diagnostics = LineQueue::start("stderr", log.buffer, Standard::Error)?;
+    start_diagnostics(log, diagnostics.clone());
+    let requests = match log.access {
+        AccessPolicy::Off => None,
+        AccessPolicy::All | AccessPolicy::Errors => {
+            Some(LineQueue::start("stdout", log.buffer, Standard::Output)?)
+        }
+    };
     let format = match log.format {
         LogFormat::Json => AccessFormat::Json,
         LogFormat::Text => AccessFormat::Text,
         LogFormat::Auto if stdout().is_terminal() => AccessFormat::Text,
         LogFormat::Auto => AccessFormat::Json,
     };
-    AccessLog::start(log.access, format, stdout())
+    let access = match &requests {
+        Some(queue) => AccessLog::new(log.access, format, queue.clone()),
+        None => AccessLog::off(),
+    };
+    Ok(Logs {
+        diagnostics,
+        requests,
+        access,
+    })
+}
+
+fn start_diagnostics(log: &Log, queue: LineQueue) {
+    // The level has been checked with the configuration.
+    let filter = EnvFilter::builder()
+        .parse(format!("{QUIET},{}", log.level))
+        .unwrap_or_else(|_checked| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // The library prints these with a macro that waits for standard error, and panics when it is closed.
+        .log_internal_errors(false)
+        .with_writer(Lines(queue));
+    let json = match log.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !stderr().is_terminal(),
+    };
+    let started = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.with_ansi(stderr().is_terminal()).try_init()
+    };
+    // A second start (tests run commands in one process) keeps the first.
+    if started.is_ok() {
+        panics::log_them();
+    }
+}
+
+impl Logs {
+    /// The access log.
+    pub(crate) fn access(&self) -> &AccessLog {
+        &self.access
+    }
+
+    /// The queues of lines, for their counts.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &LineQueue> {
+        [&self.diagnostics].into_iter().chain(&self.requests)
+    }
+
+    /// Says why the process ends, and ends it with this status.
+    pub(crate) fn fail(&self, status: u8, message: impl std::fmt::Display) -> ExitCode {
+        self.diagnostics.push(format!("{message}\n").as_bytes());
+        ExitCode::from(status)
+    }
+
+    /// Waits until everything is written, but not for ever: nobody may be reading.
+    pub(crate) fn flush(&self) {
+        let deadline = Instant::now() + LAST_LINES;
+        self.queues().for_each(|queue| queue.flush(deadline));
+    }
+}
+
+/// A standard stream without a buffer and a lock of its own, and with errors that the standard library would swallow.
+enum Standard {
+    Output,
+    Error,
+}
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(match self {
+            Self::Output => rustix::io::write(stdout(), bytes),
+            Self::Error => rustix::io::write(stderr(), bytes),
+        }?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Diagnostics on their way to their queue: each event is one write.
+struct Lines(LineQueue);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Line(&self.0)
+    }
+}
+
+struct Line<'a>(&'a LineQueue);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

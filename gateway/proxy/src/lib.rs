@@ -33,7 +33,9 @@ pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
 pub use memory::{MemoryBudget, Stage};
 pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::metrics::Metrics;
+pub use observe::queue::LineQueue;
 pub use settings::{
     Binding, ClientIp, Drain, Front, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies,
 };
 pub use worker::Phase;
+pub use worker::warnings::{KeptBack, Warnings};

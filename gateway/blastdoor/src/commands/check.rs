@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use resource::Severity;
 
 use super::run::runtime;
-use super::{USAGE, fail, print, print_error};
+use super::{Printer, USAGE, fail, print_error};
 use crate::config::{self, Config, Options};
 use crate::world::{OpenDoor, World};
 
@@ -32,11 +32,12 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
         Err(message) => return fail(USAGE, message),
     };
     let problems = world.problems.all();
+    let mut printer = Printer::default();
     match output {
-        Output::Json => print(serde_json::json!({ "problems": problems })),
+        Output::Json => printer.print(serde_json::json!({ "problems": problems })),
         Output::Text => {
             for problem in &problems {
-                print(problem);
+                printer.print(problem);
             }
             let count = |severity| {
                 problems
@@ -44,7 +45,7 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
                     .filter(|problem| problem.severity == severity)
                     .count()
             };
-            print(format!(
+            printer.print(format!(
                 "{} doors, {} errors, {} warnings, {} notes",
                 world.doors.len(),
                 count(Severity::Error),
@@ -54,7 +55,7 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
         }
     }
     let found = problems.iter().any(|problem| problem.severity != Severity::Note);
-    ExitCode::from(u8::from(found))
+    printer.finish(ExitCode::from(u8::from(found)))
 }
 
 /// Everything that there is to know without serving.

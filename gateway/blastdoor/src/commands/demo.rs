@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::run::serve;
-use super::{USAGE, fail, print};
+use super::{Printer, USAGE, fail};
 use crate::config::{self, Config, Options, SourceKind};
 use crate::echo;
 use crate::signals::SignalAction;
@@ -78,10 +78,13 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Ok(loaded) => loaded.config,
         Err(errors) => return fail(USAGE, errors),
     };
-    telemetry::start_diagnostics(&config.log);
     explain(&config);
+    let logs = match telemetry::start(&config.log) {
+        Ok(logs) => logs,
+        Err(error) => return fail(1, format!("cannot start the logs: {error}")),
+    };
     // It belongs to the terminal that it runs in.
-    serve(&options, config, SignalAction::End)
+    serve(&options, config, &logs, SignalAction::End)
 }
 
 /// Starts the echo backends and writes manifests that point to them.
@@ -103,6 +106,7 @@ fn write_manifest(folder: &Path, sample: &Sample, address: SocketAddr) -> io::Re
 }
 
 fn explain(config: &Config) {
+    let mut printer = Printer::default();
     let port = |name: &str| {
         config
             .doors
@@ -110,33 +114,34 @@ fn explain(config: &Config) {
             .find(|door| door.name.as_str() == name)
             .map(|door| door.binding.address.port())
     };
-    print("Blastdoor demo: four doors, one application behind each.\n");
-    print("Each door answers its own host:");
+    printer.print("Blastdoor demo: four doors, one application behind each.\n");
+    printer.print("Each door answers its own host:");
     for sample in &SAMPLES {
         if let Some(port) = port(sample.door) {
-            print(format!(
+            printer.print(format!(
                 "  curl -H 'Host: {}' http://localhost:{port}/hello      # {}",
                 sample.host, sample.door
             ));
         }
     }
-    print("\nand refuses the other doors' hosts, with the same 404 as for a host that exists nowhere:");
+    printer
+        .print("\nand refuses the other doors' hosts, with the same 404 as for a host that exists nowhere:");
     for sample in &SAMPLES {
         let other = SAMPLES.iter().find(|other| {
             other.door != sample.door && config.doors.iter().any(|door| door.name.as_str() == other.door)
         });
         if let (Some(port), Some(other)) = (port(sample.door), other) {
-            print(format!(
+            printer.print(format!(
                 "  curl -i -H 'Host: {}' http://localhost:{port}/      # {} at {}",
                 other.host, other.door, sample.door
             ));
         }
     }
     if let SourceKind::Files(folder) = &config.source.kind {
-        print(format!(
+        printer.print(format!(
             "\nThe manifests are in {}; change one and watch what happens.",
             folder.display()
         ));
     }
-    print("Metrics: curl http://127.0.0.1:10254/metrics   End with Ctrl-C.\n");
+    printer.print("Metrics: curl http://127.0.0.1:10254/metrics   End with Ctrl-C.\n");
 }

@@ -6,20 +6,56 @@ pub(crate) mod health;
 pub(crate) mod run;
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The exit status for wrong usage or configuration.
 pub(crate) const USAGE: u8 = 2;
 
-/// Writes to standard error. If that is closed, the text is lost.
-pub(crate) fn print_error(message: impl Display) {
-    let _closed = writeln!(std::io::stderr(), "{message}");
+/// What a command writes to standard output.
+#[derive(Default)]
+pub(crate) struct Printer {
+    /// The first failure. Nothing more is written then.
+    failure: Option<io::Error>,
 }
 
-/// Writes to standard output.
-pub(crate) fn print(message: impl Display) {
-    let _closed = writeln!(std::io::stdout(), "{message}");
+impl Printer {
+    /// Writes one line.
+    pub(crate) fn print(&mut self, message: impl Display) {
+        if self.failure.is_none() {
+            self.failure = writeln!(io::stdout(), "{message}").err();
+        }
+    }
+
+    /// The command's exit status: `otherwise`, unless something could not be written. A reader that has seen enough and
+    /// left (`| head`) is no failure.
+    pub(crate) fn finish(self, otherwise: ExitCode) -> ExitCode {
+        finish(self.failure.map_or_else(|| io::stdout().flush(), Err), otherwise)
+    }
+}
+
+/// How a command ends after it has written to standard output.
+fn finish(written: io::Result<()>, otherwise: ExitCode) -> ExitCode {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            fail(1, format!("cannot write to standard output: {error}"))
+        }
+        Ok(()) | Err(_) => otherwise,
+    }
+}
+
+/// Prints what the command line asked for (its help, its version), or what is wrong with it.
+pub(crate) fn explain(explained: &clap::Error) -> ExitCode {
+    let written = explained.print();
+    if explained.use_stderr() {
+        return ExitCode::from(USAGE);
+    }
+    finish(written, ExitCode::SUCCESS)
+}
+
+/// Writes to standard error. If that is closed, the text is lost.
+pub(crate) fn print_error(message: impl Display) {
+    let _closed = writeln!(io::stderr(), "{message}");
 }
 
 /// Prints an error and ends with this status.

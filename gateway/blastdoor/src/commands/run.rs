@@ -3,9 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
 use prometheus_client::registry::Registry;
 use proxy::{MemoryBudget, Metrics};
 use tokio::runtime::Runtime;
@@ -18,10 +16,7 @@ use crate::gauges::Gauges;
 use crate::signals::{SignalAction, Signals};
 use crate::source::Source;
 use crate::supervisor::{Ended, Reporting, Supervisor};
-use crate::telemetry;
-
-/// How long the access log may take to write its last lines.
-const LAST_LINES: Duration = Duration::from_secs(2);
+use crate::telemetry::{self, Logs};
 
 /// Runs the doors until a signal ends them.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -29,34 +24,43 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return fail(USAGE, errors),
     };
-    telemetry::start_diagnostics(&loaded.config.log);
+    let logs = match telemetry::start(&loaded.config.log) {
+        Ok(logs) => logs,
+        Err(error) => return fail(1, format!("cannot start the logs: {error}")),
+    };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    serve(options, loaded.config, SignalAction::Reload)
+    serve(options, loaded.config, &logs, SignalAction::Reload)
 }
 
 /// Runs a configuration that has been checked. `on_hangup` is what SIGHUP asks for.
-pub(crate) fn serve(options: &Options, config: Config, on_hangup: SignalAction) -> ExitCode {
+pub(crate) fn serve(options: &Options, config: Config, logs: &Logs, on_hangup: SignalAction) -> ExitCode {
+    let ended = serve_until_told(options, config, logs, on_hangup);
+    logs.flush();
+    ended
+}
+
+fn serve_until_told(options: &Options, config: Config, logs: &Logs, on_hangup: SignalAction) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(1, error),
+        Err(error) => return logs.fail(1, error),
     };
     let entered = runtime.enter();
     let signals = match Signals::catch(on_hangup) {
         Ok(signals) => signals,
-        Err(error) => return fail(1, format!("cannot catch signals: {error}")),
+        Err(error) => return logs.fail(1, format!("cannot catch signals: {error}")),
     };
     let source = match Source::open(&config, options) {
         Ok(source) => source,
-        Err(error) => return fail(USAGE, error),
+        Err(error) => return logs.fail(USAGE, error),
     };
     drop(entered);
     raise_descriptor_limit();
-    match start(&runtime, options.clone(), config, source, signals) {
+    match start(&runtime, options.clone(), config, logs, source, signals) {
         Ok(Ended::Clean) => ExitCode::SUCCESS,
         Ok(Ended::Cut) => ExitCode::from(1),
-        Err(error) => fail(1, format!("{error:#}")),
+        Err(error) => logs.fail(1, format!("{error:#}")),
     }
 }
 
@@ -73,13 +77,13 @@ fn start(
     runtime: &Runtime,
     options: Options,
     config: Config,
+    logs: &Logs,
     source: Source,
     signals: Signals,
 ) -> anyhow::Result<Ended> {
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(runtime, async move {
-        let access = telemetry::start_access_log(&config.log).context("cannot start the access log")?;
-        let (metrics, gauges, board) = (Metrics::default(), Gauges::new(access.clone()), Board::default());
+        let (metrics, gauges, board) = (Metrics::default(), Gauges::new(logs.clone()), Board::default());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(metrics.clone()));
         registry.register_collector(Box::new(gauges.clone()));
@@ -92,7 +96,7 @@ fn start(
             board: board.clone(),
             gauges,
             metrics,
-            access: access.clone(),
+            access: logs.access().clone(),
         };
         let memory = MemoryBudget::new(usize::MAX);
         let supervisor = Supervisor::open(options, config, reporting, memory, source.link())?;
@@ -100,7 +104,6 @@ fn start(
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));
         let ended = supervisor.run(events, signals).await;
-        access.flush(LAST_LINES);
         if let AdminBind::Unix(path) = admin_bind {
             // Best effort: a dead socket file is recognised at the next start.
             let _left = std::fs::remove_file(path);

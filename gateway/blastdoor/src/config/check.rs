@@ -14,6 +14,7 @@ use super::error::{ConfigError, Place};
 use super::model::{AdminBind, Config, DoorConfig, Log, LogFormat};
 use super::options::Options;
 use super::raw::{Raw, RawLog};
+use super::size::bounded;
 use super::{between, listener, process, source};
 
 pub(super) fn config(
@@ -101,6 +102,13 @@ fn log(section: &mut Section<'_, '_>, raw: RawLog) -> Log {
         level,
         format: section.word("format", raw.format.as_deref(), LogFormat::Auto, &formats),
         access: section.word("access", raw.access.as_deref(), AccessPolicy::All, &access),
+        buffer: bounded(
+            section,
+            "buffer",
+            raw.buffer.as_ref(),
+            4 << 20,
+            ["64KiB", "256MiB"],
+        ),
     }
 }
 

@@ -24,6 +24,7 @@ mod process;
 mod raw;
 mod reference;
 mod replicas;
+mod size;
 mod source;
 mod typed;
 mod units;

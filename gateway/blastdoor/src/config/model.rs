@@ -111,6 +111,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Which requests are logged.
     pub access: AccessPolicy,
+    /// How many bytes of each log may wait for its sink.
+    pub buffer: usize,
 }
 
 /// What the whole process may use of its host.

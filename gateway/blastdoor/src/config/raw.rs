@@ -92,6 +92,9 @@ pub(super) struct RawLog {
     pub(super) format: Option<String>,
     /// Requests that are logged: `all` (default), `errors` (status 500 and above, refusals, aborted) or `off`.
     pub(super) access: Option<String>,
+    /// How much of each log may wait for a sink that is slow; what is beyond is lost and counted. Default 4MiB, from 64KiB
+    /// to 256MiB.
+    pub(super) buffer: Option<Size>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

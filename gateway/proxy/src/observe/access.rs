@@ -1,22 +1,17 @@
-//! The access log: one line per request, gathered per worker and written by a separate thread, so that a blocked or full
-//! sink costs lines and never a request.
+//! The access log: one line per request, gathered per worker and written by a separate thread ([`LineQueue`]), so that a
+//! blocked or full sink costs lines and never a request.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use route::ListenerName;
 
 use crate::observe::labels::Reason;
+use crate::observe::queue::LineQueue;
 
 /// A worker passes its lines on when it has gathered this much, or at its next tick.
 const BATCH: usize = 16 * 1024;
-
-/// Batches that may wait for the sink.
-const WAITING: usize = 256;
 
 /// Which requests are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,14 +39,8 @@ pub enum AccessFormat {
 pub struct AccessLog {
     policy: AccessPolicy,
     format: AccessFormat,
-    sink: Option<SyncSender<Batch>>,
-    dropped: Arc<AtomicU64>,
-}
-
-/// Lines for the sink, or a request to report when all earlier ones are written.
-enum Batch {
-    Lines(Vec<u8>),
-    Flush(SyncSender<()>),
+    /// `None` if no request is logged.
+    queue: Option<LineQueue>,
 }
 
 /// The log entry of one request.
@@ -80,56 +69,23 @@ pub(crate) struct Lines {
 }
 
 impl AccessLog {
-    /// A log that writes to `sink`.
-    ///
-    /// # Errors
-    /// When the writer's thread cannot be started.
-    pub fn start(
-        policy: AccessPolicy,
-        format: AccessFormat,
-        mut sink: impl Write + Send + 'static,
-    ) -> std::io::Result<Self> {
-        let dropped = Arc::new(AtomicU64::new(0));
-        if policy == AccessPolicy::Off {
-            return Ok(Self {
-                policy,
-                format,
-                sink: None,
-                dropped,
-            });
-        }
-        let (sender, receiver) = sync_channel(WAITING);
-        std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || {
-                while let Ok(batch) = receiver.recv() {
-                    match batch {
-                        // A closed pipe is not a reason to stop serving; the lines are lost.
-                        Batch::Lines(lines) => drop(sink.write_all(&lines).and_then(|()| sink.flush())),
-                        Batch::Flush(done) => drop(done.try_send(())),
-                    }
-                }
-            })?;
-        Ok(Self {
+    /// A log of requests in `queue`.
+    #[must_use]
+    pub fn new(policy: AccessPolicy, format: AccessFormat, queue: LineQueue) -> Self {
+        Self {
             policy,
             format,
-            sink: Some(sender),
-            dropped,
-        })
+            queue: (policy != AccessPolicy::Off).then_some(queue),
+        }
     }
 
-    /// Lines that the sink was too slow for.
+    /// A log of no request.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Waits until everything passed on so far is written, at most `patience`.
-    pub fn flush(&self, patience: Duration) {
-        let Some(sink) = &self.sink else { return };
-        let (done, written) = sync_channel(1);
-        if sink.try_send(Batch::Flush(done)).is_ok() {
-            let _too_slow = written.recv_timeout(patience);
+    pub fn off() -> Self {
+        Self {
+            policy: AccessPolicy::Off,
+            format: AccessFormat::Json,
+            queue: None,
         }
     }
 
@@ -171,19 +127,13 @@ impl Lines {
         }
     }
 
-    /// Passes the gathered lines to the writer, or counts them as dropped if it is too far behind.
+    /// Passes the gathered lines to the queue, which loses them if the sink is too far behind.
     pub(crate) fn hand_over(&mut self) {
-        let lines = std::mem::take(&mut self.gathered);
-        let Some(sink) = self.log.sink.as_ref().filter(|_| !lines.is_empty()) else {
-            return;
-        };
-        if let Err(
-            TrySendError::Full(Batch::Lines(lines)) | TrySendError::Disconnected(Batch::Lines(lines)),
-        ) = sink.try_send(Batch::Lines(lines))
-        {
-            let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.log.dropped.fetch_add(count, Ordering::Relaxed);
+        if let Some(queue) = self.log.queue.as_ref().filter(|_| !self.gathered.is_empty()) {
+            queue.push(&self.gathered);
         }
+        self.gathered.clear();
+        self.gathered.shrink_to(2 * BATCH);
     }
 
     fn json(&mut self, event: &Event<'_>) {

@@ -1,5 +1,6 @@
-//! What the gateway reports about requests and connections: metrics, the access log.
+//! What the gateway reports about requests and connections: metrics, the access log, the queues of lines.
 
 pub(crate) mod access;
 pub(crate) mod labels;
 pub(crate) mod metrics;
+pub(crate) mod queue;

@@ -210,11 +210,7 @@ impl Worker {
         let Some(kept_back) = self.shared.warnings.admit(reason, Instant::now()) else {
             return;
         };
-        let more = match kept_back {
-            0 => String::new(),
-            count => format!(" ({count} more like it have not been reported)"),
-        };
-        tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{more}");
+        tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{kept_back}");
     }
 
     pub(crate) fn upgraded(self: &Rc<Self>) -> Upgraded {

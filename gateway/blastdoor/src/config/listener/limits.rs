@@ -6,6 +6,7 @@ use proxy::{Limits, Timeouts};
 
 use super::super::diagnostics::Section;
 use super::super::raw::{RawListener, Size};
+use super::super::size::bounded;
 use super::super::units::{SIZE, size};
 
 pub(super) fn limits(section: &mut Section<'_, '_>, raw: &RawListener) -> Limits {
@@ -54,30 +55,7 @@ fn h2_streams(section: &mut Section<'_, '_>, written: Option<usize>) -> u32 {
 
 /// A size that must fit in memory many times over.
 fn bytes(section: &mut Section<'_, '_>, key: &str, written: Option<&Size>, default: usize) -> usize {
-    let bytes = match written {
-        None => return default,
-        Some(Size::Bytes(bytes)) => Some(*bytes),
-        Some(Size::Text(text)) => size(text),
-    };
-    match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
-        Some(bytes) if (256..=256 << 10).contains(&bytes) => bytes,
-        Some(bytes) => {
-            section.error(
-                key,
-                format!("{bytes} bytes is out of range; allowed: 256 to 256KiB"),
-            );
-            default
-        }
-        None => {
-            let written = match written {
-                Some(Size::Text(text)) => text.clone(),
-                Some(Size::Bytes(bytes)) => bytes.to_string(),
-                None => String::new(),
-            };
-            section.error(key, format!("`{written}` is not a size; allowed: {SIZE}"));
-            default
-        }
-    }
+    bounded(section, key, written, default, ["256", "256KiB"])
 }
 
 fn body(section: &mut Section<'_, '_>, written: Option<&Size>) -> Option<u64> {

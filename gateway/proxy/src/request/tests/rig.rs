@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
 use crate::memory::MemoryBudget;
-use crate::observe::access::{AccessFormat, AccessLog, AccessPolicy};
+use crate::observe::access::AccessLog;
 use crate::observe::metrics::DoorMetrics;
 use crate::refusal::Refusal;
 use crate::request::record::Record;
@@ -61,7 +61,7 @@ impl Rig {
     pub(super) fn new(settings: Settings) -> Self {
         let policy = Policy::new(Selector::parse("expose=one").unwrap(), Scheme::Http);
         let (publisher, door) = open("one".parse().unwrap(), policy, settings);
-        let log = AccessLog::start(AccessPolicy::Off, AccessFormat::Text, std::io::sink()).unwrap();
+        let log = AccessLog::off();
         let lines = log.lines(door.name().clone());
         let metrics = Arc::new(DoorMetrics::new(door.name().clone()));
         let shared = Arc::new(Shared::new(door, metrics, MemoryBudget::new(usize::MAX)));
