@@ -35,7 +35,8 @@ pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::metrics::Metrics;
 pub use observe::queue::LineQueue;
 pub use settings::{
-    Binding, ClientIp, Drain, Front, Limits, ProxyProtocol, Settings, Timeouts, TrustedProxies,
+    Binding, ClientIp, ClientShare, Drain, Front, Limits, PerClient, ProxyProtocol, Settings, Timeouts,
+    TrustedProxies,
 };
 pub use worker::Phase;
 pub use worker::warnings::{KeptBack, Warnings};

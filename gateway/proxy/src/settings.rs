@@ -95,8 +95,10 @@ pub struct TrustedProxies {
 pub struct Limits {
     /// Open client connections of the door.
     pub connections: usize,
-    /// Open connections per client address; 0 is unlimited.
-    pub connections_per_client: usize,
+    /// Open connections per client: an IPv4 address, or an IPv6 network of 64 bits.
+    pub connections_per_client: PerClient,
+    /// What one client may hold of places on the shared connections to an endpoint, which others want too (503).
+    pub client_share: ClientShare,
     /// Request or response head in bytes (431, 502).
     pub header_bytes: usize,
     /// Header fields of one head (431, 502).
@@ -108,6 +110,27 @@ pub struct Limits {
     /// Concurrent streams of one HTTP/2 connection.
     pub h2_streams: u32,
 }
+
+/// So many connections of one client are no more than a browser opens.
+const FEW: usize = 8;
+
+/// How many connections one client may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerClient {
+    /// Any number: a load balancer hides the clients.
+    Unlimited,
+    /// This many.
+    Fixed(usize),
+    /// So many that others find room. This machine itself, by loopback, is no client.
+    Share(ClientShare),
+}
+
+/// What one client may hold of something that many want, in percent of what it and those who come next could have.
+///
+/// It is measured by what is free: with 50, a client gets another one while it holds fewer than are free. Alone it gets a
+/// half, beside another greedy client a third, and so on; whoever holds none always finds one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientShare(u8);
 
 /// Durations after which something has taken too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +178,40 @@ pub struct Binding {
     pub reuse_port: bool,
 }
 
+impl PerClient {
+    /// Whether a client with `held` connections may have one more, when `open` of the door's `most` are.
+    pub(crate) fn admits(self, held: usize, open: usize, most: usize) -> bool {
+        match self {
+            Self::Unlimited => true,
+            Self::Fixed(limit) => held < limit,
+            // A full door finds room for a client with few connections, or refuses it, without regard to what is free.
+            Self::Share(share) => {
+                held < (most / 8).clamp(1, FEW) || share.admits(held, most.saturating_sub(open))
+            }
+        }
+    }
+}
+
+impl ClientShare {
+    /// From 1 to 100 percent; 100 is no bound.
+    #[must_use]
+    pub fn percent(percent: u8) -> Option<Self> {
+        (1..=100).contains(&percent).then_some(Self(percent))
+    }
+
+    /// Whether one more of `free` may be had by who holds `held`.
+    pub(crate) fn admits(self, held: usize, free: usize) -> bool {
+        let (share, rest) = (usize::from(self.0), usize::from(100 - self.0));
+        free > 0 && held.saturating_mul(rest) < free.saturating_mul(share)
+    }
+}
+
+impl Default for ClientShare {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
 impl TrustedProxies {
     /// A set of these networks.
     #[must_use]
@@ -187,7 +244,8 @@ impl Settings {
             health_path: None,
             limits: Limits {
                 connections: 1000,
-                connections_per_client: 0,
+                connections_per_client: PerClient::Unlimited,
+                client_share: ClientShare::default(),
                 header_bytes: 32 * 1024,
                 headers: 100,
                 uri_bytes: 8 * 1024,

@@ -200,8 +200,12 @@ pub(super) struct RawPublish {
 pub(super) struct RawLimits {
     /// Open client connections of the door. Default 30000.
     pub(super) connections: Option<usize>,
-    /// Open connections per client address; 0 (default) is unlimited.
+    /// Open connections per client: an IPv4 address, or an IPv6 network of 64 bits. 0 is unlimited. Default: a share of
+    /// `connections`, by `client_share`, if `client_ip` is `peer` or `proxy-protocol`; otherwise unlimited.
     pub(super) connections_per_client: Option<usize>,
+    /// What one client may hold of the door's connections and of the places on HTTP/2 connections to an endpoint, in
+    /// percent, 1 to 100; the rest is kept for others. Default 50: as many as are free. 100 is no bound.
+    pub(super) client_share: Option<usize>,
     /// Bytes of a request or response head. Default 32KiB.
     pub(super) header_bytes: Option<Size>,
     /// Header fields of a head. Default 100.

@@ -144,6 +144,11 @@ impl Peer {
         }
     }
 
+    /// Whether a PROXY header names it.
+    pub(crate) fn is_named(&self) -> bool {
+        self.proxied
+    }
+
     /// Whether a connection that arrived as this one did would be admitted now.
     pub(crate) fn came_as(&self, settings: &Settings) -> bool {
         match (settings.proxy_protocol, self.herald) {

@@ -148,8 +148,7 @@ impl Acceptor {
         let (counted, has_room) = Open::new(&server.worker, settings.limits.connections);
         // Behind a PROXY header the peer is the load balancer; the client becomes known later.
         let within = has_room
-            && (settings.proxy_protocol != ProxyProtocol::Off
-                || counted.enter(client, settings.limits.connections_per_client));
+            && (settings.proxy_protocol != ProxyProtocol::Off || counted.enter(client, false, settings));
         if !within {
             self.overflow
                 .turn_away(&server.worker, stream, snapshot.ends_tls());

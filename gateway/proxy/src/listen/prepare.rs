@@ -103,7 +103,7 @@ async fn prepare(
             }
         }
         // Only now the client is known.
-        if !open.enter(peer.address, settings.limits.connections_per_client) {
+        if !open.enter(peer.address, peer.is_named(), settings) {
             overflow.turn_away(worker, stream, ends_tls);
             return None;
         }

@@ -281,7 +281,13 @@ impl Attempts<'_, '_> {
         } = chosen;
         let plan = &self.plan;
         let message = plan.message.as_deref().cloned();
-        let connecting = connect(&endpoint, message, plan.is_bodiless(), plan.connect_timeout);
+        let connecting = connect(
+            &endpoint,
+            message,
+            plan.is_bodiless(),
+            plan.asker,
+            plan.connect_timeout,
+        );
         let requester = &mut *self.requester;
         let worker = &requester.server.worker;
         let until = plan.timeouts.until;
@@ -302,6 +308,13 @@ impl Attempts<'_, '_> {
     }
 
     fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) {
+        if matches!(error, ConnectError::Full) {
+            let reason = "no place on the HTTP/2 connections to a backend within the connect timeout, or its client has \
+                          its share of them (`limits.client_share`)";
+            let requester = &self.requester;
+            let client = requester.downstream.peer.address;
+            requester.server.worker.warn(client, "request refused", reason);
+        }
         tracing::debug!(
             listener = %self.requester.server.worker.door.name(),
             ingress = %self.plan.matched.route.origin.text,

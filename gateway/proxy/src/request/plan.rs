@@ -18,7 +18,9 @@ use crate::request::requester::Requester;
 use crate::settings::Settings;
 use crate::stream::body::Sink;
 use crate::stream::trailer_limits::TrailerLimits;
+use crate::upstream::Asker;
 use crate::worker::buffers::Scratch;
+use crate::worker::clients::Client;
 
 /// A decided request, ready to be sent.
 pub(crate) struct Plan {
@@ -30,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) connect_timeout: Duration,
     /// The head for a backend that speaks HTTP/2; for any other it waits in the buffer.
     pub(crate) message: Option<Box<http::Request<()>>>,
+    /// Whose places on shared connections it takes.
+    pub(crate) asker: Asker,
     /// The body on its way to the backend.
     pub(crate) upload: Relay,
 }
@@ -113,6 +117,11 @@ impl Plan {
                 .tuning
                 .connect
                 .unwrap_or(matched.settings.timeouts.connect),
+            asker: match message {
+                Some(_) => asker(&matched.settings, identity),
+                // Each request has a connection of its own.
+                None => Asker::unknown(),
+            },
             upload: pairing.upload(&matched, &traits),
             matched,
             upstream,
@@ -186,6 +195,15 @@ impl Pairing {
         let limit = body_limit(&matched.route, settings).unwrap_or(u64::MAX);
         Relay::new(source, sink, limit, TrailerLimits::of(&settings.limits))
             .without_trailer(vouched::never_trails(settings))
+    }
+}
+
+/// Whose requests share a bound. A load balancer that names no client stands for any number of them.
+fn asker(settings: &Settings, identity: &Identity) -> Asker {
+    let is_known = !settings.trusted.contains(identity.client);
+    Asker {
+        client: is_known.then(|| Client::of(identity.client)),
+        share: settings.limits.client_share,
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) enum ConnectError {
     /// The endpoint accepts connections and closes them at once.
     #[error("the connection was closed as soon as it was made")]
     Closed,
+    /// The gateway's connections to the endpoint have no place for the client's request.
+    #[error("no place on the connections to it")]
+    Full,
 }
 
 impl ConnectError {
@@ -34,6 +37,7 @@ impl ConnectError {
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
+            Self::Full => Refusal::Overload,
             Self::Tcp(error) if is_ours(error) => Refusal::Overload,
             Self::Tcp(_) | Self::Closed => Refusal::ConnectFailed,
             Self::Tls(_) => Refusal::UpstreamTls,
@@ -43,6 +47,8 @@ impl ConnectError {
     /// Where the request may be tried next, if anywhere: it has not been sent.
     pub(crate) fn again(&self) -> Option<Again> {
         match self {
+            // The client has waited.
+            Self::Full => None,
             Self::Tcp(error) if is_ours(error) => None,
             // That took long.
             Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Some(Again::Elsewhere),
@@ -54,7 +60,7 @@ impl ConnectError {
     /// What it says about the endpoint beyond what connecting has recorded.
     pub(crate) fn conduct(&self) -> Conduct {
         match self {
-            Self::Tcp(_) => Conduct::Unknown,
+            Self::Tcp(_) | Self::Full => Conduct::Unknown,
             Self::Tls(_) => Conduct::Bad(Fault::Tls),
             Self::Closed => Conduct::Bad(Fault::Broken),
         }

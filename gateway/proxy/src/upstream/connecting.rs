@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::stream::http2::Http2Stream;
-use crate::upstream::{ConnectError, Endpoint, InStream};
+use crate::upstream::{Asker, ConnectError, Endpoint, InStream};
 use crate::worker::deadlines::Deadline;
 use crate::worker::{Phase, Worker};
 
@@ -69,13 +69,14 @@ pub(crate) async fn connect(
     endpoint: &Rc<Endpoint>,
     message: Option<http::Request<()>>,
     ends: bool,
+    asker: Asker,
     timeout: Duration,
 ) -> Result<Opened, ConnectError> {
     let (stream, place) = match message {
         None => (Stream::Socket(endpoint.connect(timeout).await?), None),
         Some(message) => {
             let (stream, place): (Http2Stream, InStream) =
-                Box::pin(endpoint.open_stream(message, ends, timeout)).await?;
+                Box::pin(endpoint.open_stream(message, ends, asker, timeout)).await?;
             (Stream::Http2(Box::new(stream)), Some(place))
         }
     };

@@ -12,6 +12,7 @@ use http::Request;
 use super::connect::{ConnectError, connect, is_ours, secure};
 use super::health::{Availability, Health, LastResort, Probing};
 use super::multiplexed::{InStream, Multiplexed};
+use super::places::Asker;
 use super::probe::{Found, probe};
 use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
@@ -239,17 +240,22 @@ impl Endpoint {
         self: &Rc<Self>,
         request: Request<()>,
         ends: bool,
+        asker: Asker,
         timeout: Duration,
     ) -> Result<(Http2Stream, InStream), ConnectError> {
         let connect = async || self.connect(timeout).await;
-        self.multiplexed.open(request, ends, timeout, connect).await
+        self.multiplexed
+            .open(request, ends, asker, timeout, connect)
+            .await
     }
 
     fn learn(self: &Rc<Self>, outcome: &Result<Socket, ConnectError>) {
         match outcome {
             Ok(_) => self.health.reached(),
             // It accepts connections; the fault says what it does with them.
-            Err(ConnectError::Tls(_) | ConnectError::Closed) => self.metrics.upstream_connect_failures.add(1),
+            Err(ConnectError::Tls(_) | ConnectError::Closed | ConnectError::Full) => {
+                self.metrics.upstream_connect_failures.add(1)
+            }
             // Running out of the gateway's own descriptors or ports says nothing about the endpoint.
             Err(ConnectError::Tcp(error)) if is_ours(error) => {
                 self.metrics.upstream_connect_failures.add(1);

@@ -13,6 +13,7 @@ mod endpoint;
 mod health;
 mod key;
 mod multiplexed;
+mod places;
 mod probe;
 mod tries;
 
@@ -34,6 +35,7 @@ pub(crate) use endpoint::{Endpoint, InFlight, Reuse};
 pub(crate) use health::HealthBoard;
 use key::{Key, ProtocolKey};
 pub(crate) use multiplexed::InStream;
+pub(crate) use places::Asker;
 pub(crate) use tries::Again;
 
 use crate::observe::metrics::WorkerMetrics;

@@ -15,6 +15,7 @@ use http::Request;
 use tokio::sync::Semaphore;
 
 use super::connect::ConnectError;
+use super::places::{Asker, Held, Places};
 use crate::stream::http2::{Followed, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
 use crate::stream::socket::Socket;
 
@@ -39,10 +40,17 @@ const PING: Duration = Duration::from_secs(30);
 
 /// The connections to one endpoint.
 pub(crate) struct Multiplexed {
-    connections: RefCell<Vec<Connection>>,
+    shared: Rc<Shared>,
     /// One task connects at a time; the others then use the new connection, or share its failure.
     connecting: Semaphore,
     failed: Cell<Option<(Instant, io::ErrorKind)>>,
+}
+
+/// The connections, and who has places on them.
+#[derive(Default)]
+struct Shared {
+    connections: RefCell<Vec<Connection>>,
+    places: Rc<Places>,
 }
 
 struct Connection {
@@ -61,13 +69,17 @@ struct State {
     blocks: Rc<LongBlocks>,
 }
 
-/// Counts one request for as long as it lives.
-pub(crate) struct InStream(Rc<State>);
+/// One request's place on a connection.
+pub(crate) struct InStream {
+    state: Rc<State>,
+    shared: Rc<Shared>,
+    held: Option<Held>,
+}
 
 impl Default for Multiplexed {
     fn default() -> Self {
         Self {
-            connections: RefCell::default(),
+            shared: Rc::default(),
             connecting: Semaphore::new(1),
             failed: Cell::new(None),
         }
@@ -75,50 +87,58 @@ impl Default for Multiplexed {
 }
 
 impl Multiplexed {
-    /// Sends the head of a request on a connection with room for it; `connect` makes one if there is none.
+    /// Sends the head of a request on a connection with room for it; `connect` makes one if there is none. If there is no
+    /// place for the asker, waits for one until `timeout`.
     pub(super) async fn open(
         &self,
         request: Request<()>,
         ends: bool,
+        asker: Asker,
         timeout: Duration,
         connect: impl AsyncFn() -> Result<Socket, ConnectError>,
     ) -> Result<(Http2Stream, InStream), ConnectError> {
-        let until = tokio::time::Instant::now() + timeout * 3;
+        let now = tokio::time::Instant::now();
         let opening = async {
-            for _ in 0..ATTEMPTS {
-                let connection = match self.with_room() {
-                    Some(connection) => connection,
-                    None => self.multiplex(&connect).await?,
+            let mut attempts = 0;
+            while attempts < ATTEMPTS {
+                let connection = match self.shared.look(asker) {
+                    Look::Room(connection) => connection,
+                    Look::MayConnect => match self.multiplex(asker, &connect).await? {
+                        Some(connection) => connection,
+                        None => continue,
+                    },
+                    Look::Full => {
+                        self.shared.wait(asker, now + timeout).await?;
+                        continue;
+                    }
                 };
+                let counted = InStream::new(&connection.state, &self.shared, asker);
                 // It may turn out only now that it is closing.
                 if let Some(opened) = connection.open(&request, ends).await {
-                    return Ok(opened);
+                    return Ok((opened, counted));
                 }
+                attempts += 1;
             }
             Err(ConnectError::Closed)
         };
-        match tokio::time::timeout_at(until, opening).await {
+        match tokio::time::timeout_at(now + timeout * 3, opening).await {
             Ok(opened) => opened,
             Err(_elapsed) => Err(ConnectError::Tcp(io::ErrorKind::TimedOut.into())),
         }
     }
 
+    /// A new connection; `None` if there is a place on another by now, or none at all.
     async fn multiplex(
         &self,
+        asker: Asker,
         connect: &impl AsyncFn() -> Result<Socket, ConnectError>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<Option<Connection>, ConnectError> {
         let began = Instant::now();
         let Ok(_turn) = self.connecting.acquire().await else {
             return Err(ConnectError::Tcp(io::ErrorKind::NotConnected.into()));
         };
-        if let Some(connection) = self.with_room() {
-            return Ok(connection);
-        }
-        if self.connections.borrow().len() >= CONNECTIONS
-            && let Some(fullest) = self.least_used()
-        {
-            // It queues behind the others until one of them ends.
-            return Ok(fullest);
+        if !matches!(self.shared.look(asker), Look::MayConnect) {
+            return Ok(None);
         }
         if let Some((_, kind)) = self.failed.get().filter(|(at, _)| *at >= began) {
             return Err(ConnectError::Tcp(kind.into()));
@@ -149,14 +169,17 @@ impl Multiplexed {
             blocks,
         });
         let pings = connection.ping_pong();
-        let driven = Rc::clone(&state);
+        let (driven, shared) = (Rc::clone(&state), Rc::downgrade(&self.shared));
         tokio::task::spawn_local(async move {
             drive(connection, pings, &driven).await;
             driven.closed.set(true);
+            if let Some(shared) = shared.upgrade() {
+                shared.call();
+            }
         });
         let connection = Connection { sender, state };
-        self.connections.borrow_mut().push(connection.clone());
-        Ok(connection)
+        self.shared.connections.borrow_mut().push(connection.clone());
+        Ok(Some(connection))
     }
 }
 
@@ -202,13 +225,16 @@ impl Connection {
         }
     }
 
-    fn room(&self) -> usize {
-        let most = STREAMS.min(self.sender.current_max_send_streams());
-        most.saturating_sub(self.state.streams.get())
+    /// How many requests it carries at once.
+    fn most(&self) -> usize {
+        STREAMS.min(self.sender.current_max_send_streams())
     }
 
-    async fn open(self, request: &Request<()>, ends: bool) -> Option<(Http2Stream, InStream)> {
-        let counted = InStream::new(&self.state);
+    fn room(&self) -> usize {
+        self.most().saturating_sub(self.state.streams.get())
+    }
+
+    async fn open(self, request: &Request<()>, ends: bool) -> Option<Http2Stream> {
         let mut sender = self.sender.ready().await.ok().or_else(|| {
             self.state.closed.set(true);
             None
@@ -216,8 +242,7 @@ impl Connection {
         match sender.send_request(request.clone(), ends) {
             Ok((response, outgoing)) => {
                 let blocks = Rc::clone(&self.state.blocks);
-                let stream = Http2Stream::client(response, outgoing, ends, blocks);
-                Some((stream, counted))
+                Some(Http2Stream::client(response, outgoing, ends, blocks))
             }
             Err(_closing) => {
                 self.state.closed.set(true);
@@ -227,32 +252,74 @@ impl Connection {
     }
 }
 
-impl Multiplexed {
-    fn with_room(&self) -> Option<Connection> {
+/// What a request finds.
+enum Look {
+    /// A connection with a place for it.
+    Room(Connection),
+    /// None, and there may be another connection.
+    MayConnect,
+    /// No place for its client.
+    Full,
+}
+
+impl Shared {
+    fn look(&self, asker: Asker) -> Look {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.state.closed.get());
-        connections
+        if !self.places.admit(asker, free(&connections)) {
+            return Look::Full;
+        }
+        let with_room = connections
             .iter()
             .filter(|connection| connection.room() > 0)
-            .min_by_key(|connection| connection.state.streams.get())
-            .map(Connection::clone)
+            .min_by_key(|connection| connection.state.streams.get());
+        match with_room {
+            Some(connection) => Look::Room(connection.clone()),
+            None => Look::MayConnect,
+        }
     }
 
-    fn least_used(&self) -> Option<Connection> {
-        let connections = self.connections.borrow();
-        connections
-            .iter()
-            .min_by_key(|connection| connection.state.streams.get())
-            .map(Connection::clone)
+    /// Waits until there may be a place for the asker.
+    async fn wait(&self, asker: Asker, until: tokio::time::Instant) -> Result<(), ConnectError> {
+        let turn = self.places.queue(asker, || free(&self.connections.borrow()));
+        let turn = turn.ok_or(ConnectError::Full)?;
+        let called = tokio::time::timeout_at(until, poll_fn(|context| turn.poll(context)));
+        called.await.map_err(|_elapsed| ConnectError::Full)?;
+        turn.looks();
+        Ok(())
     }
 
+    /// A place is free, or a connection may be made: somebody may wait for that.
+    fn call(&self) {
+        if self.places.is_awaited() {
+            self.places.call(free(&self.connections.borrow()));
+        }
+    }
+}
+
+/// The places that are free on connections, and on those that may still be made: these are expected to be as large as the
+/// others.
+fn free(connections: &[Connection]) -> usize {
+    let open = connections
+        .iter()
+        .filter(|connection| !connection.state.closed.get());
+    let (mut count, mut free, mut size) = (0, 0, STREAMS);
+    for connection in open {
+        count += 1;
+        free += connection.room();
+        size = connection.most();
+    }
+    free + CONNECTIONS.saturating_sub(count) * size
+}
+
+impl Multiplexed {
     pub(super) fn is_empty(&self) -> bool {
-        self.connections.borrow().is_empty()
+        self.shared.connections.borrow().is_empty()
     }
 
     /// Drops connections that are closed or have been idle for `most`; without users they close themselves.
     pub(super) fn sweep(&self, now: Instant, most: Duration) {
-        self.connections.borrow_mut().retain(|connection| {
+        self.shared.connections.borrow_mut().retain(|connection| {
             let state = &connection.state;
             let idle = state.streams.get() == 0 && now.duration_since(state.idle_since.get()) > most;
             !state.closed.get() && !idle
@@ -261,30 +328,37 @@ impl Multiplexed {
 }
 
 impl InStream {
-    fn new(state: &Rc<State>) -> Self {
+    fn new(state: &Rc<State>, shared: &Rc<Shared>, asker: Asker) -> Self {
         state.streams.set(state.streams.get() + 1);
-        Self(Rc::clone(state))
+        Self {
+            state: Rc::clone(state),
+            shared: Rc::clone(shared),
+            held: Some(shared.places.hold(asker.client)),
+        }
     }
 
     /// A response has come on the connection.
     pub(crate) fn prove(&self) {
-        self.0.proved.set(true);
+        self.state.proved.set(true);
     }
 
     /// Whether no response has ever come on the connection.
     pub(crate) fn is_fresh(&self) -> bool {
-        !self.0.proved.get()
+        !self.state.proved.get()
     }
 
     /// Whether this request must count the end of the connection against the endpoint.
     pub(crate) fn blame(&self) -> bool {
-        self.is_fresh() && !self.0.blamed.replace(true)
+        self.is_fresh() && !self.state.blamed.replace(true)
     }
 }
 
 impl Drop for InStream {
     fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get().saturating_sub(1));
-        self.0.idle_since.set(Instant::now());
+        self.state.streams.set(self.state.streams.get().saturating_sub(1));
+        self.state.idle_since.set(Instant::now());
+        // Its client must not be counted by those who look for a place now.
+        self.held = None;
+        self.shared.call();
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn probe(address: SocketAddr, protocol: Option<&UpstreamProtoco
     let call = match Call::connect(address, protocol, TIMEOUT).await {
         Ok(call) => call,
         Err(ConnectError::Tcp(_)) => return Found::Nobody,
-        Err(ConnectError::Tls(_) | ConnectError::Closed) => return Found::Silence,
+        Err(ConnectError::Tls(_) | ConnectError::Closed | ConnectError::Full) => return Found::Silence,
     };
     let Some(request) = request(address, protocol) else {
         return Found::Silence;

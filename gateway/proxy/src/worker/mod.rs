@@ -22,9 +22,9 @@ use crate::memory::{DoorMemory, MemoryBudget};
 use crate::observe::access::Lines;
 use crate::observe::labels::Shortage;
 use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
-use crate::settings::Settings;
+use crate::settings::{PerClient, Settings};
 use crate::worker::buffers::Pool;
-use crate::worker::clients::ClientCounts;
+use crate::worker::clients::{Client, ClientCounts};
 use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
@@ -129,7 +129,7 @@ impl Drop for Upgraded {
 pub(crate) struct Open {
     worker: Rc<Worker>,
     /// The client to which it is counted, once that is known.
-    client: Cell<Option<IpAddr>>,
+    client: Cell<Option<Client>>,
     _held: Charge,
 }
 
@@ -148,11 +148,40 @@ impl Open {
         (counted, open < most)
     }
 
-    /// Counts the connection as the client's, unless that has `limit` already.
-    pub(crate) fn enter(&self, client: IpAddr, limit: usize) -> bool {
-        let within = self.worker.shared.clients.enter(client, limit);
-        if within && limit > 0 {
+    /// Counts the connection as its client's, unless that has as many as it may. `named`: a PROXY header names the client
+    /// at this address; otherwise it is the peer.
+    pub(crate) fn enter(&self, address: IpAddr, named: bool, settings: &Settings) -> bool {
+        let (limit, most) = (
+            settings.limits.connections_per_client,
+            settings.limits.connections,
+        );
+        let is_exempt = match limit {
+            PerClient::Unlimited => true,
+            // Its connections belong to many clients.
+            _ if !named && settings.trusted.contains(address) => true,
+            PerClient::Fixed(_) => false,
+            // Health checks, and proxies on the same machine.
+            PerClient::Share(_) => address.is_loopback(),
+        };
+        if is_exempt {
+            return true;
+        }
+        let shared = &self.worker.shared;
+        // This connection is open by now.
+        let others = shared.connections.load(Ordering::Relaxed).saturating_sub(1);
+        let client = Client::of(address);
+        let within = shared.clients.enter(client, limit, others, most);
+        if within {
             self.client.set(Some(client));
+        } else {
+            let reason = match limit {
+                PerClient::Fixed(_) => "its address has `limits.connections_per_client` already",
+                PerClient::Share(_) | PerClient::Unlimited => {
+                    "its address has its share of the door's connections already (`limits.client_share`); \
+                     if it stands for many clients, set `limits.connections_per_client`"
+                }
+            };
+            self.worker.warn(address, "connection refused", reason);
         }
         within
     }

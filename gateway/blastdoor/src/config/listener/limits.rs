@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use proxy::{Limits, Timeouts};
+use proxy::{ClientIp, ClientShare, Limits, PerClient, Timeouts};
 
 use super::super::diagnostics::Section;
 use super::super::raw::{RawListener, Size};
 use super::super::size::bounded;
 use super::super::units::{SIZE, size};
 
-pub(super) fn limits(section: &mut Section<'_, '_>, raw: &RawListener) -> Limits {
+pub(super) fn limits(section: &mut Section<'_, '_>, raw: &RawListener, client_ip: &ClientIp) -> Limits {
     let limits = &raw.limits;
     let connections = limits.connections.unwrap_or(30_000);
     if connections == 0 {
@@ -25,9 +25,19 @@ pub(super) fn limits(section: &mut Section<'_, '_>, raw: &RawListener) -> Limits
             format!("{headers} is out of range; allowed: 1 to 10000"),
         );
     }
+    let client_share = client_share(section, limits.client_share);
     Limits {
         connections,
-        connections_per_client: limits.connections_per_client.unwrap_or(0),
+        connections_per_client: match (limits.connections_per_client, client_ip) {
+            (Some(0), _) => PerClient::Unlimited,
+            (Some(limit), _) => PerClient::Fixed(limit),
+            // Only then is the client known when its connection arrives.
+            (None, ClientIp::Peer | ClientIp::ProxyProtocol) => PerClient::Share(client_share),
+            (None, ClientIp::ForwardedFor | ClientIp::ForwardedForGoogle | ClientIp::Header(_)) => {
+                PerClient::Unlimited
+            }
+        },
+        client_share,
         header_bytes: bytes(
             section,
             "limits.header_bytes",
@@ -51,6 +61,18 @@ fn h2_streams(section: &mut Section<'_, '_>, written: Option<usize>) -> u32 {
             100
         }
     }
+}
+
+fn client_share(section: &mut Section<'_, '_>, written: Option<usize>) -> ClientShare {
+    let Some(percent) = written else {
+        return ClientShare::default();
+    };
+    let share = u8::try_from(percent).ok().and_then(ClientShare::percent);
+    share.unwrap_or_else(|| {
+        let message = format!("{percent} is out of range; allowed: 1 to 100 (percent; 100 is no bound)");
+        section.error("limits.client_share", message);
+        ClientShare::default()
+    })
 }
 
 /// A size that must fit in memory many times over.

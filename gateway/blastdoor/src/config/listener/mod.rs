@@ -112,12 +112,12 @@ pub(super) fn door(
     };
     let settings = Settings {
         front: preset.front,
+        limits: limits(section, raw, &client_ip),
         client_ip,
         trusted: Arc::new(TrustedProxies::new(trusted)),
         proxy_protocol,
         h2c: h2c(section, raw),
         health_path: health_path(section, raw.health_path.as_deref()),
-        limits: limits(section, raw),
         timeouts: timeouts(section, raw, idle),
         drain,
     };
