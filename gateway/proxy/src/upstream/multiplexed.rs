@@ -362,3 +362,83 @@ impl Drop for InStream {
         self.shared.call();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::settings::ClientShare;
+    use crate::worker::clients::Client;
+
+    fn asker(number: u8) -> Asker {
+        Asker {
+            client: Some(Client::of([10, 0, 0, number].into())),
+            share: ClientShare::default(),
+        }
+    }
+
+    /// A backend that accepts one request on each connection at once, and answers none.
+    async fn silent_backend() -> std::net::SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::task::spawn_local(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::task::spawn_local(async move {
+                    let mut builder = h2::server::Builder::new();
+                    builder.max_concurrent_streams(1);
+                    let mut connection = builder.handshake::<_, Bytes>(socket).await.unwrap();
+                    let mut calls = Vec::new();
+                    while let Some(Ok(call)) = connection.accept().await {
+                        calls.push(call);
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn silent_calls_of_one_client_leave_places_for_another() {
+        let test = async {
+            let address = silent_backend().await;
+            let multiplexed = Multiplexed::default();
+            let patience = Cell::new(Duration::from_secs(30));
+            let open = async |number| {
+                let connect = async || Ok(Socket::Plain(TcpStream::connect(address).await.unwrap()));
+                let request = Request::get("http://a.test/").body(()).unwrap();
+                let opened = multiplexed
+                    .open(request, true, asker(number), patience.get(), connect)
+                    .await;
+                // The backend says only then how many requests it takes.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                opened
+            };
+            let mut greedy = Vec::new();
+            for _ in 0..CONNECTIONS / 2 {
+                greedy.push(open(1).await.unwrap());
+            }
+            patience.set(Duration::from_millis(50));
+            let refused = open(1).await.err().unwrap();
+            assert!(matches!(refused, ConnectError::Full), "{refused}");
+            let mut others = Vec::new();
+            for number in 2..20 {
+                match open(number).await {
+                    Ok(opened) => others.push(opened),
+                    Err(error) => assert!(matches!(error, ConnectError::Full), "{error}"),
+                }
+            }
+            assert_eq!(others.len(), CONNECTIONS / 2, "each of the places is in use");
+            // Who waits gets the next place.
+            patience.set(Duration::from_secs(30));
+            let release = async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                greedy.pop();
+            };
+            let (late, ()) = tokio::join!(open(30), release);
+            assert!(late.is_ok());
+            assert_eq!(multiplexed.shared.connections.borrow().len(), CONNECTIONS);
+        };
+        tokio::task::LocalSet::new().run_until(test).await;
+    }
+}
