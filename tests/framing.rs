@@ -281,6 +281,17 @@ fn sizes() {
         )
     };
     assert_eq!((ask(fields(20)), ask(fields(21))), (200, 431));
+    let options = |field: &str, count: usize| {
+        let empty = ",".repeat(count - 1);
+        format!("GET / HTTP/1.1\r\nHost: a.test\r\n{field}: {empty}\r\n\r\n")
+    };
+    for field in ["Connection", "Upgrade", "TE", "Expect"] {
+        assert_eq!(
+            (ask(options(field, 32)), ask(options(field, 33))),
+            (200, 431),
+            "{field}"
+        );
+    }
     let long = |length: usize| {
         format!(
             "GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n",

@@ -52,6 +52,14 @@ const NONSENSE: &[(&str, &[u8])] = &[
     ("not HTTP", b"SSH-2.0-OpenSSH_9.9\r\n"),
     ("HTTP/0.9", b"<html>hello</html>"),
     (
+        "33 connection options",
+        b"HTTP/1.1 200 OK\r\nConnection: a,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,b\r\nContent-Length: 0\r\n\r\n",
+    ),
+    (
+        "33 protocols",
+        b"HTTP/1.1 200 OK\r\nUpgrade: a,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,b\r\nContent-Length: 0\r\n\r\n",
+    ),
+    (
         "empty line first",
         b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     ),

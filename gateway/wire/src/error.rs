@@ -18,6 +18,9 @@ pub enum HeadError {
     /// More fields than allowed.
     #[error("the head has more fields than allowed")]
     TooManyFields,
+    /// RFC 9110 5.6.1.2: more elements of a list than are reasonable.
+    #[error("Connection, Upgrade, TE or Expect has more than 32 elements, empty ones included")]
+    LongList,
     /// RFC 9112 6.3: not one decimal number.
     #[error("Content-Length is not one decimal number")]
     ContentLength,

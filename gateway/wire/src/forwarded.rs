@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::bytes::trim;
 use crate::head::elements;
 
+/// The most entries of `X-Forwarded-For` that are read, empty ones included; no chain of proxies is as long.
+const MOST_HOPS: usize = 64;
+
 /// The address in one entry of `X-Forwarded-For`: an IP address, alone or with a port (`1.2.3.4:80`,
 /// `[2001:db8::1]:80`), IPv6 with or without brackets. IPv4-mapped addresses are returned as IPv4.
 #[must_use]
@@ -29,7 +32,7 @@ pub fn parse_hop(entry: &[u8]) -> Option<IpAddr> {
 /// The client according to `X-Forwarded-For`: the right-most hop that is not trusted, reading from the peer.
 ///
 /// `values` are the field values in the order received; empty entries are skipped. If all hops are trusted, the left-most
-/// is the client. At a malformed entry the walk stops, and the last valid hop is the client.
+/// is the client. At a malformed entry the walk stops, and after 64 entries; the last valid hop is the client then.
 pub fn client_from_xff<'v>(
     values: impl DoubleEndedIterator<Item = &'v [u8]>,
     trusted: impl Fn(IpAddr) -> bool,
@@ -39,7 +42,12 @@ pub fn client_from_xff<'v>(
     if !trusted(client) {
         return client;
     }
-    for entry in values.rev().flat_map(|value| elements(value).rev()) {
+    let entries = values.rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
+    for entry in entries
+        .take(MOST_HOPS)
+        .map(trim)
+        .filter(|entry| !entry.is_empty())
+    {
         let Some(hop) = parse_hop(entry) else { break };
         client = hop;
         if !trusted(hop) {
@@ -129,6 +137,28 @@ mod tests {
             let values = values.iter().map(|value| value.as_bytes());
             assert_eq!(client_from_xff(values, trusted, ip(peer)), ip(expected));
         }
+    }
+
+    /// A client can send as many trusted addresses as fit into a head.
+    #[test]
+    fn a_long_chain_is_not_read_to_its_end() {
+        let asked = std::cell::Cell::new(0);
+        let trusted = |_| {
+            asked.set(asked.get() + 1);
+            true
+        };
+        let long = "10.0.0.1,".repeat(10_000);
+        let empty = ",".repeat(10_000);
+        for (value, expected, most) in [(&long, "10.0.0.1", MOST_HOPS), (&empty, "10.0.0.9", 1)] {
+            asked.set(0);
+            let client = client_from_xff([value.as_bytes()].into_iter(), trusted, ip("10.0.0.9"));
+            assert_eq!(client, ip(expected));
+            assert!(asked.get() <= most, "{}", asked.get());
+        }
+        let many = format!("1.1.1.1{}", ",10.0.0.1".repeat(MOST_HOPS));
+        let trusted = |address| address != ip("1.1.1.1");
+        let client = client_from_xff([many.as_bytes()].into_iter(), trusted, ip("10.0.0.9"));
+        assert_eq!(client, ip("10.0.0.1"));
     }
 
     #[test]

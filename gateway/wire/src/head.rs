@@ -1,10 +1,15 @@
 //! What request and response heads have in common: lines, fields, framing fields, connection options.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
-use crate::bytes::{decimal, first_control, trim};
+use crate::bytes::{decimal, first_control, trim, trim_start};
 use crate::error::HeadError;
-use crate::field::{Field, FieldId};
+use crate::field::{Field, FieldId, Span};
+
+/// The most elements of a list that the gateway itself reads (`Connection`, `Upgrade`, `TE`, `Expect`), over all fields of
+/// that name, empty elements included: they cost as much, and only a reasonable number of them must be ignored (RFC 9110
+/// 5.6.1.2).
+const MOST_ELEMENTS: usize = 32;
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +23,7 @@ pub struct HeadLimits {
 }
 
 /// What the `Connection` fields ask for (RFC 9110 7.6.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct ConnectionOptions {
     /// `close`
     pub close: bool,
@@ -26,9 +31,14 @@ pub struct ConnectionOptions {
     pub keep_alive: bool,
     /// `upgrade`
     pub upgrade: bool,
-    /// Some other option: a field of that name is hop-by-hop.
-    pub other: bool,
+    /// All others: fields of these names are hop-by-hop. They are collected once, because every field is compared with them.
+    named: Vec<Span>,
+    elements: ElementCount,
 }
+
+/// Counts the elements of the fields of one name.
+#[derive(Debug, Default)]
+pub(crate) struct ElementCount(usize);
 
 /// Finds the lines of the head being parsed, one after the other, across calls with more and more bytes.
 #[derive(Debug, Default)]
@@ -176,30 +186,51 @@ impl Lines {
     }
 }
 
+impl ElementCount {
+    /// Adds those of one more field.
+    pub(crate) fn add(&mut self, value: &[u8]) -> Result<(), HeadError> {
+        self.0 += memchr_iter(b',', value).count() + 1;
+        if self.0 > MOST_ELEMENTS {
+            return Err(HeadError::LongList);
+        }
+        Ok(())
+    }
+}
+
 impl ConnectionOptions {
-    /// Adds the options of one `Connection` field value.
-    pub(crate) fn add(&mut self, value: &[u8]) {
-        for option in elements(value) {
+    pub(crate) fn clear(&mut self) {
+        (self.close, self.keep_alive, self.upgrade) = (false, false, false);
+        self.named.clear();
+        self.elements = ElementCount::default();
+    }
+
+    /// Adds the options of one `Connection` field.
+    pub(crate) fn add(&mut self, field: &Field, head: &[u8]) -> Result<(), HeadError> {
+        let value = field.value.of(head);
+        self.elements.add(value)?;
+        let mut start = field.value.start();
+        for element in value.split(|byte| *byte == b',') {
+            let option = trim(element);
+            let begin = start + element.len() - trim_start(element).len();
+            start += element.len() + 1;
             match option.len() {
+                0 => {}
                 5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
                 10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
                 7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-                _ => self.other = true,
+                length => self.named.push(Span::new(begin, begin + length)),
             }
         }
+        Ok(())
     }
 
     /// Whether some `Connection` field names `field`, which makes it hop-by-hop.
     #[must_use]
-    pub fn names(&self, field: &Field, fields: &[Field], head: &[u8]) -> bool {
-        self.other
-            && fields
-                .iter()
-                .filter(|other| other.id == FieldId::Connection)
-                .any(|connection| {
-                    let mut options = elements(connection.value.of(head));
-                    options.any(|option| option.eq_ignore_ascii_case(field.name.of(head)))
-                })
+    pub fn names(&self, field: &Field, head: &[u8]) -> bool {
+        let is_same = |option: &Span| {
+            option.len() == field.name.len() && option.of(head).eq_ignore_ascii_case(field.name.of(head))
+        };
+        self.named.iter().any(is_same)
     }
 }
 
@@ -237,4 +268,44 @@ pub fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
         .split(|byte| *byte == b',')
         .map(trim)
         .filter(|element| !element.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RequestHead, Version};
+
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: 32 * 1024,
+        fields: 100,
+        target_bytes: 1024,
+    };
+
+    /// What a head costs is bounded by its fields times the options, whatever is written: no value is read again for each
+    /// field.
+    #[test]
+    fn each_field_is_compared_with_a_few_options() {
+        let line = "Connection: x,,,,,,,,,,,,,,,\r\n";
+        for (lines, outcome) in [
+            (line.repeat(2), Ok(2)),
+            (line.repeat(96), Err(HeadError::LongList)),
+            (format!("Connection: {}\r\n", ",".repeat(31)), Ok(0)),
+            (
+                format!("Connection: {}\r\n", ",".repeat(32)),
+                Err(HeadError::LongList),
+            ),
+            (format!("Connection: {}a\r\n", "a,".repeat(31)), Ok(32)),
+            ("Connection: a\r\n".repeat(33), Err(HeadError::LongList)),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+            let mut head = RequestHead::new();
+            let parsed = head.parse(text.as_bytes(), &LIMITS);
+            let compared = parsed.map(|_| head.connection.named.len());
+            assert_eq!(compared, outcome.map_err(Into::into), "{text}");
+            // What an earlier head named does not matter to the next.
+            let next = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: b\r\n\r\n";
+            assert_eq!(head.parse(next, &LIMITS), Ok(Some(next.len())));
+            assert_eq!((head.connection.named.len(), head.version), (1, Version::Http11));
+        }
+    }
 }

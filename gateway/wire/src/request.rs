@@ -5,7 +5,7 @@ use memchr::memchr;
 use crate::bytes::{decimal, is_path_byte, is_query, is_token_byte, plain_path, token};
 use crate::error::HeadError;
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadLimits, Lines, elements};
+use crate::head::{ConnectionOptions, ElementCount, Framing, HeadLimits, Lines, elements};
 use crate::{BodyFraming, Version};
 
 /// The longest method that is accepted; no known method is longer.
@@ -178,7 +178,7 @@ impl RequestError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Head(HeadError::TooLarge | HeadError::TooManyFields) => 431,
+            Self::Head(HeadError::TooLarge | HeadError::TooManyFields | HeadError::LongList) => 431,
             Self::Head(_)
             | Self::RequestLine
             | Self::Method
@@ -404,19 +404,25 @@ impl RequestHead {
 
     fn read_fields(&mut self, head: &[u8]) -> Result<(), RequestError> {
         self.host = None;
-        self.connection = ConnectionOptions::default();
+        self.connection.clear();
         (self.expect_continue, self.te_trailers) = (false, false);
         self.max_forwards = None;
         let mut upgrade_field = false;
+        let (mut protocols, mut expectations, mut codings) =
+            <(ElementCount, ElementCount, ElementCount)>::default();
         let mut framing = Framing::default();
         for field in &self.fields {
             match field.id {
                 FieldId::Host if self.host.is_some() => return Err(RequestError::DuplicateHost),
                 FieldId::Host => self.host = Some(field.value),
                 FieldId::ContentLength | FieldId::TransferEncoding => framing.add(field, head)?,
-                FieldId::Connection => self.connection.add(field.value.of(head)),
-                FieldId::Upgrade => upgrade_field |= elements(field.value.of(head)).next().is_some(),
+                FieldId::Connection => self.connection.add(field, head)?,
+                FieldId::Upgrade => {
+                    protocols.add(field.value.of(head))?;
+                    upgrade_field |= elements(field.value.of(head)).next().is_some();
+                }
                 FieldId::Expect if self.version == Version::Http11 => {
+                    expectations.add(field.value.of(head))?;
                     for expectation in elements(field.value.of(head)) {
                         if !expectation.eq_ignore_ascii_case(b"100-continue") {
                             return Err(RequestError::Expectation);
@@ -425,6 +431,7 @@ impl RequestHead {
                     }
                 }
                 FieldId::Te => {
+                    codings.add(field.value.of(head))?;
                     let trailers = |element: &[u8]| element.eq_ignore_ascii_case(b"trailers");
                     self.te_trailers |= elements(field.value.of(head)).any(trailers);
                 }

@@ -3,7 +3,7 @@
 use crate::bytes::is_field_value;
 use crate::error::HeadError;
 use crate::field::{Field, FieldId, Span};
-use crate::head::{ConnectionOptions, Framing, HeadLimits, Lines};
+use crate::head::{ConnectionOptions, ElementCount, Framing, HeadLimits, Lines};
 use crate::{BodyFraming, Version};
 
 /// What the response answers: it decides whether there is a body (RFC 9112 6.3).
@@ -154,12 +154,14 @@ impl ResponseHead {
     }
 
     fn read_fields(&mut self, head: &[u8], request: ResponseTo) -> Result<(), ResponseError> {
-        self.connection = ConnectionOptions::default();
+        self.connection.clear();
+        let mut protocols = ElementCount::default();
         let mut framing = Framing::default();
         for field in &self.fields {
             match field.id {
                 FieldId::ContentLength | FieldId::TransferEncoding => framing.add(field, head)?,
-                FieldId::Connection => self.connection.add(field.value.of(head)),
+                FieldId::Connection => self.connection.add(field, head)?,
+                FieldId::Upgrade => protocols.add(field.value.of(head))?,
                 _ => {}
             }
         }

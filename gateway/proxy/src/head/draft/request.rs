@@ -159,7 +159,7 @@ impl RequestDraft<'_> {
         let name = field.name.of(self.head);
         vouched::passes(field.id, name, forwarded.identity.trusted, forwarded.settings)
             && (field.id != FieldId::MaxForwards || request.max_forwards.is_none())
-            && !request.connection.names(field, &request.fields, self.head)
+            && !request.connection.names(field, self.head)
             && !self.edits.fields.drops(field, self.head)
     }
 

@@ -122,7 +122,7 @@ impl ResponseDraft<'_> {
     fn passes(&self, field: &Field, trailers: bool) -> bool {
         let response = self.response;
         passes_to_client(field.id, trailers)
-            && !response.connection.names(field, &response.fields, self.head)
+            && !response.connection.names(field, self.head)
             && !self.edits.drops(field, self.head)
     }
 
