@@ -24,14 +24,14 @@ pub(crate) struct Gauges {
     logs: Logs,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     errors: usize,
     warnings: usize,
     notes: usize,
     /// Since when the source has been out of reach.
     stale_since: Option<Instant>,
-    certificates: Vec<CertificateExpiry>,
+    certificates: Arc<[CertificateExpiry]>,
     /// With an API server as the source: when it last answered.
     contact: Option<Contact>,
 }
@@ -93,7 +93,8 @@ impl Gauges {
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let state = self.lock();
+        // Whoever sets them must not wait for the page.
+        let state = self.lock().clone();
         let mut family = encoder.encode_descriptor(
             "blastdoor_config_problems",
             "Problems of configuration and objects, by severity",
@@ -126,7 +127,7 @@ impl Collector for Gauges {
             None,
             MetricType::Gauge,
         )?;
-        for certificate in &state.certificates {
+        for certificate in &*state.certificates {
             let expires = i64::try_from(certificate.expires).unwrap_or(i64::MAX);
             let labels = [
                 ("listener", certificate.listener.as_str()),

@@ -30,6 +30,7 @@ mod upstream;
 mod worker;
 
 pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
+pub use listen::socket::listen;
 pub use memory::{MemoryBudget, Stage};
 pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::metrics::Metrics;

@@ -1,76 +1,174 @@
 //! The admin port: health, metrics and a small API. Not for clients.
+//!
+//! It has a thread of its own, so that neither traffic nor control work delays a probe, and another thread for pages that
+//! take long to make. A connection carries one request and has a deadline as a whole. There are few places; whoever has
+//! not sent a request yet gives way to newer connections, so that nobody can hold them all
+//! ([ADR 29](../../../../docs/adr/0029-descriptors-are-divided.md)).
 
 mod answer;
 mod board;
+mod connection;
+mod counts;
+mod pages;
+mod places;
 
-use std::convert::Infallible;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::Semaphore;
-use wire::proxy_header::{self, ProxyStep};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Runtime;
 
-use self::answer::answer;
 pub(crate) use self::board::Board;
+use self::connection::{Patience, Server};
+pub(crate) use self::counts::AdminCounts;
+use self::pages::Pages;
+use self::places::Places;
+pub(crate) use self::places::Room;
 use crate::config::AdminBind;
 
-/// Admin connections served at once.
-const CONNECTIONS: usize = 128;
+/// How long accepting pauses when the host is out of descriptors and there is none in reserve.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a PROXY header, or a request head, may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that may wait to be accepted at a Unix socket.
+const BACKLOG: i32 = 1024;
 
 /// The bound admin port.
-pub(crate) enum Admin {
+pub(crate) struct Admin {
+    socket: Bound,
+    runtime: Runtime,
+}
+
+enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+enum Listening {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Admin {
     /// Binds the admin port. It never shares its port: probes must reach the process they ask about.
-    pub(crate) async fn bind(bind: &AdminBind) -> io::Result<Self> {
-        match bind {
-            AdminBind::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or a runtime cannot be made.
+    pub(crate) fn bind(bind: &AdminBind) -> io::Result<Self> {
+        let socket = match bind {
+            AdminBind::Tcp(address) => Bound::Tcp(proxy::listen(*address)?),
             AdminBind::Unix(path) => {
                 remove_dead_socket(path)?;
-                UnixListener::bind(path).map(Self::Unix)
+                let listener = std::os::unix::net::UnixListener::bind(path)?;
+                listener.set_nonblocking(true)?;
+                // The standard library's own backlog is short.
+                rustix::net::listen(&listener, BACKLOG)?;
+                Bound::Unix(listener)
             }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self { socket, runtime })
+    }
+
+    /// Serves on threads of its own until the process ends.
+    ///
+    /// # Errors
+    /// When a thread cannot be started, or the socket cannot be watched.
+    pub(crate) fn start(
+        self,
+        board: Board,
+        registry: Arc<Registry>,
+        room: Room,
+        counts: AdminCounts,
+    ) -> io::Result<()> {
+        let Self { socket, runtime } = self;
+        let listening = {
+            let _entered = runtime.enter();
+            match socket {
+                Bound::Tcp(listener) => Listening::Tcp(TcpListener::from_std(listener)?),
+                Bound::Unix(listener) => Listening::Unix(UnixListener::from_std(listener)?),
+            }
+        };
+        let pages = Pages::start(board.clone(), registry, room.pages)?;
+        let reserve = Reserve::new(room.spare);
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                let places = Places::new(room, counts);
+                let server = Rc::new(Server {
+                    board,
+                    pages,
+                    places,
+                    patience: Patience::USUAL,
+                });
+                let tasks = tokio::task::LocalSet::new();
+                tasks.block_on(&runtime, accept(listening, server, reserve));
+            })?;
+        Ok(())
+    }
+}
+
+/// Accepts whoever comes. Whether there is a place is decided then, because who it is cannot be known before.
+async fn accept(listening: Listening, server: Rc<Server>, mut reserve: Reserve) {
+    loop {
+        let accepted = match &listening {
+            Listening::Tcp(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| server.admit_tcp(stream)),
+            Listening::Unix(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| server.admit_unix(stream)),
+        };
+        match accepted {
+            Ok(()) => {
+                // What it has sent is read before a newer one could take its place.
+                tokio::task::yield_now().await;
+                reserve.fill();
+            }
+            // Out of descriptors: with one from the reserve, or from whoever only waits, the next is accepted all the same.
+            Err(_) if reserve.release() || server.places.end_oldest() => tokio::task::yield_now().await,
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Descriptors that are held for the time when there are no others.
+struct Reserve {
+    held: Vec<OwnedFd>,
+    most: usize,
+}
+
+impl Reserve {
+    fn new(most: usize) -> Self {
+        let mut reserve = Self {
+            held: Vec::with_capacity(most),
+            most,
+        };
+        reserve.fill();
+        reserve
+    }
+
+    /// Takes back what has been released, as far as there are descriptors.
+    fn fill(&mut self) {
+        while self.held.len() < self.most {
+            // Any file will do; nothing is read from it.
+            let Ok(file) = std::fs::File::open("/dev/null") else {
+                return;
+            };
+            self.held.push(file.into());
         }
     }
 
-    /// Serves until the process ends.
-    pub(crate) async fn serve(self, board: Board, registry: Arc<Registry>) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS));
-        loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                return;
-            };
-            let (board, registry) = (board.clone(), Arc::clone(&registry));
-            let accepted = match &self {
-                Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Client::Tcp(stream)),
-                Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Client::Unix(stream)),
-            };
-            match accepted {
-                Ok(client) => {
-                    tokio::task::spawn_local(async move {
-                        client.serve(board, registry).await;
-                        drop(permit);
-                    });
-                }
-                // Out of descriptors: probes must be answered again as soon as there are some.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
+    fn release(&mut self) -> bool {
+        self.held.pop().is_some()
     }
 }
 
@@ -81,58 +179,4 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(_) => Ok(()),
     }
-}
-
-enum Client {
-    Tcp(TcpStream),
-    Unix(tokio::net::UnixStream),
-}
-
-impl Client {
-    async fn serve(self, board: Board, registry: Arc<Registry>) {
-        match self {
-            Self::Tcp(mut stream) => {
-                if tokio::time::timeout(HEAD_TIMEOUT, skip_proxy_header(&mut stream))
-                    .await
-                    .is_ok_and(|skipped| skipped.is_ok())
-                {
-                    serve_http(stream, board, registry).await;
-                }
-            }
-            Self::Unix(stream) => serve_http(stream, board, registry).await,
-        }
-    }
-}
-
-/// A network load balancer with PROXY v2 puts the header before its health checks as well. Nothing it says matters
-/// here.
-async fn skip_proxy_header(stream: &mut TcpStream) -> io::Result<()> {
-    let mut start = [0; 4096];
-    loop {
-        let seen = stream.peek(&mut start).await?;
-        match proxy_header::parse(start.get(..seen).unwrap_or_default()) {
-            Ok(ProxyStep::NotProxy) => return Ok(()),
-            Ok(ProxyStep::Header { consumed, .. }) => {
-                stream
-                    .read_exact(start.get_mut(..consumed).unwrap_or_default())
-                    .await?;
-                return Ok(());
-            }
-            Ok(ProxyStep::NeedMore) if seen > 0 => tokio::time::sleep(Duration::from_millis(5)).await,
-            Ok(ProxyStep::NeedMore) | Err(_) => return Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-}
-
-async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin, board: Board, registry: Arc<Registry>) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(&request, &board, &registry);
-        async move { Ok::<_, Infallible>(response) }
-    });
-    // A client's broken connection is its own affair.
-    let _ended = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
 }

@@ -1,7 +1,7 @@
 //! `blastdoor health`: an exec probe that needs no other program in the image.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options, admin: Option<AdminBind>, ready: bool, door
 fn ask(admin: &AdminBind, path: &str) -> io::Result<u16> {
     match admin {
         AdminBind::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(address, TIMEOUT)?;
+            let stream = connect(*address)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
             exchange(stream, path)
         }
@@ -46,6 +46,16 @@ fn ask(admin: &AdminBind, path: &str) -> io::Result<u16> {
             exchange(stream, path)
         }
     }
+}
+
+/// IPv6's wildcard may be IPv4's: on a host without IPv6 the admin port has only that.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let connected = TcpStream::connect_timeout(&address, TIMEOUT);
+    if connected.is_err() && address.is_ipv6() && address.ip().is_unspecified() {
+        let of_ipv4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+        return TcpStream::connect_timeout(&of_ipv4, TIMEOUT);
+    }
+    connected
 }
 
 fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<u16> {

@@ -4,13 +4,14 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context;
 use prometheus_client::registry::Registry;
 use proxy::{MemoryBudget, Metrics};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::{USAGE, fail};
-use crate::admin::{Admin, Board};
+use crate::admin::{Admin, AdminCounts, Board, Room};
 use crate::config::{self, AdminBind, Config, Options};
 use crate::gauges::Gauges;
 use crate::signals::{SignalAction, Signals};
@@ -84,13 +85,13 @@ fn start(
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(runtime, async move {
         let (metrics, gauges, board) = (Metrics::default(), Gauges::new(logs.clone()), Board::default());
+        let admin_counts = AdminCounts::default();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(metrics.clone()));
         registry.register_collector(Box::new(gauges.clone()));
+        registry.register_collector(Box::new(admin_counts.clone()));
 
-        let admin = Admin::bind(&config.admin)
-            .await
-            .map_err(|error| admin_error(&config.admin, &error))?;
+        let admin = Admin::bind(&config.admin).map_err(|error| admin_error(&config.admin, &error))?;
         let admin_bind = config.admin.clone();
         let reporting = Reporting {
             board: board.clone(),
@@ -100,7 +101,9 @@ fn start(
         };
         let memory = MemoryBudget::new(usize::MAX);
         let supervisor = Supervisor::open(options, config, reporting, memory, source.link())?;
-        tokio::task::spawn_local(admin.serve(board, Arc::new(registry)));
+        admin
+            .start(board, Arc::new(registry), Room::FULL, admin_counts)
+            .context("cannot start the admin port")?;
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));
         let ended = supervisor.run(events, signals).await;

@@ -13,6 +13,7 @@ use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
 use crate::listen::overflow::Overflow;
 use crate::listen::prepare;
+use crate::listen::socket::BACKLOG;
 use crate::observe::access::Lines;
 use crate::request::requester::Server;
 use crate::serve::http1::Http1Connection;
@@ -28,9 +29,6 @@ const LAST_ACCEPTS: Duration = Duration::from_millis(300);
 
 /// How long a worker waits for its door's first table before it listens anyway and answers 503.
 const FIRST_TABLE: Duration = Duration::from_secs(2);
-
-/// Connections that may wait to be accepted, per socket.
-const BACKLOG: i32 = 4096;
 
 /// How long accepting pauses when the process is out of descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);

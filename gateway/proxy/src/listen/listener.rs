@@ -1,7 +1,7 @@
 //! A door's sockets and worker threads.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use door::Door;
 use route::ListenerName;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::Socket;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::listen::accept::Acceptor;
+use crate::listen::socket::{bind, local_address};
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
-use crate::stream::socket::keep_alive;
 use crate::upstream::HealthBoard;
 use crate::worker::{Phase, Shared};
 
@@ -349,57 +349,17 @@ fn work(
 
 /// One socket per worker with `SO_REUSEPORT`; otherwise one socket that the workers share.
 fn sockets(binding: &Binding) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
-    let mut address = binding.address;
-    let first = match open(address, binding.reuse_port) {
-        // A host without IPv6 can still serve all its IPv4 addresses.
-        Err(error) if address.ip().is_unspecified() && address.is_ipv6() && is_no_such_family(&error) => {
-            address.set_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-            open(address, binding.reuse_port)
-        }
-        outcome => outcome,
-    };
-    let first = first.map_err(|error| (address, error))?;
-    let bound = local_address(&first).map_err(|error| (address, error))?;
+    let first = bind(binding.address, binding.reuse_port)?;
+    let bound = local_address(&first).map_err(|error| (binding.address, error))?;
     let mut sockets = vec![first];
     for _ in 1..binding.workers {
         let next = match sockets.first() {
             Some(first) if !binding.reuse_port => first.try_clone(),
-            _ => open(bound, true),
+            _ => bind(bound, true).map_err(|(_, error)| error),
         };
         sockets.push(next.map_err(|error| (bound, error))?);
     }
     Ok(sockets)
-}
-
-fn open(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    if reuse_port {
-        socket.set_reuse_port(true)?;
-    }
-    // Accepted sockets inherit these from the listening one on Linux.
-    socket.set_tcp_nodelay(true)?;
-    keep_alive(&SockRef::from(&socket))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
-    socket
-        .local_addr()?
-        .as_socket()
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-fn is_no_such_family(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 impl BindError {

@@ -8,3 +8,4 @@ mod overflow;
 mod passthrough;
 mod peek;
 mod prepare;
+pub(crate) mod socket;
