@@ -190,7 +190,7 @@ impl Compilation {
 
     /// Has the next publication compile everything: time has changed what no object says.
     pub(crate) fn forget(&mut self) {
-        self.ledger = Ledger::default();
+        self.ledger.forget();
     }
 }
 

@@ -37,6 +37,8 @@
 mod admission;
 mod backend;
 mod compile;
+#[cfg(test)]
+mod counted;
 mod needs;
 mod pki;
 mod publish;
@@ -51,8 +53,8 @@ pub use admission::{
     Policy, Selector, SelectorError, TlsPolicy, TlsVersion,
 };
 pub use backend::{
-    AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots, Upstream,
-    UpstreamProtocol,
+    AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots,
+    ServiceBounds, Upstream, UpstreamProtocol,
 };
 pub use compile::{Action, Route};
 pub use needs::{NeededName, Needs, concerns_needs, needs};

@@ -5,10 +5,11 @@
 use std::net::SocketAddr;
 
 use resource::{
-    AppProtocol, ClusterView, Problem, Protocol, Service, ServicePort, ServicePortRef, ServiceType, Severity,
+    AppProtocol, ClusterView, Protocol, Service, ServicePort, ServicePortRef, ServiceType, Severity,
 };
 use route::Host;
 
+use super::endpoints::{EndpointList, MOST_ADDRESSES, count_others};
 use super::policy::{BackendPolicy, ExternalNames};
 use super::refused::{Doubt, Refused};
 use super::upstream::Endpoint;
@@ -90,15 +91,9 @@ impl<'v> External<'v> {
         })
     }
 
-    /// The addresses of the name at this port. Also returns whether any address was refused.
-    pub(crate) fn endpoints(
-        &self,
-        view: &ClusterView,
-        backends: &BackendPolicy,
-        port: u16,
-        problems: &mut Vec<Problem>,
-    ) -> (Box<[Endpoint]>, bool) {
-        let (mut endpoints, mut any_refused) = (Vec::new(), false);
+    /// The addresses of the name at this port.
+    pub(crate) fn endpoints(&self, view: &ClusterView, backends: &BackendPolicy, port: u16) -> EndpointList {
+        let (mut endpoints, mut any_refused, mut reported) = (Vec::new(), false, Vec::new());
         let addresses = view.resolution(self.name).map(|known| known.addresses.iter());
         for address in addresses.into_iter().flatten() {
             let address = SocketAddr::new(*address, port);
@@ -106,7 +101,7 @@ impl<'v> External<'v> {
                 None => endpoints.push(Endpoint { address }),
                 Some(reason) => {
                     any_refused = true;
-                    problems.push(self.service.problem(
+                    reported.push(self.service.problem(
                         Severity::Error,
                         "spec.externalName",
                         format!(
@@ -119,7 +114,14 @@ impl<'v> External<'v> {
         }
         endpoints.sort_unstable();
         endpoints.dedup();
-        (endpoints.into_boxed_slice(), any_refused)
+        let more = reported.len();
+        reported.truncate(MOST_ADDRESSES);
+        count_others(&mut reported, more);
+        EndpointList {
+            endpoints: endpoints.into(),
+            any_refused,
+            reported,
+        }
     }
 }
 

@@ -1,7 +1,12 @@
 //! What requests are forwarded to: Services, the addresses behind them, and TLS towards these.
 
 mod addresses;
+mod bounds;
+mod endpoints;
 mod external;
+mod fault;
+mod material;
+mod memory;
 mod policy;
 mod refused;
 mod resolve;
@@ -9,9 +14,10 @@ mod tls;
 mod upstream;
 
 pub use addresses::{AddressPolicy, OwnAddresses};
+pub use bounds::ServiceBounds;
 pub use policy::{BackendPolicy, ExternalNames};
 pub use tls::{BackendTls, PlatformRoots};
 pub use upstream::{Endpoint, Upstream, UpstreamProtocol};
 
+pub(crate) use memory::BackendMemory;
 pub(crate) use resolve::Upstreams;
-pub(crate) use tls::TlsClients;

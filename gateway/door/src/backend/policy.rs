@@ -1,6 +1,7 @@
 //! What the gateway may call.
 
 use super::addresses::AddressPolicy;
+use super::bounds::ServiceBounds;
 use super::tls::PlatformRoots;
 
 /// What the gateway may call, and which authorities it trusts there.
@@ -12,6 +13,8 @@ pub struct BackendPolicy {
     pub external_names: ExternalNames,
     /// The authorities for backends that speak TLS, if no others are named.
     pub platform_roots: PlatformRoots,
+    /// How much of one Service is used.
+    pub bounds: ServiceBounds,
 }
 
 /// How Services of type ExternalName are treated.

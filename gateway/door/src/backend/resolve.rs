@@ -2,24 +2,25 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use resource::{
-    AppProtocol, BackendAnnotations, ClusterView, EndpointSlice, Problem, Protocol, Service, ServicePort,
-    ServicePortRef, Severity,
+    AppProtocol, BackendAnnotations, ClusterView, Problem, Protocol, Service, ServicePort, ServicePortRef,
+    Severity,
 };
 use route::ObjectKey;
 
+use super::endpoints::{EndpointList, EndpointLists};
 use super::external::{External, implied_port};
+use super::memory::BackendMemory;
 use super::policy::BackendPolicy;
 use super::refused::{Doubt, Refused};
-use super::tls::TlsClients;
-use super::upstream::{Endpoint, Upstream, UpstreamProtocol};
+use super::upstream::{Upstream, UpstreamProtocol};
 use crate::rule::{BackendProtocol, BackendRef, Blocked};
 
-/// How many addresses of one Service are reported.
-const MOST_ADDRESSES: usize = 10;
+/// How many ports of a Service are listed in a message.
+const MOST_PORTS: usize = 10;
 
 /// Hashes namespaces to numbers. Each process has a new key, so that nobody can choose a name that shares another's
 /// number.
@@ -30,9 +31,14 @@ pub(crate) struct Upstreams<'v> {
     view: &'v ClusterView,
     backends: &'v BackendPolicy,
     known: HashMap<UpstreamKey, Resolved>,
+    lists: EndpointLists<'v>,
+    /// The annotations that have been met.
+    speeches: HashMap<BackendAnnotations, usize>,
+    /// Those of the Ingress that asks: where they are, and their number.
+    speech: Option<(usize, usize)>,
     /// Counts the Ingresses that refer to it.
     asking: usize,
-    clients: TlsClients,
+    memory: BackendMemory,
 }
 
 /// What makes two upstreams different.
@@ -40,15 +46,15 @@ pub(crate) struct Upstreams<'v> {
 struct UpstreamKey {
     service: ObjectKey,
     port: ServicePortRef,
-    /// `None` for raw bytes.
-    protocol: Option<BackendAnnotations>,
+    /// The number of its annotations; `None` for raw bytes.
+    protocol: Option<usize>,
 }
 
 /// The result of a backend reference.
 struct Resolved {
     upstream: Result<Arc<Upstream>, Refused>,
-    /// What is wrong with its addresses.
-    reported: Vec<Problem>,
+    /// The endpoints, with what is wrong with them.
+    reported: Rc<[Problem]>,
     /// The last Ingress to which it was reported.
     reported_to: usize,
     /// What is wrong with its name in DNS.
@@ -56,23 +62,47 @@ struct Resolved {
 }
 
 impl<'v> Upstreams<'v> {
-    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: TlsClients) -> Self {
+    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, memory: BackendMemory) -> Self {
         Self {
             view,
             backends,
             known: HashMap::new(),
+            lists: EndpointLists::new(view, backends),
+            speeches: HashMap::new(),
+            speech: None,
             asking: 0,
-            clients,
+            memory,
         }
     }
 
     /// Another Ingress asks from now on.
     pub(crate) fn next_asks(&mut self) {
         self.asking += 1;
+        self.speech = None;
     }
 
-    pub(crate) fn into_clients(self) -> TlsClients {
-        self.clients
+    pub(crate) fn into_memory(self) -> BackendMemory {
+        self.memory
+    }
+
+    /// A number for annotations. All rules of an Ingress have the same ones: these are neither copied nor hashed for each.
+    fn number(&mut self, asked: &BackendAnnotations) -> usize {
+        let place = std::ptr::from_ref(asked).addr();
+        if let Some((known, number)) = self.speech
+            && known == place
+        {
+            return number;
+        }
+        let number = match self.speeches.get(asked) {
+            Some(number) => *number,
+            None => {
+                let number = self.speeches.len();
+                self.speeches.insert(asked.clone(), number);
+                number
+            }
+        };
+        self.speech = Some((place, number));
+        number
     }
 
     /// The upstream of a backend, or why there is none; and warnings about it.
@@ -85,7 +115,7 @@ impl<'v> Upstreams<'v> {
             service: backend.service.clone(),
             port: backend.port.clone(),
             protocol: match backend.protocol {
-                BackendProtocol::Http(asked) => Some(asked.clone()),
+                BackendProtocol::Http(asked) => Some(self.number(asked)),
                 BackendProtocol::Raw => None,
             },
         };
@@ -99,19 +129,11 @@ impl<'v> Upstreams<'v> {
         }
         let (mut reported, mut doubt) = (Vec::new(), None);
         let upstream = self.resolve(backend, &mut reported, &mut doubt).map(Arc::new);
-        let left_out = reported.len().saturating_sub(MOST_ADDRESSES);
-        reported.truncate(MOST_ADDRESSES);
-        if let Some(last) = reported.last().filter(|_| left_out > 0).cloned() {
-            reported.push(Problem {
-                message: format!("{left_out} more addresses are not listed"),
-                ..last
-            });
-        }
         problems.extend(reported.iter().cloned());
         let known = Resolved {
             reported_to: self.asking,
             upstream: upstream.clone(),
-            reported,
+            reported: reported.into(),
             doubt: doubt.clone(),
         };
         self.known.insert(key, known);
@@ -142,8 +164,27 @@ impl<'v> Upstreams<'v> {
         let implied = external
             .as_ref()
             .and_then(|_| implied_port(service, backend.port));
-        let Some(port) = service_port(service, backend.port).or(implied.as_ref()) else {
-            let ports = service.ports.iter().map(describe).collect::<Vec<_>>().join(", ");
+        let usable = service.ports.get(..self.backends.bounds.ports);
+        let usable = usable.unwrap_or(&service.ports);
+        let Some(port) = service_port(usable, backend.port).or(implied.as_ref()) else {
+            if service_port(&service.ports, backend.port).is_some() {
+                return Err(refused(
+                    Blocked::Bound,
+                    format!(
+                        "port {} of Service `{}` is not among the first {} of its {} ports (`service_ports` in \
+                         [source]); the rule answers 503",
+                        backend.port,
+                        backend.service,
+                        usable.len(),
+                        service.ports.len()
+                    ),
+                ));
+            }
+            let described = service.ports.iter().take(MOST_PORTS).map(describe);
+            let mut ports = described.collect::<Vec<_>>().join(", ");
+            if service.ports.len() > MOST_PORTS {
+                ports += ", …";
+            }
             return Err(refused(
                 Blocked::NoSuchBackend,
                 format!(
@@ -172,14 +213,20 @@ impl<'v> Upstreams<'v> {
             ));
         }
         let protocol = self.protocol(service, external.as_ref(), port, backend.protocol)?;
-        let (endpoints, any_refused) = match &external {
+        let list = match &external {
             Some(external) => {
                 *doubt = external.doubt(self.view).or(doubt.take());
-                external.endpoints(self.view, self.backends, port.port, problems)
+                Rc::new(external.endpoints(self.view, self.backends, port.port))
             }
-            None => self.endpoints(backend.service, port, problems),
+            None => self.lists.of(service, port, &mut self.memory.lists),
         };
-        if endpoints.is_empty() && any_refused {
+        let EndpointList {
+            endpoints,
+            any_refused,
+            reported,
+        } = &*list;
+        problems.extend(reported.iter().cloned());
+        if endpoints.is_empty() && *any_refused {
             return Err(refused(
                 Blocked::RefusedAddress,
                 format!(
@@ -193,7 +240,7 @@ impl<'v> Upstreams<'v> {
             namespace_id: NAMESPACE_IDS.hash_one(backend.service.namespace()),
             port: port.port,
             protocol,
-            endpoints,
+            endpoints: Arc::clone(endpoints),
         })
     }
 
@@ -219,7 +266,7 @@ impl<'v> Upstreams<'v> {
             Some(external) => external.name.to_string(),
             None => format!("{}.{}.svc", service.key.name(), service.key.namespace()),
         };
-        match self.clients.settings(name, asked, h2, self.view, roots) {
+        match self.memory.clients.settings(name, asked, h2, self.view, roots) {
             Ok(tls) => Ok(UpstreamProtocol::Tls(tls)),
             Err(fault) => Err(Refused {
                 reason: Blocked::BackendTls,
@@ -231,47 +278,12 @@ impl<'v> Upstreams<'v> {
             }),
         }
     }
-
-    /// The addresses that take requests: the ready ones, or, if there is none, those that still serve while they terminate
-    /// (Kubernetes, EndpointConditions). Also returns whether any address was refused.
-    fn endpoints(
-        &self,
-        service: &ObjectKey,
-        port: &ServicePort,
-        problems: &mut Vec<Problem>,
-    ) -> (Box<[Endpoint]>, bool) {
-        let (mut ready, mut last_resort, mut any_refused) = (Vec::new(), Vec::new(), false);
-        for slice in self.view.endpoint_slices(service) {
-            // A Service port and an EndpointSlice port are matched by name, including the empty one.
-            let named = slice.ports.iter().filter(|candidate| {
-                candidate.name.as_deref().unwrap_or("") == port.name.as_deref().unwrap_or("")
-                    && candidate.protocol == port.protocol
-            });
-            for target in named.filter_map(|candidate| candidate.port) {
-                for endpoint in &slice.endpoints {
-                    let address = SocketAddr::new(endpoint.address, target);
-                    if let Some(reason) = self.backends.addresses.refuses(address) {
-                        any_refused = true;
-                        problems.push(refused_address(slice, address, reason));
-                    } else if endpoint.ready {
-                        ready.push(Endpoint { address });
-                    } else if endpoint.serving && endpoint.terminating {
-                        last_resort.push(Endpoint { address });
-                    }
-                }
-            }
-        }
-        let mut chosen = if ready.is_empty() { last_resort } else { ready };
-        chosen.sort_unstable();
-        chosen.dedup();
-        (chosen.into_boxed_slice(), any_refused)
-    }
 }
 
 /// The port that an Ingress names. A Service may have one number for several protocols (HTTP/3 besides HTTPS): HTTP uses
 /// TCP.
-fn service_port<'s>(service: &'s Service, wanted: &ServicePortRef) -> Option<&'s ServicePort> {
-    let mut ports = service.ports.iter();
+fn service_port<'s>(ports: &'s [ServicePort], wanted: &ServicePortRef) -> Option<&'s ServicePort> {
+    let mut ports = ports.iter();
     if let ServicePortRef::Name(name) = wanted
         && let Some(port) = ports.clone().find(|port| port.name.as_ref() == Some(name))
     {
@@ -304,12 +316,4 @@ fn describe(port: &ServicePort) -> String {
         Some(name) => format!("{} ({name})", port.port),
         None => port.port.to_string(),
     }
-}
-
-fn refused_address(slice: &EndpointSlice, address: SocketAddr, reason: &str) -> Problem {
-    slice.problem(
-        Severity::Error,
-        "endpoints",
-        format!("{address} is {reason}; the gateway does not call it"),
-    )
 }

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use resource::{AuthoritySource, BackendAnnotations, ClusterView, Kind, ObjectRef, Secret, Unread};
-use route::ObjectKey;
+use resource::{BackendAnnotations, ClusterView};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::pki::{CaBundle, CaError, Certificate, CertificateError, Digest, PROVIDER};
+use super::fault::BackendFault;
+use super::material::{Material, Materials};
+use crate::pki::{Digest, PROVIDER};
 
 /// The TLS settings for the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the live
 /// ones, and with them their sessions.
@@ -29,29 +30,6 @@ pub struct BackendTls {
 /// The authorities of the platform, for backends that must be verified and have no other authorities.
 #[derive(Clone, Default)]
 pub struct PlatformRoots(Option<Arc<RootCertStore>>);
-
-/// Why a backend cannot be called over TLS as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BackendFault {
-    #[error("{0} `{1}` does not exist")]
-    Missing(&'static str, ObjectKey),
-    #[error("{0} `{1}` {2}")]
-    Unread(&'static str, ObjectKey, Unread),
-    #[error("{0} `{1}` has no `{2}`")]
-    Entry(&'static str, ObjectKey, &'static str),
-    #[error("{0} `{1}` cannot be used: its `ca.crt` {2}")]
-    Authorities(&'static str, ObjectKey, CaError),
-    #[error("Secret `{0}` cannot be used: {1}")]
-    Certificate(ObjectKey, CertificateError),
-    #[error("`{0}` is not a name that a certificate can have")]
-    Name(String),
-    #[error(
-        "this system has no certificate authorities; install its `ca-certificates`, or name the authorities"
-    )]
-    NoPlatformRoots,
-    #[error("the settings contradict each other: {0}")]
-    Settings(String),
-}
 
 /// Everything in which two TLS settings may differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,12 +60,9 @@ enum Trust {
 pub(crate) struct TlsClients {
     whole: HashMap<SettingsKey, Arc<BackendTls>>,
     configs: HashMap<ConfigKey, Arc<ClientConfig>>,
-}
-
-/// What is read from objects and not yet parsed: usually it is known already.
-struct Material<'v> {
-    authorities: Option<(&'static str, ObjectKey, &'v [u8])>,
-    client: Option<(ObjectKey, &'v [u8], &'v [u8])>,
+    materials: Materials,
+    /// How many settings were in use when the others were dropped last.
+    tidied: usize,
 }
 
 impl PlatformRoots {
@@ -96,16 +71,6 @@ impl PlatformRoots {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
         Self((!roots.is_empty()).then(|| Arc::new(roots)))
-    }
-}
-
-impl BackendFault {
-    /// An object is not in the view.
-    fn absent(kind: Kind, key: &ObjectKey, view: &ClusterView) -> Self {
-        match view.unread(&ObjectRef::namespaced(kind, key)) {
-            Some(why) => Self::Unread(kind.as_str(), key.clone(), why),
-            None => Self::Missing(kind.as_str(), key.clone()),
-        }
     }
 }
 
@@ -123,10 +88,18 @@ impl BackendTls {
 }
 
 impl TlsClients {
-    /// Drops settings that no route uses any more.
-    pub(crate) fn tidy(&mut self) {
+    /// Drops settings that no route uses any more, and what was read from objects that are not in the view any more.
+    pub(crate) fn tidy(&mut self, view: &ClusterView) {
         self.whole.retain(|_, tls| Arc::strong_count(tls) > 1);
         self.configs.retain(|_, config| Arc::strong_count(config) > 1);
+        self.materials.tidy(view);
+        self.tidied = self.whole.len();
+    }
+
+    /// Whether there are so many new settings that the old ones should be dropped. Looking at all of them has a cost, which
+    /// a small change should not have.
+    pub(crate) fn is_untidy(&self) -> bool {
+        self.whole.len() > 2 * self.tidied + 64
     }
 
     /// Keeps settings that are live.
@@ -153,19 +126,16 @@ impl TlsClients {
     ) -> Result<Arc<BackendTls>, BackendFault> {
         let name = asked.name.as_ref().map_or(name, ToString::to_string);
         let server_name = ServerName::try_from(name.clone()).map_err(|_invalid| BackendFault::Name(name))?;
-        let material = Material::find(asked, view)?;
+        // Authorities must be readable even if nothing is verified: verification may be switched on again.
+        let material = self.materials.find(asked, view)?;
         let trust = match &material.authorities {
-            Some((_, _, pem)) if !asked.is_verified() => Trust::Nobody(Some(Digest::of(pem))),
-            None if !asked.is_verified() => Trust::Nobody(None),
-            Some((_, _, pem)) => Trust::Bundle(Digest::of(pem)),
+            named if !asked.is_verified() => Trust::Nobody(named.as_ref().map(|bundle| bundle.content())),
+            Some(bundle) => Trust::Bundle(bundle.content()),
             None => Trust::Platform,
         };
         let config = ConfigKey {
             trust,
-            client: material
-                .client
-                .as_ref()
-                .map(|(_, chain, key)| Digest::of_all([*chain, *key])),
+            client: material.client.as_ref().map(|client| client.content()),
             send_name: asked.send_name.unwrap_or(true),
             h2,
         };
@@ -188,74 +158,16 @@ impl TlsClients {
     }
 }
 
-impl<'v> Material<'v> {
-    fn find(asked: &BackendAnnotations, view: &'v ClusterView) -> Result<Self, BackendFault> {
-        let secret = |key: &ObjectKey| {
-            let secret = view.secret(key).map(AsRef::as_ref);
-            secret.ok_or_else(|| BackendFault::absent(Kind::Secret, key, view))
-        };
-        // nginx uses one Secret for both; a separate setting takes precedence.
-        let both = asked.secret.as_ref().map(secret).transpose()?;
-        let authorities = match &asked.authorities {
-            Some(AuthoritySource::Secret(key)) => Some(("Secret", key, entry(secret(key)?, "ca.crt")?)),
-            Some(AuthoritySource::ConfigMap(key)) => {
-                let missing = || BackendFault::absent(Kind::ConfigMap, key, view);
-                let pem = view.config_map(key).ok_or_else(missing)?.data.get("ca.crt");
-                let pem = pem.ok_or_else(|| BackendFault::Entry("ConfigMap", key.clone(), "ca.crt"))?;
-                Some(("ConfigMap", key, pem.as_bytes()))
-            }
-            None => match both {
-                Some(both) if asked.is_verified() => Some(("Secret", &both.key, entry(both, "ca.crt")?)),
-                Some(_) | None => None,
-            },
-        };
-        let client = match (&asked.client_certificate, both) {
-            (Some(key), _) => Some(secret(key)?),
-            // A Secret with only authorities is fine; half a certificate is not.
-            (None, Some(both)) => (both.data.contains_key("tls.crt")
-                || both.data.contains_key("tls.key")
-                || !both.data.contains_key("ca.crt"))
-            .then_some(both),
-            (None, None) => None,
-        };
-        let client = match client {
-            Some(secret) => Some((
-                secret.key.clone(),
-                entry(secret, "tls.crt")?,
-                entry(secret, "tls.key")?,
-            )),
-            None => None,
-        };
-        Ok(Self {
-            authorities: authorities.map(|(kind, key, pem)| (kind, key.clone(), pem)),
-            client,
-        })
-    }
-}
-
-fn entry<'v>(secret: &'v Secret, name: &'static str) -> Result<&'v [u8], BackendFault> {
-    let bytes = secret.data.get(name).map(AsRef::as_ref);
-    bytes.ok_or_else(|| BackendFault::Entry("Secret", secret.key.clone(), name))
-}
-
 fn client_config(
     key: &ConfigKey,
-    material: &Material<'_>,
+    material: &Material,
     platform: &PlatformRoots,
 ) -> Result<ClientConfig, BackendFault> {
     let settings = |error: rustls::Error| BackendFault::Settings(error.to_string());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(settings)?;
-    // Authorities must be readable even if nothing is verified: verification may be switched on again.
-    let bundle = match &material.authorities {
-        Some((kind, object, pem)) => Some(
-            CaBundle::from_pem(pem)
-                .map_err(|error| BackendFault::Authorities(kind, object.clone(), error))?,
-        ),
-        None => None,
-    };
-    let builder = match (key.trust, bundle) {
+    let builder = match (key.trust, &material.authorities) {
         (Trust::Nobody(_), _) => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified)),
@@ -266,9 +178,7 @@ fn client_config(
         }
     };
     let mut config = match &material.client {
-        Some((object, chain, private)) => {
-            let certificate = Certificate::from_pem(chain, private)
-                .map_err(|error| BackendFault::Certificate(object.clone(), error))?;
+        Some(certificate) => {
             let shown = SingleCertAndKey::from(rustls::sign::CertifiedKey::clone(certificate.key()));
             builder.with_client_cert_resolver(Arc::new(shown))
         }

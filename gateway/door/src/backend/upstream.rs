@@ -19,8 +19,8 @@ pub struct Upstream {
     pub port: u16,
     /// The protocol of the endpoints.
     pub protocol: UpstreamProtocol,
-    /// Where requests go; empty means 503.
-    pub endpoints: Box<[Endpoint]>,
+    /// Where requests go; empty means 503. Shared by everything that names this port of the Service.
+    pub endpoints: Arc<[Endpoint]>,
 }
 
 /// The protocol of an upstream's endpoints.

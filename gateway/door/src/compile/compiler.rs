@@ -10,7 +10,7 @@ use super::passthrough::Passthrough;
 use super::places::Places;
 use super::route::{Action, Route};
 use crate::admission::{Admitted, Ownership, Policy};
-use crate::backend::{BackendPolicy, TlsClients, Upstreams};
+use crate::backend::{BackendMemory, BackendPolicy, Upstreams};
 use crate::rule::{Condition, Filters, ObjectReport, ObjectRules, Rule, RuleAction, ingress};
 
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are resolved once.
@@ -30,16 +30,16 @@ pub(crate) struct Compiled {
 pub(crate) type Reports = BTreeMap<ObjectKey, Vec<Problem>>;
 
 impl<'v> Compiler<'v> {
-    /// `clients` are those of the publication before: an unchanged route stays equal and keeps its sessions.
-    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, clients: TlsClients) -> Self {
+    /// `memory` is that of the publication before: an unchanged route stays equal and keeps its sessions.
+    pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, memory: BackendMemory) -> Self {
         Self {
-            upstreams: Upstreams::new(view, backends, clients),
+            upstreams: Upstreams::new(view, backends, memory),
         }
     }
 
-    /// The TLS settings that are in use now.
-    pub(crate) fn into_clients(self) -> TlsClients {
-        self.upstreams.into_clients()
+    /// What is worth remembering.
+    pub(crate) fn into_memory(self) -> BackendMemory {
+        self.upstreams.into_memory()
     }
 
     /// Compiles one door. `admitted` is in order of precedence; the second rule for a host and path loses, which is
@@ -81,6 +81,8 @@ impl<'v> Compiler<'v> {
             if host.is_none() && !rule.path.is_default() {
                 continue;
             }
+            #[cfg(test)]
+            crate::counted::note(|work| work.compiled += 1);
             let route = self.route(rule, report);
             if let Some(host) = host {
                 places.place(rule, host, route, report);

@@ -98,6 +98,8 @@ impl Certificate {
     /// # Errors
     /// What cannot be read, or does not belong together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        #[cfg(test)]
+        crate::counted::note(|work| work.parsed += 1);
         let chain = pem::certificates(chain, Purpose::Chain).map_err(CertificateError::ChainPem)?;
         if chain.is_empty() {
             return Err(CertificateError::NoCertificate);
@@ -170,6 +172,11 @@ impl Certificate {
         &self.facts
     }
 
+    /// Of the whole chain and the key.
+    pub(crate) fn content(&self) -> Digest {
+        self.content
+    }
+
     /// Of the server's own certificate: what a client would compare.
     pub(crate) fn fingerprint(&self) -> Digest {
         self.fingerprint
@@ -183,6 +190,8 @@ impl CaBundle {
     /// # Errors
     /// When there is none, or one cannot be read.
     pub fn from_pem(pem: &[u8]) -> Result<Self, CaError> {
+        #[cfg(test)]
+        crate::counted::note(|work| work.parsed += 1);
         let certificates = pem::certificates(pem, Purpose::Authorities).map_err(CaError::Pem)?;
         if certificates.is_empty() {
             return Err(CaError::Empty);

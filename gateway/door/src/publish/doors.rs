@@ -12,7 +12,7 @@ use super::projections::go_live;
 use super::revision::revise;
 use super::unadmitted::explain_the_unadmitted;
 use crate::admission::{Admitted, Members, foreign_classes};
-use crate::backend::{BackendPolicy, TlsClients, UpstreamProtocol};
+use crate::backend::{BackendMemory, BackendPolicy, UpstreamProtocol};
 use crate::compile::{Action, Compiler};
 use crate::tls::CertificateCache;
 
@@ -30,13 +30,13 @@ pub fn publish<'p, S: 'p>(
     ledger: &mut Ledger,
 ) -> Vec<Problem> {
     let doors = &mut doors.into_iter().collect::<Vec<_>>();
-    let publication = match ledger
-        .0
+    let Ledger { last, memory } = ledger;
+    let publication = match last
         .take()
-        .and_then(|last| revise(doors, view, backends, last))
+        .and_then(|last| revise(doors, view, backends, last, memory))
     {
         Some(publication) => publication,
-        None => begin(doors, view, backends),
+        None => begin(doors, view, backends, memory),
     };
     let compiled = publication.doors.iter().flat_map(|door| {
         door.reports
@@ -51,7 +51,7 @@ pub fn publish<'p, S: 'p>(
     // The same Ingress may be at several doors; one report is enough.
     problems.sort_unstable();
     problems.dedup();
-    ledger.0 = Some(publication);
+    ledger.last = Some(publication);
     problems
 }
 
@@ -60,6 +60,7 @@ fn begin<S>(
     doors: &mut [&mut Publisher<S>],
     view: &ClusterView,
     backends: &BackendPolicy,
+    memory: &mut BackendMemory,
 ) -> LastPublication {
     let mut reported = Vec::new();
     let admitted: Vec<Vec<Admitted<'_>>> = doors
@@ -68,16 +69,16 @@ fn begin<S>(
         .collect();
     explain_the_unadmitted(doors, view, &admitted, &mut reported);
 
-    let mut clients = TlsClients::default();
+    memory.doubt();
     let live = doors.iter().filter_map(|door| door.live());
     for row in live.flat_map(|live| live.table.iter()) {
         if let Action::Forward(upstream) = &row.action.action
             && let UpstreamProtocol::Tls(tls) = &upstream.protocol
         {
-            clients.add(tls);
+            memory.add(tls);
         }
     }
-    let mut compiler = Compiler::new(view, backends, clients);
+    let mut compiler = Compiler::new(view, backends, std::mem::take(memory));
     let mut cache = CertificateCache::default();
     let arriving = arriving(doors, &admitted);
     let mut steps = Vec::new();
@@ -115,14 +116,13 @@ fn begin<S>(
     }
     steps.push(made);
     go_live(doors, steps);
-    let mut clients = compiler.into_clients();
-    clients.tidy();
+    *memory = compiler.into_memory();
+    memory.tidy(view);
     LastPublication {
         view: view.clone(),
         backends: backends.clone(),
         doors: entries,
         admission: by_ingress(reported),
-        clients,
     }
 }
 

@@ -4,13 +4,23 @@ use resource::{ClusterView, Problem};
 use route::{ListenerName, ObjectKey};
 
 use crate::admission::{Members, Policy};
-use crate::backend::{BackendPolicy, TlsClients};
+use crate::backend::{BackendMemory, BackendPolicy};
 use crate::compile::Reports;
 
 /// What the doors were compiled from last, so that next time only what changed is compiled. It decides how much work is
 /// done and never what the result is: a property test compares with doors that have no ledger.
 #[derive(Debug, Default)]
-pub struct Ledger(pub(super) Option<LastPublication>);
+pub struct Ledger {
+    pub(super) last: Option<LastPublication>,
+    pub(super) memory: BackendMemory,
+}
+
+impl Ledger {
+    /// Has the next publication compile everything. What was read from objects is still known.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+}
 
 /// What one publication was compiled from, and what it reported.
 #[derive(Debug)]
@@ -21,8 +31,6 @@ pub(crate) struct LastPublication {
     pub(crate) doors: Vec<DoorRecord>,
     /// What admission reported, by Ingress.
     pub(crate) admission: Reports,
-    /// The TLS settings for backends.
-    pub(crate) clients: TlsClients,
 }
 
 /// One door of a publication.

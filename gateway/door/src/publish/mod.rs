@@ -6,6 +6,8 @@ mod make;
 mod opening;
 mod projections;
 mod revision;
+#[cfg(test)]
+mod tests;
 mod unadmitted;
 
 pub use doors::publish;

@@ -14,7 +14,7 @@ use super::opening::Publisher;
 use super::projections::{NewDoor, TablePatch, go_live};
 use super::unadmitted::explain;
 use crate::admission::{Admitted, HostOwner, MembershipChange, Ownership, Policy};
-use crate::backend::BackendPolicy;
+use crate::backend::{BackendMemory, BackendPolicy};
 use crate::compile::{Compiler, Passthrough, Route};
 use crate::tls::{CertificateCache, winners};
 
@@ -27,6 +27,7 @@ pub(crate) fn revise<S>(
     view: &ClusterView,
     backends: &BackendPolicy,
     mut last: LastPublication,
+    memory: &mut BackendMemory,
 ) -> Option<LastPublication> {
     let same_doors = doors.len() == last.doors.len()
         && doors.iter().zip(&last.doors).all(|(door, record)| {
@@ -62,7 +63,8 @@ pub(crate) fn revise<S>(
     }
     last.admission.extend(by_ingress(reported));
 
-    let mut compiler = Compiler::new(view, backends, last.clients);
+    memory.changed(&changed.services);
+    let mut compiler = Compiler::new(view, backends, std::mem::take(memory));
     let mut cache = CertificateCache::default();
     let (mut early, mut late) = (Vec::new(), Vec::new());
     let owned = owned_now(doors, &last.doors, &memberships);
@@ -89,8 +91,8 @@ pub(crate) fn revise<S>(
         steps.push(late);
     }
     go_live(doors, steps);
-    last.clients = compiler.into_clients();
-    last.clients.tidy();
+    *memory = compiler.into_memory();
+    memory.tidy_if_worthwhile(view);
     last.view = view.clone();
     Some(last)
 }

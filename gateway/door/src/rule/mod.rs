@@ -140,6 +140,8 @@ pub enum Blocked {
     Annotation,
     /// TLS to the backend cannot be set up as it is written: a Secret or an authority is missing or unusable.
     BackendTls,
+    /// The rule, or what it needs, is beyond a bound.
+    Bound,
 }
 
 /// Per-route settings that an object asks for.

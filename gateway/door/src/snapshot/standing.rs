@@ -49,7 +49,8 @@ impl Standing {
                     | Blocked::RefusedAddress
                     | Blocked::Protocol
                     | Blocked::Annotation
-                    | Blocked::BackendTls,
+                    | Blocked::BackendTls
+                    | Blocked::Bound,
                 ),
             )
             | (Action::RedirectToHttps { .. } | Action::Blocked(_), Action::Forward(_)) => Self::Gone,

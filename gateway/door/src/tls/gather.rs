@@ -157,6 +157,8 @@ impl<'a> Gathering<'a> {
                     }
                     continue;
                 };
+                #[cfg(test)]
+                crate::counted::note(|work| work.gathered += 1);
                 let Recalled { value, fault } = self.memory.certificate(secret, self.view, self.cache);
                 let mut entry = TlsEntry {
                     ingress,

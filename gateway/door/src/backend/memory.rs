@@ -1,0 +1,127 @@
+//! What is remembered of backends from one publication to the next.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use resource::ClusterView;
+use route::ObjectKey;
+
+use super::tls::{BackendTls, TlsClients};
+use super::upstream::Endpoint;
+
+/// Lists with fewer endpoints are made again rather than remembered.
+const MANY: usize = 16;
+
+/// What compiling has found out about backends, and need not find out again. It decides how much work is done and how much
+/// memory it takes, and never what the result is.
+#[derive(Debug, Default)]
+pub(crate) struct BackendMemory {
+    pub(super) clients: TlsClients,
+    pub(super) lists: EndpointMemory,
+}
+
+/// The longer lists of endpoints that routes use. Without it each change of a rule would leave another copy behind.
+#[derive(Debug, Default)]
+pub(super) struct EndpointMemory {
+    of: HashMap<ObjectKey, Vec<Remembered>>,
+    /// How many Services there were when the others were dropped last.
+    tidied: usize,
+}
+
+/// The endpoints of one port of a Service.
+#[derive(Debug)]
+struct Remembered {
+    /// The name of the port.
+    port: Box<str>,
+    endpoints: Arc<[Endpoint]>,
+    /// Nothing that it was made from has changed since, and nothing was reported.
+    is_current: bool,
+}
+
+impl BackendMemory {
+    /// Keeps settings that are live.
+    pub(crate) fn add(&mut self, tls: &Arc<BackendTls>) {
+        self.clients.add(tls);
+    }
+
+    /// Anything may have changed: what is remembered is made again, and shared if it is equal.
+    pub(crate) fn doubt(&mut self) {
+        self.lists.of.values_mut().for_each(|lists| doubt(lists));
+    }
+
+    /// These Services or their endpoints have changed.
+    pub(crate) fn changed<'s>(&mut self, services: impl IntoIterator<Item = &'s ObjectKey>) {
+        for service in services {
+            if let Some(lists) = self.lists.of.get_mut(service) {
+                doubt(lists);
+            }
+        }
+    }
+
+    /// Drops what no route uses any more, after everything has been compiled.
+    pub(crate) fn tidy(&mut self, view: &ClusterView) {
+        self.clients.tidy(view);
+        self.lists.tidy();
+    }
+
+    /// The same after a change, if there may be much to drop: looking at everything costs more than a change should.
+    pub(crate) fn tidy_if_worthwhile(&mut self, view: &ClusterView) {
+        if self.clients.is_untidy() {
+            self.clients.tidy(view);
+        }
+        if self.lists.of.len() > 2 * self.lists.tidied + MANY {
+            self.lists.tidy();
+        }
+    }
+}
+
+fn doubt(lists: &mut [Remembered]) {
+    lists.iter_mut().for_each(|list| list.is_current = false);
+}
+
+impl EndpointMemory {
+    /// The endpoints of a port, if nothing has changed since they were remembered.
+    pub(super) fn current(&self, service: &ObjectKey, port: &str) -> Option<Arc<[Endpoint]>> {
+        let lists = self.of.get(service)?;
+        let list = lists.iter().find(|list| list.is_current && *list.port == *port)?;
+        Some(Arc::clone(&list.endpoints))
+    }
+
+    /// Remembers a list; returns an equal one that is in use already.
+    pub(super) fn share(
+        &mut self,
+        service: &ObjectKey,
+        port: &str,
+        endpoints: Vec<Endpoint>,
+        is_current: bool,
+    ) -> Arc<[Endpoint]> {
+        let known = self
+            .of
+            .get_mut(service)
+            .and_then(|lists| lists.iter_mut().find(|list| *list.port == *port));
+        if let Some(known) = known {
+            if *known.endpoints != *endpoints {
+                known.endpoints = endpoints.into();
+            }
+            known.is_current = is_current;
+            return Arc::clone(&known.endpoints);
+        }
+        let endpoints: Arc<[Endpoint]> = endpoints.into();
+        if endpoints.len() >= MANY {
+            self.of.entry(service.clone()).or_default().push(Remembered {
+                port: port.into(),
+                endpoints: Arc::clone(&endpoints),
+                is_current,
+            });
+        }
+        endpoints
+    }
+
+    fn tidy(&mut self) {
+        self.of.retain(|_, lists| {
+            lists.retain(|list| Arc::strong_count(&list.endpoints) > 1);
+            !lists.is_empty()
+        });
+        self.tidied = self.of.len();
+    }
+}
