@@ -180,6 +180,7 @@ impl Compilation {
             addresses,
             external_names,
             platform_roots: self.platform_roots.clone(),
+            bounds: world.config.source.bounds,
         };
         let serving = world.doors.iter_mut().map(WorldDoor::publisher_mut);
         let all = serving.chain(leaving.iter_mut().map(|publisher| &mut **publisher));

@@ -158,6 +158,19 @@ impl Section<'_, '_> {
         duration
     }
 
+    /// The most that something may have.
+    pub(super) fn bound(&mut self, key: &str, written: Option<u32>, default: usize) -> usize {
+        if written == Some(0) {
+            self.error(
+                key,
+                "0 would close everything that it bounds; allowed: 1 and above",
+            );
+        }
+        written
+            .and_then(|most| usize::try_from(most).ok())
+            .unwrap_or(default)
+    }
+
     pub(super) fn duration_or_zero(
         &mut self,
         key: &str,

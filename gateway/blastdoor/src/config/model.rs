@@ -42,6 +42,8 @@ pub struct Source {
     pub secrets: SecretScope,
     /// How many Secrets and ConfigMaps that Ingresses name are watched one by one.
     pub most_followed: usize,
+    /// How much of one Service is used.
+    pub bounds: door::ServiceBounds,
     /// The name of the installation; `None`: that of the Deployment or DaemonSet to which the pod belongs.
     pub instance: Option<Box<str>>,
     /// Backends on loopback addresses are allowed.

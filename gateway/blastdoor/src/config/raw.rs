@@ -58,6 +58,12 @@ pub(super) struct RawSource {
     /// How many Secrets and ConfigMaps that Ingresses name are watched individually, each over its own connection.
     /// Default 200.
     pub(super) most_followed: Option<u32>,
+    /// How many ports of one Service are used, in their order: rules for others answer 503. Default 250.
+    pub(super) service_ports: Option<u32>,
+    /// How many EndpointSlices of one Service are read, in the order of their names. Default 1000.
+    pub(super) service_slices: Option<u32>,
+    /// How many endpoints of one Service are read, over all its ports: each port has an equal part. Default 20000.
+    pub(super) service_endpoints: Option<u32>,
     /// `kubernetes`: the name of this installation in its Lease, its Events and its writes to statuses. It must be
     /// unique in the cluster. Default: the name of the Deployment or DaemonSet, derived from `POD_NAME`, else
     /// `blastdoor`.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use control::cluster::SecretScope;
+use door::ServiceBounds;
 
 use super::diagnostics::Section;
 use super::error::{ConfigError, Place};
@@ -62,11 +63,22 @@ pub(super) fn source(section: &mut Section<'_, '_>, raw: &RawSource, options: &O
         namespaces,
         secrets,
         most_followed,
+        bounds: service_bounds(section, raw),
         instance,
         allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false),
         external_names,
         refuse_backends: refuse_backends(section, raw),
         replicas,
+    }
+}
+
+/// How much of one Service is used.
+fn service_bounds(section: &mut Section<'_, '_>, raw: &RawSource) -> ServiceBounds {
+    let default = ServiceBounds::default();
+    ServiceBounds {
+        ports: section.bound("service_ports", raw.service_ports, default.ports),
+        slices: section.bound("service_slices", raw.service_slices, default.slices),
+        endpoints: section.bound("service_endpoints", raw.service_endpoints, default.endpoints),
     }
 }
 
