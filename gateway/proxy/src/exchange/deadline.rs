@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::progress::{Request, Response};
 use super::timer::{Timer, Waits};
-use super::{Exchange, HALF_CLOSED};
+use super::{Exchange, HALF_CLOSED, Parts};
 use crate::exchange::relay::WaitsFor;
 use crate::refusal::Refusal;
+use crate::worker::deadlines::Wait;
 
 /// How long a client waits for a 100 at most. Many wait a second by themselves, others for ever.
 const CONTINUE: Duration = Duration::from_millis(100);
@@ -22,7 +23,8 @@ impl Exchange<'_> {
         let moved = self.parts.upload.moved();
         // A body that arrives byte by byte is not progress.
         let drips = waits == Waits::RequestBody && !self.traits.grpc && moved - self.timer.moved < DRIP_BYTES;
-        if self.timer.waits != Some(waits) || (progressed && !drips) {
+        let goes_on = self.timer.waits == Some(waits);
+        if !goes_on || (progressed && !drips) {
             self.timer = Timer {
                 waits: Some(waits),
                 moved,
@@ -33,12 +35,21 @@ impl Exchange<'_> {
                 .timeouts
                 .until
                 .map(|until| until.saturating_duration_since(now));
-            self.parts
-                .deadline
-                .set_following(now, left.map_or(patience, |left| left.min(patience)));
+            let patience = left.map_or(patience, |left| left.min(patience));
+            if goes_on && waits == Waits::ClientWrite {
+                self.parts.deadline.prolong(now, patience);
+            } else {
+                self.parts.deadline.set_following(now, patience);
+            }
         }
-        if !self.parts.deadline.has_passed(context) {
-            return Poll::Pending;
+        match self.parts.deadline.wait(context) {
+            Wait::Running => return Poll::Pending,
+            Wait::Quiet => {
+                self.settle(waits);
+                return Poll::Pending;
+            }
+            Wait::Cut => return Poll::Ready(Refusal::Overload),
+            Wait::Passed => {}
         }
         Poll::Ready(match waits {
             // Deadlines are kept in whole milliseconds.
@@ -62,6 +73,30 @@ impl Exchange<'_> {
             Waits::UpstreamWrite | Waits::ResponseBody => Refusal::UpstreamStalled,
             Waits::ResponseHead => Refusal::UpstreamTimeout,
         })
+    }
+
+    /// Gives back the memory that is not needed while nothing moves, and says what is held for a client that does not read.
+    fn settle(&mut self, waits: Waits) {
+        let Parts {
+            client,
+            upstream,
+            scratch,
+            upload,
+            ..
+        } = &mut self.parts;
+        let mut in_pipes = upload.settle();
+        if let Response::Final(answer) = &mut self.response {
+            in_pipes += answer.download.settle();
+        }
+        let unsent = if waits == Waits::ClientWrite {
+            client.most_unsent()
+        } else {
+            0
+        };
+        scratch.rest(unsent + client.unread() + upstream.unread());
+        if waits == Waits::ClientWrite {
+            self.parts.deadline.holds(self.parts.scratch.held() + in_pipes);
+        }
     }
 
     fn patience(&self, waits: Waits) -> Duration {

@@ -1,7 +1,6 @@
 //! Exchanges between two pairs of sockets: what a client sends and a backend answers, and what comes of it.
 
 use std::future::poll_fn;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +18,7 @@ use crate::worker::buffers::Pool;
 use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
+use crate::worker::memory::Memory;
 use crate::worker::pipes::Pipes;
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -58,7 +58,8 @@ async fn pair() -> (TcpStream, TcpStream) {
 async fn exchange(request: &str, answer: &str, closes: bool) -> Outcome {
     let ((mut client, ours), (mut backend, theirs)) = (pair().await, pair().await);
     let (mut ours, mut theirs) = (Stream::plain(ours), Stream::plain(theirs));
-    let pool = Rc::new(Pool::default());
+    let memory = Memory::of_tests();
+    let pool = Pool::new(&memory);
     let mut loan = pool.borrow();
     let scratch = loan.scratch();
     let mut head = RequestHead::new();
@@ -84,7 +85,7 @@ async fn exchange(request: &str, answer: &str, closes: bool) -> Outcome {
         response_idle: minute,
         until: None,
     };
-    let (clock, pipes) = (DateClock::new(), Pipes::default());
+    let (clock, pipes) = (DateClock::new(), Pipes::new(&memory));
     let parts = Parts {
         client: &mut ours,
         upstream: &mut theirs,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use wire::BodyFraming;
 
-use crate::exchange::relay::{Relay, RelayError};
+use crate::exchange::relay::{Relay, RelayError, WaitsFor};
 use crate::exchange::tenure::{Nature, Occupant, Tenure};
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
 use crate::refusal::Refusal;
@@ -14,9 +14,10 @@ use crate::stream::Stream;
 use crate::stream::body::Sink;
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::Phase;
-use crate::worker::buffers::{ReadBuffer, Scratch};
-use crate::worker::deadlines::Deadline;
+use crate::worker::buffers::Scratch;
+use crate::worker::deadlines::{Deadline, Wait};
 use crate::worker::pipes::Pipes;
+use crate::worker::read_buffer::ReadBuffer;
 
 /// Two streams of another protocol: bytes pass both ways until both sides have ended.
 pub(crate) struct Tunnel<'a> {
@@ -77,7 +78,7 @@ impl<'a> Tunnel<'a> {
             if tenure.worker().phase() == Phase::Ended {
                 return Poll::Ready(Ok(()));
             }
-            self.poll(context).map(Ok)
+            self.poll(context)
         })
         .await
     }
@@ -89,7 +90,7 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Ready when both sides have ended, one has broken, or nothing has moved for [`STREAM_IDLE`].
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         let Scratch {
             from_client,
             from_upstream,
@@ -109,7 +110,7 @@ impl<'a> Tunnel<'a> {
             self.pipes,
         ) {
             Ok(moved) => progressed |= moved,
-            Err(_) => return Poll::Ready(()),
+            Err(_) => return Poll::Ready(Ok(())),
         }
         match poll_half(
             &mut self.down,
@@ -122,10 +123,10 @@ impl<'a> Tunnel<'a> {
             self.pipes,
         ) {
             Ok(moved) => progressed |= moved,
-            Err(_) => return Poll::Ready(()),
+            Err(_) => return Poll::Ready(Ok(())),
         }
         if self.up.is_none() && self.down.is_none() {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         if progressed {
             self.armed = true;
@@ -134,10 +135,36 @@ impl<'a> Tunnel<'a> {
             let patience = if both { STREAM_IDLE } else { HALF_CLOSED };
             self.deadline.set_following(self.deadline.now(), patience);
         }
-        if self.deadline.has_passed(context) {
-            Poll::Ready(())
+        match self.deadline.wait(context) {
+            Wait::Running => Poll::Pending,
+            Wait::Quiet => {
+                self.settle();
+                Poll::Pending
+            }
+            Wait::Passed => Poll::Ready(Ok(())),
+            Wait::Cut => Poll::Ready(Err(Refusal::Overload)),
+        }
+    }
+
+    /// Gives back the memory that is not needed while nothing moves, and says what is held for a client that does not read.
+    fn settle(&mut self) {
+        let stalls = |half: &Option<Relay>| {
+            let half = half.as_ref();
+            half.is_some_and(|relay| relay.waits_for() == WaitsFor::Sink)
+        };
+        let client_stalls = stalls(&self.down);
+        for half in [&mut self.up, &mut self.down].into_iter().flatten() {
+            half.settle();
+        }
+        let unsent = if client_stalls {
+            self.client.most_unsent()
         } else {
-            Poll::Pending
+            0
+        };
+        self.scratch
+            .rest(unsent + self.client.unread() + self.upstream.unread());
+        if client_stalls {
+            self.deadline.holds(self.scratch.held());
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::head::authority::same_authority;
 use crate::head::emit::{Delivery, OwnAnswer};
 use crate::head::status::phrase;
 use crate::refusal::Refusal;
-use crate::worker::buffers::ReadBuffer;
+use crate::worker::read_buffer::ReadBuffer;
 
 /// Writes a client's request as an HTTP/1 head, for the strict parser to judge. `ends`: no body follows.
 ///

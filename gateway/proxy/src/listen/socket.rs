@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::stream::socket::keep_alive;
+use crate::stream::socket::{bound_unsent, keep_alive};
 
 /// Connections that may wait to be accepted, per socket.
 pub(super) const BACKLOG: i32 = 4096;
@@ -57,6 +57,7 @@ fn open(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     // Accepted sockets inherit these from the listening one on Linux.
     socket.set_tcp_nodelay(true)?;
     keep_alive(&SockRef::from(&socket))?;
+    bound_unsent(&SockRef::from(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)

@@ -20,9 +20,9 @@ use crate::head::emit::{self, Delivery, OwnAnswer};
 use crate::head::http2 as heads;
 use crate::stream::body::Sink;
 use crate::stream::http2::{Http2Error, Http2Stream, TrailersTooLarge};
-use crate::stream::socket::Socket;
+use crate::stream::socket::{Socket, UNSENT};
 use crate::stream::trailer_limits::TrailerLimits;
-use crate::worker::buffers::ReadBuffer;
+use crate::worker::read_buffer::ReadBuffer;
 
 /// One side of an exchange.
 pub(crate) enum Stream {
@@ -237,6 +237,9 @@ impl Stream {
     ) -> Poll<Result<(), NoHead>> {
         match self {
             Self::Socket(socket) => {
+                if into.rests() {
+                    let _readable = ready!(socket.poll_readable(context));
+                }
                 let mut room = ReadBuf::new(into.room(limit));
                 let read = ready!(socket.poll_read(context, &mut room));
                 let count = room.filled().len();
@@ -264,6 +267,9 @@ impl Stream {
     pub(crate) fn poll_ahead(&mut self, context: &mut Context<'_>, into: &mut ReadBuffer) -> Poll<Ahead> {
         match self {
             Self::Socket(socket) => {
+                if into.rests() {
+                    let _readable = ready!(socket.poll_readable(context));
+                }
                 let room = into.room(0);
                 if room.is_empty() {
                     return Poll::Pending;
@@ -288,6 +294,30 @@ impl Stream {
         match self {
             Self::Socket(_) => false,
             Self::Http2(stream) => stream.refuses_trailers(),
+        }
+    }
+
+    /// What has arrived and waits in the kernel. Costs a system call.
+    pub(crate) fn unread(&self) -> usize {
+        match self {
+            Self::Socket(socket) => socket.unread(),
+            Self::Http2(_) => 0,
+        }
+    }
+
+    /// What may wait in the kernel for a client that does not read.
+    pub(crate) fn most_unsent(&self) -> usize {
+        match self {
+            Self::Socket(_) => UNSENT as usize,
+            Self::Http2(_) => 0,
+        }
+    }
+
+    /// Ready when reading may be worthwhile.
+    pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        match self {
+            Self::Socket(socket) => socket.poll_readable(context),
+            Self::Http2(_) => Poll::Ready(true),
         }
     }
 

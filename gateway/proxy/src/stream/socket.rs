@@ -51,6 +51,16 @@ impl Socket {
         }
     }
 
+    /// What has arrived and waits in the kernel. Costs a system call.
+    pub(crate) fn unread(&self) -> usize {
+        let tcp = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        let bytes = rustix::io::ioctl_fionread(tcp).unwrap_or(0);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     /// Announces the end to an idle peer, as far as that requires no waiting: under TLS it could otherwise not distinguish
     /// an end from a cut (RFC 8446 6.1).
     pub(crate) fn part(&mut self) {
@@ -133,6 +143,15 @@ impl Socket {
 /// Network load balancers, and other devices that track connections, drop one that is silent for 350 s. A probe a minute
 /// keeps it alive, and detects a peer that has disappeared.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How much the kernel takes for a connection beyond what it has sent. Without this limit it takes up to the size of its
+/// send buffer, usually 4 MiB, for a reader that reads nothing.
+pub(crate) const UNSENT: u32 = 128 * 1024;
+
+/// Bounds what the kernel keeps for a peer that does not read.
+pub(crate) fn bound_unsent(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_notsent_lowat(UNSENT)
+}
 
 /// Makes the kernel probe a connection while it is silent.
 pub(crate) fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {

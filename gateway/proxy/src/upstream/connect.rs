@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use super::conduct::{Conduct, Fault};
 use super::tries::Again;
 use crate::refusal::Refusal;
-use crate::stream::socket::{Socket, keep_alive};
+use crate::stream::socket::{Socket, bound_unsent, keep_alive};
 
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +90,7 @@ pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> io::Resul
         .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
     keep_alive(&SockRef::from(&stream))?;
+    bound_unsent(&SockRef::from(&stream))?;
     Ok(stream)
 }
 

@@ -4,29 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use route::{HostBuf, PathScratch};
-use wire::{RequestHead, ResponseHead};
+use wire::{Field, RequestHead, ResponseHead};
 
+use crate::memory::Stage;
+use crate::worker::memory::{Charge, Memory};
 use crate::worker::place::Place;
-
-/// The size of the first reads: room for a head and a small body, and for one page-sized body copy.
-const READ: usize = 16 * 1024;
-
-/// The same if one side is an HTTP/2 stream, whatever the length of the body.
-pub(crate) const SHORT_READ: usize = 64 * 1024;
-
-/// The size of reads once a body turns out to be long.
-pub(crate) const LONG_READ: usize = 256 * 1024;
+use crate::worker::read_buffer::{READ, ReadBuffer};
 
 /// How many sets one worker keeps at most.
 const KEPT: usize = 1024;
 
-/// Bytes read and not yet consumed.
-pub(crate) struct ReadBuffer {
-    /// Always initialised to its whole length, so that reading needs no unsafe code.
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
+/// The same while memory is short.
+const KEPT_WHEN_SHORT: usize = 8;
 
 /// Everything one exchange needs besides its sockets.
 pub(crate) struct Scratch {
@@ -42,11 +31,15 @@ pub(crate) struct Scratch {
     pub(crate) path: PathScratch,
     /// What the request is for, once its head has left the buffer.
     pub(crate) place: Place,
+    /// What the kernel holds, read and unread, for an exchange that makes no progress.
+    in_kernel: usize,
+    /// Everything besides the two read buffers, which count themselves.
+    charge: Charge,
 }
 
 /// The free list of one worker.
-#[derive(Default)]
 pub(crate) struct Pool {
+    memory: Rc<Memory>,
     /// Boxed, because each request moves a set out and in.
     #[expect(
         clippy::vec_box,
@@ -63,92 +56,11 @@ pub(crate) struct Loan {
     pool: Rc<Pool>,
 }
 
-impl ReadBuffer {
-    fn new() -> Self {
-        Self {
-            bytes: vec![0; READ],
-            start: 0,
-            end: 0,
-        }
-    }
-
-    /// The bytes not yet consumed.
-    pub(crate) fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    /// Drops the first `count` bytes.
-    pub(crate) fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-    }
-
-    /// Room for more bytes, at least one if `limit` allows: the buffer holds at most `limit` unconsumed bytes.
-    pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
-        if self.end == self.bytes.len() {
-            if self.start > 0 {
-                self.bytes.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, self.end - self.start);
-            } else if self.bytes.len() < limit {
-                self.bytes.resize((self.bytes.len() * 2).min(limit), 0);
-            }
-        }
-        self.bytes.get_mut(self.end..).unwrap_or_default()
-    }
-
-    /// Records that `count` bytes were read into [`ReadBuffer::room`].
-    pub(crate) fn filled_by(&mut self, count: usize) {
-        self.end = (self.end + count).min(self.bytes.len());
-    }
-
-    /// Drops everything.
-    pub(crate) fn clear(&mut self) {
-        (self.start, self.end) = (0, 0);
-    }
-
-    /// Appends bytes.
-    pub(crate) fn load(&mut self, bytes: &[u8]) {
-        let end = self.end + bytes.len();
-        if end > self.bytes.len() {
-            self.bytes.resize(end, 0);
-        }
-        if let Some(place) = self.bytes.get_mut(self.end..end) {
-            place.copy_from_slice(bytes);
-            self.end = end;
-        }
-    }
-
-    /// Makes room for long reads; used only when the buffer is empty.
-    pub(crate) fn widen(&mut self) {
-        if self.bytes.len() < LONG_READ {
-            self.bytes.resize(LONG_READ, 0);
-        }
-    }
-
-    fn reset(&mut self) {
-        (self.start, self.end) = (0, 0);
-        if self.bytes.len() > READ {
-            self.bytes.truncate(READ);
-            self.bytes.shrink_to(READ);
-        }
-    }
-}
-
 impl Scratch {
-    fn new() -> Self {
-        Self {
-            from_client: ReadBuffer::new(),
-            from_upstream: ReadBuffer::new(),
+    fn new(memory: &Rc<Memory>) -> Self {
+        let mut new = Self {
+            from_client: ReadBuffer::new(memory),
+            from_upstream: ReadBuffer::new(memory),
             to_upstream: Vec::with_capacity(4096),
             to_client: Vec::with_capacity(4096),
             request: RequestHead::new(),
@@ -157,7 +69,36 @@ impl Scratch {
             host: HostBuf::new(),
             path: PathScratch::default(),
             place: Place::default(),
+            in_kernel: 0,
+            charge: memory.charge(0),
+        };
+        new.count();
+        new
+    }
+
+    /// Counts what it holds besides the two read buffers.
+    pub(crate) fn count(&mut self) {
+        let bytes = [&self.to_upstream, &self.to_client, &self.protocols].map(Vec::capacity);
+        let fields = self.request.fields.capacity() + self.response.fields.capacity();
+        let bytes = bytes.iter().sum::<usize>() + fields * size_of::<Field>();
+        self.charge.resize(size_of::<Self>() + bytes + self.in_kernel);
+    }
+
+    /// Gives back all memory that holds nothing, because nothing has moved for a while, and may not for long; counts what
+    /// the kernel holds meanwhile.
+    pub(crate) fn rest(&mut self, in_kernel: usize) {
+        self.in_kernel = in_kernel;
+        self.from_client.rest();
+        self.from_upstream.rest();
+        for out in [&mut self.to_upstream, &mut self.to_client] {
+            out.shrink_to_fit();
         }
+        self.count();
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.from_client.held() + self.from_upstream.held() + self.charge.bytes()
     }
 
     fn reset(&mut self) {
@@ -170,14 +111,24 @@ impl Scratch {
         self.request.reset();
         self.response.reset();
         self.place.shrink();
+        self.in_kernel = 0;
+        self.count();
     }
 }
 
 impl Pool {
+    pub(crate) fn new(memory: &Rc<Memory>) -> Rc<Self> {
+        Rc::new(Self {
+            memory: Rc::clone(memory),
+            free: RefCell::default(),
+            spare: Cell::new(0),
+        })
+    }
+
     /// A clean set, used before or new.
     pub(crate) fn borrow(self: &Rc<Self>) -> Loan {
         let mut free = self.free.borrow_mut();
-        let scratch = free.pop().unwrap_or_else(|| Box::new(Scratch::new()));
+        let scratch = free.pop().unwrap_or_else(|| Box::new(Scratch::new(&self.memory)));
         self.spare.set(self.spare.get().min(free.len()));
         Loan {
             scratch: Some(scratch),
@@ -185,19 +136,30 @@ impl Pool {
         }
     }
 
-    /// Frees half of what no request has needed since the last call, so that the memory of a burst is released.
+    /// Frees half of what no request has needed since the last call, so that the memory of a burst is released. While memory
+    /// is short, everything but a few sets.
     pub(crate) fn trim(&self) {
         let mut free = self.free.borrow_mut();
         let unneeded = self.spare.get().min(free.len()).div_ceil(2);
+        let unneeded = unneeded.max(free.len().saturating_sub(self.most()));
         free.drain(..unneeded);
         self.spare.set(free.len());
+    }
+
+    /// How many sets may be kept.
+    fn most(&self) -> usize {
+        match self.memory.stage() {
+            Stage::Calm => KEPT,
+            Stage::Lean | Stage::Idle | Stage::Stalled | Stage::Refuse => KEPT_WHEN_SHORT,
+        }
     }
 }
 
 impl Loan {
     /// The set, which exists as long as the loan does.
     pub(crate) fn scratch(&mut self) -> &mut Scratch {
-        self.scratch.get_or_insert_with(|| Box::new(Scratch::new()))
+        let memory = &self.pool.memory;
+        self.scratch.get_or_insert_with(|| Box::new(Scratch::new(memory)))
     }
 }
 
@@ -207,7 +169,7 @@ impl Drop for Loan {
             return;
         };
         let mut free = self.pool.free.borrow_mut();
-        if free.len() < KEPT {
+        if free.len() < self.pool.most() {
             scratch.reset();
             free.push(scratch);
         }

@@ -1,7 +1,7 @@
 //! One table of deadlines per worker, checked ten times a second.
 //!
 //! A timer per connection would cost a wheel operation at each request (idle, head, body and write deadlines
-//! alternate) and a few hundred bytes on each idle connection. A dense table costs two stores per change and 24 bytes;
+//! alternate) and a few hundred bytes on each idle connection. A dense table costs a few stores per change and 40 bytes;
 //! scanning it takes microseconds even with tens of thousands of connections. The price is precision: a deadline
 //! fires up to one [`TICK`] late.
 
@@ -23,6 +23,9 @@ type Millis = u64;
 
 const NEVER: Millis = Millis::MAX;
 
+/// [`TICK`]s since the worker started.
+type Ticks = u32;
+
 /// The deadlines of one worker's connections.
 pub(crate) struct Deadlines {
     clock: Clock,
@@ -39,10 +42,50 @@ pub(crate) struct Deadlines {
 
 struct Entry {
     due: Millis,
-    fired: bool,
-    /// Each publication wakes it.
-    follows: bool,
     waker: Option<Waker>,
+    /// When something last moved; only while it follows.
+    moved: Ticks,
+    /// KiB that it holds for a reader that has stalled.
+    held: u32,
+    /// Ticks without progress, up to [`TOLD`].
+    quiet: u8,
+    fired: bool,
+    /// It is to end because of what it holds.
+    cut: bool,
+    /// It is work under way: each publication wakes it, and so does silence.
+    follows: bool,
+}
+
+impl Entry {
+    const VACANT: Self = Self {
+        due: NEVER,
+        waker: None,
+        moved: 0,
+        held: 0,
+        quiet: 0,
+        fired: false,
+        cut: false,
+        follows: false,
+    };
+}
+
+/// Ticks after which work that has made no progress is woken, once, to give back what it does not need.
+const QUIET: u8 = 2;
+
+/// It has been woken for that.
+const TOLD: u8 = QUIET + 1;
+
+/// What became of a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It is still to come.
+    Running,
+    /// It is still to come, and nothing has moved for a while. Said once.
+    Quiet,
+    /// It has passed.
+    Passed,
+    /// The exchange must end because of what it holds.
+    Cut,
 }
 
 /// One connection's deadline. Setting it replaces the one before.
@@ -72,12 +115,7 @@ impl Deadlines {
 
     /// A new entry without a deadline.
     pub(crate) fn register(self: &Rc<Self>) -> Deadline {
-        let entry = Entry {
-            due: NEVER,
-            fired: false,
-            follows: false,
-            waker: None,
-        };
+        let entry = Entry::VACANT;
         let mut entries = self.entries.borrow_mut();
         let index = match self.vacant.borrow_mut().pop() {
             Some(index) => {
@@ -115,21 +153,50 @@ impl Deadlines {
         self.work.notify_one();
     }
 
-    /// Wakes every connection whose deadline has passed.
+    /// Wakes every connection whose deadline has passed, and work under way that has become quiet.
     pub(crate) fn fire(&self, now: Instant) {
         let now = self.millis(now);
-        for entry in self
-            .entries
-            .borrow_mut()
-            .iter_mut()
-            .filter(|entry| entry.due <= now)
-        {
-            entry.due = NEVER;
-            entry.fired = true;
+        for entry in self.entries.borrow_mut().iter_mut() {
+            if entry.due <= now {
+                entry.due = NEVER;
+                entry.fired = true;
+            } else if entry.follows && entry.quiet < QUIET {
+                entry.quiet += 1;
+                if entry.quiet < QUIET {
+                    continue;
+                }
+            } else {
+                continue;
+            }
             if let Some(waker) = &entry.waker {
                 waker.wake_by_ref();
             }
         }
+    }
+
+    /// Ends exchanges whose reader has stalled for `silence`, those first that hold most, until they have held `bytes`.
+    /// Returns how many.
+    pub(super) fn cut_stalled(&self, silence: Duration, bytes: usize) -> usize {
+        let latest = ticks(self.millis(self.now())).saturating_sub(ticks(whole_millis(silence)));
+        let mut entries = self.entries.borrow_mut();
+        let mut stalled: Vec<&mut Entry> = entries
+            .iter_mut()
+            .filter(|entry| entry.held > 0 && !entry.fired && entry.moved <= latest)
+            .collect();
+        stalled.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.held, latest - entry.moved)));
+        let (mut cut, mut freed) = (0, 0);
+        for entry in stalled {
+            if freed >= bytes {
+                break;
+            }
+            freed += entry.held as usize * 1024;
+            cut += 1;
+            (entry.due, entry.fired, entry.cut) = (NEVER, true, true);
+            if let Some(waker) = &entry.waker {
+                waker.wake_by_ref();
+            }
+        }
+        cut
     }
 
     /// Asks up to `most` idle connections to end, those first that have been idle for longest, as if their deadlines had
@@ -180,7 +247,7 @@ impl Deadlines {
     }
 
     fn millis(&self, at: Instant) -> Millis {
-        Millis::try_from(at.saturating_duration_since(self.epoch).as_millis()).unwrap_or(NEVER - 1)
+        whole_millis(at.saturating_duration_since(self.epoch)).min(NEVER - 1)
     }
 
     fn with<R>(&self, index: u32, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
@@ -209,16 +276,32 @@ impl Deadline {
         self.arm(start, after, true);
     }
 
-    fn arm(&self, start: Instant, after: Duration, follows: bool) {
-        let due = self
-            .table
-            .millis(start)
-            .saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER));
+    /// As [`Deadline::set_following`], for a reader that goes on as it did: a slow one remains quiet.
+    pub(crate) fn prolong(&self, start: Instant, after: Duration) {
+        let start = self.table.millis(start);
         self.table.with(self.index, |entry| {
-            entry.due = due;
-            entry.fired = false;
-            entry.follows = follows;
+            entry.due = start.saturating_add(whole_millis(after));
+            entry.moved = ticks(start);
         });
+    }
+
+    fn arm(&self, start: Instant, after: Duration, follows: bool) {
+        let start = self.table.millis(start);
+        self.table.with(self.index, |entry| {
+            *entry = Entry {
+                due: start.saturating_add(whole_millis(after)),
+                waker: entry.waker.take(),
+                moved: ticks(start),
+                follows,
+                ..Entry::VACANT
+            }
+        });
+    }
+
+    /// The reader of what is under way has stalled, and so many bytes are held for it.
+    pub(crate) fn holds(&self, bytes: usize) {
+        let held = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.table.with(self.index, |entry| entry.held = held);
     }
 
     /// The connection is idle from now on: it may be asked to end, as if its deadline had passed. If it is idle already, it
@@ -248,38 +331,48 @@ impl Deadline {
 
     /// Whether the deadline has passed; else the task is woken when it does.
     pub(crate) fn has_passed(&self, context: &mut Context<'_>) -> bool {
+        matches!(self.wait(context), Wait::Passed | Wait::Cut)
+    }
+
+    /// The same in detail; the task is woken when it changes.
+    pub(crate) fn wait(&self, context: &mut Context<'_>) -> Wait {
         self.table
             .with(self.index, |entry| {
                 if entry.fired {
-                    return true;
+                    return if entry.cut { Wait::Cut } else { Wait::Passed };
                 }
                 // The waker of a task does not change while it lives, so this stores once.
                 match &mut entry.waker {
                     Some(waker) => waker.clone_from(context.waker()),
                     vacant => *vacant = Some(context.waker().clone()),
                 }
-                false
+                if entry.quiet == QUIET {
+                    entry.quiet = TOLD;
+                    return Wait::Quiet;
+                }
+                Wait::Running
             })
-            .unwrap_or(true)
+            .unwrap_or(Wait::Passed)
     }
 }
 
 impl Drop for Deadline {
     fn drop(&mut self) {
         self.busy();
-        self.table.with(self.index, |entry| {
-            *entry = Entry {
-                due: NEVER,
-                fired: false,
-                follows: false,
-                waker: None,
-            }
-        });
+        self.table.with(self.index, |entry| *entry = Entry::VACANT);
         self.table.vacant.borrow_mut().push(self.index);
         self.table
             .occupied
             .set(self.table.occupied.get().saturating_sub(1));
     }
+}
+
+fn whole_millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(NEVER)
+}
+
+fn ticks(millis: Millis) -> Ticks {
+    Ticks::try_from(millis / whole_millis(TICK)).unwrap_or(Ticks::MAX)
 }
 
 #[cfg(test)]
@@ -362,6 +455,65 @@ mod tests {
         drop(third);
         assert_eq!((table.idle(), table.asked()), (1, 0));
         assert_eq!((table.close_oldest(9), table.idle()), (1, 0));
+    }
+
+    #[test]
+    fn what_makes_no_progress_is_told_once() {
+        let clock = Clock::stopped();
+        let table = Deadlines::new(clock.clone());
+        let (busy, idle) = (table.register(), table.register());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut after_a_tick = || {
+            clock.advance(TICK);
+            table.fire(table.now());
+            assert_eq!(idle.wait(&mut context), Wait::Running);
+            busy.wait(&mut context)
+        };
+        let minute = Duration::from_secs(60);
+        idle.set(minute);
+        busy.set_following(busy.now(), minute);
+        let expected = [Wait::Running, Wait::Quiet, Wait::Running, Wait::Running];
+        assert_eq!([(); 4].map(|()| after_a_tick()), expected);
+        // Something moves, for a reader that is as slow as before, and then for another.
+        busy.prolong(busy.now(), minute);
+        assert_eq!([(); 2].map(|()| after_a_tick()), [Wait::Running; 2]);
+        busy.set_following(busy.now(), minute);
+        assert_eq!([(); 4].map(|()| after_a_tick()), expected);
+    }
+
+    #[test]
+    fn stalled_readers_that_hold_most_are_cut() {
+        let clock = Clock::stopped();
+        let table = Deadlines::new(clock.clone());
+        let mut context = Context::from_waker(Waker::noop());
+        let [small, large, larger, young, gone] = std::array::from_fn(|_| table.register());
+        let minute = Duration::from_secs(60);
+        for (deadline, kib) in [
+            (&small, 10),
+            (&large, 90),
+            (&larger, 100),
+            (&young, 500),
+            (&gone, 500),
+        ] {
+            deadline.set_following(deadline.now(), minute);
+            deadline.holds(kib * 1024);
+        }
+        // It waits for something else than its reader.
+        gone.set_following(gone.now(), minute);
+        clock.advance(Duration::from_secs(2));
+        young.prolong(young.now(), minute);
+        let second = Duration::from_secs(1);
+        assert_eq!(table.cut_stalled(second, 101 * 1024), 2);
+        let mut waits =
+            || [&small, &large, &larger, &young, &gone].map(|deadline| deadline.wait(&mut context));
+        let running = Wait::Running;
+        assert_eq!(waits(), [running, Wait::Cut, Wait::Cut, running, running]);
+        assert_eq!(table.cut_stalled(second, 101 * 1024), 1, "none is cut twice");
+        assert_eq!(waits(), [Wait::Cut, Wait::Cut, Wait::Cut, running, running]);
+        assert_eq!(table.cut_stalled(Duration::ZERO, 1), 1);
+        // An entry that is used again is not cut.
+        large.set(minute);
+        assert_eq!(waits(), [Wait::Cut, running, Wait::Cut, Wait::Cut, running]);
     }
 
     #[test]

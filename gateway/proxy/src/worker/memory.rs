@@ -40,7 +40,7 @@ impl Memory {
 
     /// Counts `bytes` for as long as the charge lives.
     pub(crate) fn charge(self: &Rc<Self>, bytes: usize) -> Charge {
-        self.add(bytes);
+        self.exchange(0, bytes);
         Charge {
             memory: Rc::clone(self),
             bytes,
@@ -52,19 +52,19 @@ impl Memory {
         self.stage.get()
     }
 
+    /// Whether to do with as little as possible.
+    pub(crate) fn is_short(&self) -> bool {
+        self.stage.get() > Stage::Calm
+    }
+
     /// Bytes that the worker's connections hold.
     pub(crate) fn held(&self) -> usize {
         self.held.get()
     }
 
-    /// Counts more.
-    pub(crate) fn add(&self, bytes: usize) {
-        self.change(self.held.get() + bytes);
-    }
-
-    /// Counts less.
-    pub(crate) fn subtract(&self, bytes: usize) {
-        self.change(self.held.get().saturating_sub(bytes));
+    /// Counts `now` bytes instead of `before`.
+    pub(crate) fn exchange(&self, before: usize, now: usize) {
+        self.change((self.held.get() + now).saturating_sub(before));
     }
 
     /// Tells the door what has changed since the last time, and learns its stage.
@@ -96,18 +96,26 @@ impl Charge {
 
     /// Counts this many instead.
     pub(crate) fn resize(&mut self, bytes: usize) {
-        if bytes >= self.bytes {
-            self.memory.add(bytes - self.bytes);
-        } else {
-            self.memory.subtract(self.bytes - bytes);
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        if before != bytes {
+            self.memory.exchange(before, bytes);
         }
-        self.bytes = bytes;
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.memory.subtract(self.bytes);
+        self.memory.exchange(self.bytes, 0);
+    }
+}
+
+#[cfg(test)]
+impl Memory {
+    /// An account without limits.
+    pub(crate) fn of_tests() -> Rc<Self> {
+        Self::new(Arc::new(DoorMemory::new(crate::memory::MemoryBudget::new(
+            usize::MAX,
+        ))))
     }
 }
 
@@ -131,7 +139,7 @@ mod tests {
         assert_eq!((memory.stage(), budget.used()), (Stage::Calm, 2 * STEP + 1));
         drop(charge);
         assert_eq!((memory.held(), budget.used()), (0, 0));
-        memory.add(5);
+        memory.exchange(0, 5);
         memory.settle();
         drop(memory);
         assert_eq!(budget.used(), 0);

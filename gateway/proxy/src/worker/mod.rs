@@ -9,6 +9,7 @@ mod idle;
 pub(crate) mod memory;
 pub(crate) mod pipes;
 pub(crate) mod place;
+pub(crate) mod read_buffer;
 pub(crate) mod warnings;
 
 use std::cell::{Cell, RefCell};
@@ -205,13 +206,14 @@ impl Drop for Open {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, lines: Lines) -> Rc<Self> {
         let metrics = shared.metrics.worker();
+        let memory = Memory::new(Arc::clone(&shared.memory));
         Rc::new(Self {
             door: DoorRef(Arc::clone(&shared)),
             door_metrics: Arc::clone(&shared.metrics),
             metrics,
-            memory: Memory::new(Arc::clone(&shared.memory)),
-            buffers: Rc::default(),
-            pipes: Pipes::default(),
+            buffers: Pool::new(&memory),
+            pipes: Pipes::new(&memory),
+            memory,
             deadlines: Deadlines::new(Clock::default()),
             lines: RefCell::new(lines),
             shared,

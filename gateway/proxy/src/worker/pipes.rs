@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+use crate::worker::memory::{Charge, Memory};
 
 /// The requested capacity of a pipe; the kernel may grant less.
 const CAPACITY: usize = 512 * 1024;
@@ -12,20 +15,50 @@ const CAPACITY: usize = 512 * 1024;
 /// How many empty pipes a worker keeps.
 const KEPT: usize = 16;
 
+/// What an empty pipe of this capacity costs the kernel.
+const EMPTY: usize = 8 * 1024;
+
+/// What a pipe may hold while memory is short.
+const WHEN_SHORT: usize = 64 * 1024;
+
 /// A pipe between two sockets.
 pub(crate) struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
     holds: usize,
+    _held: Charge,
 }
 
 /// The empty pipes of one worker.
-#[derive(Default)]
 pub(crate) struct Pipes {
+    memory: Rc<Memory>,
     free: RefCell<Vec<Pipe>>,
 }
 
 impl Pipes {
+    pub(crate) fn new(memory: &Rc<Memory>) -> Self {
+        Self {
+            memory: Rc::clone(memory),
+            free: RefCell::default(),
+        }
+    }
+
+    /// How much a pipe may hold, of which it has earned `earned`.
+    pub(crate) fn most(&self, earned: usize) -> usize {
+        if self.memory.is_short() {
+            earned.min(WHEN_SHORT)
+        } else {
+            earned
+        }
+    }
+
+    /// Closes half of the empty pipes; they are free again in a while.
+    pub(crate) fn trim(&self) {
+        let mut free = self.free.borrow_mut();
+        let kept = free.len() / 2;
+        free.truncate(kept);
+    }
+
     /// An empty pipe; `None` if the process is out of descriptors, and the bytes must be copied.
     pub(crate) fn take(&self) -> Option<Pipe> {
         if let Some(pipe) = self.free.borrow_mut().pop() {
@@ -38,13 +71,14 @@ impl Pipes {
             reader,
             writer,
             holds: 0,
+            _held: self.memory.charge(EMPTY),
         })
     }
 
     /// Keeps an empty pipe for later.
     pub(crate) fn give_back(&self, pipe: Pipe) {
         let mut free = self.free.borrow_mut();
-        if pipe.holds == 0 && free.len() < KEPT {
+        if pipe.holds == 0 && free.len() < KEPT && !self.memory.is_short() {
             free.push(pipe);
         }
     }

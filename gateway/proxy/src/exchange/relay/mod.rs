@@ -3,6 +3,7 @@
 //! The same code serves both directions. It creates back-pressure by its structure: nothing is read while something waits
 //! to be written. Long bodies of known length are moved by `splice(2)`, inside the kernel.
 
+mod pace;
 mod splice;
 mod take;
 mod trailers;
@@ -15,13 +16,14 @@ use http::HeaderMap;
 use tokio::io::ReadBuf;
 use wire::{BodyFraming, ChunkDecoder, ChunkError, ChunkLimits};
 
+use crate::exchange::relay::pace::{LONG_READ, Pace, SHORT_READ};
 use crate::exchange::relay::trailers::{last_chunk, without};
 use crate::stream::Stream;
 use crate::stream::body::Sink;
 use crate::stream::http2::TrailersTooLarge;
 use crate::stream::trailer_limits::TrailerLimits;
-use crate::worker::buffers::{LONG_READ, ReadBuffer, SHORT_READ};
 use crate::worker::pipes::{Pipe, Pipes};
+use crate::worker::read_buffer::ReadBuffer;
 
 /// Up to this many bytes are copied after the head, so that both leave in one plain write.
 const COPIED: usize = 2 * 1024;
@@ -54,6 +56,7 @@ pub(crate) struct Relay {
     /// How many bytes of the read buffer follow the output buffer unchanged.
     direct: usize,
     pipe: Option<Pipe>,
+    pace: Pace,
     /// Trailers for a sink that sends them in frames.
     trailers: Option<Box<HeaderMap>>,
     trailer_limits: TrailerLimits,
@@ -116,6 +119,7 @@ impl Relay {
             written: 0,
             direct: 0,
             pipe: None,
+            pace: Pace::default(),
             trailers: None,
             trailer_limits,
             moved: 0,
@@ -180,6 +184,15 @@ impl Relay {
     /// The side that a pending body waits for.
     pub(crate) fn waits_for(&self) -> WaitsFor {
         self.waits_for
+    }
+
+    /// Nothing has moved for a while. Returns the bytes that it holds in the kernel for a sink that has no room.
+    pub(crate) fn settle(&mut self) -> usize {
+        if self.waits_for == WaitsFor::Source {
+            return 0;
+        }
+        self.pace.stalls();
+        self.pipe.as_ref().map_or(0, Pipe::holds)
     }
 
     /// Whether anything has moved since the last call.
@@ -273,11 +286,16 @@ impl Relay {
             if head.is_empty() && direct.is_empty() {
                 break;
             }
-            let sent = ready!(to.poll_write(context, head, direct)).map_err(RelayError::Write)?;
+            let Poll::Ready(sent) = to.poll_write(context, head, direct) else {
+                self.pace.waits();
+                return Poll::Pending;
+            };
+            let sent = sent.map_err(RelayError::Write)?;
             if sent == 0 {
                 return Poll::Ready(Err(RelayError::Write(io::ErrorKind::WriteZero.into())));
             }
             self.progress = true;
+            self.pace.took(sent);
             let of_head = sent.min(head.len());
             self.written += of_head;
             self.direct -= sent - of_head;
@@ -305,11 +323,15 @@ impl Relay {
         input: &mut ReadBuffer,
         out: &mut Vec<u8>,
     ) -> Poll<Result<(), RelayError>> {
-        // A first full read says that the body is long: larger copies cost fewer system calls.
+        if input.rests() {
+            // It takes memory only when there is something to read.
+            let _readable = ready!(from.poll_readable(context));
+        }
+        // Larger copies cost fewer system calls.
         // An HTTP/2 stream reads and writes less at once, and there may be a hundred of them on a connection.
         let long = !from.is_http2() && self.sink != Sink::Frames;
-        if long && self.moved > COPIED as u64 * 8 && input.is_empty() {
-            input.widen();
+        if long {
+            input.suit(self.pace.read());
         }
         let limit = if long { LONG_READ } else { SHORT_READ };
         let mut room = ReadBuf::new(input.room(limit));

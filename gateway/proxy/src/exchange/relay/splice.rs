@@ -27,9 +27,14 @@ impl Relay {
                 Ok(count) => {
                     self.progress = true;
                     self.delivered += count as u64;
+                    self.pace.took(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(to.poll_write_ready(context)).map_err(RelayError::Write)?;
+                    let ready = to.poll_write_ready(context);
+                    if ready.is_pending() {
+                        self.pace.waits();
+                    }
+                    ready!(ready).map_err(RelayError::Write)?;
                 }
                 Err(error) => return Poll::Ready(Err(RelayError::Write(error))),
             }
@@ -41,8 +46,9 @@ impl Relay {
             }
             return Poll::Ready(Ok(()));
         };
+        let most = (*left).min(pipes.most(self.pace.piped()) as u64);
         loop {
-            match from.try_io(Interest::READABLE, || pipe.fill(from, *left)) {
+            match from.try_io(Interest::READABLE, || pipe.fill(from, most)) {
                 Ok(0) => return Poll::Ready(Err(RelayError::Truncated)),
                 Ok(count) => {
                     self.progress = true;

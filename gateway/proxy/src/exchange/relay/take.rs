@@ -5,7 +5,7 @@ use wire::{CHUNK_END, ChunkStep, LAST_CHUNK_BEFORE_TRAILERS, chunk_head};
 use super::trailers::{header_map, is_named};
 use super::{COPIED, GATHERED, Relay, RelayError, Source};
 use crate::stream::body::Sink;
-use crate::worker::buffers::ReadBuffer;
+use crate::worker::read_buffer::ReadBuffer;
 
 impl Relay {
     /// Turns buffered input into output. Returns whether nothing more can be done before more input arrives.

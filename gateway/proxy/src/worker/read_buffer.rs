@@ -1,0 +1,217 @@
+//! Bytes that were read and wait to be consumed.
+
+use std::rc::Rc;
+
+use crate::worker::memory::Memory;
+
+/// The size of the first reads: room for a head and a small body, and for one page-sized body copy.
+pub(crate) const READ: usize = 16 * 1024;
+
+/// Bytes read and not yet consumed.
+pub(crate) struct ReadBuffer {
+    /// Always initialised to its whole length, so that reading needs no unsafe code. Shorter than [`READ`] while it rests.
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Where its length is counted.
+    memory: Rc<Memory>,
+}
+
+impl ReadBuffer {
+    pub(crate) fn new(memory: &Rc<Memory>) -> Self {
+        let mut buffer = Self {
+            bytes: Vec::new(),
+            start: 0,
+            end: 0,
+            memory: Rc::clone(memory),
+        };
+        buffer.resize(READ);
+        buffer
+    }
+
+    /// The bytes not yet consumed.
+    pub(crate) fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes of memory, used or not.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it has given its memory back, and takes some again to read.
+    pub(crate) fn rests(&self) -> bool {
+        self.bytes.len() < READ
+    }
+
+    /// Drops the first `count` bytes.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Room for more bytes, at least one if `limit` allows: the buffer holds at most `limit` unconsumed bytes.
+    pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
+        if self.rests() {
+            self.resize(READ);
+        }
+        if self.end == self.bytes.len() {
+            if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else if self.bytes.len() < limit {
+                self.resize((self.bytes.len() * 2).min(limit));
+            }
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Records that `count` bytes were read into [`ReadBuffer::room`].
+    pub(crate) fn filled_by(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// Appends bytes.
+    pub(crate) fn load(&mut self, bytes: &[u8]) {
+        let end = self.end + bytes.len();
+        if end > self.bytes.len() {
+            self.resize(end.max(READ));
+        }
+        if let Some(place) = self.bytes.get_mut(self.end..end) {
+            place.copy_from_slice(bytes);
+            self.end = end;
+        }
+    }
+
+    /// Reads this many bytes at once from now on, if it is empty, and fewer while memory is short.
+    pub(crate) fn suit(&mut self, size: usize) {
+        let size = if self.memory.is_short() { READ } else { size };
+        // A buffer of another size is another allocation, so one that is only half as large again stays.
+        if self.is_empty() && (self.bytes.len() < size || self.bytes.len() / 2 >= size) {
+            self.resize(size);
+        }
+    }
+
+    /// Gives back all memory that holds nothing: nothing has moved for a while, and may not for long.
+    pub(crate) fn rest(&mut self) {
+        let length = self.len();
+        if length < self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, length);
+            self.resize(length);
+        }
+    }
+
+    /// Drops everything, and the memory of a long body. What rests goes on resting.
+    pub(crate) fn reset(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if self.bytes.len() > READ {
+            self.resize(READ);
+        }
+    }
+
+    #[cold]
+    fn resize(&mut self, length: usize) {
+        let before = self.bytes.len();
+        if self.is_empty() {
+            // Nothing needs to be copied, and fresh memory may be zero already.
+            self.bytes = Vec::new();
+            self.bytes = vec![0; length];
+        } else {
+            self.bytes.resize(length, 0);
+            self.bytes.shrink_to_fit();
+        }
+        self.memory.exchange(before, length);
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        self.memory.exchange(self.bytes.len(), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer() -> (ReadBuffer, Rc<Memory>) {
+        let memory = Memory::of_tests();
+        (ReadBuffer::new(&memory), memory)
+    }
+
+    #[test]
+    fn memory_is_counted_as_the_buffer_grows_and_shrinks() {
+        let (mut buffer, memory) = buffer();
+        assert_eq!(memory.held(), READ);
+        buffer.suit(4 * READ);
+        assert_eq!((memory.held(), buffer.room(0).len()), (4 * READ, 4 * READ));
+        buffer.suit(3 * READ);
+        assert_eq!(memory.held(), 4 * READ, "nearly as large");
+        buffer.suit(READ);
+        assert_eq!(memory.held(), READ);
+        buffer.load(&vec![7; READ + 1]);
+        assert_eq!(memory.held(), READ + 1);
+        buffer.suit(4 * READ);
+        assert_eq!(memory.held(), READ + 1, "it holds something");
+        buffer.reset();
+        assert_eq!(memory.held(), READ);
+        drop(buffer);
+        assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn a_buffer_at_rest_holds_what_it_must() {
+        let (mut buffer, memory) = buffer();
+        buffer.rest();
+        assert_eq!((memory.held(), buffer.rests()), (0, true));
+        buffer.load(b"abcdef");
+        buffer.consume(2);
+        buffer.rest();
+        assert_eq!(
+            (memory.held(), buffer.filled(), buffer.rests()),
+            (4, &b"cdef"[..], true)
+        );
+        // It reads on as if it had not rested.
+        assert_eq!(buffer.room(0).len(), READ - 4);
+        buffer.filled_by(1);
+        assert_eq!(buffer.filled(), b"cdef\0");
+        buffer.rest();
+        buffer.consume(5);
+        assert_eq!(buffer.room(0).len(), READ);
+        buffer.rest();
+        buffer.reset();
+        assert_eq!((memory.held(), buffer.room(0).len()), (0, READ));
+    }
+
+    #[test]
+    fn a_buffer_holds_no_more_than_its_limit() {
+        let (mut buffer, _memory) = buffer();
+        let limit = 3 * READ;
+        loop {
+            let room = buffer.room(limit).len();
+            if room == 0 {
+                break;
+            }
+            buffer.filled_by(room);
+        }
+        assert_eq!(buffer.len(), limit);
+        buffer.consume(1);
+        assert_eq!(buffer.room(limit).len(), 1);
+    }
+}
