@@ -25,7 +25,12 @@ pub fn manifest_properties(bytes: &[u8]) {
 
     let mut ledger = Ledger::default();
     let compiled = publish(&mut publishers, &view, &BackendPolicy::default(), &mut ledger);
-    for problem in manifest.problems.iter().chain(&doubled).chain(&compiled) {
+    for problem in manifest
+        .problems
+        .iter()
+        .chain(&doubled)
+        .chain(&compiled.problems())
+    {
         let text = problem.to_string();
         assert!(!text.chars().any(char::is_control), "{text:?}");
     }

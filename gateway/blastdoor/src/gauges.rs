@@ -11,10 +11,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use proxy::LineQueue;
-use resource::Severity;
 use route::ListenerName;
 
 use crate::panics;
+use crate::problems::Counts;
 use crate::telemetry::Logs;
 
 /// The state of the configuration, shared between the supervisor and the admin port.
@@ -26,9 +26,7 @@ pub(crate) struct Gauges {
 
 #[derive(Debug, Clone, Default)]
 struct State {
-    errors: usize,
-    warnings: usize,
-    notes: usize,
+    problems: Counts,
     /// Since when the source has been out of reach.
     stale_since: Option<Instant>,
     certificates: Arc<[CertificateExpiry]>,
@@ -55,16 +53,8 @@ impl Gauges {
     }
 
     /// Sets the counts of problems.
-    pub(crate) fn problems(&self, severities: impl Iterator<Item = Severity>) {
-        let mut state = self.lock();
-        (state.errors, state.warnings, state.notes) = (0, 0, 0);
-        for severity in severities {
-            match severity {
-                Severity::Error => state.errors += 1,
-                Severity::Warning => state.warnings += 1,
-                Severity::Note => state.notes += 1,
-            }
-        }
+    pub(crate) fn problems(&self, counts: Counts) {
+        self.lock().problems = counts;
     }
 
     /// Sets whether the source can be reached.
@@ -102,9 +92,9 @@ impl Collector for Gauges {
             MetricType::Gauge,
         )?;
         for (severity, count) in [
-            ("error", state.errors),
-            ("warning", state.warnings),
-            ("note", state.notes),
+            ("error", state.problems.errors),
+            ("warning", state.problems.warnings),
+            ("note", state.problems.notes),
         ] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             ConstGauge::new(count).encode(family.encode_family(&[("severity", severity)])?)?;

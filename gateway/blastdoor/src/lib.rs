@@ -18,6 +18,7 @@ mod gateway_addresses;
 mod gauges;
 mod panics;
 mod platform_roots;
+mod problems;
 mod signals;
 mod source;
 mod supervisor;

@@ -4,17 +4,17 @@
 //! keeps one up to date. The doors of the first are open and nothing listens at them; those of the second also have
 //! listeners. Readers of a world need not know which of the two it is.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use control::names::Names;
 use door::{BackendPolicy, Door, ExternalNames, Ledger, PlatformRoots, Publisher};
 use proxy::Settings;
-use resource::{ClusterView, Problem};
+use resource::ClusterView;
 
 use crate::config::{Config, DoorConfig, Options};
 use crate::gateway_addresses::GatewayAddresses;
 use crate::platform_roots::platform_roots;
+use crate::problems::{Finder, Problems};
 use crate::source::{Source, SourceError};
 
 /// Everything that is known at one moment. `D` is how its doors are held.
@@ -34,38 +34,6 @@ pub(crate) trait WorldDoor {
     fn config(&self) -> &DoorConfig;
     fn publisher(&self) -> &Publisher<Settings>;
     fn publisher_mut(&mut self) -> &mut Publisher<Settings>;
-}
-
-/// What is wrong, by what it is wrong with.
-#[derive(Debug, Default)]
-pub(crate) struct Problems {
-    /// The configuration file as it is now. It is not in use then.
-    pub(crate) config: Vec<Problem>,
-    /// Files that the configuration names and that cannot be read.
-    pub(crate) files: Vec<Problem>,
-    /// The source of objects cannot be reached.
-    pub(crate) unreachable: Option<Problem>,
-    /// Objects as the source has read them.
-    pub(crate) source: Vec<Problem>,
-    /// What is not known of the gateway's own addresses.
-    pub(crate) addresses: Vec<Problem>,
-    /// Objects as the doors have compiled them.
-    pub(crate) compilation: Vec<Problem>,
-}
-
-impl Problems {
-    /// All of them, sorted, each once.
-    pub(crate) fn all(&self) -> BTreeSet<Problem> {
-        self.source
-            .iter()
-            .chain(&self.config)
-            .chain(&self.files)
-            .chain(&self.unreachable)
-            .chain(&self.addresses)
-            .chain(&self.compilation)
-            .cloned()
-            .collect()
-    }
 }
 
 /// A door that is open, with nothing listening at it.
@@ -114,12 +82,10 @@ impl World<OpenDoor> {
         let mut world = Self {
             doors: doors.collect(),
             view: Some(content.view),
-            problems: Problems {
-                source: content.problems,
-                ..Problems::default()
-            },
+            problems: Problems::default(),
             config,
         };
+        world.problems.replace(Finder::Source, vec![content.problems]);
         let mut compilation = Compilation::default();
         compilation.addresses.declare(&world.config);
         // What is found depends on what is written, not on the network.
@@ -175,7 +141,7 @@ impl Compilation {
         self.addresses.look();
         let Some(view) = &world.view else { return };
         let (addresses, unknown) = self.addresses.policy(&world.config.source, view);
-        world.problems.addresses = unknown;
+        world.problems.set(Finder::Addresses, unknown);
         let backends = BackendPolicy {
             addresses,
             external_names,
@@ -184,9 +150,11 @@ impl Compilation {
         };
         let serving = world.doors.iter_mut().map(WorldDoor::publisher_mut);
         let all = serving.chain(leaving.iter_mut().map(|publisher| &mut **publisher));
-        let mut problems = door::publish(all, view, &backends, &mut self.ledger);
-        door::leave_to_others(&mut problems, &world.config.others, view);
-        world.problems.compilation = problems;
+        let others = &world.config.others;
+        let reports = door::publish_beside(others, all, view, &backends, &mut self.ledger);
+        world
+            .problems
+            .replace(Finder::Compilation, reports.lists().to_vec());
     }
 
     /// Has the next publication compile everything: time has changed what no object says.

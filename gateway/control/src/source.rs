@@ -1,6 +1,6 @@
 //! What every source of objects sends.
 
-use resource::{ClusterView, Problem};
+use resource::{ClusterView, Problem, ProblemLists};
 
 /// What a source reports.
 #[derive(Debug)]
@@ -16,6 +16,6 @@ pub enum SourceEvent {
 pub struct SourceContent {
     /// Every object.
     pub view: ClusterView,
-    /// What is wrong with them: of files in order of files and lines.
-    pub problems: Vec<Problem>,
+    /// What is wrong with them. Lists that have not changed are the same ones as before.
+    pub problems: ProblemLists,
 }

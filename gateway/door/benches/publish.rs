@@ -48,7 +48,7 @@ fn main() {
     println!(
         "{count} Ingresses: first table in {:?}, {} problems",
         started.elapsed(),
-        problems.len()
+        problems.problems().len()
     );
 
     report(

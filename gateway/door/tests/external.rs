@@ -78,7 +78,10 @@ fn outcome(view: &ClusterView, backends: &BackendPolicy) -> (Action, Vec<String>
             panic!("the rule keeps its place")
         }
     };
-    (action, reported.iter().map(ToString::to_string).collect())
+    (
+        action,
+        reported.problems().iter().map(ToString::to_string).collect(),
+    )
 }
 
 fn endpoints(action: &Action) -> Vec<String> {

@@ -91,7 +91,7 @@ impl Rig {
             &BackendPolicy::default(),
             &mut self.ledger,
         );
-        self.lines = reported.iter().map(ToString::to_string).collect();
+        self.lines = reported.problems().iter().map(ToString::to_string).collect();
     }
 
     /// The namespace that answers, if any.

@@ -24,12 +24,13 @@ fn found(port: &str, service: &str, slice: &str) -> (Option<(u16, Vec<String>)>,
     let policy = Policy::new(Selector::parse("expose=one").unwrap(), Scheme::Http);
     let (publisher, door) = open("one".parse().unwrap(), policy, ());
     let mut publishers = vec![publisher];
-    problems.extend(publish(
+    let reported = publish(
         &mut publishers,
         &view,
         &BackendPolicy::default(),
         &mut Ledger::default(),
-    ));
+    );
+    problems.extend(reported.problems());
     let snapshot = door.snapshot();
     let (mut host, mut path) = (HostBuf::new(), PathScratch::default());
     let host = normalise_sni(b"app.test", &mut host).unwrap();

@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 
 use door::{
     Action, BackendPolicy, Certificate, DefaultCertificate, Door, HostOwner, Policy, Publisher, Route,
-    Scheme, Selector, Standing, TlsPolicy, Verdict, open, publish,
+    Scheme, Selector, Standing, TlsPolicy, Verdict, open, publish, publish_beside,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, manifest};
@@ -718,6 +718,7 @@ fn an_ingress_that_is_not_served_as_written_is_reported() {
         &BackendPolicy::default(),
         &mut door::Ledger::default(),
     )
+    .problems()
     .iter()
     .map(ToString::to_string)
     .collect();
@@ -761,10 +762,11 @@ fn an_ingress_of_another_door_is_not_reported_as_unserved() {
         .map(|door| open(name(door), classed(&format!("expose={door}")), ()))
         .unzip();
     let ledger = &mut door::Ledger::default();
-    let mut problems = publish(&mut publishers, &view, &BackendPolicy::default(), ledger);
+    publish(&mut publishers, &view, &BackendPolicy::default(), ledger);
     let others = [(name("external-http"), classed("expose=external-http"))];
-    door::leave_to_others(&mut problems, &others, &view);
-    let reported: BTreeSet<String> = problems
+    let reported = publish_beside(&others, &mut publishers, &view, &BackendPolicy::default(), ledger);
+    let reported: BTreeSet<String> = reported
+        .problems()
         .iter()
         .map(|problem| {
             let message = problem.message.split([';', ',']).next().unwrap_or_default();

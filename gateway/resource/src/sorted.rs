@@ -17,6 +17,13 @@ pub(crate) trait Keyed {
     fn is_same(&self, other: &Self) -> bool;
 }
 
+/// Which of two that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Earlier,
+    Now,
+}
+
 impl<V> Default for Sorted<V> {
     fn default() -> Self {
         Self(Arc::default())
@@ -24,6 +31,11 @@ impl<V> Default for Sorted<V> {
 }
 
 impl<V: Keyed + Clone> Sorted<V> {
+    /// Of values that are in order, each key once.
+    pub(crate) fn in_order(values: Vec<V>) -> Self {
+        Self(Arc::new(values))
+    }
+
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, V> {
         self.0.iter()
     }
@@ -65,7 +77,7 @@ impl<V: Keyed + Clone> Sorted<V> {
 
     /// Calls `visit` for every value that is in one of the two alone, or not the same in both: for the old one and the
     /// new one.
-    pub(crate) fn differing<'v>(&'v self, earlier: &'v Self, mut visit: impl FnMut(&'v V)) {
+    pub(crate) fn differing<'v>(&'v self, earlier: &'v Self, mut visit: impl FnMut(Side, &'v V)) {
         if Arc::ptr_eq(&self.0, &earlier.0) {
             return;
         }
@@ -84,10 +96,10 @@ impl<V: Keyed + Clone> Sorted<V> {
                 (None, Some(_)) => Ordering::Greater,
             };
             if order.is_le() {
-                olds.next().into_iter().for_each(&mut visit);
+                olds.next().into_iter().for_each(|old| visit(Side::Earlier, old));
             }
             if order.is_ge() {
-                news.next().into_iter().for_each(&mut visit);
+                news.next().into_iter().for_each(|new| visit(Side::Now, new));
             }
         }
     }
@@ -95,7 +107,7 @@ impl<V: Keyed + Clone> Sorted<V> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
@@ -139,15 +151,21 @@ mod tests {
             let run = sorted.range(|held| (held.0 / 8).cmp(&1));
             prop_assert!(run.iter().eq(map.range(8..16).map(|(_, value)| value)));
 
-            let mut differing = BTreeSet::new();
-            sorted.differing(&before, |value| { differing.insert(value.0); });
+            let (mut gone, mut come) = (BTreeMap::new(), BTreeMap::new());
+            sorted.differing(&before, |side, value| {
+                let found = match side { Side::Earlier => &mut gone, Side::Now => &mut come };
+                found.insert(value.0, Arc::clone(value));
+            });
             let same = |key: &u8| match (map.get(key), map_before.get(key)) {
                 (Some(new), Some(old)) => Arc::ptr_eq(new, old),
                 (None, None) => true,
                 (Some(_), None) | (None, Some(_)) => false,
             };
-            let expected: BTreeSet<u8> = (0..24).filter(|key| !same(key)).collect();
-            prop_assert_eq!(differing, expected);
+            for key in 0..24 {
+                let differs = !same(&key);
+                prop_assert_eq!(gone.get(&key), map_before.get(&key).filter(|_| differs));
+                prop_assert_eq!(come.get(&key), map.get(&key).filter(|_| differs));
+            }
         }
     }
 }

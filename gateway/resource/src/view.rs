@@ -243,15 +243,16 @@ impl ClusterView {
     #[must_use]
     pub fn difference(&self, earlier: &Self) -> Difference {
         let (mut ingresses, mut services) = (BTreeSet::new(), BTreeSet::new());
-        self.ingresses.differing(&earlier.ingresses, |ingress| {
+        self.ingresses.differing(&earlier.ingresses, |_, ingress| {
             ingresses.insert(ingress.key.clone());
         });
-        self.services.differing(&earlier.services, |service| {
+        self.services.differing(&earlier.services, |_, service| {
             services.insert(service.key.clone());
         });
-        self.endpoint_slices.differing(&earlier.endpoint_slices, |slice| {
-            services.insert(slice.service.clone());
-        });
+        self.endpoint_slices
+            .differing(&earlier.endpoint_slices, |_, slice| {
+                services.insert(slice.service.clone());
+            });
         let names = self.renamed(earlier);
         if !names.is_empty() {
             let named = self.services.iter().filter(

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use resource::Severity;
+use resource::{Problem, Severity};
 
 use super::run::runtime;
 use super::{Printer, USAGE, fail, print_error};
@@ -31,7 +31,8 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
         Ok(world) => world,
         Err(message) => return fail(USAGE, message),
     };
-    let problems = world.problems.all();
+    let mut problems: Vec<&Problem> = world.problems.all().iter().map(AsRef::as_ref).collect();
+    problems.sort_unstable();
     let mut printer = Printer::default();
     match output {
         Output::Json => printer.print(serde_json::json!({ "problems": problems })),

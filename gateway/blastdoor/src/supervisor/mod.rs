@@ -3,7 +3,6 @@
 mod door;
 mod reload;
 
-use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use control::SourceEvent;
 use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver};
 use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics, Settings};
-use resource::{Problem, Severity};
+use resource::Severity;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -21,10 +20,11 @@ use self::door::{Leaving, LeavingDoor, RunningDoor};
 use crate::admin::Board;
 use crate::config::{Config, Options};
 use crate::gauges::{CertificateExpiry, Gauges};
+use crate::problems::{Finder, Problems};
 use crate::signals::{SignalAction, Signals};
 use crate::source::ClusterLink;
 use crate::watched::WatchedFiles;
-use crate::world::{Compilation, Problems, World, WorldDoor};
+use crate::world::{Compilation, World, WorldDoor};
 
 /// How often watched files (configuration, trust lists, certificates) are read. A change counts when two readings in a
 /// row agree: half a configuration may restrict less, and half a network may be a wider one.
@@ -49,8 +49,6 @@ pub(crate) struct Supervisor {
     must_reload: bool,
     /// The configuration file and those that it names.
     files: WatchedFiles,
-    /// What has been logged and is still so.
-    reported: BTreeSet<Problem>,
     reporting: Reporting,
     /// What all doors may hold.
     memory: MemoryBudget,
@@ -115,7 +113,6 @@ impl Supervisor {
             drains: JoinSet::new(),
             must_reload: true,
             files: WatchedFiles::default(),
-            reported: BTreeSet::new(),
             reporting,
             memory,
             cluster: cluster.map(|cluster| cluster.handle),
@@ -204,15 +201,16 @@ impl Supervisor {
     fn source_event(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Loaded(content) => {
-                self.world.problems.unreachable = None;
-                self.world.problems.source = content.problems;
+                let problems = &mut self.world.problems;
+                problems.set(Finder::Unreachable, []);
+                problems.replace(Finder::Source, vec![content.problems]);
                 self.world.view = Some(content.view);
                 self.reporting.gauges.source(true);
                 self.publish();
             }
             SourceEvent::Unavailable(problem) => {
                 self.reporting.gauges.source(false);
-                self.world.problems.unreachable = Some(problem);
+                self.world.problems.set(Finder::Unreachable, [problem]);
                 self.report();
             }
         }
@@ -252,11 +250,9 @@ impl Supervisor {
 
     /// Counts all problems, and logs those that are new.
     fn report(&mut self) {
-        let problems = self.world.problems.all();
-        self.reporting
-            .gauges
-            .problems(problems.iter().map(|problem| problem.severity));
-        for problem in problems.difference(&self.reported) {
+        let problems = &mut self.world.problems;
+        self.reporting.gauges.problems(problems.counts());
+        for problem in problems.news() {
             match problem.severity {
                 Severity::Error => tracing::error!("{problem}"),
                 Severity::Warning => tracing::warn!("{problem}"),
@@ -264,9 +260,8 @@ impl Supervisor {
             }
         }
         if let Some(cluster) = &self.cluster {
-            cluster.problems(problems.iter().cloned().collect());
+            cluster.problems(problems.all().clone());
         }
-        self.reported = problems;
     }
 
     /// Shows the listeners on the admin port. Those of a process that drains stay on it.

@@ -12,6 +12,7 @@ use super::Supervisor;
 use super::door::{Leaving, RunningDoor};
 use crate::config::{self, AdminBind, Config, ConfigError, DoorConfig, Log, Options, Place, Process, Source};
 use crate::door_view::door_view;
+use crate::problems::Finder;
 
 impl Supervisor {
     /// Reads the watched files, and reloads when they have changed and are at rest. A reload that has failed is tried
@@ -33,7 +34,7 @@ impl Supervisor {
         let paths = config.path.iter().chain(beside).map(PathBuf::as_path);
         let changes = self.files.read(paths);
         if changes.trouble {
-            self.world.problems.files = self.files.problems().collect();
+            self.world.problems.set(Finder::Files, self.files.problems());
             self.report();
         }
         changes.content
@@ -62,15 +63,14 @@ impl Supervisor {
         self.must_reload = outcome.is_err();
         match outcome {
             Ok(has_changed) => {
-                self.world.problems.config.clear();
+                self.world.problems.set(Finder::Config, []);
                 self.report();
                 if has_changed {
                     tracing::info!("configuration reloaded");
                 }
             }
-            Err(problems) if problems == self.world.problems.config => {}
             Err(problems) => {
-                self.world.problems.config = problems;
+                self.world.problems.set(Finder::Config, problems);
                 self.report();
             }
         }

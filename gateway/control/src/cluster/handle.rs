@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use resource::Problem;
+use resource::ProblemLists;
 use tokio::sync::watch;
 
 use super::door_view::DoorView;
@@ -12,7 +12,7 @@ use super::door_view::DoorView;
 #[derive(Debug, Clone)]
 pub struct ClusterHandle {
     pub(crate) doors: watch::Sender<Arc<dyn DoorView>>,
-    pub(crate) problems: watch::Sender<Arc<[Problem]>>,
+    pub(crate) problems: watch::Sender<ProblemLists>,
     pub(crate) retirement: watch::Sender<Retirement>,
 }
 
@@ -35,7 +35,7 @@ impl ClusterHandle {
     pub(crate) fn new(doors: Arc<dyn DoorView>) -> Self {
         Self {
             doors: watch::Sender::new(doors),
-            problems: watch::Sender::new(Arc::from([])),
+            problems: watch::Sender::default(),
             retirement: watch::Sender::default(),
         }
     }
@@ -46,8 +46,8 @@ impl ClusterHandle {
     }
 
     /// What is wrong with objects now.
-    pub fn problems(&self, problems: Vec<Problem>) {
-        self.problems.send_replace(problems.into());
+    pub fn problems(&self, problems: ProblemLists) {
+        self.problems.send_replace(problems);
     }
 
     /// This process is about to end: other replicas write from now on. Returns when they can begin, or after a second,

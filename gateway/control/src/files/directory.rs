@@ -166,7 +166,10 @@ impl FileSource {
             }
         }
         problems.extend(duplicates);
-        SourceContent { view, problems }
+        SourceContent {
+            view,
+            problems: problems.into_iter().collect(),
+        }
     }
 
     /// The manifest files and what they look like from outside.

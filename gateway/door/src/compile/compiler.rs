@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use resource::{ClusterView, Problem};
-use route::{ListenerName, ObjectKey, Table};
+use resource::{ClusterView, ObjectRef, Problem};
+use route::{ListenerName, Table};
 
 use super::passthrough::Passthrough;
 use super::places::Places;
@@ -26,8 +26,8 @@ pub(crate) struct Compiled {
     pub(crate) problems: Reports,
 }
 
-/// Problems by the Ingress whose compilation found them. They may be about objects to which it refers.
-pub(crate) type Reports = BTreeMap<ObjectKey, Vec<Problem>>;
+/// Problems by the object whose compilation found them. They may be about objects to which it refers.
+pub(crate) type Reports = BTreeMap<ObjectRef, Vec<Problem>>;
 
 impl<'v> Compiler<'v> {
     /// `memory` is that of the publication before: an unchanged route stays equal and keeps its sessions.
@@ -59,7 +59,7 @@ impl<'v> Compiler<'v> {
             let object = ingress::translate(door, policy, *admitted, &mut report);
             self.object(&mut places, &object, &mut report);
             if !report.problems.is_empty() {
-                problems.insert(ingress.key.clone(), report.finish());
+                problems.insert(report.object(), report.finish());
             }
         }
         let (table, passthrough) = places.finish();

@@ -2,64 +2,99 @@
 
 use std::collections::HashSet;
 
-use resource::{ClusterView, Problem};
+use resource::{ClusterView, Problem, ProblemLists};
 use route::{ListenerName, ObjectKey};
 
-use super::ledger::{DoorRecord, LastPublication, Ledger, by_ingress};
+use super::ledger::{DoorRecord, DoorReports, LastPublication, LastReports, Ledger, by_object};
 use super::make::{make, owned};
 use super::opening::Publisher;
 use super::projections::go_live;
 use super::revision::revise;
 use super::unadmitted::explain_the_unadmitted;
-use crate::admission::{Admitted, Members, foreign_classes};
+use crate::admission::{Admitted, Members, Policy, foreign_classes};
 use crate::backend::{BackendMemory, BackendPolicy, UpstreamProtocol};
 use crate::compile::{Action, Compiler};
 use crate::tls::CertificateCache;
 
-/// Compiles `view` for every door and makes the results live.
-///
-/// An Ingress that moves from one door to another leaves the old one before it appears at the new one. It is served at one
-/// of the two at most; between the two swaps, for a moment, at neither.
-///
-/// Returns every problem that admission and compilation found, sorted. A door whose table is unchanged is not touched.
-/// With the `ledger` of the publication before, the work is in proportion to what has changed.
+/// What a publication found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reports(Vec<ProblemLists>);
+
+impl Reports {
+    /// What each part of the work reported. The same problem may be in several lists: one Ingress may be at several doors.
+    #[must_use]
+    pub fn lists(&self) -> &[ProblemLists] {
+        &self.0
+    }
+
+    /// Every problem, sorted, each once.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self
+            .0
+            .iter()
+            .flat_map(|lists| lists.iter().map(|it| (**it).clone()))
+            .collect();
+        problems.sort_unstable();
+        problems.dedup();
+        problems
+    }
+}
+
+/// Compiles `view` for every door and makes the results live. No other process opens doors of the same configuration.
+/// See [`publish_beside`].
 pub fn publish<'p, S: 'p>(
     doors: impl IntoIterator<Item = &'p mut Publisher<S>>,
     view: &ClusterView,
     backends: &BackendPolicy,
     ledger: &mut Ledger,
-) -> Vec<Problem> {
+) -> Reports {
+    publish_beside(&[], doors, view, backends, ledger)
+}
+
+/// Compiles `view` for every door and makes the results live. `others` are doors that other processes open: Ingresses that
+/// only these select are no reason for a warning.
+///
+/// An Ingress that moves from one door to another leaves the old one before it appears at the new one. It is served at one
+/// of the two at most; between the two swaps, for a moment, at neither.
+///
+/// Returns every problem that admission and compilation found. Lists that have not changed are the same ones as before. A
+/// door whose table is unchanged is not touched. With the `ledger` of the publication before, the work is in proportion to
+/// what has changed. If this panics, the ledger is empty, the doors serve what they served, and the next publication
+/// compiles everything.
+pub fn publish_beside<'p, S: 'p>(
+    others: &[(ListenerName, Policy)],
+    doors: impl IntoIterator<Item = &'p mut Publisher<S>>,
+    view: &ClusterView,
+    backends: &BackendPolicy,
+    ledger: &mut Ledger,
+) -> Reports {
     let doors = &mut doors.into_iter().collect::<Vec<_>>();
     let Ledger { last, memory } = ledger;
-    let publication = match last
-        .take()
-        .and_then(|last| revise(doors, view, backends, last, memory))
-    {
+    let last = last.take();
+    let reported = last
+        .as_ref()
+        .map(LastPublication::last_reports)
+        .unwrap_or_default();
+    let revised = last.and_then(|last| revise(others, doors, view, backends, last, memory));
+    let mut publication = match revised {
         Some(publication) => publication,
-        None => begin(doors, view, backends, memory),
+        None => begin(others, doors, view, backends, reported, memory),
     };
-    let compiled = publication.doors.iter().flat_map(|door| {
-        door.reports
-            .compiling
-            .values()
-            .flatten()
-            .chain(&door.reports.gathering)
-    });
-    let reported = compiled.chain(publication.admission.values().flatten());
-    let mut problems: Vec<Problem> = reported.cloned().collect();
-    problems.extend(foreign_classes(doors.iter().map(|door| door.policy()), view));
-    // The same Ingress may be at several doors; one report is enough.
-    problems.sort_unstable();
-    problems.dedup();
+    let classes = foreign_classes(doors.iter().map(|door| door.policy()), view);
+    publication.classes.replace(by_object(classes));
+    let reports = Reports(publication.reports());
     ledger.last = Some(publication);
-    problems
+    reports
 }
 
 /// Compiles everything.
 fn begin<S>(
+    others: &[(ListenerName, Policy)],
     doors: &mut [&mut Publisher<S>],
     view: &ClusterView,
     backends: &BackendPolicy,
+    mut reports: LastReports,
     memory: &mut BackendMemory,
 ) -> LastPublication {
     let mut reported = Vec::new();
@@ -67,7 +102,7 @@ fn begin<S>(
         .iter()
         .map(|door| door.policy().admit(door.name(), view, &mut reported))
         .collect();
-    explain_the_unadmitted(doors, view, &admitted, &mut reported);
+    explain_the_unadmitted(others, doors, view, &admitted, &mut reported);
 
     memory.doubt();
     let live = doors.iter().filter_map(|door| door.live());
@@ -95,7 +130,8 @@ fn begin<S>(
         let mut made = Vec::new();
         let owned = owned(doors, &staying);
         for ((door, staying), owned) in doors.iter_mut().zip(&staying).zip(&owned) {
-            let (early, _) = make(door, owned, staying, view, &mut compiler, &mut cache);
+            let unreported = &mut DoorReports::default();
+            let early = make(door, owned, staying, view, &mut compiler, &mut cache, unreported);
             made.push(Some(early));
         }
         steps.push(made);
@@ -104,7 +140,9 @@ fn begin<S>(
     let mut entries = Vec::new();
     let owned = owned(doors, &admitted);
     for ((door, admitted), owned) in doors.iter_mut().zip(&admitted).zip(owned) {
-        let (whole, reports) = make(door, &owned, admitted, view, &mut compiler, &mut cache);
+        let mut reports = reports.of_door(door.name());
+        let reported = &mut reports;
+        let whole = make(door, &owned, admitted, view, &mut compiler, &mut cache, reported);
         door.own(owned);
         made.push(Some(whole));
         entries.push(DoorRecord {
@@ -118,11 +156,14 @@ fn begin<S>(
     go_live(doors, steps);
     *memory = compiler.into_memory();
     memory.tidy(view);
+    reports.admission.replace(by_object(reported));
     LastPublication {
         view: view.clone(),
         backends: backends.clone(),
+        others: others.to_vec(),
         doors: entries,
-        admission: by_ingress(reported),
+        admission: reports.admission,
+        classes: reports.classes,
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is kept from one publication to the next.
 
-use resource::{ClusterView, Problem};
-use route::{ListenerName, ObjectKey};
+use std::collections::HashMap;
+
+use resource::{ClusterView, ObjectRef, Problem, ProblemLists};
+use route::ListenerName;
 
 use crate::admission::{Members, Policy};
 use crate::backend::{BackendMemory, BackendPolicy};
@@ -27,10 +29,14 @@ impl Ledger {
 pub(crate) struct LastPublication {
     pub(crate) view: ClusterView,
     pub(crate) backends: BackendPolicy,
+    /// Doors of other processes.
+    pub(crate) others: Vec<(ListenerName, Policy)>,
     /// In the order of the doors.
     pub(crate) doors: Vec<DoorRecord>,
     /// What admission reported, by Ingress.
-    pub(crate) admission: Reports,
+    pub(crate) admission: ProblemLists,
+    /// What is wrong with classes that doors admit.
+    pub(crate) classes: ProblemLists,
 }
 
 /// One door of a publication.
@@ -43,20 +49,58 @@ pub(crate) struct DoorRecord {
 }
 
 /// What making a door has reported.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct DoorReports {
-    pub(crate) compiling: Reports,
+    /// By the Ingress whose compilation reported it.
+    pub(crate) compiling: ProblemLists,
     /// From gathering certificates.
-    pub(crate) gathering: Vec<Problem>,
+    pub(crate) gathering: ProblemLists,
 }
 
-pub(crate) fn by_ingress(problems: Vec<Problem>) -> Reports {
+/// What a publication reported, so that the next one keeps the lists that are still right.
+#[derive(Debug, Default)]
+pub(crate) struct LastReports {
+    doors: HashMap<ListenerName, DoorReports>,
+    pub(crate) admission: ProblemLists,
+    pub(crate) classes: ProblemLists,
+}
+
+impl LastReports {
+    /// Those of one door, which are taken out.
+    pub(crate) fn of_door(&mut self, door: &ListenerName) -> DoorReports {
+        self.doors.remove(door).unwrap_or_default()
+    }
+}
+
+impl LastPublication {
+    pub(crate) fn last_reports(&self) -> LastReports {
+        let doors = self.doors.iter();
+        LastReports {
+            doors: doors
+                .map(|door| (door.name.clone(), door.reports.clone()))
+                .collect(),
+            admission: self.admission.clone(),
+            classes: self.classes.clone(),
+        }
+    }
+
+    /// Every list of problems. The same problem may be in several.
+    pub(crate) fn reports(&self) -> Vec<ProblemLists> {
+        let of_doors = self.doors.iter().map(|door| &door.reports);
+        let of_doors = of_doors.flat_map(|reports| [&reports.compiling, &reports.gathering]);
+        of_doors
+            .chain([&self.admission, &self.classes])
+            .cloned()
+            .collect()
+    }
+}
+
+/// By the objects that the problems are about.
+pub(crate) fn by_object(problems: Vec<Problem>) -> Reports {
     let mut sorted = Reports::new();
     for problem in problems {
-        if let Some(namespace) = problem.object.namespace.as_deref() {
-            let key = ObjectKey::new(namespace, &*problem.object.name);
-            sorted.entry(key).or_default().push(problem);
-        }
+        let object: ObjectRef = problem.object.clone();
+        sorted.entry(object).or_default().push(problem);
     }
     sorted
 }

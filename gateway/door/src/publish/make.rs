@@ -5,11 +5,11 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, Problem};
 use route::Table;
 
-use super::ledger::DoorReports;
+use super::ledger::{DoorReports, by_object};
 use super::opening::Publisher;
 use super::projections::NewDoor;
 use crate::admission::{Admitted, HostOwner, Ownership, Policy, precedence};
-use crate::compile::{Compiler, Passthrough, Route};
+use crate::compile::{Compiler, Passthrough, Reports, Route};
 use crate::rule::bounded;
 use crate::tls::{CertificateCache, DoorTls, Gathering};
 
@@ -34,7 +34,7 @@ pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>
     owned.collect()
 }
 
-/// Compiles a door as a whole, from what it admits and nothing else.
+/// Compiles a door as a whole, from what it admits and nothing else. `reports` are those of the last time.
 pub(crate) fn make<'v, S>(
     publisher: &mut Publisher<S>,
     ownership: &Ownership,
@@ -42,24 +42,22 @@ pub(crate) fn make<'v, S>(
     view: &'v ClusterView,
     compiler: &mut Compiler<'v>,
     cache: &mut CertificateCache,
-) -> (NewDoor, DoorReports) {
+    reports: &mut DoorReports,
+) -> NewDoor {
     let compiled = compiler.compile(publisher.name(), publisher.policy(), ownership, admitted);
     let served = Serving {
         table: &compiled.table,
         passthrough: compiled.passthrough,
         ownership,
     };
-    let (tls, gathering) = gather(publisher, admitted, view, cache, served);
-    let made = NewDoor {
+    let (tls, gathered) = gather(publisher, admitted, view, cache, served);
+    reports.compiling.replace(compiled.problems);
+    reports.gathering.replace(gathered);
+    NewDoor {
         table: Arc::new(compiled.table),
         tls,
         part: None,
-    };
-    let reports = DoorReports {
-        compiling: compiled.problems,
-        gathering,
-    };
-    (made, reports)
+    }
 }
 
 /// What a door serves, as far as it determines certificates.
@@ -76,7 +74,7 @@ pub(crate) fn gather<S>(
     view: &ClusterView,
     cache: &mut CertificateCache,
     served: Serving<'_>,
-) -> (Option<Arc<DoorTls>>, Vec<Problem>) {
+) -> (Option<Arc<DoorTls>>, Reports) {
     let (door, policy, memory) = publisher.parts();
     let mut problems = Vec::new();
     let gathering = Gathering {
@@ -89,17 +87,18 @@ pub(crate) fn gather<S>(
         ownership: served.ownership,
     };
     let tls = gathering.gather(admitted, served.table, served.passthrough);
-    problems.sort_by(|left, right| left.object.cmp(&right.object));
-    let reported = problems.chunk_by(|left, right| left.object == right.object);
-    let reported = reported.filter_map(|of_one| {
-        let first = of_one.first()?;
+    let reported = by_object(problems).into_iter().map(|(object, problems)| {
+        let source = problems.first().and_then(|first| first.source.clone());
         let more = |severity, message| Problem {
             severity,
+            object: object.clone(),
             field: String::new(),
             message,
-            ..first.clone()
+            source,
         };
-        Some(bounded(of_one.to_vec(), more))
+        let problems = bounded(problems, more);
+        (object, problems)
     });
-    (tls, reported.flatten().collect())
+    let reported = reported.collect();
+    (tls, reported)
 }

@@ -10,7 +10,6 @@ mod revision;
 mod tests;
 mod unadmitted;
 
-pub use doors::publish;
+pub use doors::{Reports, publish, publish_beside};
 pub use ledger::Ledger;
 pub use opening::{Door, Publisher, open};
-pub use unadmitted::leave_to_others;

@@ -5,10 +5,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use resource::{ClusterView, Difference, Ingress};
-use route::{HostPattern, ObjectKey, Table};
+use resource::{ClusterView, Difference, Ingress, Kind, ObjectRef, Problem};
+use route::{HostPattern, ListenerName, ObjectKey, Table};
 
-use super::ledger::{DoorRecord, LastPublication, by_ingress};
+use super::ledger::{DoorRecord, LastPublication, by_object};
 use super::make::{Serving, gather, make, owned};
 use super::opening::Publisher;
 use super::projections::{NewDoor, TablePatch, go_live};
@@ -23,6 +23,7 @@ const FEW: usize = 500;
 
 /// Compiles what has changed since the `last` publication; `None` when that is not a small part of it.
 pub(crate) fn revise<S>(
+    others: &[(ListenerName, Policy)],
     doors: &mut [&mut Publisher<S>],
     view: &ClusterView,
     backends: &BackendPolicy,
@@ -35,7 +36,7 @@ pub(crate) fn revise<S>(
         });
     let changed = view.difference(&last.view);
     let few = changed.ingresses.len() <= FEW && changed.services.len() <= FEW;
-    if !same_doors || *backends != last.backends || changed.rest || !few {
+    if !same_doors || *others != *last.others || *backends != last.backends || changed.rest || !few {
         return None;
     }
     let mut reported = Vec::new();
@@ -55,13 +56,17 @@ pub(crate) fn revise<S>(
         .collect();
     let gains = gains(&memberships, view)?;
     for key in &changed.ingresses {
-        last.admission.remove(key);
         if let Some(ingress) = view.ingress(key) {
             let is_admitted = last.doors.iter().any(|door| door.members.holds(ingress));
-            reported.extend(explain(doors, view, ingress, is_admitted));
+            reported.extend(explain(others, doors, view, ingress, is_admitted));
         }
     }
-    last.admission.extend(by_ingress(reported));
+    let mut reported = by_object(reported);
+    for key in &changed.ingresses {
+        let object = ObjectRef::namespaced(Kind::Ingress, key);
+        let problems = reported.remove(&object).unwrap_or_default();
+        last.admission.put(object, problems);
+    }
 
     memory.changed(&changed.services);
     let mut compiler = Compiler::new(view, backends, std::mem::take(memory));
@@ -173,19 +178,20 @@ fn revise_door<'v, S>(
     let passes_through = record.members.has_passthrough();
     let (Some(live), Some(touched), false) = (door.live().cloned(), touched, passes_through) else {
         let admitted: Vec<Admitted<'_>> = record.members.admitted().collect();
-        let (made, reports) = make(door, &ownership, &admitted, view, compiler, cache);
-        record.reports = reports;
-        return Some(made);
+        let reports = &mut record.reports;
+        return Some(make(door, &ownership, &admitted, view, compiler, cache, reports));
     };
     if touched.ingresses.is_empty() {
         return None;
     }
     let again = record.members.among(touched.ingresses.values());
     let compiled = compiler.compile(door.name(), door.policy(), &ownership, &again);
+    let mut problems = compiled.problems;
     for key in touched.ingresses.keys() {
-        record.reports.compiling.remove(key);
+        let object = ObjectRef::namespaced(Kind::Ingress, key);
+        let problems: Vec<Problem> = problems.remove(&object).unwrap_or_default();
+        record.reports.compiling.put(object, problems);
     }
-    record.reports.compiling.extend(compiled.problems);
     let table = live.table.with_hosts(&touched.hosts, &compiled.table);
     let regather = door.policy().tls.is_some()
         && (membership.concerns_certificates()
@@ -201,7 +207,7 @@ fn revise_door<'v, S>(
             ownership: &ownership,
         };
         let (tls, problems) = gather(door, &admitted, view, cache, served);
-        record.reports.gathering = problems;
+        record.reports.gathering.replace(problems);
         tls
     } else {
         door.tls().cloned()

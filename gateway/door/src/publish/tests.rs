@@ -62,7 +62,10 @@ impl Rig {
                 assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
             }
         }
-        (work, problems.iter().map(ToString::to_string).collect())
+        (
+            work,
+            problems.problems().iter().map(ToString::to_string).collect(),
+        )
     }
 
     /// The upstreams of all rules of all doors.

@@ -2,36 +2,16 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use resource::{ClusterView, Ingress, Kind, Problem, Severity};
+use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
 use super::opening::Publisher;
 use crate::admission::{Admitted, Policy};
 
-/// If doors are configured and not opened by this process, another process serves their Ingresses: it is no reason for a
-/// warning that no door here selects them.
-pub fn leave_to_others(problems: &mut [Problem], others: &[(ListenerName, Policy)], view: &ClusterView) {
-    let unchosen = |problem: &&mut Problem| {
-        problem.object.kind == Kind::Ingress
-            && problem.severity == Severity::Warning
-            && problem.field.starts_with("metadata.labels")
-    };
-    for problem in problems.iter_mut().filter(unchosen) {
-        let namespace = problem.object.namespace.as_deref().unwrap_or_default();
-        let Some(ingress) = view.ingress(&ObjectKey::new(namespace, &*problem.object.name)) else {
-            continue;
-        };
-        if let Some((door, _)) = others.iter().find(|(_, policy)| policy.chooses(ingress, view)) {
-            problem.severity = Severity::Note;
-            problem.message =
-                format!("not served here: door `{door}` selects it, which this process does not open");
-        }
-    }
-}
-
 /// Reports each Ingress that no door's selector matched: a note without the label, a warning when the label is
 /// there and its value belongs to no door.
 pub(super) fn explain_the_unadmitted<S>(
+    others: &[(ListenerName, Policy)],
     doors: &[&mut Publisher<S>],
     view: &ClusterView,
     admitted: &[Vec<Admitted<'_>>],
@@ -43,11 +23,20 @@ pub(super) fn explain_the_unadmitted<S>(
         .map(|admitted| &admitted.ingress().key)
         .collect();
     for ingress in view.ingresses() {
-        problems.extend(explain(doors, view, ingress, admitted.contains(&ingress.key)));
+        problems.extend(explain(
+            others,
+            doors,
+            view,
+            ingress,
+            admitted.contains(&ingress.key),
+        ));
     }
 }
 
+/// Why no door here admits the Ingress, if that may be a mistake. Those that only `others` select, doors of other
+/// processes, are no reason for a warning.
 pub(crate) fn explain<S>(
+    others: &[(ListenerName, Policy)],
     doors: &[&mut Publisher<S>],
     view: &ClusterView,
     ingress: &Ingress,
@@ -79,6 +68,13 @@ pub(crate) fn explain<S>(
         .find_map(|key| ingress.labels.get(key).map(|value| (*key, value)));
     Some(match labelled {
         Some((key, value)) => {
+            if let Some((door, _)) = others.iter().find(|(_, policy)| policy.chooses(ingress, view)) {
+                return Some(ingress.problem(
+                    Severity::Note,
+                    &format!("metadata.labels[{key}]"),
+                    format!("not served here: door `{door}` selects it, which this process does not open"),
+                ));
+            }
             let accepted: BTreeSet<&str> = doors
                 .iter()
                 .flat_map(|door| door.policy().selector.accepted_values(key))

@@ -37,9 +37,13 @@ impl<'v> ObjectReport<'v> {
         bounded(problems, |severity, message| self.problem(severity, "", message))
     }
 
+    /// The object that is compiled.
+    pub(crate) fn object(&self) -> ObjectRef {
+        ObjectRef::namespaced(self.kind, self.key)
+    }
+
     fn problem(&self, severity: Severity, field: &str, message: impl Into<String>) -> Problem {
-        let object = ObjectRef::namespaced(self.kind, self.key);
-        Problem::of(object, self.source, severity, field, message)
+        Problem::of(self.object(), self.source, severity, field, message)
     }
 }
 

@@ -55,7 +55,10 @@ impl Backends {
             .routes()
             .map(|row| row.action.action.clone())
             .collect();
-        (actions, problems.iter().map(ToString::to_string).collect())
+        (
+            actions,
+            problems.problems().iter().map(ToString::to_string).collect(),
+        )
     }
 }
 

@@ -221,6 +221,7 @@ impl Doors {
             &BackendPolicy::default(),
             &mut door::Ledger::default(),
         )
+        .problems()
         .iter()
         .map(|problem| {
             format!(

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use resource::{ClusterView, Kind, Problem, Severity};
+use resource::{ClusterView, Kind, Problem, ProblemLists, Severity};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -184,18 +184,17 @@ impl Follower {
 
     fn content(&self) -> SourceContent {
         let store = self.store.borrow();
-        let mut problems: Vec<Problem> = store.problems().cloned().collect();
-        problems.extend(missing_permissions(&self.server, store.targets()));
+        let mut own = missing_permissions(&self.server, store.targets());
         // Some kinds may have changed while others are out of reach.
-        problems.extend(self.reported.loss.clone());
-        problems.extend(missing_services(
+        own.extend(self.reported.loss.clone());
+        own.extend(missing_services(
             &**self.doors.borrow(),
             &store.view,
             &self.server,
         ));
         let too_many = self.named.count_beyond_bound();
         if too_many > 0 {
-            problems.push(Problem::of_cluster(
+            own.push(Problem::of_cluster(
                 Severity::Error,
                 &self.server,
                 format!(
@@ -204,6 +203,11 @@ impl Follower {
                     self.options.most_followed
                 ),
             ));
+        }
+        let mut problems = store.problems().clone();
+        let own: ProblemLists = own.into_iter().collect();
+        for list in own.lists() {
+            problems.put(list.object.clone(), list.problems.iter().cloned());
         }
         let mut view = store.view.clone();
         view.replace_unread(Arc::new(self.named.unread()));

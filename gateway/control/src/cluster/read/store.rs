@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use resource::{ClusterView, Kind, Object, ObjectRef, Problem};
+use resource::{ClusterView, Kind, Object, ObjectRef, Problem, ProblemLists};
 use route::ObjectKey;
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ pub(crate) struct Store {
     pub(crate) view: ClusterView,
     targets: BTreeMap<WatchTarget, TargetState>,
     /// Problems of single objects.
-    problems: BTreeMap<ObjectRef, Vec<Problem>>,
+    problems: ProblemLists,
     /// Statuses that are not empty.
     ingress_status: HashMap<ObjectKey, LoadBalancerStatus>,
     /// Of each Ingress, the version that was last seen.
@@ -90,7 +90,7 @@ impl Store {
         if let Scope::Object(key) = &target.scope {
             let object = ObjectRef::namespaced(target.kind, key);
             if !self.targets.keys().any(|other| other.covers(&object)) {
-                self.problems.remove(&object);
+                self.problems.put::<Problem>(object.clone(), []);
                 self.view.remove(&object);
             }
         }
@@ -108,9 +108,9 @@ impl Store {
         losses.max_by_key(|fault| **fault == Fault::Unauthorized)
     }
 
-    /// The problems of single objects, in order of kind and name.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.values().flatten()
+    /// The problems of single objects.
+    pub(crate) fn problems(&self) -> &ProblemLists {
+        &self.problems
     }
 
     pub(crate) fn ingress_status(&self, key: &ObjectKey) -> &LoadBalancerStatus {
@@ -173,7 +173,7 @@ impl Store {
             .collect();
         let gone: BTreeSet<ObjectRef> = self
             .known(target.kind)
-            .chain(self.problems.keys().cloned())
+            .chain(self.problems.lists().map(|list| list.object.clone()))
             .filter(|known| target.covers(known) && !present.contains(known))
             .collect();
         for object in gone {
@@ -213,7 +213,7 @@ impl Store {
         } = observed;
         self.put_status(&reference, &status, changed);
         self.put_version(&reference, Some(version));
-        self.put_problems(&reference, &problems, changed);
+        self.put_problems(&reference, problems, changed);
         let Some(object) = object else {
             self.take_out(&reference, doors, changed);
             return;
@@ -231,7 +231,7 @@ impl Store {
     fn remove(&mut self, reference: &ObjectRef, doors: &dyn DoorView, changed: &mut Changed) {
         self.put_status(reference, &LoadBalancerStatus::default(), changed);
         self.put_version(reference, None);
-        self.put_problems(reference, &[], changed);
+        self.put_problems(reference, Vec::new(), changed);
         self.take_out(reference, doors, changed);
     }
 
@@ -241,13 +241,8 @@ impl Store {
         }
     }
 
-    fn put_problems(&mut self, reference: &ObjectRef, problems: &[Problem], changed: &mut Changed) {
-        let before = if problems.is_empty() {
-            self.problems.remove(reference)
-        } else {
-            self.problems.insert(reference.clone(), problems.to_vec())
-        };
-        changed.view |= before.unwrap_or_default() != problems;
+    fn put_problems(&mut self, reference: &ObjectRef, problems: Vec<Problem>, changed: &mut Changed) {
+        changed.view |= self.problems.put(reference.clone(), problems);
     }
 
     fn put_status(&mut self, reference: &ObjectRef, status: &LoadBalancerStatus, changed: &mut Changed) {

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
-use resource::{Ingress, IngressClass, Kind, Problem, Severity};
+use resource::{Ingress, IngressClass, Kind, Problem, ProblemLists, Severity};
 use route::ObjectKey;
 use tokio::time::Instant;
 
@@ -87,7 +87,7 @@ impl EventWriter {
     pub(crate) async fn write(
         &mut self,
         doors: &dyn DoorView,
-        problems: &[Problem],
+        problems: &ProblemLists,
         writer: &mut Writer,
     ) -> Option<Instant> {
         let me = writer.name()?;
