@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use resource::{BackendAnnotations, ClusterView};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
@@ -12,7 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::fault::BackendFault;
 use super::material::{Material, Materials};
-use crate::pki::{Digest, PROVIDER};
+use crate::pki::{Bounded, Digest, PROVIDER};
 
 /// The TLS settings for the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the live
 /// ones, and with them their sessions.
@@ -167,16 +168,14 @@ fn client_config(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(settings)?;
-    let builder = match (key.trust, &material.authorities) {
-        (Trust::Nobody(_), _) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified)),
-        (Trust::Bundle(_), Some(bundle)) => builder.with_root_certificates(Arc::clone(bundle.roots())),
+    let verifier: Arc<dyn ServerCertVerifier> = match (key.trust, &material.authorities) {
+        (Trust::Nobody(_), _) => Arc::new(Unverified),
+        (Trust::Bundle(_), Some(bundle)) => verifier(bundle.roots())?,
         (Trust::Platform | Trust::Bundle(_), _) => {
-            let roots = platform.0.as_ref().ok_or(BackendFault::NoPlatformRoots)?;
-            builder.with_root_certificates(Arc::clone(roots))
+            verifier(platform.0.as_ref().ok_or(BackendFault::NoPlatformRoots)?)?
         }
     };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &material.client {
         Some(certificate) => {
             let shown = SingleCertAndKey::from(rustls::sign::CertifiedKey::clone(certificate.key()));
@@ -193,8 +192,18 @@ fn client_config(
     Ok(config)
 }
 
+/// Verifies certificates against these authorities.
+fn verifier(roots: &Arc<RootCertStore>) -> Result<Arc<dyn ServerCertVerifier>, BackendFault> {
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&PROVIDER));
+    match builder.build() {
+        Ok(verifier) => Ok(Arc::new(Bounded(verifier as Arc<dyn ServerCertVerifier>))),
+        Err(error) => Err(BackendFault::Settings(error.to_string())),
+    }
+}
+
 /// Accepts any certificate, because an Ingress says so. Without trust in the certificate a signature by its key proves
-/// nothing, so signatures are not checked either, and certificates that cannot be parsed are accepted.
+/// nothing, so signatures are not checked either, and certificates that cannot be parsed are accepted. Nothing of the chain
+/// is looked at, so that only its size matters; the library accepts 64 KiB.
 #[derive(Debug)]
 struct Unverified;
 

@@ -10,6 +10,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
+use super::bounds::{self, ChainExcess};
 use super::digest::Digest;
 use super::pem::{self, PemError, Purpose};
 use super::x509::CertificateFacts;
@@ -45,6 +46,9 @@ pub enum CertificateError {
     /// Not X.509.
     #[error("certificate {0} of the chain cannot be parsed; the server's own comes first, then its issuers")]
     Chain(usize),
+    /// More than a handshake should cost.
+    #[error("the certificate chain {0}")]
+    Excess(ChainExcess),
     /// No private key section.
     #[error(
         "the private key is missing or encrypted; write it unencrypted as PKCS#8, PKCS#1 or SEC1, as in `-----BEGIN PRIVATE KEY-----`"
@@ -55,7 +59,7 @@ pub enum CertificateError {
     KeyPem(PemError),
     /// An algorithm that is not supported.
     #[error(
-        "the private key cannot be parsed; RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519 are supported"
+        "the private key cannot be parsed; RSA (2048 to 4096 bits), ECDSA (P-256, P-384, P-521) and Ed25519 are supported"
     )]
     Key,
     /// The key belongs to another certificate.
@@ -75,6 +79,9 @@ pub enum CaError {
     /// Not usable as an authority.
     #[error("certificate {0} cannot be parsed")]
     Certificate(usize),
+    /// More than verifying should cost.
+    #[error("{0}")]
+    Excess(ChainExcess),
 }
 
 /// Why a Secret gives no certificate.
@@ -143,7 +150,10 @@ impl Certificate {
         chain: Vec<CertificateDer<'static>>,
         key: &PrivateKeyDer<'static>,
     ) -> Result<Self, CertificateError> {
-        let leaf = chain.first().ok_or(CertificateError::NoCertificate)?;
+        let [leaf, issuers @ ..] = &*chain else {
+            return Err(CertificateError::NoCertificate);
+        };
+        bounds::check(leaf, issuers).map_err(CertificateError::Excess)?;
         let facts = CertificateFacts::of(leaf).ok_or(CertificateError::Chain(1))?;
         if let Some(broken) = chain.iter().position(|link| CertificateFacts::of(link).is_none()) {
             return Err(CertificateError::Chain(broken + 1));
@@ -196,6 +206,7 @@ impl CaBundle {
         if certificates.is_empty() {
             return Err(CaError::Empty);
         }
+        bounds::check_keys(&certificates).map_err(CaError::Excess)?;
         let content = Digest::of_all(certificates.iter().map(AsRef::as_ref));
         let mut roots = RootCertStore::empty();
         for (index, certificate) in certificates.into_iter().enumerate() {

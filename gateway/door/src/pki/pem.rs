@@ -7,8 +7,11 @@ use std::fmt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Most sections of one text: the platform's own bundles have a few hundred.
-const MOST: usize = 2_000;
+/// Most sections of one text: the platforms' own bundles have up to about 200.
+const MOST: usize = 500;
+
+/// Most bytes of one text: as many as a Secret can have.
+const MOST_BYTES: usize = 1 << 20;
 
 /// Longest label that is shown.
 const LABEL_BYTES: usize = 40;
@@ -71,6 +74,9 @@ pub enum PemError {
     /// More sections than are plausible.
     #[error("has more than {MOST} sections")]
     TooMany,
+    /// More bytes than are plausible.
+    #[error("has more than {MOST_BYTES} bytes")]
+    TooLarge,
 }
 
 /// The label of a section, for messages.
@@ -148,13 +154,19 @@ fn is_key(label: &str) -> bool {
 /// All sections of a text. What is between them is ignored, unless it looks like a part of one.
 fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, PemError> {
     match text {
+        _ if text.len() > MOST_BYTES => return Err(PemError::TooLarge),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'-', ..] | [b'-', 0, ..] => return Err(PemError::Utf16),
         // A SEQUENCE with a length of two bytes or more: text begins otherwise.
         [0x30, 0x81..=0x84, ..] => return Err(PemError::Binary),
         _ if text.trim_ascii_start().starts_with(b"LS0tLS1CRUdJTi") => return Err(PemError::EncodedTwice),
         _ => {}
     }
-    let mut rest = Rest { text, at: 0 };
+    let mut rest = Rest {
+        text,
+        at: 0,
+        line: 1,
+        counted: 0,
+    };
     let mut found = Vec::new();
     loop {
         let before = rest.at;
@@ -163,7 +175,7 @@ fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, PemError> {
             return Ok(found);
         };
         stray(text, before, begin)?;
-        let line = line_of(text, begin);
+        let line = rest.line_of(begin);
         let label = rest.label().ok_or(PemError::Marker(line))?;
         let start = rest.at;
         let unfinished = || PemError::Unfinished {
@@ -194,9 +206,20 @@ fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, PemError> {
 struct Rest<'t> {
     text: &'t [u8],
     at: usize,
+    /// The line in which `counted` is. No text is counted twice.
+    line: usize,
+    counted: usize,
 }
 
 impl<'t> Rest<'t> {
+    /// The line of a place behind all those asked for before.
+    fn line_of(&mut self, at: usize) -> usize {
+        let between = self.text.get(self.counted..at).unwrap_or_default();
+        self.line += between.iter().filter(|byte| **byte == b'\n').count();
+        self.counted = at;
+        self.line
+    }
+
     /// Where `marker` is next; goes on behind it.
     fn find(&mut self, marker: &[u8]) -> Option<usize> {
         let found = self.at + find(self.text.get(self.at..)?, marker)?;

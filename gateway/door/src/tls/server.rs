@@ -12,7 +12,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::table::Closed;
 use crate::admission::TlsVersion;
-use crate::pki::{CaBundle, Digest, PROVIDER};
+use crate::pki::{Bounded, CaBundle, Digest, PROVIDER};
 
 /// Sessions of clients that take no tickets, per door.
 const SESSIONS: usize = 1_024;
@@ -105,9 +105,10 @@ fn verifier(ca: &CaBundle, may_be_absent: bool) -> Result<Arc<dyn ClientCertVeri
     } else {
         builder
     };
-    builder
+    let verifier = builder
         .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    Ok(Arc::new(Bounded(verifier)))
 }
 
 fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

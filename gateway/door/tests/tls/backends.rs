@@ -18,14 +18,14 @@ const OWN: &str = "blastdoor.dev/";
 type Pairs<'a> = &'a [(&'a str, &'a str, &'a str)];
 
 /// A door, published once and again, and the action of its only route.
-struct Backends {
+pub(crate) struct Backends {
     publisher: door::Publisher<()>,
     door: door::Door<()>,
     backends: BackendPolicy,
 }
 
 impl Backends {
-    fn new(roots: &Authority) -> Self {
+    pub(crate) fn new(roots: &Authority) -> Self {
         use rustls::pki_types::CertificateDer;
         use rustls::pki_types::pem::PemObject;
         let (publisher, door) = open("one".parse().unwrap(), policy("one", None), ());
@@ -41,7 +41,7 @@ impl Backends {
         }
     }
 
-    fn publish(&mut self, yaml: &str) -> (Vec<Action>, Vec<String>) {
+    pub(crate) fn publish(&mut self, yaml: &str) -> (Vec<Action>, Vec<String>) {
         let publishers = std::slice::from_mut(&mut self.publisher);
         let problems = publish(
             publishers,
@@ -63,7 +63,7 @@ impl Backends {
 }
 
 /// A Service whose port has this protocol, and its endpoint.
-fn service(app_protocol: &str, annotation: &str) -> String {
+pub(crate) fn service(app_protocol: &str, annotation: &str) -> String {
     let app_protocol = if app_protocol.is_empty() {
         String::new()
     } else {
@@ -81,7 +81,7 @@ fn service(app_protocol: &str, annotation: &str) -> String {
     )
 }
 
-fn rules(annotations: &[(&str, &str)]) -> String {
+pub(crate) fn rules(annotations: &[(&str, &str)]) -> String {
     Rules {
         hosts: &["a.test"],
         annotations,
@@ -90,18 +90,18 @@ fn rules(annotations: &[(&str, &str)]) -> String {
     .yaml()
 }
 
-fn annotations<'a>(pairs: &[(&str, &str, &'a str)]) -> Vec<(String, &'a str)> {
+pub(crate) fn annotations<'a>(pairs: &[(&str, &str, &'a str)]) -> Vec<(String, &'a str)> {
     pairs
         .iter()
         .map(|(prefix, name, value)| (format!("{prefix}{name}"), *value))
         .collect()
 }
 
-fn borrowed<'a>(pairs: &'a [(String, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn borrowed<'a>(pairs: &'a [(String, &'a str)]) -> Vec<(&'a str, &'a str)> {
     pairs.iter().map(|(key, value)| (key.as_str(), *value)).collect()
 }
 
-fn tls(action: &Action) -> &Arc<BackendTls> {
+pub(crate) fn tls(action: &Action) -> &Arc<BackendTls> {
     let Action::Forward(upstream) = action else {
         panic!("{action:?}")
     };
@@ -153,7 +153,7 @@ fn the_protocol_comes_from_the_first_that_sets_it() {
 }
 
 /// A backend with this certificate, which asks for client certificates of an authority.
-fn backend(made: &Made, clients: Option<&Authority>) -> Arc<ServerConfig> {
+pub(crate) fn backend(made: &Made, clients: Option<&Authority>) -> Arc<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -173,15 +173,13 @@ fn backend(made: &Made, clients: Option<&Authority>) -> Arc<ServerConfig> {
         }
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder
-        .with_single_cert(vec![made.der()], made.private())
-        .unwrap();
+    let mut config = builder.with_single_cert(made.whole(), made.private()).unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Arc::new(config)
 }
 
 /// Whether a handshake between the gateway's settings and a backend succeeds.
-fn speaks(tls: &BackendTls, backend: &Arc<ServerConfig>) -> bool {
+pub(crate) fn speaks(tls: &BackendTls, backend: &Arc<ServerConfig>) -> bool {
     shake(backend, &tls.config, &tls.server_name.to_str()).is_ok()
 }
 

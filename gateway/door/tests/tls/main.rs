@@ -9,6 +9,7 @@
 )]
 
 mod backends;
+mod bounds;
 mod certificates;
 mod faults;
 mod identity;

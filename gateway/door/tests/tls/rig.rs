@@ -29,6 +29,13 @@ impl Made {
         CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap()
     }
 
+    /// All certificates of the chain.
+    pub(crate) fn whole(&self) -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(self.chain.as_bytes())
+            .collect::<Result<_, _>>()
+            .unwrap()
+    }
+
     pub(crate) fn private(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
@@ -73,9 +80,13 @@ pub(crate) fn authority(name: &str) -> Authority {
 impl Authority {
     /// A certificate for these names, signed by the authority.
     pub(crate) fn issue(&self, names: &[&str]) -> Made {
-        let key = KeyPair::generate().unwrap();
+        self.issue_for(&KeyPair::generate().unwrap(), names)
+    }
+
+    /// The same for this key.
+    pub(crate) fn issue_for(&self, key: &KeyPair, names: &[&str]) -> Made {
         Made {
-            chain: params(names).signed_by(&key, &self.issuer).unwrap().pem(),
+            chain: params(names).signed_by(key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }
@@ -311,7 +322,7 @@ pub(crate) fn client_with(
         .with_custom_certificate_verifier(Arc::new(Anyone));
     let mut config = match certificate {
         Some(made) => builder
-            .with_client_auth_cert(vec![made.der()], made.private())
+            .with_client_auth_cert(made.whole(), made.private())
             .unwrap(),
         None => builder.with_no_client_auth(),
     };
