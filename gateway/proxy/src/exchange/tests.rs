@@ -76,7 +76,7 @@ async fn exchange(request: &str, answer: &str, closes: bool) -> Outcome {
     };
     let trailers = TrailerLimits::of(&settings.limits);
     let mut upload = Relay::new(head.framing, sink, u64::MAX, trailers);
-    let deadline = Deadlines::new(Clock::default()).register();
+    let deadline = Deadlines::new(Clock::default(), std::sync::Arc::default()).register();
     let minute = Duration::from_secs(60);
     let timeouts = ExchangeTimeouts {
         body_idle: minute,
@@ -85,7 +85,7 @@ async fn exchange(request: &str, answer: &str, closes: bool) -> Outcome {
         response_idle: minute,
         until: None,
     };
-    let (clock, pipes) = (DateClock::new(), Pipes::new(&memory));
+    let (clock, pipes) = (DateClock::new(), Pipes::new(&memory, std::sync::Arc::default()));
     let parts = Parts {
         client: &mut ours,
         upstream: &mut theirs,

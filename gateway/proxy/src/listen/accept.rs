@@ -1,9 +1,13 @@
 //! Accepting a door's connections on one worker, within the door's budget and until its drain has ended.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -15,13 +19,15 @@ use crate::listen::overflow::Overflow;
 use crate::listen::prepare;
 use crate::listen::socket::BACKLOG;
 use crate::observe::access::Lines;
+use crate::observe::labels::Shortage;
 use crate::request::requester::Server;
 use crate::serve::http1::Http1Connection;
 use crate::settings::ProxyProtocol;
 use crate::stream::socket::Socket;
 use crate::upstream::HealthBoard;
+use crate::worker::crew::Crew;
 use crate::worker::deadlines::TICK;
-use crate::worker::{Open, Phase, Shared};
+use crate::worker::{Open, Phase, Room, Shared};
 
 /// How long the worker still accepts from a socket that admits no new connections, so that handshakes under way can
 /// complete.
@@ -30,20 +36,35 @@ const LAST_ACCEPTS: Duration = Duration::from_millis(300);
 /// How long a worker waits for its door's first table before it listens anyway and answers 503.
 const FIRST_TABLE: Duration = Duration::from_secs(2);
 
-/// How long accepting pauses when the process is out of descriptors.
+/// How long accepting pauses when the process is out of descriptors, and when an idle connection ends for the next one.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+const UNTIL_ONE_ENDS: Duration = Duration::from_millis(10);
+
+/// Connections that are refused one after the other while the process is out of descriptors.
+const REFUSED_AT_ONCE: usize = 64;
 
 /// Accepts the connections of one socket and serves them.
 pub(crate) struct Acceptor {
     server: Rc<Server>,
     overflow: Overflow,
+    crew: Arc<Crew>,
+    /// A descriptor with which connections can be refused when there is no other.
+    spare: RefCell<Option<OwnedFd>>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(shared: Arc<Shared>, board: Arc<HealthBoard>, lines: Lines) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        board: Arc<HealthBoard>,
+        lines: Lines,
+        crew: Arc<Crew>,
+        spare: OwnedFd,
+    ) -> Self {
         Self {
             server: Server::new(shared, board, lines),
             overflow: Overflow::default(),
+            crew,
+            spare: RefCell::new(Some(spare)),
         }
     }
 
@@ -55,16 +76,17 @@ impl Acceptor {
     ) -> io::Result<()> {
         let worker = &self.server.worker;
         let ticker = tokio::task::spawn_local(tick(Rc::clone(&self.server)));
+        let heeding = tokio::task::spawn_local(heed(Rc::clone(&self.server)));
         self.wait_for_a_table(&phase).await;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;
-        worker.listens();
+        let listens = self.crew.listens();
         while *phase.borrow_and_update() < Phase::Closing {
             worker.enter(*phase.borrow());
             tokio::select! {
                 biased;
                 changed = phase.changed() => if changed.is_err() { break },
-                accepted = listener.accept() => self.accepted(accepted).await,
+                accepted = listener.accept() => self.accepted(accepted, &listener).await,
             }
         }
         self.last_accepts(&listener).await;
@@ -77,7 +99,9 @@ impl Acceptor {
             }
         }
         self.cut().await;
+        drop(listens);
         ticker.abort();
+        heeding.abort();
         worker.lines.borrow_mut().hand_over();
         Ok(())
     }
@@ -122,49 +146,99 @@ impl Acceptor {
         }
         let until = tokio::time::Instant::now() + LAST_ACCEPTS;
         while let Ok(accepted) = tokio::time::timeout_at(until, listener.accept()).await {
-            self.accepted(accepted).await;
+            self.accepted(accepted, listener).await;
         }
     }
 
-    async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>, listener: &TcpListener) {
         match accepted {
-            Ok((stream, peer)) => self.admit(stream, peer),
-            Err(error) if is_about_the_client(&error) => {}
-            Err(error) => {
-                tracing::warn!(listener = %self.server.worker.door.name(), %error, "cannot accept; pausing");
-                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+            Ok((stream, peer)) => {
+                if self.admit(stream, peer) == Room::Made {
+                    // What gives way ends before the next one comes.
+                    tokio::task::yield_now().await;
+                }
             }
+            Err(error) if is_about_the_client(&error) => {}
+            Err(error) => self.cannot_accept(&error, listener).await,
         }
+    }
+
+    /// The process or the host is out of descriptors although the door may use more. An idle connection gives way, so that
+    /// the next one can be accepted after a pause. If none is idle, those that wait are refused.
+    async fn cannot_accept(&self, error: &io::Error, listener: &TcpListener) {
+        let worker = &self.server.worker;
+        worker.warn_of_itself("cannot accept a connection", error);
+        if worker.make_room(1, Shortage::Descriptors) {
+            tokio::time::sleep(UNTIL_ONE_ENDS).await;
+            return;
+        }
+        self.refuse_waiting(listener).await;
+        tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+    }
+
+    async fn refuse_waiting(&self, listener: &TcpListener) {
+        if self.spare.take().is_none() {
+            return;
+        }
+        let worker = &self.server.worker;
+        let ends_tls = worker.door.snapshot().ends_tls();
+        for _ in 0..REFUSED_AT_ONCE {
+            let accepted = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
+            let Poll::Ready(Ok((stream, _))) = accepted else {
+                break;
+            };
+            self.overflow.turn_away_at_once(worker, &stream, ends_tls);
+        }
+        // If it is taken meanwhile, the next time nobody is refused.
+        self.spare.replace(spare().ok());
     }
 
     /// Serves a connection within the door's budget; refuses it otherwise.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Room {
         let server = &self.server;
         let snapshot = server.worker.door.snapshot();
         let settings = snapshot.settings();
         let client = peer.ip().to_canonical();
-        let (counted, has_room) = Open::new(&server.worker, settings.limits.connections);
+        let (counted, room) = Open::new(&server.worker, settings);
         // Behind a PROXY header the peer is the load balancer; the client becomes known later.
-        let within = has_room
+        let within = room != Room::None
             && (settings.proxy_protocol != ProxyProtocol::Off || counted.enter(client, false, settings));
         if !within {
             self.overflow
                 .turn_away(&server.worker, stream, snapshot.ends_tls());
-            return;
+            return room;
         }
         let server = Rc::clone(server);
         if prepare::is_needed(&snapshot) {
             let overflow = self.overflow.clone();
             tokio::task::spawn_local(prepare::serve(stream, client, counted, overflow, server));
-            return;
+            return room;
         }
         // Created outside the task, so that idle connections hold nothing else.
         let downstream = Downstream::clear(Peer::of_socket(client));
-        let served = Box::new(Http1Connection::new(Socket::Plain(stream), downstream, server)).serve();
+        let served = Box::new(Http1Connection::new(Socket::plain(stream), downstream, server)).serve();
         tokio::task::spawn_local(async move {
             let _counted = counted;
             served.await;
         });
+        room
+    }
+}
+
+/// A descriptor to be held in reserve: any file will do.
+pub(super) fn spare() -> io::Result<OwnedFd> {
+    std::fs::File::open("/dev/null").map(OwnedFd::from)
+}
+
+/// Makes the room that other workers ask for.
+async fn heed(server: Rc<Server>) {
+    let worker = &server.worker;
+    loop {
+        for _ in 0..worker.heed().await {
+            if !worker.backend_room.free_one() {
+                break;
+            }
+        }
     }
 }
 

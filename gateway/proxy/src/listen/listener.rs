@@ -13,13 +13,15 @@ use socket2::Socket;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::listen::accept::Acceptor;
+use crate::descriptors::Allotment;
+use crate::listen::accept::{Acceptor, spare};
 use crate::listen::socket::{bind, local_address};
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
 use crate::upstream::HealthBoard;
+use crate::worker::crew::Crew;
 use crate::worker::{Phase, Shared};
 
 /// A bound door with its workers.
@@ -49,6 +51,7 @@ struct Group {
     address: SocketAddr,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
+    crew: Arc<Crew>,
     /// The signal that the threads wait for; threads that never get it end silently.
     starts: Vec<mpsc::SyncSender<()>>,
 }
@@ -76,6 +79,22 @@ pub enum BindError {
         listener: ListenerName,
         /// Its address.
         address: SocketAddr,
+    },
+    /// A worker of the door cannot be started.
+    #[error(
+        "listener `{listener}`: cannot start worker {worker} of {workers}: {error}; raise the limit of open files \
+         (LimitNOFILE of systemd, `ulimit -Hn`) or of threads (`pids.max` of the cgroup, `ulimit -u`), or lower \
+         `workers`"
+    )]
+    Worker {
+        /// The door.
+        listener: ListenerName,
+        /// Which of them, from 1.
+        worker: usize,
+        /// How many there are to be.
+        workers: usize,
+        /// The operating system's error.
+        error: io::Error,
     },
     /// Anything else.
     #[error("listener `{listener}`: cannot bind {address}: {error}")]
@@ -156,6 +175,7 @@ impl Listener {
         ListenerStatus {
             shared: Arc::clone(&self.shared),
             phase: self.group.phase.subscribe(),
+            crew: Arc::clone(&self.group.crew),
             address: self.group.address,
         }
     }
@@ -175,6 +195,18 @@ impl Listener {
         old.phase.send_replace(Phase::Closing);
         self.retired.retain(|group| !group.is_finished());
         self.retired.push(old);
+    }
+
+    /// Says how many descriptors the door may use from now on.
+    pub fn allot(&self, allotment: Allotment) {
+        self.shared.metrics.descriptors.allot(allotment);
+    }
+
+    /// How many workers it has, those included that only serve what is left on earlier sockets.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        let groups = self.retired.iter().chain([&self.group]);
+        groups.map(|group| group.threads.len()).sum()
     }
 
     /// Call this when a table has been published: endpoints that have left the door are dropped, so that what comes back at
@@ -224,6 +256,7 @@ impl Listener {
 pub struct ListenerStatus {
     shared: Arc<Shared>,
     phase: watch::Receiver<Phase>,
+    crew: Arc<Crew>,
     address: SocketAddr,
 }
 
@@ -246,16 +279,29 @@ impl ListenerStatus {
         self.shared.door.snapshot().is_synced()
     }
 
-    /// Whether the door takes connections and has a table to answer them by.
+    /// Whether the door takes connections with all its workers, and has a table to answer them by.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.is_synced() && self.shared.listening.load(Ordering::Acquire)
+        self.is_synced() && self.crew.is_complete()
+    }
+
+    /// How many workers take connections, and how many are configured.
+    #[must_use]
+    pub fn workers(&self) -> (usize, usize) {
+        (self.crew.listening(), self.crew.workers())
     }
 
     /// The phase of the listener.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// How many descriptors it uses for clients and backends.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let clients = self.shared.connections.load(Ordering::Relaxed);
+        clients + self.shared.metrics.descriptors.used()
     }
 
     /// Open client connections.
@@ -288,29 +334,42 @@ impl Group {
             None => binding.address,
         };
         let (phase, _) = watch::channel(Phase::Serving);
+        let crew = Crew::new(sockets.len());
+        let workers = sockets.len();
         let mut threads = Vec::with_capacity(sockets.len());
         let mut starts = Vec::with_capacity(sockets.len());
         for (index, socket) in sockets.into_iter().enumerate() {
             let (shared, board, phase) = (Arc::clone(shared), Arc::clone(board), phase.subscribe());
             let lines = access.lines(listener.clone());
+            let failed = |error| BindError::Worker {
+                listener: listener.clone(),
+                worker: index + 1,
+                workers,
+                error,
+            };
             // Here, because this fails if the process is out of descriptors, and an unserved socket is worse than none.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(failed(address))?;
+            let runtime = runtime.map_err(failed)?;
+            let spare = spare().map_err(failed)?;
+            let crew = Arc::clone(&crew);
             let thread = std::thread::Builder::new().name(format!("{listener}-{index}"));
             let (start, waiting) = mpsc::sync_channel(1);
             starts.push(start);
             let thread = thread.spawn(move || {
                 if let Ok(()) = waiting.recv() {
-                    work(&runtime, shared, board, lines, socket, phase);
+                    let listener = shared.door.name().clone();
+                    let acceptor = || Acceptor::new(shared, board, lines, crew, spare);
+                    work(&runtime, &listener, acceptor, socket, phase);
                 }
             });
-            threads.push(thread.map_err(failed(address))?);
+            threads.push(thread.map_err(failed)?);
         }
         Ok(Self {
             binding,
             address,
             phase,
             threads,
+            crew,
             starts,
         })
     }
@@ -330,20 +389,16 @@ impl Group {
 /// A worker thread's whole life.
 fn work(
     runtime: &Runtime,
-    shared: Arc<Shared>,
-    board: Arc<HealthBoard>,
-    lines: crate::observe::access::Lines,
+    listener: &ListenerName,
+    acceptor: impl FnOnce() -> Acceptor,
     socket: Socket,
     phase: watch::Receiver<Phase>,
 ) {
-    let listener = shared.door.name().clone();
     let tasks = tokio::task::LocalSet::new();
-    let outcome = tasks.block_on(runtime, async {
-        Acceptor::new(shared, board, lines).run(socket, phase).await
-    });
+    let outcome = tasks.block_on(runtime, async { acceptor().run(socket, phase).await });
     drop(tasks);
     if let Err(error) = outcome {
-        tracing::error!(%listener, %error, "worker ended");
+        tracing::error!(%listener, %error, "a worker cannot serve; the door is not ready");
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::descriptors::Refusing;
 use crate::observe::labels::Reason;
 use crate::request::reply::Reply;
 use crate::worker::Worker;
@@ -27,7 +28,10 @@ pub(crate) struct Overflow {
 }
 
 /// One of them, for as long as it lasts.
-struct Slot(Rc<Cell<usize>>);
+struct Slot {
+    taken: Rc<Cell<usize>>,
+    _refusing: Refusing,
+}
 
 impl Default for Overflow {
     fn default() -> Self {
@@ -41,11 +45,16 @@ impl Default for Overflow {
 }
 
 impl Overflow {
-    fn enter(&self) -> Option<Slot> {
+    fn enter(&self, worker: &Worker) -> Option<Slot> {
         let taken = self.taken.get();
-        (taken < AT_ONCE).then(|| {
-            self.taken.set(taken + 1);
-            Slot(Rc::clone(&self.taken))
+        if taken >= AT_ONCE {
+            return None;
+        }
+        let refusing = worker.door_metrics.descriptors.refuse()?;
+        self.taken.set(taken + 1);
+        Some(Slot {
+            taken: Rc::clone(&self.taken),
+            _refusing: refusing,
         })
     }
 
@@ -56,9 +65,8 @@ impl Overflow {
         if ends_tls {
             return;
         }
-        let Some(slot) = self.enter() else {
-            // If the client has already sent something, this is a reset, which may overtake the answer.
-            let _best_effort = stream.try_write(&self.answer);
+        let Some(slot) = self.enter(worker) else {
+            self.answer_at_once(&stream);
             return;
         };
         let answer = Rc::clone(&self.answer);
@@ -83,8 +91,23 @@ impl Overflow {
     }
 }
 
+impl Overflow {
+    /// Refuses a connection that must be closed at once.
+    pub(crate) fn turn_away_at_once(&self, worker: &Worker, stream: &TcpStream, ends_tls: bool) {
+        worker.metrics.refused(Reason::ConnectionLimit);
+        if !ends_tls {
+            self.answer_at_once(stream);
+        }
+    }
+
+    /// If the client has already sent something, a reset follows, which may overtake the answer.
+    fn answer_at_once(&self, stream: &TcpStream) {
+        let _best_effort = stream.try_write(&self.answer);
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.taken.set(self.taken.get().saturating_sub(1));
     }
 }

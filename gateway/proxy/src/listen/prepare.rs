@@ -109,7 +109,7 @@ async fn prepare(
         }
     }
     if !ends_tls {
-        return Some((Socket::Plain(stream), Downstream::clear(peer), false));
+        return Some((Socket::plain(stream), Downstream::clear(peer), false));
     }
     // Before the first table there is no certificate to show.
     let (tls, publication) = {
@@ -153,7 +153,7 @@ async fn prepare(
             }
             // The client got an alert, and may have sent more than was read.
             if let Some(stream) = stream {
-                linger(&mut Socket::Plain(stream), &deadline, worker, LingerLimits::SHORT).await;
+                linger(&mut Socket::plain(stream), &deadline, worker, LingerLimits::SHORT).await;
             }
             None
         }
@@ -236,5 +236,5 @@ async fn handshake(
             .map(|certificate| door::client_identity(certificate).into()),
     };
     let is_http2 = settled.alpn_protocol() == Some(b"h2");
-    Ok((Socket::Tls(Box::new(stream.into())), session, is_http2))
+    Ok((Socket::tls(stream.into()), session, is_http2))
 }

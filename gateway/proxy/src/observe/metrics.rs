@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use route::ListenerName;
 use wire::Method;
 
+use crate::descriptors::{Allotment, DoorDescriptors};
 use crate::observe::labels::EjectionCause;
 use crate::observe::labels::Reason;
 use crate::observe::labels::Shortage;
@@ -98,6 +99,7 @@ impl Default for Refusals {
 #[derive(Debug)]
 pub(crate) struct DoorMetrics {
     listener: ListenerName,
+    pub(crate) descriptors: Arc<DoorDescriptors>,
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     /// Only a request for a foreign host takes this lock.
     probes: Mutex<BTreeMap<ListenerName, u64>>,
@@ -151,6 +153,7 @@ impl DoorMetrics {
     pub(crate) fn new(listener: ListenerName) -> Self {
         Self {
             listener,
+            descriptors: Arc::default(),
             workers: Mutex::default(),
             probes: Mutex::default(),
         }
@@ -219,6 +222,7 @@ impl Collector for Metrics {
         encode_refusals(&doors, &mut encoder)?;
         encode_ejections(&doors, &mut encoder)?;
         encode_idle_closed(&doors, &mut encoder)?;
+        encode_descriptors(&doors, &mut encoder)?;
         for (name, help, counter) in PLAIN {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for door in &doors {
@@ -446,6 +450,42 @@ fn encode_idle_closed(
             let count: u64 = counters.map(Counter::value).sum();
             let labels = [("listener", door.listener.as_str()), ("reason", shortage.label())];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_descriptors(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let gauge = |count: usize| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_door_descriptors",
+        "Descriptors that a door uses for clients and for backends",
+        None,
+        MetricType::Gauge,
+    )?;
+    for door in doors {
+        let clients = usize::try_from(door.open_connections()).unwrap_or(usize::MAX);
+        for (side, count) in [("clients", clients), ("backends", door.descriptors.used())] {
+            let labels = [("listener", door.listener.as_str()), ("side", side)];
+            gauge(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_door_descriptors_limit",
+        "Descriptors that a door may use for clients and for backends",
+        None,
+        MetricType::Gauge,
+    )?;
+    for door in doors {
+        let Allotment {
+            clients, backends, ..
+        } = door.descriptors.allotment();
+        for (side, count) in [("clients", clients), ("backends", backends)] {
+            let labels = [("listener", door.listener.as_str()), ("side", side)];
+            gauge(count).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())

@@ -144,7 +144,7 @@ impl Stream {
     }
 
     pub(crate) fn plain(stream: TcpStream) -> Self {
-        Self::Socket(Socket::Plain(stream))
+        Self::Socket(Socket::plain(stream))
     }
 
     /// The connection, if it carries only this exchange.
@@ -166,8 +166,8 @@ impl Stream {
     /// The TCP connection, when its bytes are the message's own.
     pub(crate) fn as_plain(&self) -> Option<&TcpStream> {
         match self {
-            Self::Socket(Socket::Plain(stream)) => Some(stream),
-            Self::Socket(Socket::Tls(_)) | Self::Http2(_) => None,
+            Self::Socket(socket) => socket.as_plain(),
+            Self::Http2(_) => None,
         }
     }
 

@@ -11,8 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::descriptors::Held;
+
 /// A connection that carries one exchange at a time: everything on it is HTTP/1 or another protocol's bytes.
-pub(crate) enum Socket {
+pub(crate) struct Socket {
+    transport: Transport,
+    /// The descriptor of a connection to a backend, counted for as long as the connection is open.
+    _held: Option<Held>,
+}
+
+enum Transport {
     /// Clear text.
     Plain(TcpStream),
     /// Under TLS, as its server or client.
@@ -20,12 +28,44 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// A connection in clear text.
+    pub(crate) fn plain(stream: TcpStream) -> Self {
+        Self {
+            transport: Transport::Plain(stream),
+            _held: None,
+        }
+    }
+
+    /// A connection under TLS, as its server or client.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Self {
+            transport: Transport::Tls(Box::new(stream)),
+            _held: None,
+        }
+    }
+
+    /// The same connection, counted as one to a backend.
+    pub(crate) fn held(self, held: Held) -> Self {
+        Self {
+            _held: Some(held),
+            ..self
+        }
+    }
+
+    /// The TCP connection, if its bytes are in clear text.
+    pub(crate) fn as_plain(&self) -> Option<&TcpStream> {
+        match &self.transport {
+            Transport::Plain(stream) => Some(stream),
+            Transport::Tls(_) => None,
+        }
+    }
+
     /// Ready when there is something to read or the stream has ended; holds no buffer while it waits. True if reading is
     /// worthwhile.
     pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        match self {
-            Self::Plain(stream) => stream.poll_read_ready(context).map(|ready| ready.is_ok()),
-            Self::Tls(stream) => {
+        match &mut self.transport {
+            Transport::Plain(stream) => stream.poll_read_ready(context).map(|ready| ready.is_ok()),
+            Transport::Tls(stream) => {
                 let (tcp, session) = stream.get_mut();
                 if session_holds_data(session) {
                     return Poll::Ready(true);
@@ -45,17 +85,17 @@ impl Socket {
 
     /// The other side has ended its direction, whatever is left to read. Costs a system call.
     pub(crate) fn has_ended(&self) -> bool {
-        match self {
-            Self::Plain(stream) => has_ended(stream),
-            Self::Tls(stream) => has_ended(stream.get_ref().0),
+        match &self.transport {
+            Transport::Plain(stream) => has_ended(stream),
+            Transport::Tls(stream) => has_ended(stream.get_ref().0),
         }
     }
 
     /// What has arrived and waits in the kernel. Costs a system call.
     pub(crate) fn unread(&self) -> usize {
-        let tcp = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+        let tcp = match &self.transport {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.get_ref().0,
         };
         let bytes = rustix::io::ioctl_fionread(tcp).unwrap_or(0);
         usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -64,7 +104,7 @@ impl Socket {
     /// Announces the end to an idle peer, as far as that requires no waiting: under TLS it could otherwise not distinguish
     /// an end from a cut (RFC 8446 6.1).
     pub(crate) fn part(&mut self) {
-        if let Self::Tls(_) = self {
+        if let Transport::Tls(_) = self.transport {
             let _as_far_as_it_goes = self.poll_shutdown(&mut Context::from_waker(std::task::Waker::noop()));
         }
     }
@@ -74,9 +114,9 @@ impl Socket {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
-            Self::Tls(stream) => {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            Transport::Tls(stream) => {
                 let read = Pin::new(&mut **stream).poll_read(context, into);
                 // What was read may ask for an alert, and there may be nothing else to write for long.
                 if stream.get_ref().1.wants_write() {
@@ -89,16 +129,16 @@ impl Socket {
 
     /// The connection beneath TLS, or the same in clear text.
     pub(crate) fn tcp(&mut self) -> &mut TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_mut().0,
+        match &mut self.transport {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.get_mut().0,
         }
     }
 
     pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
         }
     }
 
@@ -109,23 +149,23 @@ impl Socket {
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
         let both = [IoSlice::new(first), IoSlice::new(second)];
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, &both),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, &both),
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, &both),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, &both),
         }
     }
 
     /// What TLS has encrypted and not yet sent.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+        match &mut self.transport {
+            Transport::Plain(_) => Poll::Ready(Ok(())),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
         }
     }
 
     /// Makes the end of the connection look like a cut. Under TLS it does by itself if the end is not announced.
     pub(crate) fn abort(&mut self) {
-        if let Self::Plain(stream) = self {
+        if let Transport::Plain(stream) = &mut self.transport {
             // If that fails, the connection ends in order; there is no better way.
             let _as_before = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
         }
@@ -133,9 +173,9 @@ impl Socket {
 
     /// Announces to the other side that nothing more will be sent.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
         }
     }
 }
@@ -189,9 +229,9 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, bytes),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, bytes),
         }
     }
 

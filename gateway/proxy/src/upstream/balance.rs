@@ -145,6 +145,7 @@ pub(super) mod tests {
                     door::UpstreamProtocol::Http1,
                     board.health(key),
                     Arc::new(WorkerMetrics::default()),
+                    Rc::default(),
                 );
                 (key.address.port(), Rc::new(endpoint))
             })

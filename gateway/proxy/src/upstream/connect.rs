@@ -80,7 +80,7 @@ pub(super) async fn dial(
             Err(ConnectError::Tcp(error)) => Err(ConnectError::Tls(error)),
             outcome => outcome,
         },
-        UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Ok(Socket::Plain(stream)),
+        UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Ok(Socket::plain(stream)),
     }
 }
 
@@ -113,7 +113,15 @@ pub(super) async fn secure(
             message,
         )));
     }
-    Ok(Socket::Tls(Box::new(stream.into())))
+    Ok(Socket::tls(stream.into()))
+}
+
+/// The process, or the host, can open no more.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Errors of this process, not of the endpoint: descriptors, memory, local ports.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use door::UpstreamProtocol;
 use http::Request;
 
-use super::connect::{ConnectError, connect, is_ours, secure};
+use super::connect::{ConnectError, connect, is_ours, is_out_of_descriptors, secure};
 use super::health::{Availability, Health, LastResort, Probing};
 use super::multiplexed::{InStream, Multiplexed};
 use super::places::Asker;
@@ -18,6 +18,7 @@ use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
 use crate::stream::http2::Http2Stream;
 use crate::stream::socket::Socket;
+use crate::worker::room::BackendRoom;
 
 /// Kept connections per endpoint and worker.
 const KEPT: usize = 256;
@@ -61,6 +62,7 @@ pub(crate) struct Endpoint {
     /// How often the health had been reset when this was last checked.
     forgotten: Cell<u32>,
     metrics: Arc<WorkerMetrics>,
+    room: Rc<BackendRoom>,
 }
 
 struct Idle {
@@ -88,6 +90,7 @@ impl Endpoint {
         protocol: UpstreamProtocol,
         health: Arc<Health>,
         metrics: Arc<WorkerMetrics>,
+        room: Rc<BackendRoom>,
     ) -> Self {
         Self {
             address,
@@ -101,6 +104,7 @@ impl Endpoint {
             forgotten: Cell::new(health.forgotten()),
             health,
             metrics,
+            room,
         }
     }
 
@@ -215,12 +219,25 @@ impl Endpoint {
     /// Connects, and learns from the outcome.
     pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Socket, ConnectError> {
         self.metrics.upstream_connects.add(1);
+        let held = match self.room.hold().await {
+            Ok(held) => held,
+            Err(error) => {
+                let none = Err(ConnectError::Tcp(error));
+                self.learn(&none);
+                return none;
+            }
+        };
         let started = Instant::now();
         let mut waiting = Waiting {
             endpoint: self,
             since: Some(started),
         };
-        let connected = connect(self.address, timeout).await.map_err(ConnectError::Tcp);
+        let mut connected = connect(self.address, timeout).await;
+        // The process may be out of descriptors although the door is not.
+        if connected.as_ref().is_err_and(is_out_of_descriptors) && self.room.free_one() {
+            connected = connect(self.address, timeout).await;
+        }
+        let connected = connected.map_err(ConnectError::Tcp);
         waiting.since = None;
         let outcome = match (connected, &self.protocol) {
             (Ok(stream), UpstreamProtocol::Tls(tls)) => {
@@ -228,8 +245,9 @@ impl Endpoint {
                 let left = (timeout * 2).saturating_sub(started.elapsed());
                 Box::pin(secure(tls, stream, left)).await
             }
-            (connected, _) => connected.map(Socket::Plain),
+            (connected, _) => connected.map(Socket::plain),
         };
+        let outcome = outcome.map(|socket| socket.held(held));
         self.learn(&outcome);
         outcome
     }
@@ -284,6 +302,10 @@ impl Endpoint {
                 return;
             }
             let protocol = self.has_answered.get().then_some(&self.protocol);
+            // Without a descriptor for it, the endpoint is probed later.
+            let Ok(_held) = self.room.hold().await else {
+                continue;
+            };
             let found = Box::pin(probe(self.address, protocol)).await;
             silent = if found == Found::Silence { silent + 1 } else { 0 };
             // It accepts connections; it may just not know the probe's request.
@@ -296,6 +318,22 @@ impl Endpoint {
             }
         }
         self.health.reached();
+    }
+
+    /// When the connection was last used that has been kept for longest, and whether it can be shared.
+    pub(super) fn oldest_kept(&self) -> Option<(Instant, bool)> {
+        let exclusive = self.idle.borrow().first().map(|kept| (kept.since, false));
+        let shared = self.multiplexed.oldest_idle().map(|since| (since, true));
+        exclusive.into_iter().chain(shared).min()
+    }
+
+    /// Closes the one that has been kept for longest.
+    pub(super) fn drop_oldest_kept(&self, shared: bool) {
+        if shared {
+            self.multiplexed.drop_oldest_idle();
+        } else if !self.idle.borrow().is_empty() {
+            self.idle.borrow_mut().remove(0);
+        }
     }
 
     pub(super) fn sweep(&self, now: Instant, most: Duration) {

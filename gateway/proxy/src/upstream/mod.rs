@@ -39,23 +39,49 @@ pub(crate) use places::Asker;
 pub(crate) use tries::Again;
 
 use crate::observe::metrics::WorkerMetrics;
+use crate::worker::room::BackendRoom;
 
 /// A kept connection that has been idle for longer is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// All endpoints that this worker has used lately.
 pub(crate) struct Upstreams {
-    endpoints: RefCell<HashMap<Key, Rc<Endpoint>, RandomState>>,
+    endpoints: Rc<Known>,
     board: Arc<HealthBoard>,
     metrics: Arc<WorkerMetrics>,
+    room: Rc<BackendRoom>,
 }
 
+type Known = RefCell<HashMap<Key, Rc<Endpoint>, RandomState>>;
+
 impl Upstreams {
-    pub(crate) fn new(board: Arc<HealthBoard>, metrics: Arc<WorkerMetrics>) -> Self {
+    pub(crate) fn new(board: Arc<HealthBoard>, metrics: Arc<WorkerMetrics>, room: Rc<BackendRoom>) -> Self {
         Self {
-            endpoints: RefCell::default(),
+            endpoints: Rc::default(),
             board,
             metrics,
+            room,
+        }
+    }
+
+    /// What closes the connection that has been kept for longest, for as long as there are upstreams.
+    pub(crate) fn drop_oldest_kept(&self) -> impl Fn() -> bool + 'static {
+        let endpoints = Rc::downgrade(&self.endpoints);
+        move || {
+            let Some(endpoints) = endpoints.upgrade() else {
+                return false;
+            };
+            let endpoints = endpoints.borrow();
+            let kept = endpoints
+                .values()
+                .filter_map(|endpoint| Some((endpoint.oldest_kept()?, endpoint)));
+            match kept.min_by_key(|(kept, _)| *kept) {
+                Some(((_, shared), endpoint)) => {
+                    endpoint.drop_oldest_kept(shared);
+                    true
+                }
+                None => false,
+            }
         }
     }
 
@@ -110,6 +136,7 @@ impl Upstreams {
                 protocol.clone(),
                 self.board.health(key),
                 Arc::clone(&self.metrics),
+                Rc::clone(&self.room),
             ))
         });
         Rc::clone(endpoint)

@@ -69,6 +69,12 @@ struct State {
     blocks: Rc<LongBlocks>,
 }
 
+impl State {
+    fn is_idle(&self) -> bool {
+        self.streams.get() == 0 && !self.closed.get()
+    }
+}
+
 /// One request's place on a connection.
 pub(crate) struct InStream {
     state: Rc<State>,
@@ -317,6 +323,22 @@ impl Multiplexed {
         self.shared.connections.borrow().is_empty()
     }
 
+    /// Since when the connection has been without requests that has been so for longest.
+    pub(super) fn oldest_idle(&self) -> Option<Instant> {
+        let connections = self.shared.connections.borrow();
+        let idle = connections.iter().filter(|connection| connection.state.is_idle());
+        idle.map(|connection| connection.state.idle_since.get()).min()
+    }
+
+    /// Closes that one.
+    pub(super) fn drop_oldest_idle(&self) {
+        let Some(oldest) = self.oldest_idle() else { return };
+        self.shared.connections.borrow_mut().retain(|connection| {
+            let state = &connection.state;
+            !state.is_idle() || state.idle_since.get() != oldest
+        });
+    }
+
     /// Drops connections that are closed or have been idle for `most`; without users they close themselves.
     pub(super) fn sweep(&self, now: Instant, most: Duration) {
         self.shared.connections.borrow_mut().retain(|connection| {
@@ -405,7 +427,7 @@ mod tests {
             let multiplexed = Multiplexed::default();
             let patience = Cell::new(Duration::from_secs(30));
             let open = async |number| {
-                let connect = async || Ok(Socket::Plain(TcpStream::connect(address).await.unwrap()));
+                let connect = async || Ok(Socket::plain(TcpStream::connect(address).await.unwrap()));
                 let request = Request::get("http://a.test/").body(()).unwrap();
                 let opened = multiplexed
                     .open(request, true, asker(number), patience.get(), connect)

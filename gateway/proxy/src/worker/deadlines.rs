@@ -7,6 +7,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -34,8 +36,10 @@ pub(crate) struct Deadlines {
     vacant: RefCell<Vec<u32>>,
     occupied: Cell<usize>,
     idle: RefCell<IdleList>,
-    /// Connections that have been asked to end, and have neither ended nor become busy.
-    asked: Cell<usize>,
+    /// How many are idle and have not been asked to end, for other threads to see.
+    shown_idle: Arc<AtomicUsize>,
+    /// Connections of the whole door that have been asked to end, and have neither ended nor become busy.
+    going: Arc<AtomicUsize>,
     /// Wakes the ticker when there is something to check again.
     work: Notify,
 }
@@ -95,7 +99,8 @@ pub(crate) struct Deadline {
 }
 
 impl Deadlines {
-    pub(crate) fn new(clock: Clock) -> Rc<Self> {
+    /// `going`: where connections are counted that have been asked to end.
+    pub(crate) fn new(clock: Clock, going: Arc<AtomicUsize>) -> Rc<Self> {
         Rc::new(Self {
             epoch: clock.now(),
             clock,
@@ -103,7 +108,8 @@ impl Deadlines {
             vacant: RefCell::new(Vec::new()),
             occupied: Cell::new(0),
             idle: RefCell::default(),
-            asked: Cell::new(0),
+            shown_idle: Arc::default(),
+            going,
             work: Notify::new(),
         })
     }
@@ -214,18 +220,14 @@ impl Deadlines {
             });
             closed += 1;
         }
-        self.asked.set(self.asked.get() + closed);
+        self.shown_idle.store(idle.count(), Ordering::Relaxed);
+        self.going.fetch_add(closed, Ordering::Relaxed);
         closed
     }
 
     /// How many connections are idle and have not been asked to end.
-    pub(super) fn idle(&self) -> usize {
-        self.idle.borrow().count()
-    }
-
-    /// How many have been asked to end, and have neither ended nor become busy.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.get()
+    pub(super) fn shown_idle(&self) -> &Arc<AtomicUsize> {
+        &self.shown_idle
     }
 
     /// Wakes every connection, so that it looks at the worker's phase.
@@ -310,12 +312,14 @@ impl Deadline {
         let mut idle = self.table.idle.borrow_mut();
         self.no_longer_asked(idle.is_asked(self.index));
         idle.enter(self.index);
+        self.table.shown_idle.store(idle.count(), Ordering::Relaxed);
     }
 
     /// The connection has something to do, and continues whether it has been asked to end or not.
     pub(crate) fn busy(&self) {
-        let was_asked = self.table.idle.borrow_mut().leave(self.index);
-        self.no_longer_asked(was_asked);
+        let mut idle = self.table.idle.borrow_mut();
+        self.no_longer_asked(idle.leave(self.index));
+        self.table.shown_idle.store(idle.count(), Ordering::Relaxed);
     }
 
     /// Whether it has been asked to end since it became idle.
@@ -325,7 +329,7 @@ impl Deadline {
 
     fn no_longer_asked(&self, was_asked: bool) {
         if was_asked {
-            self.table.asked.set(self.table.asked.get().saturating_sub(1));
+            self.table.going.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -382,7 +386,7 @@ mod tests {
     #[test]
     fn a_deadline_fires_once_and_not_before_its_time() {
         let clock = Clock::stopped();
-        let table = Deadlines::new(clock.clone());
+        let table = Deadlines::new(clock.clone(), Arc::default());
         let deadline = table.register();
         let mut context = Context::from_waker(Waker::noop());
         let mut has_passed_after = |millis: u64| {
@@ -404,15 +408,15 @@ mod tests {
 
     #[test]
     fn a_publication_wakes_what_waits_for_one() {
-        struct Count(std::sync::atomic::AtomicUsize);
+        struct Count(AtomicUsize);
         impl std::task::Wake for Count {
-            fn wake(self: std::sync::Arc<Self>) {
-                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
             }
         }
-        let count = || std::sync::Arc::new(Count(std::sync::atomic::AtomicUsize::new(0)));
-        let woken = |count: &Count| count.0.load(std::sync::atomic::Ordering::SeqCst);
-        let table = Deadlines::new(Clock::stopped());
+        let count = || Arc::new(Count(AtomicUsize::new(0)));
+        let woken = |count: &Count| count.0.load(Ordering::SeqCst);
+        let table = Deadlines::new(Clock::stopped(), Arc::default());
         let (idle, busy) = (table.register(), table.register());
         let (of_idle, of_busy) = (count(), count());
         let now = table.now();
@@ -433,7 +437,7 @@ mod tests {
 
     #[test]
     fn the_oldest_idle_connections_are_asked_to_end() {
-        let table = Deadlines::new(Clock::stopped());
+        let table = Deadlines::new(Clock::stopped(), Arc::default());
         let mut context = Context::from_waker(Waker::noop());
         let [first, second, third, busy] = std::array::from_fn(|_| table.register());
         for deadline in [&first, &second, &third, &busy] {
@@ -444,7 +448,15 @@ mod tests {
         // Idle anew, and so the youngest.
         first.busy();
         first.idle();
-        assert_eq!((table.idle(), table.close_oldest(2), table.asked()), (3, 2, 2));
+        let counts = || {
+            (
+                table.shown_idle.load(Ordering::Relaxed),
+                table.going.load(Ordering::Relaxed),
+            )
+        };
+        assert_eq!(counts(), (3, 0));
+        assert_eq!(table.close_oldest(2), 2);
+        assert_eq!(counts(), (1, 2));
         let mut asked = || [&first, &second, &third, &busy].map(|deadline| deadline.has_passed(&mut context));
         assert_eq!(asked(), [false, true, true, false]);
         // A request came in that moment.
@@ -453,14 +465,15 @@ mod tests {
         assert_eq!(asked(), [false, false, true, false]);
         assert_eq!((third.is_asked_to_end(), second.is_asked_to_end()), (true, false));
         drop(third);
-        assert_eq!((table.idle(), table.asked()), (1, 0));
-        assert_eq!((table.close_oldest(9), table.idle()), (1, 0));
+        assert_eq!(counts(), (1, 0));
+        assert_eq!(table.close_oldest(9), 1);
+        assert_eq!(counts(), (0, 1));
     }
 
     #[test]
     fn what_makes_no_progress_is_told_once() {
         let clock = Clock::stopped();
-        let table = Deadlines::new(clock.clone());
+        let table = Deadlines::new(clock.clone(), Arc::default());
         let (busy, idle) = (table.register(), table.register());
         let mut context = Context::from_waker(Waker::noop());
         let mut after_a_tick = || {
@@ -484,7 +497,7 @@ mod tests {
     #[test]
     fn stalled_readers_that_hold_most_are_cut() {
         let clock = Clock::stopped();
-        let table = Deadlines::new(clock.clone());
+        let table = Deadlines::new(clock.clone(), Arc::default());
         let mut context = Context::from_waker(Waker::noop());
         let [small, large, larger, young, gone] = std::array::from_fn(|_| table.register());
         let minute = Duration::from_secs(60);
@@ -518,7 +531,7 @@ mod tests {
 
     #[test]
     fn the_entry_of_a_dropped_deadline_is_reused() {
-        let table = Deadlines::new(Clock::stopped());
+        let table = Deadlines::new(Clock::stopped(), Arc::default());
         let (first, second) = (table.register(), table.register());
         drop(first);
         let third = table.register();

@@ -3,20 +3,23 @@
 pub(crate) mod buffers;
 pub(crate) mod clients;
 pub(crate) mod clock;
+pub(crate) mod crew;
 pub(crate) mod date;
 pub(crate) mod deadlines;
 mod idle;
 pub(crate) mod memory;
+pub(crate) mod peers;
 pub(crate) mod pipes;
 pub(crate) mod place;
 pub(crate) mod read_buffer;
+pub(crate) mod room;
 pub(crate) mod warnings;
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::memory::{DoorMemory, MemoryBudget};
@@ -30,7 +33,9 @@ use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
 use crate::worker::memory::{CONNECTION, Charge, Memory};
+use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
+use crate::worker::room::BackendRoom;
 use crate::worker::warnings::Warnings;
 use door::Door;
 
@@ -55,10 +60,9 @@ pub(crate) struct Shared {
     pub(crate) clients: ClientCounts,
     /// Requests that were cut when the drain ended.
     pub(crate) cut: AtomicUsize,
-    /// A worker accepts connections.
-    pub(crate) listening: AtomicBool,
     pub(crate) warnings: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
+    peers: Peers,
 }
 
 /// What all connections of a worker share.
@@ -68,10 +72,13 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) memory: Rc<Memory>,
     pub(crate) buffers: Rc<Pool>,
-    pub(crate) pipes: Pipes,
+    pub(crate) pipes: Rc<Pipes>,
+    /// Where connections to backends get their descriptors.
+    pub(crate) backend_room: Rc<BackendRoom>,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) lines: RefCell<Lines>,
     shared: Arc<Shared>,
+    peer: Arc<Peer>,
     phase: Cell<Phase>,
     /// The last publication that the worker has noticed.
     publication: Cell<u64>,
@@ -90,9 +97,9 @@ impl Shared {
             connections: AtomicUsize::new(0),
             clients: ClientCounts::default(),
             cut: AtomicUsize::new(0),
-            listening: AtomicBool::new(false),
             warnings: Warnings::default(),
             memory: Arc::new(DoorMemory::new(memory)),
+            peers: Peers::default(),
         }
     }
 }
@@ -134,28 +141,45 @@ pub(crate) struct Open {
     _held: Charge,
 }
 
+/// Whether a door has room for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It has.
+    Free,
+    /// Idle connections are about to end for it.
+    Made,
+    /// It has not.
+    None,
+}
+
 impl Open {
-    /// Counts it, and says whether the door has room for it.
-    pub(crate) fn new(worker: &Rc<Worker>, most: usize) -> (Self, bool) {
+    /// Counts it, and says whether the door has room for it, or will have in a moment.
+    pub(crate) fn new(worker: &Rc<Worker>, settings: &Settings) -> (Self, Room) {
         worker.metrics.connections_accepted.add(1);
         worker.metrics.connections_open.add(1);
         worker.open.set(worker.open.get() + 1);
-        let open = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let open = worker.shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let excess = open.saturating_sub(worker.shared.most_connections(settings));
+        let room = if excess == 0 {
+            Room::Free
+        } else if worker.make_room(excess, Shortage::Connections) {
+            Room::Made
+        } else {
+            Room::None
+        };
         let counted = Self {
             worker: Rc::clone(worker),
             client: Cell::new(None),
             _held: worker.memory.charge(CONNECTION),
         };
-        (counted, open < most)
+        (counted, room)
     }
 
     /// Counts the connection as its client's, unless that has as many as it may. `named`: a PROXY header names the client
     /// at this address; otherwise it is the peer.
     pub(crate) fn enter(&self, address: IpAddr, named: bool, settings: &Settings) -> bool {
-        let (limit, most) = (
-            settings.limits.connections_per_client,
-            settings.limits.connections,
-        );
+        let limit = settings.limits.connections_per_client;
+        let most = self.worker.shared.most_connections(settings);
         let is_exempt = match limit {
             PerClient::Unlimited => true,
             // Its connections belong to many clients.
@@ -203,20 +227,31 @@ impl Drop for Open {
     }
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.leaves(&self.peer);
+    }
+}
+
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, lines: Lines) -> Rc<Self> {
         let metrics = shared.metrics.worker();
         let memory = Memory::new(Arc::clone(&shared.memory));
+        let descriptors = &shared.metrics.descriptors;
+        let deadlines = Deadlines::new(Clock::default(), Arc::clone(descriptors.going()));
+        let peer = shared.peers.join(Arc::clone(deadlines.shown_idle()));
         Rc::new(Self {
             door: DoorRef(Arc::clone(&shared)),
             door_metrics: Arc::clone(&shared.metrics),
             metrics,
             buffers: Pool::new(&memory),
-            pipes: Pipes::new(&memory),
+            pipes: Rc::new(Pipes::new(&memory, Arc::clone(descriptors))),
             memory,
-            deadlines: Deadlines::new(Clock::default()),
+            backend_room: BackendRoom::new(Arc::clone(&shared), Arc::clone(&peer)),
+            deadlines,
             lines: RefCell::new(lines),
             shared,
+            peer,
             phase: Cell::new(Phase::Serving),
             publication: Cell::new(0),
             requests: Cell::new(0),
@@ -244,6 +279,13 @@ impl Worker {
         tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{kept_back}");
     }
 
+    /// Logs at a limited rate what the worker itself cannot do. The error must not differ from time to time.
+    pub(crate) fn warn_of_itself(&self, what: &str, error: &std::io::Error) {
+        if let Some(kept_back) = self.shared.warnings.admit(what, Instant::now()) {
+            tracing::warn!(listener = %self.door.name(), %error, "{what}{kept_back}");
+        }
+    }
+
     pub(crate) fn upgraded(self: &Rc<Self>) -> Upgraded {
         self.upgraded.set(self.upgraded.get() + 1);
         Upgraded(Rc::clone(self))
@@ -269,23 +311,9 @@ impl Worker {
         }
     }
 
-    /// Asks up to `most` idle client connections of this worker to end, those first that have been idle for longest.
-    /// Returns how many. They end in order, when their tasks run next; over HTTP/2 a moment later.
-    pub(crate) fn close_idle(&self, most: usize, shortage: Shortage) -> usize {
-        let closed = self.deadlines.close_oldest(most);
-        self.metrics
-            .idle_closed(shortage, u64::try_from(closed).unwrap_or_default());
-        closed
-    }
-
     /// How many of its connections are open.
     pub(crate) fn open_connections(&self) -> usize {
         self.open.get()
-    }
-
-    /// Says that the listener takes connections.
-    pub(crate) fn listens(&self) {
-        self.shared.listening.store(true, Ordering::Release);
     }
 
     /// Requests that are under way, counted as cut.

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
+use crate::descriptors::{DoorDescriptors, Held};
 use crate::worker::memory::{Charge, Memory};
 
 /// The requested capacity of a pipe; the kernel may grant less.
@@ -26,19 +28,22 @@ pub(crate) struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
     holds: usize,
-    _held: Charge,
+    _charge: Charge,
+    _held: [Held; 2],
 }
 
 /// The empty pipes of one worker.
 pub(crate) struct Pipes {
     memory: Rc<Memory>,
+    door: Arc<DoorDescriptors>,
     free: RefCell<Vec<Pipe>>,
 }
 
 impl Pipes {
-    pub(crate) fn new(memory: &Rc<Memory>) -> Self {
+    pub(crate) fn new(memory: &Rc<Memory>, door: Arc<DoorDescriptors>) -> Self {
         Self {
             memory: Rc::clone(memory),
+            door,
             free: RefCell::default(),
         }
     }
@@ -59,11 +64,12 @@ impl Pipes {
         free.truncate(kept);
     }
 
-    /// An empty pipe; `None` if the process is out of descriptors, and the bytes must be copied.
+    /// An empty pipe; `None` if the door or the process is out of descriptors, and the bytes must be copied.
     pub(crate) fn take(&self) -> Option<Pipe> {
         if let Some(pipe) = self.free.borrow_mut().pop() {
             return Some(pipe);
         }
+        let held = self.door.hold_pipe()?;
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         // Without the privilege or the user's pipe budget the default size stays, which also works.
         let _granted = fcntl_setpipe_size(&writer, CAPACITY);
@@ -71,7 +77,8 @@ impl Pipes {
             reader,
             writer,
             holds: 0,
-            _held: self.memory.charge(EMPTY),
+            _charge: self.memory.charge(EMPTY),
+            _held: held,
         })
     }
 
@@ -81,6 +88,11 @@ impl Pipes {
         if pipe.holds == 0 && free.len() < KEPT && !self.memory.is_short() {
             free.push(pipe);
         }
+    }
+
+    /// Closes an empty pipe, if one is kept.
+    pub(crate) fn free_one(&self) -> bool {
+        self.free.borrow_mut().pop().is_some()
     }
 }
 
