@@ -1,30 +1,32 @@
 //! How long an exchange may continue without progress: it always waits for one thing, and each has its own timeout.
+//!
+//! Only what is waited for is progress: what moves the other way does not extend the wait. A client that sends makes no
+//! progress as a reader, and one that takes a byte now and then makes none worth waiting for. The one exception is a
+//! backend that says nothing because the request is still on its way to it.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::progress::{Request, Response};
-use super::timer::{Timer, Waits};
+use super::timer::{Moved, Timer, Waits};
 use super::{Exchange, HALF_CLOSED, Parts};
-use crate::exchange::relay::WaitsFor;
+use crate::exchange::relay::{Relay, WaitsFor};
 use crate::refusal::Refusal;
 use crate::worker::deadlines::Wait;
 
 /// How long a client waits for a 100 at most. Many wait a second by themselves, others for ever.
 const CONTINUE: Duration = Duration::from_millis(100);
 
-/// A request body that delivers less than this within its timeout makes no progress.
-const DRIP_BYTES: u64 = 1024;
+/// What a client must send, or take of what waits for it, within a timeout. Less is no progress.
+pub(crate) const LEAST: u64 = 1024;
 
 impl Exchange<'_> {
     /// Ready when the wait has taken too long.
-    pub(super) fn poll_deadline(&mut self, context: &mut Context<'_>, progressed: bool) -> Poll<Refusal> {
+    pub(super) fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Refusal> {
         let waits = self.waits();
-        let moved = self.parts.upload.moved();
-        // A body that arrives byte by byte is not progress.
-        let drips = waits == Waits::RequestBody && !self.traits.grpc && moved - self.timer.moved < DRIP_BYTES;
+        let moved = self.moved(waits);
         let goes_on = self.timer.waits == Some(waits);
-        if !goes_on || (progressed && !drips) {
+        if !goes_on || self.is_progress(waits, moved) {
             self.timer = Timer {
                 waits: Some(waits),
                 moved,
@@ -96,6 +98,55 @@ impl Exchange<'_> {
         scratch.rest(unsent + client.unread() + upstream.unread());
         if waits == Waits::ClientWrite {
             self.parts.deadline.holds(self.parts.scratch.held() + in_pipes);
+        }
+    }
+
+    /// The bytes that count while the exchange waits for this.
+    fn moved(&self, waits: Waits) -> Moved {
+        let upload = &self.parts.upload;
+        let download = |count: fn(&Relay) -> u64| match &self.response {
+            Response::Final(answer) => count(&answer.download),
+            Response::Interim(relay) => count(relay),
+            Response::Awaited => 0,
+        };
+        match waits {
+            Waits::Continue | Waits::ResponseHead => Moved::default(),
+            Waits::RequestBody => Moved {
+                up: upload.moved(),
+                down: 0,
+            },
+            Waits::UpstreamWrite => Moved {
+                up: upload.given(),
+                down: 0,
+            },
+            Waits::ResponseBody => Moved {
+                up: upload.moved(),
+                down: download(Relay::moved),
+            },
+            Waits::ClientWrite => Moved {
+                up: 0,
+                down: download(Relay::given),
+            },
+        }
+    }
+
+    /// Whether enough has moved since the deadline was set.
+    fn is_progress(&self, waits: Waits, moved: Moved) -> bool {
+        let since = self.timer.moved;
+        if moved == since {
+            return false;
+        }
+        // A gRPC call is a conversation: its messages may be short and rare.
+        let least = if self.traits.grpc { 1 } else { LEAST };
+        // Another relay begins to count anew.
+        let has_gained =
+            |now: u64, then: u64, least: u64| now.checked_sub(then).is_none_or(|gain| gain >= least);
+        match waits {
+            Waits::Continue | Waits::ResponseHead => false,
+            Waits::RequestBody => has_gained(moved.up, since.up, least),
+            Waits::UpstreamWrite => true,
+            Waits::ResponseBody => moved.down != since.down || has_gained(moved.up, since.up, least),
+            Waits::ClientWrite => has_gained(moved.down, since.down, LEAST),
         }
     }
 

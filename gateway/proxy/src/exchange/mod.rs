@@ -216,10 +216,9 @@ impl<'a> Exchange<'a> {
         if self.parts.client.refuses_trailers() {
             return Poll::Ready(Err(self.failure(Refusal::Trailers)));
         }
-        let mut progressed = match self.poll_request(context) {
-            Ok(progressed) => progressed,
-            Err(refusal) => return Poll::Ready(Err(self.failure(refusal))),
-        };
+        if let Err(refusal) = self.poll_request(context) {
+            return Poll::Ready(Err(self.failure(refusal)));
+        }
         match self.poll_response(context) {
             Poll::Ready(Ok(ended)) => return Poll::Ready(Ok(ended)),
             Poll::Ready(Err(refusal)) => return Poll::Ready(Err(self.failure(refusal))),
@@ -228,10 +227,7 @@ impl<'a> Exchange<'a> {
         if let Err(refusal) = self.watch_client(context) {
             return Poll::Ready(Err(self.failure(refusal)));
         }
-        if let Response::Final(answer) = &mut self.response {
-            progressed |= answer.download.take_progress();
-        }
-        match self.poll_deadline(context, progressed) {
+        match self.poll_deadline(context) {
             Poll::Ready(refusal) => Poll::Ready(Err(self.failure(refusal))),
             Poll::Pending => Poll::Pending,
         }
@@ -273,10 +269,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Moves the request. True if something moved.
-    fn poll_request(&mut self, context: &mut Context<'_>) -> Result<bool, Refusal> {
+    /// Moves the request.
+    fn poll_request(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         if self.request != Request::Sending {
-            return Ok(false);
+            return Ok(());
         }
         let Parts {
             client,
@@ -294,13 +290,13 @@ impl<'a> Exchange<'a> {
         match upload.poll(context, client, upstream, from_client, to_upstream, pipes) {
             Poll::Ready(Ok(())) => {
                 self.request = Request::Sent;
-                Ok(true)
+                Ok(())
             }
-            Poll::Pending => Ok(upload.take_progress()),
+            Poll::Pending => Ok(()),
             Poll::Ready(Err(RelayError::Write(_))) => {
                 // The backend may have answered and closed before reading everything.
                 self.request = Request::Broken;
-                Ok(true)
+                Ok(())
             }
             // What was read is complete and wrong; any other break means that the client has left.
             Poll::Ready(Err(RelayError::Read(_))) if client.refuses_trailers() => Err(Refusal::Trailers),

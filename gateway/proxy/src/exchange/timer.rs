@@ -4,8 +4,17 @@
 #[derive(Default)]
 pub(super) struct Timer {
     pub(super) waits: Option<Waits>,
-    /// Bytes of the request's body that had moved when the deadline was last set.
-    pub(super) moved: u64,
+    /// What had moved when the deadline was last set.
+    pub(super) moved: Moved,
+}
+
+/// Bytes that have moved, of those that count for a wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// Towards the backend.
+    pub(super) up: u64,
+    /// Towards the client.
+    pub(super) down: u64,
 }
 
 /// What the exchange waits for, and so which timeout runs.

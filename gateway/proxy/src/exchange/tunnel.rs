@@ -3,9 +3,11 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use wire::BodyFraming;
 
+use crate::exchange::deadline::LEAST;
 use crate::exchange::relay::{Relay, RelayError, WaitsFor};
 use crate::exchange::tenure::{Nature, Occupant, Tenure};
 use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
@@ -19,6 +21,9 @@ use crate::worker::deadlines::{Deadline, Wait};
 use crate::worker::pipes::Pipes;
 use crate::worker::read_buffer::ReadBuffer;
 
+/// Deadlines are kept in whole milliseconds.
+const ROUNDING: Duration = Duration::from_millis(2);
+
 /// Two streams of another protocol: bytes pass both ways until both sides have ended.
 pub(crate) struct Tunnel<'a> {
     pub(crate) client: &'a mut Stream,
@@ -28,10 +33,36 @@ pub(crate) struct Tunnel<'a> {
     pub(crate) pipes: &'a Pipes,
     up: Option<Relay>,
     down: Option<Relay>,
-    armed: bool,
     /// Bytes of the directions that have ended.
     moved: (u64, u64),
+    /// What must not last too long; `None` before the first look.
+    waits: Option<TunnelWaits>,
+    /// How long bytes may wait for a side that does not take them.
+    stall: Duration,
 }
+
+/// How long a tunnel may stay as it is.
+#[derive(Debug, Clone, Copy)]
+struct TunnelWaits {
+    /// Both directions are open.
+    both: bool,
+    /// When it has been silent for too long, and what had moved when that was set.
+    idle: Mark<(u64, u64)>,
+    /// When a side has taken too little of what waits for it, and what it had taken when that was set.
+    client: Option<Mark<u64>>,
+    backend: Option<Mark<u64>>,
+}
+
+/// A deadline, and what had moved when it was set.
+#[derive(Debug, Clone, Copy)]
+struct Mark<T> {
+    due: Instant,
+    moved: T,
+}
+
+/// How long a side may take too little of what waits for it, in units of `write_stall`: a person may pause a stream that
+/// is shown on a screen.
+const PAUSE: u32 = 10;
 
 impl<'a> Tunnel<'a> {
     pub(crate) fn new(
@@ -40,6 +71,7 @@ impl<'a> Tunnel<'a> {
         scratch: &'a mut Scratch,
         deadline: &'a Deadline,
         pipes: &'a Pipes,
+        write_stall: Duration,
     ) -> Self {
         let relay = |to: &Stream| {
             Some(Relay::new(
@@ -60,8 +92,9 @@ impl<'a> Tunnel<'a> {
             pipes,
             up,
             down,
-            armed: false,
             moved: (0, 0),
+            waits: None,
+            stall: write_stall * PAUSE,
         }
     }
 
@@ -89,8 +122,9 @@ impl<'a> Tunnel<'a> {
         (self.moved.0 + more(&self.up), self.moved.1 + more(&self.down))
     }
 
-    /// Ready when both sides have ended, one has broken, or nothing has moved for [`STREAM_IDLE`].
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    /// Ready when both sides have ended, one has broken, nothing has moved for [`STREAM_IDLE`], or one does not take what
+    /// waits for it.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         let Scratch {
             from_client,
             from_upstream,
@@ -98,8 +132,7 @@ impl<'a> Tunnel<'a> {
             to_upstream,
             ..
         } = &mut *self.scratch;
-        let mut progressed = !self.armed;
-        match poll_half(
+        let up = poll_half(
             &mut self.up,
             &mut self.moved.0,
             context,
@@ -108,11 +141,11 @@ impl<'a> Tunnel<'a> {
             from_client,
             to_upstream,
             self.pipes,
-        ) {
-            Ok(moved) => progressed |= moved,
-            Err(_) => return Poll::Ready(Ok(())),
+        );
+        if up.is_err() {
+            return Poll::Ready(Ok(()));
         }
-        match poll_half(
+        let down = poll_half(
             &mut self.down,
             &mut self.moved.1,
             context,
@@ -121,29 +154,27 @@ impl<'a> Tunnel<'a> {
             from_upstream,
             to_client,
             self.pipes,
-        ) {
-            Ok(moved) => progressed |= moved,
-            Err(_) => return Poll::Ready(Ok(())),
-        }
-        if self.up.is_none() && self.down.is_none() {
+        );
+        if down.is_err() || (self.up.is_none() && self.down.is_none()) {
             return Poll::Ready(Ok(()));
         }
-        if progressed {
-            self.armed = true;
-            // Once one side has ended, the other has little left to send.
-            let both = self.up.is_some() && self.down.is_some();
-            let patience = if both { STREAM_IDLE } else { HALF_CLOSED };
-            self.deadline.set_following(self.deadline.now(), patience);
-        }
+        self.look();
         match self.deadline.wait(context) {
-            Wait::Running => Poll::Pending,
+            Wait::Running => return Poll::Pending,
             Wait::Quiet => {
                 self.settle();
-                Poll::Pending
+                return Poll::Pending;
             }
-            Wait::Passed => Poll::Ready(Ok(())),
-            Wait::Cut => Poll::Ready(Err(Refusal::Overload)),
+            Wait::Cut => return Poll::Ready(Err(Refusal::Overload)),
+            Wait::Passed => {}
         }
+        let now = self.deadline.now();
+        let is_over = |mark: Option<Mark<u64>>| mark.is_some_and(|mark| mark.due <= now + ROUNDING);
+        Poll::Ready(match self.waits {
+            Some(waits) if is_over(waits.client) => Err(Refusal::ClientStalled),
+            Some(waits) if is_over(waits.backend) => Err(Refusal::UpstreamStalled),
+            Some(_) | None => Ok(()),
+        })
     }
 
     /// Gives back the memory that is not needed while nothing moves, and says what is held for a client that does not read.
@@ -167,6 +198,74 @@ impl<'a> Tunnel<'a> {
             self.deadline.holds(self.scratch.held());
         }
     }
+
+    /// Sets the deadline anew if something has changed that counts.
+    fn look(&mut self) {
+        let given = |half: &Option<Relay>| {
+            let half = half.as_ref().filter(|half| half.waits_for() == WaitsFor::Sink);
+            half.map(Relay::given)
+        };
+        let (client, backend) = (given(&self.down), given(&self.up));
+        let (moved, both) = (self.moved(), self.up.is_some() && self.down.is_some());
+        let last = self.waits;
+        let is_alive = last.is_some_and(|last| {
+            last.both == both
+                && last.idle.moved == moved
+                && holds(last.client, client)
+                && holds(last.backend, backend)
+        });
+        if is_alive {
+            return;
+        }
+        let now = self.deadline.now();
+        // Once one side has ended, the other has little left to send; what is left of a client must not come byte by byte.
+        let patience = if both { STREAM_IDLE } else { HALF_CLOSED };
+        let drips = |idle: Mark<(u64, u64)>| self.down.is_none() && moved.0 - idle.moved.0 < LEAST;
+        let idle = match last.filter(|last| last.both == both) {
+            Some(last) if last.idle.moved == moved || drips(last.idle) => last.idle,
+            Some(_) | None => Mark {
+                due: now + patience,
+                moved,
+            },
+        };
+        let renew = |mark: Option<Mark<u64>>, taken: Option<u64>| {
+            let due = now + self.stall;
+            let fresh = taken.map(|moved| Mark { due, moved });
+            mark.filter(|mark| taken.is_some_and(|taken| taken - mark.moved < LEAST))
+                .or(fresh)
+        };
+        let waits = TunnelWaits {
+            both,
+            idle,
+            client: renew(last.and_then(|last| last.client), client),
+            backend: renew(last.and_then(|last| last.backend), backend),
+        };
+        self.waits = Some(waits);
+        let due = waits.due();
+        // A side that has stalled remains so, whatever the other one does.
+        if last.is_none_or(|last| last.due() != due) {
+            let left = due.saturating_duration_since(now);
+            self.deadline.set_following(now, left);
+        }
+    }
+}
+
+impl TunnelWaits {
+    /// When the first of them has lasted too long.
+    fn due(&self) -> Instant {
+        let stalls = [self.client, self.backend].into_iter().flatten();
+        let due = stalls.map(|mark| mark.due).min();
+        due.map_or(self.idle.due, |due| due.min(self.idle.due))
+    }
+}
+
+/// Whether a mark still says what a side has taken of what waits for it, or that nothing waits.
+fn holds(mark: Option<Mark<u64>>, taken: Option<u64>) -> bool {
+    match (mark, taken) {
+        (None, None) => true,
+        (Some(mark), Some(taken)) => taken - mark.moved < LEAST,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
 }
 
 #[expect(
@@ -183,17 +282,17 @@ fn poll_half(
     input: &mut ReadBuffer,
     out: &mut Vec<u8>,
     pipes: &Pipes,
-) -> io::Result<bool> {
-    let Some(relay) = half else { return Ok(false) };
+) -> io::Result<()> {
+    let Some(relay) = half else { return Ok(()) };
     match relay.poll(context, from, to, input, out, pipes) {
-        Poll::Pending => Ok(relay.take_progress()),
+        Poll::Pending => Ok(()),
         Poll::Ready(Ok(())) => match to.poll_shutdown(context) {
             Poll::Ready(told) => {
                 *moved += relay.moved();
                 *half = None;
-                told.map(|()| true)
+                told
             }
-            Poll::Pending => Ok(false),
+            Poll::Pending => Ok(()),
         },
         Poll::Ready(Err(RelayError::Read(error) | RelayError::Write(error))) => Err(error),
         Poll::Ready(Err(

@@ -81,11 +81,8 @@ impl Passed<'_> {
         let Action::Forward(upstream) = &self.route.action else {
             return Err(Refusal::Blocked);
         };
-        let timeout = self
-            .route
-            .tuning
-            .connect
-            .unwrap_or(worker.door.snapshot().settings().timeouts.connect);
+        let timeouts = worker.door.snapshot().settings().timeouts;
+        let timeout = self.route.tuning.connect.unwrap_or(timeouts.connect);
         let deadline = worker.deadlines.register();
         let mut client = Stream::plain(stream);
         let mut choice = Choice::default();
@@ -125,6 +122,7 @@ impl Passed<'_> {
             loan.scratch(),
             &deadline,
             &worker.pipes,
+            timeouts.write_stall,
         );
         let tenure = Tenure::new(worker, self.route, self.publication);
         let occupant = Occupant::Passed {

@@ -335,6 +335,7 @@ impl Attempts<'_, '_> {
             self.scratch,
             self.requester.deadline,
             &worker.pipes,
+            self.plan.timeouts.write_stall,
         );
         let tenure = Tenure::new(worker, &self.plan.matched.route, self.plan.matched.publication);
         let occupant = Occupant::Request {

@@ -29,6 +29,10 @@ pub(crate) fn of(outcome: &Result<Ended, Failure>, with: Circumstances) -> Condu
         Err(failure) => failure,
     };
     if with.answered {
+        // It may have waited for the rest of the request.
+        if matches!(failure.refusal, Refusal::UpstreamStalled) && with.unsent.is_some() {
+            return answered;
+        }
         return match failure.refusal.disposition().side {
             Side::Client | Side::Gateway => answered,
             Side::Upstream => Conduct::Poor,
@@ -103,6 +107,14 @@ mod tests {
             (Err(failure(Refusal::Drained)), before, Conduct::Unknown),
             (Err(failure(Refusal::UpstreamTruncated)), fine, Conduct::Poor),
             (Err(failure(Refusal::UpstreamStalled)), fine, Conduct::Poor),
+            (
+                Err(failure(Refusal::UpstreamStalled)),
+                Circumstances {
+                    unsent: Some(5),
+                    ..fine
+                },
+                Conduct::Good,
+            ),
             (
                 Err(failure(Refusal::UpstreamStalled)),
                 before,

@@ -64,11 +64,11 @@ pub(crate) struct Relay {
     moved: u64,
     /// Bytes of body that the sink has taken, not counting a part under way.
     delivered: u64,
+    /// Bytes of any kind that the sink has taken: heads and framing too.
+    given: u64,
     limit: u64,
     /// Everything ever written is still in the output buffer.
     replayable: bool,
-    /// Something was read or written since [`Relay::take_progress`].
-    progress: bool,
     /// What the last `Pending` waits for.
     waits_for: WaitsFor,
     /// The sink continues after this body, so its end is not announced.
@@ -124,9 +124,9 @@ impl Relay {
             trailer_limits,
             moved: 0,
             delivered: 0,
+            given: 0,
             limit,
             replayable: true,
-            progress: false,
             waits_for: WaitsFor::Source,
             open: false,
             never_trails: None,
@@ -195,9 +195,9 @@ impl Relay {
         self.pipe.as_ref().map_or(0, Pipe::holds)
     }
 
-    /// Whether anything has moved since the last call.
-    pub(crate) fn take_progress(&mut self) -> bool {
-        std::mem::take(&mut self.progress)
+    /// Bytes that the sink has taken so far, with heads and framing.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
     }
 
     /// Whether no byte has been given to the sink.
@@ -228,6 +228,7 @@ impl Relay {
             let hungry = self.direct == 0 && self.pipe.is_none() && self.take(input, out)?;
             ready!(self.poll_flush(context, to, input, out))?;
             if matches!(self.source, Source::Ended) && self.pipe.is_none() {
+                self.waits_for = WaitsFor::Sink;
                 let finished = ready!(if self.open {
                     to.poll_flush(context)
                 } else {
@@ -294,8 +295,8 @@ impl Relay {
             if sent == 0 {
                 return Poll::Ready(Err(RelayError::Write(io::ErrorKind::WriteZero.into())));
             }
-            self.progress = true;
             self.pace.took(sent);
+            self.given += sent as u64;
             let of_head = sent.min(head.len());
             self.written += of_head;
             self.direct -= sent - of_head;
@@ -338,7 +339,6 @@ impl Relay {
         ready!(from.poll_read(context, &mut room)).map_err(RelayError::Read)?;
         let count = room.filled().len();
         input.filled_by(count);
-        self.progress = true;
         if count > 0 {
             return Poll::Ready(Ok(()));
         }

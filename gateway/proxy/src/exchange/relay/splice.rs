@@ -25,9 +25,9 @@ impl Relay {
             self.waits_for = WaitsFor::Sink;
             match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
                 Ok(count) => {
-                    self.progress = true;
                     self.delivered += count as u64;
                     self.pace.took(count);
+                    self.given += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let ready = to.poll_write_ready(context);
@@ -51,7 +51,6 @@ impl Relay {
             match from.try_io(Interest::READABLE, || pipe.fill(from, most)) {
                 Ok(0) => return Poll::Ready(Err(RelayError::Truncated)),
                 Ok(count) => {
-                    self.progress = true;
                     self.moved += count as u64;
                     *left -= count as u64;
                     if *left == 0 {

@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wire::{BodyFraming, HeadLimits, RequestHead};
 
+mod slowness;
+
 use super::relay::Relay;
 use super::{Ended, Exchange, ExchangeTimeouts, Parts};
 use crate::head::traits::RequestTraits;
