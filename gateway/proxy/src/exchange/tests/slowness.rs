@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -412,7 +413,7 @@ async fn exchange(case: &Case, is_http2: bool) -> Option<String> {
         trailers,
     );
     let clock = Clock::stopped();
-    let table = Deadlines::new(clock.clone());
+    let table = Deadlines::new(clock.clone(), Arc::default());
     let deadline = table.register();
     let or = |seconds| {
         if case.grpc {
@@ -428,7 +429,7 @@ async fn exchange(case: &Case, is_http2: bool) -> Option<String> {
         response_idle: or(60),
         until: None,
     };
-    let (date, pipes) = (DateClock::new(), Pipes::new(&memory));
+    let (date, pipes) = (DateClock::new(), Pipes::new(&memory, Arc::default()));
     let parts = Parts {
         client: &mut ours,
         upstream: &mut theirs,
@@ -482,9 +483,9 @@ async fn tunnel(case: &Case, reads: bool) -> End {
     let pool = Pool::new(&memory);
     let mut loan = pool.borrow();
     let clock = Clock::stopped();
-    let table = Deadlines::new(clock.clone());
+    let table = Deadlines::new(clock.clone(), Arc::default());
     let deadline: Deadline = table.register();
-    let pipes = Pipes::new(&memory);
+    let pipes = Pipes::new(&memory, Arc::default());
     let stall = Duration::from_secs(30);
     let mut tunnel = Tunnel::new(&mut ours, &mut theirs, loan.scratch(), &deadline, &pipes, stall);
     let is_over = Cell::new(false);
