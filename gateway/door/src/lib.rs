@@ -58,7 +58,9 @@ pub use backend::{
 };
 pub use compile::{Action, Route};
 pub use needs::{NeededName, Needs, concerns_needs, needs};
-pub use pki::{CaBundle, CaError, Certificate, CertificateError, ChainExcess, PemError, PemLabel, client_identity};
+pub use pki::{
+    CaBundle, CaError, Certificate, CertificateError, ChainExcess, PemError, PemLabel, client_identity,
+};
 pub use publish::{Door, Ledger, Publisher, Reports, open, publish, publish_beside};
 pub use rule::{Blocked, Origin, Tuning};
 pub use scheme::Scheme;
