@@ -9,6 +9,7 @@
 //! - A change of several files is one event: a mounted ConfigMap that is swapped, or a directory that a script writes, is
 //!   never seen half done.
 //! - Every queue and every file has a bound.
+//! - A task that panics begins anew ([`caught`]); what it last sent stays in force.
 //!
 //! Beside the sources of objects, [`names`] queries DNS for the names that objects refer to.
 
@@ -17,6 +18,8 @@ mod fair;
 mod files;
 pub mod names;
 mod source;
+mod survive;
 
 pub use files::{FileSource, FilesError};
 pub use source::{SourceContent, SourceEvent};
+pub use survive::{Panicked, caught};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use resource::{Problem, Severity};
 use tokio::sync::mpsc;
 
 use super::connection::{ClusterError, Connection, Contact};
@@ -14,8 +15,10 @@ use super::options::ClusterOptions;
 use super::read::{Follower, Store};
 use super::write::{self, Installation};
 use crate::source::{SourceContent, SourceEvent};
+use crate::survive::survive;
 
 /// An API server as a source of objects.
+#[derive(Clone)]
 pub struct ClusterSource {
     connection: Connection,
     options: ClusterOptions,
@@ -53,6 +56,33 @@ impl ClusterSource {
     /// Sends everything as soon as it is known completely, and again whenever it changes, until nobody listens any
     /// more. Writes status and Events while this process holds the Lease. Needs a `LocalSet`.
     pub async fn watch(self, events: mpsc::Sender<SourceEvent>) {
+        let mut is_first = true;
+        survive("the watch of the API server", || {
+            let was_first = std::mem::replace(&mut is_first, false);
+            let source = &self;
+            let events = &events;
+            async move {
+                if !was_first && events.send(source.broken()).await.is_err() {
+                    return;
+                }
+                source.clone().watch_once(events).await;
+            }
+        })
+        .await;
+    }
+
+    /// Until everything has been listed anew, what is known is not up to date.
+    fn broken(&self) -> SourceEvent {
+        let message = "the watch of the API server has failed, by a fault of the program, and begins anew; what was read \
+                       last stays in force";
+        SourceEvent::Unavailable(Problem::of_cluster(
+            Severity::Error,
+            &self.connection.server,
+            message.to_owned(),
+        ))
+    }
+
+    async fn watch_once(self, events: &mpsc::Sender<SourceEvent>) {
         let connection = self.connection;
         let store = Rc::new(RefCell::new(Store::default()));
         let doors = self.handle.doors.subscribe();
@@ -60,7 +90,7 @@ impl ClusterSource {
         let (follower, changes) = Follower::new(connection.clone(), self.options, Rc::clone(&store), doors);
         let reporter = write::run(connection, installation, store, changes, &self.handle);
         tokio::select! {
-            () = follower.run(&events) => {}
+            () = follower.run(events) => {}
             () = reporter => {}
             () = events.closed() => {}
         }

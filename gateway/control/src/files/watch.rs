@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use super::directory::{FileSource, FilesError, Refreshed};
 use super::notifications::{Changes, DirectoryWatch, WRITING};
 use crate::source::SourceEvent;
+use crate::survive::survive;
 
 /// How often file signatures are compared, with or without notifications.
 const POLL: Duration = Duration::from_secs(2);
@@ -27,6 +28,14 @@ impl FileSource {
     /// be closed. When the directory as a whole is lost, one [`SourceEvent::Unavailable`] is sent; a
     /// [`SourceEvent::Loaded`] follows once it is back.
     pub async fn watch(self, events: mpsc::Sender<SourceEvent>) {
+        let directory = self.directory().to_owned();
+        survive("the watch of the manifests", || {
+            Self::unread(directory.clone()).watch_once(events.clone())
+        })
+        .await;
+    }
+
+    async fn watch_once(self, events: mpsc::Sender<SourceEvent>) {
         let changes = Arc::new(Changes::default());
         let mut follower = DirectoryFollower::new(self, Arc::clone(&changes));
         loop {

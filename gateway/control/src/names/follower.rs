@@ -16,6 +16,7 @@ use super::lookup::Lookup;
 use super::resolver::Resolver;
 use super::table::{MOST_AT_ONCE, NameTable};
 use crate::fair::share_out;
+use crate::survive::survive;
 
 /// Names of one namespace that come before the other names of other namespaces.
 const SHARE: usize = 250;
@@ -40,7 +41,16 @@ impl Names {
     pub(super) fn with(lookup: impl Lookup + 'static) -> Self {
         let (wanted, follows) = watch::channel(Arc::from([]));
         let (report, known) = watch::channel(Resolutions::default());
-        let task = tokio::task::spawn_local(run(Rc::new(lookup), follows, report));
+        let lookup = Rc::new(lookup);
+        let task = tokio::task::spawn_local(async move {
+            survive("the lookup of names", || {
+                let mut follows = follows.clone();
+                // They are new to whoever begins.
+                follows.mark_changed();
+                run(Rc::clone(&lookup), follows, report.clone())
+            })
+            .await;
+        });
         Self { wanted, known, task }
     }
 

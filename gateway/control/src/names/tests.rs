@@ -185,6 +185,8 @@ struct Scripted {
     asked: Vec<String>,
     under_way: usize,
     most_under_way: usize,
+    /// The next lookup panics.
+    panics: bool,
 }
 
 impl Script {
@@ -202,6 +204,7 @@ impl Lookup for Script {
     async fn lookup(&self, name: Host) -> Reply {
         let found = {
             let mut script = self.0.borrow_mut();
+            assert!(!std::mem::take(&mut script.panics), "a fault");
             script.asked.push(name.to_string());
             script.under_way += 1;
             script.most_under_way = script.most_under_way.max(script.under_way);
@@ -242,6 +245,26 @@ async fn pass(seconds: u64) {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// A fault of the program while it looks a name up ends no other lookup for good.
+#[tokio::test(start_paused = true)]
+async fn lookups_begin_anew_after_a_panic() {
+    let script = Script::default();
+    let run = async {
+        let mut names = Names::with(script.clone());
+        script.says("a.test", only(&["10.0.0.1"], 5));
+        follow(&names, &[host("a.test")]);
+        names.changed().await;
+        script.says("a.test", only(&["10.0.0.2"], 5));
+        script.0.borrow_mut().panics = true;
+        names.known();
+        names.changed().await;
+        assert!(!script.0.borrow().panics);
+        let good = Some((vec!["10.0.0.2".to_owned()], None));
+        assert_eq!(known(&mut names, "a.test"), good);
+    };
+    tokio::task::LocalSet::new().run_until(run).await;
 }
 
 #[tokio::test(start_paused = true)]

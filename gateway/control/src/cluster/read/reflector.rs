@@ -62,7 +62,7 @@ impl<K: WatchedKind> Reflector<K> {
     }
 
     /// Watches the target until nobody listens any more.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(&self) {
         let mut pace = Pace::new(self.contact.clone());
         while self.list_and_follow(&mut pace).await.is_ok() {}
     }

@@ -20,6 +20,7 @@ use super::store::Store;
 use super::target::{Scope, WatchTarget};
 use super::update::Update;
 use crate::cluster::connection::Connection;
+use crate::survive::survive;
 
 /// Types of Secrets that are never anything to a gateway, and often large.
 const NO_SECRETS_OF: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
@@ -114,13 +115,20 @@ impl Reflectors {
         target: &WatchTarget,
         fields: Option<String>,
     ) -> Task {
-        let reflector = Reflector::new(
+        let name = format!("the watch of {:?}", target);
+        let reflector = Rc::new(Reflector::new(
             api,
             target.clone(),
             fields,
             self.updates.clone(),
             self.connection.contact.clone(),
-        );
-        Task(tokio::task::spawn_local(reflector.run()))
+        ));
+        Task(tokio::task::spawn_local(async move {
+            survive(&name, || {
+                let reflector = Rc::clone(&reflector);
+                async move { reflector.run().await }
+            })
+            .await;
+        }))
     }
 }
