@@ -84,6 +84,16 @@ fn start_diagnostics(log: &Log, queue: LineQueue) {
 }
 
 impl Logs {
+    /// Logs that nobody sees.
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Self {
+        Self {
+            diagnostics: LineQueue::start("stderr", 0, io::sink()).unwrap(),
+            requests: None,
+            access: AccessLog::off(),
+        }
+    }
+
     /// The access log.
     pub(crate) fn access(&self) -> &AccessLog {
         &self.access

@@ -35,7 +35,7 @@ impl Board {
     }
 
     /// Whether every door is open and has a table.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let state = self.lock();
         let open = |door: &ListenerStatus| door.is_open() && door.phase() < Phase::Closing;
         state.published && !state.closed && !state.doors.is_empty() && state.doors.iter().all(open)

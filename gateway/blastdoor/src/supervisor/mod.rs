@@ -2,19 +2,22 @@
 
 mod door;
 mod reload;
+#[cfg(test)]
+mod tests;
 
 use std::future::pending;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use ::door::{ExternalNames, Publisher};
-use control::SourceEvent;
 use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver};
+use control::{Panicked, SourceEvent, caught};
 use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics, Settings};
 use resource::Severity;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use self::door::{Leaving, LeavingDoor, RunningDoor};
 use crate::admin::Board;
@@ -35,6 +38,16 @@ const INTERFACES: Duration = Duration::from_secs(5);
 
 /// How often everything is compiled although nothing has changed: certificates expire.
 const RECOMPILATION: Duration = Duration::from_secs(3_600);
+
+/// How long the loop pauses after a panic, so that one which repeats leaves time for signals and drains.
+const AFTER_PANIC: Duration = Duration::from_millis(100);
+
+/// How long after a panic everything is published again; twice as long after each further one, up to a minute.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// After so many panics a drain is given up: the process must be able to end.
+const PANICS_WHILE_DRAINING: usize = 100;
 
 /// The process: its world, and what keeps that up to date.
 pub(crate) struct Supervisor {
@@ -64,6 +77,36 @@ pub(crate) struct Reporting {
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) access: AccessLog,
+}
+
+/// What has become of the process so far.
+struct Life {
+    files: Interval,
+    interfaces: Interval,
+    recompilation: Interval,
+    draining: bool,
+    /// How many requests drains have cut.
+    cut: usize,
+    /// Turns of the loop that have panicked.
+    panics: usize,
+    /// When to publish again after a panic, and how long to wait after the next.
+    again: Option<Instant>,
+    pause: Duration,
+}
+
+impl Life {
+    fn new() -> Self {
+        Self {
+            files: every(FILES),
+            interfaces: every(INTERFACES),
+            recompilation: every(RECOMPILATION),
+            draining: false,
+            cut: 0,
+            panics: 0,
+            again: None,
+            pause: RETRY,
+        }
+    }
 }
 
 /// How the process ended.
@@ -122,60 +165,98 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Serves until a signal ends it.
+    /// Serves until a signal ends it. A panic on the way, which is a fault of the program, ends nothing: what is live stays
+    /// so, and the next event is handled with what is known.
     pub(crate) async fn run(
         mut self,
         mut events: mpsc::Receiver<SourceEvent>,
         mut signals: Signals,
     ) -> Ended {
-        let mut files = every(FILES);
-        let mut interfaces = every(INTERFACES);
-        let mut recompilation = every(RECOMPILATION);
-        let mut draining = false;
-        let mut cut = 0;
+        let mut life = Life::new();
         loop {
-            tokio::select! {
-                Some(event) = events.recv() => self.source_event(event),
-                _ = files.tick(), if !draining => self.look_at_files(),
-                _ = interfaces.tick() => {
-                    if self.compilation.addresses.look() {
-                        self.publish();
-                    }
-                }
-                _ = recompilation.tick(), if !draining => {
-                    self.compilation.forget();
-                    self.publish();
-                }
-                () = changed(self.names.as_mut()) => self.publish(),
-                action = signals.next() => match action {
-                    SignalAction::Reload if draining => {}
-                    SignalAction::Reload => {
-                        tracing::info!("SIGHUP: reading the configuration anew");
-                        self.must_reload = true;
-                        self.look_at_files();
-                    }
-                    SignalAction::End if draining => {
-                        tracing::warn!("second signal: ending at once");
+            match caught(self.turn(&mut life, &mut events, &mut signals)).await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(ended)) => return ended,
+                Err(Panicked) => {
+                    life.panics += 1;
+                    if life.draining && life.panics > PANICS_WHILE_DRAINING {
                         return Ended::Cut;
                     }
-                    SignalAction::End => {
-                        draining = true;
-                        self.drain();
-                    }
-                },
-                Some(drained) = self.drains.join_next_with_id() => {
-                    let (task, requests) = drained.unwrap_or_else(|panicked| (panicked.id(), 1));
-                    cut += requests;
-                    self.leaving.retain(|door| door.drain != task || door.why == Leaving::ProcessEnds);
-                    self.show_listeners();
-                    if draining && self.drains.is_empty() {
-                        self.reporting.board.close();
-                        tracing::info!(cut, "drained");
-                        return if cut == 0 { Ended::Clean } else { Ended::Cut };
-                    }
+                    self.recover(&mut life);
+                    tokio::time::sleep(AFTER_PANIC).await;
                 }
             }
         }
+    }
+
+    /// Waits for something and handles it.
+    async fn turn(
+        &mut self,
+        life: &mut Life,
+        events: &mut mpsc::Receiver<SourceEvent>,
+        signals: &mut Signals,
+    ) -> ControlFlow<Ended> {
+        tokio::select! {
+            Some(event) = events.recv() => self.source_event(event),
+            _ = life.files.tick(), if !life.draining => self.look_at_files(),
+            _ = life.interfaces.tick() => {
+                if self.compilation.addresses.look() {
+                    self.publish();
+                }
+            }
+            _ = life.recompilation.tick(), if !life.draining => {
+                self.compilation.forget();
+                self.publish();
+            }
+            () = changed(self.names.as_mut()) => self.publish(),
+            () = reached(life.again) => {
+                life.again = None;
+                self.publish();
+                life.pause = RETRY;
+            }
+            action = signals.next() => match action {
+                SignalAction::Reload if life.draining => {}
+                SignalAction::Reload => {
+                    tracing::info!("SIGHUP: reading the configuration anew");
+                    self.must_reload = true;
+                    self.look_at_files();
+                }
+                SignalAction::End if life.draining => {
+                    tracing::warn!("second signal: ending at once");
+                    return ControlFlow::Break(Ended::Cut);
+                }
+                SignalAction::End => {
+                    life.draining = true;
+                    life.panics = 0;
+                    self.drain();
+                }
+            },
+            Some(drained) = self.drains.join_next_with_id() => {
+                let (task, requests) = drained.unwrap_or_else(|panicked| (panicked.id(), 1));
+                life.cut += requests;
+                self.leaving.retain(|door| door.drain != task || door.why == Leaving::ProcessEnds);
+                self.show_listeners();
+                if life.draining && self.drains.is_empty() {
+                    self.reporting.board.close();
+                    tracing::info!(cut = life.cut, "drained");
+                    let ended = if life.cut == 0 { Ended::Clean } else { Ended::Cut };
+                    return ControlFlow::Break(ended);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// After a panic: what was half done is done anew, from the beginning, and not too often.
+    fn recover(&mut self, life: &mut Life) {
+        tracing::error!(
+            "the control loop has panicked and goes on; what is served stays as it is; publishing again in {:?}",
+            life.pause
+        );
+        self.compilation.forget();
+        self.must_reload = true;
+        life.again = Some(Instant::now() + life.pause);
+        life.pause = (life.pause * 2).min(LONGEST_RETRY);
     }
 
     /// Turns every door red for load balancers and drains it.
@@ -199,6 +280,8 @@ impl Supervisor {
     }
 
     fn source_event(&mut self, event: SourceEvent) {
+        #[cfg(test)]
+        tests::panic_if_asked();
         match event {
             SourceEvent::Loaded(content) => {
                 let problems = &mut self.world.problems;
@@ -286,6 +369,14 @@ fn every(period: Duration) -> Interval {
 async fn changed(names: Option<&mut Names>) {
     match names {
         Some(names) => names.changed().await,
+        None => pending().await,
+    }
+}
+
+/// Waits for a moment, for ever if there is none.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
         None => pending().await,
     }
 }
