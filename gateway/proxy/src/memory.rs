@@ -151,6 +151,13 @@ impl DoorMemory {
         of_process.min(thousandths(self.used(), self.share()))
     }
 
+    /// Bytes that the door must free so that `stage` ends.
+    pub(crate) fn excess(&self, stage: Stage) -> usize {
+        let end = stage.begins().saturating_sub(ENDS_BELOW);
+        let over = |used: usize, of: usize| used.saturating_sub(of / WHOLE * end);
+        over(self.budget.used(), self.budget.bytes()).min(over(self.used(), self.share()))
+    }
+
     /// Takes over what a worker holds now instead of earlier, and judges anew.
     pub(crate) fn settle(&self, earlier: usize, now: usize) -> Stage {
         for used in [&self.used, &self.budget.0.used] {

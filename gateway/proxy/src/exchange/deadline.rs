@@ -97,7 +97,8 @@ impl Exchange<'_> {
         };
         scratch.rest(unsent + client.unread() + upstream.unread());
         if waits == Waits::ClientWrite {
-            self.parts.deadline.holds(self.parts.scratch.held() + in_pipes);
+            let held = self.parts.scratch.held() + in_pipes;
+            self.parts.deadline.holds_for_reader(held);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::Phase;
 use crate::worker::buffers::Scratch;
 use crate::worker::deadlines::{Deadline, Wait};
+use crate::worker::memory::CONNECTION;
 use crate::worker::pipes::Pipes;
 use crate::worker::read_buffer::ReadBuffer;
 
@@ -194,8 +195,11 @@ impl<'a> Tunnel<'a> {
         };
         self.scratch
             .rest(unsent + self.client.unread() + self.upstream.unread());
+        let held = self.scratch.held();
         if client_stalls {
-            self.deadline.holds(self.scratch.held());
+            self.deadline.holds_for_reader(held);
+        } else {
+            self.deadline.holds_for_tunnel(held + CONNECTION);
         }
     }
 

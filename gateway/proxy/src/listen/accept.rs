@@ -253,11 +253,11 @@ async fn tick(server: Rc<Server>) {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
-        tokio::time::sleep(TICK).await;
+        worker.shed_for(TICK).await;
         let now = worker.deadlines.now();
         worker.deadlines.fire(now);
         worker.notice_publication();
-        worker.memory.settle();
+        worker.shed();
         worker.lines.borrow_mut().hand_over();
         if now.duration_since(swept) >= Duration::from_secs(1) {
             swept = now;

@@ -63,6 +63,18 @@ pub(crate) enum Shortage {
     Connections,
     /// The process is out of descriptors.
     Descriptors,
+    /// The door is beyond its share of memory, and the process is short of it.
+    Memory,
+}
+
+/// Why an exchange that was cut held memory: a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Held {
+    /// Its client did not read.
+    ForReader,
+    /// It was a tunnel in which nothing moved.
+    ByTunnel,
 }
 
 impl Reason {
@@ -175,12 +187,24 @@ impl EjectionCause {
 }
 
 impl Shortage {
-    pub(crate) const ALL: [Self; 2] = [Self::Connections, Self::Descriptors];
+    pub(crate) const ALL: [Self; 3] = [Self::Connections, Self::Descriptors, Self::Memory];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Descriptors => "descriptors",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl Held {
+    pub(crate) const ALL: [Self; 2] = [Self::ForReader, Self::ByTunnel];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::ForReader => "stalled",
+            Self::ByTunnel => "silent",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -15,7 +15,9 @@ use route::ListenerName;
 use wire::Method;
 
 use crate::descriptors::{Allotment, DoorDescriptors};
+use crate::memory::DoorMemory;
 use crate::observe::labels::EjectionCause;
+use crate::observe::labels::Held;
 use crate::observe::labels::Reason;
 use crate::observe::labels::Shortage;
 
@@ -82,6 +84,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upstream_retries: Counter,
     upstream_ejections: [Counter; EjectionCause::ALL.len()],
     idle_closed: [Counter; Shortage::ALL.len()],
+    cut: [Counter; Held::ALL.len()],
     pub(crate) panics: Counter,
 }
 
@@ -103,6 +106,8 @@ pub(crate) struct DoorMetrics {
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     /// Only a request for a foreign host takes this lock.
     probes: Mutex<BTreeMap<ListenerName, u64>>,
+    /// The account of the door, while it is open.
+    memory: Mutex<Weak<DoorMemory>>,
 }
 
 impl WorkerMetrics {
@@ -141,6 +146,13 @@ impl WorkerMetrics {
         }
     }
 
+    /// Counts exchanges that are cut for the memory that they hold.
+    pub(crate) fn cut(&self, held: Held, count: usize) {
+        if let Some(counter) = self.cut.get(held as usize) {
+            counter.add(u64::try_from(count).unwrap_or_default());
+        }
+    }
+
     /// Counts one answer that the gateway made itself, or one exchange that it cut.
     pub(crate) fn refused(&self, reason: Reason) {
         if let Some(counter) = self.refusals.0.get(reason as usize) {
@@ -156,7 +168,13 @@ impl DoorMetrics {
             descriptors: Arc::default(),
             workers: Mutex::default(),
             probes: Mutex::default(),
+            memory: Mutex::default(),
         }
+    }
+
+    /// The account to show.
+    pub(crate) fn shows(&self, memory: &Arc<DoorMemory>) {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(memory);
     }
 
     /// A new worker's counters. They still count when the worker has ended.
@@ -223,6 +241,8 @@ impl Collector for Metrics {
         encode_ejections(&doors, &mut encoder)?;
         encode_idle_closed(&doors, &mut encoder)?;
         encode_descriptors(&doors, &mut encoder)?;
+        encode_cut(&doors, &mut encoder)?;
+        encode_memory(&doors, &mut encoder)?;
         for (name, help, counter) in PLAIN {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for door in &doors {
@@ -486,6 +506,57 @@ fn encode_descriptors(
         for (side, count) in [("clients", clients), ("backends", backends)] {
             let labels = [("listener", door.listener.as_str()), ("side", side)];
             gauge(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_cut(doors: &[Arc<DoorMetrics>], encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_exchanges_cut",
+        "Exchanges that were cut for the memory that they held, by why they held it",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        for held in Held::ALL {
+            let workers = door.lock();
+            let counters = workers.iter().filter_map(|worker| worker.cut.get(held as usize));
+            let count: u64 = counters.map(Counter::value).sum();
+            let labels = [("listener", door.listener.as_str()), ("reason", held.label())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_memory(doors: &[Arc<DoorMetrics>], encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    type Pick = fn(&DoorMemory) -> usize;
+    let figures: [(&str, &str, Pick); 3] = [
+        (
+            "blastdoor_memory_held_bytes",
+            "Memory that a door's traffic holds",
+            DoorMemory::used,
+        ),
+        (
+            "blastdoor_memory_share_bytes",
+            "Memory that a door's traffic may always hold",
+            DoorMemory::share,
+        ),
+        (
+            "blastdoor_memory_stage",
+            "What the door sheds: 0 nothing, 1 large buffers, 2 idle connections, 3 stalled readers, 4 new requests",
+            |memory| memory.stage() as usize,
+        ),
+    ];
+    for (name, help, figure) in figures {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for door in doors {
+            let memory = door.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let value = memory.upgrade().map_or(0, |memory| figure(&memory));
+            let labels = [("listener", door.listener.as_str())];
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())

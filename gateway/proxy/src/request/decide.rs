@@ -64,6 +64,9 @@ pub(crate) fn decide(
             false => refuse(Refusal::Drained),
         };
     }
+    if worker.memory.refuses() {
+        return refuse(Refusal::Overload);
+    }
     let host = match request_host(request, head, host_buf) {
         Ok(host) => host,
         Err(refusal) => return refuse(refusal),

@@ -6,6 +6,7 @@
 //! fires up to one [`TICK`] late.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,8 +50,9 @@ struct Entry {
     waker: Option<Waker>,
     /// When something last moved; only while it follows.
     moved: Ticks,
-    /// KiB that it holds for a reader that has stalled.
+    /// KiB that it holds, and why they may be taken from it.
     held: u32,
+    held_by: HeldBy,
     /// Ticks without progress, up to [`TOLD`].
     quiet: u8,
     fired: bool,
@@ -66,11 +68,22 @@ impl Entry {
         waker: None,
         moved: 0,
         held: 0,
+        held_by: HeldBy::Nobody,
         quiet: 0,
         fired: false,
         cut: false,
         follows: false,
     };
+}
+
+/// Whose silence makes something hold memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldBy {
+    Nobody,
+    /// The client's: it does not read.
+    Reader,
+    /// That of both sides of a tunnel.
+    Tunnel,
 }
 
 /// Ticks after which work that has made no progress is woken, once, to give back what it does not need.
@@ -183,16 +196,35 @@ impl Deadlines {
     /// Ends exchanges whose reader has stalled for `silence`, those first that hold most, until they have held `bytes`.
     /// Returns how many.
     pub(super) fn cut_stalled(&self, silence: Duration, bytes: usize) -> usize {
+        self.cut(HeldBy::Reader, silence, bytes, usize::MAX, |entry| {
+            (Reverse(entry.held), entry.moved)
+        })
+    }
+
+    /// Ends up to `most` tunnels in which nothing has moved for `silence`, the most silent first, until they have held
+    /// `bytes`. Returns how many.
+    pub(super) fn cut_silent(&self, silence: Duration, bytes: usize, most: usize) -> usize {
+        self.cut(HeldBy::Tunnel, silence, bytes, most, |entry| entry.moved)
+    }
+
+    fn cut<K: Ord>(
+        &self,
+        held_by: HeldBy,
+        silence: Duration,
+        bytes: usize,
+        most: usize,
+        key: impl Fn(&Entry) -> K,
+    ) -> usize {
         let latest = ticks(self.millis(self.now())).saturating_sub(ticks(whole_millis(silence)));
         let mut entries = self.entries.borrow_mut();
-        let mut stalled: Vec<&mut Entry> = entries
+        let mut silent: Vec<&mut Entry> = entries
             .iter_mut()
-            .filter(|entry| entry.held > 0 && !entry.fired && entry.moved <= latest)
+            .filter(|entry| entry.held_by == held_by && !entry.fired && entry.moved <= latest)
             .collect();
-        stalled.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.held, latest - entry.moved)));
+        silent.sort_unstable_by_key(|entry| key(entry));
         let (mut cut, mut freed) = (0, 0);
-        for entry in stalled {
-            if freed >= bytes {
+        for entry in silent {
+            if freed >= bytes || cut == most {
                 break;
             }
             freed += entry.held as usize * 1024;
@@ -300,10 +332,20 @@ impl Deadline {
         });
     }
 
-    /// The reader of what is under way has stalled, and so many bytes are held for it.
-    pub(crate) fn holds(&self, bytes: usize) {
+    /// The client of what is under way does not read, and so many bytes are held for it.
+    pub(crate) fn holds_for_reader(&self, bytes: usize) {
+        self.holds(HeldBy::Reader, bytes);
+    }
+
+    /// Nothing moves in a tunnel, which holds so many bytes.
+    pub(crate) fn holds_for_tunnel(&self, bytes: usize) {
+        self.holds(HeldBy::Tunnel, bytes);
+    }
+
+    fn holds(&self, by: HeldBy, bytes: usize) {
         let held = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        self.table.with(self.index, |entry| entry.held = held);
+        self.table
+            .with(self.index, |entry| (entry.held, entry.held_by) = (held, by));
     }
 
     /// The connection is idle from now on: it may be asked to end, as if its deadline had passed. If it is idle already, it
@@ -509,7 +551,7 @@ mod tests {
             (&gone, 500),
         ] {
             deadline.set_following(deadline.now(), minute);
-            deadline.holds(kib * 1024);
+            deadline.holds_for_reader(kib * 1024);
         }
         // It waits for something else than its reader.
         gone.set_following(gone.now(), minute);
@@ -527,6 +569,25 @@ mod tests {
         // An entry that is used again is not cut.
         large.set(minute);
         assert_eq!(waits(), [Wait::Cut, running, Wait::Cut, Wait::Cut, running]);
+    }
+
+    #[test]
+    fn the_most_silent_tunnels_are_cut() {
+        let clock = Clock::stopped();
+        let table = Deadlines::new(clock.clone());
+        let mut context = Context::from_waker(Waker::noop());
+        let [first, second, third] = std::array::from_fn(|_| table.register());
+        for (deadline, kib) in [(&first, 1), (&second, 9), (&third, 90)] {
+            deadline.set_following(deadline.now(), Duration::from_secs(600));
+            deadline.holds_for_tunnel(kib * 1024);
+            clock.advance(Duration::from_secs(9));
+        }
+        assert_eq!(table.cut_stalled(Duration::ZERO, usize::MAX), 0, "they are read");
+        let mut waits = || [&first, &second, &third].map(|deadline| deadline.wait(&mut context));
+        assert_eq!(table.cut_silent(Duration::from_secs(10), usize::MAX, 1), 1);
+        assert_eq!(waits(), [Wait::Cut, Wait::Running, Wait::Running]);
+        assert_eq!(table.cut_silent(Duration::from_secs(10), usize::MAX, 9), 1);
+        assert_eq!(waits(), [Wait::Cut, Wait::Cut, Wait::Running]);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::memory::{DoorMemory, Stage};
 
 /// A worker settles with its door when its figure has changed by this much, or at its next tick.
@@ -12,6 +14,9 @@ const STEP: usize = 64 * 1024;
 /// What an open connection holds besides its buffers, whatever it speaks: its task, its socket and its deadline.
 pub(crate) const CONNECTION: usize = 1536;
 
+/// What closing an idle connection frees at least.
+pub(super) const IDLE: usize = CONNECTION;
+
 /// The account of one worker.
 pub(crate) struct Memory {
     door: Arc<DoorMemory>,
@@ -19,6 +24,10 @@ pub(crate) struct Memory {
     /// What the door knows of it.
     settled: Cell<usize>,
     stage: Cell<Stage>,
+    /// The last stage that was acted on.
+    acted: Cell<Stage>,
+    /// Wakes who sheds when a stage begins.
+    alarm: Notify,
 }
 
 /// Bytes that something holds, counted for as long as it lives.
@@ -35,6 +44,8 @@ impl Memory {
             held: Cell::new(0),
             settled: Cell::new(0),
             stage,
+            acted: Cell::new(Stage::Calm),
+            alarm: Notify::new(),
         })
     }
 
@@ -50,6 +61,11 @@ impl Memory {
     /// The stage of the door, as of the last settlement.
     pub(crate) fn stage(&self) -> Stage {
         self.stage.get()
+    }
+
+    /// Whether to take on nothing new.
+    pub(crate) fn refuses(&self) -> bool {
+        self.stage.get() == Stage::Refuse
     }
 
     /// Whether to do with as little as possible.
@@ -71,7 +87,31 @@ impl Memory {
     pub(crate) fn settle(&self) {
         let held = self.held.get();
         let earlier = self.settled.replace(held);
-        self.stage.set(self.door.settle(earlier, held));
+        let stage = self.door.settle(earlier, held);
+        if stage > self.stage.replace(stage) {
+            self.alarm.notify_one();
+        }
+    }
+
+    /// Resolves when a stage has begun.
+    pub(super) async fn alarm(&self) {
+        self.alarm.notified().await;
+    }
+
+    /// Notes the stage that is acted on. Whether it differs from the last one.
+    pub(super) fn turn_to(&self, stage: Stage) -> bool {
+        self.acted.replace(stage) != stage
+    }
+
+    pub(super) fn door(&self) -> &DoorMemory {
+        &self.door
+    }
+
+    /// What this worker must free for the stage to end: its part of what the door must free.
+    pub(super) fn excess(&self, stage: Stage) -> usize {
+        let used = self.door.used().max(1);
+        let part = self.held.get().min(used) as u128 * self.door.excess(stage) as u128 / used as u128;
+        usize::try_from(part).unwrap_or(usize::MAX)
     }
 
     fn change(&self, held: usize) {

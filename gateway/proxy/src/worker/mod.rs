@@ -13,6 +13,7 @@ pub(crate) mod pipes;
 pub(crate) mod place;
 pub(crate) mod read_buffer;
 pub(crate) mod room;
+mod shed;
 pub(crate) mod warnings;
 
 use std::cell::{Cell, RefCell};
@@ -91,6 +92,8 @@ pub(crate) struct Worker {
 
 impl Shared {
     pub(crate) fn new(door: Door<Settings>, metrics: Arc<DoorMetrics>, memory: MemoryBudget) -> Self {
+        let memory = Arc::new(DoorMemory::new(memory));
+        metrics.shows(&memory);
         Self {
             door,
             metrics,
@@ -98,8 +101,8 @@ impl Shared {
             clients: ClientCounts::default(),
             cut: AtomicUsize::new(0),
             warnings: Warnings::default(),
-            memory: Arc::new(DoorMemory::new(memory)),
             peers: Peers::default(),
+            memory,
         }
     }
 }
