@@ -6,6 +6,7 @@ use door::{Handshake, Snapshot, TlsVersion};
 
 use crate::head::identity::Peer;
 use crate::settings::Settings;
+use crate::worker::memory::Charge;
 
 /// Whose connection it is, and what its TLS handshake settled if the door terminates TLS.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) version: TlsVersion,
     /// The client's verified certificate, as `X-Forwarded-Client-Cert` describes it.
     pub(crate) certificate: Option<Box<str>>,
+    /// The memory of the session.
+    pub(crate) _held: Charge,
 }
 
 impl Downstream {

@@ -19,7 +19,7 @@ use crate::listen::overflow::Overflow;
 use crate::listen::prepare;
 use crate::listen::socket::BACKLOG;
 use crate::observe::access::Lines;
-use crate::observe::labels::Shortage;
+use crate::observe::labels::{Reason, Shortage};
 use crate::request::requester::Server;
 use crate::serve::http1::Http1Connection;
 use crate::settings::ProxyProtocol;
@@ -203,9 +203,14 @@ impl Acceptor {
         // Behind a PROXY header the peer is the load balancer; the client becomes known later.
         let within = room != Room::None
             && (settings.proxy_protocol != ProxyProtocol::Off || counted.enter(client, false, settings));
-        if !within {
+        if !within || server.worker.memory.refuses() {
+            let why = if within {
+                Reason::Overload
+            } else {
+                Reason::ConnectionLimit
+            };
             self.overflow
-                .turn_away(&server.worker, stream, snapshot.ends_tls());
+                .turn_away(&server.worker, stream, snapshot.ends_tls(), why);
             return room;
         }
         let server = Rc::clone(server);

@@ -60,8 +60,8 @@ impl Overflow {
 
     /// Refuses a connection for which the door has no room. If the door speaks TLS, there is no answer that the client would
     /// understand.
-    pub(crate) fn turn_away(&self, worker: &Worker, mut stream: TcpStream, ends_tls: bool) {
-        worker.metrics.refused(Reason::ConnectionLimit);
+    pub(crate) fn turn_away(&self, worker: &Worker, mut stream: TcpStream, ends_tls: bool, why: Reason) {
+        worker.metrics.refused(why);
         if ends_tls {
             return;
         }

@@ -30,8 +30,9 @@ pub(super) async fn peek<T>(
     mut look: impl FnMut(&[u8]) -> io::Result<Step<T>>,
 ) -> io::Result<T> {
     let mut seen = 0;
-    let mut bytes = vec![0; AHEAD];
     poll_fn(|context| {
+        // On the stack: who sends nothing should hold nothing meanwhile.
+        let mut bytes = [0; AHEAD];
         loop {
             match poll_peek(stream, context, &mut bytes, seen) {
                 Poll::Ready(Ok(count)) => {

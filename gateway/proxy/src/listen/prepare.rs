@@ -31,6 +31,7 @@ use crate::settings::{ProxyProtocol, Settings};
 use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
+use crate::worker::memory::{HANDSHAKE, SESSION};
 use crate::worker::{Open, Phase, Worker};
 
 /// How long a PROXY header may take.
@@ -104,7 +105,7 @@ async fn prepare(
         }
         // Only now the client is known.
         if !open.enter(peer.address, peer.is_named(), settings) {
-            overflow.turn_away(worker, stream, ends_tls);
+            overflow.turn_away(worker, stream, ends_tls, Reason::ConnectionLimit);
             return None;
         }
     }
@@ -208,6 +209,7 @@ async fn handshake(
     deadline: &Deadline,
     worker: &Worker,
 ) -> Result<(Socket, Session, bool), (io::Error, Option<TcpStream>)> {
+    let mut held = worker.memory.charge(HANDSHAKE);
     let acceptor = TlsAcceptor::from(Arc::clone(tls.server_config()));
     let mut accepting = pin!(acceptor.accept(stream).into_fallible());
     let stream = poll_fn(|context| match accepting.as_mut().poll(context) {
@@ -218,6 +220,7 @@ async fn handshake(
         Poll::Pending => Poll::Pending,
     })
     .await?;
+    held.resize(SESSION);
     let (_, settled) = stream.get_ref();
     let mut buffer = HostBuf::new();
     let name: Option<RequestHost<'_>> = settled
@@ -234,6 +237,7 @@ async fn handshake(
             .peer_certificates()
             .and_then(|chain| chain.first())
             .map(|certificate| door::client_identity(certificate).into()),
+        _held: held,
     };
     let is_http2 = settled.alpn_protocol() == Some(b"h2");
     Ok((Socket::tls(stream.into()), session, is_http2))

@@ -18,6 +18,7 @@ use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::stream::Stream;
+use crate::stream::socket::Socket;
 use crate::upstream::conduct::Conduct;
 use crate::upstream::connecting::{Opened, connect, while_wanted};
 use crate::upstream::{Again, Choice, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse};
@@ -243,6 +244,10 @@ impl Attempts<'_, '_> {
                 .break_off(h2::Reason::INTERNAL_ERROR, status);
             return Next::Drop;
         };
+        if matches!(refusal, Refusal::ClientStalled | Refusal::Overload) {
+            socket.reset();
+            return Next::Drop;
+        }
         if ends_with_connection {
             socket.abort();
             return Next::Drop;
@@ -346,6 +351,9 @@ impl Attempts<'_, '_> {
         (self.record.bytes_in, self.record.bytes_out) = tunnel.moved();
         if let Err(refusal) = outcome {
             self.record.refused(&refusal);
+            if matches!(refusal, Refusal::Overload) {
+                self.requester.stream.socket().into_iter().for_each(Socket::reset);
+            }
             self.requester.stream.break_off(h2::Reason::CANCEL, None);
         }
         drop(upgraded);

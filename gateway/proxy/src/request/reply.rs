@@ -173,7 +173,10 @@ async fn deliver(
     })
     .await;
     match (sent, delivery.connection) {
-        (false, _) => Next::Drop,
+        (false, _) => {
+            socket.reset();
+            Next::Drop
+        }
         (true, Connection::Keep | Connection::KeepExplicitly) => Next::Keep,
         (true, Connection::Close | Connection::Upgrade) => Next::Close,
     }

@@ -5,6 +5,7 @@
 //! and discarded until the client closes too.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -55,7 +56,6 @@ impl LingerLimits {
 pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Worker, limits: LingerLimits) {
     let began = deadline.now();
     deadline.set_from(began, limits.silence);
-    let mut bytes = vec![0; 16 * 1024];
     let mut left = limits.bytes;
     let mut told = false;
     poll_fn(|context| {
@@ -70,7 +70,9 @@ pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Wo
                 Some(Poll::Pending) | None => {}
             }
             // Beneath TLS: the content does not matter, and after a fatal alert there are no keys to decrypt it.
-            let mut room = ReadBuf::new(&mut bytes);
+            // On the stack: who lingers should hold nothing meanwhile.
+            let mut bytes = [MaybeUninit::uninit(); 16 * 1024];
+            let mut room = ReadBuf::uninit(&mut bytes);
             match ready!(Pin::new(socket.tcp()).poll_read(context, &mut room)) {
                 Ok(()) if !room.filled().is_empty() && left > 0 => {
                     left = left.saturating_sub(room.filled().len());

@@ -308,7 +308,9 @@ impl Stream {
     /// What may wait in the kernel for a client that does not read.
     pub(crate) fn most_unsent(&self) -> usize {
         match self {
-            Self::Socket(_) => UNSENT as usize,
+            Self::Socket(Socket::Plain(_)) => UNSENT as usize,
+            // And what has been encrypted.
+            Self::Socket(Socket::Tls(_)) => UNSENT as usize + 32 * 1024,
             Self::Http2(_) => 0,
         }
     }

@@ -171,6 +171,13 @@ impl Socket {
         }
     }
 
+    /// Lets the end of the connection be a reset, clear or under TLS: what the kernel still holds for a peer that does not
+    /// read is freed with it, and not kept until the peer has read it or the kernel gives up.
+    pub(crate) fn reset(&mut self) {
+        // If that fails, the kernel keeps it for a while; there is no better way.
+        let _as_before = SockRef::from(&*self.tcp()).set_linger(Some(Duration::ZERO));
+    }
+
     /// Announces to the other side that nothing more will be sent.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {

@@ -14,6 +14,10 @@ const STEP: usize = 64 * 1024;
 /// What an open connection holds besides its buffers, whatever it speaks: its task, its socket and its deadline.
 pub(crate) const CONNECTION: usize = 1536;
 
+/// What a session of TLS holds, and what its handshake does before that.
+pub(crate) const SESSION: usize = 8 * 1024;
+pub(crate) const HANDSHAKE: usize = 24 * 1024;
+
 /// What closing an idle connection frees at least.
 pub(super) const IDLE: usize = CONNECTION;
 
