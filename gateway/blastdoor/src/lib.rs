@@ -16,6 +16,7 @@ mod door_view;
 mod echo;
 mod gateway_addresses;
 mod gauges;
+mod memory;
 mod panics;
 mod platform_roots;
 mod problems;

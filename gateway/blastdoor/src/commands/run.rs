@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use proxy::{MemoryBudget, Metrics};
+use proxy::Metrics;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -14,6 +14,7 @@ use super::{USAGE, fail};
 use crate::admin::{Admin, AdminCounts, Board, Room};
 use crate::config::{self, AdminBind, Config, Options};
 use crate::gauges::Gauges;
+use crate::memory::Memory;
 use crate::signals::{SignalAction, Signals};
 use crate::source::Source;
 use crate::supervisor::{Ended, Reporting, Supervisor};
@@ -91,6 +92,9 @@ fn start(
         registry.register_collector(Box::new(gauges.clone()));
         registry.register_collector(Box::new(admin_counts.clone()));
 
+        let memory =
+            Memory::start(config.process.memory).context("cannot watch the memory of the process")?;
+        registry.register_collector(Box::new(memory.clone()));
         let admin = Admin::bind(&config.admin).map_err(|error| admin_error(&config.admin, &error))?;
         let admin_bind = config.admin.clone();
         let reporting = Reporting {
@@ -99,8 +103,8 @@ fn start(
             metrics,
             access: logs.access().clone(),
         };
-        let memory = MemoryBudget::new(usize::MAX);
-        let supervisor = Supervisor::open(options, config, reporting, memory, source.link())?;
+        let supervisor =
+            Supervisor::open(options, config, reporting, memory.budget().clone(), source.link())?;
         admin
             .start(board, Arc::new(registry), Room::FULL, admin_counts)
             .context("cannot start the admin port")?;

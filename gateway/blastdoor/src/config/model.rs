@@ -122,6 +122,8 @@ pub struct Log {
 pub struct Process {
     /// The most descriptors; `None`: as many as the system allows.
     pub descriptors: Option<u64>,
+    /// The most memory in bytes; `None`: as much as the control group of the process allows.
+    pub memory: Option<u64>,
 }
 
 /// The look of log lines.

@@ -110,6 +110,10 @@ pub(super) struct RawProcess {
     /// allows, to which the soft limit is raised) or a number from 64. A part is kept for the admin port, files and the
     /// control plane; doors share the rest.
     pub(super) descriptors: Option<Count>,
+    /// Memory that the process uses at most: `auto` (default: the limit of its control group, else half of the host's
+    /// memory) or a size from `32MiB`, such as `512MiB`. A limit of the control group holds in any case. Three quarters of
+    /// it at most are for traffic; doors share them, and shed before the kernel kills the process.
+    pub(super) memory: Option<Size>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

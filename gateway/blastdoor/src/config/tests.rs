@@ -285,3 +285,34 @@ fn descriptors_are_a_number_or_auto() {
         assert_eq!(told, [format!("a.toml:6:15: process.descriptors: {message}")]);
     }
 }
+
+/// `auto` and a size, in the file and in the environment.
+#[test]
+fn memory_is_a_size_or_auto() {
+    let loaded = |text: &str, variable: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        std::fs::write(&path, format!("{text}{}", door(""))).unwrap();
+        let variable = variable.map(|value| ("BLASTDOOR_PROCESS__MEMORY".to_owned(), value.to_owned()));
+        let options = Options {
+            config: Some(path),
+            environment: variable.into_iter().collect(),
+            ..Options::default()
+        };
+        load(&options).unwrap().config.process.memory
+    };
+    assert_eq!(loaded("", None), None);
+    assert_eq!(loaded("[process]\nmemory = \"auto\"\n", None), None);
+    assert_eq!(loaded("[process]\nmemory = \"512MiB\"\n", None), Some(512 << 20));
+    assert_eq!(loaded("[process]\nmemory = 40000000\n", Some("1GiB")), Some(1 << 30));
+    for (written, told) in [
+        ("\"31MiB\"", "32505856 bytes is too little to start with"),
+        ("1", "1 bytes is too little to start with"),
+        ("\"much\"", "`much` is not a size"),
+    ] {
+        let allowed =
+            "allowed: `auto`, or from 32MiB: bytes as a number, or with a unit such as `32KiB`, `1MiB`";
+        let found = errors(&format!("{}[process]\nmemory = {written}\n", door("")), &[]);
+        assert_eq!(found, [format!("a.toml:6:10: process.memory: {told}; {allowed}")]);
+    }
+}

@@ -1,0 +1,97 @@
+//! How much traffic may hold, from what the kernel counts and what traffic holds.
+//!
+//! What traffic may hold is what it holds and what is left. But memory that was freed mostly stays with the allocator,
+//! which uses it again: to the kernel it is in use, to traffic it is free. So the estimate keeps account of it. It falls
+//! as the kernel's figure falls (the memory has gone back), as traffic holds more (it is used again), and fast as the
+//! kernel's figure rises (had there been something to use again, that would not have happened).
+
+use super::system::Look;
+
+/// Traffic may hold this part of the limit at most, in quarters; the rest is for objects, tables and the program.
+const OF_LIMIT: u64 = 3;
+
+/// Traffic may always hold this part of the limit, as a divisor, whatever else there is.
+const ALWAYS: u64 = 16;
+
+/// How much faster freed memory is written off than the kernel's figure rises.
+const WRITTEN_OFF: u64 = 4;
+
+/// The account of what was freed.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    before: Option<(Look, u64)>,
+    /// Bytes that traffic has freed and the kernel still counts.
+    freed: u64,
+}
+
+impl Estimate {
+    /// What traffic may hold that holds `held` now.
+    pub(super) fn budget(&mut self, look: Look, held: u64) -> usize {
+        if let Some((before, held_before)) = self.before.replace((look, held)) {
+            let used_again = held.saturating_sub(held_before);
+            let returned = before.used.saturating_sub(look.used);
+            let grown = look.used.saturating_sub(before.used);
+            self.freed += held_before.saturating_sub(held);
+            self.freed = self
+                .freed
+                .saturating_sub(used_again)
+                .saturating_sub(returned)
+                .saturating_sub(grown.saturating_mul(WRITTEN_OFF));
+        }
+        let left = look.left().saturating_add_unsigned(self.freed);
+        let budget = u64::try_from(left.saturating_add_unsigned(held)).unwrap_or_default();
+        let (least, most) = (look.limit / ALWAYS, look.limit / 4 * OF_LIMIT);
+        usize::try_from(budget.clamp(least, most)).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limit, what the kernel counts, what traffic holds, and the budget.
+    fn budgets(steps: &[(u64, u64, usize)]) {
+        let mut estimate = Estimate::default();
+        for (step, (used, held, budget)) in steps.iter().enumerate() {
+            let look = Look {
+                limit: 1000,
+                used: *used,
+            };
+            assert_eq!(estimate.budget(look, *held), *budget, "step {step}");
+        }
+    }
+
+    #[test]
+    fn traffic_gets_what_is_left() {
+        budgets(&[
+            (50, 0, 750),
+            (300, 0, 600),
+            // Held by traffic, it is in both figures.
+            (500, 200, 600),
+            // Objects have grown.
+            (700, 200, 400),
+            (890, 200, 210),
+            // Somebody else has taken everything.
+            (2000, 200, 62),
+        ]);
+    }
+
+    #[test]
+    fn what_was_freed_can_be_used_again() {
+        budgets(&[
+            (300, 0, 600),
+            (800, 500, 600),
+            // Traffic has freed all of it, and the kernel has got some back.
+            (800, 0, 600),
+            (700, 0, 600),
+            (700, 300, 600),
+            // It is used again in vain: this is growth.
+            (750, 300, 450),
+        ]);
+    }
+
+    #[test]
+    fn what_seemed_free_is_written_off_fast() {
+        budgets(&[(300, 400, 750), (300, 0, 750), (350, 0, 750), (400, 0, 500)]);
+    }
+}
