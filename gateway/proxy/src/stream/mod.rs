@@ -20,7 +20,7 @@ use crate::head::emit::{self, Delivery, OwnAnswer};
 use crate::head::http2 as heads;
 use crate::stream::body::Sink;
 use crate::stream::http2::{Http2Error, Http2Stream, TrailersTooLarge};
-use crate::stream::socket::{Socket, UNSENT};
+use crate::stream::socket::Socket;
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::read_buffer::ReadBuffer;
 
@@ -308,9 +308,7 @@ impl Stream {
     /// What may wait in the kernel for a client that does not read.
     pub(crate) fn most_unsent(&self) -> usize {
         match self {
-            Self::Socket(Socket::Plain(_)) => UNSENT as usize,
-            // And what has been encrypted.
-            Self::Socket(Socket::Tls(_)) => UNSENT as usize + 32 * 1024,
+            Self::Socket(socket) => socket.most_unsent(),
             Self::Http2(_) => 0,
         }
     }

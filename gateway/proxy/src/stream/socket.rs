@@ -101,6 +101,15 @@ impl Socket {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
+    /// What the kernel and TLS may hold for a peer that does not read.
+    pub(crate) fn most_unsent(&self) -> usize {
+        UNSENT as usize
+            + match &self.transport {
+                Transport::Plain(_) => 0,
+                Transport::Tls(_) => ENCRYPTED,
+            }
+    }
+
     /// Announces the end to an idle peer, as far as that requires no waiting: under TLS it could otherwise not distinguish
     /// an end from a cut (RFC 8446 6.1).
     pub(crate) fn part(&mut self) {
@@ -194,6 +203,9 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How much the kernel takes for a connection beyond what it has sent. Without this limit it takes up to the size of its
 /// send buffer, usually 4 MiB, for a reader that reads nothing.
 pub(crate) const UNSENT: u32 = 128 * 1024;
+
+/// What TLS has usually encrypted by then.
+const ENCRYPTED: usize = 32 * 1024;
 
 /// Bounds what the kernel keeps for a peer that does not read.
 pub(crate) fn bound_unsent(socket: &SockRef<'_>) -> io::Result<()> {

@@ -237,6 +237,11 @@ impl Deadlines {
         cut
     }
 
+    /// How many connections are idle and have not been asked to end.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.borrow().count()
+    }
+
     /// Asks up to `most` idle connections to end, those first that have been idle for longest, as if their deadlines had
     /// passed. Returns how many.
     pub(super) fn close_oldest(&self, most: usize) -> usize {
@@ -574,7 +579,7 @@ mod tests {
     #[test]
     fn the_most_silent_tunnels_are_cut() {
         let clock = Clock::stopped();
-        let table = Deadlines::new(clock.clone());
+        let table = Deadlines::new(clock.clone(), Arc::default());
         let mut context = Context::from_waker(Waker::noop());
         let [first, second, third] = std::array::from_fn(|_| table.register());
         for (deadline, kib) in [(&first, 1), (&second, 9), (&third, 90)] {
