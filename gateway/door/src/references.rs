@@ -50,7 +50,20 @@ impl Reference<'_> {
         }
     }
 
+    /// Whether it is meant by this.
+    pub(crate) fn is(self, object: &ObjectRef) -> bool {
+        match self {
+            Self::Secret(key) | Self::Certificate(key) => is(object, Kind::Secret, key),
+            Self::ConfigMap(key) => is(object, Kind::ConfigMap, key),
+        }
+    }
+
     pub(crate) fn is_certificate(&self) -> bool {
         matches!(self, Self::Certificate(_))
     }
+}
+
+/// Whether an object is the one of this kind and name.
+pub(crate) fn is(object: &ObjectRef, kind: Kind, key: &ObjectKey) -> bool {
+    object.kind == kind && object.namespace.as_deref() == Some(key.namespace()) && *object.name == *key.name()
 }

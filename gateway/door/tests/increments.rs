@@ -15,7 +15,7 @@ use door::{
     Publisher, Scheme, Selector, TlsPolicy, Verdict, needs, open, publish,
 };
 use proptest::prelude::*;
-use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, manifest};
+use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, Unread, manifest};
 use route::{Host, HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni};
 
 const HOSTS: [&str; 5] = ["a.test", "b.test", "c.test", "*.test", ""];
@@ -23,12 +23,13 @@ const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
 const LABELS: [&str; 7] = ["one", "two", "three", "four", "five", "six", "nowhere"];
 /// Every other Ingress is in the second one.
 const NAMESPACES: [&str; 2] = ["test", "other"];
-/// Protocols of backends; the authorities are unusable.
-const SPEECH: [&str; 3] = [
+/// Protocols of backends; the authorities are usable or not.
+const SPEECH: [&str; 4] = [
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS",
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-verify: \"off\"",
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-verify: \"off\", \
      blastdoor.dev/backend-tls-ca: secret/rubbish",
+    ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-ca: configmap/trust",
 ];
 /// The last of them does not exist.
 const SECRETS: [&str; 3] = ["ab", "wild", "missing"];
@@ -49,7 +50,10 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
         (
             "four",
             Policy {
-                tls: Some(tls()),
+                tls: Some(TlsPolicy {
+                    passthrough: true,
+                    ..tls()
+                }),
                 ..policy("expose in (four, one)", None, Scheme::Https)
             },
         ),
@@ -103,13 +107,20 @@ enum Change {
     NoIngress(usize),
     Service(usize),
     NoService(usize),
-    /// Addresses of a Service; 127.0.0.0/8 among them is refused.
+    /// Addresses of a Service; 127.0.0.0/8 among them is refused, and one of them stands for twenty.
     Slice(usize, Vec<u8>),
     NoSlice(usize),
     /// A Service that stands for one of the names.
     External(usize, usize),
     /// The answer of DNS for a name: none, a fault, or addresses as in a slice.
     Resolution(usize, Option<Vec<u8>>),
+    /// The authorities of backends, in the Secret or in the ConfigMap: none, unusable, or these.
+    Authorities(bool, Option<usize>),
+    /// A Secret with a certificate for clients is another one. Those that come and go are not here: doors remember the last
+    /// good ones.
+    Certificate(usize, usize),
+    /// A Secret is missing for another reason.
+    Unread(usize, bool),
 }
 
 /// The answers of DNS. They are kept beside the view, and every view gets them anew.
@@ -125,7 +136,7 @@ fn change() -> impl Strategy<Value = Change> {
         prop::bool::weighted(0.2),
         prop::collection::vec((0..=HOSTS.len(), 0..=SECRETS.len()), 0..2),
         prop::bool::weighted(0.05),
-        0..6_usize,
+        0..8_usize,
     );
     prop_oneof![
         6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough, speech)| {
@@ -134,11 +145,15 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (0..6_usize).prop_map(Change::NoIngress),
         2 => (0..3_usize).prop_map(Change::Service),
         1 => (0..3_usize).prop_map(Change::NoService),
-        2 => (0..3_usize, prop::collection::vec(1..5_u8, 0..3)).prop_map(|(service, addresses)| Change::Slice(service, addresses)),
+        2 => (0..3_usize, prop::collection::vec(1..6_u8, 0..3)).prop_map(|(service, addresses)| Change::Slice(service, addresses)),
         1 => (0..3_usize).prop_map(Change::NoSlice),
         2 => (0..3_usize, 0..2_usize).prop_map(|(service, name)| Change::External(service, name)),
         3 => (0..2_usize, prop::option::weighted(0.8, prop::collection::vec(1..5_u8, 0..3)))
             .prop_map(|(name, addresses)| Change::Resolution(name, addresses)),
+        1 => (any::<bool>(), prop::option::weighted(0.8, 0..3_usize))
+            .prop_map(|(is_secret, content)| Change::Authorities(is_secret, content)),
+        1 => (0..2_usize, 0..2_usize).prop_map(|(secret, content)| Change::Certificate(secret, content)),
+        1 => (0..SECRETS.len(), any::<bool>()).prop_map(|(secret, is_denied)| Change::Unread(secret, is_denied)),
     ]
 }
 
@@ -181,9 +196,12 @@ fn apply(view: &mut ClusterView, known: &mut Known, change: &Change) {
         Change::Slice(number, addresses) => {
             let endpoints: Vec<String> = addresses
                 .iter()
-                .map(|last| match last {
-                    4 => "{addresses: [\"127.0.0.1\"]}".to_owned(),
-                    last => format!("{{addresses: [\"10.0.0.{last}\"]}}"),
+                .flat_map(|last| match last {
+                    4 => vec!["{addresses: [\"127.0.0.1\"]}".to_owned()],
+                    5 => (10..30)
+                        .map(|last| format!("{{addresses: [\"10.0.0.{last}\"]}}"))
+                        .collect(),
+                    last => vec![format!("{{addresses: [\"10.0.0.{last}\"]}}")],
                 })
                 .collect();
             everywhere(format!(
@@ -216,6 +234,41 @@ fn apply(view: &mut ClusterView, known: &mut Known, change: &Change) {
                 fault: addresses.is_empty().then_some(NameFault::NoSuchName),
             };
             known.insert(name, Arc::new(resolution));
+            return;
+        }
+        Change::Authorities(is_secret, content) => {
+            let (kind, name) = if *is_secret {
+                (Kind::Secret, "rubbish")
+            } else {
+                (Kind::ConfigMap, "trust")
+            };
+            let Some(content) = content else {
+                gone(view, kind, name.to_owned());
+                return;
+            };
+            let pem = contents().get(*content).map_or("rubbish", |(chain, _)| &**chain);
+            let data = if *is_secret { "stringData" } else { "data" };
+            let kind = kind.as_str();
+            everywhere(format!(
+                "apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: test}}\n{data}:\n  ca.crt: |\n{}",
+                indented(pem)
+            ))
+        }
+        Change::Certificate(secret, content) => {
+            let (chain, key) = &contents()[*content];
+            everywhere(certificate(SECRETS[*secret], chain, key))
+        }
+        Change::Unread(secret, is_denied) => {
+            let why = if *is_denied {
+                Unread::Denied
+            } else {
+                Unread::TooMany
+            };
+            let named =
+                |namespace| ObjectRef::namespaced(Kind::Secret, &ObjectKey::new(namespace, SECRETS[*secret]));
+            view.replace_unread(Arc::new(
+                NAMESPACES.map(|namespace| (named(namespace), why)).into(),
+            ));
             return;
         }
     };
@@ -276,34 +329,44 @@ fn tls_of(tls: &[(usize, usize)]) -> String {
     yaml
 }
 
-/// Certificates that exist all the time. If others come and go, doors keep the last good ones.
+/// Two certificates with their keys; the second of them covers more.
+fn contents() -> &'static [(String, String)] {
+    static CONTENTS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+        let made = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let made = rcgen::generate_simple_self_signed(names).unwrap();
+            (made.cert.pem(), made.signing_key.serialize_pem())
+        };
+        vec![made(&["a.test", "b.test"]), made(&["*.test", "a.test"])]
+    });
+    &CONTENTS
+}
+
+fn indented(pem: &str) -> String {
+    pem.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+fn certificate(name: &str, chain: &str, key: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: test}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
+        indented(chain),
+        indented(key),
+    )
+}
+
+/// What is there at the beginning. Certificates are there all the time: if they come and go, doors keep the last good ones.
 fn certificates() -> &'static ClusterView {
     static VIEW: LazyLock<ClusterView> = LazyLock::new(|| {
-        let mut view = ClusterView::default();
-        for (name, hosts) in [("ab", vec!["a.test", "b.test"]), ("wild", vec!["*.test"])] {
-            let made =
-                rcgen::generate_simple_self_signed(hosts.iter().map(ToString::to_string).collect::<Vec<_>>())
-                    .unwrap();
-            let indented = |pem: &str| {
-                pem.lines()
-                    .map(|line| format!("    {line}\n"))
-                    .collect::<String>()
-            };
-            let yaml = format!(
-                "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: test}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
-                indented(&made.cert.pem()),
-                indented(&made.signing_key.serialize_pem()),
-            );
-            let yaml = yaml.clone() + "---\n" + &yaml.replace("namespace: test", "namespace: other");
-            for placed in manifest::parse("secrets.yaml", yaml.as_bytes()).objects {
-                view.insert(placed.object);
-            }
-        }
-        let rubbish = "apiVersion: v1\nkind: Secret\nmetadata: {name: rubbish, namespace: test}\nstringData: {ca.crt: rubbish}\n";
-        for placed in manifest::parse("secrets.yaml", rubbish.as_bytes()).objects {
-            view.insert(placed.object);
-        }
-        assert_eq!(view.secrets().len(), 5);
+        let (mut view, mut known) = (ClusterView::default(), Known::new());
+        let changes = [
+            Change::Certificate(0, 0),
+            Change::Certificate(1, 1),
+            Change::Authorities(true, Some(2)),
+        ];
+        changes
+            .iter()
+            .for_each(|change| apply(&mut view, &mut known, change));
+        assert_eq!(view.secrets().len(), 6);
         view
     });
     &VIEW
@@ -410,6 +473,12 @@ proptest! {
             let secret = ObjectRef::namespaced(Kind::Secret, &secret.key);
             if !objects.contains(&secret) {
                 fetched.remove(&secret);
+            }
+        }
+        for map in view.config_maps() {
+            let map = ObjectRef::namespaced(Kind::ConfigMap, &map.key);
+            if !objects.contains(&map) {
+                fetched.remove(&map);
             }
         }
         let names: BTreeSet<&Host> = needs.names().iter().map(|needed| needed.name).collect();

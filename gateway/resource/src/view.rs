@@ -233,6 +233,8 @@ pub struct Difference {
     pub ingresses: BTreeSet<ObjectKey>,
     /// Services that were, or whose endpoints were.
     pub services: BTreeSet<ObjectKey>,
+    /// Secrets and ConfigMaps that were, and those that are now missing for another reason.
+    pub objects: BTreeSet<ObjectRef>,
     /// Whether anything else was.
     pub rest: bool,
 }
@@ -260,15 +262,30 @@ impl ClusterView {
             );
             services.extend(named.map(|service| service.key.clone()));
         }
-        let rest = self.classes != earlier.classes
-            || self.secrets != earlier.secrets
-            || self.config_maps != earlier.config_maps
-            || self.unread != earlier.unread;
+        let mut objects = self.read_differently(earlier);
+        self.secrets.differing(&earlier.secrets, |_, secret| {
+            objects.insert(ObjectRef::namespaced(Kind::Secret, &secret.key));
+        });
+        self.config_maps.differing(&earlier.config_maps, |_, map| {
+            objects.insert(ObjectRef::namespaced(Kind::ConfigMap, &map.key));
+        });
         Difference {
             ingresses,
             services,
-            rest,
+            objects,
+            rest: self.classes != earlier.classes,
         }
+    }
+
+    /// The objects that are not read in one of the two, or not for the same reason in both.
+    fn read_differently(&self, earlier: &Self) -> BTreeSet<ObjectRef> {
+        let (now, then) = (&self.unread, &earlier.unread);
+        if Arc::ptr_eq(now, then) {
+            return BTreeSet::new();
+        }
+        let named = now.keys().chain(then.keys());
+        let differing = named.filter(|object| now.get(*object) != then.get(*object));
+        differing.cloned().collect()
     }
 
     /// The names whose resolution is not the same in both views.

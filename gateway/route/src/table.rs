@@ -224,7 +224,7 @@ impl<A> Table<A> {
 
 impl<A: Clone + PartialEq> Table<A> {
     /// This table with the rules of `hosts` taken from `other`, which must have rules for no other hosts; `None` when
-    /// they are the same there. The table's default stays.
+    /// they are the same there. The table's default belongs to the rules without a host.
     #[must_use]
     pub fn with_hosts(&self, hosts: &BTreeSet<HostPattern>, other: &Self) -> Option<Self> {
         let same = hosts
@@ -236,13 +236,19 @@ impl<A: Clone + PartialEq> Table<A> {
                 }
                 (Some(_), None) | (None, Some(_)) => false,
             });
-        if same {
+        let takes_default = hosts.contains(&HostPattern::Any);
+        if same && (!takes_default || self.default == other.default) {
             return None;
         }
+        let default = if takes_default {
+            &other.default
+        } else {
+            &self.default
+        };
         let mut merged = Self {
             hosts: Vec::with_capacity(self.hosts.len() + other.hosts.len()),
             rules: Vec::with_capacity(self.rules.len() + other.rules.len()),
-            default: self.default.clone(),
+            default: default.clone(),
             index: self.index.clone(),
         };
         let (mut moved, mut copied) = (false, 0);
@@ -289,6 +295,8 @@ impl<A: Clone + PartialEq> Table<A> {
         Some((host, self.rules_of(host)))
     }
 }
+
+impl<A: Eq> Eq for Table<A> {}
 
 /// By content: hosts, paths and actions.
 impl<A: PartialEq> PartialEq for Table<A> {

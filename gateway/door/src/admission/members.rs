@@ -5,18 +5,18 @@ use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use resource::{ClusterView, Ingress, Problem};
+use resource::{ClusterView, Ingress, Kind, ObjectRef, Problem};
 use route::{HostPattern, ListenerName, ObjectKey};
 use smallvec::SmallVec;
 
 use super::policy::{Admitted, Policy, precedence};
-use crate::references::services;
+use crate::references::{Reference, objects, services};
 
 /// The Ingresses that a door has admitted, in order of precedence. Like [`Admitted`], only a policy can make it.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     held: Vec<Arc<Ingress>>,
-    /// Who names a host or a Service.
+    /// Who names a host, a Service, a Secret or a ConfigMap.
     naming: Index,
     /// How many of them pass TLS through.
     passing: usize,
@@ -29,6 +29,8 @@ pub(crate) struct MembershipChange {
     pub(crate) left: Vec<Arc<Ingress>>,
     /// Ingresses that are members as they are now.
     pub(crate) joined: Vec<Arc<Ingress>>,
+    /// The first Ingress has joined that passes its TLS through, or the last one has left.
+    pub(crate) begins_or_ends_passing: bool,
 }
 
 /// Ingresses by a hash of what they name. If two names share a hash, more is compiled than necessary, nothing else.
@@ -43,6 +45,8 @@ struct Index {
 enum Name<'i> {
     Host(&'i HostPattern),
     Service(&'i ObjectKey),
+    Secret(&'i ObjectKey),
+    ConfigMap(&'i ObjectKey),
 }
 
 impl Members {
@@ -97,6 +101,30 @@ impl Members {
         self.naming.find(&Name::Service(service))
     }
 
+    /// Who names a Secret or a ConfigMap, and perhaps others.
+    pub(crate) fn naming_object(&self, object: &ObjectRef) -> &[Arc<Ingress>] {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        let key = &ObjectKey::new(namespace, &*object.name);
+        match object.kind {
+            Kind::Secret => self.naming.find(&Name::Secret(key)),
+            Kind::ConfigMap => self.naming.find(&Name::ConfigMap(key)),
+            Kind::Ingress
+            | Kind::IngressClass
+            | Kind::Service
+            | Kind::EndpointSlice
+            | Kind::Namespace
+            | Kind::Middleware
+            | Kind::File
+            | Kind::Cluster
+            | Kind::Variable => &[],
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Updates the members from the view `before` to a `view` that differs only in these Ingresses.
     pub(crate) fn revise(
         &mut self,
@@ -107,6 +135,7 @@ impl Members {
         problems: &mut Vec<Problem>,
     ) -> MembershipChange {
         let mut change = MembershipChange::default();
+        let passed = self.has_passthrough();
         for key in changed {
             if let Some(old) = before.ingress(key)
                 && let Ok(place) = self.place(old)
@@ -128,6 +157,7 @@ impl Members {
                 change.joined.push(Arc::clone(new));
             }
         }
+        change.begins_or_ends_passing = passed != self.has_passthrough();
         change
     }
 
@@ -176,6 +206,16 @@ impl Index {
 }
 
 fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {
-    let hosts = ingress.hosts();
-    hosts.map(Name::Host).chain(services(ingress).map(Name::Service))
+    let objects = objects(ingress).map(|named| match named {
+        Reference::Secret(key) | Reference::Certificate(key) => Name::Secret(key),
+        Reference::ConfigMap(key) => Name::ConfigMap(key),
+    });
+    let services = services(ingress).map(Name::Service);
+    claimed(ingress).map(Name::Host).chain(services).chain(objects)
+}
+
+/// The hosts for which an Ingress may have rules. A default backend without rules answers every host.
+pub(crate) fn claimed(ingress: &Ingress) -> impl Iterator<Item = &HostPattern> {
+    let is_default = ingress.rules.is_empty() && ingress.default_backend.is_some();
+    ingress.hosts().chain(is_default.then_some(&HostPattern::Any))
 }

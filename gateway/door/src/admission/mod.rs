@@ -10,6 +10,6 @@ pub use policy::{Admitted, HostOwner, NamespacePattern, NamespacePatternError, P
 pub use selector::{Selector, SelectorError};
 pub use tls::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};
 
-pub(crate) use members::{Members, MembershipChange};
+pub(crate) use members::{Members, MembershipChange, claimed};
 pub(crate) use ownership::{Owner, Ownership, beside};
 pub(crate) use policy::{age, foreign_classes, precedence};

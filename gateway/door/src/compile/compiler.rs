@@ -43,15 +43,16 @@ impl<'v> Compiler<'v> {
     }
 
     /// Compiles one door. `admitted` is in order of precedence; the second rule for a host and path loses, which is
-    /// reported.
+    /// reported. `any_passes` says whether the door passes any TLS through: for these or for others.
     pub(crate) fn compile(
         &mut self,
         door: &ListenerName,
         policy: &Policy,
         ownership: &Ownership,
         admitted: &[Admitted<'_>],
+        any_passes: bool,
     ) -> Compiled {
-        let mut places = Places::new(door, policy, ownership, admitted);
+        let mut places = Places::new(door, policy, ownership, admitted, any_passes);
         let mut problems = Reports::new();
         for admitted in admitted {
             let ingress = admitted.ingress();

@@ -1,6 +1,6 @@
 //! Names whose connections are passed through to a backend.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -9,7 +9,7 @@ use route::{Host, HostPattern, RequestHost};
 use super::route::Route;
 
 /// The names of one door whose TLS is passed through.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Passthrough {
     /// `None`: the door terminates TLS for this name, although a wildcard covers it.
     exact: HashMap<Host, Option<Arc<Route>>, RandomState>,
@@ -33,6 +33,40 @@ impl Passthrough {
     /// Keeps a name for the door itself.
     pub(crate) fn keep(&mut self, host: &Host) {
         self.exact.entry(host.clone()).or_insert(None);
+    }
+
+    /// This with the names of `hosts` taken from `other`, which must have no others; `None` when they are the same there.
+    pub(crate) fn with_hosts(&self, hosts: &BTreeSet<HostPattern>, other: &Self) -> Option<Self> {
+        let same = |host: &HostPattern| match host {
+            HostPattern::Any => true,
+            HostPattern::Exact(host) => self.exact.get(host) == other.exact.get(host),
+            HostPattern::Wildcard(suffix) => self.wildcard.get(suffix) == other.wildcard.get(suffix),
+        };
+        if hosts.iter().all(same) {
+            return None;
+        }
+        let mut merged = self.clone();
+        for host in hosts {
+            match host {
+                HostPattern::Any => {}
+                HostPattern::Exact(host) => {
+                    merged.exact.remove(host);
+                }
+                HostPattern::Wildcard(suffix) => {
+                    merged.wildcard.remove(suffix);
+                }
+            }
+        }
+        let new = other
+            .exact
+            .iter()
+            .map(|(host, route)| (host.clone(), route.clone()));
+        merged.exact.extend(new);
+        let new = other.wildcard.iter();
+        merged
+            .wildcard
+            .extend(new.map(|(suffix, route)| (suffix.clone(), Arc::clone(route))));
+        Some(merged)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -37,7 +37,13 @@ impl<'a> Places<'a> {
         policy: &'a Policy,
         ownership: &'a Ownership,
         admitted: &[Admitted<'_>],
+        any_passes: bool,
     ) -> Self {
+        let holders = if any_passes {
+            holders(policy, ownership, admitted)
+        } else {
+            HashMap::new()
+        };
         Self {
             door,
             policy,
@@ -45,7 +51,7 @@ impl<'a> Places<'a> {
             table: TableBuilder::new(),
             unreadable: Vec::new(),
             passthrough: Passthrough::default(),
-            holders: holders(policy, ownership, admitted),
+            holders,
         }
     }
 
@@ -239,20 +245,16 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Which object has each host, if any Ingress passes TLS through.
+/// Which object has each host.
 fn holders(
     policy: &Policy,
     ownership: &Ownership,
     admitted: &[Admitted<'_>],
 ) -> HashMap<HostPattern, HostHolder> {
-    let passes = |admitted: &Admitted<'_>| policy.passes_through(admitted.ingress());
     let mut holders = HashMap::new();
-    if !admitted.iter().any(passes) {
-        return holders;
-    }
     for admitted in admitted {
         let ingress = admitted.ingress();
-        let passes_through = passes(admitted);
+        let passes_through = policy.passes_through(ingress);
         let origin = Arc::new(Origin::new(Kind::Ingress, &ingress.key));
         for host in ingress.hosts() {
             let is_others = ownership

@@ -6,7 +6,7 @@ use crate::backend::Upstream;
 use crate::rule::{Blocked, Origin, Tuning};
 
 /// One compiled rule.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Route {
     /// The object that the rule comes from.
     pub origin: Arc<Origin>,
@@ -17,7 +17,7 @@ pub struct Route {
 }
 
 /// What happens to a request that a rule matched.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// It goes to an endpoint of this upstream.
     Forward(Arc<Upstream>),

@@ -44,7 +44,10 @@ pub(crate) fn make<'v, S>(
     cache: &mut CertificateCache,
     reports: &mut DoorReports,
 ) -> NewDoor {
-    let compiled = compiler.compile(publisher.name(), publisher.policy(), ownership, admitted);
+    let policy = publisher.policy();
+    let mut each = admitted.iter();
+    let any_passes = each.any(|admitted| policy.passes_through(admitted.ingress()));
+    let compiled = compiler.compile(publisher.name(), policy, ownership, admitted, any_passes);
     let served = Serving {
         table: &compiled.table,
         passthrough: compiled.passthrough,

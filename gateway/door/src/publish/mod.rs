@@ -8,6 +8,7 @@ mod projections;
 mod revision;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod unadmitted;
 
 pub use doors::{Reports, publish, publish_beside};

@@ -2,24 +2,25 @@
 //!
 //! This decides how much work is done and never what the result is. In doubt, everything is compiled.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use resource::{ClusterView, Difference, Ingress, Kind, ObjectRef, Problem};
+use resource::{ClusterView, Difference, Ingress, Kind, ObjectRef};
 use route::{HostPattern, ListenerName, ObjectKey, Table};
 
 use super::ledger::{DoorRecord, LastPublication, by_object};
 use super::make::{Serving, gather, make, owned};
 use super::opening::Publisher;
 use super::projections::{NewDoor, TablePatch, go_live};
+use super::touched::Touched;
 use super::unadmitted::explain;
 use crate::admission::{Admitted, HostOwner, MembershipChange, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy};
-use crate::compile::{Compiler, Passthrough, Route};
+use crate::compile::{Compiler, Route};
 use crate::tls::{CertificateCache, winners};
 
-/// More Ingresses than this are not compiled one by one.
-const FEW: usize = 500;
+/// More changes than this at once are not compiled one by one.
+const FEW: usize = 2_000;
 
 /// Compiles what has changed since the `last` publication; `None` when that is not a small part of it.
 pub(crate) fn revise<S>(
@@ -173,37 +174,45 @@ fn revise_door<'v, S>(
         door.own(owned);
     }
     let ownership = Arc::clone(door.ownership());
-    // Names that are passed through are compiled with the routes and live with the certificates, and who has them is
-    // decided among all Ingresses.
     let passes_through = record.members.has_passthrough();
-    let (Some(live), Some(touched), false) = (door.live().cloned(), touched, passes_through) else {
+    let is_half = passes_through && door.tls().is_none();
+    let (Some(live), Some(touched), false) = (door.live().cloned(), touched, is_half) else {
         let admitted: Vec<Admitted<'_>> = record.members.admitted().collect();
         let reports = &mut record.reports;
         return Some(make(door, &ownership, &admitted, view, compiler, cache, reports));
     };
-    if touched.ingresses.is_empty() {
+    if touched.ingresses.is_empty() && !touched.certificates {
         return None;
     }
     let again = record.members.among(touched.ingresses.values());
-    let compiled = compiler.compile(door.name(), door.policy(), &ownership, &again);
+    let (name, policy) = (door.name(), door.policy());
+    let compiled = compiler.compile(name, policy, &ownership, &again, passes_through);
     let mut problems = compiled.problems;
     for key in touched.ingresses.keys() {
-        let object = ObjectRef::namespaced(Kind::Ingress, key);
-        let problems: Vec<Problem> = problems.remove(&object).unwrap_or_default();
-        record.reports.compiling.put(object, problems);
+        problems
+            .entry(ObjectRef::namespaced(Kind::Ingress, key))
+            .or_default();
     }
+    record.reports.compiling.update(problems);
     let table = live.table.with_hosts(&touched.hosts, &compiled.table);
+    let passed = door.tls().and_then(|tls| {
+        let passed = tls.passed();
+        passed.with_hosts(&touched.hosts, &compiled.passthrough)
+    });
     let regather = door.policy().tls.is_some()
-        && (membership.concerns_certificates()
+        && (touched.certificates
+            || passed.is_some()
+            || membership.concerns_certificates()
             || change.moves_hosts(&touched.hosts, &live.table, &compiled.table)
             // A host may have an owner without a route.
             || !ownership.is_same_at(&before, &touched.hosts));
     let tls = if regather {
         // Certificates are chosen among all Ingresses of a door.
         let admitted: Vec<Admitted<'_>> = record.members.admitted().collect();
+        let passed = passed.or_else(|| Some(door.tls()?.passed().clone()));
         let served = Serving {
             table: table.as_ref().unwrap_or(&live.table),
-            passthrough: Passthrough::default(),
+            passthrough: passed.unwrap_or_default(),
             ownership: &ownership,
         };
         let (tls, problems) = gather(door, &admitted, view, cache, served);
@@ -239,60 +248,8 @@ impl Change<'_, '_> {
         compiled: &Table<Arc<Route>>,
     ) -> bool {
         let differs = |host| winners(live, self.before, host) != winners(compiled, self.view, host);
-        hosts.iter().any(differs)
-    }
-}
-
-/// What must be compiled again.
-#[derive(Default)]
-struct Touched {
-    /// As they are now, or as they were if they have been deleted.
-    ingresses: HashMap<ObjectKey, Arc<Ingress>>,
-    /// All hosts that any of them names, now or before: an Ingress that shares a host with one of them is one of them.
-    hosts: BTreeSet<HostPattern>,
-    /// Hosts whose other Ingresses have not been searched yet.
-    unseen: Vec<HostPattern>,
-    /// One of them is the default of the whole door, or its TLS is passed through.
-    is_special: bool,
-}
-
-impl Touched {
-    /// `None` when there are too many, or when one is not like the others.
-    fn find(record: &DoorRecord, membership: &MembershipChange, changed: &Difference) -> Option<Self> {
-        let mut touched = Self::default();
-        let policy = &record.policy;
-        let calling = changed
-            .services
-            .iter()
-            .flat_map(|service| record.members.naming_service(service));
-        // What is there now comes last and stays.
-        for ingress in membership.left.iter().chain(&membership.joined).chain(calling) {
-            touched.add(policy, ingress);
-        }
-        while let Some(host) = touched.unseen.pop() {
-            for ingress in record.members.naming_host(&host) {
-                touched.add(policy, ingress);
-            }
-            if touched.ingresses.len() > FEW {
-                return None;
-            }
-        }
-        (!touched.is_special).then_some(touched)
-    }
-
-    fn add(&mut self, policy: &Policy, ingress: &Arc<Ingress>) {
-        let before = self.ingresses.insert(ingress.key.clone(), Arc::clone(ingress));
-        if before.is_some_and(|before| Arc::ptr_eq(&before, ingress)) {
-            return;
-        }
-        self.is_special |=
-            policy.passes_through(ingress) || (ingress.rules.is_empty() && ingress.default_backend.is_some());
-        for host in ingress.hosts() {
-            // Where a default backend stands among the rules without a host, these are not like the others.
-            self.is_special |= *host == HostPattern::Any && !policy.default_is_for_all();
-            if self.hosts.insert(host.clone()) {
-                self.unseen.push(host.clone());
-            }
-        }
+        let of = |table: &Table<Arc<Route>>| table.fallback().map(|route| route.origin.key.clone());
+        let falls_back = hosts.contains(&HostPattern::Any) && of(live) != of(compiled);
+        falls_back || hosts.iter().any(differs)
     }
 }

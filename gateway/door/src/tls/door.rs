@@ -41,6 +41,11 @@ pub struct ServedCertificate {
 }
 
 impl DoorTls {
+    /// The names whose TLS is passed through.
+    pub(crate) fn passed(&self) -> &Passthrough {
+        &self.passthrough
+    }
+
     /// What handshakes are made with: ALPN `h2` and `http/1.1`, certificates by SNI.
     #[must_use]
     pub fn server_config(&self) -> &Arc<ServerConfig> {
