@@ -401,7 +401,7 @@ fn shown(door: &Door<()>) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     /// Where hosts have no owner, nothing is remembered: routes and problems depend on the objects alone.
     #[test]
