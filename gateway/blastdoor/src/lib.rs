@@ -12,11 +12,13 @@
 mod admin;
 mod commands;
 pub mod config;
+mod descriptors;
 mod door_view;
 mod echo;
 mod gateway_addresses;
 mod gauges;
 mod memory;
+mod open_files;
 mod panics;
 mod platform_roots;
 mod problems;

@@ -59,6 +59,7 @@ impl Board {
                     "listener": door.name().as_str(),
                     "address": door.address().to_string(),
                     "state": describe(door),
+                    "workers": { "configured": door.workers().1, "listening": door.workers().0 },
                     "connections": door.connections(),
                     "routes": door.routes(),
                 })

@@ -38,10 +38,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const BACKLOG: i32 = 1024;
 
 /// The bound admin port.
-pub(crate) struct Admin {
-    socket: Bound,
-    runtime: Runtime,
-}
+pub(crate) struct Admin(Bound);
 
 enum Bound {
     Tcp(std::net::TcpListener),
@@ -57,9 +54,9 @@ impl Admin {
     /// Binds the admin port. It never shares its port: probes must reach the process they ask about.
     ///
     /// # Errors
-    /// When the address cannot be bound, or a runtime cannot be made.
+    /// When the address cannot be bound.
     pub(crate) fn bind(bind: &AdminBind) -> io::Result<Self> {
-        let socket = match bind {
+        Ok(Self(match bind {
             AdminBind::Tcp(address) => Bound::Tcp(proxy::listen(*address)?),
             AdminBind::Unix(path) => {
                 remove_dead_socket(path)?;
@@ -69,17 +66,13 @@ impl Admin {
                 rustix::net::listen(&listener, BACKLOG)?;
                 Bound::Unix(listener)
             }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        Ok(Self { socket, runtime })
+        }))
     }
 
     /// Serves on threads of its own until the process ends.
     ///
     /// # Errors
-    /// When a thread cannot be started, or the socket cannot be watched.
+    /// When a thread or its runtime cannot be started.
     pub(crate) fn start(
         self,
         board: Board,
@@ -87,31 +80,44 @@ impl Admin {
         room: Room,
         counts: AdminCounts,
     ) -> io::Result<()> {
-        let Self { socket, runtime } = self;
-        let listening = {
-            let _entered = runtime.enter();
-            match socket {
-                Bound::Tcp(listener) => Listening::Tcp(TcpListener::from_std(listener)?),
-                Bound::Unix(listener) => Listening::Unix(UnixListener::from_std(listener)?),
-            }
-        };
         let pages = Pages::start(board.clone(), registry, room.pages)?;
-        let reserve = Reserve::new(room.spare);
-        std::thread::Builder::new()
-            .name("admin".to_owned())
-            .spawn(move || {
-                let places = Places::new(room, counts);
-                let server = Rc::new(Server {
-                    board,
-                    pages,
-                    places,
-                    patience: Patience::USUAL,
-                });
-                let tasks = tokio::task::LocalSet::new();
-                tasks.block_on(&runtime, accept(listening, server, reserve));
-            })?;
-        Ok(())
+        let (told, outcome) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("admin".to_owned());
+        thread.spawn(move || {
+            let (runtime, listening) = match runtime_with(self.0) {
+                Ok(both) => both,
+                Err(error) => {
+                    let _heard = told.send(Err(error));
+                    return;
+                }
+            };
+            let _heard = told.send(Ok(()));
+            let server = Rc::new(Server {
+                board,
+                pages,
+                places: Places::new(room, counts),
+                patience: Patience::USUAL,
+            });
+            let tasks = tokio::task::LocalSet::new();
+            tasks.block_on(&runtime, accept(listening, server, Reserve::new(room.spare)));
+        })?;
+        outcome.recv().unwrap_or_else(|lost| Err(io::Error::other(lost)))
     }
+}
+
+/// A runtime that waits for connections at the socket.
+fn runtime_with(socket: Bound) -> io::Result<(Runtime, Listening)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let listening = {
+        let _entered = runtime.enter();
+        match socket {
+            Bound::Tcp(listener) => Listening::Tcp(TcpListener::from_std(listener)?),
+            Bound::Unix(listener) => Listening::Unix(UnixListener::from_std(listener)?),
+        }
+    };
+    Ok((runtime, listening))
 }
 
 /// Accepts whoever comes. Whether there is a place is decided then, because who it is cannot be known before.

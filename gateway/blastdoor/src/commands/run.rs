@@ -11,8 +11,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::{USAGE, fail};
-use crate::admin::{Admin, AdminCounts, Board, Room};
+use crate::admin::{Admin, AdminCounts, Board};
 use crate::config::{self, AdminBind, Config, Options};
+use crate::descriptors::Descriptors;
 use crate::gauges::Gauges;
 use crate::memory::Memory;
 use crate::signals::{SignalAction, Signals};
@@ -58,7 +59,6 @@ fn serve_until_told(options: &Options, config: Config, logs: &Logs, on_hangup: S
         Err(error) => return logs.fail(USAGE, error),
     };
     drop(entered);
-    raise_descriptor_limit();
     match start(&runtime, options.clone(), config, logs, source, signals) {
         Ok(Ended::Clean) => ExitCode::SUCCESS,
         Ok(Ended::Cut) => ExitCode::from(1),
@@ -103,10 +103,13 @@ fn start(
             metrics,
             access: logs.access().clone(),
         };
-        let supervisor =
-            Supervisor::open(options, config, reporting, memory.budget().clone(), source.link())?;
+        let descriptors = Descriptors::claim(&config);
+        registry.register_collector(Box::new(descriptors.collector()));
+        let room = descriptors.admin();
+        let budget = memory.budget().clone();
+        let supervisor = Supervisor::open(options, config, reporting, budget, descriptors, source.link())?;
         admin
-            .start(board, Arc::new(registry), Room::FULL, admin_counts)
+            .start(board, Arc::new(registry), room, admin_counts)
             .context("cannot start the admin port")?;
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));
@@ -130,20 +133,5 @@ fn admin_error(bind: &AdminBind, error: &io::Error) -> anyhow::Error {
         )
     } else {
         anyhow::anyhow!("admin: cannot bind {address}: {error}")
-    }
-}
-
-/// Each connection costs two descriptors; the soft limit is often 1024 where the hard one is far higher.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    ) {
-        tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
     }
 }

@@ -167,7 +167,8 @@ pub(super) struct RawListener {
     /// Durations.
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
-    /// Worker threads. Default: one per available core.
+    /// Worker threads. Default: one per available core, but no more than one for each 64 descriptors that the process can
+    /// open.
     pub(super) workers: Option<usize>,
     /// Bind with SO_REUSEPORT, so that a new process can take over without a gap. Default true.
     pub(super) reuse_port: Option<bool>,

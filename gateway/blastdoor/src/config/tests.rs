@@ -304,7 +304,10 @@ fn memory_is_a_size_or_auto() {
     assert_eq!(loaded("", None), None);
     assert_eq!(loaded("[process]\nmemory = \"auto\"\n", None), None);
     assert_eq!(loaded("[process]\nmemory = \"512MiB\"\n", None), Some(512 << 20));
-    assert_eq!(loaded("[process]\nmemory = 40000000\n", Some("1GiB")), Some(1 << 30));
+    assert_eq!(
+        loaded("[process]\nmemory = 40000000\n", Some("1GiB")),
+        Some(1 << 30)
+    );
     for (written, told) in [
         ("\"31MiB\"", "32505856 bytes is too little to start with"),
         ("1", "1 bytes is too little to start with"),

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use door::Publisher;
-use proxy::{AccessLog, BindError, Listener, MemoryBudget, Metrics, Settings};
+use proxy::{AccessLog, Allotment, BindError, Listener, ListenerStatus, MemoryBudget, Metrics, Settings};
 use tokio::task::{Id, JoinSet};
 
 use crate::config::DoorConfig;
+use crate::descriptors::{OF_WORKER, Wanted};
 use crate::world::{WorldDoor, open};
 
 /// A door with its listener: the two ends of one [`door::open`] and what they were opened with.
 pub(super) struct RunningDoor {
+    allotment: Option<Allotment>,
     pub(super) config: Arc<DoorConfig>,
     pub(super) publisher: Publisher<Settings>,
     pub(super) listener: Listener,
@@ -31,10 +33,25 @@ impl RunningDoor {
         let (access, memory) = (access.clone(), memory.clone());
         let listener = Listener::bind(reader, config.binding.clone(), metrics, access, memory)?;
         Ok(Self {
+            allotment: None,
             config: Arc::clone(config),
             publisher,
             listener,
         })
+    }
+
+    /// What it wants of the descriptors of the process.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            connections: self.config.settings.limits.connections,
+            workers: self.listener.workers(),
+        }
+    }
+
+    /// Gives it descriptors. Whether they are others than before.
+    pub(super) fn allot(&mut self, allotment: Allotment) -> bool {
+        self.listener.allot(allotment);
+        self.allotment.replace(allotment) != Some(allotment)
     }
 
     pub(super) fn start(&mut self) {
@@ -54,6 +71,7 @@ impl RunningDoor {
     pub(super) fn leave(self, drains: &mut JoinSet<usize>, why: Leaving) -> LeavingDoor {
         let drain = self.config.settings.drain;
         LeavingDoor {
+            status: self.listener.status(),
             drain: drains.spawn(self.listener.shut_down(drain)).id(),
             publisher: self.publisher,
             why,
@@ -86,8 +104,17 @@ pub(super) enum Leaving {
 
 /// A door whose listener drains. What it serves follows the objects to its end.
 pub(super) struct LeavingDoor {
+    status: ListenerStatus,
     pub(super) publisher: Publisher<Settings>,
     /// The task in which it drains.
     pub(super) drain: Id,
     pub(super) why: Leaving,
+}
+
+impl LeavingDoor {
+    /// How many descriptors it still uses.
+    pub(super) fn descriptors(&self) -> usize {
+        let (_, workers) = self.status.workers();
+        self.status.descriptors() + workers * OF_WORKER
+    }
 }

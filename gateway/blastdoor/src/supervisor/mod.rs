@@ -1,6 +1,7 @@
 //! The life of the process: it opens and binds doors, publishes views, reloads the configuration, and drains everything.
 
 mod door;
+mod parts;
 mod reload;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use self::door::{Leaving, LeavingDoor, RunningDoor};
+use self::parts::wanted;
 use crate::admin::Board;
 use crate::config::{Config, Options};
+use crate::descriptors::{Descriptors, TooFew};
 use crate::gauges::{CertificateExpiry, Gauges};
 use crate::problems::{Finder, Problems};
 use crate::signals::{SignalAction, Signals};
@@ -65,6 +68,7 @@ pub(crate) struct Supervisor {
     reporting: Reporting,
     /// What all doors may hold.
     memory: MemoryBudget,
+    descriptors: Descriptors,
     /// With an API server as the source: where doors and problems are reported.
     cluster: Option<ClusterHandle>,
     /// What DNS says of Services of type ExternalName; `None` where these are refused.
@@ -109,6 +113,17 @@ impl Life {
     }
 }
 
+/// Why doors cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// An address cannot be bound, or a worker cannot be started.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// There are too few descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
+}
+
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -122,14 +137,15 @@ impl Supervisor {
     /// Opens and binds every door of the configuration. They answer 503 until the first view is published.
     ///
     /// # Errors
-    /// The first address that cannot be bound.
+    /// The first address that cannot be bound, or if there are too few descriptors for all doors.
     pub(crate) fn open(
         options: Options,
         config: Config,
         reporting: Reporting,
         memory: MemoryBudget,
+        descriptors: Descriptors,
         cluster: Option<ClusterLink>,
-    ) -> Result<Self, BindError> {
+    ) -> Result<Self, OpenError> {
         if let Some(cluster) = &cluster {
             reporting.gauges.contact(cluster.contact.clone());
         }
@@ -137,13 +153,17 @@ impl Supervisor {
         let names = servers.map(|servers| Names::start(Resolver::new(servers)));
         let mut compilation = Compilation::default();
         compilation.addresses.declare(&config);
+        descriptors.divide(&wanted(&config.doors), 0)?;
         let mut doors = Vec::new();
         for door in &config.doors {
-            let mut door = RunningDoor::bind(door, &reporting.metrics, &reporting.access, &memory)?;
-            door.start();
-            doors.push(door);
+            doors.push(RunningDoor::bind(
+                door,
+                &reporting.metrics,
+                &reporting.access,
+                &memory,
+            )?);
         }
-        let supervisor = Self {
+        let mut supervisor = Self {
             options,
             world: World {
                 config,
@@ -158,9 +178,12 @@ impl Supervisor {
             files: WatchedFiles::default(),
             reporting,
             memory,
+            descriptors,
             cluster: cluster.map(|cluster| cluster.handle),
             names,
         };
+        supervisor.divide_descriptors();
+        supervisor.world.doors.iter_mut().for_each(RunningDoor::start);
         supervisor.show_listeners();
         Ok(supervisor)
     }
@@ -235,6 +258,9 @@ impl Supervisor {
                 let (task, requests) = drained.unwrap_or_else(|panicked| (panicked.id(), 1));
                 life.cut += requests;
                 self.leaving.retain(|door| door.drain != task || door.why == Leaving::ProcessEnds);
+                if !life.draining {
+                    self.divide_descriptors();
+                }
                 self.show_listeners();
                 if life.draining && self.drains.is_empty() {
                     self.reporting.board.close();

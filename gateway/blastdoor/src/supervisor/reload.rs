@@ -8,8 +8,9 @@ use proxy::{BindError, Sockets};
 use resource::{Problem, Severity, SourceLine};
 use route::ListenerName;
 
-use super::Supervisor;
 use super::door::{Leaving, RunningDoor};
+use super::parts::wanted;
+use super::{OpenError, Supervisor};
 use crate::config::{self, AdminBind, Config, ConfigError, DoorConfig, Log, Options, Place, Process, Source};
 use crate::door_view::door_view;
 use crate::problems::Finder;
@@ -105,9 +106,10 @@ impl Supervisor {
     }
 
     /// # Errors
-    /// When an address cannot be bound. Nothing has changed then.
-    fn apply(&mut self, new: Config) -> Result<(), BindError> {
+    /// When an address cannot be bound, or there are too few descriptors. Nothing has changed then.
+    fn apply(&mut self, new: Config) -> Result<(), OpenError> {
         // All that can fail comes first. New sockets open before old ones drain.
+        self.descriptors.divide(&wanted(&new.doors), 0)?;
         let opened = self.open_new(&new.doors)?;
         let current = &self.world.config;
         if fixed(&new) != fixed(current) {
@@ -138,6 +140,7 @@ impl Supervisor {
         if let Some(cluster) = &self.cluster {
             cluster.doors(door_view(&self.world.config.doors));
         }
+        self.divide_descriptors();
         // No door listens at a new port before every door refuses that port as a backend.
         self.publish();
         self.world

@@ -60,7 +60,8 @@ fn the_control_loop_goes_on_after_a_panic() {
     let ended = LocalSet::new().block_on(&runtime, async move {
         let signals = Signals::catch(SignalAction::Reload).unwrap();
         let memory = MemoryBudget::new(usize::MAX);
-        let supervisor = Supervisor::open(options, config, reporting, memory, None).unwrap();
+        let descriptors = Descriptors::claim(&config);
+        let supervisor = Supervisor::open(options, config, reporting, memory, descriptors, None).unwrap();
         let (sender, events) = mpsc::channel(1);
         let drive = async {
             PANICS.set(2);

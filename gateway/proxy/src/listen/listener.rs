@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -347,22 +348,32 @@ impl Group {
                 workers,
                 error,
             };
-            // Here, because this fails if the process is out of descriptors, and an unserved socket is worse than none.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(failed)?;
-            let spare = spare().map_err(failed)?;
             let crew = Arc::clone(&crew);
             let thread = std::thread::Builder::new().name(format!("{listener}-{index}"));
             let (start, waiting) = mpsc::sync_channel(1);
-            starts.push(start);
+            let (told, outcome) = mpsc::sync_channel(1);
             let thread = thread.spawn(move || {
+                // Now, because this fails if the process is out of descriptors, and an unserved socket is worse than none.
+                let (runtime, spare) = match runtime_with_spare() {
+                    Ok(both) => both,
+                    Err(error) => {
+                        let _heard = told.send(Err(error));
+                        return;
+                    }
+                };
+                let _heard = told.send(Ok(()));
                 if let Ok(()) = waiting.recv() {
                     let listener = shared.door.name().clone();
                     let acceptor = || Acceptor::new(shared, board, lines, crew, spare);
                     work(&runtime, &listener, acceptor, socket, phase);
                 }
             });
+            starts.push(start);
             threads.push(thread.map_err(failed)?);
+            outcome
+                .recv()
+                .unwrap_or_else(|lost| Err(io::Error::other(lost)))
+                .map_err(failed)?;
         }
         Ok(Self {
             binding,
@@ -384,6 +395,13 @@ impl Group {
     fn is_finished(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
     }
+}
+
+fn runtime_with_spare() -> io::Result<(Runtime, OwnedFd)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok((runtime, spare()?))
 }
 
 /// A worker thread's whole life.

@@ -22,6 +22,7 @@ use self::tls::{Tls, tls};
 use super::diagnostics::Section;
 use super::model::DoorConfig;
 use super::raw::RawListener;
+use crate::open_files::most_workers;
 
 /// Checks one door. `None` if too little is known of it to compare it with the others; other errors do not keep it from
 /// that comparison.
@@ -161,9 +162,11 @@ fn selector(section: &mut Section<'_, '_>, written: Option<&str>) -> Option<Sele
 }
 
 fn binding(section: &mut Section<'_, '_>, raw: &RawListener) -> Option<Binding> {
-    let workers = raw
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let workers = raw.workers.unwrap_or_else(|| {
+        std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(most_workers())
+    });
     if !(1..=256).contains(&workers) {
         section.error(
             "workers",
