@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
 use crate::listen::overflow::Overflow;
 use crate::listen::prepare;
-use crate::listen::socket::BACKLOG;
+use crate::listen::socket::Bound;
 use crate::observe::access::Lines;
 use crate::observe::labels::{Reason, Shortage};
 use crate::request::requester::Server;
@@ -58,39 +59,53 @@ impl Acceptor {
         board: Arc<HealthBoard>,
         lines: Lines,
         crew: Arc<Crew>,
-        spare: OwnedFd,
+        spare: Option<OwnedFd>,
     ) -> Self {
         Self {
             server: Server::new(shared, board, lines),
             overflow: Overflow::default(),
             crew,
-            spare: RefCell::new(Some(spare)),
+            spare: RefCell::new(spare),
         }
     }
 
-    /// Accepts and serves until the listener has closed and its connections have ended.
-    pub(crate) async fn run(
-        self,
-        socket: socket2::Socket,
-        mut phase: watch::Receiver<Phase>,
-    ) -> io::Result<()> {
+    /// Counts how often its worker has begun anew.
+    pub(super) fn count_restarts(&self, restarts: u64) {
+        self.server.worker.metrics.worker_restarts.add(restarts);
+    }
+
+    /// Accepts and serves until the listener has closed and its connections have ended. Panics when one of the tasks that
+    /// every connection depends on does.
+    pub(super) async fn run(self, bound: &mut Bound, phase: watch::Receiver<Phase>) -> io::Result<()> {
+        let mut ticker = tokio::task::spawn_local(tick(Rc::clone(&self.server)));
+        let mut heeding = tokio::task::spawn_local(heed(Rc::clone(&self.server)));
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.serve(bound, phase) => outcome,
+            Err(ended) = &mut ticker => pass_on(ended),
+            Err(ended) = &mut heeding => pass_on(ended),
+        };
+        ticker.abort();
+        heeding.abort();
+        self.server.worker.lines.borrow_mut().hand_over();
+        outcome
+    }
+
+    async fn serve(&self, bound: &mut Bound, mut phase: watch::Receiver<Phase>) -> io::Result<()> {
         let worker = &self.server.worker;
-        let ticker = tokio::task::spawn_local(tick(Rc::clone(&self.server)));
-        let heeding = tokio::task::spawn_local(heed(Rc::clone(&self.server)));
         self.wait_for_a_table(&phase).await;
-        socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
+        let listener = bound.listen()?;
         let listens = self.crew.listens();
         while *phase.borrow_and_update() < Phase::Closing {
             worker.enter(*phase.borrow());
             tokio::select! {
                 biased;
                 changed = phase.changed() => if changed.is_err() { break },
-                accepted = listener.accept() => self.accepted(accepted, &listener).await,
+                accepted = listener.accept() => self.accepted(accepted, listener).await,
             }
         }
-        self.last_accepts(&listener).await;
-        drop(listener);
+        self.last_accepts(listener).await;
+        bound.close();
         worker.enter(Phase::Closing);
         while worker.open_connections() > 0 && *phase.borrow_and_update() < Phase::Ended {
             tokio::select! {
@@ -100,9 +115,6 @@ impl Acceptor {
         }
         self.cut().await;
         drop(listens);
-        ticker.abort();
-        heeding.abort();
-        worker.lines.borrow_mut().hand_over();
         Ok(())
     }
 
@@ -151,6 +163,8 @@ impl Acceptor {
     }
 
     async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>, listener: &TcpListener) {
+        #[cfg(test)]
+        crate::listen::tests::panic_if_asked(self.server.worker.door.name());
         match accepted {
             Ok((stream, peer)) => {
                 if self.admit(stream, peer) == Room::Made {
@@ -227,6 +241,14 @@ impl Acceptor {
             served.await;
         });
         room
+    }
+}
+
+/// The panic of a task is the worker's.
+fn pass_on(ended: JoinError) -> io::Result<()> {
+    match ended.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(cancelled) => Err(cancelled.into()),
     }
 }
 

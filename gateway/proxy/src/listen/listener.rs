@@ -15,8 +15,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::descriptors::Allotment;
-use crate::listen::accept::{Acceptor, spare};
-use crate::listen::socket::{bind, local_address};
+use crate::listen::accept::spare;
+use crate::listen::socket::{Bound, bind, local_address};
+use crate::listen::thread::WorkerThread;
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
@@ -340,15 +341,20 @@ impl Group {
         let mut threads = Vec::with_capacity(sockets.len());
         let mut starts = Vec::with_capacity(sockets.len());
         for (index, socket) in sockets.into_iter().enumerate() {
-            let (shared, board, phase) = (Arc::clone(shared), Arc::clone(board), phase.subscribe());
-            let lines = access.lines(listener.clone());
             let failed = |error| BindError::Worker {
                 listener: listener.clone(),
                 worker: index + 1,
                 workers,
                 error,
             };
-            let crew = Arc::clone(&crew);
+            let worker = WorkerThread {
+                shared: Arc::clone(shared),
+                board: Arc::clone(board),
+                access: access.clone(),
+                crew: Arc::clone(&crew),
+                bound: Bound::Silent(socket),
+                phase: phase.subscribe(),
+            };
             let thread = std::thread::Builder::new().name(format!("{listener}-{index}"));
             let (start, waiting) = mpsc::sync_channel(1);
             let (told, outcome) = mpsc::sync_channel(1);
@@ -363,9 +369,7 @@ impl Group {
                 };
                 let _heard = told.send(Ok(()));
                 if let Ok(()) = waiting.recv() {
-                    let listener = shared.door.name().clone();
-                    let acceptor = || Acceptor::new(shared, board, lines, crew, spare);
-                    work(&runtime, &listener, acceptor, socket, phase);
+                    worker.run(&runtime, spare);
                 }
             });
             starts.push(start);
@@ -402,22 +406,6 @@ fn runtime_with_spare() -> io::Result<(Runtime, OwnedFd)> {
         .enable_all()
         .build()?;
     Ok((runtime, spare()?))
-}
-
-/// A worker thread's whole life.
-fn work(
-    runtime: &Runtime,
-    listener: &ListenerName,
-    acceptor: impl FnOnce() -> Acceptor,
-    socket: Socket,
-    phase: watch::Receiver<Phase>,
-) {
-    let tasks = tokio::task::LocalSet::new();
-    let outcome = tasks.block_on(runtime, async { acceptor().run(socket, phase).await });
-    drop(tasks);
-    if let Err(error) = outcome {
-        tracing::error!(%listener, %error, "a worker cannot serve; the door is not ready");
-    }
 }
 
 /// One socket per worker with `SO_REUSEPORT`; otherwise one socket that the workers share.

@@ -9,3 +9,6 @@ mod passthrough;
 mod peek;
 mod prepare;
 pub(crate) mod socket;
+#[cfg(test)]
+mod tests;
+mod thread;

@@ -127,3 +127,33 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }
+
+/// The socket of a worker.
+pub(super) enum Bound {
+    /// It does not listen yet.
+    Silent(Socket),
+    Listening(tokio::net::TcpListener),
+    /// It takes no more connections.
+    Closed,
+}
+
+impl Bound {
+    /// Listens from now on, or as before. Needs a runtime, the same each time.
+    pub(super) fn listen(&mut self) -> io::Result<&tokio::net::TcpListener> {
+        *self = match std::mem::replace(self, Self::Closed) {
+            Self::Silent(socket) => {
+                socket.listen(BACKLOG)?;
+                Self::Listening(tokio::net::TcpListener::from_std(socket.into())?)
+            }
+            other => other,
+        };
+        match self {
+            Self::Listening(listener) => Ok(listener),
+            Self::Silent(_) | Self::Closed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        *self = Self::Closed;
+    }
+}

@@ -217,6 +217,13 @@ impl Lines {
     }
 }
 
+/// What is left when a worker ends.
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
 /// Now, as RFC 3339 in UTC with milliseconds.
 fn timestamp(out: &mut Vec<u8>) {
     #[expect(clippy::disallowed_methods, reason = "the log has the time of day")]

@@ -86,6 +86,7 @@ pub(crate) struct WorkerMetrics {
     idle_closed: [Counter; Shortage::ALL.len()],
     cut: [Counter; Held::ALL.len()],
     pub(crate) panics: Counter,
+    pub(crate) worker_restarts: Counter,
 }
 
 /// One counter per reason.
@@ -257,7 +258,7 @@ impl Collector for Metrics {
 type Pick = fn(&WorkerMetrics) -> &Counter;
 
 /// Counters with no label except the listener.
-const PLAIN: [(&str, &str, Pick); 8] = [
+const PLAIN: [(&str, &str, Pick); 9] = [
     (
         "blastdoor_connections_accepted",
         "Client connections accepted",
@@ -296,6 +297,11 @@ const PLAIN: [(&str, &str, Pick); 8] = [
     ("blastdoor_panics", "Connections ended by a panic", |worker| {
         &worker.panics
     }),
+    (
+        "blastdoor_worker_restarts",
+        "Workers that began anew after a panic",
+        |worker| &worker.worker_restarts,
+    ),
 ];
 
 fn encode_requests(
