@@ -109,6 +109,8 @@ pub struct Limits {
     pub body: Option<u64>,
     /// Concurrent streams of one HTTP/2 connection.
     pub h2_streams: u32,
+    /// Bytes that all streams of one HTTP/2 connection may hold unsent.
+    pub h2_buffer: usize,
 }
 
 /// So many connections of one client are no more than a browser opens.
@@ -251,6 +253,7 @@ impl Settings {
                 uri_bytes: 8 * 1024,
                 body: None,
                 h2_streams: 100,
+                h2_buffer: 512 * 1024,
             },
             timeouts: Timeouts {
                 first_byte: seconds(30),

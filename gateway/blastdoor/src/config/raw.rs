@@ -227,6 +227,9 @@ pub(super) struct RawLimits {
     pub(super) body: Option<Size>,
     /// Concurrent HTTP/2 streams of a connection, 1 to 1000. Default 100.
     pub(super) h2_streams: Option<usize>,
+    /// Bytes that all streams of one HTTP/2 connection may hold for a client that reads slowly, 64KiB to 16MiB, and at
+    /// least 3 KiB for each of `h2_streams`. Default 512KiB.
+    pub(super) h2_buffer: Option<Size>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -97,7 +97,7 @@ impl Exchange<'_> {
         };
         scratch.rest(unsent + client.unread() + upstream.unread());
         if waits == Waits::ClientWrite {
-            let held = self.parts.scratch.held() + in_pipes;
+            let held = self.parts.scratch.held() + in_pipes + self.parts.client.queued();
             self.parts.deadline.holds_for_reader(held);
         }
     }
@@ -173,6 +173,7 @@ impl Exchange<'_> {
                 Waits::ResponseBody
             }
             (Response::Final(_) | Response::Interim(_), _) => Waits::ClientWrite,
+            (Response::Awaited, _) if self.client_full => Waits::ClientWrite,
             (Response::Awaited, Request::Sent | Request::Broken) => Waits::ResponseHead,
             (Response::Awaited, Request::Sending) if upload.waits_for() == WaitsFor::Sink => {
                 Waits::UpstreamWrite

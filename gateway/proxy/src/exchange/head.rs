@@ -32,6 +32,7 @@ impl Exchange<'_> {
             ResponseTo::Other
         };
         let too_early = self.traits.upgrade && self.request == Request::Sending;
+        self.client_full = false;
         loop {
             let Scratch {
                 from_upstream,
@@ -42,7 +43,14 @@ impl Exchange<'_> {
                 match response.parse(from_upstream.filled(), &limits, answers) {
                     // The client may change the protocol when it has sent all of its request (RFC 9110 7.8).
                     Ok(Some(_)) if response.status == 101 && too_early => return Poll::Pending,
-                    Ok(Some(length)) => return Poll::Ready(self.accept_head(length)),
+                    Ok(Some(length)) => {
+                        let is_interim = matches!(response.status, 100 | 102..=199);
+                        if is_interim && self.parts.client.poll_informed(context).is_pending() {
+                            self.client_full = true;
+                            return Poll::Pending;
+                        }
+                        return Poll::Ready(self.accept_head(length));
+                    }
                     Ok(None) => {}
                     Err(error) => {
                         let why = error.explain(from_upstream.filled());
@@ -50,8 +58,12 @@ impl Exchange<'_> {
                     }
                 }
             }
+            let Poll::Ready(most) = self.parts.client.poll_hold(context, from_upstream.len()) else {
+                self.client_full = true;
+                return Poll::Pending;
+            };
             let upstream = &mut self.parts.upstream;
-            match ready!(upstream.poll_response_head(context, from_upstream, limits.bytes + 1)) {
+            match ready!(upstream.poll_response_head(context, from_upstream, limits.bytes + 1, most)) {
                 Ok(()) => self.heard = true,
                 Err(none) => return Poll::Ready(Err(self.has_no_head(none))),
             }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use wire::ChunkError;
 
 use crate::exchange::progress::{Answer, AnswerEnd, Request, Response, Word};
-use crate::exchange::relay::{Relay, RelayError};
+use crate::exchange::relay::{Relay, RelayError, WaitsFor};
 use crate::exchange::tenure::Nature;
 use crate::exchange::timer::Timer;
 use crate::head::traits::RequestTraits;
@@ -104,6 +104,8 @@ pub(crate) struct Exchange<'a> {
     continued: bool,
     /// The client has ended its direction.
     client_ended: bool,
+    /// The next head waits until there is room for it on the client's connection.
+    client_full: bool,
     /// Something has arrived from the backend.
     heard: bool,
     /// What the backend has signalled about the request instead of a response.
@@ -134,6 +136,7 @@ impl<'a> Exchange<'a> {
             response: Response::Awaited,
             continued: traits.continued,
             client_ended: false,
+            client_full: false,
             heard: false,
             word: None,
             interims: 0,
@@ -224,7 +227,7 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Err(refusal)) => return Poll::Ready(Err(self.failure(refusal))),
             Poll::Pending => {}
         }
-        if let Err(refusal) = self.watch_client(context) {
+        if let Err(refusal) = self.watch_client(context).and_then(|()| self.stall(context)) {
             return Poll::Ready(Err(self.failure(refusal)));
         }
         match self.poll_deadline(context) {
@@ -383,6 +386,26 @@ impl<'a> Exchange<'a> {
             reuse: whole_request && scratch.response.persistent() && scratch.from_upstream.is_empty(),
             keep: whole_request && keep && !self.client_ended,
         }
+    }
+
+    /// What arrives on a shared connection is taken from it also while the other side does not take it.
+    fn stall(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        let is_unread = |relay: &Relay| !relay.source_ended() && relay.waits_for() == WaitsFor::Sink;
+        let upstream_waits = match &self.response {
+            Response::Awaited => self.client_full,
+            Response::Interim(_) => true,
+            Response::Final(answer) => is_unread(&answer.download),
+        };
+        if upstream_waits && self.parts.upstream.stall(context).is_err() {
+            return Err(self.malformed("more interim responses than may wait for the client"));
+        }
+        if self.request == Request::Broken || is_unread(self.parts.upload) {
+            // A client sends no heads, so there are never too many of them.
+            let _never_too_many = self.parts.client.stall(context);
+        }
+        let held = self.parts.scratch.from_upstream.len();
+        self.parts.client.hold(held);
+        Ok(())
     }
 
     /// Notices a client that leaves, and reads what it sends ahead, up to a buffer.

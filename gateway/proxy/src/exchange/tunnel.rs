@@ -159,6 +159,14 @@ impl<'a> Tunnel<'a> {
         if down.is_err() || (self.up.is_none() && self.down.is_none()) {
             return Poll::Ready(Ok(()));
         }
+        for (half, from) in [(&self.up, &mut self.client), (&self.down, &mut self.upstream)] {
+            let is_unread = half
+                .as_ref()
+                .is_none_or(|relay| relay.waits_for() == WaitsFor::Sink);
+            if is_unread && from.stall(context).is_err() {
+                return Poll::Ready(Ok(()));
+            }
+        }
         self.look();
         match self.deadline.wait(context) {
             Wait::Running => return Poll::Pending,

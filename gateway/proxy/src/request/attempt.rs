@@ -268,10 +268,10 @@ impl Attempts<'_, '_> {
         let plan = &self.plan;
         let unsent = !fresh && plan.message.is_none() && plan.upload.is_unwritten();
         if failure.unprocessed || (failure.silent && (unsent || plan.traits.method.is_idempotent())) {
-            let again = if fresh && !failure.unprocessed {
-                Again::Elsewhere
-            } else {
-                Again::Anywhere
+            let again = match (failure.unprocessed, fresh) {
+                (true, _) => Again::Unprocessed,
+                (false, true) => Again::Elsewhere,
+                (false, false) => Again::Anywhere,
             };
             return Attempt::Retry(failure.refusal, again);
         }

@@ -46,7 +46,12 @@ impl Server {
     pub(crate) fn new(shared: Arc<Shared>, board: Arc<HealthBoard>, lines: Lines) -> Rc<Self> {
         let worker = Worker::new(shared, lines);
         let room = &worker.backend_room;
-        let upstreams = Upstreams::new(board, Arc::clone(&worker.metrics), Rc::clone(room));
+        let upstreams = Upstreams::new(
+            board,
+            Arc::clone(&worker.metrics),
+            Rc::clone(room),
+            Rc::clone(&worker.memory),
+        );
         let (pipes, drop_oldest_kept) = (Rc::clone(&worker.pipes), upstreams.drop_oldest_kept());
         room.freed_by(move || pipes.free_one() || drop_oldest_kept());
         Rc::new(Self { worker, upstreams })

@@ -19,7 +19,7 @@ use crate::head::draft::ResponseDraft;
 use crate::head::emit::{self, Delivery, OwnAnswer};
 use crate::head::http2 as heads;
 use crate::stream::body::Sink;
-use crate::stream::http2::{Http2Error, Http2Stream, TrailersTooLarge};
+use crate::stream::http2::{Http2Error, Http2Stream, TooManyHeads, TrailersTooLarge};
 use crate::stream::socket::Socket;
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::read_buffer::ReadBuffer;
@@ -81,9 +81,11 @@ impl Stream {
                 Ok(())
             }
             Self::Http2(stream) => {
-                let ends = ends || head.is_whole();
+                let (ends, bytes) = (ends || head.is_whole(), head.head.len());
                 let head = head.to_http2().ok_or(HeadUnsent::Unsayable)?;
-                stream.respond(head, ends).map_err(|_gone| HeadUnsent::Gone)
+                stream
+                    .respond(head, bytes, ends)
+                    .map_err(|_gone| HeadUnsent::Gone)
             }
         }
     }
@@ -96,8 +98,9 @@ impl Stream {
                 Ok(())
             }
             Self::Http2(stream) => {
+                let bytes = head.head.len();
                 let head = head.to_http2().ok_or(HeadUnsent::Unsayable)?;
-                stream.inform(head).map_err(|_gone| HeadUnsent::Gone)
+                stream.inform(head, bytes).map_err(|_gone| HeadUnsent::Gone)
             }
         }
     }
@@ -112,7 +115,7 @@ impl Stream {
             Self::Http2(stream) => {
                 let mut head = Response::new(());
                 (*head.status_mut(), *head.version_mut()) = (StatusCode::CONTINUE, Version::HTTP_2);
-                stream.inform(head).map_err(|_gone| HeadUnsent::Gone)
+                stream.inform(head, 0).map_err(|_gone| HeadUnsent::Gone)
             }
         }
     }
@@ -227,20 +230,62 @@ impl Stream {
         }
     }
 
+    /// Ready when the client has got every interim head before the next one.
+    pub(crate) fn poll_informed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Socket(_) => Poll::Ready(()),
+            Self::Http2(stream) => stream.poll_heads_left(context),
+        }
+    }
+
+    /// Ready when more of a head may be read for this client, for which `has` bytes have been read: with how many.
+    pub(crate) fn poll_hold(&mut self, context: &mut Context<'_>, has: usize) -> Poll<usize> {
+        match self {
+            Self::Socket(_) => Poll::Ready(usize::MAX),
+            Self::Http2(stream) => stream.poll_hold(context, has),
+        }
+    }
+
+    /// Counts what has been read for this side and waits.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        match self {
+            Self::Socket(_) => {}
+            Self::Http2(stream) => stream.hold(bytes),
+        }
+    }
+
+    /// How many bytes of a body it makes sense to read for this side now. What it cannot send stays where it is.
+    pub(crate) fn takes(&mut self) -> usize {
+        match self {
+            Self::Socket(_) => usize::MAX,
+            Self::Http2(stream) => stream.takes(),
+        }
+    }
+
+    /// Nobody reads from this side now, because the task waits for the other one. A stream must nevertheless take what
+    /// arrives for it: it shares its connection.
+    pub(crate) fn stall(&mut self, context: &mut Context<'_>) -> Result<(), TooManyHeads> {
+        match self {
+            Self::Socket(_) => Ok(()),
+            Self::Http2(stream) => stream.stall(context),
+        }
+    }
+
     /// Reads on towards the next head of a backend's response, which becomes text for the strict parser to judge. `into`
-    /// never holds more than `limit` bytes of what a socket gives.
+    /// never holds more than `limit` bytes of what a socket gives; `most` are read at once.
     pub(crate) fn poll_response_head(
         &mut self,
         context: &mut Context<'_>,
         into: &mut ReadBuffer,
         limit: usize,
+        most: usize,
     ) -> Poll<Result<(), NoHead>> {
         match self {
             Self::Socket(socket) => {
                 if into.rests() {
                     let _readable = ready!(socket.poll_readable(context));
                 }
-                let mut room = ReadBuf::new(into.room(limit));
+                let mut room = ReadBuf::new(into.room_for(limit, most));
                 let read = ready!(socket.poll_read(context, &mut room));
                 let count = room.filled().len();
                 into.filled_by(count);
@@ -305,6 +350,14 @@ impl Stream {
         }
     }
 
+    /// What waits to be sent here, beside what a socket's buffer holds.
+    pub(crate) fn queued(&self) -> usize {
+        match self {
+            Self::Socket(_) => 0,
+            Self::Http2(stream) => stream.queued(),
+        }
+    }
+
     /// What may wait in the kernel for a client that does not read.
     pub(crate) fn most_unsent(&self) -> usize {
         match self {
@@ -317,7 +370,7 @@ impl Stream {
     pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         match self {
             Self::Socket(socket) => socket.poll_readable(context),
-            Self::Http2(_) => Poll::Ready(true),
+            Self::Http2(stream) => stream.poll_readable(context),
         }
     }
 

@@ -119,6 +119,7 @@ pub(super) mod tests {
     use crate::observe::metrics::WorkerMetrics;
     use crate::upstream::key::Key;
     use crate::upstream::{Again, HealthBoard};
+    use crate::worker::memory::Memory;
 
     pub(crate) fn upstream(ports: &[u16]) -> Upstream {
         let endpoints = ports
@@ -146,6 +147,7 @@ pub(super) mod tests {
                     board.health(key),
                     Arc::new(WorkerMetrics::default()),
                     Rc::default(),
+                    Memory::of_tests(),
                 );
                 (key.address.port(), Rc::new(endpoint))
             })

@@ -18,7 +18,8 @@ pub(crate) struct Choice {
 impl Choice {
     /// Records a failure; returns whether another choice is allowed.
     pub(crate) fn go_on(&mut self, again: Again, endpoint: &Rc<Endpoint>) -> bool {
-        self.same = (again == Again::Anywhere).then(|| Rc::clone(endpoint));
+        let may_be_same = matches!(again, Again::Anywhere | Again::Unprocessed);
+        self.same = may_be_same.then(|| Rc::clone(endpoint));
         self.tries.go_on(again, endpoint.address())
     }
 }

@@ -43,6 +43,8 @@ pub(crate) async fn while_wanted<T>(
         if worker.phase() == Phase::Ended {
             return Poll::Ready(Err(Refusal::Drained));
         }
+        // A client gets no heads, so there are never too many of them.
+        let _never_too_many = client.stall(context);
         loop {
             let now = deadline.now();
             if !std::mem::replace(&mut armed, true) {

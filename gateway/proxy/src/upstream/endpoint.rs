@@ -18,6 +18,7 @@ use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
 use crate::stream::http2::Http2Stream;
 use crate::stream::socket::Socket;
+use crate::worker::memory::Memory;
 use crate::worker::room::BackendRoom;
 
 /// Kept connections per endpoint and worker.
@@ -91,6 +92,7 @@ impl Endpoint {
         health: Arc<Health>,
         metrics: Arc<WorkerMetrics>,
         room: Rc<BackendRoom>,
+        memory: Rc<Memory>,
     ) -> Self {
         Self {
             address,
@@ -99,7 +101,7 @@ impl Endpoint {
             has_answered: Cell::new(false),
             failing: Cell::new(0),
             idle: RefCell::default(),
-            multiplexed: Multiplexed::default(),
+            multiplexed: Multiplexed::new(memory),
             last_used: Cell::new(Instant::now()),
             forgotten: Cell::new(health.forgotten()),
             health,

@@ -9,6 +9,7 @@ mod choice;
 pub(crate) mod conduct;
 mod connect;
 pub(crate) mod connecting;
+mod connection;
 mod endpoint;
 mod health;
 mod key;
@@ -39,6 +40,7 @@ pub(crate) use places::Asker;
 pub(crate) use tries::Again;
 
 use crate::observe::metrics::WorkerMetrics;
+use crate::worker::memory::Memory;
 use crate::worker::room::BackendRoom;
 
 /// A kept connection that has been idle for longer is closed.
@@ -50,17 +52,24 @@ pub(crate) struct Upstreams {
     board: Arc<HealthBoard>,
     metrics: Arc<WorkerMetrics>,
     room: Rc<BackendRoom>,
+    memory: Rc<Memory>,
 }
 
 type Known = RefCell<HashMap<Key, Rc<Endpoint>, RandomState>>;
 
 impl Upstreams {
-    pub(crate) fn new(board: Arc<HealthBoard>, metrics: Arc<WorkerMetrics>, room: Rc<BackendRoom>) -> Self {
+    pub(crate) fn new(
+        board: Arc<HealthBoard>,
+        metrics: Arc<WorkerMetrics>,
+        room: Rc<BackendRoom>,
+        memory: Rc<Memory>,
+    ) -> Self {
         Self {
             endpoints: Rc::default(),
             board,
             metrics,
             room,
+            memory,
         }
     }
 
@@ -137,6 +146,7 @@ impl Upstreams {
                 self.board.health(key),
                 Arc::clone(&self.metrics),
                 Rc::clone(&self.room),
+                Rc::clone(&self.memory),
             ))
         });
         Rc::clone(endpoint)

@@ -1,42 +1,26 @@
 //! Connections to one endpoint that carry many requests at once.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
-use h2::{Ping, PingPong};
 use http::Request;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::connect::ConnectError;
+use super::connection::{Connection, STREAMS, State};
 use super::places::{Asker, Held, Places};
-use crate::stream::http2::{Followed, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
+use crate::stream::http2::Http2Stream;
 use crate::stream::socket::Socket;
-
-/// Concurrent requests on one connection, if the backend allows as many: with more, one lost packet stalls too many.
-const STREAMS: usize = 100;
-
-/// Bytes that a backend may send ahead on one connection. Its streams belong to different clients: however many of them
-/// read slowly, the others' answers must have room.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 100;
+use crate::worker::memory::Memory;
 
 /// Connections per endpoint and worker.
 const CONNECTIONS: usize = 16;
 
-/// Bytes of a response's fields; the exchange's own limit is lower or the same.
-const HEADER_LIST: usize = 256 * 1024;
-
 /// How many connections may turn out to be closing before a request gives up.
 const ATTEMPTS: usize = 3;
-
-/// How often a backend gets a PING while requests are under way, and how long it may take to answer.
-const PING: Duration = Duration::from_secs(30);
 
 /// The connections to one endpoint.
 pub(crate) struct Multiplexed {
@@ -44,6 +28,7 @@ pub(crate) struct Multiplexed {
     /// One task connects at a time; the others then use the new connection, or share its failure.
     connecting: Semaphore,
     failed: Cell<Option<(Instant, io::ErrorKind)>>,
+    memory: Rc<Memory>,
 }
 
 /// The connections, and who has places on them.
@@ -51,22 +36,8 @@ pub(crate) struct Multiplexed {
 struct Shared {
     connections: RefCell<Vec<Connection>>,
     places: Rc<Places>,
-}
-
-struct Connection {
-    sender: SendRequest<Bytes>,
-    state: Rc<State>,
-}
-
-struct State {
-    streams: Cell<usize>,
-    closed: Cell<bool>,
-    /// It has carried a response: if it breaks now, it may just have been old.
-    proved: Cell<bool>,
-    /// Its end has been counted against the endpoint, once for all its requests.
-    blamed: Cell<bool>,
-    idle_since: Cell<Instant>,
-    blocks: Rc<LongBlocks>,
+    /// A backend has said how many requests it takes, or its connection has ended.
+    settled: Notify,
 }
 
 impl State {
@@ -82,17 +53,16 @@ pub(crate) struct InStream {
     held: Option<Held>,
 }
 
-impl Default for Multiplexed {
-    fn default() -> Self {
+impl Multiplexed {
+    pub(super) fn new(memory: Rc<Memory>) -> Self {
         Self {
             shared: Rc::default(),
             connecting: Semaphore::new(1),
             failed: Cell::new(None),
+            memory,
         }
     }
-}
 
-impl Multiplexed {
     /// Sends the head of a request on a connection with room for it; `connect` makes one if there is none. If there is no
     /// place for the asker, waits for one until `timeout`.
     pub(super) async fn open(
@@ -113,6 +83,13 @@ impl Multiplexed {
                         Some(connection) => connection,
                         None => continue,
                     },
+                    Look::New(connection) => {
+                        let settled = self.shared.settled.notified();
+                        if tokio::time::timeout_at(now + timeout, settled).await.is_err() {
+                            connection.presume();
+                        }
+                        continue;
+                    }
                     Look::Full => {
                         self.shared.wait(asker, now + timeout).await?;
                         continue;
@@ -154,107 +131,16 @@ impl Multiplexed {
                 self.failed.set(Some((Instant::now(), error.kind())));
             }
         })?;
-        let blocks = Rc::new(LongBlocks::new(HEADER_LIST));
-        let mut builder = Builder::new();
-        builder
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(u32::try_from(ROOM * HEADER_LIST).unwrap_or(u32::MAX))
-            .max_send_buffer_size(SEND_BUFFER)
-            .enable_push(false);
-        let (sender, mut connection) = builder
-            .handshake::<_, Bytes>(Followed::new(socket, Rc::clone(&blocks)))
-            .await
-            .map_err(|error| ConnectError::Tcp(io::Error::other(error)))?;
-        let state = Rc::new(State {
-            streams: Cell::new(0),
-            closed: Cell::new(false),
-            proved: Cell::new(false),
-            blamed: Cell::new(false),
-            idle_since: Cell::new(Instant::now()),
-            blocks,
-        });
-        let pings = connection.ping_pong();
-        let (driven, shared) = (Rc::clone(&state), Rc::downgrade(&self.shared));
-        tokio::task::spawn_local(async move {
-            drive(connection, pings, &driven).await;
-            driven.closed.set(true);
+        let shared = Rc::downgrade(&self.shared);
+        let changed = move || {
             if let Some(shared) = shared.upgrade() {
-                shared.call();
+                shared.settled.notify_waiters();
+                shared.call_all();
             }
-        });
-        let connection = Connection { sender, state };
+        };
+        let connection = Connection::start(socket, &self.memory, changed).await?;
         self.shared.connections.borrow_mut().push(connection.clone());
         Ok(Some(connection))
-    }
-}
-
-/// Drives a connection until it closes or no longer answers.
-async fn drive(
-    connection: impl Future<Output = Result<(), h2::Error>>,
-    mut pings: Option<PingPong>,
-    state: &State,
-) {
-    let mut connection = pin!(connection);
-    let mut next = pin!(tokio::time::sleep(PING));
-    let mut asked = false;
-    poll_fn(|context| {
-        if connection.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
-        let Some(pings) = &mut pings else {
-            return Poll::Pending;
-        };
-        if asked && pings.poll_pong(context).is_ready() {
-            asked = false;
-        }
-        while next.as_mut().poll(context).is_ready() {
-            if asked && state.streams.get() > 0 {
-                return Poll::Ready(());
-            }
-            if state.streams.get() > 0 {
-                asked = pings.send_ping(Ping::opaque()).is_ok();
-                let _registers_the_waker = pings.poll_pong(context);
-            }
-            next.as_mut().reset(tokio::time::Instant::now() + PING);
-        }
-        Poll::Pending
-    })
-    .await;
-}
-
-impl Connection {
-    fn clone(&self) -> Self {
-        Self {
-            sender: self.sender.clone(),
-            state: Rc::clone(&self.state),
-        }
-    }
-
-    /// How many requests it carries at once.
-    fn most(&self) -> usize {
-        STREAMS.min(self.sender.current_max_send_streams())
-    }
-
-    fn room(&self) -> usize {
-        self.most().saturating_sub(self.state.streams.get())
-    }
-
-    async fn open(self, request: &Request<()>, ends: bool) -> Option<Http2Stream> {
-        let mut sender = self.sender.ready().await.ok().or_else(|| {
-            self.state.closed.set(true);
-            None
-        })?;
-        match sender.send_request(request.clone(), ends) {
-            Ok((response, outgoing)) => {
-                let blocks = Rc::clone(&self.state.blocks);
-                Some(Http2Stream::client(response, outgoing, ends, blocks))
-            }
-            Err(_closing) => {
-                self.state.closed.set(true);
-                None
-            }
-        }
     }
 }
 
@@ -262,6 +148,8 @@ impl Connection {
 enum Look {
     /// A connection with a place for it.
     Room(Connection),
+    /// None yet, but this one's backend will say how many requests it takes.
+    New(Connection),
     /// None, and there may be another connection.
     MayConnect,
     /// No place for its client.
@@ -279,8 +167,11 @@ impl Shared {
             .iter()
             .filter(|connection| connection.room() > 0)
             .min_by_key(|connection| connection.state.streams.get());
-        match with_room {
-            Some(connection) => Look::Room(connection.clone()),
+        if let Some(connection) = with_room {
+            return Look::Room(connection.clone());
+        }
+        match connections.iter().find(|connection| connection.is_new()) {
+            Some(connection) => Look::New(connection.clone()),
             None => Look::MayConnect,
         }
     }
@@ -293,6 +184,13 @@ impl Shared {
         called.await.map_err(|_elapsed| ConnectError::Full)?;
         turn.looks();
         Ok(())
+    }
+
+    /// There are more places, or a connection may be made: as many as may have one look again.
+    fn call_all(&self) {
+        for _ in 0..free(&self.connections.borrow()).min(STREAMS) {
+            self.call();
+        }
     }
 
     /// A place is free, or a connection may be made: somebody may wait for that.
@@ -313,7 +211,9 @@ fn free(connections: &[Connection]) -> usize {
     for connection in open {
         count += 1;
         free += connection.room();
-        size = connection.most();
+        if !connection.is_new() {
+            size = connection.most();
+        }
     }
     free + CONNECTIONS.saturating_sub(count) * size
 }
@@ -387,6 +287,7 @@ impl Drop for InStream {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -424,7 +325,7 @@ mod tests {
     async fn silent_calls_of_one_client_leave_places_for_another() {
         let test = async {
             let address = silent_backend().await;
-            let multiplexed = Multiplexed::default();
+            let multiplexed = Multiplexed::new(Memory::of_tests());
             let patience = Cell::new(Duration::from_secs(30));
             let open = async |number| {
                 let connect = async || Ok(Socket::plain(TcpStream::connect(address).await.unwrap()));

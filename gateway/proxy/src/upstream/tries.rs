@@ -24,6 +24,8 @@ pub(crate) enum Again {
     Elsewhere,
     /// Once, at the same endpoint if there is no other: what failed is one connection, which may just have been old.
     Anywhere,
+    /// At the same endpoint if there is no other: the backend has said that it did not process the request.
+    Unprocessed,
 }
 
 impl Tries {
@@ -31,7 +33,7 @@ impl Tries {
     pub(crate) fn go_on(&mut self, again: Again, address: SocketAddr) -> bool {
         self.tried.push(address);
         let allowed = match again {
-            Again::Unreached => true,
+            Again::Unreached | Again::Unprocessed => true,
             Again::Elsewhere | Again::Anywhere => !std::mem::replace(&mut self.once, true),
         };
         allowed && self.tried.len() < MOST
@@ -62,7 +64,9 @@ mod tests {
                 .map(|again| tries.go_on(*again, address(ports.next().unwrap())))
                 .collect::<Vec<bool>>()
         };
-        use Again::{Anywhere, Elsewhere, Unreached};
+        use Again::{Anywhere, Elsewhere, Unprocessed, Unreached};
+        assert_eq!(run(&[Unprocessed; 4]), [true, true, true, false]);
+        assert_eq!(run(&[Anywhere, Unprocessed, Anywhere]), [true, true, false]);
         assert_eq!(run(&[Unreached; 4]), [true, true, true, false]);
         assert_eq!(run(&[Elsewhere, Elsewhere]), [true, false]);
         assert_eq!(run(&[Elsewhere, Unreached, Anywhere]), [true, true, false]);

@@ -76,6 +76,13 @@ impl ReadBuffer {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
+    /// The same, and no more than `most` bytes.
+    pub(crate) fn room_for(&mut self, limit: usize, most: usize) -> &mut [u8] {
+        let room = self.room(limit);
+        let most = most.min(room.len());
+        room.get_mut(..most).unwrap_or_default()
+    }
+
     /// Records that `count` bytes were read into [`ReadBuffer::room`].
     pub(crate) fn filled_by(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());

@@ -48,6 +48,13 @@ pub(super) fn limits(section: &mut Section<'_, '_>, raw: &RawListener, client_ip
         uri_bytes: bytes(section, "limits.uri_bytes", limits.uri_bytes.as_ref(), 16 << 10),
         body: body(section, limits.body.as_ref()),
         h2_streams: h2_streams(section, limits.h2_streams),
+        h2_buffer: bounded(
+            section,
+            "limits.h2_buffer",
+            limits.h2_buffer.as_ref(),
+            512 << 10,
+            ["64KiB", "16MiB"],
+        ),
     }
 }
 

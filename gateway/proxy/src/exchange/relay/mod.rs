@@ -266,7 +266,8 @@ impl Relay {
                 | Source::Malformed(_)
                 | Source::Ended => {}
             }
-            ready!(self.poll_fill(context, from, input, out))?;
+            let most = to.takes();
+            ready!(self.poll_fill(context, from, input, out, most))?;
         }
         context.waker().wake_by_ref();
         Poll::Pending
@@ -323,6 +324,7 @@ impl Relay {
         from: &mut Stream,
         input: &mut ReadBuffer,
         out: &mut Vec<u8>,
+        most: usize,
     ) -> Poll<Result<(), RelayError>> {
         if input.rests() {
             // It takes memory only when there is something to read.
@@ -335,7 +337,7 @@ impl Relay {
             input.suit(self.pace.read());
         }
         let limit = if long { LONG_READ } else { SHORT_READ };
-        let mut room = ReadBuf::new(input.room(limit));
+        let mut room = ReadBuf::new(input.room_for(limit, most));
         ready!(from.poll_read(context, &mut room)).map_err(RelayError::Read)?;
         let count = room.filled().len();
         input.filled_by(count);

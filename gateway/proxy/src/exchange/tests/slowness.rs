@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use socket2::{Domain, SockRef, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
@@ -22,7 +21,7 @@ use crate::head::traits::RequestTraits;
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
-use crate::stream::http2::{Http2Stream, LongBlocks, SEND_BUFFER, trailers::MalformedTrailers};
+use crate::stream::http2::{Http2Stream, Inbox, Outbox, Piece, SEND_BUFFER, trailers::MalformedTrailers};
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::buffers::Pool;
 use crate::worker::clock::Clock;
@@ -312,14 +311,18 @@ async fn client(is_http2: bool) -> (Client, Stream) {
         .max_send_buffer_size(SEND_BUFFER)
         .initial_window_size(1 << 20);
     builder.initial_connection_window_size(1 << 20);
-    let mut connection = builder.handshake::<_, Bytes>(ours).await.unwrap();
+    let mut connection = builder.handshake::<_, Piece>(ours).await.unwrap();
     let (request, respond) = connection.accept().await.unwrap().unwrap();
     tokio::task::spawn_local(async move { while connection.accept().await.is_some() {} });
     // Windows are larger only from now on.
     writing.write_all(&frame(0x4, 0x1, 0, &[])).await.unwrap();
     settle().await;
-    let blocks = Rc::new(LongBlocks::new(4096));
-    let stream = Http2Stream::server(request.into_body(), respond, MalformedTrailers::default(), blocks);
+    let (inbox, outbox) = (
+        Rc::new(Inbox::new(4096)),
+        Outbox::new(512 << 10, 1, Memory::of_tests()),
+    );
+    let malformed = MalformedTrailers::default();
+    let stream = Http2Stream::server(request.into_body(), respond, malformed, inbox, &outbox);
     (Client::Http2(writing), Stream::Http2(Box::new(stream)))
 }
 

@@ -25,7 +25,7 @@ use crate::request::{refuse_unread, serve};
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::http2::trailers::Blocks;
-use crate::stream::http2::{Http2Stream, LongBlocks};
+use crate::stream::http2::{Http2Stream, Inbox, Outbox, Piece};
 use crate::upstream::HealthBoard;
 use crate::worker::{Phase, Shared};
 
@@ -129,7 +129,9 @@ impl Rig {
     /// Serves the same over HTTP/2: what is behind the head is the content of the stream.
     pub(super) async fn ask_http2(&self, request: &str) -> Outcome {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let (client, server) = tokio::join!(h2::client::handshake(ours), h2::server::handshake(theirs));
+        let ours = h2::client::handshake(ours);
+        let theirs = h2::server::Builder::new().handshake::<_, Piece>(theirs);
+        let (client, server) = tokio::join!(ours, theirs);
         let ((mut sender, connection), mut server) = (client.unwrap(), server.unwrap());
         tokio::task::spawn_local(connection);
         let (head, body) = request.split_once("\r\n\r\n").unwrap_or((request, ""));
@@ -145,9 +147,10 @@ impl Rig {
         }
         let (any, respond) = server.accept().await.unwrap().unwrap();
         tokio::task::spawn_local(async move { while server.accept().await.is_some() {} });
-        let blocks = Rc::new(LongBlocks::new(usize::MAX));
+        let inbox = Rc::new(Inbox::new(usize::MAX));
+        let outbox = Outbox::new(1 << 20, 1, Rc::clone(&self.server.worker.memory));
         let malformed = Blocks::default().malformed();
-        let stream = Http2Stream::server(any.into_body(), respond, malformed, blocks);
+        let stream = Http2Stream::server(any.into_body(), respond, malformed, inbox, &outbox);
         let mut stream = Stream::Http2(Box::new(stream));
         let head = format!("{head}\r\n\r\n");
         let (next, reason) = self.serve(&mut stream, head.as_bytes()).await;

@@ -8,12 +8,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stream::http2::frames::{
-    CONTINUATION, DATA, Frames, HEADERS, LongBlocks, PING, PRIORITY, Part, SETTINGS,
+    CONTINUATION, DATA, Frames, HEADERS, PING, PRIORITY, Part, RST_STREAM, SETTINGS, hide,
 };
 use crate::stream::http2::trailers::{Blocks, MalformedTrailers};
+use crate::stream::http2::{Inbox, Outbox};
 use crate::stream::socket::Socket;
 
 /// SETTINGS, PING and PRIORITY frames in one window of time, besides those that are earned.
@@ -31,7 +33,8 @@ pub(super) struct Shared {
     pub(super) exceeded: Cell<bool>,
     /// Bytes that have passed, either way.
     pub(super) passed: Cell<u64>,
-    pub(super) long: Rc<LongBlocks>,
+    pub(super) inbox: Rc<Inbox>,
+    pub(super) outbox: Rc<Outbox>,
 }
 
 /// A client's socket under HTTP/2: bytes that were read ahead come first, control frames are counted, and field blocks
@@ -47,6 +50,8 @@ pub(super) struct Counted {
     blocks: Blocks,
     /// Of the frame with fields that is arriving.
     payload: Vec<u8>,
+    /// The streams have their turn before more is read.
+    pauses: bool,
 }
 
 /// Control frames within a window of time. A request and each piece of an answer earn one more: many clients measure
@@ -59,13 +64,14 @@ struct Budget {
 
 impl Counted {
     /// `longest`: the most bytes that a field block may have.
-    pub(super) fn new(socket: Socket, ahead: Vec<u8>, longest: usize) -> Self {
+    pub(super) fn new(socket: Socket, ahead: Vec<u8>, longest: usize, outbox: Rc<Outbox>) -> Self {
         Self {
             shared: Rc::new(Shared {
                 socket: RefCell::new(socket),
                 exceeded: Cell::new(false),
                 passed: Cell::new(0),
-                long: Rc::new(LongBlocks::new(longest)),
+                inbox: Rc::new(Inbox::new(longest)),
+                outbox,
             }),
             ahead,
             taken: 0,
@@ -74,6 +80,7 @@ impl Counted {
             budget: Budget::new(Instant::now()),
             blocks: Blocks::default(),
             payload: Vec::new(),
+            pauses: false,
         }
     }
 
@@ -101,10 +108,11 @@ impl Budget {
     }
 
     /// Counts a frame from the peer. False if it is one too many.
-    fn receive(&mut self, kind: u8, now: impl Fn() -> Instant) -> bool {
+    fn receive(&mut self, frame: &Frames, now: impl Fn() -> Instant) -> bool {
+        let (kind, ..) = frame.frame();
         match kind {
             HEADERS => self.earn(),
-            PRIORITY | SETTINGS | PING => {
+            PRIORITY | SETTINGS | PING | DATA if kind != DATA || frame.is_idle_data() => {
                 self.spent += 1;
                 if self.spent > FRAMES.saturating_add(self.earned) {
                     let now = now();
@@ -126,6 +134,10 @@ impl AsyncRead for Counted {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if std::mem::take(&mut this.pauses) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = into.filled().len();
         let ahead = this.ahead.get(this.taken..).unwrap_or_default();
         if ahead.is_empty() {
@@ -138,7 +150,8 @@ impl AsyncRead for Counted {
                 (this.ahead, this.taken) = (Vec::new(), 0);
             }
         }
-        let new = into.filled().get(before..).unwrap_or_default();
+        let new = into.filled_mut().get_mut(before..).unwrap_or_default();
+        let (pauses, mut idle) = (&mut this.pauses, SmallVec::<[usize; 4]>::new());
         let (budget, shared) = (&mut this.budget, &this.shared);
         shared.passed.set(shared.passed.get() + new.len() as u64);
         let (blocks, fields) = (&mut this.blocks, &mut this.payload);
@@ -146,8 +159,12 @@ impl AsyncRead for Counted {
             let (kind, flags, stream) = frames.frame();
             let is_within = match part {
                 Part::Begins => {
-                    shared.long.begins(frames);
-                    budget.receive(kind, Instant::now)
+                    *pauses |= shared.inbox.begins(frames);
+                    idle.extend(frames.place_of_type().filter(|_| frames.is_idle_data()));
+                    if kind == RST_STREAM {
+                        shared.outbox.reset(stream);
+                    }
+                    budget.receive(frames, Instant::now)
                 }
                 // The preface belongs to no frame: it passes as the payload of a DATA frame.
                 _ if kind != HEADERS && kind != CONTINUATION => true,
@@ -165,6 +182,7 @@ impl AsyncRead for Counted {
                 shared.exceeded.set(true);
             }
         });
+        hide(new, &idle);
         Poll::Ready(Ok(()))
     }
 }
@@ -187,11 +205,13 @@ impl AsyncWrite for Counted {
         for part in bytes {
             let written = part.get(..left.min(part.len())).unwrap_or_default();
             left -= written.len();
-            this.sent.follow(written, |frames, part| {
-                if matches!((part, frames.frame()), (Part::Begins, (DATA, ..))) {
-                    this.budget.earn();
-                }
-            });
+            this.sent
+                .follow(written, |frames, part| match (part, frames.frame()) {
+                    (Part::Begins, (DATA, ..)) => this.budget.earn(),
+                    (Part::Begins, (HEADERS, _, stream)) => this.shared.outbox.head_left(stream),
+                    (Part::Begins, (RST_STREAM, _, stream)) => this.shared.outbox.reset(stream),
+                    _ => {}
+                });
         }
         Poll::Ready(Ok(count))
     }
@@ -231,11 +251,13 @@ mod tests {
     fn only_control_frames_have_a_budget() {
         // Frames by type, length and number.
         type Case = (&'static [(u8, u8, usize)], bool);
-        let table: [Case; 6] = [
+        let table: [Case; 8] = [
             (&[(SETTINGS, 6, 1), (PING, 8, 999)], true),
             (&[(SETTINGS, 6, 1), (PING, 8, 1000)], false),
             (&[(PRIORITY, 5, 1001)], false),
             (&[(DATA, 200, 5000), (0x8, 4, 5000), (0xff, 3, 5000)], true),
+            (&[(DATA, 0, 1000)], true),
+            (&[(DATA, 0, 1001)], false),
             (&[(HEADERS, 20, 50), (PING, 8, 1050)], true),
             (&[(HEADERS, 20, 50), (PING, 8, 1051)], false),
         ];
@@ -248,7 +270,7 @@ mod tests {
                 for part in bytes.chunks(size) {
                     follower.follow(part, |frames, part| {
                         if let Part::Begins = part {
-                            fine &= budget.receive(frames.frame().0, || now);
+                            fine &= budget.receive(frames, || now);
                         }
                     });
                 }
@@ -261,8 +283,10 @@ mod tests {
     fn the_budget_is_renewed_with_time() {
         let start = Instant::now();
         let mut budget = Budget::new(start);
-        assert!((0..1000).all(|_| budget.receive(PING, || start)));
-        assert!((0..1001).all(|_| budget.receive(PING, || start + WINDOW)));
-        assert!(!budget.receive(PING, || start + WINDOW));
+        let mut ping = Frames::behind(0);
+        ping.follow(&frame(PING, 8), |_, _| {});
+        assert!((0..1000).all(|_| budget.receive(&ping, || start)));
+        assert!((0..1001).all(|_| budget.receive(&ping, || start + WINDOW)));
+        assert!(!budget.receive(&ping, || start + WINDOW));
     }
 }

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
@@ -33,11 +32,13 @@ use crate::serve::REQUESTS;
 use crate::settings::Limits;
 use crate::stream::Stream;
 use crate::stream::http2::trailers::MalformedTrailers;
-use crate::stream::http2::{CONNECTION_WINDOW, Http2Stream, LongBlocks, ROOM, SEND_BUFFER, STREAM_WINDOW};
+use crate::stream::http2::{
+    BURDEN, CONNECTION_WINDOW, Http2Stream, Inbox, Outbox, Piece, ROOM, SEND_BUFFER, STREAM_WINDOW,
+};
 use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
-use crate::worker::Phase;
 use crate::worker::deadlines::Deadline;
+use crate::worker::{Phase, Worker};
 
 /// How often a connection gets a PING, and how long the client may take to answer.
 const PING: Duration = Duration::from_secs(60);
@@ -70,7 +71,8 @@ const GIVEN_UP: u32 = 500;
 struct Streams {
     server: Rc<Server>,
     downstream: Downstream,
-    blocks: Rc<LongBlocks>,
+    inbox: Rc<Inbox>,
+    outbox: Rc<Outbox>,
     active: Cell<usize>,
     /// The connection's own.
     deadline: Deadline,
@@ -94,7 +96,8 @@ pub(crate) async fn serve(
 ) {
     let worker = &server.worker;
     let settings = std::sync::Arc::clone(worker.door.snapshot().settings());
-    let socket = Counted::new(socket, ahead, field_list(&settings.limits));
+    let outbox = outbox(&settings.limits, worker);
+    let socket = Counted::new(socket, ahead, field_list(&settings.limits), Rc::clone(&outbox));
     let malformed = socket.malformed_trailers();
     let shared = socket.shared();
     deadline.set(settings.timeouts.first_byte);
@@ -108,8 +111,9 @@ pub(crate) async fn serve(
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(LOCAL_RESETS))
+        .data_frame_budget(BURDEN)
         .enable_connect_protocol();
-    let mut handshake = pin!(builder.handshake::<_, Bytes>(socket));
+    let mut handshake = pin!(builder.handshake::<_, Piece>(socket));
     let connection = poll_fn(|context| match handshake.as_mut().poll(context) {
         Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
@@ -121,7 +125,8 @@ pub(crate) async fn serve(
     let streams = Rc::new(Streams {
         server,
         downstream,
-        blocks: Rc::clone(&shared.long),
+        inbox: Rc::clone(&shared.inbox),
+        outbox,
         active: Cell::new(0),
         deadline,
         given_up: Cell::new(0),
@@ -190,9 +195,15 @@ fn header_list(limits: &Limits) -> u32 {
     u32::try_from((list + CRUMBS * CRUMB).max(ROOM * list)).unwrap_or(u32::MAX)
 }
 
+/// What the streams of one connection may hold unsent.
+fn outbox(limits: &Limits, worker: &Worker) -> Rc<Outbox> {
+    let streams = usize::try_from(limits.h2_streams).unwrap_or(usize::MAX);
+    Outbox::new(limits.h2_buffer, streams, Rc::clone(&worker.memory))
+}
+
 /// Drives one connection.
 struct Driver {
-    connection: Connection<Counted, Bytes>,
+    connection: Connection<Counted, Piece>,
     pings: Option<PingPong>,
     streams: Rc<Streams>,
     shared: Rc<Shared>,
@@ -258,7 +269,7 @@ impl Driver {
         !self.leaving && given_up > GIVEN_UP && given_up > self.requests / 2
     }
 
-    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
         self.requests += 1;
         if self.requests >= REQUESTS {
             self.leave();
@@ -358,15 +369,15 @@ impl Active {
         Self(Rc::clone(streams))
     }
 
-    async fn serve(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    async fn serve(&self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
         let streams = &self.0;
         let worker = &streams.server.worker;
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
         let malformed = streams.malformed.clone();
-        let blocks = Rc::clone(&streams.blocks);
-        let mut stream = Http2Stream::server(body, respond, malformed, blocks);
+        let inbox = Rc::clone(&streams.inbox);
+        let mut stream = Http2Stream::server(body, respond, malformed, inbox, &streams.outbox);
         let deadline = worker.deadlines.register();
         let ends = ends_with_head(&mut stream, &deadline, &parts).await;
         let mut stream = Stream::Http2(Box::new(stream));

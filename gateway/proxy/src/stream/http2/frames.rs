@@ -1,14 +1,6 @@
 //! Follows frames as their bytes pass, for what the library does not report.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::stream::socket::Socket;
 
 /// Bytes of a frame's head (RFC 9113 4.1).
 const HEAD: usize = 9;
@@ -17,9 +9,16 @@ const HEAD: usize = 9;
 pub(crate) const DATA: u8 = 0x0;
 pub(crate) const HEADERS: u8 = 0x1;
 pub(crate) const PRIORITY: u8 = 0x2;
+pub(crate) const RST_STREAM: u8 = 0x3;
 pub(crate) const SETTINGS: u8 = 0x4;
 pub(crate) const PING: u8 = 0x6;
 pub(crate) const CONTINUATION: u8 = 0x9;
+
+/// A type that does not exist: such frames are ignored (RFC 9113 5.5).
+const NO_TYPE: u8 = 0xff;
+
+/// Nothing follows on the stream.
+const END_STREAM: u8 = 0x1;
 
 /// How many streams with a long block are remembered: more than may be open at once.
 const REMEMBERED: usize = 256;
@@ -30,6 +29,8 @@ pub(crate) struct Frames {
     skip: usize,
     head: [u8; HEAD],
     filled: usize,
+    /// The bytes of this call up to the end of the head.
+    passed: usize,
 }
 
 /// The next part of a direction's frames.
@@ -48,6 +49,7 @@ impl Frames {
             skip: preface,
             head: [0; HEAD],
             filled: 0,
+            passed: 0,
         }
     }
 
@@ -63,8 +65,20 @@ impl Frames {
         usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
     }
 
+    /// Whether the frame that is passing is DATA that has no bytes and ends nothing.
+    pub(crate) fn is_idle_data(&self) -> bool {
+        let (kind, flags, _) = self.frame();
+        kind == DATA && self.length() == 0 && flags & END_STREAM == 0
+    }
+
+    /// Where the type of the frame that has begun lies in the bytes that are followed, unless it came before them.
+    pub(crate) fn place_of_type(&self) -> Option<usize> {
+        self.passed.checked_sub(HEAD - 3)
+    }
+
     /// Follows the next bytes and reports what is in them.
     pub(crate) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Self, Part<'_>)) {
+        let all = bytes.len();
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let (payload, rest) = bytes.split_at(self.skip.min(bytes.len()));
@@ -86,11 +100,22 @@ impl Frames {
             if self.filled == HEAD {
                 self.filled = 0;
                 self.skip = self.length();
+                self.passed = all - bytes.len();
                 tell(self, Part::Begins);
                 if self.skip == 0 {
                     tell(self, Part::Ends);
                 }
             }
+        }
+    }
+}
+
+/// Makes frames at these places, whose type is there, pass unnoticed. The library ends a connection after a hundred empty
+/// DATA frames, however long it has lived; they change nothing.
+pub(crate) fn hide(bytes: &mut [u8], places: &[usize]) {
+    for place in places {
+        if let Some(kind) = bytes.get_mut(*place) {
+            *kind = NO_TYPE;
         }
     }
 }
@@ -142,68 +167,6 @@ impl LongBlocks {
     /// Whether the stream has had a long block.
     pub(crate) fn is_long(&self, stream: u32) -> bool {
         self.long.borrow().contains(&stream)
-    }
-}
-
-/// A backend's connection under HTTP/2, whose field blocks are followed.
-pub(crate) struct Followed {
-    socket: Socket,
-    received: Frames,
-    blocks: Rc<LongBlocks>,
-}
-
-impl Followed {
-    pub(crate) fn new(socket: Socket, blocks: Rc<LongBlocks>) -> Self {
-        Self {
-            socket,
-            received: Frames::behind(0),
-            blocks,
-        }
-    }
-}
-
-impl AsyncRead for Followed {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = into.filled().len();
-        ready!(this.socket.poll_read(context, into))?;
-        let new = into.filled().get(before..).unwrap_or_default();
-        this.received.follow(new, |frame, part| {
-            if let Part::Begins = part {
-                this.blocks.begins(frame);
-            }
-        });
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Followed {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
     }
 }
 
