@@ -213,15 +213,21 @@ impl Acceptor {
         let snapshot = server.worker.door.snapshot();
         let settings = snapshot.settings();
         let client = peer.ip().to_canonical();
-        let (counted, room) = Open::new(&server.worker, settings);
-        // Behind a PROXY header the peer is the load balancer; the client becomes known later.
-        let within = room != Room::None
-            && (settings.proxy_protocol != ProxyProtocol::Off || counted.enter(client, false, settings));
-        if !within || server.worker.memory.refuses() {
-            let why = if within {
-                Reason::Overload
-            } else {
+        let counted = Open::new(&server.worker);
+        // Behind a PROXY header the peer is the load balancer; the client becomes known later. Nobody makes room for a
+        // client that has its share.
+        let is_one_too_many =
+            settings.proxy_protocol == ProxyProtocol::Off && !counted.enter(client, false, settings);
+        let room = if is_one_too_many {
+            Room::None
+        } else {
+            counted.room(settings)
+        };
+        if room == Room::None || server.worker.memory.refuses() {
+            let why = if room == Room::None {
                 Reason::ConnectionLimit
+            } else {
+                Reason::Overload
             };
             self.overflow
                 .turn_away(&server.worker, stream, snapshot.ends_tls(), why);

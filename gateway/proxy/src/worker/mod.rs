@@ -156,26 +156,31 @@ pub(crate) enum Room {
 }
 
 impl Open {
-    /// Counts it, and says whether the door has room for it, or will have in a moment.
-    pub(crate) fn new(worker: &Rc<Worker>, settings: &Settings) -> (Self, Room) {
+    /// Counts it.
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
         worker.metrics.connections_accepted.add(1);
         worker.metrics.connections_open.add(1);
         worker.open.set(worker.open.get() + 1);
-        let open = worker.shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        Self {
+            worker: Rc::clone(worker),
+            client: Cell::new(None),
+            _held: worker.memory.charge(CONNECTION),
+        }
+    }
+
+    /// Whether the door has room for it, or will have in a moment.
+    pub(crate) fn room(&self, settings: &Settings) -> Room {
+        let worker = &self.worker;
+        let open = worker.shared.connections.load(Ordering::Relaxed);
         let excess = open.saturating_sub(worker.shared.most_connections(settings));
-        let room = if excess == 0 {
+        if excess == 0 {
             Room::Free
         } else if worker.make_room(excess, Shortage::Connections) {
             Room::Made
         } else {
             Room::None
-        };
-        let counted = Self {
-            worker: Rc::clone(worker),
-            client: Cell::new(None),
-            _held: worker.memory.charge(CONNECTION),
-        };
-        (counted, room)
+        }
     }
 
     /// Counts the connection as its client's, unless that has as many as it may. `named`: a PROXY header names the client
