@@ -5,12 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use door::{AddressPolicy, OwnAddresses};
 use resource::{ClusterView, Kind, ObjectRef, Problem, Protocol, Severity};
 use route::ObjectKey;
 
 use crate::config::{AdminBind, Config, Source};
+
+/// How long a list of interfaces is good enough for a publication.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The addresses of this host and the ports of this installation's gateways.
 #[derive(Debug, Default)]
@@ -24,6 +28,8 @@ pub(crate) struct GatewayAddresses {
     interfaces: Option<BTreeSet<IpAddr>>,
     /// Why they cannot be listed now.
     trouble: Option<String>,
+    /// When they were listed last.
+    looked: Option<Instant>,
 }
 
 impl GatewayAddresses {
@@ -51,7 +57,15 @@ impl GatewayAddresses {
 
     /// Lists the interfaces again; returns whether anything is different.
     pub(crate) fn look(&mut self) -> bool {
+        self.looked = Some(Instant::now());
         self.learn(interfaces())
+    }
+
+    /// The same, unless that was done a moment ago: on a node with many pods it costs more than a change of one of them.
+    pub(crate) fn look_again(&mut self) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= MOMENT) {
+            self.look();
+        }
     }
 
     fn learn(&mut self, found: Result<BTreeSet<IpAddr>, String>) -> bool {

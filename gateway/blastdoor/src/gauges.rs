@@ -72,8 +72,8 @@ impl Gauges {
     }
 
     /// Sets the certificates that are served now.
-    pub(crate) fn certificates(&self, certificates: impl Iterator<Item = CertificateExpiry>) {
-        self.lock().certificates = certificates.collect();
+    pub(crate) fn certificates(&self, certificates: Arc<[CertificateExpiry]>) {
+        self.lock().certificates = certificates;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -11,6 +11,7 @@
 
 mod admin;
 mod commands;
+mod compilation;
 pub mod config;
 mod descriptors;
 mod door_view;

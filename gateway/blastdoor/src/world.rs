@@ -7,13 +7,12 @@
 use std::sync::Arc;
 
 use control::names::Names;
-use door::{BackendPolicy, Door, ExternalNames, Ledger, PlatformRoots, Publisher};
+use door::{Door, ExternalNames, Ledger, Policy, Publisher};
 use proxy::Settings;
 use resource::ClusterView;
 
+use crate::compilation::Surroundings;
 use crate::config::{Config, DoorConfig, Options};
-use crate::gateway_addresses::GatewayAddresses;
-use crate::platform_roots::platform_roots;
 use crate::problems::{Finder, Problems};
 use crate::source::{Source, SourceError};
 
@@ -29,11 +28,9 @@ pub(crate) struct World<D> {
     pub(crate) doors: Vec<D>,
 }
 
-/// A door of a world: how it is configured, and what it serves.
+/// A door of a world, as it is configured.
 pub(crate) trait WorldDoor {
     fn config(&self) -> &DoorConfig;
-    fn publisher(&self) -> &Publisher<Settings>;
-    fn publisher_mut(&mut self) -> &mut Publisher<Settings>;
 }
 
 /// A door that is open, with nothing listening at it.
@@ -45,14 +42,6 @@ pub(crate) struct OpenDoor {
 impl WorldDoor for OpenDoor {
     fn config(&self) -> &DoorConfig {
         &self.config
-    }
-
-    fn publisher(&self) -> &Publisher<Settings> {
-        &self.publisher
-    }
-
-    fn publisher_mut(&mut self) -> &mut Publisher<Settings> {
-        &mut self.publisher
     }
 }
 
@@ -86,80 +75,71 @@ impl World<OpenDoor> {
             config,
         };
         world.problems.replace(Finder::Source, vec![content.problems]);
-        let mut compilation = Compilation::default();
-        compilation.addresses.declare(&world.config);
+        let mut surroundings = Surroundings::default();
+        surroundings.addresses.declare(&world.config);
         // What is found depends on what is written, not on the network.
         let external_names = match world.config.source.external_names {
             Some(_) => ExternalNames::Unasked,
             None => ExternalNames::Refused,
         };
-        compilation.publish(&mut world, &mut [], external_names);
+        if let Some(input) = surroundings.input(&mut world, external_names) {
+            let publishers = world.doors.iter_mut().map(|door| &mut door.publisher);
+            let reports = input.publish(publishers, &mut Ledger::default());
+            world.problems.replace(Finder::Compilation, reports);
+        }
         Ok(world)
     }
 }
 
 impl<D: WorldDoor> World<D> {
-    /// Passes on which names of Services must be resolved, and puts their known addresses into the view.
-    pub(crate) fn resolve(&mut self, names: &mut Names, leaving: &[&mut Publisher<Settings>]) {
+    /// Passes on which names of Services must be resolved, for these doors and those that are `leaving`, and puts their
+    /// known addresses into the view.
+    pub(crate) fn resolve<'w>(
+        &'w mut self,
+        names: &mut FollowedNames,
+        leaving: impl Iterator<Item = &'w DoorConfig>,
+    ) {
         let Some(view) = &mut self.view else { return };
-        let serving = self.doors.iter().map(|door| &door.config().policy);
-        let leaving = leaving.iter().map(|publisher| publisher.policy());
-        let needed = door::needs(serving.chain(leaving), view).names();
-        names.follow(needed.iter().map(|needed| (needed.service, needed.name)));
-        view.replace_resolutions(names.known());
+        let doors = self.doors.iter().map(WorldDoor::config).chain(leaving);
+        names.resolve(doors, view);
     }
 }
 
-/// What compiling a world needs besides it, and remembers.
-pub(crate) struct Compilation {
-    /// Where the gateways of this installation listen.
-    pub(crate) addresses: GatewayAddresses,
-    platform_roots: PlatformRoots,
-    /// What the doors were compiled from last.
-    ledger: Ledger,
+/// The names in DNS that objects refer to.
+pub(crate) struct FollowedNames {
+    names: Names,
+    /// For which objects and doors they were found.
+    found_for: Option<(ClusterView, Vec<Policy>)>,
 }
 
-impl Default for Compilation {
-    fn default() -> Self {
+impl FollowedNames {
+    pub(crate) fn new(names: Names) -> Self {
         Self {
-            addresses: GatewayAddresses::default(),
-            platform_roots: platform_roots(),
-            ledger: Ledger::default(),
+            names,
+            found_for: None,
         }
     }
-}
 
-impl Compilation {
-    /// Compiles the view for every door and makes it live. Doors that are `leaving` are not in the world any more and
-    /// follow the objects to their end. Nothing happens before there is a view.
-    pub(crate) fn publish<D: WorldDoor>(
-        &mut self,
-        world: &mut World<D>,
-        leaving: &mut [&mut Publisher<Settings>],
-        external_names: ExternalNames,
-    ) {
-        self.addresses.look();
-        let Some(view) = &world.view else { return };
-        let (addresses, unknown) = self.addresses.policy(&world.config.source, view);
-        world.problems.set(Finder::Addresses, unknown);
-        let backends = BackendPolicy {
-            addresses,
-            external_names,
-            platform_roots: self.platform_roots.clone(),
-            bounds: world.config.source.bounds,
-        };
-        let serving = world.doors.iter_mut().map(WorldDoor::publisher_mut);
-        let all = serving.chain(leaving.iter_mut().map(|publisher| &mut **publisher));
-        let others = &world.config.others;
-        let reports = door::publish_beside(others, all, view, &backends, &mut self.ledger);
-        world
-            .problems
-            .replace(Finder::Compilation, reports.lists().to_vec());
+    /// Waits for news of them. Cancel-safe.
+    pub(crate) async fn changed(&mut self) {
+        self.names.changed().await;
     }
 
-    /// Has the next publication compile everything: time has changed what no object says.
-    pub(crate) fn forget(&mut self) {
-        self.ledger.forget();
+    /// Follows what doors need of the view, and puts what is known into it. Where only endpoints are new, nothing else is
+    /// needed than before.
+    fn resolve<'d>(&mut self, doors: impl Iterator<Item = &'d DoorConfig>, view: &mut ClusterView) {
+        let policies: Vec<&Policy> = doors.map(|door| &door.policy).collect();
+        let is_known = self.found_for.as_ref().is_some_and(|(earlier, known)| {
+            view.refers_as(earlier) && known.iter().eq(policies.iter().copied())
+        });
+        if !is_known {
+            let needed = door::needs(policies.iter().copied(), view).names();
+            self.names
+                .follow(needed.iter().map(|needed| (needed.service, needed.name)));
+            let policies = policies.into_iter().cloned().collect();
+            self.found_for = Some((view.clone(), policies));
+        }
+        view.replace_resolutions(self.names.known());
     }
 }
 
@@ -214,7 +194,7 @@ spec:
             .doors
             .iter()
             .map(|door| {
-                let snapshot = door.publisher().snapshot();
+                let snapshot = door.publisher.snapshot();
                 let routes = snapshot.routes().map(|row| row.action.origin.key.to_string());
                 (door.config().name.to_string(), routes.collect())
             })

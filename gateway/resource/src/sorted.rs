@@ -36,6 +36,11 @@ impl<V: Keyed + Clone> Sorted<V> {
         Self(Arc::new(values))
     }
 
+    /// Whether both share the same values. Contents are not compared.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, V> {
         self.0.iter()
     }

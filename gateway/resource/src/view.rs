@@ -240,6 +240,15 @@ pub struct Difference {
 }
 
 impl ClusterView {
+    /// Whether every object that refers to another one is the very same as in an earlier view: Ingresses, their classes,
+    /// and Services.
+    #[must_use]
+    pub fn refers_as(&self, earlier: &Self) -> bool {
+        self.ingresses.is_same(&earlier.ingresses)
+            && self.classes.is_same(&earlier.classes)
+            && self.services.is_same(&earlier.services)
+    }
+
     /// The difference from an earlier view. Objects are compared by identity, so that one that was read again without
     /// a change may count as changed.
     #[must_use]

@@ -1,11 +1,13 @@
 //! A door that serves, and one that serves to its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use door::Publisher;
-use proxy::{AccessLog, Allotment, BindError, Listener, ListenerStatus, MemoryBudget, Metrics, Settings};
+use proxy::{
+    AccessLog, Allotment, BindError, Binding, Listener, ListenerStatus, MemoryBudget, Metrics, Sockets,
+};
 use tokio::task::{Id, JoinSet};
 
+use super::compiler::{JobDoor, SharedPublisher};
 use crate::config::DoorConfig;
 use crate::descriptors::{OF_WORKER, Wanted};
 use crate::world::{WorldDoor, open};
@@ -14,8 +16,16 @@ use crate::world::{WorldDoor, open};
 pub(super) struct RunningDoor {
     allotment: Option<Allotment>,
     pub(super) config: Arc<DoorConfig>,
-    pub(super) publisher: Publisher<Settings>,
+    pub(super) publisher: SharedPublisher,
     pub(super) listener: Listener,
+    /// The publisher still has the configuration before this one.
+    is_new: bool,
+    /// How often it has got something else to serve.
+    publication: u64,
+    /// It accepts connections.
+    listens: bool,
+    /// Its next sockets, and the binding for which they were opened.
+    next: Option<(Binding, Sockets)>,
 }
 
 impl RunningDoor {
@@ -35,8 +45,12 @@ impl RunningDoor {
         Ok(Self {
             allotment: None,
             config: Arc::clone(config),
-            publisher,
+            publisher: Arc::new(Mutex::new(publisher)),
             listener,
+            is_new: false,
+            publication: 0,
+            listens: false,
+            next: None,
         })
     }
 
@@ -54,25 +68,82 @@ impl RunningDoor {
         self.allotment.replace(allotment) != Some(allotment)
     }
 
+    /// Accepts connections from now on.
     pub(super) fn start(&mut self) {
+        if std::mem::replace(&mut self.listens, true) {
+            return;
+        }
         self.listener.start();
         let selector = self.config.policy.selector.to_string();
         tracing::info!(listener = %self.config.name, address = %self.listener.address(), selector, "door bound");
     }
 
-    /// Takes over another configuration, which goes live with the next publication. The socket stays.
-    pub(super) fn reconfigure(&mut self, config: &Arc<DoorConfig>) {
-        self.publisher
-            .reconfigure(config.policy.clone(), config.settings.clone());
-        self.config = Arc::clone(config);
+    /// Whether it has sockets with this binding, or will have them.
+    pub(super) fn has(&self, binding: &Binding) -> bool {
+        let next = self.next.as_ref().map(|(binding, _)| binding);
+        *binding == *self.listener.binding() || next == Some(binding)
+    }
+
+    /// Takes over another configuration, which goes live with the next publication, and sockets for it if those that it has
+    /// are others.
+    pub(super) fn reconfigure(&mut self, config: &Arc<DoorConfig>, sockets: Option<Sockets>) {
+        if let Some(sockets) = sockets {
+            self.next = Some((config.binding.clone(), sockets));
+        } else if *self.listener.binding() == config.binding {
+            self.next = None;
+        }
+        if self.config != *config {
+            self.config = Arc::clone(config);
+            self.is_new = true;
+        }
+    }
+
+    /// Its configuration is live: it accepts connections, at the sockets that it is to have.
+    pub(super) fn open_up(&mut self) {
+        self.start();
+        if let Some((_, sockets)) = self.next.take() {
+            self.listener.move_to(sockets);
+            tracing::info!(listener = %self.config.name, address = %self.listener.address(), "door bound anew");
+        }
+    }
+
+    pub(super) fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// Its part of the next publication.
+    pub(super) fn job(&mut self) -> JobDoor {
+        JobDoor {
+            publisher: Arc::clone(&self.publisher),
+            config: std::mem::take(&mut self.is_new).then(|| Arc::clone(&self.config)),
+            is_shown: true,
+        }
+    }
+
+    /// After a publication: endpoints that have left the door are forgotten, if it serves something else now.
+    pub(super) fn published(&mut self, publications: &[(SharedPublisher, u64)]) {
+        let mut own = publications.iter();
+        let own = own.find(|(publisher, _)| Arc::ptr_eq(publisher, &self.publisher));
+        if let Some((_, publication)) = own.filter(|(_, publication)| *publication != self.publication) {
+            self.publication = *publication;
+            self.listener.published();
+        }
     }
 
     /// Drains the listener in a task, which returns how many requests it cut.
     pub(super) fn leave(self, drains: &mut JoinSet<usize>, why: Leaving) -> LeavingDoor {
         let drain = self.config.settings.drain;
+        let status = self.listener.status();
+        let task = if self.listens {
+            drains.spawn(self.listener.shut_down(drain))
+        } else {
+            // It has no connections.
+            drains.spawn(std::future::ready(0))
+        };
         LeavingDoor {
-            status: self.listener.status(),
-            drain: drains.spawn(self.listener.shut_down(drain)).id(),
+            status,
+            drain: task.id(),
+            config: self.config,
             publisher: self.publisher,
             why,
         }
@@ -82,14 +153,6 @@ impl RunningDoor {
 impl WorldDoor for RunningDoor {
     fn config(&self) -> &DoorConfig {
         &self.config
-    }
-
-    fn publisher(&self) -> &Publisher<Settings> {
-        &self.publisher
-    }
-
-    fn publisher_mut(&mut self) -> &mut Publisher<Settings> {
-        &mut self.publisher
     }
 }
 
@@ -105,7 +168,8 @@ pub(super) enum Leaving {
 /// A door whose listener drains. What it serves follows the objects to its end.
 pub(super) struct LeavingDoor {
     status: ListenerStatus,
-    pub(super) publisher: Publisher<Settings>,
+    pub(super) config: Arc<DoorConfig>,
+    pub(super) publisher: SharedPublisher,
     /// The task in which it drains.
     pub(super) drain: Id,
     pub(super) why: Leaving,
@@ -116,5 +180,14 @@ impl LeavingDoor {
     pub(super) fn descriptors(&self) -> usize {
         let (_, workers) = self.status.workers();
         self.status.descriptors() + workers * OF_WORKER
+    }
+
+    /// Its part of the next publication. A door that is no longer configured is not shown any more.
+    pub(super) fn job(&self) -> JobDoor {
+        JobDoor {
+            publisher: Arc::clone(&self.publisher),
+            config: None,
+            is_shown: self.why == Leaving::ProcessEnds,
+        }
     }
 }

@@ -1,36 +1,40 @@
 //! The life of the process: it opens and binds doors, publishes views, reloads the configuration, and drains everything.
 
+mod compiler;
 mod door;
 mod parts;
+mod publication;
 mod reload;
 #[cfg(test)]
 mod tests;
 
 use std::future::pending;
+use std::io;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use ::door::{ExternalNames, Publisher};
 use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver};
 use control::{Panicked, SourceEvent, caught};
-use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics, Settings};
-use resource::Severity;
+use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
+use self::compiler::Compiler;
 use self::door::{Leaving, LeavingDoor, RunningDoor};
 use self::parts::wanted;
+use self::publication::Publications;
 use crate::admin::Board;
+use crate::compilation::Surroundings;
 use crate::config::{Config, Options};
 use crate::descriptors::{Descriptors, TooFew};
-use crate::gauges::{CertificateExpiry, Gauges};
+use crate::gauges::Gauges;
 use crate::problems::{Finder, Problems};
 use crate::signals::{SignalAction, Signals};
 use crate::source::ClusterLink;
 use crate::watched::WatchedFiles;
-use crate::world::{Compilation, World, WorldDoor};
+use crate::world::{FollowedNames, World};
 
 /// How often watched files (configuration, trust lists, certificates) are read. A change counts when two readings in a
 /// row agree: half a configuration may restrict less, and half a network may be a wider one.
@@ -56,7 +60,8 @@ const PANICS_WHILE_DRAINING: usize = 100;
 pub(crate) struct Supervisor {
     options: Options,
     world: World<RunningDoor>,
-    compilation: Compilation,
+    surroundings: Surroundings,
+    publications: Publications,
     /// Doors that drain and still serve.
     leaving: Vec<LeavingDoor>,
     /// What drains. Each task returns how many requests it cut.
@@ -72,7 +77,7 @@ pub(crate) struct Supervisor {
     /// With an API server as the source: where doors and problems are reported.
     cluster: Option<ClusterHandle>,
     /// What DNS says of Services of type ExternalName; `None` where these are refused.
-    names: Option<Names>,
+    names: Option<FollowedNames>,
 }
 
 /// Where the process shows what it does.
@@ -111,6 +116,11 @@ impl Life {
             pause: RETRY,
         }
     }
+
+    fn publish_later(&mut self) {
+        self.again = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_RETRY);
+    }
 }
 
 /// Why doors cannot be opened.
@@ -122,6 +132,9 @@ pub(crate) enum OpenError {
     /// There are too few descriptors.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
+    /// There is no thread for the compiler.
+    #[error("cannot start the thread that compiles: {0}")]
+    Compiler(io::Error),
 }
 
 /// How the process ended.
@@ -137,7 +150,8 @@ impl Supervisor {
     /// Opens and binds every door of the configuration. They answer 503 until the first view is published.
     ///
     /// # Errors
-    /// The first address that cannot be bound, or if there are too few descriptors for all doors.
+    /// The first address that cannot be bound, if there are too few descriptors for all doors, or a thread that cannot be
+    /// had.
     pub(crate) fn open(
         options: Options,
         config: Config,
@@ -150,9 +164,10 @@ impl Supervisor {
             reporting.gauges.contact(cluster.contact.clone());
         }
         let servers = config.source.external_names.as_ref();
-        let names = servers.map(|servers| Names::start(Resolver::new(servers)));
-        let mut compilation = Compilation::default();
-        compilation.addresses.declare(&config);
+        let names = servers.map(|servers| FollowedNames::new(Names::start(Resolver::new(servers))));
+        let mut surroundings = Surroundings::default();
+        surroundings.addresses.declare(&config);
+        let compiler = Compiler::start().map_err(OpenError::Compiler)?;
         descriptors.divide(&wanted(&config.doors), 0)?;
         let mut doors = Vec::new();
         for door in &config.doors {
@@ -171,7 +186,8 @@ impl Supervisor {
                 problems: Problems::default(),
                 doors,
             },
-            compilation,
+            surroundings,
+            publications: Publications::new(compiler),
             leaving: Vec::new(),
             drains: JoinSet::new(),
             must_reload: true,
@@ -223,19 +239,25 @@ impl Supervisor {
             Some(event) = events.recv() => self.source_event(event),
             _ = life.files.tick(), if !life.draining => self.look_at_files(),
             _ = life.interfaces.tick() => {
-                if self.compilation.addresses.look() {
+                if self.surroundings.addresses.look() {
                     self.publish();
                 }
             }
             _ = life.recompilation.tick(), if !life.draining => {
-                self.compilation.forget();
+                self.publications.forget();
                 self.publish();
             }
             () = changed(self.names.as_mut()) => self.publish(),
             () = reached(life.again) => {
                 life.again = None;
                 self.publish();
-                life.pause = RETRY;
+            }
+            outcome = self.publications.compiler.done() => {
+                if self.published(outcome) {
+                    life.pause = RETRY;
+                } else {
+                    life.publish_later();
+                }
             }
             action = signals.next() => match action {
                 SignalAction::Reload if life.draining => {}
@@ -279,10 +301,9 @@ impl Supervisor {
             "the control loop has panicked and goes on; what is served stays as it is; publishing again in {:?}",
             life.pause
         );
-        self.compilation.forget();
+        self.publications.forget();
         self.must_reload = true;
-        life.again = Some(Instant::now() + life.pause);
-        life.pause = (life.pause * 2).min(LONGEST_RETRY);
+        life.publish_later();
     }
 
     /// Turns every door red for load balancers and drains it.
@@ -325,60 +346,12 @@ impl Supervisor {
         }
     }
 
-    /// Compiles the current view for every door and makes it live.
-    fn publish(&mut self) {
-        let bound = self.world.doors.iter().map(|door| door.listener.address());
-        self.compilation.addresses.listen(bound);
-        let mut leaving: Vec<&mut Publisher<Settings>> =
-            self.leaving.iter_mut().map(|door| &mut door.publisher).collect();
-        let external_names = match &mut self.names {
-            Some(names) => {
-                self.world.resolve(names, &leaving);
-                ExternalNames::Resolved
-            }
-            None => ExternalNames::Refused,
-        };
-        self.compilation
-            .publish(&mut self.world, &mut leaving, external_names);
-        if self.world.view.is_none() {
-            self.report();
-            return;
-        }
-        let doors = self.world.doors.iter();
-        doors.for_each(|door| door.listener.published());
-        let ending = self
-            .leaving
-            .iter()
-            .filter(|door| door.why == Leaving::ProcessEnds);
-        let configured = self.world.doors.iter().map(WorldDoor::publisher);
-        let configured = configured.chain(ending.map(|door| &door.publisher));
-        self.reporting.gauges.certificates(configured.flat_map(expiries));
-        self.report();
-        self.reporting.board.published();
-    }
-
-    /// Counts all problems, and logs those that are new.
-    fn report(&mut self) {
-        let problems = &mut self.world.problems;
-        self.reporting.gauges.problems(problems.counts());
-        for problem in problems.news() {
-            match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-                Severity::Note => tracing::info!("{problem}"),
-            }
-        }
-        if let Some(cluster) = &self.cluster {
-            cluster.problems(problems.all().clone());
-        }
-    }
-
     /// Shows the listeners on the admin port. Those of a process that drains stay on it.
     fn show_listeners(&self) {
         if self.world.doors.is_empty() {
             return;
         }
-        let doors = self.world.doors.iter();
+        let doors = self.world.doors.iter().filter(|door| door.listens());
         let mut statuses: Vec<ListenerStatus> = doors.map(|door| door.listener.status()).collect();
         statuses.sort_by(|left, right| left.name().cmp(right.name()));
         self.reporting.board.show(statuses);
@@ -392,7 +365,7 @@ fn every(period: Duration) -> Interval {
 }
 
 /// Waits for news of names, for ever where none are looked up.
-async fn changed(names: Option<&mut Names>) {
+async fn changed(names: Option<&mut FollowedNames>) {
     match names {
         Some(names) => names.changed().await,
         None => pending().await,
@@ -405,14 +378,4 @@ async fn reached(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
     }
-}
-
-/// When the certificates of a door end.
-fn expiries(publisher: &Publisher<Settings>) -> impl Iterator<Item = CertificateExpiry> {
-    let certificates = publisher.tls().map(|tls| tls.certificates()).unwrap_or_default();
-    certificates.into_iter().map(|certificate| CertificateExpiry {
-        listener: publisher.name().clone(),
-        secret: certificate.secret,
-        expires: certificate.expires,
-    })
 }

@@ -1,5 +1,6 @@
 //! A changed configuration: taken over as a whole, sockets included, or not at all.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,12 +64,11 @@ impl Supervisor {
         };
         self.must_reload = outcome.is_err();
         match outcome {
-            Ok(has_changed) => {
+            // Said when it is live.
+            Ok(true) => {}
+            Ok(false) => {
                 self.world.problems.set(Finder::Config, []);
                 self.report();
-                if has_changed {
-                    tracing::info!("configuration reloaded");
-                }
             }
             Err(problems) => {
                 self.world.problems.set(Finder::Config, problems);
@@ -115,20 +115,20 @@ impl Supervisor {
         if fixed(&new) != fixed(current) {
             tracing::warn!("changes of [source], [admin], [log] and [process] need a restart");
         }
-        self.compilation.addresses.declare(&new);
-        self.compilation.addresses.listen(opened.addresses());
+        self.surroundings.addresses.declare(&new);
+        self.surroundings.addresses.listen(opened.addresses());
         let configured = |name: &ListenerName| new.doors.iter().find(|door| door.name == *name);
         let is_removed = |door: &mut RunningDoor| configured(&door.config.name).is_none();
         for door in self.world.doors.extract_if(.., is_removed) {
             tracing::info!(listener = %door.config.name, "door removed; draining it");
             self.leaving.push(door.leave(&mut self.drains, Leaving::Removed));
         }
+        let mut sockets = opened.sockets;
         for door in &mut self.world.doors {
             if let Some(config) = configured(&door.config.name) {
-                door.reconfigure(config);
+                door.reconfigure(config, sockets.remove(&config.name));
             }
         }
-        let kept = self.world.doors.len();
         self.world.doors.extend(opened.doors);
         self.world.config = Config {
             doors: new.doors,
@@ -141,21 +141,9 @@ impl Supervisor {
             cluster.doors(door_view(&self.world.config.doors));
         }
         self.divide_descriptors();
-        // No door listens at a new port before every door refuses that port as a backend.
-        self.publish();
-        self.world
-            .doors
-            .iter_mut()
-            .skip(kept)
-            .for_each(RunningDoor::start);
-        for (name, sockets) in opened.sockets {
-            let mut doors = self.world.doors.iter_mut();
-            if let Some(door) = doors.find(|door| door.config.name == name) {
-                door.listener.move_to(sockets);
-                tracing::info!(listener = %name, address = %door.listener.address(), "door bound anew");
-            }
-        }
+        self.publications.configured();
         self.show_listeners();
+        self.publish();
         Ok(())
     }
 
@@ -171,11 +159,11 @@ impl Supervisor {
                         .doors
                         .push(RunningDoor::bind(config, metrics, access, &self.memory)?);
                 }
-                Some(door) if *door.listener.binding() != config.binding => {
+                Some(door) if door.has(&config.binding) => {}
+                Some(door) => {
                     let sockets = door.listener.open(config.binding.clone())?;
-                    opened.sockets.push((config.name.clone(), sockets));
+                    opened.sockets.insert(config.name.clone(), sockets);
                 }
-                Some(_) => {}
             }
         }
         Ok(opened)
@@ -193,12 +181,12 @@ struct Opened {
     /// New doors, bound and not started.
     doors: Vec<RunningDoor>,
     /// Other sockets for running doors.
-    sockets: Vec<(ListenerName, Sockets)>,
+    sockets: HashMap<ListenerName, Sockets>,
 }
 
 impl Opened {
     fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let doors = self.doors.iter().map(|door| door.listener.address());
-        doors.chain(self.sockets.iter().map(|(_, sockets)| sockets.address()))
+        doors.chain(self.sockets.values().map(Sockets::address))
     }
 }

@@ -82,6 +82,12 @@ impl<S> Publisher<S> {
         &self.policy
     }
 
+    /// How often the door has got something else to serve.
+    #[must_use]
+    pub fn publication(&self) -> u64 {
+        self.publication
+    }
+
     /// Replaces both halves of the door's configuration. They go live together with the next publication, so that
     /// no request meets new settings with routes that the old policy admitted.
     pub fn reconfigure(&mut self, policy: Policy, settings: S) {

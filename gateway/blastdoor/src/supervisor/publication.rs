@@ -1,0 +1,154 @@
+//! Publications: what is compiled when, and what happens once it is live.
+
+use ::door::ExternalNames;
+use resource::{Problem, Severity};
+
+use super::Supervisor;
+use super::compiler::{Compiler, Job, JobDoor, Outcome, Published};
+use super::door::{LeavingDoor, RunningDoor};
+use crate::problems::Finder;
+
+/// The compilation as the supervisor sees it.
+pub(super) struct Publications {
+    pub(super) compiler: Compiler,
+    /// Something has changed since the publication under way began.
+    is_outdated: bool,
+    /// The next one compiles everything.
+    everything: bool,
+    /// How often the configuration has changed, and at which of these the publication under way began.
+    changes: u64,
+    under_way: u64,
+    /// The last change of the configuration is not live yet.
+    is_new_config: bool,
+}
+
+impl Publications {
+    pub(super) fn new(compiler: Compiler) -> Self {
+        Self {
+            compiler,
+            is_outdated: false,
+            everything: false,
+            changes: 0,
+            under_way: 0,
+            is_new_config: false,
+        }
+    }
+
+    /// Has the next publication compile everything: time has changed what no object says.
+    pub(super) fn forget(&mut self) {
+        self.everything = true;
+    }
+
+    /// The configuration has changed. Doors and sockets that it adds listen once it is live.
+    pub(super) fn configured(&mut self) {
+        self.changes += 1;
+        self.is_new_config = true;
+    }
+}
+
+impl Supervisor {
+    /// Has the current view compiled for every door and made live; at once, or after the publication that is under way.
+    pub(super) fn publish(&mut self) {
+        if self.publications.compiler.is_busy() {
+            self.publications.is_outdated = true;
+            return;
+        }
+        self.publications.is_outdated = false;
+        let bound = self.world.doors.iter().map(|door| door.listener.address());
+        self.surroundings.addresses.listen(bound);
+        let external_names = match &mut self.names {
+            Some(names) => {
+                let leaving = self.leaving.iter().map(|door| &*door.config);
+                self.world.resolve(names, leaving);
+                ExternalNames::Resolved
+            }
+            None => ExternalNames::Refused,
+        };
+        let Some(input) = self.surroundings.input(&mut self.world, external_names) else {
+            // There are no backends either that could be a new door.
+            self.open_up();
+            self.report();
+            return;
+        };
+        let serving = self.world.doors.iter_mut().map(RunningDoor::job);
+        let doors: Vec<JobDoor> = serving.chain(self.leaving.iter().map(LeavingDoor::job)).collect();
+        self.publications.under_way = self.publications.changes;
+        self.publications.compiler.begin(Job {
+            input,
+            doors,
+            everything: std::mem::take(&mut self.publications.everything),
+        });
+    }
+
+    /// Takes note of the end of a publication, and begins the next one if something has changed meanwhile. Returns whether
+    /// it is live.
+    pub(super) fn published(&mut self, outcome: Outcome) -> bool {
+        let is_live = match outcome {
+            Outcome::Live(published) => {
+                self.is_live(published);
+                true
+            }
+            Outcome::Panicked(words) => {
+                let message = format!(
+                    "a fault of the program: the compilation panicked ({words}); every door serves what it served \
+                     before, and everything is compiled again with the next change, or within a minute; please report it"
+                );
+                let problem = Problem::of_file(Severity::Error, "publication of the objects", message);
+                self.world.problems.set(Finder::Publication, [problem]);
+                self.report();
+                false
+            }
+        };
+        if self.publications.is_outdated {
+            self.publish();
+        }
+        is_live
+    }
+
+    fn is_live(&mut self, published: Published) {
+        let problems = &mut self.world.problems;
+        problems.replace(Finder::Compilation, published.problems);
+        problems.set(Finder::Publication, []);
+        for door in &mut self.world.doors {
+            door.published(&published.publications);
+        }
+        if let Some(certificates) = published.certificates {
+            self.reporting.gauges.certificates(certificates);
+        }
+        if self.publications.under_way == self.publications.changes {
+            self.open_up();
+        }
+        self.report();
+        self.reporting.board.published();
+    }
+
+    /// Opens the doors and sockets of a configuration that has gone live. No door listens at a new port before every door
+    /// refuses that port as a backend.
+    fn open_up(&mut self) {
+        if !std::mem::take(&mut self.publications.is_new_config) {
+            return;
+        }
+        for door in &mut self.world.doors {
+            door.open_up();
+        }
+        self.show_listeners();
+        self.world.problems.set(Finder::Config, []);
+        tracing::info!("configuration reloaded");
+    }
+
+    /// Counts all problems, and logs those that are new.
+    pub(super) fn report(&mut self) {
+        let problems = &mut self.world.problems;
+        self.reporting.gauges.problems(problems.counts());
+        for problem in problems.news() {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+                Severity::Note => tracing::info!("{problem}"),
+            }
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.problems(problems.all().clone());
+        }
+    }
+}
