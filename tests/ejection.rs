@@ -483,3 +483,69 @@ fn one_namespace_ejects_nothing_of_another() {
         assert!(backend.requests() >= 8, "{} of 40", backend.requests());
     }
 }
+
+/// Handshakes that a plain backend does not answer are a matter of those who ask it for TLS. They take the address out for
+/// nobody else, and for themselves as what fails requests: it accepts connections.
+#[test]
+fn unanswered_handshakes_eject_no_plain_endpoint() {
+    let backends: Vec<Backend> = (0..2).map(|_| Backend::start("app")).collect();
+    let ports: Vec<u16> = backends.iter().map(Backend::port).collect();
+    let https = ("nginx.ingress.kubernetes.io/backend-protocol", "HTTPS");
+    let secure = |host: &str, name: &str| {
+        let ingress = manifest::ingress(name, DOOR, &[(host, "Prefix", "/", "app")]);
+        annotated(&ingress, &[https])
+    };
+    let theirs = (secure("b.test", "secure") + &manifest::service("app", &ports))
+        .replace("namespace: test", "namespace: other");
+    let gateway = gateway!()
+        .door(DOOR, "timeouts = { connect = \"50ms\" }")
+        .manifest("app.yaml", &(app(&ports) + &secure("c.test", "secure")))
+        .manifest("theirs.yaml", &theirs)
+        .start();
+    let address = gateway.door(DOOR);
+    for round in 0..8 {
+        for host in ["b.test", "c.test"] {
+            assert_eq!(get(address, host, "/").status, 504, "{host} {round}");
+        }
+        assert_eq!(get(address, "a.test", "/").status, 200, "{round}");
+    }
+    backends.iter().for_each(Backend::forget);
+    for _ in 0..40 {
+        assert_eq!(get(address, "a.test", "/").status, 200);
+    }
+    for backend in &backends {
+        assert!(backend.requests() >= 8, "{} of 40", backend.requests());
+    }
+    assert_eq!(ejections(&gateway, "unreached"), 0.0, "it accepts connections");
+    assert!(ejections(&gateway, "tls") >= 1.0);
+}
+
+/// Thousands of addresses that refuse connections cost a few probes a second, whatever asks for them.
+#[test]
+fn many_addresses_that_refuse_are_probed_a_few_at_a_time() {
+    // Free ports of loopback addresses that nobody listens at.
+    let port = free_port();
+    let addresses = (0..600_u32).map(|number| std::net::Ipv4Addr::from(0x7f01_0000 + number));
+    let endpoints: String = addresses
+        .map(|address| format!("- addresses: [\"{address}\"]\n"))
+        .collect();
+    let yaml = app(&[port]).replace("- addresses: [\"127.0.0.1\"]\n  conditions: {}\n", &endpoints);
+    let gateway = gateway!().manifest("app.yaml", &yaml).start();
+    let address = gateway.door(DOOR);
+    gateway.until("most are ejected", |gateway| {
+        for _ in 0..20 {
+            get(address, "a.test", "/");
+        }
+        ejections(gateway, "unreached") >= 300.0
+    });
+    let probes = |gateway: &Gateway| gateway.metric("blastdoor_upstream_probes_total", &[]);
+    let (before, began) = (probes(&gateway), std::time::Instant::now());
+    std::thread::sleep(Duration::from_secs(3));
+    let (made, steps) = (
+        probes(&gateway) - before,
+        began.elapsed().as_millis() as f64 / 50.0,
+    );
+    assert!(made > 0.0, "they are probed");
+    // Steps of 50 ms on average, and each is at least 25 ms long; and there may be several workers.
+    assert!(made <= 4.0 * (steps + 20.0), "{made} probes in {steps} steps");
+}

@@ -82,6 +82,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upstream_connect_failures: Counter,
     pub(crate) upstream_reused: Counter,
     pub(crate) upstream_retries: Counter,
+    pub(crate) upstream_probes: Counter,
     upstream_ejections: [Counter; EjectionCause::ALL.len()],
     idle_closed: [Counter; Shortage::ALL.len()],
     cut: [Counter; Held::ALL.len()],
@@ -258,7 +259,7 @@ impl Collector for Metrics {
 type Pick = fn(&WorkerMetrics) -> &Counter;
 
 /// Counters with no label except the listener.
-const PLAIN: [(&str, &str, Pick); 9] = [
+const PLAIN: [(&str, &str, Pick); 10] = [
     (
         "blastdoor_connections_accepted",
         "Client connections accepted",
@@ -293,6 +294,11 @@ const PLAIN: [(&str, &str, Pick); 9] = [
         "blastdoor_upstream_retries",
         "Requests tried once more",
         |worker| &worker.upstream_retries,
+    ),
+    (
+        "blastdoor_upstream_probes",
+        "Probes of endpoints that were down",
+        |worker| &worker.upstream_probes,
     ),
     ("blastdoor_panics", "Connections ended by a panic", |worker| {
         &worker.panics

@@ -1,13 +1,17 @@
 //! The choice between endpoints.
 
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use door::Upstream;
+use smallvec::SmallVec;
 
 use super::choice::Choice;
 use super::endpoint::Endpoint;
 use super::health::{Availability, LastResort};
+use super::key::position;
 
 /// Where a request goes.
 pub(crate) struct Chosen {
@@ -16,18 +20,36 @@ pub(crate) struct Chosen {
     pub(crate) last_resort: Option<LastResort>,
 }
 
+/// How many endpoints are looked at when a draw hits none that is usable; as many again when that finds none.
+const LOOKS: usize = 64;
+
+/// How many endpoints are remembered that were found among many.
+const FOUND: usize = 4;
+
+/// Where to look in an upstream with many endpoints of which hardly any is usable.
+#[derive(Default)]
+pub(super) struct Search {
+    /// The next place that nobody has looked at lately.
+    next: Cell<usize>,
+    /// What was usable.
+    found: RefCell<SmallVec<[SocketAddr; FOUND]>>,
+    used: Cell<Option<Instant>>,
+}
+
 /// Of two endpoints drawn at random, the one with fewer requests in flight: nearly as even as comparing all of them, at
 /// the cost of comparing two (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"). An endpoint that
 /// fails is always free, so its failure rate counts first.
 ///
 /// Endpoints that are down or out, and those that the request has tried, are skipped. If a draw hits only such endpoints,
-/// the others are searched from a random position, so that one healthy endpoint among many dead ones is always found. If
-/// none is left, the choice is one that is out, and then, for a request that has tried none, one that is down; for one
-/// that has, the same once more if what failed was a single connection.
+/// others are searched from a random position, at most [`LOOKS`]. In an upstream with more, requests search on where the
+/// last one has stopped, and remember what they find, so that one healthy endpoint among many dead ones is found sooner or
+/// later, and then always. If none is found, the choice is one that is out, and then, for a request that has tried none,
+/// one that is down; for one that has, the same once more if what failed was a single connection.
 pub(super) fn power_of_two(
     upstream: &Upstream,
     choice: &Choice,
     known: impl Fn(SocketAddr) -> Rc<Endpoint>,
+    search: impl FnOnce() -> Rc<Search>,
 ) -> Option<Chosen> {
     let all = &upstream.endpoints;
     let count = all.len();
@@ -45,7 +67,7 @@ pub(super) fn power_of_two(
         }
     };
     let drawn = match count {
-        0 => None,
+        0 => return None,
         1 => usable(0),
         _ => {
             let first = fastrand::usize(..count);
@@ -61,13 +83,16 @@ pub(super) fn power_of_two(
             }
         }
     };
-    let from = if drawn.is_none() && count > 0 {
-        fastrand::usize(..count)
-    } else {
-        0
+    if let Some((endpoint, _)) = drawn {
+        return Some(Chosen::usual(endpoint));
+    }
+    let from = fastrand::usize(..count);
+    let mut others = (0..count.min(LOOKS)).map(|step| (from + step) % count);
+    let found = match others.clone().find_map(usable) {
+        None if count > LOOKS => search().find(upstream, usable),
+        found => found,
     };
-    let mut others = (0..count).map(|step| (from + step) % count);
-    if let Some((endpoint, _)) = drawn.or_else(|| others.clone().find_map(usable)) {
+    if let Some((endpoint, _)) = found {
         return Some(Chosen::usual(endpoint));
     }
     let out = |index| look(index).filter(|endpoint| endpoint.availability() != Availability::Down);
@@ -86,6 +111,55 @@ pub(super) fn power_of_two(
             last_resort,
         })
     })
+}
+
+impl Search {
+    /// An endpoint that has been found before, else one of the next [`LOOKS`].
+    fn find(
+        &self,
+        upstream: &Upstream,
+        usable: impl Fn(usize) -> Option<(Rc<Endpoint>, bool)>,
+    ) -> Option<(Rc<Endpoint>, bool)> {
+        self.used.set(Some(Instant::now()));
+        let remembered = self.found.borrow().clone();
+        let from = fastrand::usize(..FOUND);
+        for step in 0..remembered.len() {
+            let address = remembered.get((from + step) % remembered.len());
+            let index = address.and_then(|address| position(upstream, *address));
+            if let Some(found) = index.and_then(&usable) {
+                return Some(found);
+            }
+        }
+        let count = upstream.endpoints.len();
+        for step in 0..LOOKS {
+            let index = (self.next.get() + step) % count;
+            if let Some(found) = usable(index) {
+                self.next.set((index + 1) % count);
+                self.remember(found.0.address());
+                return Some(found);
+            }
+        }
+        self.next.set((self.next.get() + LOOKS) % count);
+        None
+    }
+
+    fn remember(&self, address: SocketAddr) {
+        let mut found = self.found.borrow_mut();
+        if found.contains(&address) {
+            return;
+        }
+        if found.len() == FOUND {
+            found.remove(0);
+        }
+        found.push(address);
+    }
+
+    /// Whether no request has searched for so long.
+    pub(super) fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
+        self.used
+            .get()
+            .is_none_or(|used| now.saturating_duration_since(used) > after)
+    }
 }
 
 fn lighter(left: Rc<Endpoint>, right: Rc<Endpoint>) -> Rc<Endpoint> {
@@ -111,15 +185,12 @@ impl Chosen {
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::HashMap;
-    use std::sync::Arc;
 
     use route::ObjectKey;
 
     use super::*;
-    use crate::observe::metrics::WorkerMetrics;
-    use crate::upstream::key::Key;
+    use crate::upstream::endpoint::tests::endpoint;
     use crate::upstream::{Again, HealthBoard};
-    use crate::worker::memory::Memory;
 
     pub(crate) fn upstream(ports: &[u16]) -> Upstream {
         let endpoints = ports
@@ -139,19 +210,14 @@ pub(super) mod tests {
 
     fn known(ports: &[u16]) -> HashMap<u16, Rc<Endpoint>> {
         let board = HealthBoard::default();
-        Key::all(&upstream(ports))
-            .map(|key| {
-                let endpoint = Endpoint::new(
-                    key.address,
-                    door::UpstreamProtocol::Http1,
-                    board.health(key),
-                    Arc::new(WorkerMetrics::default()),
-                    Rc::default(),
-                    Memory::of_tests(),
-                );
-                (key.address.port(), Rc::new(endpoint))
-            })
-            .collect()
+        let ports = ports.iter();
+        ports.map(|port| (*port, endpoint(&board, 0, *port))).collect()
+    }
+
+    fn choose(ports: &[u16], choice: &Choice, known: impl Fn(SocketAddr) -> Rc<Endpoint>) -> Option<Chosen> {
+        power_of_two(&upstream(ports), choice, known, || {
+            unreachable!("only many are searched")
+        })
     }
 
     fn tried(ports: &[u16]) -> Choice {
@@ -170,7 +236,7 @@ pub(super) mod tests {
         let endpoints = known(&ports);
         let mut held = Vec::new();
         for _ in 0..400 {
-            let chosen = power_of_two(&upstream(&ports), &Choice::default(), |address| {
+            let chosen = choose(&ports, &Choice::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
             .unwrap();
@@ -190,7 +256,7 @@ pub(super) mod tests {
         let mut held = std::collections::VecDeque::new();
         let mut failed = 0;
         for _ in 0..4000 {
-            let chosen = power_of_two(&upstream(&ports), &Choice::default(), |address| {
+            let chosen = choose(&ports, &Choice::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
             .unwrap();
@@ -212,7 +278,7 @@ pub(super) mod tests {
         // It is better now, and gets its share again.
         let mut served = 0;
         for _ in 0..4000 {
-            let chosen = power_of_two(&upstream(&ports), &Choice::default(), |address| {
+            let chosen = choose(&ports, &Choice::default(), |address| {
                 Rc::clone(&endpoints[&address.port()])
             })
             .unwrap();
@@ -226,20 +292,17 @@ pub(super) mod tests {
     fn endpoints_that_are_down_or_were_tried_are_skipped() {
         let ports = [1, 2, 3];
         let endpoints = known(&ports);
-        let choose_any = |choice: &Choice| {
-            power_of_two(&upstream(&ports), choice, |address| {
-                Rc::clone(&endpoints[&address.port()])
-            })
-        };
-        let choose = |choice: &Choice| {
+        let choose_any =
+            |choice: &Choice| choose(&ports, choice, |address| Rc::clone(&endpoints[&address.port()]));
+        let choose_port = |choice: &Choice| {
             choose_any(choice).map(|chosen| (chosen.endpoint.address().port(), chosen.last_resort.is_some()))
         };
         endpoints[&1].take_down_for_test();
         for _ in 0..100 {
-            assert_eq!(choose(&tried(&[2])), Some((3, false)));
+            assert_eq!(choose_port(&tried(&[2])), Some((3, false)));
         }
         endpoints[&3].take_down_for_test();
-        assert_eq!(choose(&tried(&[2])), None, "it had its try");
+        assert_eq!(choose_port(&tried(&[2])), None, "it had its try");
         endpoints[&2].take_down_for_test();
         // One request at a time each.
         let mut resorts: Vec<_> = (0..4).filter_map(|_| choose_any(&Choice::default())).collect();
@@ -253,10 +316,59 @@ pub(super) mod tests {
         drop(resorts);
         assert!(choose_any(&Choice::default()).is_some());
         assert!(
-            power_of_two(&upstream(&[]), &Choice::default(), |address| Rc::clone(
+            choose(&[], &Choice::default(), |address| Rc::clone(
                 &endpoints[&address.port()]
             ))
             .is_none()
         );
+    }
+
+    /// Chooses for many requests; how many endpoints each looked at, and the ports that it got.
+    fn run(
+        upstream: &Upstream,
+        endpoints: &HashMap<u16, Rc<Endpoint>>,
+        search: &Rc<Search>,
+        requests: usize,
+    ) -> (usize, Vec<Option<u16>>) {
+        let mut most = 0;
+        let chosen = (0..requests).map(|_| {
+            let looks = Cell::new(0);
+            let known = |address: SocketAddr| {
+                looks.set(looks.get() + 1);
+                Rc::clone(&endpoints[&address.port()])
+            };
+            let chosen = power_of_two(upstream, &Choice::default(), known, || Rc::clone(search));
+            most = most.max(looks.get());
+            chosen.map(|chosen| chosen.endpoint.address().port())
+        });
+        let chosen = chosen.collect();
+        (most, chosen)
+    }
+
+    #[test]
+    fn a_request_looks_at_few_of_many_endpoints_that_are_down() {
+        let ports: Vec<u16> = (1..=60_000).collect();
+        let (upstream, endpoints, search) = (upstream(&ports), known(&ports), Rc::<Search>::default());
+        for endpoint in endpoints.values() {
+            endpoint.take_down_for_test();
+        }
+        let (most, chosen) = run(&upstream, &endpoints, &search, 1000);
+        assert!(most <= 2 + 4 * LOOKS + FOUND, "{most}");
+        assert!(chosen.iter().all(Option::is_some), "one is tried all the same");
+        // One comes back: it is found after all places have been looked at, and from then on by each request.
+        endpoints[&40_000].health().reached();
+        let (most, chosen) = run(&upstream, &endpoints, &search, 1000);
+        assert!(most <= 2 + 4 * LOOKS + FOUND, "{most}");
+        let first = chosen
+            .iter()
+            .position(|port| *port == Some(40_000))
+            .expect("found");
+        assert!(first <= ports.len() / LOOKS, "{first}");
+        assert!(chosen[first..].iter().all(|port| *port == Some(40_000)));
+        // What was found and is down again is not chosen.
+        endpoints[&40_000].take_down_for_test();
+        endpoints[&5].health().reached();
+        let (_, chosen) = run(&upstream, &endpoints, &search, 1000);
+        assert_eq!(chosen.last(), Some(&Some(5)));
     }
 }

@@ -36,7 +36,9 @@ impl ConnectError {
     /// The refusal that the client gets.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
-            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
+            Self::Tcp(error) | Self::Tls(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Refusal::ConnectTimeout
+            }
             Self::Full => Refusal::Overload,
             Self::Tcp(error) if is_ours(error) => Refusal::Overload,
             Self::Tcp(_) | Self::Closed => Refusal::ConnectFailed,
@@ -75,11 +77,7 @@ pub(super) async fn dial(
 ) -> Result<Socket, ConnectError> {
     let stream = connect(address, timeout).await.map_err(ConnectError::Tcp)?;
     match protocol {
-        UpstreamProtocol::Tls(tls) => match Box::pin(secure(tls, stream, timeout)).await {
-            // TCP has come about.
-            Err(ConnectError::Tcp(error)) => Err(ConnectError::Tls(error)),
-            outcome => outcome,
-        },
+        UpstreamProtocol::Tls(tls) => Box::pin(secure(tls, stream, timeout)).await,
         UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Ok(Socket::plain(stream)),
     }
 }
@@ -103,8 +101,8 @@ pub(super) async fn secure(
     let handshake = connector.connect(tls.server_name.clone(), stream);
     let stream = tokio::time::timeout(timeout, handshake)
         .await
-        // Silence says nothing about TLS: it counts as no answer.
-        .map_err(|_elapsed| ConnectError::Tcp(io::ErrorKind::TimedOut.into()))?
+        // The address accepts connections: that nothing answers is a matter of this protocol and these settings.
+        .map_err(|_elapsed| ConnectError::Tls(io::ErrorKind::TimedOut.into()))?
         .map_err(ConnectError::Tls)?;
     if tls.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         let message = "the backend does not speak HTTP/2 (ALPN)";

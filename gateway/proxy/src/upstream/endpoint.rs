@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,19 @@ use door::UpstreamProtocol;
 use http::Request;
 
 use super::connect::{ConnectError, connect, is_ours, is_out_of_descriptors, secure};
-use super::health::{Availability, Health, LastResort, Probing};
+use super::health::{Availability, Health, LastResort};
+use super::key::Key;
 use super::multiplexed::{InStream, Multiplexed};
 use super::places::Asker;
 use super::probe::{Found, probe};
+use super::probes::Probes;
 use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
 use crate::stream::http2::Http2Stream;
 use crate::stream::socket::Socket;
 use crate::worker::memory::Memory;
 use crate::worker::room::BackendRoom;
+use crate::worker::warnings::KeptBack;
 
 /// Kept connections per endpoint and worker.
 const KEPT: usize = 256;
@@ -30,12 +33,6 @@ const SURE: Duration = Duration::from_secs(4);
 
 /// An endpoint that no request has used for this long is dropped.
 pub(super) const FORGET: Duration = Duration::from_secs(60);
-
-/// How often an endpoint that is down is probed.
-const PROBE: Duration = Duration::from_secs(1);
-
-/// Probes in a row that connect and get no answer, after which an endpoint is nevertheless no longer down.
-const SILENT: u32 = 3;
 
 /// If a connection is not established by then, its first packet was lost or ignored. This counts even if no request
 /// waits for it any longer.
@@ -49,7 +46,7 @@ const STEP: u8 = 8;
 
 /// An endpoint of some upstream with one protocol and trust: its connections never serve another protocol or trust.
 pub(crate) struct Endpoint {
-    address: SocketAddr,
+    key: Key,
     protocol: UpstreamProtocol,
     in_flight: Cell<usize>,
     /// It has answered a request, so it is known to speak HTTP.
@@ -64,6 +61,7 @@ pub(crate) struct Endpoint {
     forgotten: Cell<u32>,
     metrics: Arc<WorkerMetrics>,
     room: Rc<BackendRoom>,
+    probes: Weak<Probes>,
 }
 
 struct Idle {
@@ -87,15 +85,16 @@ pub(crate) struct InFlight(Rc<Endpoint>);
 
 impl Endpoint {
     pub(super) fn new(
-        address: SocketAddr,
+        key: Key,
         protocol: UpstreamProtocol,
         health: Arc<Health>,
         metrics: Arc<WorkerMetrics>,
         room: Rc<BackendRoom>,
         memory: Rc<Memory>,
+        probes: Weak<Probes>,
     ) -> Self {
         Self {
-            address,
+            key,
             protocol,
             in_flight: Cell::new(0),
             has_answered: Cell::new(false),
@@ -107,11 +106,16 @@ impl Endpoint {
             health,
             metrics,
             room,
+            probes,
         }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.key.address
+    }
+
+    pub(super) fn namespace_id(&self) -> u64 {
+        self.key.namespace_id
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -139,7 +143,7 @@ impl Endpoint {
         self.health.last_resort()
     }
 
-    pub(super) fn health(&self) -> &Health {
+    pub(super) fn health(&self) -> &Arc<Health> {
         &self.health
     }
 
@@ -170,8 +174,10 @@ impl Endpoint {
             return;
         }
         self.health.want();
-        if let Some(probing) = self.health.probing() {
-            tokio::task::spawn_local(Rc::clone(self).probe(probing));
+        if let Some(probing) = self.health.probing()
+            && let Some(probes) = self.probes.upgrade()
+        {
+            probes.add(Rc::clone(self), probing);
         }
     }
 
@@ -234,10 +240,10 @@ impl Endpoint {
             endpoint: self,
             since: Some(started),
         };
-        let mut connected = connect(self.address, timeout).await;
+        let mut connected = connect(self.key.address, timeout).await;
         // The process may be out of descriptors although the door is not.
         if connected.as_ref().is_err_and(is_out_of_descriptors) && self.room.free_one() {
-            connected = connect(self.address, timeout).await;
+            connected = connect(self.key.address, timeout).await;
         }
         let connected = connected.map_err(ConnectError::Tcp);
         waiting.since = None;
@@ -273,9 +279,11 @@ impl Endpoint {
         match outcome {
             Ok(_) => self.health.reached(),
             // It accepts connections; the fault says what it does with them.
-            Err(ConnectError::Tls(_) | ConnectError::Closed | ConnectError::Full) => {
-                self.metrics.upstream_connect_failures.add(1)
+            Err(ConnectError::Tls(_) | ConnectError::Closed) => {
+                self.health.reached();
+                self.metrics.upstream_connect_failures.add(1);
             }
+            Err(ConnectError::Full) => {}
             // Running out of the gateway's own descriptors or ports says nothing about the endpoint.
             Err(ConnectError::Tcp(error)) if is_ours(error) => {
                 self.metrics.upstream_connect_failures.add(1);
@@ -288,38 +296,42 @@ impl Endpoint {
         self.metrics.upstream_connect_failures.add(1);
         if self.health.not_reached() {
             self.ejected(EjectionCause::Unreached);
-            tracing::warn!(endpoint = %self.address, %error, "endpoint ejected; probing it once a second");
+            if let Some(kept_back) = self.may_tell() {
+                tracing::warn!(endpoint = %self.key.address, %error, "endpoint ejected; probing it{kept_back}");
+            }
             self.want();
         }
     }
 
-    /// Probes until the endpoint answers, or until no request has needed it for a while: it is then most likely gone. No
-    /// request pays for finding out.
-    async fn probe(self: Rc<Self>, _probing: Probing) {
-        let mut unwanted_since = Instant::now();
-        let mut silent = 0;
-        while unwanted_since.elapsed() < FORGET {
-            tokio::time::sleep(PROBE).await;
-            if !self.health.is_down() {
-                return;
-            }
-            let protocol = self.has_answered.get().then_some(&self.protocol);
-            // Without a descriptor for it, the endpoint is probed later.
-            let Ok(_held) = self.room.hold().await else {
-                continue;
-            };
-            let found = Box::pin(probe(self.address, protocol)).await;
-            silent = if found == Found::Silence { silent + 1 } else { 0 };
-            // It accepts connections; it may just not know the probe's request.
-            if found == Found::Answer || silent == SILENT {
-                tracing::info!(endpoint = %self.address, "endpoint is back");
-                break;
-            }
-            if self.health.take_wanted() {
-                unwanted_since = Instant::now();
-            }
+    /// Looks once whether it answers; `None`: that could not be tried.
+    pub(super) async fn probe(&self) -> Option<Found> {
+        let protocol = self.has_answered.get().then_some(&self.protocol);
+        // Without a descriptor for it, the endpoint is probed later.
+        let _held = self.room.hold().await.ok()?;
+        Some(probe(self.key.address, protocol).await)
+    }
+
+    /// Whether another line about an endpoint of its namespace may be logged.
+    fn may_tell(&self) -> Option<KeptBack> {
+        self.probes.upgrade()?.may_tell(self.key.namespace_id)
+    }
+
+    /// A probe has found that it is no longer down.
+    pub(super) fn is_back(&self) {
+        if let Some(kept_back) = self.may_tell() {
+            tracing::info!(endpoint = %self.key.address, "endpoint is back{kept_back}");
         }
         self.health.reached();
+    }
+
+    /// No request needs it. If one does later, it may try.
+    pub(super) fn is_let_go(&self) {
+        self.health.reached();
+    }
+
+    /// Whether a request would have gone there since the last call, if it were not down.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.health.take_wanted()
     }
 
     /// When the connection was last used that has been kept for longest, and whether it can be shared.
@@ -384,5 +396,31 @@ impl Drop for Waiting<'_> {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::upstream::HealthBoard;
+    use crate::upstream::key::ProtocolKey;
+
+    /// An endpoint of this namespace.
+    pub(in crate::upstream) fn endpoint(board: &HealthBoard, namespace_id: u64, port: u16) -> Rc<Endpoint> {
+        let key = Key {
+            address: ([10, 0, 0, 1], port).into(),
+            protocol: ProtocolKey::Http1,
+            namespace_id,
+        };
+        let health = board.health(key);
+        Rc::new(Endpoint::new(
+            key,
+            UpstreamProtocol::Http1,
+            health,
+            Arc::default(),
+            Rc::default(),
+            Memory::of_tests(),
+            Weak::new(),
+        ))
     }
 }

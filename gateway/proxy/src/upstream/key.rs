@@ -23,15 +23,26 @@ pub(super) enum ProtocolKey {
 }
 
 impl Key {
-    /// Every endpoint of an upstream.
-    pub(super) fn all(upstream: &Upstream) -> impl ExactSizeIterator<Item = Self> {
-        let protocol = ProtocolKey::of(&upstream.protocol);
-        upstream.endpoints.iter().map(move |endpoint| Self {
-            address: endpoint.address,
-            protocol,
+    /// An endpoint of an upstream.
+    pub(super) fn at(upstream: &Upstream, index: usize) -> Option<Self> {
+        Some(Self {
+            address: upstream.endpoints.get(index)?.address,
+            protocol: ProtocolKey::of(&upstream.protocol),
             namespace_id: upstream.namespace_id,
         })
     }
+}
+
+/// Whether an upstream has an endpoint at this address.
+pub(super) fn has(upstream: &Upstream, address: SocketAddr) -> bool {
+    position(upstream, address).is_some()
+}
+
+/// Where in its sorted list an upstream has the endpoint at this address.
+pub(super) fn position(upstream: &Upstream, address: SocketAddr) -> Option<usize> {
+    let all = &upstream.endpoints;
+    all.binary_search_by_key(&address, |endpoint| endpoint.address)
+        .ok()
 }
 
 impl ProtocolKey {

@@ -16,10 +16,12 @@ mod key;
 mod multiplexed;
 mod places;
 mod probe;
+mod probes;
 mod tries;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use door::{Upstream, UpstreamProtocol};
 use foldhash::fast::RandomState;
 
 pub(crate) use balance::Chosen;
+use balance::Search;
 pub(crate) use choice::Choice;
 use conduct::{Conduct, Fault};
 pub(crate) use connect::ConnectError;
@@ -37,6 +40,7 @@ pub(crate) use health::HealthBoard;
 use key::{Key, ProtocolKey};
 pub(crate) use multiplexed::InStream;
 pub(crate) use places::Asker;
+use probes::Probes;
 pub(crate) use tries::Again;
 
 use crate::observe::metrics::WorkerMetrics;
@@ -46,9 +50,18 @@ use crate::worker::room::BackendRoom;
 /// A kept connection that has been idle for longer is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How many endpoints of one namespace a worker remembers. It uses others, too, and learns nothing of them.
+const KNOWN: usize = 10_000;
+
 /// All endpoints that this worker has used lately.
 pub(crate) struct Upstreams {
     endpoints: Rc<Known>,
+    /// How many of them each namespace has.
+    counts: RefCell<HashMap<u64, usize>>,
+    /// Where requests search in upstreams with many endpoints that are not usable.
+    searches: RefCell<HashMap<u64, Rc<Search>>>,
+    hasher: std::hash::RandomState,
+    probes: Rc<Probes>,
     board: Arc<HealthBoard>,
     metrics: Arc<WorkerMetrics>,
     room: Rc<BackendRoom>,
@@ -66,6 +79,10 @@ impl Upstreams {
     ) -> Self {
         Self {
             endpoints: Rc::default(),
+            counts: RefCell::default(),
+            searches: RefCell::default(),
+            hasher: std::hash::RandomState::new(),
+            probes: Probes::new(Arc::clone(&board), Arc::clone(&metrics)),
             board,
             metrics,
             room,
@@ -98,7 +115,7 @@ impl Upstreams {
     /// choice allows can take it.
     pub(crate) fn choose(&self, upstream: &Upstream, choice: &Choice) -> Option<Chosen> {
         let protocol = ProtocolKey::of(&upstream.protocol);
-        balance::power_of_two(upstream, choice, |address| {
+        let known = |address| {
             let key = Key {
                 address,
                 protocol,
@@ -107,7 +124,14 @@ impl Upstreams {
             let endpoint = self.endpoint(key, &upstream.protocol);
             endpoint.want();
             endpoint
-        })
+        };
+        balance::power_of_two(upstream, choice, known, || self.search(upstream, protocol))
+    }
+
+    fn search(&self, upstream: &Upstream, protocol: ProtocolKey) -> Rc<Search> {
+        let identity = (&upstream.service, upstream.port, protocol);
+        let mut searches = self.searches.borrow_mut();
+        Rc::clone(searches.entry(self.hasher.hash_one(identity)).or_default())
     }
 
     /// Records how an endpoint behaved in an attempt. Everything that must learn of it is notified here.
@@ -126,39 +150,92 @@ impl Upstreams {
         if !endpoint.health().failed() {
             return;
         }
-        if let Some(time) = self.board.take_out(endpoint.health(), Key::all(upstream)) {
-            endpoint.ejected(fault.cause());
+        let Some(time) = self.board.take_out(endpoint.health(), upstream) else {
+            return;
+        };
+        endpoint.ejected(fault.cause());
+        if let Some(kept_back) = self.board.may_tell(upstream.namespace_id) {
             tracing::warn!(
                 endpoint = %endpoint.address(),
                 service = %upstream.service,
-                "endpoint ejected for {time:?}: {}", fault.words()
+                "endpoint ejected for {time:?}: {}{kept_back}", fault.words()
             );
         }
     }
 
     fn endpoint(&self, key: Key, protocol: &UpstreamProtocol) -> Rc<Endpoint> {
         let mut endpoints = self.endpoints.borrow_mut();
-        let address = key.address;
-        let endpoint = endpoints.entry(key).or_insert_with(|| {
-            Rc::new(Endpoint::new(
-                address,
-                protocol.clone(),
-                self.board.health(key),
-                Arc::clone(&self.metrics),
-                Rc::clone(&self.room),
-                Rc::clone(&self.memory),
-            ))
-        });
-        Rc::clone(endpoint)
+        if let Some(endpoint) = endpoints.get(&key) {
+            return Rc::clone(endpoint);
+        }
+        let mut counts = self.counts.borrow_mut();
+        let count = counts.entry(key.namespace_id).or_default();
+        let is_kept = *count < KNOWN;
+        // Beyond that it serves one request, and nothing is learned.
+        let health = if is_kept {
+            self.board.health(key)
+        } else {
+            self.board.unshared()
+        };
+        let endpoint = Rc::new(Endpoint::new(
+            key,
+            protocol.clone(),
+            health,
+            Arc::clone(&self.metrics),
+            Rc::clone(&self.room),
+            Rc::clone(&self.memory),
+            Rc::downgrade(&self.probes),
+        ));
+        if is_kept {
+            *count += 1;
+            endpoints.insert(key, Rc::clone(&endpoint));
+        }
+        endpoint
     }
 
     /// Closes kept connections that have been idle for too long or were closed by the backend, and drops endpoints that
     /// are out of use. Called once a second.
     pub(crate) fn sweep(&self, now: Instant) {
-        self.endpoints.borrow_mut().retain(|_, endpoint| {
+        let mut counts = self.counts.borrow_mut();
+        self.endpoints.borrow_mut().retain(|key, endpoint| {
             endpoint.sweep(now, IDLE);
-            !endpoint.is_forgotten(now, FORGET)
+            let is_kept = !endpoint.is_forgotten(now, FORGET);
+            if !is_kept && let Some(count) = counts.get_mut(&key.namespace_id) {
+                *count -= 1;
+            }
+            is_kept
         });
+        counts.retain(|_, count| *count > 0);
+        let mut searches = self.searches.borrow_mut();
+        searches.retain(|_, search| !search.is_forgotten(now, FORGET));
         self.board.sweep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstreams() -> Upstreams {
+        Upstreams::new(Arc::default(), Arc::default(), Rc::default(), Memory::of_tests())
+    }
+
+    #[test]
+    fn one_namespace_does_not_fill_the_memory_of_endpoints() {
+        let upstreams = upstreams();
+        let key = |namespace_id, number: u32| Key {
+            address: (std::net::Ipv4Addr::from(number), 80).into(),
+            protocol: ProtocolKey::Http1,
+            namespace_id,
+        };
+        for number in 0..2 * KNOWN {
+            upstreams.endpoint(key(1, number as u32), &UpstreamProtocol::Http1);
+        }
+        assert_eq!(upstreams.endpoints.borrow().len(), KNOWN);
+        upstreams.endpoint(key(2, 1), &UpstreamProtocol::Http1);
+        assert_eq!(upstreams.endpoints.borrow().len(), KNOWN + 1);
+        upstreams.sweep(Instant::now() + 2 * FORGET);
+        assert!(upstreams.endpoints.borrow().is_empty() && upstreams.counts.borrow().is_empty());
+        assert_eq!(upstreams.board.count(), 0);
     }
 }
