@@ -15,7 +15,7 @@ use proxy::Allotment;
 use route::ListenerName;
 
 use crate::admin::Room;
-use crate::config::{Config, SourceKind};
+use crate::config::{Config, DoorConfig, SourceKind};
 use crate::open_files::{open_now, set_limit};
 
 /// What a worker opens before it has a connection: its sockets, what its runtime waits with, one in reserve.
@@ -46,6 +46,17 @@ pub(crate) struct Wanted {
     /// `limits.connections`
     pub(crate) connections: usize,
     pub(crate) workers: usize,
+}
+
+impl Wanted {
+    /// What doors ask for as they are configured.
+    pub(crate) fn by(doors: &[Arc<DoorConfig>]) -> Vec<Self> {
+        let wanted = doors.iter().map(|door| Self {
+            connections: door.settings.limits.connections,
+            workers: door.binding.workers,
+        });
+        wanted.collect()
+    }
 }
 
 /// There are too few for the doors.

@@ -23,12 +23,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use self::compiler::Compiler;
 use self::door::{Leaving, LeavingDoor, RunningDoor};
-use self::parts::wanted;
 use self::publication::Publications;
 use crate::admin::Board;
 use crate::compilation::Surroundings;
 use crate::config::{Config, Options};
-use crate::descriptors::{Descriptors, TooFew};
+use crate::descriptors::{Descriptors, TooFew, Wanted};
 use crate::gauges::Gauges;
 use crate::problems::{Finder, Problems};
 use crate::signals::{SignalAction, Signals};
@@ -168,7 +167,7 @@ impl Supervisor {
         let mut surroundings = Surroundings::default();
         surroundings.addresses.declare(&config);
         let compiler = Compiler::start().map_err(OpenError::Compiler)?;
-        descriptors.divide(&wanted(&config.doors), 0)?;
+        descriptors.divide(&Wanted::by(&config.doors), 0)?;
         let mut doors = Vec::new();
         for door in &config.doors {
             doors.push(RunningDoor::bind(

@@ -1,10 +1,7 @@
 //! Which part of the descriptors each door has.
 
-use std::sync::Arc;
-
 use super::Supervisor;
 use super::door::{LeavingDoor, RunningDoor};
-use crate::config::DoorConfig;
 use crate::descriptors::Wanted;
 
 impl Supervisor {
@@ -26,13 +23,4 @@ impl Supervisor {
             Err(error) => tracing::warn!("{error}"),
         }
     }
-}
-
-/// What doors want of the descriptors, as they are configured.
-pub(super) fn wanted(doors: &[Arc<DoorConfig>]) -> Vec<Wanted> {
-    let wanted = doors.iter().map(|door| Wanted {
-        connections: door.settings.limits.connections,
-        workers: door.binding.workers,
-    });
-    wanted.collect()
 }

@@ -10,9 +10,9 @@ use resource::{Problem, Severity, SourceLine};
 use route::ListenerName;
 
 use super::door::{Leaving, RunningDoor};
-use super::parts::wanted;
 use super::{OpenError, Supervisor};
 use crate::config::{self, AdminBind, Config, ConfigError, DoorConfig, Log, Options, Place, Process, Source};
+use crate::descriptors::Wanted;
 use crate::door_view::door_view;
 use crate::problems::Finder;
 
@@ -109,7 +109,7 @@ impl Supervisor {
     /// When an address cannot be bound, or there are too few descriptors. Nothing has changed then.
     fn apply(&mut self, new: Config) -> Result<(), OpenError> {
         // All that can fail comes first. New sockets open before old ones drain.
-        self.descriptors.divide(&wanted(&new.doors), 0)?;
+        self.descriptors.divide(&Wanted::by(&new.doors), 0)?;
         let opened = self.open_new(&new.doors)?;
         let current = &self.world.config;
         if fixed(&new) != fixed(current) {

@@ -20,8 +20,8 @@ use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
 use crate::stream::http2::Http2Stream;
 use crate::stream::socket::Socket;
+use crate::worker::backend_room::BackendRoom;
 use crate::worker::memory::Memory;
-use crate::worker::room::BackendRoom;
 use crate::worker::warnings::KeptBack;
 
 /// Kept connections per endpoint and worker.

@@ -44,8 +44,8 @@ use probes::Probes;
 pub(crate) use tries::Again;
 
 use crate::observe::metrics::WorkerMetrics;
+use crate::worker::backend_room::BackendRoom;
 use crate::worker::memory::Memory;
-use crate::worker::room::BackendRoom;
 
 /// A kept connection that has been idle for longer is closed.
 const IDLE: Duration = Duration::from_secs(30);

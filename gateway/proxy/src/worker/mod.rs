@@ -1,5 +1,6 @@
 //! One worker of a door: a thread with its own runtime, and everything its connections share without locks.
 
+pub(crate) mod backend_room;
 pub(crate) mod buffers;
 pub(crate) mod clients;
 pub(crate) mod clock;
@@ -12,7 +13,7 @@ pub(crate) mod peers;
 pub(crate) mod pipes;
 pub(crate) mod place;
 pub(crate) mod read_buffer;
-pub(crate) mod room;
+mod room;
 mod shed;
 pub(crate) mod warnings;
 
@@ -28,6 +29,7 @@ use crate::observe::access::Lines;
 use crate::observe::labels::Shortage;
 use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
 use crate::settings::{PerClient, Settings};
+use crate::worker::backend_room::BackendRoom;
 use crate::worker::buffers::Pool;
 use crate::worker::clients::{Client, ClientCounts};
 use crate::worker::clock::Clock;
@@ -36,7 +38,6 @@ use crate::worker::deadlines::Deadlines;
 use crate::worker::memory::{CONNECTION, Charge, Memory};
 use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
-use crate::worker::room::BackendRoom;
 use crate::worker::warnings::Warnings;
 use door::Door;
 
@@ -63,7 +64,7 @@ pub(crate) struct Shared {
     pub(crate) cut: AtomicUsize,
     pub(crate) warnings: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
-    peers: Peers,
+    peers: Arc<Peers>,
 }
 
 /// What all connections of a worker share.
@@ -101,7 +102,7 @@ impl Shared {
             clients: ClientCounts::default(),
             cut: AtomicUsize::new(0),
             warnings: Warnings::default(),
-            peers: Peers::default(),
+            peers: Arc::default(),
             memory,
         }
     }
@@ -255,7 +256,11 @@ impl Worker {
             buffers: Pool::new(&memory),
             pipes: Rc::new(Pipes::new(&memory, Arc::clone(descriptors))),
             memory,
-            backend_room: BackendRoom::new(Arc::clone(&shared), Arc::clone(&peer)),
+            backend_room: BackendRoom::new(
+                Arc::clone(descriptors),
+                Arc::clone(&shared.peers),
+                Arc::clone(&peer),
+            ),
             deadlines,
             lines: RefCell::new(lines),
             shared,
