@@ -41,6 +41,10 @@ impl Exchange<'_> {
             if goes_on && waits == Waits::ClientWrite {
                 self.parts.deadline.prolong(now, patience);
             } else {
+                if waits == Waits::ClientWrite {
+                    let unsent = self.parts.client.most_unsent();
+                    self.parts.scratch.expect_in_kernel(unsent);
+                }
                 self.parts.deadline.set_following(now, patience);
             }
         }

@@ -83,8 +83,9 @@ impl<'a> Tunnel<'a> {
             ))
         };
         let (up, down) = (relay(upstream), relay(client));
-        scratch.to_client.clear();
-        scratch.to_upstream.clear();
+        scratch.forget_heads();
+        // Most tunnels are silent most of the time, and many from the beginning.
+        scratch.rest(0);
         Self {
             client,
             upstream,

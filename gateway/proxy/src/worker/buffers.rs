@@ -7,7 +7,7 @@ use route::{HostBuf, PathScratch};
 use wire::{Field, RequestHead, ResponseHead};
 
 use crate::memory::Stage;
-use crate::worker::memory::{Charge, Memory};
+use crate::worker::memory::{BACKEND, Charge, Memory};
 use crate::worker::place::Place;
 use crate::worker::read_buffer::{READ, ReadBuffer};
 
@@ -76,12 +76,31 @@ impl Scratch {
         new
     }
 
-    /// Counts what it holds besides the two read buffers.
+    /// Frees what is known of the message: another protocol follows.
+    pub(crate) fn forget_heads(&mut self) {
+        for text in [&mut self.to_upstream, &mut self.to_client, &mut self.protocols] {
+            text.clear();
+        }
+        self.request.fields = Vec::new();
+        self.response.fields = Vec::new();
+    }
+
+    /// Counts what it holds besides the two read buffers. As many connections to backends as there are sets are in use or
+    /// kept, so each set stands for one.
     pub(crate) fn count(&mut self) {
         let bytes = [&self.to_upstream, &self.to_client, &self.protocols].map(Vec::capacity);
         let fields = self.request.fields.capacity() + self.response.fields.capacity();
         let bytes = bytes.iter().sum::<usize>() + fields * size_of::<Field>();
-        self.charge.resize(size_of::<Self>() + bytes + self.in_kernel);
+        self.charge
+            .resize(size_of::<Self>() + BACKEND + bytes + self.in_kernel);
+    }
+
+    /// Counts what the kernel may hold from now on for a reader that does not keep pace.
+    pub(crate) fn expect_in_kernel(&mut self, bytes: usize) {
+        if self.in_kernel < bytes {
+            self.in_kernel = bytes;
+            self.count();
+        }
     }
 
     /// Gives back all memory that holds nothing, because nothing has moved for a while, and may not for long; counts what
@@ -90,7 +109,7 @@ impl Scratch {
         self.in_kernel = in_kernel;
         self.from_client.rest();
         self.from_upstream.rest();
-        for out in [&mut self.to_upstream, &mut self.to_client] {
+        for out in [&mut self.to_upstream, &mut self.to_client, &mut self.protocols] {
             out.shrink_to_fit();
         }
         self.count();

@@ -215,7 +215,9 @@ impl Deadlines {
         most: usize,
         key: impl Fn(&Entry) -> K,
     ) -> usize {
-        let latest = ticks(self.millis(self.now())).saturating_sub(ticks(whole_millis(silence)));
+        let Some(latest) = self.latest(silence) else {
+            return 0;
+        };
         let mut entries = self.entries.borrow_mut();
         let mut silent: Vec<&mut Entry> = entries
             .iter_mut()
@@ -237,9 +239,24 @@ impl Deadlines {
         cut
     }
 
-    /// How many connections are idle and have not been asked to end.
-    pub(super) fn idle(&self) -> usize {
-        self.idle.borrow().count()
+    /// How many connections are idle and have not been asked to end, and have been for `silence`: up to an eighth of all
+    /// that are idle, or `fewest`.
+    pub(super) fn long_idle(&self, silence: Duration, fewest: usize) -> usize {
+        let Some(latest) = self.latest(silence) else {
+            return 0;
+        };
+        let (idle, entries) = (self.idle.borrow(), self.entries.borrow());
+        let is_old = |index: &u32| {
+            let entry = entries.get(*index as usize);
+            entry.is_some_and(|entry| entry.moved <= latest)
+        };
+        let most = (idle.count() / 8).max(fewest);
+        idle.iter().take(most).take_while(is_old).count()
+    }
+
+    /// The last tick of what has been silent for so long, if that is possible yet.
+    fn latest(&self, silence: Duration) -> Option<Ticks> {
+        ticks(self.millis(self.now())).checked_sub(ticks(whole_millis(silence)))
     }
 
     /// Asks up to `most` idle connections to end, those first that have been idle for longest, as if their deadlines had
@@ -574,6 +591,21 @@ mod tests {
         // An entry that is used again is not cut.
         large.set(minute);
         assert_eq!(waits(), [Wait::Cut, running, Wait::Cut, Wait::Cut, running]);
+    }
+
+    #[test]
+    fn the_longest_idle_are_known() {
+        let clock = Clock::stopped();
+        let table = Deadlines::new(clock.clone(), Arc::default());
+        let all: Vec<Deadline> = (0..40).map(|_| table.register()).collect();
+        for deadline in &all {
+            deadline.set(Duration::from_secs(60));
+            deadline.idle();
+            clock.advance(TICK);
+        }
+        let long_idle = |seconds, fewest| table.long_idle(Duration::from_secs(seconds), fewest);
+        assert_eq!((long_idle(0, 1), long_idle(0, 9), long_idle(0, 99)), (5, 9, 40));
+        assert_eq!((long_idle(3, 99), long_idle(4, 99), long_idle(5, 99)), (11, 1, 0));
     }
 
     #[test]

@@ -57,6 +57,15 @@ impl IdleList {
         self.count
     }
 
+    /// All of them, those first that have been idle for longest.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Index> {
+        let known = |index: &Index| (*index as usize) < self.links.len();
+        std::iter::successors(Some(self.oldest).filter(known), move |index| {
+            let links = self.links.get(*index as usize)?;
+            Some(links.after).filter(known)
+        })
+    }
+
     /// Makes a place known.
     pub(super) fn add(&mut self, index: Index) {
         let length = index as usize + 1;
@@ -155,6 +164,7 @@ mod tests {
                     }
                 }
                 assert_eq!(list.count(), oracle.len());
+                assert!(list.iter().eq(oracle.iter().copied()));
                 (0..8).for_each(|index| assert_eq!(list.is_asked(index), asked.contains(&index)));
             }
         }

@@ -11,15 +11,16 @@ use crate::memory::{DoorMemory, Stage};
 /// A worker settles with its door when its figure has changed by this much, or at its next tick.
 const STEP: usize = 64 * 1024;
 
-/// What an open connection holds besides its buffers, whatever it speaks: its task, its socket and its deadline.
-pub(crate) const CONNECTION: usize = 1536;
+/// What an open connection of a client holds besides its buffers, whatever it speaks: its task and its deadline, and the
+/// kernel's socket, which counts too.
+pub(crate) const CONNECTION: usize = 5 * 1024;
+
+/// What a connection to a backend holds.
+pub(crate) const BACKEND: usize = 4608;
 
 /// What a session of TLS holds, and what its handshake does before that.
 pub(crate) const SESSION: usize = 8 * 1024;
 pub(crate) const HANDSHAKE: usize = 24 * 1024;
-
-/// What closing an idle connection frees at least.
-pub(super) const IDLE: usize = CONNECTION;
 
 /// The account of one worker.
 pub(crate) struct Memory {

@@ -8,15 +8,36 @@ use std::time::{Duration, Instant};
 use crate::memory::Stage;
 use crate::observe::labels::{Held, Shortage};
 use crate::worker::Worker;
-use crate::worker::memory::IDLE;
+use crate::worker::memory::CONNECTION;
 
-/// How long a reader must have read nothing before it is cut for what is held for it.
-const STALLED: Duration = Duration::from_secs(1);
+/// How long something must have been silent before it is given up.
+struct Silence {
+    /// A connection without a request.
+    idle: Duration,
+    /// A reader, while something waits for it.
+    reader: Duration,
+    /// Both sides of a tunnel.
+    tunnel: Duration,
+}
 
-/// How long a tunnel must have been silent before it is cut for what it holds.
-const SILENT: Duration = Duration::from_secs(10);
+impl Silence {
+    /// The tighter it gets, the sooner. `None`: nothing is given up yet.
+    fn at(stage: Stage) -> Option<Self> {
+        let seconds = |idle, reader, tunnel| Self {
+            idle: Duration::from_secs(idle),
+            reader: Duration::from_secs(reader),
+            tunnel: Duration::from_secs(tunnel),
+        };
+        match stage {
+            Stage::Calm | Stage::Lean => None,
+            Stage::Idle => Some(seconds(1, 5, 60)),
+            Stage::Stalled => Some(seconds(1, 1, 10)),
+            Stage::Refuse => Some(seconds(0, 0, 1)),
+        }
+    }
+}
 
-/// The part of what could be closed that is closed at once. What that frees is known only at the next tick.
+/// The part of all tunnels that is given up at once. What that frees is known only at the next tick.
 const PART: usize = 8;
 
 /// The fewest that are closed at once.
@@ -46,31 +67,19 @@ impl Worker {
         }
         self.buffers.trim();
         self.pipes.trim();
-        if stage >= Stage::Stalled {
-            self.cut(self.memory.excess(Stage::Stalled));
-        }
-        if stage >= Stage::Idle {
-            let enough = self.memory.excess(Stage::Idle).div_ceil(IDLE);
-            let some = (self.deadlines.idle() / PART).max(FEWEST);
-            self.close_idle(enough.min(some), Shortage::Memory);
-        }
-    }
-
-    /// Ends exchanges that hold `bytes` together: those whose readers have stalled, or else tunnels in which nothing has
-    /// moved for long.
-    fn cut(&self, bytes: usize) {
-        let mut cut = self.deadlines.cut_stalled(STALLED, bytes);
+        let Some(silence) = Silence::at(stage) else {
+            return;
+        };
+        // Down to where nothing needs to be given up, so that it does not begin again with the next buffer.
+        let excess = self.memory.excess(Stage::Idle);
+        let long_idle = self.deadlines.long_idle(silence.idle, FEWEST);
+        self.close_idle(excess.div_ceil(CONNECTION).min(long_idle), Shortage::Memory);
+        let cut = self.deadlines.cut_stalled(silence.reader, excess);
         self.metrics.cut(Held::ForReader, cut);
         if cut == 0 {
-            cut = self
-                .deadlines
-                .cut_silent(SILENT, bytes, FEWEST.max(self.upgraded.get() / PART));
+            let some = (self.upgraded.get() / PART).max(FEWEST);
+            let cut = self.deadlines.cut_silent(silence.tunnel, excess, some);
             self.metrics.cut(Held::ByTunnel, cut);
-        }
-        if cut == 0 {
-            // Nobody has stalled for long. Whoever has no room now is next.
-            let cut = self.deadlines.cut_stalled(Duration::ZERO, bytes);
-            self.metrics.cut(Held::ForReader, cut);
         }
     }
 
