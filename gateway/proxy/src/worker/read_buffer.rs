@@ -7,6 +7,9 @@ use crate::worker::memory::Memory;
 /// The size of the first reads: room for a head and a small body, and for one page-sized body copy.
 pub(crate) const READ: usize = 16 * 1024;
 
+/// The size of the first read after a rest: most messages of long conversations are short, and an end has no bytes.
+const AFTER_REST: usize = 2 * 1024;
+
 /// Bytes read and not yet consumed.
 pub(crate) struct ReadBuffer {
     /// Always initialised to its whole length, so that reading needs no unsafe code. Shorter than [`READ`] while it rests.
@@ -47,7 +50,7 @@ impl ReadBuffer {
         self.bytes.len()
     }
 
-    /// Whether it has given its memory back, and takes some again to read.
+    /// Whether it has given memory back, and takes some again to read.
     pub(crate) fn rests(&self) -> bool {
         self.bytes.len() < READ
     }
@@ -62,15 +65,15 @@ impl ReadBuffer {
 
     /// Room for more bytes, at least one if `limit` allows: the buffer holds at most `limit` unconsumed bytes.
     pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
-        if self.rests() {
-            self.resize(READ);
+        if self.bytes.len() < AFTER_REST {
+            self.resize(AFTER_REST);
         }
         if self.end == self.bytes.len() {
             if self.start > 0 {
                 self.bytes.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
-            } else if self.bytes.len() < limit {
-                self.resize((self.bytes.len() * 2).min(limit));
+            } else if self.bytes.len() < limit.max(READ) {
+                self.resize((self.bytes.len() * 2).min(limit).max(READ));
             }
         }
         self.bytes.get_mut(self.end..).unwrap_or_default()
@@ -86,6 +89,10 @@ impl ReadBuffer {
     /// Records that `count` bytes were read into [`ReadBuffer::room`].
     pub(crate) fn filled_by(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
+        if self.end == self.bytes.len() && self.rests() {
+            // There is more than it thought.
+            self.resize(READ);
+        }
     }
 
     /// Drops everything.
@@ -105,8 +112,11 @@ impl ReadBuffer {
         }
     }
 
-    /// Reads this many bytes at once from now on, if it is empty, and fewer while memory is short.
+    /// Reads this many bytes at once from now on, if it is empty and does not rest, and fewer while memory is short.
     pub(crate) fn suit(&mut self, size: usize) {
+        if self.rests() {
+            return;
+        }
         let size = if self.memory.is_short() { READ } else { size };
         // A buffer of another size is another allocation, so one that is only half as large again stays.
         if self.is_empty() && (self.bytes.len() < size || self.bytes.len() / 2 >= size) {
@@ -194,16 +204,23 @@ mod tests {
             (memory.held(), buffer.filled(), buffer.rests()),
             (4, &b"cdef"[..], true)
         );
-        // It reads on as if it had not rested.
-        assert_eq!(buffer.room(0).len(), READ - 4);
+        // It reads on with little.
+        buffer.suit(READ);
+        assert_eq!(buffer.room(0).len(), AFTER_REST - 4);
         buffer.filled_by(1);
         assert_eq!(buffer.filled(), b"cdef\0");
         buffer.rest();
         buffer.consume(5);
-        assert_eq!(buffer.room(0).len(), READ);
+        assert_eq!(buffer.room(0).len(), AFTER_REST);
+        buffer.filled_by(AFTER_REST);
+        assert_eq!(
+            (buffer.len(), memory.held(), buffer.room(0).len()),
+            (AFTER_REST, READ, READ - AFTER_REST)
+        );
+        buffer.clear();
         buffer.rest();
         buffer.reset();
-        assert_eq!((memory.held(), buffer.room(0).len()), (0, READ));
+        assert_eq!((memory.held(), buffer.room(0).len()), (0, AFTER_REST));
     }
 
     #[test]
