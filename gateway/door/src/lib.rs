@@ -18,7 +18,7 @@
 //!
 //! Forging any of these does not compile:
 //! ```compile_fail,E0451
-//! let forged = door::Admitted { ingress: todo!() };
+//! let forged = door::Admitted { ingress: todo!(), excess: todo!() };
 //! ```
 //! ```compile_fail
 //! fn nothing() -> door::Snapshot<()> { Default::default() }
@@ -49,8 +49,8 @@ mod snapshot;
 mod tls;
 
 pub use admission::{
-    Admitted, CaSource, ClientAuth, DefaultCertificate, HostOwner, NamespacePattern, NamespacePatternError,
-    Policy, Selector, SelectorError, TlsPolicy, TlsVersion,
+    Admitted, Bounds, CaSource, ClientAuth, DefaultCertificate, HostOwner, NamespacePattern,
+    NamespacePatternError, Policy, Selector, SelectorError, TlsPolicy, TlsVersion,
 };
 pub use backend::{
     AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots,

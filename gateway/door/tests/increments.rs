@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use door::{
-    BackendPolicy, DefaultCertificate, Door, ExternalNames, HostOwner, Ledger, NamespacePattern, Policy,
-    Publisher, Scheme, Selector, TlsPolicy, Verdict, needs, open, publish,
+    BackendPolicy, Bounds, DefaultCertificate, Door, ExternalNames, HostOwner, Ledger, NamespacePattern,
+    Policy, Publisher, Scheme, Selector, TlsPolicy, Verdict, needs, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, Unread, manifest};
@@ -37,6 +37,11 @@ const SECRETS: [&str; 3] = ["ab", "wild", "missing"];
 /// Six doors: one redirects to another, one ends TLS; and two more do where hosts belong to namespaces.
 fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
     let tls = || TlsPolicy::new(DefaultCertificate::None);
+    let few = || Bounds {
+        ingress_rules: 3,
+        namespace_rules: 5,
+        namespace_endpoints: 21,
+    };
     let of_test = || NamespacePattern::parse("test").unwrap();
     let policy = |selector: &str, redirect: Option<&str>, scheme| Policy {
         forwarded_port: 443,
@@ -46,7 +51,13 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
     [
         ("one", policy("expose=one", None, Scheme::Https)),
         ("two", policy("expose in (two, three)", Some("one"), Scheme::Http)),
-        ("three", policy("expose=three", None, Scheme::Http)),
+        (
+            "three",
+            Policy {
+                bounds: few(),
+                ..policy("expose in (three, one)", None, Scheme::Http)
+            },
+        ),
         (
             "four",
             Policy {
@@ -54,6 +65,7 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
                     passthrough: true,
                     ..tls()
                 }),
+                bounds: few(),
                 ..policy("expose in (four, one)", None, Scheme::Https)
             },
         ),
@@ -65,6 +77,7 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
                     ..tls()
                 }),
                 host_owner: HostOwner::Namespace,
+                bounds: few(),
                 ..policy("expose in (five, four)", None, Scheme::Https)
             },
         ),

@@ -230,6 +230,15 @@ pub(super) struct RawLimits {
     /// Bytes that all streams of one HTTP/2 connection may hold for a client that reads slowly, 64KiB to 16MiB, and at
     /// least 3 KiB for each of `h2_streams`. Default 512KiB.
     pub(super) h2_buffer: Option<Size>,
+    /// How many rules one Ingress may have at this door: its paths, and the hosts of its `spec.tls`. The hosts of one that has
+    /// more answer 503. Default 5000.
+    pub(super) ingress_rules: Option<u32>,
+    /// How many rules all Ingresses of one namespace may have at this door. Older ones come first; the hosts of those beyond
+    /// answer 503. Default 40000.
+    pub(super) namespace_rules: Option<u32>,
+    /// How many endpoints the Services may have that Ingresses of one namespace name at this door, over all their ports. Older
+    /// Ingresses come first; the hosts of those beyond answer 503. Default 200000.
+    pub(super) namespace_endpoints: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

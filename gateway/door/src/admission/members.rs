@@ -1,6 +1,6 @@
 //! The Ingresses that a door admits, kept from one publication to the next.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use resource::{ClusterView, Ingress, Kind, ObjectRef, Problem};
 use route::{HostPattern, ListenerName, ObjectKey};
 use smallvec::SmallVec;
 
+use super::budgets::{Budgets, Endpoints};
 use super::policy::{Admitted, Policy, precedence};
 use crate::references::{Reference, objects, services};
 
@@ -20,6 +21,7 @@ pub(crate) struct Members {
     naming: Index,
     /// How many of them pass TLS through.
     passing: usize,
+    budgets: Budgets,
 }
 
 /// Which Ingresses left a door and which joined it, with one change of the view.
@@ -29,6 +31,8 @@ pub(crate) struct MembershipChange {
     pub(crate) left: Vec<Arc<Ingress>>,
     /// Ingresses that are members as they are now.
     pub(crate) joined: Vec<Arc<Ingress>>,
+    /// Members that were within all bounds and are beyond one now, or the other way round.
+    pub(crate) judged: Vec<Arc<Ingress>>,
     /// The first Ingress has joined that passes its TLS through, or the last one has left.
     pub(crate) begins_or_ends_passing: bool,
 }
@@ -50,12 +54,31 @@ enum Name<'i> {
 }
 
 impl Members {
-    pub(crate) fn of(policy: &Policy, admitted: &[Admitted<'_>]) -> Self {
+    /// `endpoints` says how many endpoints a Service has.
+    pub(crate) fn of(policy: &Policy, admitted: &[Admitted<'_>], endpoints: Endpoints<'_>) -> Self {
         let mut naming = Index::default();
+        let mut budgets = Budgets::new(policy.bounds);
+        let mut counted = HashSet::new();
         for admitted in admitted {
             naming.add(admitted.ingress);
+            budgets.add(admitted.ingress);
+            for service in services(admitted.ingress) {
+                if counted.insert(service) {
+                    budgets.count(service, 0, endpoints(service));
+                }
+            }
+        }
+        let namespaces = admitted.iter().map(|admitted| admitted.ingress.key.namespace());
+        let namespaces: BTreeSet<&str> = namespaces
+            .filter(|namespace| budgets.is_in_question(namespace))
+            .collect();
+        for namespace in namespaces {
+            let all = admitted.iter().map(|admitted| admitted.ingress);
+            let own = all.filter(|ingress| ingress.key.namespace() == namespace);
+            budgets.judge(namespace, own, endpoints);
         }
         Self {
+            budgets,
             held: admitted
                 .iter()
                 .map(|admitted| Arc::clone(admitted.ingress))
@@ -69,17 +92,24 @@ impl Members {
     }
 
     pub(crate) fn admitted(&self) -> impl Iterator<Item = Admitted<'_>> {
-        self.held.iter().map(|ingress| Admitted { ingress })
+        self.held.iter().map(|ingress| self.admit(ingress))
     }
 
     /// Those of these Ingresses that are members, in order of precedence.
     pub(crate) fn among<'i>(&self, ingresses: impl Iterator<Item = &'i Arc<Ingress>>) -> Vec<Admitted<'i>> {
         let mut found: Vec<Admitted<'i>> = ingresses
             .filter(|ingress| self.holds(ingress))
-            .map(|ingress| Admitted { ingress })
+            .map(|ingress| self.admit(ingress))
             .collect();
         found.sort_by(|left, right| precedence(left.ingress, right.ingress));
         found
+    }
+
+    fn admit<'i>(&self, ingress: &'i Arc<Ingress>) -> Admitted<'i> {
+        Admitted {
+            ingress,
+            excess: self.budgets.excess(&ingress.key),
+        }
     }
 
     pub(crate) fn holds(&self, ingress: &Ingress) -> bool {
@@ -125,7 +155,8 @@ impl Members {
         self.held.len()
     }
 
-    /// Updates the members from the view `before` to a `view` that differs only in these Ingresses.
+    /// Updates the members from the view `before` to a `view` that differs only in these Ingresses, as far as it concerns
+    /// members.
     pub(crate) fn revise(
         &mut self,
         door: &ListenerName,
@@ -142,6 +173,7 @@ impl Members {
             {
                 let old = self.held.remove(place);
                 self.naming.remove(&old);
+                self.budgets.subtract(&old);
                 self.passing -= usize::from(policy.passes_through(&old));
                 change.left.push(old);
             }
@@ -153,6 +185,7 @@ impl Members {
                 let (Ok(place) | Err(place)) = self.place(new);
                 self.held.insert(place, Arc::clone(new));
                 self.naming.add(new);
+                self.budgets.add(new);
                 self.passing += usize::from(policy.passes_through(new));
                 change.joined.push(Arc::clone(new));
             }
@@ -161,17 +194,66 @@ impl Members {
         change
     }
 
+    /// Judges again what may be beyond a bound, after the members have been updated and Services have `changed`. Each
+    /// Service had so many `endpoints` before, and has so many now.
+    pub(crate) fn judge(
+        &mut self,
+        change: &mut MembershipChange,
+        changed: &BTreeSet<ObjectKey>,
+        [before, now]: [Endpoints<'_>; 2],
+    ) {
+        // An Ingress may name thousands.
+        let of = |ingresses: &[Arc<Ingress>]| -> HashSet<ObjectKey> {
+            let named = ingresses.iter().flat_map(|ingress| services(ingress));
+            named.cloned().collect()
+        };
+        let (left, joined) = (of(&change.left), of(&change.joined));
+        let concerned: BTreeSet<&ObjectKey> = left.iter().chain(&joined).chain(changed).collect();
+        let names = |ingress: &Arc<Ingress>, service: &ObjectKey| services(ingress).any(|it| it == service);
+        let is_new = |ingress: &Arc<Ingress>| change.joined.iter().any(|new| Arc::ptr_eq(new, ingress));
+        for service in &concerned {
+            let mut naming = self.naming.find(&Name::Service(service)).iter();
+            let by_others = |mut naming: std::slice::Iter<'_, Arc<Ingress>>| {
+                naming.any(|ingress| !is_new(ingress) && names(ingress, service))
+            };
+            let was_named = left.contains(*service) || by_others(naming.clone());
+            let is_named = joined.contains(*service) || naming.any(|ingress| names(ingress, service));
+            let before = if was_named { before(service) } else { 0 };
+            let now = if is_named { now(service) } else { 0 };
+            self.budgets.count(service, before, now);
+        }
+        let came_or_went = change.left.iter().chain(&change.joined);
+        let namespaces = concerned.iter().map(|service| service.namespace());
+        let namespaces: BTreeSet<&str> = namespaces
+            .chain(came_or_went.map(|ingress| ingress.key.namespace()))
+            .collect();
+        let mut judged = Vec::new();
+        for namespace in &namespaces {
+            if self.budgets.is_in_question(namespace) {
+                let own = self.held.iter();
+                let own = own.filter(|ingress| ingress.key.namespace() == *namespace);
+                judged.extend(self.budgets.judge(namespace, own, now));
+            }
+        }
+        self.budgets.tidy(namespaces.into_iter());
+        change.judged = judged;
+    }
+
     fn place(&self, ingress: &Ingress) -> Result<usize, usize> {
         self.held.binary_search_by(|held| precedence(held, ingress))
     }
 }
 
 impl MembershipChange {
+    /// Whether anything may be served otherwise because of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left.is_empty() && self.joined.is_empty() && self.judged.is_empty()
+    }
+
     /// Whether what has changed may concern the certificates of a door, or what is reported about them.
     pub(crate) fn concerns_certificates(&self) -> bool {
-        self.left
-            .iter()
-            .chain(&self.joined)
+        let all = self.left.iter().chain(&self.joined).chain(&self.judged);
+        all.into_iter()
             .any(|ingress| !ingress.tls.is_empty() || ingress.annotations.ssl_passthrough)
     }
 }

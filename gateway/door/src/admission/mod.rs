@@ -1,15 +1,18 @@
 //! Membership: which Ingresses a door admits, which of their hosts it may expose, and to whom those belong.
 
+mod budgets;
 mod members;
 mod ownership;
 mod policy;
 mod selector;
 mod tls;
 
+pub use budgets::Bounds;
 pub use policy::{Admitted, HostOwner, NamespacePattern, NamespacePatternError, Policy};
 pub use selector::{Selector, SelectorError};
 pub use tls::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};
 
+pub(crate) use budgets::Excess;
 pub(crate) use members::{Members, MembershipChange, claimed};
 pub(crate) use ownership::{Owner, Ownership, beside};
 pub(crate) use policy::{age, foreign_classes, precedence};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use resource::{ClusterView, Ingress, IngressClass, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
+use super::budgets::{Bounds, Excess};
 use super::selector::Selector;
 use super::tls::TlsPolicy;
 use crate::scheme::Scheme;
@@ -34,6 +35,8 @@ pub struct Policy {
     pub host_owner: HostOwner,
     /// Namespaces whose `defaultBackend` without rules counts; empty means all.
     pub default_backend: Vec<NamespacePattern>,
+    /// How much one Ingress and one namespace may have here.
+    pub bounds: Bounds,
 }
 
 /// Which namespaces may have rules for a host at a door.
@@ -61,6 +64,8 @@ pub struct NamespacePatternError(String);
 #[derive(Debug, Clone, Copy)]
 pub struct Admitted<'v> {
     pub(super) ingress: &'v Arc<Ingress>,
+    /// It is beyond a bound.
+    pub(super) excess: Option<Excess>,
 }
 
 /// Oldest first, and then by namespace and name; without a creation time, newest.
@@ -147,6 +152,16 @@ impl<'v> Admitted<'v> {
     pub fn ingress(self) -> &'v Arc<Ingress> {
         self.ingress
     }
+
+    /// Why it is not served as it is written.
+    pub(crate) fn excess(self) -> Option<Excess> {
+        self.excess
+    }
+
+    /// It is beyond a bound, and so many others are too that its hosts are not even closed.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.excess.is_some_and(|excess| !excess.closes)
+    }
 }
 
 impl Policy {
@@ -164,11 +179,12 @@ impl Policy {
             tls: None,
             host_owner: HostOwner::Any,
             default_backend: Vec::new(),
+            bounds: Bounds::default(),
         }
     }
 
     /// The Ingresses of `view` that this door admits, oldest first and then by namespace and name, so that the first one
-    /// wins a conflict.
+    /// wins a conflict. Whether they are within the bounds is judged [afterwards](super::Members::of).
     ///
     /// An Ingress that the labels select but that another setting of the door refuses is reported in `problems`.
     pub(crate) fn admit<'v>(
@@ -181,7 +197,10 @@ impl Policy {
             .ingresses()
             .filter(|ingress| self.chooses(ingress, view))
             .filter(|ingress| self.namespace_admits(door, ingress, problems))
-            .map(|ingress| Admitted { ingress })
+            .map(|ingress| Admitted {
+                ingress,
+                excess: None,
+            })
             .collect();
         admitted.sort_by(|left, right| precedence(left.ingress, right.ingress));
         admitted

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use resource::{ClusterView, ObjectRef, Problem};
+use resource::{ClusterView, ObjectRef, Problem, Severity};
 use route::{ListenerName, Table};
 
 use super::passthrough::Passthrough;
 use super::places::Places;
 use super::route::{Action, Route};
-use crate::admission::{Admitted, Ownership, Policy};
+use crate::admission::{Admitted, Excess, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy, Upstreams};
 use crate::rule::{Condition, Filters, ObjectReport, ObjectRules, Rule, RuleAction, ingress};
 
@@ -57,8 +57,13 @@ impl<'v> Compiler<'v> {
         for admitted in admitted {
             let ingress = admitted.ingress();
             let mut report = ObjectReport::of_ingress(ingress);
-            let object = ingress::translate(door, policy, *admitted, &mut report);
-            self.object(&mut places, &object, &mut report);
+            if let Some(excess) = admitted.excess() {
+                report_excess(door, policy, excess, &mut report);
+            }
+            if !admitted.is_left_out() {
+                let object = ingress::translate(door, policy, *admitted, &mut report);
+                self.object(&mut places, &object, &mut report);
+            }
             if !report.problems.is_empty() {
                 problems.insert(report.object(), report.finish());
             }
@@ -119,4 +124,16 @@ impl<'v> Compiler<'v> {
             }
         }
     }
+}
+
+fn report_excess(door: &ListenerName, policy: &Policy, excess: Excess, report: &mut ObjectReport<'_>) {
+    let object = report.object();
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let described = excess.bound.describe(namespace, door.as_str(), policy.bounds);
+    let result = if excess.closes {
+        "its hosts answer 503"
+    } else {
+        "it is not served, and so many are beyond the bound that its hosts are not closed either"
+    };
+    report.add(Severity::Error, "spec", format!("{described}; {result}"));
 }

@@ -252,7 +252,7 @@ fn holders(
     admitted: &[Admitted<'_>],
 ) -> HashMap<HostPattern, HostHolder> {
     let mut holders = HashMap::new();
-    for admitted in admitted {
+    for admitted in admitted.iter().filter(|admitted| !admitted.is_left_out()) {
         let ingress = admitted.ingress();
         let passes_through = policy.passes_through(ingress);
         let origin = Arc::new(Origin::new(Kind::Ingress, &ingress.key));

@@ -103,6 +103,16 @@ fn begin<S>(
         .map(|door| door.policy().admit(door.name(), view, &mut reported))
         .collect();
     explain_the_unadmitted(others, doors, view, &admitted, &mut reported);
+    let endpoints = |service: &ObjectKey| backends.bounds.endpoints_of(view, service);
+    let members: Vec<Members> = doors
+        .iter()
+        .zip(&admitted)
+        .map(|(door, admitted)| Members::of(door.policy(), admitted, &endpoints))
+        .collect();
+    let admitted: Vec<Vec<Admitted<'_>>> = members
+        .iter()
+        .map(|members| members.admitted().collect())
+        .collect();
 
     memory.doubt();
     let live = doors.iter().filter_map(|door| door.live());
@@ -137,7 +147,7 @@ fn begin<S>(
         steps.push(made);
     }
     let mut made = Vec::new();
-    let mut entries = Vec::new();
+    let mut reported_by_doors = Vec::new();
     let owned = owned(doors, &admitted);
     for ((door, admitted), owned) in doors.iter_mut().zip(&admitted).zip(owned) {
         let mut reports = reports.of_door(door.name());
@@ -145,13 +155,17 @@ fn begin<S>(
         let whole = make(door, &owned, admitted, view, &mut compiler, &mut cache, reported);
         door.own(owned);
         made.push(Some(whole));
-        entries.push(DoorRecord {
-            name: door.name().clone(),
-            policy: door.policy().clone(),
-            members: Members::of(door.policy(), admitted),
-            reports,
-        });
+        reported_by_doors.push(reports);
     }
+    drop(admitted);
+    let each = doors.iter().zip(members).zip(reported_by_doors);
+    let entries = each.map(|((door, members), reports)| DoorRecord {
+        name: door.name().clone(),
+        policy: door.policy().clone(),
+        members,
+        reports,
+    });
+    let entries = entries.collect();
     steps.push(made);
     go_live(doors, steps);
     *memory = compiler.into_memory();

@@ -20,13 +20,16 @@ pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>
         if policy.host_owner == HostOwner::Any {
             return Ownership::default();
         }
-        let mut naming: Vec<(&Ingress, &Policy)> = own.iter().map(|it| (&**it.ingress(), policy)).collect();
+        let served = |admitted: &&Admitted<'_>| !admitted.is_left_out();
+        let own = own.iter().filter(served);
+        let mut naming: Vec<(&Ingress, &Policy)> = own.map(|it| (&**it.ingress(), policy)).collect();
         // A door that redirects to a sibling answers for the sibling's hosts too, and must not let other namespaces have
         // them.
         let sibling = policy.redirect.as_ref();
         let mut others = doors.iter().zip(admitted);
         if let Some((sibling, theirs)) = others.find(|(other, _)| sibling == Some(other.name())) {
-            naming.extend(theirs.iter().map(|it| (&**it.ingress(), sibling.policy())));
+            let theirs = theirs.iter().filter(served);
+            naming.extend(theirs.map(|it| (&**it.ingress(), sibling.policy())));
             naming.sort_by(|(left, _), (right, _)| precedence(left, right));
         }
         Ownership::decide(naming.into_iter(), door.ownership())

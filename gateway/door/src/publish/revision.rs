@@ -41,18 +41,24 @@ pub(crate) fn revise<S>(
         return None;
     }
     let mut reported = Vec::new();
+    let endpoints = |view| move |service: &ObjectKey| backends.bounds.endpoints_of(view, service);
+    let (before, now) = (endpoints(&last.view), endpoints(view));
     let memberships: Vec<MembershipChange> = doors
         .iter()
         .zip(&mut last.doors)
         .map(|(door, record)| {
             let views = [&last.view, view];
-            record.members.revise(
+            let mut change = record.members.revise(
                 door.name(),
                 door.policy(),
                 views,
                 &changed.ingresses,
                 &mut reported,
-            )
+            );
+            record
+                .members
+                .judge(&mut change, &changed.services, [&before, &now]);
+            change
         })
         .collect();
     let gains = gains(&memberships, view)?;
@@ -137,7 +143,7 @@ fn owned_now<S>(
     memberships: &[MembershipChange],
 ) -> Vec<Option<Ownership>> {
     let has_owners = |door: &&mut Publisher<S>| door.policy().host_owner == HostOwner::Namespace;
-    let moves = |membership: &MembershipChange| !membership.left.is_empty() || !membership.joined.is_empty();
+    let moves = |membership: &MembershipChange| !membership.is_empty();
     if !doors.iter().any(has_owners) || !memberships.iter().any(moves) {
         return doors.iter().map(|_| None).collect();
     }

@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-use resource::{ClusterView, Object, manifest};
+use resource::{ClusterView, Kind, Object, ObjectRef, manifest};
+use route::ObjectKey;
 
 use super::{Ledger, Publisher, open, publish};
-use crate::admission::{Policy, Selector};
+use crate::admission::{Bounds, Policy, Selector};
 use crate::backend::{BackendPolicy, Endpoint, Upstream};
 use crate::compile::Action;
 use crate::counted::{Work, take};
+use crate::rule::Blocked;
 use crate::scheme::Scheme;
 
 /// Two doors that all Ingresses reach, with what they serve and were compiled from.
@@ -243,5 +245,173 @@ fn a_service_is_used_within_its_bounds() {
             .iter()
             .any(|problem| problem.contains("has 1 EndpointSlices, and the first 0")),
         "{problems:#?}"
+    );
+}
+
+/// The same at a given age: the lower, the older.
+fn aged(ingress: &str, age: u8) -> String {
+    let created = format!("metadata: {{creationTimestamp: \"2026-01-{age:02}T00:00:00Z\", ");
+    ingress.replacen("metadata: {", &created, 1)
+}
+
+impl Rig {
+    /// What the first door does for each host, in order.
+    fn hosts(&self) -> Vec<String> {
+        let live = self.publishers[0].live().unwrap();
+        let rows = live.table.iter().map(|row| {
+            let what = match &row.action.action {
+                Action::Forward(_) => "served",
+                Action::Blocked(Blocked::Bound) => "closed",
+                Action::Blocked(_) => "blocked",
+                Action::RedirectToHttps { .. } => "redirected",
+            };
+            format!("{} {what}", row.host)
+        });
+        let mut rows: Vec<String> = rows.collect();
+        rows.dedup();
+        rows
+    }
+}
+
+/// Older Ingresses come first, whatever arrives first; the hosts of those beyond the bound are closed, those of so many that
+/// even this would cost too much are left out, and all of them are served when there is room.
+#[test]
+fn what_is_beyond_a_bound_is_closed_from_the_youngest() {
+    let mut rig = Rig::with(|policy| Policy {
+        bounds: Bounds {
+            ingress_rules: 4,
+            namespace_rules: 6,
+            namespace_endpoints: 1_000,
+        },
+        ..policy
+    });
+    let of = |name: &str, age: u8, rules: u16| {
+        aged(
+            &ingress("shop", name, "", &format!("{name}.test"), 1..rules + 1),
+            age,
+        )
+    };
+    let (_, problems) = rig.publish(&(service("shop", 1..9, 3) + &of("c", 3, 3) + &of("d", 4, 5)));
+    assert_eq!(rig.hosts(), ["c.test served", "d.test closed"]);
+    let told = "the Ingress has 5 rules (paths, and hosts of `spec.tls`), and one may have 4 at door `one`";
+    assert!(
+        problems.iter().any(|problem| problem.contains(told)),
+        "{problems:?}"
+    );
+
+    let (_, problems) = rig.publish(&(of("a", 1, 3) + &of("b", 2, 2)));
+    let expected = ["a.test served", "b.test served", "c.test closed", "d.test closed"];
+    assert_eq!(rig.hosts(), expected);
+    let told = "shop/c spec: the Ingresses of namespace `shop` have more than 6 rules";
+    assert!(
+        problems.iter().any(|problem| problem.contains(told)),
+        "{problems:?}"
+    );
+
+    let many: String = (0..6).map(|number| of(&format!("e{number}"), 9, 4)).collect();
+    let (_, problems) = rig.publish(&many);
+    assert_eq!(
+        rig.hosts()[2..6].join(", "),
+        "c.test closed, d.test closed, e0.test closed, e1.test closed"
+    );
+    assert_eq!(rig.hosts().len(), 2 + 6, "as many closed hosts as rules");
+    let left_out = problems
+        .iter()
+        .filter(|problem| problem.contains("it is not served, and so many"));
+    assert_eq!(left_out.count(), 2 * 2, "at two doors");
+
+    for name in ["a", "d", "e0", "e1", "e2", "e3", "e4", "e5"] {
+        let gone = ObjectRef::namespaced(Kind::Ingress, &ObjectKey::new("shop", name));
+        rig.view.remove(&gone);
+        rig.publish("");
+    }
+    assert_eq!(rig.hosts(), ["b.test served", "c.test served"]);
+}
+
+/// A namespace whose Services have too many endpoints is closed from the youngest Ingress that names another of them.
+#[test]
+fn endpoints_count_once_for_each_service() {
+    let mut rig = Rig::with(|policy| Policy {
+        bounds: Bounds {
+            namespace_endpoints: 25,
+            ..Bounds::default()
+        },
+        ..policy
+    });
+    let of = |name: &str, age: u8, to: &str| {
+        let rule = ingress("shop", name, "", &format!("{name}.test"), 1..2);
+        aged(&rule.replace("name: app", &format!("name: {to}")), age)
+    };
+    let to = |name: &str, endpoints: u8| service("shop", 1..2, endpoints).replace("app", name);
+    rig.publish(
+        &(to("big", 20) + &to("small", 5) + &of("a", 1, "big") + &of("b", 2, "big") + &of("c", 3, "small")),
+    );
+    assert_eq!(rig.hosts(), ["a.test served", "b.test served", "c.test served"]);
+    // One endpoint too many.
+    rig.publish(&to("small", 6));
+    assert_eq!(rig.hosts(), ["a.test served", "b.test served", "c.test closed"]);
+    rig.publish(&to("big", 19));
+    assert_eq!(rig.hosts(), ["a.test served", "b.test served", "c.test served"]);
+}
+
+/// Whatever one namespace has, and however much: another namespace's routes, and the work for a change of them, are the same.
+#[test]
+fn a_namespace_at_every_bound_costs_others_nothing() {
+    let bounds = |policy| Policy {
+        bounds: Bounds {
+            ingress_rules: 200,
+            namespace_rules: 500,
+            namespace_endpoints: 25_000,
+        },
+        ..policy
+    };
+    let honest = service("shop", 1..3, 20)
+        + &ingress("shop", "web", OVER_TLS, "shop.test", 1..3)
+        + &secret("shop", "ca");
+    let hostile: String = (0..30)
+        .map(|number| {
+            let host = if number % 2 == 0 {
+                "shared.evil.test".to_owned()
+            } else {
+                format!("{number}.evil.test")
+            };
+            let annotations = OVER_TLS.replace("shop/ca", "evil/ca");
+            let rules = 20 + number * 10;
+            aged(
+                &ingress("evil", &format!("i{number}"), &annotations, &host, 1..rules),
+                1,
+            )
+        })
+        .collect();
+    let hostile = hostile + &service("evil", 1..300, 200) + &secret("evil", "ca");
+    let (mut alone, mut beside) = (Rig::with(bounds), Rig::with(bounds));
+    alone.publish(&honest);
+    beside.publish(&(honest.clone() + &hostile));
+    let of_shop = |rig: &Rig| -> Vec<String> {
+        let live = rig.publishers[0].live().unwrap();
+        let own = live
+            .table
+            .iter()
+            .filter(|row| row.action.origin.key.namespace() == "shop");
+        own.map(|row| format!("{} {:?} {:?}", row.host, row.path, row.action.tuning))
+            .collect()
+    };
+    assert_eq!(of_shop(&alone), of_shop(&beside));
+    let changes = [
+        service("shop", 1..3, 21),
+        ingress("shop", "web", OVER_TLS, "shop.test", 1..2),
+        secret("shop", "ca"),
+    ];
+    for change in changes {
+        let (work, _) = alone.publish(&change);
+        let (same, _) = beside.publish(&change);
+        assert_eq!(work, same);
+        assert!(work.compiled <= 4, "{work:?}");
+    }
+    assert_eq!(of_shop(&alone), of_shop(&beside));
+    let evil = beside.hosts().into_iter().filter(|host| host.contains("evil"));
+    assert!(
+        evil.clone().any(|host| host.ends_with("served"))
+            && evil.clone().any(|host| host.ends_with("closed"))
     );
 }

@@ -43,7 +43,8 @@ impl Touched {
             .iter()
             .flat_map(|service| record.members.naming_service(service));
         // What is there now comes last and stays.
-        for ingress in membership.left.iter().chain(&membership.joined).chain(calling) {
+        let came_or_went = membership.left.iter().chain(&membership.joined);
+        for ingress in came_or_went.chain(&membership.judged).chain(calling) {
             touched.add(ingress);
         }
         touched.add_readers(record, changed);

@@ -25,10 +25,11 @@ pub(crate) fn translate<'v>(
         report.add(Severity::Note, "spec.tls", message);
     }
     let passes_through = policy.passes_through(ingress);
+    let is_beyond = admitted.excess().is_some();
     let translation = Translation {
         ingress,
         policy,
-        closed: closed(door, policy, ingress, report),
+        closed: is_beyond || closed(door, policy, ingress, report),
         asked: ObjectRules {
             origin: Arc::new(Origin::new(Kind::Ingress, &ingress.key)),
             passes_through,
@@ -36,7 +37,9 @@ pub(crate) fn translate<'v>(
             rules: Vec::new(),
         },
     };
-    if passes_through {
+    if is_beyond {
+        translation.of_hosts()
+    } else if passes_through {
         translation.of_connections(report)
     } else {
         translation.of_requests()
@@ -53,6 +56,26 @@ struct Translation<'v, 'p> {
 }
 
 impl<'v> Translation<'v, '_> {
+    /// The hosts of an Ingress that is beyond a bound are closed, whatever its rules are. Rules without a host are left out:
+    /// what they answer belongs to others too.
+    fn of_hosts(mut self) -> ObjectRules<'v> {
+        for (index, rule) in self.ingress.rules.iter().enumerate() {
+            let field = Field::Rule { rule: index };
+            if let Ok(host) = &rule.host
+                && *host != HostPattern::Any
+            {
+                self.name(field, host);
+                let path = if self.asked.passes_through {
+                    RulePath::Connection
+                } else {
+                    RulePath::RestOfHost
+                };
+                self.push(field, Some(host), path, RuleAction::Blocked(Blocked::Bound));
+            }
+        }
+        self.asked
+    }
+
     /// TLS connections for the hosts of the Ingress are passed through to the backend of their first path.
     fn of_connections(mut self, report: &mut ObjectReport<'_>) -> ObjectRules<'v> {
         for (index, rule) in self.ingress.rules.iter().enumerate() {

@@ -136,7 +136,8 @@ impl<'a> Gathering<'a> {
     /// The entries with a Secret, in order of precedence.
     fn entries(&mut self, admitted: &[Admitted<'a>], has_default: bool) -> Vec<TlsEntry<'a>> {
         let mut entries = Vec::new();
-        let ingresses = admitted.iter().map(|admitted| &**admitted.ingress());
+        let within = admitted.iter().filter(|admitted| admitted.excess().is_none());
+        let ingresses = within.map(|admitted| &**admitted.ingress());
         for ingress in ingresses.filter(|ingress| !self.policy.passes_through(ingress)) {
             // Entries with hosts come first: an entry without hosts takes what is left.
             let (precise, open): (Vec<_>, Vec<_>) = ingress

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use door::{HostOwner, NamespacePattern, Policy, Scheme, Selector};
+use door::{Bounds, HostOwner, NamespacePattern, Policy, Scheme, Selector};
 use proxy::{Binding, ClientIp, Drain, Settings, TrustedProxies};
 use route::{HostRestriction, ListenerName};
 
@@ -110,6 +110,7 @@ pub(super) fn door(
             raw.default_backend.as_deref(),
             NamespacePattern::parse,
         ),
+        bounds: bounds(section, raw),
     };
     let settings = Settings {
         front: preset.front,
@@ -131,6 +132,20 @@ pub(super) fn door(
         trusted_proxies_file,
         tls_files,
     })
+}
+
+fn bounds(section: &mut Section<'_, '_>, raw: &RawListener) -> Bounds {
+    let (limits, default) = (&raw.limits, Bounds::default());
+    let mut of = |key: &str, written, default| section.bound(&format!("limits.{key}"), written, default);
+    Bounds {
+        ingress_rules: of("ingress_rules", limits.ingress_rules, default.ingress_rules),
+        namespace_rules: of("namespace_rules", limits.namespace_rules, default.namespace_rules),
+        namespace_endpoints: of(
+            "namespace_endpoints",
+            limits.namespace_endpoints,
+            default.namespace_endpoints,
+        ),
+    }
 }
 
 fn host_owner(section: &mut Section<'_, '_>, raw: &RawListener) -> HostOwner {
