@@ -6,6 +6,7 @@
 
 mod bodies;
 mod config;
+mod cpus;
 mod deployment;
 mod doors;
 mod drain;

@@ -16,6 +16,7 @@
 //! - Every answer that is not the backend's is a `Reply`, sent in one place for all versions of HTTP; every failure finds
 //!   its status in one exhaustive table (`refusal`).
 
+mod cpus;
 mod descriptors;
 mod exchange;
 mod head;
@@ -30,7 +31,9 @@ mod stream;
 mod upstream;
 mod worker;
 
+pub use cpus::{Cpus, InvalidCpus};
 pub use descriptors::Allotment;
+
 pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
 pub use listen::socket::listen;
 pub use memory::{MemoryBudget, Stage};

@@ -7,6 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wire::HeadLimits;
 
+use crate::cpus::Cpus;
+
 /// How a door serves. Stored with the routes in the door's snapshot, so that both change in one swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -178,6 +180,8 @@ pub struct Binding {
     pub workers: usize,
     /// Bind with `SO_REUSEPORT`, so that a new process can take over without a gap.
     pub reuse_port: bool,
+    /// The CPUs of the workers; `None`: wherever the process may run.
+    pub cpus: Option<Cpus>,
 }
 
 impl PerClient {

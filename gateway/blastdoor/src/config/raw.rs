@@ -167,9 +167,12 @@ pub(super) struct RawListener {
     /// Durations.
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
-    /// Worker threads. Default: one per available core, but no more than one for each 64 descriptors that the process can
-    /// open.
+    /// Worker threads. Default: one per available core, or one per CPU in `cpus`, but no more than one for each 64
+    /// descriptors that the process can open.
     pub(super) workers: Option<usize>,
+    /// The CPUs that the workers run on, such as `2-3`, so that a flood at another door takes no time from them. The
+    /// other doors need a list without these. Default: all CPUs of the process.
+    pub(super) cpus: Option<String>,
     /// Bind with SO_REUSEPORT, so that a new process can take over without a gap. Default true.
     pub(super) reuse_port: Option<bool>,
     /// Another door's selector may admit the same Ingresses; must be set on both. Default false.

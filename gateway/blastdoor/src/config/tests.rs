@@ -37,6 +37,10 @@ fn an_error_in_the_file_has_line_and_column() {
         ("bind = 5\n", "a.toml:5:1: is not valid TOML: duplicate key"),
         ("workers = 0\n", "a.toml:5:11: listeners.a.workers: 0 is not"),
         (
+            "cpus = \"1-\"\n",
+            "a.toml:5:8: listeners.a.cpus: `1-` is not a list",
+        ),
+        (
             "workers = \"two\"\n",
             "a.toml:5:11: listeners.a.workers: invalid type",
         ),
@@ -317,5 +321,25 @@ fn memory_is_a_size_or_auto() {
             "allowed: `auto`, or from 32MiB: bytes as a number, or with a unit such as `32KiB`, `1MiB`";
         let found = errors(&format!("{}[process]\nmemory = {written}\n", door("")), &[]);
         assert_eq!(found, [format!("a.toml:6:10: process.memory: {told}; {allowed}")]);
+    }
+}
+
+#[test]
+fn a_door_has_one_worker_per_cpu_unless_it_says_otherwise() {
+    for (lines, workers) in [("cpus = \"3,5-7\"\n", 4), ("cpus = \"3,5-7\"\nworkers = 2\n", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        std::fs::write(&path, door(lines)).unwrap();
+        let options = Options {
+            config: Some(path),
+            ..Options::default()
+        };
+        let loaded = load(&options).unwrap_or_else(|errors| panic!("{:?}", errors.0));
+        let binding = &loaded.config.doors.first().unwrap().binding;
+        assert_eq!(binding.workers, workers, "{lines}");
+        assert_eq!(
+            binding.cpus.as_ref().map(ToString::to_string).as_deref(),
+            Some("3,5-7")
+        );
     }
 }

@@ -28,7 +28,7 @@ use crate::stream::socket::Socket;
 use crate::upstream::HealthBoard;
 use crate::worker::crew::Crew;
 use crate::worker::deadlines::TICK;
-use crate::worker::{Open, Phase, Room, Shared};
+use crate::worker::{Open, Phase, Room, Shared, Worker};
 
 /// How long the worker still accepts from a socket that admits no new connections, so that handshakes under way can
 /// complete.
@@ -40,6 +40,9 @@ const FIRST_TABLE: Duration = Duration::from_secs(2);
 /// How long accepting pauses when the process is out of descriptors, and when an idle connection ends for the next one.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 const UNTIL_ONE_ENDS: Duration = Duration::from_millis(10);
+
+/// Connections that are accepted before what the others have sent is looked at.
+const ACCEPTED_AT_ONCE: u32 = 16;
 
 /// Connections that are refused one after the other while the process is out of descriptors.
 const REFUSED_AT_ONCE: usize = 64;
@@ -69,6 +72,10 @@ impl Acceptor {
         }
     }
 
+    pub(super) fn worker(&self) -> Rc<Worker> {
+        Rc::clone(&self.server.worker)
+    }
+
     /// Counts how often its worker has begun anew.
     pub(super) fn count_restarts(&self, restarts: u64) {
         self.server.worker.metrics.worker_restarts.add(restarts);
@@ -96,8 +103,13 @@ impl Acceptor {
         self.wait_for_a_table(&phase).await;
         let listener = bound.listen()?;
         let listens = self.crew.listens();
+        let mut in_turn = 0;
         while *phase.borrow_and_update() < Phase::Closing {
             worker.enter(*phase.borrow());
+            in_turn = (in_turn + 1) % ACCEPTED_AT_ONCE;
+            if in_turn == 0 {
+                tokio::task::yield_now().await;
+            }
             tokio::select! {
                 biased;
                 changed = phase.changed() => if changed.is_err() { break },
@@ -210,6 +222,7 @@ impl Acceptor {
     /// Serves a connection within the door's budget; refuses it otherwise.
     fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Room {
         let server = &self.server;
+        server.worker.turns.give_way(Instant::now());
         let snapshot = server.worker.door.snapshot();
         let settings = snapshot.settings();
         let client = peer.ip().to_canonical();

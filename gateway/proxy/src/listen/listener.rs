@@ -14,6 +14,7 @@ use socket2::Socket;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::cpus::{Cpus, stay_on};
 use crate::descriptors::Allotment;
 use crate::listen::accept::spare;
 use crate::listen::socket::{Bound, bind, local_address};
@@ -24,7 +25,7 @@ use crate::observe::metrics::Metrics;
 use crate::settings::{Binding, Drain, Settings};
 use crate::upstream::HealthBoard;
 use crate::worker::crew::Crew;
-use crate::worker::{Phase, Shared};
+use crate::worker::{Phase, Shared, turns};
 
 /// A bound door with its workers.
 pub struct Listener {
@@ -97,6 +98,19 @@ pub enum BindError {
         workers: usize,
         /// The operating system's error.
         error: io::Error,
+    },
+    /// The process may not use the CPUs of the door.
+    #[error(
+        "listener `{listener}`: none of the CPUs {cpus} may be used by this process, which may use {allowed} (cpuset of \
+         the cgroup, CPUAffinity of systemd); change `cpus`, or remove it"
+    )]
+    Cpus {
+        /// The door.
+        listener: ListenerName,
+        /// Those that it is to have.
+        cpus: Cpus,
+        /// Those that there are.
+        allowed: String,
     },
     /// Anything else.
     #[error("listener `{listener}`: cannot bind {address}: {error}")]
@@ -327,6 +341,14 @@ impl Group {
         binding: Binding,
     ) -> Result<Self, BindError> {
         let listener = shared.door.name();
+        let cpus = binding.cpus.as_ref().map(|cpus| {
+            cpus.available().map_err(|allowed| BindError::Cpus {
+                listener: listener.clone(),
+                cpus: cpus.clone(),
+                allowed,
+            })
+        });
+        let cpus = cpus.transpose()?;
         let sockets =
             sockets(&binding).map_err(|(address, error)| BindError::of(listener.clone(), address, error))?;
         let failed = |address| move |error| BindError::of(listener.clone(), address, error);
@@ -369,6 +391,10 @@ impl Group {
                 };
                 let _heard = told.send(Ok(()));
                 if let Ok(()) = waiting.recv() {
+                    if let Some(Err(error)) = cpus.as_ref().map(stay_on) {
+                        let listener = worker.shared.door.name();
+                        tracing::warn!(%listener, %error, "a worker cannot be kept on its CPUs, and runs on any");
+                    }
                     worker.run(&runtime, spare);
                 }
             });
@@ -404,6 +430,7 @@ impl Group {
 fn runtime_with_spare() -> io::Result<(Runtime, OwnedFd)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_unpark(turns::rested)
         .build()?;
     Ok((runtime, spare()?))
 }

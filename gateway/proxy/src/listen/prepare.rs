@@ -7,12 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use door::{DoorTls, Snapshot, TlsVersion};
 use route::{HostBuf, RequestHost, normalise_sni};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use wire::proxy_header::{self, ProxyStep};
@@ -32,6 +32,7 @@ use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
 use crate::worker::memory::{HANDSHAKE, SESSION};
+use crate::worker::turns::PlaceInLine;
 use crate::worker::{Open, Phase, Worker};
 
 /// How long a PROXY header may take.
@@ -202,22 +203,35 @@ async fn read_proxy_header(
     Ok(Some(addresses.map(|(source, _)| source)))
 }
 
-/// A handshake that failed gives the connection back, unless it took too long.
+/// A handshake that failed gives the connection back, unless it took too long. Each of its steps waits for its turn, because
+/// signatures and the agreement on keys cost as much as many requests.
 async fn handshake(
     stream: TcpStream,
     tls: &DoorTls,
     deadline: &Deadline,
     worker: &Worker,
 ) -> Result<(Socket, Session, bool), (io::Error, Option<TcpStream>)> {
+    let mut place = PlaceInLine::default();
+    if !may_begin(&stream, &mut place, deadline, worker).await {
+        return Err((io::ErrorKind::TimedOut.into(), None));
+    }
     let mut held = worker.memory.charge(HANDSHAKE);
     let acceptor = TlsAcceptor::from(Arc::clone(tls.server_config()));
     let mut accepting = pin!(acceptor.accept(stream).into_fallible());
-    let stream = poll_fn(|context| match accepting.as_mut().poll(context) {
-        Poll::Pending if deadline.has_passed(context) || worker.phase() == Phase::Ended => {
-            Poll::Ready(Err((io::ErrorKind::TimedOut.into(), None)))
+    let mut has_begun = false;
+    let stream = poll_fn(|context| {
+        if !std::mem::replace(&mut has_begun, true) || worker.turns.poll_step(&mut place, context).is_ready()
+        {
+            let polled = accepting.as_mut().poll(context);
+            worker.turns.give_way(Instant::now());
+            if let Poll::Ready(outcome) = polled {
+                return Poll::Ready(outcome.map_err(|(error, stream)| (error, Some(stream))));
+            }
         }
-        Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|(error, stream)| (error, Some(stream)))),
-        Poll::Pending => Poll::Pending,
+        if is_over(deadline, worker, context) {
+            return Poll::Ready(Err((io::ErrorKind::TimedOut.into(), None)));
+        }
+        Poll::Pending
     })
     .await?;
     held.resize(SESSION);
@@ -241,4 +255,43 @@ async fn handshake(
     };
     let is_http2 = settled.alpn_protocol() == Some(b"h2");
     Ok((Socket::tls(stream.into()), session, is_http2))
+}
+
+/// Waits until the client has sent something and the handshake's first step has its turn. False if it took too long, or if the
+/// client has left while it waited in line: a signature for it would be in vain.
+async fn may_begin(
+    stream: &TcpStream,
+    place: &mut PlaceInLine,
+    deadline: &Deadline,
+    worker: &Worker,
+) -> bool {
+    let mut has_waited = false;
+    let has_turn = poll_fn(|context| {
+        if stream.poll_read_ready(context).is_ready() {
+            if worker.turns.poll_step(place, context).is_ready() {
+                return Poll::Ready(true);
+            }
+            has_waited = true;
+        }
+        if is_over(deadline, worker, context) {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await;
+    has_turn && !(has_waited && has_left(stream))
+}
+
+fn is_over(deadline: &Deadline, worker: &Worker, context: &mut Context<'_>) -> bool {
+    deadline.has_passed(context) || worker.phase() == Phase::Ended
+}
+
+/// Whether a client that has sent something has closed its side.
+fn has_left(stream: &TcpStream) -> bool {
+    let ready = pin!(stream.ready(Interest::READABLE));
+    match ready.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+        Poll::Ready(Err(_)) => true,
+        Poll::Pending => false,
+    }
 }

@@ -52,6 +52,7 @@ fn a_worker_begins_anew_after_a_panic() {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             workers,
             reuse_port,
+            cpus: None,
         };
         let memory = MemoryBudget::new(usize::MAX);
         let mut listener = Listener::bind(door, binding, &metrics, AccessLog::off(), memory).unwrap();

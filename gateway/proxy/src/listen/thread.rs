@@ -39,13 +39,15 @@ impl WorkerThread {
         loop {
             let tasks = LocalSet::new();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                tasks.block_on(runtime, async {
+                runtime.block_on(async {
                     let lines = self.access.lines(listener.clone());
                     let (shared, board) = (Arc::clone(&self.shared), Arc::clone(&self.board));
                     let spare = held.take().or_else(|| accept::spare().ok());
                     let acceptor = Acceptor::new(shared, board, lines, Arc::clone(&self.crew), spare);
                     acceptor.count_restarts(restarts);
-                    acceptor.run(&mut self.bound, self.phase.clone()).await
+                    let worker = acceptor.worker();
+                    let serving = acceptor.run(&mut self.bound, self.phase.clone());
+                    worker.turns.drive(tasks.run_until(serving)).await
                 })
             }));
             // Not while the panic unwinds: none of these has panicked itself.

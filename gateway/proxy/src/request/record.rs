@@ -159,7 +159,9 @@ impl Record {
 
     /// Counts and logs the request.
     pub(crate) fn finish(self, worker: &Worker, peer: IpAddr) {
-        let duration = self.started.elapsed();
+        let now = Instant::now();
+        worker.turns.give_way(now);
+        let duration = now.saturating_duration_since(self.started);
         // A passed-through connection is not a request.
         if !self.is_connection {
             worker.metrics.finished(self.method, self.status, duration);

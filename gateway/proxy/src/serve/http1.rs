@@ -155,6 +155,7 @@ impl Http1Connection {
 
     async fn serve_request(&mut self, scratch: &mut Scratch) -> Then {
         let started = Instant::now();
+        self.server.worker.turns.give_way(started);
         let settings = Arc::clone(self.server.worker.door.snapshot().settings());
         let mut record = Record::new(started);
         let begun = self.read_head(scratch, &settings, started).await;

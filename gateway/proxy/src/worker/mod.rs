@@ -15,6 +15,7 @@ pub(crate) mod place;
 pub(crate) mod read_buffer;
 mod room;
 mod shed;
+pub(crate) mod turns;
 pub(crate) mod warnings;
 
 use std::cell::{Cell, RefCell};
@@ -38,6 +39,7 @@ use crate::worker::deadlines::Deadlines;
 use crate::worker::memory::{CONNECTION, Charge, Memory};
 use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
+use crate::worker::turns::Turns;
 use crate::worker::warnings::Warnings;
 use door::Door;
 
@@ -89,6 +91,7 @@ pub(crate) struct Worker {
     upgraded: Cell<usize>,
     open: Cell<usize>,
     pub(crate) clock: DateClock,
+    pub(crate) turns: Turns,
 }
 
 impl Shared {
@@ -233,6 +236,8 @@ impl Drop for Open {
             self.worker.metrics.panics.add(1);
         }
         self.worker.deadlines.nudge();
+        // Ends come in crowds, too.
+        self.worker.turns.give_way(Instant::now());
     }
 }
 
@@ -271,6 +276,7 @@ impl Worker {
             upgraded: Cell::new(0),
             open: Cell::new(0),
             clock: DateClock::new(),
+            turns: Turns::new(),
         })
     }
 

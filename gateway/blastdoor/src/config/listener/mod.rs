@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use door::{Bounds, HostOwner, NamespacePattern, Policy, Scheme, Selector};
-use proxy::{Binding, ClientIp, Drain, Settings, TrustedProxies};
+use proxy::{Binding, ClientIp, Cpus, Drain, Settings, TrustedProxies};
 use route::{HostRestriction, ListenerName};
 
 use self::client::{client_ip, proxy_protocol, trusted};
@@ -23,6 +23,9 @@ use super::diagnostics::Section;
 use super::model::DoorConfig;
 use super::raw::RawListener;
 use crate::open_files::most_workers;
+
+/// Workers of a door.
+const MOST_WORKERS: usize = 256;
 
 /// Checks one door. `None` if too little is known of it to compare it with the others; other errors do not keep it from
 /// that comparison.
@@ -177,15 +180,22 @@ fn selector(section: &mut Section<'_, '_>, written: Option<&str>) -> Option<Sele
 }
 
 fn binding(section: &mut Section<'_, '_>, raw: &RawListener) -> Option<Binding> {
-    let workers = raw.workers.unwrap_or_else(|| {
-        std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(most_workers())
+    let cpus = raw.cpus.as_deref().and_then(|written| {
+        let read = written.parse::<Cpus>();
+        read.map_err(|error| section.error("cpus", error.to_string()))
+            .ok()
     });
-    if !(1..=256).contains(&workers) {
+    let workers = raw.workers.unwrap_or_else(|| {
+        let cores = match &cpus {
+            Some(cpus) => cpus.count().min(MOST_WORKERS),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        cores.min(most_workers())
+    });
+    if !(1..=MOST_WORKERS).contains(&workers) {
         section.error(
             "workers",
-            format!("{workers} is not a number of workers; allowed: 1 to 256"),
+            format!("{workers} is not a number of workers; allowed: 1 to {MOST_WORKERS}"),
         );
     }
     let Some(written) = raw.bind.as_deref() else {
@@ -200,6 +210,7 @@ fn binding(section: &mut Section<'_, '_>, raw: &RawListener) -> Option<Binding> 
             address,
             workers,
             reuse_port: raw.reuse_port.unwrap_or(true),
+            cpus,
         }),
         Err(_) => {
             section.error(

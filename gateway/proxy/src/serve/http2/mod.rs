@@ -373,6 +373,7 @@ impl Active {
         let streams = &self.0;
         let worker = &streams.server.worker;
         let started = Instant::now();
+        worker.turns.give_way(started);
         let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
         let malformed = streams.malformed.clone();
