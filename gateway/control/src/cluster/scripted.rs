@@ -24,13 +24,22 @@ impl Requests {
 /// A client of an API server that answers as the script says, one after the other, and never afterwards. Requests are
 /// noted as method and URI.
 pub(crate) fn client(script: Vec<Response<String>>, contact: &Contact) -> (Client, Requests) {
+    let mut script = VecDeque::from(script);
+    answering(move |_| script.pop_front(), contact)
+}
+
+/// A client of an API server that answers each request, noted as method and URI, as this says; never, if it says nothing.
+pub(crate) fn answering(
+    answers: impl FnMut(&str) -> Option<Response<String>> + Send + 'static,
+    contact: &Contact,
+) -> (Client, Requests) {
     let requests = Requests::default();
-    let script = Arc::new(Mutex::new(VecDeque::from(script)));
+    let answers = Arc::new(Mutex::new(answers));
     let (noted, contact) = (requests.clone(), contact.clone());
     let server = tower::service_fn(move |request: Request<Body>| {
         let line = format!("{} {}", request.method(), request.uri());
+        let next = (*answers.lock().unwrap())(&line);
         noted.0.lock().unwrap().push((Instant::now(), line));
-        let next = script.lock().unwrap().pop_front();
         let contact = contact.clone();
         async move {
             let Some(response) = next else {

@@ -23,3 +23,7 @@ pub(crate) use follower::Follower;
 pub(crate) use observed::Observed;
 pub(crate) use raw::RawObject;
 pub(crate) use store::Store;
+#[cfg(test)]
+pub(crate) use target::{Scope, WatchTarget};
+#[cfg(test)]
+pub(crate) use update::{TargetEvent, Update};

@@ -25,7 +25,19 @@ pub(crate) struct Store {
     /// Of each Ingress, the version that was last seen.
     ingress_version: HashMap<ObjectKey, Box<str>>,
     service_status: HashMap<ObjectKey, LoadBalancerStatus>,
+    touched: Touched,
     no_status: LoadBalancerStatus,
+}
+
+/// What has changed of what is written to the API server, or decides about it.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// Ingresses that are others than before, or whose status is.
+    pub(crate) ingresses: BTreeSet<ObjectKey>,
+    /// Services, likewise.
+    pub(crate) services: BTreeSet<ObjectKey>,
+    /// Something on which every Ingress may depend.
+    pub(crate) everything: bool,
 }
 
 /// How far a target is known.
@@ -123,6 +135,11 @@ impl Store {
             .get(key)
             .map(|version| &**version)
             .unwrap_or_default()
+    }
+
+    /// What has changed since this was last called.
+    pub(crate) fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
     }
 
     pub(crate) fn addresses_of(&self, service: &ObjectKey) -> Vec<Address> {
@@ -224,7 +241,10 @@ impl Store {
             Some(before) if before == object => {
                 self.view.insert(before);
             }
-            before => changed.note(doors, before.as_ref(), Some(&object)),
+            before => {
+                changed.note(doors, before.as_ref(), Some(&object));
+                self.touched.add(&reference);
+            }
         }
     }
 
@@ -238,6 +258,7 @@ impl Store {
     fn take_out(&mut self, reference: &ObjectRef, doors: &dyn DoorView, changed: &mut Changed) {
         if let Some(before) = self.view.remove(reference) {
             changed.note(doors, Some(&before), None);
+            self.touched.add(reference);
         }
     }
 
@@ -265,7 +286,10 @@ impl Store {
         } else {
             statuses.insert(key, status.clone())
         };
-        changed.status |= before.unwrap_or_default() != *status;
+        if before.unwrap_or_default() != *status {
+            changed.status = true;
+            self.touched.add(reference);
+        }
     }
 
     /// A new version alone is not a change.
@@ -284,6 +308,28 @@ impl Store {
 fn key_of(reference: &ObjectRef) -> ObjectKey {
     let namespace = reference.namespace.as_deref().unwrap_or_default();
     ObjectKey::new(namespace, &*reference.name)
+}
+
+impl Touched {
+    fn add(&mut self, reference: &ObjectRef) {
+        match reference.kind {
+            Kind::Ingress => {
+                self.ingresses.insert(key_of(reference));
+            }
+            Kind::Service => {
+                self.services.insert(key_of(reference));
+            }
+            Kind::IngressClass => self.everything = true,
+            Kind::EndpointSlice
+            | Kind::Secret
+            | Kind::ConfigMap
+            | Kind::Namespace
+            | Kind::Middleware
+            | Kind::File
+            | Kind::Cluster
+            | Kind::Variable => {}
+        }
+    }
 }
 
 impl Changed {

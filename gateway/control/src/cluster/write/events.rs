@@ -1,8 +1,9 @@
 //! Events about what is wrong with Ingresses.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -11,14 +12,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
-use resource::{Ingress, IngressClass, Kind, Problem, ProblemLists, Severity};
+use resource::{Ingress, IngressClass, Kind, ObjectRef, Problem, ProblemLists, Severity};
 use route::ObjectKey;
 use tokio::time::Instant;
 
-use super::writer::{GAP, Writer};
+use super::writer::{GAP, Refusals, Writer};
 use crate::cluster::connection::Fault;
 use crate::cluster::door_view::DoorView;
 use crate::cluster::read::Store;
+use crate::fair::Turns;
 
 /// A problem is reported when it has lasted this long: objects that belong together arrive one after the other.
 const LASTING: Duration = Duration::from_secs(2);
@@ -28,10 +30,13 @@ const NOTE: usize = 1_024;
 const INSTANCE: usize = 128;
 /// How many Events there are about one Ingress. After twenty, a thousand more are of no use.
 const MOST_EVENTS: usize = 20;
-/// Events that are written in one go.
-const MOST_AT_ONCE: usize = 100;
-/// Problems that are remembered as reported. The API server recognises older ones.
-const REMEMBERED: usize = 20_000;
+/// Problems of one Ingress that are remembered as reported.
+const REMEMBERED: usize = 2 * MOST_EVENTS;
+/// More Ingresses than this that turn out to be served nowhere at the same moment are a crowd: they have been there before,
+/// or belong to somebody else. So many of them are reported,
+const CROWD: u32 = 100;
+/// and one more after each pause. A restart in a large cluster must not cost a request for each of them.
+const CROWD_PAUSE: Duration = Duration::from_secs(10);
 
 /// The reasons of Events, and what each says of an Ingress.
 pub const EVENT_REASONS: [(&str, &str); 9] = [
@@ -67,90 +72,294 @@ pub const EVENT_REASONS: [(&str, &str); 9] = [
 /// Writes Events.
 pub(crate) struct EventWriter {
     store: Rc<RefCell<Store>>,
-    /// When each problem was first seen.
-    since: HashMap<u64, Instant>,
-    reported: HashSet<u64>,
-    reported_in_order: VecDeque<u64>,
+    /// Ingresses with problems that have not been reported.
+    turns: Turns,
+    /// Ingresses that are served nowhere, of which there were many at once. They are no news.
+    crowd: Turns,
+    crowd_allowance: Allowance,
+    crowd_is_next: bool,
+    of_each: HashMap<ObjectKey, Reported>,
+    refusals: Refusals,
+}
+
+/// What has been reported of one Ingress.
+#[derive(Debug, Default)]
+struct Reported {
+    /// Problems by their marks, the oldest first.
+    told: VecDeque<u64>,
+    /// When each other problem was first seen.
+    since: Vec<(u64, Instant)>,
+}
+
+/// A problem of an Ingress now.
+struct Current {
+    mark: u64,
+    problem: Arc<Problem>,
+}
+
+/// How many Events about a crowd may be written.
+struct Allowance {
+    left: u32,
+    /// Since when there has been one less than there may be.
+    since: Instant,
+}
+
+impl Allowance {
+    fn new() -> Self {
+        Self {
+            left: CROWD,
+            since: Instant::now(),
+        }
+    }
+
+    /// When there is one.
+    fn when(&mut self, now: Instant) -> Instant {
+        while self.left < CROWD && self.since + CROWD_PAUSE <= now {
+            self.left += 1;
+            self.since += CROWD_PAUSE;
+        }
+        if self.left > 0 {
+            now
+        } else {
+            self.since + CROWD_PAUSE
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        if self.when(now) > now {
+            return false;
+        }
+        if self.left == CROWD {
+            self.since = now;
+        }
+        self.left -= 1;
+        true
+    }
 }
 
 impl EventWriter {
     pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
         Self {
             store,
-            since: HashMap::new(),
-            reported: HashSet::new(),
-            reported_in_order: VecDeque::new(),
+            turns: Turns::default(),
+            crowd: Turns::default(),
+            crowd_allowance: Allowance::new(),
+            crowd_is_next: false,
+            of_each: HashMap::new(),
+            refusals: Refusals::default(),
         }
     }
 
-    /// Reports each lasting problem of an Ingress. Returns when to look again.
-    pub(crate) async fn write(
+    /// These Ingresses, or their problems, may be others than before.
+    pub(crate) fn look(
+        &mut self,
+        keys: BTreeSet<ObjectKey>,
+        doors: &dyn DoorView,
+        problems: &ProblemLists,
+        me: &str,
+    ) {
+        let now = Instant::now();
+        let mut unserved = Vec::new();
+        for key in keys {
+            let Some(ingress) = self.ingress(&key) else {
+                self.of_each.remove(&key);
+                continue;
+            };
+            let current = self.current(&ingress, doors, problems, me);
+            let Some(ripe) = self.ripe(&key, &current, now) else {
+                continue;
+            };
+            if !current.iter().all(|current| is_about_labels(&current.problem)) {
+                self.turns.put_off(key, ripe);
+            } else if self.is_news(&key, now) {
+                unserved.push((key, ripe));
+            }
+        }
+        // At a start, or after a change of the doors.
+        let is_crowd = unserved.len() > CROWD as usize;
+        let turns = if is_crowd {
+            &mut self.crowd
+        } else {
+            &mut self.turns
+        };
+        for (key, ripe) in unserved {
+            turns.put_off(key, ripe);
+        }
+    }
+
+    /// Another replica writes. What this one has reported is still reported.
+    pub(crate) fn clear(&mut self) {
+        self.turns.clear();
+        self.crowd.clear();
+        self.of_each.retain(|_, reported| {
+            reported.since.clear();
+            !reported.told.is_empty()
+        });
+    }
+
+    /// When there is something to do.
+    pub(crate) fn when(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let allowed = self.crowd_allowance.when(now);
+        let crowd = self.crowd.when(now).map(|when| when.max(allowed));
+        let when = [self.turns.when(now), crowd].into_iter().flatten().min()?;
+        Some(self.refusals.not_before(when))
+    }
+
+    /// Reports the next lasting problem of an Ingress. Returns whether there was one.
+    pub(crate) async fn step(
         &mut self,
         doors: &dyn DoorView,
         problems: &ProblemLists,
         writer: &mut Writer,
-    ) -> Option<Instant> {
-        let me = writer.name()?;
+    ) -> bool {
         let now = Instant::now();
-        let mut again: Option<Instant> = None;
-        let mut current = HashSet::new();
-        let mut of_each: HashMap<ObjectKey, usize> = HashMap::new();
-        let mut due = Vec::new();
-        for problem in problems.iter().filter(|problem| is_worth_an_event(problem)) {
-            let Some(key) = key_of(problem) else { continue };
-            let ingress = {
-                let store = self.store.borrow();
-                let ingress = store.view.ingress(&key).cloned();
-                ingress.filter(|ingress| concerns_us(problem, ingress, doors, &store, &me))
+        if self.refusals.is_closed(now) {
+            return false;
+        }
+        loop {
+            let Some(me) = writer.name() else { return false };
+            let Some((key, is_of_crowd)) = self.next(now) else {
+                return false;
             };
-            let Some(ingress) = ingress else { continue };
-            let number = of_each.entry(key).or_default();
-            *number += 1;
-            if *number > MOST_EVENTS {
+            let Some(ingress) = self.ingress(&key) else {
+                self.of_each.remove(&key);
+                continue;
+            };
+            let current = self.current(&ingress, doors, problems, &me);
+            let Some(ripe) = self.ripe(&key, &current, now) else {
+                continue;
+            };
+            let due = current
+                .iter()
+                .find(|current| self.is_due(&key, current.mark, now));
+            let Some(Current { mark, problem }) = due.filter(|_| ripe <= now) else {
+                self.turns.put_off(key, ripe);
+                continue;
+            };
+            if let Some(until) = self.refusals.of(key.namespace(), now) {
+                self.turns_of(is_of_crowd).put_off(key, until);
                 continue;
             }
-            let mark = mark(&me, &ingress, problem);
-            current.insert(mark);
-            if self.reported.contains(&mark) {
-                continue;
+            if is_of_crowd && !self.crowd_allowance.take(now) {
+                self.crowd.put_off(key, ripe);
+                return false;
             }
-            let ripe = *self.since.entry(mark).or_insert(now) + LASTING;
-            if ripe <= now {
-                due.push((mark, ingress, problem));
-            } else {
-                again = Some(again.map_or(ripe, |other| other.min(ripe)));
-            }
-        }
-        self.since.retain(|mark, _| current.contains(mark));
-        // Statuses take their turn in between.
-        if due.len() > MOST_AT_ONCE {
-            due.truncate(MOST_AT_ONCE);
-            again = Some(now);
-        }
-        for (mark, ingress, problem) in due {
-            writer.name()?;
-            match write_event(mark, &ingress, problem, writer).await {
+            match write_event(*mark, &ingress, problem, writer).await {
                 // Reported by a predecessor, or the Ingress is gone.
-                Ok(()) | Err(Fault::Conflict | Fault::Absent) => {}
+                Ok(()) | Err(Fault::Conflict | Fault::Absent) => {
+                    self.refusals.accepted();
+                    self.remember(&key, *mark, &current);
+                }
                 Err(fault) => {
-                    return Some(writer.failed("events", "events.k8s.io", "create", &fault));
+                    let until = writer.failed("events", "events.k8s.io", "create", &fault);
+                    self.refusals.refused(key.namespace(), &fault, until);
                 }
             }
-            self.remember(mark);
+            // It may have more of them.
+            self.turns_of(is_of_crowd).put_off(key, now);
             tokio::time::sleep(GAP).await;
+            return true;
         }
-        again
     }
 
-    fn remember(&mut self, mark: u64) {
-        self.since.remove(&mark);
-        if self.reported.insert(mark) {
-            self.reported_in_order.push_back(mark);
+    /// The next Ingress whose turn it is: news, or one of the crowd, in turn.
+    fn next(&mut self, now: Instant) -> Option<(ObjectKey, bool)> {
+        self.crowd_is_next = !self.crowd_is_next;
+        let is_allowed = self.crowd_allowance.when(now) <= now;
+        for is_of_crowd in [self.crowd_is_next, !self.crowd_is_next] {
+            if is_of_crowd && !is_allowed {
+                continue;
+            }
+            if let Some(key) = self.turns_of(is_of_crowd).next(now) {
+                return Some((key, is_of_crowd));
+            }
         }
-        if self.reported_in_order.len() > REMEMBERED
-            && let Some(oldest) = self.reported_in_order.pop_front()
+        None
+    }
+
+    fn turns_of(&mut self, crowd: bool) -> &mut Turns {
+        if crowd { &mut self.crowd } else { &mut self.turns }
+    }
+
+    fn ingress(&self, key: &ObjectKey) -> Option<Arc<Ingress>> {
+        self.store.borrow().view.ingress(key).cloned()
+    }
+
+    /// The problems of an Ingress that are worth an Event of this installation.
+    fn current(
+        &self,
+        ingress: &Ingress,
+        doors: &dyn DoorView,
+        problems: &ProblemLists,
+        me: &str,
+    ) -> Vec<Current> {
+        let store = self.store.borrow();
+        let found = problems.get(&ObjectRef::namespaced(Kind::Ingress, &ingress.key));
+        let worth = found.iter().filter(|problem| is_worth_an_event(problem));
+        let ours = worth.filter(|problem| concerns_us(problem, ingress, doors, &store, me));
+        ours.take(MOST_EVENTS)
+            .map(|problem| Current {
+                mark: mark(me, ingress, problem),
+                problem: Arc::clone(problem),
+            })
+            .collect()
+    }
+
+    /// Notes which problems there are now. Returns when the first of those that have not been reported will have lasted
+    /// long enough.
+    fn ripe(&mut self, key: &ObjectKey, current: &[Current], now: Instant) -> Option<Instant> {
+        if current.is_empty() && !self.of_each.contains_key(key) {
+            return None;
+        }
+        let reported = self.of_each.entry(key.clone()).or_default();
+        let seen = |mark| reported.since.iter().find(|(known, _)| *known == mark);
+        let new = current
+            .iter()
+            .filter(|current| !reported.told.contains(&current.mark));
+        reported.since = new
+            .map(|current| (current.mark, seen(current.mark).map_or(now, |(_, since)| *since)))
+            .collect();
+        let first = reported.since.iter().map(|(_, since)| *since).min();
+        if reported.since.is_empty() && reported.told.is_empty() {
+            self.of_each.remove(key);
+        }
+        Some(first? + LASTING)
+    }
+
+    /// Whether a problem of the Ingress was first seen just now. Others are waiting for their turn already.
+    fn is_news(&self, key: &ObjectKey, now: Instant) -> bool {
+        let since = self
+            .of_each
+            .get(key)
+            .map(|reported| &*reported.since)
+            .unwrap_or_default();
+        since.iter().any(|(_, since)| *since == now)
+    }
+
+    fn is_due(&self, key: &ObjectKey, mark: u64, now: Instant) -> bool {
+        let since = self
+            .of_each
+            .get(key)
+            .map(|reported| &*reported.since)
+            .unwrap_or_default();
+        since
+            .iter()
+            .any(|(known, since)| *known == mark && *since + LASTING <= now)
+    }
+
+    fn remember(&mut self, key: &ObjectKey, mark: u64, current: &[Current]) {
+        let reported = self.of_each.entry(key.clone()).or_default();
+        reported.since.retain(|(known, _)| *known != mark);
+        reported.told.push_back(mark);
+        // Those that are still so must not be forgotten. The API server recognises the others.
+        while reported.told.len() > REMEMBERED
+            && let Some(old) = reported
+                .told
+                .iter()
+                .position(|told| current.iter().all(|current| current.mark != *told))
         {
-            self.reported.remove(&oldest);
+            reported.told.remove(old);
         }
     }
 }
@@ -198,24 +407,31 @@ fn is_worth_an_event(problem: &Problem) -> bool {
 fn concerns_us(problem: &Problem, ingress: &Ingress, doors: &dyn DoorView, store: &Store, me: &str) -> bool {
     let is_chosen = doors.choose(ingress, &store.view);
     let is_served_elsewhere = || store.ingress_status(&ingress.key).is_of_others(me);
-    is_chosen || (problem.field.starts_with("metadata.labels") && !is_served_elsewhere())
+    is_chosen || (is_about_labels(problem) && !is_served_elsewhere())
 }
 
-fn key_of(problem: &Problem) -> Option<ObjectKey> {
-    let namespace = problem.object.namespace.as_deref()?;
-    Some(ObjectKey::new(namespace, &*problem.object.name))
+/// Whether the Ingress is served nowhere because of a label.
+fn is_about_labels(problem: &Problem) -> bool {
+    problem.field.starts_with("metadata.labels")
 }
 
-/// Identifies one problem of one generation of one object as one installation sees it. FNV-1a, because every replica and
-/// every release must compute the same.
+/// Identifies one problem of one generation of one object as one installation sees it; of a label, one value in whatever
+/// generation, because a change elsewhere in the object is no reason to say it again. FNV-1a, because every replica and every
+/// release must compute the same.
 fn mark(me: &str, ingress: &Ingress, problem: &Problem) -> u64 {
     let generation = ingress.generation.unwrap_or_default().to_le_bytes();
+    let field = problem.field.strip_prefix("metadata.labels[");
+    let label = field.and_then(|field| ingress.labels.get(field.strip_suffix(']')?));
+    let (generation, what): (&[u8], &str) = match label {
+        Some(value) => (&[], value),
+        None => (&generation, &problem.message),
+    };
     let parts = [
         me.as_bytes(),
         ingress.uid.as_deref().unwrap_or_default().as_bytes(),
-        &generation,
+        generation,
         problem.field.as_bytes(),
-        problem.message.as_bytes(),
+        what.as_bytes(),
     ];
     // Separated by a byte that occurs in no text.
     let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0xff]));
@@ -268,6 +484,8 @@ fn shortened(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -282,7 +500,7 @@ mod tests {
             "metadata.namespace",
             "metadata.name",
         ];
-        let ingress = resource::ObjectRef::global(Kind::Ingress, "x");
+        let ingress = ObjectRef::global(Kind::Ingress, "x");
         let mut reasons = HashSet::new();
         for field in fields {
             for severity in [Severity::Error, Severity::Warning] {

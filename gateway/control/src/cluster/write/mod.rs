@@ -3,6 +3,8 @@
 //! Of all replicas of an installation one writes, the holder of its [`lease`].
 
 mod desired;
+#[cfg(test)]
+mod desk_tests;
 mod events;
 mod installation;
 mod lease;

@@ -13,11 +13,12 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::desired::DesiredStatus;
-use super::writer::{GAP, Writer};
+use super::writer::{GAP, Refusals, Writer};
 use crate::cluster::connection::Fault;
 use crate::cluster::door_view::DoorView;
 use crate::cluster::read::{Observed, RawObject, Store};
 use crate::cluster::status::{ANNOTATION, Address, Merged, merge};
+use crate::fair::Turns;
 
 /// Between a write and the next one of the same status; twice as long after each further write, up to
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,10 +31,20 @@ const FUTILE: Duration = Duration::from_secs(300);
 /// A write is waited for on the watch for at most this long.
 const ECHO: Duration = Duration::from_secs(10);
 
+/// Ingresses that are looked at before others than this task have their turn.
+const MOST_IN_ONE_GO: usize = 256;
+/// Attempts that are remembered before the old ones are forgotten.
+const REMEMBERED: usize = 1_000;
+
 /// Writes the statuses of Ingresses.
 pub(crate) struct StatusWriter {
     store: Rc<RefCell<Store>>,
+    /// Ingresses whose status may not be what it should be.
+    turns: Turns,
     attempts: HashMap<ObjectKey, Attempt>,
+    /// How many attempts there may be before the old ones are forgotten.
+    most_attempts: usize,
+    refusals: Refusals,
 }
 
 /// The last write of a status.
@@ -59,48 +70,103 @@ impl StatusWriter {
     pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
         Self {
             store,
+            turns: Turns::default(),
             attempts: HashMap::new(),
+            most_attempts: REMEMBERED,
+            refusals: Refusals::default(),
         }
     }
 
-    /// Writes each status that is not what it should be. Returns when to look again.
-    pub(crate) async fn write(&mut self, doors: &dyn DoorView, writer: &mut Writer) -> Option<Instant> {
-        let me = writer.name()?;
-        let mut again: Option<Instant> = None;
-        for write in self.differing(doors, &me) {
-            if let Some(due) = self.not_before(&write) {
-                again = Some(again.map_or(due, |other| other.min(due)));
+    /// These Ingresses may have another status, or need one.
+    pub(crate) fn look(&mut self, keys: impl Iterator<Item = ObjectKey>) {
+        keys.for_each(|key| self.turns.add(key));
+    }
+
+    /// Another replica writes.
+    pub(crate) fn clear(&mut self) {
+        self.turns.clear();
+    }
+
+    /// When there is something to do.
+    pub(crate) fn when(&self) -> Option<Instant> {
+        let when = self.turns.when(Instant::now())?;
+        Some(self.refusals.not_before(when))
+    }
+
+    /// Writes the next status that is not what it should be. Returns whether there was one.
+    pub(crate) async fn step(&mut self, doors: &dyn DoorView, writer: &mut Writer) -> bool {
+        let now = Instant::now();
+        if self.refusals.is_closed(now) {
+            return false;
+        }
+        let mut seen = 0_usize;
+        loop {
+            let Some(me) = writer.name() else { return false };
+            let Some(key) = self.turns.next(now) else {
+                return false;
+            };
+            seen += 1;
+            if seen.is_multiple_of(MOST_IN_ONE_GO) {
+                tokio::task::yield_now().await;
+            }
+            let Some(write) = self.differing(&key, doors, &me) else {
+                continue;
+            };
+            let refused = self.refusals.of(key.namespace(), now);
+            if let Some(due) = refused.or_else(|| self.not_before(&write)) {
+                self.turns.put_off(key, due);
                 continue;
             }
-            writer.name()?;
-            let pause = match self.patch(&write, &me, writer).await {
-                Ok(true) => self.pause(&write),
-                Ok(false) => FUTILE,
-                // Somebody was faster; the watch will show the result.
-                Err(Fault::Conflict | Fault::Absent) => {
-                    let due = Instant::now() + PAUSE;
-                    again = Some(again.map_or(due, |other| other.min(due)));
-                    self.pause(&write)
+            self.write(write, &me, writer).await;
+            tokio::time::sleep(GAP).await;
+            return true;
+        }
+    }
+
+    async fn write(&mut self, write: Write, me: &str, writer: &mut Writer) {
+        let now = Instant::now();
+        let outcome = self.patch(&write, me, writer).await;
+        if matches!(outcome, Ok(_) | Err(Fault::Conflict | Fault::Absent)) {
+            self.refusals.accepted();
+        }
+        let (pause, again) = match outcome {
+            Ok(true) => (self.pause(&write), None),
+            Ok(false) => (FUTILE, None),
+            // Somebody was faster; the watch will show the result.
+            Err(Fault::Conflict | Fault::Absent) => (self.pause(&write), Some(now + PAUSE)),
+            Err(fault) => {
+                let due = writer.failed("ingresses/status", "networking.k8s.io", "patch", &fault);
+                if fault.is_loss() || matches!(fault, Fault::Forbidden(_)) {
+                    self.refusals.refused(write.key.namespace(), &fault, due);
+                    self.turns.put_off(write.key, due);
+                    return;
                 }
-                Err(fault) => {
-                    let due = writer.failed("ingresses/status", "networking.k8s.io", "patch", &fault);
-                    again = Some(again.map_or(due, |other| other.min(due)));
-                    if fault.is_loss() || matches!(fault, Fault::Forbidden(_)) {
-                        return again;
-                    }
-                    LONGEST_PAUSE
-                }
-            };
-            let attempt = Attempt {
-                at: Instant::now(),
+                (LONGEST_PAUSE, Some(due))
+            }
+        };
+        let at = Instant::now();
+        // Whether it has become what it should be.
+        self.turns.put_off(write.key.clone(), again.unwrap_or(at + pause));
+        self.remember(
+            write.key,
+            Attempt {
+                at,
                 version: write.version,
                 wanted: write.wanted,
                 pause,
-            };
-            self.attempts.insert(write.key, attempt);
-            tokio::time::sleep(GAP).await;
+            },
+        );
+    }
+
+    /// Old attempts are forgotten now and then, so that a write does not look at all of them.
+    fn remember(&mut self, key: ObjectKey, attempt: Attempt) {
+        self.attempts.insert(key, attempt);
+        if self.attempts.len() > self.most_attempts {
+            let store = self.store.borrow();
+            self.attempts
+                .retain(|key, attempt| attempt.at.elapsed() < FUTILE && store.view.ingress(key).is_some());
+            self.most_attempts = REMEMBERED.max(self.attempts.len() * 2);
         }
-        again
     }
 
     /// Until when a write has to wait; `None`: it need not.
@@ -126,35 +192,28 @@ impl StatusWriter {
         }
     }
 
-    /// The Ingresses whose status is not what it should be.
-    fn differing(&mut self, doors: &dyn DoorView, me: &str) -> Vec<Write> {
+    /// What is to be written to the status of an Ingress; `None` if it is what it should be.
+    fn differing(&self, key: &ObjectKey, doors: &dyn DoorView, me: &str) -> Option<Write> {
         let store = self.store.borrow();
-        self.attempts
-            .retain(|key, attempt| attempt.at.elapsed() < FUTILE && store.view.ingress(key).is_some());
+        let ingress = store.view.ingress(key)?;
         let service = |key: &ObjectKey| {
             let is_there = store.view.service(key).is_some();
             is_there.then(|| store.addresses_of(key))
         };
-        let mut writes = Vec::new();
-        for ingress in store.view.ingresses() {
-            let published = doors.published_for(ingress, &store.view);
-            let wanted = match DesiredStatus::of(&published, service) {
-                DesiredStatus::Addresses(addresses) => addresses,
-                // What is of another class is for another controller to care for.
-                DesiredStatus::Nothing if doors.serve_class_of(ingress, &store.view) => Vec::new(),
-                DesiredStatus::Nothing | DesiredStatus::Unknown => continue,
-            };
-            let status = store.ingress_status(&ingress.key);
-            if let Some(merged) = merge(status, me, &wanted) {
-                writes.push(Write {
-                    key: ingress.key.clone(),
-                    version: store.ingress_version(&ingress.key).into(),
-                    wanted,
-                    merged,
-                });
-            }
-        }
-        writes
+        let published = doors.published_for(ingress, &store.view);
+        let wanted = match DesiredStatus::of(&published, service) {
+            DesiredStatus::Addresses(addresses) => addresses,
+            // What is of another class is for another controller to care for.
+            DesiredStatus::Nothing if doors.serve_class_of(ingress, &store.view) => Vec::new(),
+            DesiredStatus::Nothing | DesiredStatus::Unknown => return None,
+        };
+        let merged = merge(store.ingress_status(key), me, &wanted)?;
+        Some(Write {
+            key: key.clone(),
+            version: store.ingress_version(key).into(),
+            wanted,
+            merged,
+        })
     }
 
     /// Writes it, unless the object has changed since it was observed. Returns whether it is now what it should be.

@@ -1,6 +1,6 @@
 //! Requests that write, while this replica may.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +18,53 @@ const RETRY: Duration = Duration::from_secs(5);
 const DENIED: Duration = Duration::from_secs(30);
 /// For the answer to a write.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// Namespaces that refuse in a row before nobody is asked any more: then it is not a namespace that ends, but a permission
+/// that is missing.
+const IN_A_ROW: usize = 3;
+
+/// Until when nothing is written, because writes were refused or failed.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    everywhere: Option<Instant>,
+    /// By namespace: an API server takes nothing new in one that is being deleted.
+    of: HashMap<Box<str>, Instant>,
+    in_a_row: usize,
+}
+
+impl Refusals {
+    /// Whether nothing may be written anywhere.
+    pub(super) fn is_closed(&self, now: Instant) -> bool {
+        self.everywhere.is_some_and(|until| until > now)
+    }
+
+    /// The earliest time for something that is due `when`.
+    pub(super) fn not_before(&self, when: Instant) -> Instant {
+        self.everywhere.map_or(when, |until| when.max(until))
+    }
+
+    /// Until when a namespace takes nothing.
+    pub(super) fn of(&self, namespace: &str, now: Instant) -> Option<Instant> {
+        self.of.get(namespace).copied().filter(|until| *until > now)
+    }
+
+    pub(super) fn accepted(&mut self) {
+        *self = Self {
+            of: std::mem::take(&mut self.of),
+            ..Self::default()
+        };
+    }
+
+    pub(super) fn refused(&mut self, namespace: &str, fault: &Fault, until: Instant) {
+        let now = Instant::now();
+        self.of.retain(|_, until| *until > now);
+        self.of.insert(namespace.into(), until);
+        self.in_a_row += 1;
+        if fault.is_loss() || self.in_a_row >= IN_A_ROW {
+            self.everywhere = Some(until);
+        }
+    }
+}
 
 /// Sends requests that write, and knows whether this replica may.
 pub(super) struct Writer {
