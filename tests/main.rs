@@ -34,6 +34,7 @@ mod proxy_protocol;
 mod reload;
 mod requests;
 mod responses;
+mod stalled;
 mod tenancy;
 mod timeouts;
 mod tls;

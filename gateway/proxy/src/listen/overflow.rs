@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use crate::descriptors::Refusing;
 use crate::observe::labels::Reason;
 use crate::request::reply::Reply;
+use crate::stream::socket::reset_when_closed;
 use crate::worker::Worker;
 
 /// How many connections per worker may be reading the answer at once. More would cost what the budget is there to save.
@@ -86,7 +87,9 @@ impl Overflow {
                 Ok::<(), std::io::Error>(())
             };
             // A client that does not read it in time does not get it.
-            let _gone = tokio::time::timeout(LINGER, told).await;
+            if tokio::time::timeout(LINGER, told).await.is_err() {
+                reset_when_closed(&stream);
+            }
         });
     }
 }

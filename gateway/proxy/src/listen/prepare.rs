@@ -29,7 +29,7 @@ use crate::serve::http1::Http1Connection;
 use crate::serve::http2;
 use crate::settings::{ProxyProtocol, Settings};
 use crate::stream::linger::{LingerLimits, linger};
-use crate::stream::socket::Socket;
+use crate::stream::socket::{Socket, close_in_order, reset_when_closed};
 use crate::worker::deadlines::Deadline;
 use crate::worker::memory::{HANDSHAKE, SESSION};
 use crate::worker::turns::PlaceInLine;
@@ -216,6 +216,9 @@ async fn handshake(
         return Err((io::ErrorKind::TimedOut.into(), None));
     }
     let mut held = worker.memory.charge(HANDSHAKE);
+    // A client that does not read a long chain of certificates is reset when its time is over, or the kernel would keep that
+    // for minutes. Whatever else happens gives the stream back.
+    reset_when_closed(&stream);
     let acceptor = TlsAcceptor::from(Arc::clone(tls.server_config()));
     let mut accepting = pin!(acceptor.accept(stream).into_fallible());
     let mut has_begun = false;
@@ -225,7 +228,10 @@ async fn handshake(
             let polled = accepting.as_mut().poll(context);
             worker.turns.give_way(Instant::now());
             if let Poll::Ready(outcome) = polled {
-                return Poll::Ready(outcome.map_err(|(error, stream)| (error, Some(stream))));
+                return Poll::Ready(outcome.map_err(|(error, stream)| {
+                    close_in_order(&stream);
+                    (error, Some(stream))
+                }));
             }
         }
         if is_over(deadline, worker, context) {
@@ -234,6 +240,7 @@ async fn handshake(
         Poll::Pending
     })
     .await?;
+    close_in_order(stream.get_ref().0);
     held.resize(SESSION);
     let (_, settled) = stream.get_ref();
     let mut buffer = HostBuf::new();

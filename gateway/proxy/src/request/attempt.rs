@@ -254,8 +254,12 @@ impl Attempts<'_, '_> {
         }
         match disposition.side {
             Side::Upstream => Next::Close,
-            // Do not wait for a client that is gone, stalled or at fault, nor for any client that must go.
-            Side::Client | Side::Gateway => Next::Drop,
+            // Do not wait for a client that is gone or at fault, nor for any client that must go.
+            Side::Client => Next::Drop,
+            Side::Gateway => {
+                socket.let_go();
+                Next::Drop
+            }
         }
     }
 

@@ -58,15 +58,15 @@ pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Wo
     deadline.set_from(began, limits.silence);
     let mut left = limits.bytes;
     let mut told = false;
-    poll_fn(|context| {
+    let closed = poll_fn(|context| {
         loop {
             if deadline.has_passed(context) || worker.phase() == Phase::Ended {
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
             // Reading continues while this waits for room: the client may be waiting for that.
             match (!told).then(|| socket.poll_shutdown(context)) {
                 Some(Poll::Ready(Ok(()))) => told = true,
-                Some(Poll::Ready(Err(_))) => return Poll::Ready(()),
+                Some(Poll::Ready(Err(_))) => return Poll::Ready(true),
                 Some(Poll::Pending) | None => {}
             }
             // Beneath TLS: the content does not matter, and after a fatal alert there are no keys to decrypt it.
@@ -80,9 +80,16 @@ pub(crate) async fn linger(socket: &mut Socket, deadline: &Deadline, worker: &Wo
                     let rest = limits.most.saturating_sub(now.duration_since(began));
                     deadline.set_from(now, rest.min(limits.silence));
                 }
-                Ok(()) | Err(_) => return Poll::Ready(()),
+                Ok(()) if !room.filled().is_empty() => return Poll::Ready(false),
+                Ok(()) | Err(_) => return Poll::Ready(true),
             }
         }
     })
     .await;
+    match (closed, told) {
+        (true, _) => socket.note_full(false),
+        // The kernel has all of it.
+        (false, true) => socket.let_go(),
+        (false, false) => socket.reset(),
+    }
 }

@@ -166,6 +166,13 @@ impl Stream {
         }
     }
 
+    /// See [`Socket::note_full`].
+    pub(crate) fn note_full(&self, is_full: bool) {
+        if let Self::Socket(socket) = self {
+            socket.note_full(is_full);
+        }
+    }
+
     /// The TCP connection, when its bytes are the message's own.
     pub(crate) fn as_plain(&self) -> Option<&TcpStream> {
         match self {

@@ -1,5 +1,6 @@
 //! A connection that carries one exchange at a time, clear or under TLS.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,8 @@ pub(crate) struct Socket {
     transport: Transport,
     /// The descriptor of a connection to a backend, counted for as long as the connection is open.
     _held: Option<Held>,
+    /// The last write found no room: the other side does not read, as far as is known.
+    is_full: Cell<bool>,
 }
 
 enum Transport {
@@ -33,6 +36,7 @@ impl Socket {
         Self {
             transport: Transport::Plain(stream),
             _held: None,
+            is_full: Cell::new(false),
         }
     }
 
@@ -41,15 +45,14 @@ impl Socket {
         Self {
             transport: Transport::Tls(Box::new(stream)),
             _held: None,
+            is_full: Cell::new(false),
         }
     }
 
     /// The same connection, counted as one to a backend.
-    pub(crate) fn held(self, held: Held) -> Self {
-        Self {
-            _held: Some(held),
-            ..self
-        }
+    pub(crate) fn held(mut self, held: Held) -> Self {
+        self._held = Some(held);
+        self
     }
 
     /// The TCP connection, if its bytes are in clear text.
@@ -113,6 +116,7 @@ impl Socket {
     /// Announces the end to an idle peer, as far as that requires no waiting: under TLS it could otherwise not distinguish
     /// an end from a cut (RFC 8446 6.1).
     pub(crate) fn part(&mut self) {
+        self.let_go();
         if let Transport::Tls(_) = self.transport {
             let _as_far_as_it_goes = self.poll_shutdown(&mut Context::from_waker(std::task::Waker::noop()));
         }
@@ -145,10 +149,12 @@ impl Socket {
     }
 
     pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let written = match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Transport::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
-        }
+        };
+        self.note_full(written.is_pending());
+        written
     }
 
     pub(super) fn poll_write_both(
@@ -158,18 +164,37 @@ impl Socket {
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
         let both = [IoSlice::new(first), IoSlice::new(second)];
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, &both),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, &both),
-        }
+        self.poll_write_slices(context, &both)
+    }
+
+    fn poll_write_slices(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, bytes),
+        };
+        self.note_full(written.is_pending());
+        written
     }
 
     /// What TLS has encrypted and not yet sent.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
             Transport::Plain(_) => Poll::Ready(Ok(())),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+            Transport::Tls(stream) => {
+                let flushed = Pin::new(&mut **stream).poll_flush(context);
+                self.note_full(flushed.is_pending());
+                flushed
+            }
         }
+    }
+
+    /// Notes whether a write has found no room. If the connection ends so, it is reset: see [`Socket::reset`].
+    pub(crate) fn note_full(&self, is_full: bool) {
+        self.is_full.set(is_full);
     }
 
     /// Makes the end of the connection look like a cut. Under TLS it does by itself if the end is not announced.
@@ -183,8 +208,15 @@ impl Socket {
     /// Lets the end of the connection be a reset, clear or under TLS: what the kernel still holds for a peer that does not
     /// read is freed with it, and not kept until the peer has read it or the kernel gives up.
     pub(crate) fn reset(&mut self) {
-        // If that fails, the kernel keeps it for a while; there is no better way.
-        let _as_before = SockRef::from(&*self.tcp()).set_linger(Some(Duration::ZERO));
+        reset_when_closed(self.tcp());
+    }
+
+    /// Lets the kernel deliver what it still holds, for as long as the peer takes some of it: it gives a peer up that takes
+    /// nothing for [`UNTAKEN`], which would otherwise last for many minutes.
+    pub(crate) fn let_go(&mut self) {
+        self.note_full(false);
+        // If that fails, it lasts so long; there is no better way.
+        let _as_before = SockRef::from(&*self.tcp()).set_tcp_user_timeout(Some(UNTAKEN));
     }
 
     /// Announces to the other side that nothing more will be sent.
@@ -195,6 +227,29 @@ impl Socket {
         }
     }
 }
+
+/// A peer that does not read gets no orderly end, which it would not notice: the kernel would keep what it holds for it.
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.is_full.get() {
+            self.reset();
+        }
+    }
+}
+
+/// Lets the end of a connection be a reset, which frees what the kernel holds for it.
+pub(crate) fn reset_when_closed(stream: &TcpStream) {
+    // If that fails, the kernel keeps it for a while; there is no better way.
+    let _as_before = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Takes that back.
+pub(crate) fn close_in_order(stream: &TcpStream) {
+    let _as_before = SockRef::from(stream).set_linger(None);
+}
+
+/// How long the kernel keeps what a peer does not take when the gateway has closed the connection.
+const UNTAKEN: Duration = Duration::from_secs(10);
 
 /// Network load balancers, and other devices that track connections, drop one that is silent for 350 s. A probe a minute
 /// keeps it alive, and detects a peer that has disappeared.
@@ -248,10 +303,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, bytes),
-        }
+        self.get_mut().poll_write_slices(context, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {

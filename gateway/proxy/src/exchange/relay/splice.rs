@@ -18,20 +18,22 @@ impl Relay {
         to: &mut Stream,
         pipes: &Pipes,
     ) -> Poll<Result<(), RelayError>> {
-        let (Some(pipe), Some(from), Some(to)) = (&mut self.pipe, from.as_plain(), to.as_plain()) else {
+        let (Some(pipe), Some(source), Some(sink)) = (&mut self.pipe, from.as_plain(), to.as_plain()) else {
             return Poll::Ready(Ok(()));
         };
         while pipe.holds() > 0 {
             self.waits_for = WaitsFor::Sink;
-            match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
+            match sink.try_io(Interest::WRITABLE, || pipe.drain(sink)) {
                 Ok(count) => {
+                    to.note_full(false);
                     self.delivered += count as u64;
                     self.pace.took(count);
                     self.given += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let ready = to.poll_write_ready(context);
+                    let ready = sink.poll_write_ready(context);
                     if ready.is_pending() {
+                        to.note_full(true);
                         self.pace.waits();
                     }
                     ready!(ready).map_err(RelayError::Write)?;
@@ -48,7 +50,7 @@ impl Relay {
         };
         let most = (*left).min(pipes.most(self.pace.piped()) as u64);
         loop {
-            match from.try_io(Interest::READABLE, || pipe.fill(from, most)) {
+            match source.try_io(Interest::READABLE, || pipe.fill(source, most)) {
                 Ok(0) => return Poll::Ready(Err(RelayError::Truncated)),
                 Ok(count) => {
                     self.moved += count as u64;
@@ -59,7 +61,7 @@ impl Relay {
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(from.poll_read_ready(context)).map_err(RelayError::Read)?;
+                    ready!(source.poll_read_ready(context)).map_err(RelayError::Read)?;
                 }
                 Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
             }

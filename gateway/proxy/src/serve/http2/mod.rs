@@ -156,15 +156,18 @@ pub(crate) async fn serve(
         ..
     } = driver;
     drop(connection);
-    let limits = match end {
-        End::Ordered => LingerLimits::for_a_reader(settings.timeouts.write_stall),
-        End::Abrupt => LingerLimits::SHORT,
-        End::Asked => LingerLimits::TO_MAKE_ROOM,
-        End::Silent => return,
-    };
     // The library has let go of it.
     if let Some(shared) = Rc::into_inner(shared) {
         let mut socket = shared.socket.into_inner();
+        let limits = match end {
+            End::Ordered => LingerLimits::for_a_reader(settings.timeouts.write_stall),
+            End::Abrupt => LingerLimits::SHORT,
+            End::Asked => LingerLimits::TO_MAKE_ROOM,
+            End::Silent => {
+                socket.reset();
+                return;
+            }
+        };
         linger(&mut socket, &streams.deadline, &streams.server.worker, limits).await;
     }
 }
