@@ -115,6 +115,12 @@ impl Scratch {
         self.count();
     }
 
+    /// Of these, what the kernel holds.
+    #[cfg(test)]
+    pub(crate) fn in_kernel(&self) -> usize {
+        self.in_kernel
+    }
+
     /// Bytes that it holds.
     pub(crate) fn held(&self) -> usize {
         self.from_client.held() + self.from_upstream.held() + self.charge.bytes()

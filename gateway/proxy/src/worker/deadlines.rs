@@ -195,7 +195,7 @@ impl Deadlines {
 
     /// Ends exchanges whose reader has stalled for `silence`, those first that hold most, until they have held `bytes`.
     /// Returns how many.
-    pub(super) fn cut_stalled(&self, silence: Duration, bytes: usize) -> usize {
+    pub(crate) fn cut_stalled(&self, silence: Duration, bytes: usize) -> usize {
         self.cut(HeldBy::Reader, silence, bytes, usize::MAX, |entry| {
             (Reverse(entry.held), entry.moved)
         })

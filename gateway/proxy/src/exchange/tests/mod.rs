@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use wire::{BodyFraming, HeadLimits, RequestHead};
 
 mod slowness;
+mod stillness;
 
 use super::relay::Relay;
 use super::{Ended, Exchange, ExchangeTimeouts, Parts};
