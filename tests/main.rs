@@ -28,6 +28,7 @@ mod isolation;
 mod leaving;
 mod logs;
 mod matching;
+mod memory;
 mod observe;
 mod own_addresses;
 mod proxy_protocol;

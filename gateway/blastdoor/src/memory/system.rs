@@ -34,7 +34,9 @@ const RESERVE: u64 = 10;
 #[derive(Debug)]
 pub(super) struct System {
     root: PathBuf,
+    /// The groups of the process, and the file that says so.
     groups: Vec<Group>,
+    membership: String,
     configured: Option<u64>,
     host: u64,
     last: Option<Look>,
@@ -46,6 +48,7 @@ impl System {
         Self {
             root: root.to_owned(),
             groups: Group::of_process(root),
+            membership: membership(root),
             configured,
             host: field(&root.join("proc/meminfo"), "MemTotal:").unwrap_or(UNKNOWN_HOST),
             last: None,
@@ -54,6 +57,11 @@ impl System {
 
     /// The limit that is nearest.
     pub(super) fn look(&mut self) -> Look {
+        let membership = membership(&self.root);
+        if membership != self.membership {
+            self.groups = Group::of_process(&self.root);
+            self.membership = membership;
+        }
         let of_groups = self.groups.iter().filter_map(|group| {
             // A limit can be changed while the process runs.
             let limit = group.limit()?;
@@ -89,6 +97,10 @@ impl System {
             ),
         }
     }
+}
+
+fn membership(root: &Path) -> String {
+    fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default()
 }
 
 /// A number of KiB in a file of lines such as `VmRSS:   12 kB`, in bytes.
@@ -152,6 +164,20 @@ mod tests {
         let (root, mut system) = system(Some("400000"), None);
         assert_eq!(system.look().limit, 400_000);
         fs::write(root.path().join("cg/memory.max"), "350000").unwrap();
+        assert_eq!(system.look().limit, 350_000);
+        // The process is moved.
+        fs::create_dir(root.path().join("cg/other")).unwrap();
+        fs::write(root.path().join("cg/other/memory.max"), "340000").unwrap();
+        fs::write(root.path().join("cg/other/memory.current"), "330000").unwrap();
+        fs::write(root.path().join("proc/self/cgroup"), "0::/other\n").unwrap();
+        assert_eq!(
+            system.look(),
+            Look {
+                limit: 340_000,
+                used: 330_000
+            }
+        );
+        fs::write(root.path().join("proc/self/cgroup"), "0::/\n").unwrap();
         assert_eq!(system.look().limit, 350_000);
         fs::remove_dir_all(root.path().join("cg")).unwrap();
         fs::remove_file(root.path().join("proc/self/status")).unwrap();

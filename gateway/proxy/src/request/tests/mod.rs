@@ -344,3 +344,30 @@ fn a_backend_hears_of_the_client_from_the_gateway_alone() {
         assert!(!head.contains("1.2.3.4") && !head.contains("X-Odd"), "{head}");
     });
 }
+
+#[test]
+fn requests_are_refused_while_memory_is_short_and_health_checks_are_not() {
+    run(async {
+        let rig = rig().await;
+        let (request, check) = (
+            "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n",
+            "GET /up HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        );
+        assert_eq!(rig.ask(request).await.status, 200);
+        rig.allow_memory(0);
+        for outcome in [rig.ask(request).await, rig.ask_http2(request).await] {
+            assert_eq!(
+                (outcome.status, outcome.reason),
+                (503, Some("overload")),
+                "{outcome:?}"
+            );
+            assert!(
+                outcome.text.to_ascii_lowercase().contains("retry-after: 1"),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(rig.ask(check).await.status, 200);
+        rig.allow_memory(1 << 30);
+        assert_eq!(rig.ask(request).await.status, 200);
+    });
+}

@@ -35,6 +35,7 @@ pub(super) struct Rig {
     publisher: Vec<Publisher<Settings>>,
     /// The heads that backends have received.
     pub(super) received: Rc<RefCell<Vec<String>>>,
+    memory: MemoryBudget,
 }
 
 /// The outcome of a request.
@@ -64,11 +65,13 @@ impl Rig {
         let log = AccessLog::off();
         let lines = log.lines(door.name().clone());
         let metrics = Arc::new(DoorMetrics::new(door.name().clone()));
-        let shared = Arc::new(Shared::new(door, metrics, MemoryBudget::new(usize::MAX)));
+        let memory = MemoryBudget::new(usize::MAX);
+        let shared = Arc::new(Shared::new(door, metrics, memory.clone()));
         Self {
             server: Server::new(shared, Arc::new(HealthBoard::default()), lines),
             publisher: vec![publisher],
             received: Rc::default(),
+            memory,
         }
     }
 
@@ -84,6 +87,12 @@ impl Rig {
             ..BackendPolicy::default()
         };
         publish(&mut self.publisher, &view, &policy, &mut Ledger::default());
+    }
+
+    /// Changes the budget of memory, and lets the worker notice.
+    pub(super) fn allow_memory(&self, bytes: usize) {
+        self.memory.set(bytes);
+        self.server.worker.shed();
     }
 
     pub(super) fn enter(&self, phase: Phase) {

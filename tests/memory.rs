@@ -1,0 +1,153 @@
+//! The budget of memory: what is given up while it is short, by whom, and that it comes back.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gateway_tests::{Backend, Client, Gateway, Reply, gateway, get, manifest};
+
+const FLOODED: &str = "external-http";
+const QUIET: &str = "internal-http";
+
+/// A backend that answers `/` at once, without end at `/much`, and upgrades `/socket`.
+fn backend() -> Backend {
+    let script = |stream: &mut std::net::TcpStream, head: &str| {
+        if head.starts_with("GET /much") {
+            let piece = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();
+            let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            while sent.is_ok() {
+                sent = stream.write_all(&piece);
+            }
+        } else if head.starts_with("GET /socket") {
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            if stream.write_all(head.as_bytes()).is_ok() {
+                // Until the gateway closes.
+                let _end = std::io::copy(stream, &mut std::io::sink());
+            }
+        } else {
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    };
+    Backend::with("app", Reply::script(script))
+}
+
+/// A gateway that may use so much memory more than it needs to start, with a door that is flooded and one that is not.
+fn gateway(memory: &str, backend: &Backend) -> Gateway {
+    let app = |door| manifest::app(&format!("app-{door}"), door, "a.test", backend.port());
+    gateway!()
+        .env("BLASTDOOR_PROCESS__MEMORY", memory)
+        .every_door("workers = 1")
+        .manifest("flooded.yaml", &app(FLOODED))
+        .manifest("quiet.yaml", &app(QUIET))
+        .start()
+}
+
+fn stage(gateway: &Gateway, door: &str) -> f64 {
+    gateway.metric("blastdoor_memory_stage", &[("listener", door)])
+}
+
+fn cut(gateway: &Gateway, reason: &str) -> f64 {
+    gateway.metric(
+        "blastdoor_exchanges_cut_total",
+        &[("listener", FLOODED), ("reason", reason)],
+    )
+}
+
+/// Opens connections with this request, and reads nothing from them, until `done`.
+fn flood(gateway: &Gateway, request: &str, most: usize, done: impl Fn() -> bool) -> Vec<Client> {
+    let mut held = Vec::new();
+    for number in 0..most {
+        let mut client = Client::connect(gateway.door(FLOODED));
+        client.send(format!("{request}\r\nHost: a.test\r\n\r\n"));
+        held.push(client);
+        if number % 16 == 15 {
+            assert_eq!(
+                get(gateway.door(QUIET), "a.test", "/").status,
+                200,
+                "after {number}"
+            );
+            if done() {
+                return held;
+            }
+        }
+    }
+    panic!("{most} connections are no flood");
+}
+
+/// Clients that read nothing are cut for what is held for them. Requests at the same door are answered meanwhile, and the
+/// other door notices nothing.
+#[test]
+fn readers_that_stall_are_cut() {
+    let backend = backend();
+    let gateway = gateway("96MiB", &backend);
+    let held = flood(&gateway, "GET /much HTTP/1.1", 4000, || {
+        cut(&gateway, "stalled") > 0.0
+    });
+    assert_eq!(stage(&gateway, QUIET), 0.0);
+    assert!(
+        gateway.stderr().contains("memory is short: "),
+        "{}",
+        gateway.stderr()
+    );
+    let refused = [("listener", QUIET), ("reason", "overload")];
+    assert_eq!(gateway.metric("blastdoor_refusals_total", &refused), 0.0);
+    drop(held);
+    gateway.until("memory suffices again", |gateway| stage(gateway, FLOODED) == 0.0);
+    gateway.until_status(FLOODED, "a.test", "/", 200);
+    // What was held is held no more: a few connections and buffers remain.
+    gateway.until("what was held is free", |gateway| {
+        gateway.metric("blastdoor_memory_held_bytes", &[("listener", FLOODED)]) < 4e6
+    });
+}
+
+/// The kernel's own limit: the process stays within it although its clients ask for far more.
+#[test]
+fn the_limit_of_a_control_group_holds() {
+    let Some(group) = Group::new("blastdoor-test-memory", 128 << 20) else {
+        println!("SKIPPED: no control group of version 1 can be made here; the limit of one is not tested");
+        return;
+    };
+    let backend = backend();
+    let mut gateway = gateway("auto", &backend);
+    group.enter(&gateway);
+    gateway.until("the limit is known", |gateway| {
+        gateway.metric("blastdoor_memory_limit_bytes", &[]) == f64::from(128 << 20)
+    });
+    let held = flood(&gateway, "GET /much HTTP/1.1", 4000, || {
+        cut(&gateway, "stalled") > 50.0
+    });
+    assert!(!gateway.has_ended());
+    assert_eq!(get(gateway.door(QUIET), "a.test", "/").status, 200);
+    drop(held);
+}
+
+/// A control group of version 1 with a limit on memory.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(name: &str, limit: u64) -> Option<Self> {
+        let folder = PathBuf::from(format!("/sys/fs/cgroup/memory/{name}-{}", std::process::id()));
+        std::fs::create_dir(&folder).ok()?;
+        let group = Self(folder);
+        std::fs::write(group.0.join("memory.limit_in_bytes"), limit.to_string()).ok()?;
+        Some(group)
+    }
+
+    fn enter(&self, gateway: &Gateway) {
+        let pid = gateway.pid().as_raw_nonzero().to_string();
+        std::fs::write(self.0.join("cgroup.procs"), pid).unwrap();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its process has been killed by now, or is about to end.
+        for _ in 0..100 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
