@@ -505,3 +505,50 @@ fn the_admin_port_accepts_a_proxy_header() {
         );
     }
 }
+
+/// Without any limit per client, one client leaves room at the door for others: it has as many connections as are free. All
+/// addresses of an IPv6 network of 64 bits are one client.
+#[test]
+fn one_client_leaves_room_for_others() {
+    let (gateway, address, _backend) = rig(&(required() + "\nlimits = { connections = 40 }"));
+    let connect = |client: &str| {
+        let (family, to) = match client.contains(':') {
+            true => ("TCP6", "::1"),
+            false => ("TCP4", "127.0.0.1"),
+        };
+        let mut connection = Client::connect(address);
+        let asked = ask(format!("PROXY {family} {client} {to} 1 2\r\n").as_bytes());
+        let answer = connection.request(&asked).filter(|answer| answer.status == 200);
+        answer.map(|_| connection)
+    };
+    let mut held = Vec::new();
+    for number in 0..40 {
+        held.extend(connect(&format!("2001:db8::{number:x}:1")));
+    }
+    assert_eq!(held.len(), 20, "of 40");
+    for client in ["2001:db8:0:1::1", "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"] {
+        held.extend([connect(client).expect(client)]);
+    }
+    assert!(
+        gateway
+            .stderr()
+            .contains("its address has its share of the door's connections")
+    );
+    // What it gives back it may have again.
+    held.drain(..10);
+    gateway.until("there is room", |_| connect("2001:db8::99").is_some());
+}
+
+/// Who is trusted to name clients, and names none, stands for many: a load balancer that checks health has no limit.
+#[test]
+fn who_names_clients_has_no_limit() {
+    let (_gateway, address, _backend) = rig(&(optional() + "\nlimits = { connections_per_client = 2 }"));
+    let held: Vec<Client> = (0..6)
+        .map(|_| {
+            let mut connection = Client::connect(address);
+            assert_eq!(connection.request(&ask(b"")).expect("an answer").status, 200);
+            connection
+        })
+        .collect();
+    assert_eq!(held.len(), 6);
+}
