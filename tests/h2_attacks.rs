@@ -1183,6 +1183,18 @@ fn silent_and_slow_clients_time_out() {
         }
     }
     assert_eq!(end, End::Status(408));
+    // A block of fields that drips.
+    let mut raw = Raw::open(rig.address);
+    raw.send(&begun);
+    let rest = frame(kind::CONTINUATION, 0, 1, &[0; 200]);
+    let ended = rest.iter().position(|byte| {
+        std::thread::sleep(Duration::from_millis(50));
+        std::io::Write::write_all(&mut raw.stream, &[*byte]).is_err()
+    });
+    assert!(ended.is_some(), "it may go on as long as it likes");
+    // And the one above that never ends.
+    rig.gateway
+        .counts("blastdoor_refusals_total", &[("reason", "head_timeout")], 2.0);
     assert_eq!(rig.backend.seen().len(), 0);
     rig.still_serves("silence");
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::stream::http2::frames::{
     CONTINUATION, DATA, Frames, HEADERS, PING, PRIORITY, Part, RST_STREAM, SETTINGS, hide,
 };
-use crate::stream::http2::trailers::{Blocks, MalformedTrailers};
+use crate::stream::http2::trailers::{Blocks, END_HEADERS, MalformedTrailers};
 use crate::stream::http2::{Inbox, Outbox};
 use crate::stream::socket::Socket;
 
@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) exceeded: Cell<bool>,
     /// Bytes that have passed, either way.
     pub(super) passed: Cell<u64>,
+    /// Since when a block of fields has been arriving; `None` between two.
+    pub(super) block_since: Cell<Option<Instant>>,
     pub(super) inbox: Rc<Inbox>,
     pub(super) outbox: Rc<Outbox>,
 }
@@ -50,6 +52,8 @@ pub(super) struct Counted {
     blocks: Blocks,
     /// Of the frame with fields that is arriving.
     payload: Vec<u8>,
+    /// A block of fields has begun, and has not ended.
+    in_block: bool,
     /// The streams have their turn before more is read.
     pauses: bool,
 }
@@ -70,6 +74,7 @@ impl Counted {
                 socket: RefCell::new(socket),
                 exceeded: Cell::new(false),
                 passed: Cell::new(0),
+                block_since: Cell::new(None),
                 inbox: Rc::new(Inbox::new(longest)),
                 outbox,
             }),
@@ -80,6 +85,7 @@ impl Counted {
             budget: Budget::new(Instant::now()),
             blocks: Blocks::default(),
             payload: Vec::new(),
+            in_block: false,
             pauses: false,
         }
     }
@@ -154,11 +160,12 @@ impl AsyncRead for Counted {
         let (pauses, mut idle) = (&mut this.pauses, SmallVec::<[usize; 4]>::new());
         let (budget, shared) = (&mut this.budget, &this.shared);
         shared.passed.set(shared.passed.get() + new.len() as u64);
-        let (blocks, fields) = (&mut this.blocks, &mut this.payload);
+        let (blocks, fields, in_block) = (&mut this.blocks, &mut this.payload, &mut this.in_block);
         this.received.follow(new, |frames, part| {
             let (kind, flags, stream) = frames.frame();
             let is_within = match part {
                 Part::Begins => {
+                    *in_block |= kind == HEADERS;
                     *pauses |= shared.inbox.begins(frames);
                     idle.extend(frames.place_of_type().filter(|_| frames.is_idle_data()));
                     if kind == RST_STREAM {
@@ -175,6 +182,7 @@ impl AsyncRead for Counted {
                 Part::Ends => {
                     let is_within = blocks.frame(kind == HEADERS, flags, stream, fields);
                     fields.clear();
+                    *in_block = flags & END_HEADERS == 0;
                     is_within
                 }
             };
@@ -183,6 +191,11 @@ impl AsyncRead for Counted {
             }
         });
         hide(new, &idle);
+        // Nearly every block arrives in one piece, and then the clock is not read.
+        let since = this.shared.block_since.get();
+        if *in_block != since.is_some() {
+            this.shared.block_since.set(in_block.then(Instant::now));
+        }
         Poll::Ready(Ok(()))
     }
 }

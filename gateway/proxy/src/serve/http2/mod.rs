@@ -146,6 +146,7 @@ pub(crate) async fn serve(
         asked: false,
         seen: 0,
         idle: settings.timeouts.idle,
+        head: settings.timeouts.head,
     };
     driver.rearm();
     let end = poll_fn(|context| driver.poll(context)).await;
@@ -204,6 +205,9 @@ fn outbox(limits: &Limits, worker: &Worker) -> Rc<Outbox> {
     Outbox::new(limits.h2_buffer, streams, Rc::clone(&worker.memory))
 }
 
+/// How long a connection without requests may leave a PING unanswered, as long as bytes pass.
+const UNUSED: Duration = Duration::from_secs(300);
+
 /// Drives one connection.
 struct Driver {
     connection: Connection<Counted, Piece>,
@@ -222,6 +226,8 @@ struct Driver {
     /// The bytes that had passed on the connection at its last PING.
     seen: u64,
     idle: Duration,
+    /// How long a block of fields may take to arrive.
+    head: Duration,
 }
 
 impl Driver {
@@ -249,6 +255,14 @@ impl Driver {
                         (self.leaving, self.flooded) = (true, true);
                         continue;
                     }
+                    if self.is_dripped_at() {
+                        self.streams
+                            .server
+                            .worker
+                            .metrics
+                            .refused(labels::Reason::HeadTimeout);
+                        return Poll::Ready(End::Silent);
+                    }
                     match self.poll_pulse(context) {
                         Poll::Ready(true) => {}
                         Poll::Ready(false) => return Poll::Ready(End::Silent),
@@ -270,6 +284,16 @@ impl Driver {
     fn is_toyed_with(&self) -> bool {
         let given_up = self.streams.given_up.get();
         !self.leaving && given_up > GIVEN_UP && given_up > self.requests / 2
+    }
+
+    /// Whether a head, or trailers, have been arriving for too long. Nothing else can arrive meanwhile (RFC 9113 4.3).
+    fn is_dripped_at(&self) -> bool {
+        let since = self.shared.block_since.get();
+        since.is_some_and(|since| since.elapsed() >= self.head)
+    }
+
+    fn is_idle_for(&self, time: Duration) -> bool {
+        self.streams.active.get() == 0 && self.streams.idle_since.get().elapsed() >= time
     }
 
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
@@ -310,13 +334,14 @@ impl Driver {
         if self.asked {
             // The PING queues behind everything that a slow reader has not read yet.
             let seen = std::mem::replace(&mut self.seen, self.shared.passed.get());
-            if seen == self.seen {
+            // A reader may take its time with the last answers, and bytes that come to nothing keep no connection.
+            if seen == self.seen || self.is_idle_for(self.idle.max(UNUSED)) {
                 return Poll::Ready(false);
             }
             self.streams.deadline.set(PONG);
             return Poll::Ready(true);
         }
-        if self.streams.active.get() == 0 && self.streams.idle_since.get().elapsed() >= self.idle {
+        if self.is_idle_for(self.idle) {
             if self.leaving {
                 return Poll::Ready(false);
             }

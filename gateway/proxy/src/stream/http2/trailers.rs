@@ -19,7 +19,7 @@ const STATIC_PSEUDO: usize = 14;
 const STATIC: usize = 61;
 
 /// Flags of HEADERS and CONTINUATION (RFC 9113 6.2).
-const END_HEADERS: u8 = 0x4;
+pub(crate) const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
