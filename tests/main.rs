@@ -8,6 +8,7 @@ mod bodies;
 mod config;
 mod cpus;
 mod deployment;
+mod descriptors;
 mod doors;
 mod drain;
 mod ejection;

@@ -156,6 +156,12 @@ impl Gateway {
         self.directory.path().join("manifests")
     }
 
+    /// The socket of the admin port.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.admin.clone()
+    }
+
     /// The configuration file.
     #[must_use]
     pub fn config(&self) -> PathBuf {

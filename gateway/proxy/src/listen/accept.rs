@@ -28,7 +28,7 @@ use crate::stream::socket::Socket;
 use crate::upstream::HealthBoard;
 use crate::worker::crew::Crew;
 use crate::worker::deadlines::TICK;
-use crate::worker::{Open, Phase, Room, Shared, Worker};
+use crate::worker::{Open, Phase, Shared, Worker};
 
 /// How long the worker still accepts from a socket that admits no new connections, so that handshakes under way can
 /// complete.
@@ -179,10 +179,11 @@ impl Acceptor {
         crate::listen::tests::panic_if_asked(self.server.worker.door.name());
         match accepted {
             Ok((stream, peer)) => {
-                if self.admit(stream, peer) == Room::Made {
-                    // What gives way ends before the next one comes.
+                if self.server.worker.is_full() {
+                    // Only now is it known which of those that came before are idle, and those that give way have ended.
                     tokio::task::yield_now().await;
                 }
+                self.admit(stream, peer);
             }
             Err(error) if is_about_the_client(&error) => {}
             Err(error) => self.cannot_accept(&error, listener).await,
@@ -220,7 +221,7 @@ impl Acceptor {
     }
 
     /// Serves a connection within the door's budget; refuses it otherwise.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Room {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let server = &self.server;
         server.worker.turns.give_way(Instant::now());
         let snapshot = server.worker.door.snapshot();
@@ -231,26 +232,22 @@ impl Acceptor {
         // client that has its share.
         let is_one_too_many =
             settings.proxy_protocol == ProxyProtocol::Off && !counted.enter(client, false, settings);
-        let room = if is_one_too_many {
-            Room::None
-        } else {
-            counted.room(settings)
-        };
-        if room == Room::None || server.worker.memory.refuses() {
-            let why = if room == Room::None {
-                Reason::ConnectionLimit
-            } else {
+        let has_room = !is_one_too_many && counted.has_room(settings);
+        if !has_room || server.worker.memory.refuses() {
+            let why = if has_room {
                 Reason::Overload
+            } else {
+                Reason::ConnectionLimit
             };
             self.overflow
                 .turn_away(&server.worker, stream, snapshot.ends_tls(), why);
-            return room;
+            return;
         }
         let server = Rc::clone(server);
         if prepare::is_needed(&snapshot) {
             let overflow = self.overflow.clone();
             tokio::task::spawn_local(prepare::serve(stream, client, counted, overflow, server));
-            return room;
+            return;
         }
         // Created outside the task, so that idle connections hold nothing else.
         let downstream = Downstream::clear(Peer::of_socket(client));
@@ -259,7 +256,6 @@ impl Acceptor {
             let _counted = counted;
             served.await;
         });
-        room
     }
 }
 

@@ -148,17 +148,6 @@ pub(crate) struct Open {
     _held: Charge,
 }
 
-/// Whether a door has room for a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room {
-    /// It has.
-    Free,
-    /// Idle connections are about to end for it.
-    Made,
-    /// It has not.
-    None,
-}
-
 impl Open {
     /// Counts it.
     pub(crate) fn new(worker: &Rc<Worker>) -> Self {
@@ -173,18 +162,10 @@ impl Open {
         }
     }
 
-    /// Whether the door has room for it, or will have in a moment.
-    pub(crate) fn room(&self, settings: &Settings) -> Room {
-        let worker = &self.worker;
-        let open = worker.shared.connections.load(Ordering::Relaxed);
-        let excess = open.saturating_sub(worker.shared.most_connections(settings));
-        if excess == 0 {
-            Room::Free
-        } else if worker.make_room(excess, Shortage::Connections) {
-            Room::Made
-        } else {
-            Room::None
-        }
+    /// Whether the door has room for it, or will have in a moment because idle connections end for it.
+    pub(crate) fn has_room(&self, settings: &Settings) -> bool {
+        let excess = self.worker.shared.excess(settings);
+        excess == 0 || self.worker.make_room(excess, Shortage::Connections)
     }
 
     /// Counts the connection as its client's, unless that has as many as it may. `named`: a PROXY header names the client

@@ -11,14 +11,24 @@ use crate::settings::Settings;
 impl Shared {
     /// How many client connections the door may have.
     pub(crate) fn most_connections(&self, settings: &Settings) -> usize {
-        settings
-            .limits
-            .connections
-            .min(self.metrics.descriptors.clients())
+        let most = self.metrics.descriptors.clients();
+        settings.limits.connections.min(most)
+    }
+
+    /// How many are open beyond that.
+    pub(super) fn excess(&self, settings: &Settings) -> usize {
+        let open = self.connections.load(Ordering::Relaxed);
+        open.saturating_sub(self.most_connections(settings))
     }
 }
 
 impl Worker {
+    /// Whether another connection is one too many for the door, unless an idle one gives way.
+    pub(crate) fn is_full(&self) -> bool {
+        let open = self.shared.connections.load(Ordering::Relaxed);
+        open >= self.shared.most_connections(self.door.snapshot().settings())
+    }
+
     /// Asks up to `most` idle client connections of this worker to end, those first that have been idle for longest.
     /// Returns how many. They end in order, when their tasks run next; over HTTP/2 a moment later.
     pub(crate) fn close_idle(&self, most: usize, shortage: Shortage) -> usize {
