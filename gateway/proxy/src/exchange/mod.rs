@@ -403,8 +403,17 @@ impl<'a> Exchange<'a> {
             // A client sends no heads, so there are never too many of them.
             let _never_too_many = self.parts.client.stall(context);
         }
-        let held = self.parts.scratch.from_upstream.len();
-        self.parts.client.hold(held);
+        if self.parts.client.is_http2() {
+            let Scratch {
+                from_client,
+                from_upstream,
+                ..
+            } = &mut *self.parts.scratch;
+            self.parts.client.hold(from_upstream.len());
+            // Of a connection's streams few read at the same time.
+            from_client.lend();
+            from_upstream.lend();
+        }
         Ok(())
     }
 

@@ -61,8 +61,8 @@ impl Scratch {
         let mut new = Self {
             from_client: ReadBuffer::new(memory),
             from_upstream: ReadBuffer::new(memory),
-            to_upstream: Vec::with_capacity(4096),
-            to_client: Vec::with_capacity(4096),
+            to_upstream: Vec::new(),
+            to_client: Vec::new(),
             request: RequestHead::new(),
             response: ResponseHead::new(),
             protocols: Vec::new(),

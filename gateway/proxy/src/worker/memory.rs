@@ -1,6 +1,6 @@
 //! What a worker's connections hold: a figure without atomics, settled with the door's in steps.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +10,9 @@ use crate::memory::{DoorMemory, Stage};
 
 /// A worker settles with its door when its figure has changed by this much, or at its next tick.
 const STEP: usize = 64 * 1024;
+
+/// Blocks that are kept for whoever reads next.
+const BLOCKS: usize = 16;
 
 /// What an open connection of a client holds besides its buffers, whatever it speaks: its task and its deadline, and the
 /// kernel's socket, which counts too.
@@ -33,6 +36,8 @@ pub(crate) struct Memory {
     acted: Cell<Stage>,
     /// Wakes who sheds when a stage begins.
     alarm: Notify,
+    /// Blocks that exchanges have lent each other: one that waits needs none.
+    blocks: RefCell<Vec<Vec<u8>>>,
 }
 
 /// Bytes that something holds, counted for as long as it lives.
@@ -51,7 +56,21 @@ impl Memory {
             stage,
             acted: Cell::new(Stage::Calm),
             alarm: Notify::new(),
+            blocks: RefCell::default(),
         })
+    }
+
+    /// Keeps a block for whoever reads next. It counts as held by nobody: there are few.
+    pub(super) fn lend(&self, block: Vec<u8>) {
+        let mut blocks = self.blocks.borrow_mut();
+        if blocks.len() < BLOCKS {
+            blocks.push(block);
+        }
+    }
+
+    /// The block that was lent last, with its former content.
+    pub(super) fn borrow(&self) -> Option<Vec<u8>> {
+        self.blocks.borrow_mut().pop()
     }
 
     /// Counts `bytes` for as long as the charge lives.

@@ -16,20 +16,21 @@ pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// It has no memory because it has not read yet, or has lent it: it reads as much as usual next.
+    is_fresh: bool,
     /// Where its length is counted.
     memory: Rc<Memory>,
 }
 
 impl ReadBuffer {
     pub(crate) fn new(memory: &Rc<Memory>) -> Self {
-        let mut buffer = Self {
+        Self {
             bytes: Vec::new(),
             start: 0,
             end: 0,
+            is_fresh: true,
             memory: Rc::clone(memory),
-        };
-        buffer.resize(READ);
-        buffer
+        }
     }
 
     /// The bytes not yet consumed.
@@ -65,7 +66,9 @@ impl ReadBuffer {
 
     /// Room for more bytes, at least one if `limit` allows: the buffer holds at most `limit` unconsumed bytes.
     pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
-        if self.bytes.len() < AFTER_REST {
+        if self.bytes.is_empty() && self.is_fresh {
+            self.wake();
+        } else if self.bytes.len() < AFTER_REST {
             self.resize(AFTER_REST);
         }
         if self.end == self.bytes.len() {
@@ -103,6 +106,9 @@ impl ReadBuffer {
     /// Appends bytes.
     pub(crate) fn load(&mut self, bytes: &[u8]) {
         let end = self.end + bytes.len();
+        if self.bytes.is_empty() {
+            self.wake();
+        }
         if end > self.bytes.len() {
             self.resize(end.max(READ));
         }
@@ -126,6 +132,7 @@ impl ReadBuffer {
 
     /// Gives back all memory that holds nothing: nothing has moved for a while, and may not for long.
     pub(crate) fn rest(&mut self) {
+        self.is_fresh = false;
         let length = self.len();
         if length < self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -134,11 +141,34 @@ impl ReadBuffer {
         }
     }
 
+    /// Lends its memory to others if it is empty: there may be a hundred streams on a connection, of which few read at the
+    /// same time.
+    pub(crate) fn lend(&mut self) {
+        if self.is_empty() && self.bytes.len() == READ {
+            self.memory.lend(std::mem::take(&mut self.bytes));
+            self.is_fresh = true;
+            self.memory.exchange(READ, 0);
+        }
+    }
+
     /// Drops everything, and the memory of a long body. What rests goes on resting.
     pub(crate) fn reset(&mut self) {
         (self.start, self.end) = (0, 0);
         if self.bytes.len() > READ {
             self.resize(READ);
+        }
+    }
+
+    /// Takes the memory of a usual buffer.
+    fn wake(&mut self) {
+        self.is_fresh = false;
+        let lent = self.bytes.is_empty().then(|| self.memory.borrow()).flatten();
+        match lent {
+            Some(block) => {
+                self.bytes = block;
+                self.memory.exchange(0, READ);
+            }
+            None => self.resize(READ),
         }
     }
 
@@ -169,7 +199,9 @@ mod tests {
 
     fn buffer() -> (ReadBuffer, Rc<Memory>) {
         let memory = Memory::of_tests();
-        (ReadBuffer::new(&memory), memory)
+        let mut buffer = ReadBuffer::new(&memory);
+        buffer.wake();
+        (buffer, memory)
     }
 
     #[test]
