@@ -215,3 +215,29 @@ fn no_command_panics_on_its_errors() {
         }
     }
 }
+
+/// Whoever writes objects can make problems without end. The log has some of each namespace, and says how many more there were
+/// with the next one.
+#[test]
+fn a_namespace_does_not_fill_the_log_with_its_problems() {
+    let ingress = |namespace: &str, number: usize| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\n\
+             metadata: {{name: web-{number}, namespace: {namespace}, labels: {{expose: {DOOR}}}}}\n\
+             spec:\n  rules:\n  - host: {namespace}-{number}.test\n    http: {{paths: [{{path: /, pathType: Prefix, \
+             backend: {{service: {{name: gone, port: {{number: 80}}}}}}}}]}}\n---\n"
+        )
+    };
+    let greedy: String = (0..300).map(|number| ingress("greedy", number)).collect();
+    let gateway = gateway!()
+        .manifest("greedy.yaml", &greedy)
+        .manifest("modest.yaml", &ingress("modest", 0))
+        .start();
+    gateway.counts("blastdoor_config_problems", &[("severity", "error")], 301.0);
+    gateway.until("all are looked through", |gateway| {
+        gateway.stderr().contains("modest/web-0")
+    });
+    let said = gateway.stderr();
+    let lines = said.lines().filter(|line| line.contains("greedy/web-"));
+    assert_eq!(lines.count(), 100);
+}

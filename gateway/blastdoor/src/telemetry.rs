@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use proxy::{AccessFormat, AccessLog, AccessPolicy, LineQueue};
+use proxy::{AccessFormat, AccessLog, AccessPolicy, LineQueue, Warnings};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -66,7 +67,10 @@ fn start_diagnostics(log: &Log, queue: LineQueue) {
         .with_env_filter(filter)
         // The library prints these with a macro that waits for standard error, and panics when it is closed.
         .log_internal_errors(false)
-        .with_writer(Lines(queue));
+        .with_writer(Lines {
+            queue,
+            others: Warnings::default(),
+        });
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -136,22 +140,60 @@ impl Write for Standard {
     }
 }
 
+/// Our crates, which limit the rate of their lines by what these are about.
+const OURS: [&str; 7] = [
+    "blastdoor",
+    "control",
+    "door",
+    "proxy",
+    "resource",
+    "route",
+    "wire",
+];
+
+/// How many lines a module of another crate may write in 10 s: clients, backends and DNS servers can cause some of them.
+/// Those of the levels `debug` and `trace` have been asked for.
+const MOST_LINES: usize = 20;
+
 /// Diagnostics on their way to their queue: each event is one write.
-struct Lines(LineQueue);
+struct Lines {
+    queue: LineQueue,
+    others: Warnings,
+}
+
+impl Lines {
+    fn admits(&self, event: &Metadata<'_>) -> bool {
+        let target = event.target();
+        let is_ours = target.split("::").next().is_some_and(|name| OURS.contains(&name));
+        is_ours
+            || *event.level() > Level::INFO
+            || self
+                .others
+                .admit_some(target, MOST_LINES, Instant::now())
+                .is_some()
+    }
+}
 
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line(&self.0)
+        Line(Some(&self.queue))
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
+        Line(self.admits(event).then_some(&self.queue))
     }
 }
 
-struct Line<'a>(&'a LineQueue);
+/// Where one line goes, if anywhere.
+struct Line<'a>(Option<&'a LineQueue>);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        if let Some(queue) = self.0 {
+            queue.push(line);
+        }
         Ok(line.len())
     }
 

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::caught;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
@@ -99,7 +100,13 @@ impl Admin {
                 patience: Patience::USUAL,
             });
             let tasks = tokio::task::LocalSet::new();
-            tasks.block_on(&runtime, accept(listening, server, Reserve::new(room.spare)));
+            tasks.block_on(&runtime, async {
+                let mut reserve = Reserve::new(room.spare);
+                // Without probes the process would be killed. A panic, which has been logged, costs one turn.
+                while caught(accept(&listening, &server, &mut reserve)).await.is_err() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
         })?;
         outcome.recv().unwrap_or_else(|lost| Err(io::Error::other(lost)))
     }
@@ -121,9 +128,9 @@ fn runtime_with(socket: Bound) -> io::Result<(Runtime, Listening)> {
 }
 
 /// Accepts whoever comes. Whether there is a place is decided then, because who it is cannot be known before.
-async fn accept(listening: Listening, server: Rc<Server>, mut reserve: Reserve) {
+async fn accept(listening: &Listening, server: &Rc<Server>, reserve: &mut Reserve) {
     loop {
-        let accepted = match &listening {
+        let accepted = match listening {
             Listening::Tcp(listener) => listener
                 .accept()
                 .await

@@ -16,7 +16,7 @@ use std::time::Duration;
 use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver};
 use control::{Panicked, SourceEvent, caught};
-use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics};
+use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics, Warnings};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -69,6 +69,8 @@ pub(crate) struct Supervisor {
     must_reload: bool,
     /// The configuration file and those that it names.
     files: WatchedFiles,
+    /// How many problems of each namespace have been logged lately.
+    lines: Warnings,
     reporting: Reporting,
     /// What all doors may hold.
     memory: MemoryBudget,
@@ -191,6 +193,7 @@ impl Supervisor {
             drains: JoinSet::new(),
             must_reload: true,
             files: WatchedFiles::default(),
+            lines: Warnings::for_reasons(publication::NAMESPACES),
             reporting,
             memory,
             descriptors,
@@ -296,10 +299,12 @@ impl Supervisor {
 
     /// After a panic: what was half done is done anew, from the beginning, and not too often.
     fn recover(&mut self, life: &mut Life) {
-        tracing::error!(
-            "the control loop has panicked and goes on; what is served stays as it is; publishing again in {:?}",
-            life.pause
-        );
+        if let Some(kept_back) = self.lines.admit("the control loop", std::time::Instant::now()) {
+            tracing::error!(
+                "the control loop has panicked and goes on; what is served stays as it is; publishing again in {:?}{kept_back}",
+                life.pause
+            );
+        }
         self.publications.forget();
         self.must_reload = true;
         life.publish_later();

@@ -8,6 +8,12 @@ use super::compiler::{Compiler, Job, JobDoor, Outcome, Published};
 use super::door::{LeavingDoor, RunningDoor};
 use crate::problems::Finder;
 
+/// How many new problems of one namespace are logged in 10 s. `blastdoor check` and Events have them all.
+const MOST_LINES: usize = 100;
+
+/// How many namespaces are counted individually.
+pub(super) const NAMESPACES: usize = 4096;
+
 /// The compilation as the supervisor sees it.
 pub(super) struct Publications {
     pub(super) compiler: Compiler,
@@ -141,10 +147,16 @@ impl Supervisor {
         let problems = &mut self.world.problems;
         self.reporting.gauges.problems(problems.counts());
         for problem in problems.news() {
+            // Whoever writes objects can make as many problems as he likes, again and again.
+            let namespace = problem.object.namespace.as_deref().unwrap_or("-");
+            let now = std::time::Instant::now();
+            let Some(kept_back) = self.lines.admit_some(namespace, MOST_LINES, now) else {
+                continue;
+            };
             match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-                Severity::Note => tracing::info!("{problem}"),
+                Severity::Error => tracing::error!("{problem}{kept_back}"),
+                Severity::Warning => tracing::warn!("{problem}{kept_back}"),
+                Severity::Note => tracing::info!("{problem}{kept_back}"),
             }
         }
         if let Some(cluster) = &self.cluster {

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -63,7 +63,13 @@ impl WorkerThread {
                     return;
                 }
                 Err(_logged) => {
-                    tracing::error!(%listener, "a worker has panicked and begins anew; its connections have ended");
+                    let warnings = &self.shared.warnings;
+                    if let Some(kept_back) = warnings.admit("a worker has panicked", Instant::now()) {
+                        tracing::error!(
+                            %listener,
+                            "a worker has panicked and begins anew; its connections have ended{kept_back}"
+                        );
+                    }
                     restarts = 1;
                     std::thread::sleep(PAUSE);
                 }

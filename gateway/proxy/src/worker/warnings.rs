@@ -1,6 +1,7 @@
 //! Lines that clients, tenants or backends can cause, at a limited rate: an operator should learn why a client is refused,
 //! and nobody should be able to fill the log.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,11 +13,13 @@ const PAUSE: Duration = Duration::from_secs(10);
 const REASONS: usize = 32;
 
 /// Lines by reason, and how many of each have been logged lately.
-#[derive(Default)]
-pub struct Warnings(Mutex<Vec<ReportedReason>>);
+pub struct Warnings {
+    reasons: usize,
+    all: Mutex<HashMap<Box<str>, Reported>>,
+}
 
-struct ReportedReason {
-    reason: Box<str>,
+/// The lines for one reason.
+struct Reported {
     /// When the first of the lines that are counted together was logged.
     at: Instant,
     lines: usize,
@@ -37,7 +40,22 @@ impl fmt::Display for KeptBack {
     }
 }
 
+impl Default for Warnings {
+    fn default() -> Self {
+        Self::for_reasons(REASONS)
+    }
+}
+
 impl Warnings {
+    /// For so many reasons, which are counted individually; all others share one.
+    #[must_use]
+    pub fn for_reasons(reasons: usize) -> Self {
+        Self {
+            reasons,
+            all: Mutex::default(),
+        }
+    }
+
     /// How many lines for this reason have been suppressed, if another may be logged now: one in 10 s.
     pub fn admit(&self, reason: &str, now: Instant) -> Option<KeptBack> {
         self.admit_some(reason, 1, now)
@@ -45,42 +63,54 @@ impl Warnings {
 
     /// As [`Self::admit`], for `most` lines in 10 s.
     pub fn admit_some(&self, reason: &str, most: usize, now: Instant) -> Option<KeptBack> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_passed = |reported: &ReportedReason| now.saturating_duration_since(reported.at) >= PAUSE;
-        let known = all.iter().position(|reported| *reported.reason == *reason);
-        let place = known.or_else(|| {
-            let is_full = all.len() >= REASONS;
-            // A reason that is not heard of any more gives its place up.
-            let silent = all
-                .iter()
-                .enumerate()
-                .filter(|(_, reported)| has_passed(reported));
-            let silent = silent.max_by_key(|(_, reported)| reported.kept_back);
-            is_full.then(|| silent.map_or(all.len() - 1, |(place, _)| place))
-        });
-        if let Some(reported) = place.and_then(|place| all.get_mut(place)) {
+        const SHARED: &str = "";
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_passed = |reported: &Reported| now.saturating_duration_since(reported.at) >= PAUSE;
+        if let Some(reported) = all.get_mut(reason) {
             if has_passed(reported) {
-                let kept_back = std::mem::take(&mut reported.kept_back);
-                *reported = ReportedReason::new(reason, now);
+                let kept_back = reported.kept_back;
+                *reported = Reported::new(now);
                 return Some(KeptBack(kept_back));
             }
-            // A reason without a place of its own has used up what it shares.
-            if reported.lines < most && *reported.reason == *reason {
+            if reported.lines < most {
                 reported.lines += 1;
                 return Some(KeptBack(0));
             }
             reported.kept_back += 1;
             return None;
         }
-        all.push(ReportedReason::new(reason, now));
-        Some(KeptBack(0))
+        if all.len() < self.reasons {
+            all.insert(reason.into(), Reported::new(now));
+            return Some(KeptBack(0));
+        }
+        // Reasons that are not heard of any more give their places up.
+        let mut kept_back = 0;
+        all.retain(|_, reported| {
+            let is_silent = has_passed(reported);
+            kept_back += if is_silent { reported.kept_back } else { 0 };
+            !is_silent
+        });
+        if all.len() < self.reasons {
+            all.insert(reason.into(), Reported::new(now));
+            return Some(KeptBack(kept_back));
+        }
+        match all.get_mut(SHARED) {
+            Some(shared) => {
+                shared.kept_back += 1;
+                None
+            }
+            // One place more, for all that have none.
+            None => {
+                all.insert(SHARED.into(), Reported::new(now));
+                Some(KeptBack(kept_back))
+            }
+        }
     }
 }
 
-impl ReportedReason {
-    fn new(reason: &str, at: Instant) -> Self {
+impl Reported {
+    fn new(at: Instant) -> Self {
         Self {
-            reason: reason.into(),
             at,
             lines: 1,
             kept_back: 0,
@@ -123,10 +153,11 @@ mod tests {
     fn reasons_beyond_the_limit_share_an_entry() {
         let (warnings, now) = (Warnings::default(), Instant::now());
         let reported = (0..1000).filter(|number| warnings.admit(&number.to_string(), now).is_some());
-        assert_eq!(reported.count(), REASONS);
-        assert_eq!(warnings.0.lock().unwrap().len(), REASONS);
-        assert_eq!(warnings.admit("new", now + PAUSE), Some(KeptBack(968)));
+        assert_eq!(reported.count(), REASONS + 1);
+        assert_eq!(warnings.all.lock().unwrap().len(), REASONS + 1);
+        // Those before have given their places up.
+        assert_eq!(warnings.admit("new", now + PAUSE), Some(KeptBack(967)));
         assert_eq!(warnings.admit("newer", now + PAUSE), Some(KeptBack(0)));
-        assert_eq!(warnings.0.lock().unwrap().len(), REASONS);
+        assert_eq!(warnings.all.lock().unwrap().len(), 2);
     }
 }
