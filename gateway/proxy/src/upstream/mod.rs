@@ -228,8 +228,8 @@ mod tests {
             protocol: ProtocolKey::Http1,
             namespace_id,
         };
-        for number in 0..2 * KNOWN {
-            upstreams.endpoint(key(1, number as u32), &UpstreamProtocol::Http1);
+        for number in (0..).take(2 * KNOWN) {
+            upstreams.endpoint(key(1, number), &UpstreamProtocol::Http1);
         }
         assert_eq!(upstreams.endpoints.borrow().len(), KNOWN);
         upstreams.endpoint(key(2, 1), &UpstreamProtocol::Http1);

@@ -235,6 +235,7 @@ mod tests {
         probes: Rc<Probes>,
         now: Instant,
         all: Vec<Rc<Endpoint>>,
+        endless: Vec<Down>,
     }
 
     impl Rig {
@@ -245,6 +246,7 @@ mod tests {
                 probes: Probes::new(Arc::clone(&board), Arc::default()),
                 now: Instant::now(),
                 all: Vec::new(),
+                endless: Vec::new(),
             };
             for namespace in 0..namespaces {
                 for port in 1..=each {
@@ -282,7 +284,7 @@ mod tests {
                             self.probes.found(&queue, down, Some(found), self.now);
                         } else {
                             // It never ends.
-                            std::mem::forget(down);
+                            self.endless.push(down);
                         }
                     }
                 }

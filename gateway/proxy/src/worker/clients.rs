@@ -122,8 +122,8 @@ mod tests {
         let mut each = vec![0; clients.into()];
         loop {
             let before: usize = each.iter().sum();
-            for (number, count) in each.iter_mut().enumerate() {
-                let client = Client::of([10, 0, 0, number as u8].into());
+            for (number, count) in (0..).zip(&mut each) {
+                let client = Client::of([10, 0, 0, number].into());
                 let open = all(&counts);
                 if open < total && counts.enter(client, limit, open, total) {
                     *count += 1;

@@ -256,17 +256,17 @@ impl Client {
                 }
             }
             (Self::Http2(socket), Takes(count)) => {
-                let more = (count as u32).to_be_bytes();
+                let more = u32::try_from(count).unwrap().to_be_bytes();
                 let frames = [frame(0x8, 0, 0, &more), frame(0x8, 0, 1, &more)].concat();
                 socket.write_all(&frames).await.unwrap();
             }
-            (_, Begins | Streams | Says(_)) => unreachable!(),
+            (_, Begins | Streams | Says(_)) => panic!("only a backend does that"),
         }
     }
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u32).to_be_bytes();
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend_from_slice(&stream.to_be_bytes());
     frame.extend_from_slice(payload);
@@ -327,12 +327,12 @@ async fn client(is_http2: bool) -> (Client, Stream) {
 }
 
 /// A backend that reads everything, and sends what it is told to.
-async fn backend(reads: bool) -> (mpsc::UnboundedSender<Vec<u8>>, Stream) {
+async fn backend(reads: bool) -> (mpsc::Sender<Vec<u8>>, Stream) {
     let (backend, theirs) = super::pair().await;
     backend.set_nodelay(true).unwrap();
     theirs.set_nodelay(true).unwrap();
     let (mut reading, mut writing) = backend.into_split();
-    let (sender, mut told) = mpsc::unbounded_channel::<Vec<u8>>();
+    let (sender, mut told) = mpsc::channel::<Vec<u8>>(64);
     tokio::task::spawn_local(async move {
         let mut bytes = vec![0; 64 * 1024];
         while reads && reading.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
@@ -364,14 +364,14 @@ async fn play(
     clock: &Clock,
     table: &Deadlines,
     client: &mut Client,
-    backend: &mpsc::UnboundedSender<Vec<u8>>,
+    backend: &mpsc::Sender<Vec<u8>>,
 ) {
     let long = "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n";
     let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100000000\r\n\r\n";
     let mut act = async |act| match act {
-        Begins => backend.send(long.into()).unwrap(),
-        Streams => backend.send(events.into()).unwrap(),
-        Says(count) => backend.send(vec![b'y'; count]).unwrap(),
+        Begins => backend.try_send(long.into()).unwrap(),
+        Streams => backend.try_send(events.into()).unwrap(),
+        Says(count) => backend.try_send(vec![b'y'; count]).unwrap(),
         Sends(_) | Takes(_) => client.act(act).await,
     };
     for first in case.first {
