@@ -68,12 +68,12 @@ class Processes:
     def __exit__(self, *_):
         self.end(*self._running)
 
-    def start(self, command, core, realtime=False, **options):
+    def start(self, command, core, realtime=False, prepare=None, **options):
         # A session of its own: Ctrl-C reaches this program alone, which then ends its children in order.
         process = subprocess.Popen(
             [str(part) for part in command],
             start_new_session=True,
-            preexec_fn=lambda: settle(core, realtime),
+            preexec_fn=prepare or (lambda: settle(core, realtime)),
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options},
         )
         self._running.append(process)
