@@ -257,7 +257,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How much the kernel takes for a connection beyond what it has sent. Without this limit it takes up to the size of its
 /// send buffer, usually 4 MiB, for a reader that reads nothing.
-pub(crate) const UNSENT: u32 = 64 * 1024;
+pub(crate) const UNSENT: u32 = 128 * 1024;
 
 /// What TLS has usually encrypted by then.
 const ENCRYPTED: usize = 32 * 1024;
