@@ -65,7 +65,7 @@ impl ClusterSource {
                 if !was_first && events.send(source.broken()).await.is_err() {
                     return;
                 }
-                source.clone().watch_once(events).await;
+                Box::pin(source.clone().watch_once(events)).await;
             }
         })
         .await;

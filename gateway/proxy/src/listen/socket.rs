@@ -145,7 +145,7 @@ impl Bound {
                 socket.listen(BACKLOG)?;
                 Self::Listening(tokio::net::TcpListener::from_std(socket.into())?)
             }
-            other => other,
+            other @ (Self::Listening(_) | Self::Closed) => other,
         };
         match self {
             Self::Listening(listener) => Ok(listener),

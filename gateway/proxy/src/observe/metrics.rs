@@ -179,10 +179,19 @@ impl DoorMetrics {
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(memory);
     }
 
-    /// A new worker's counters. They still count when the worker has ended.
+    /// A new worker's counters. They still count when the worker has ended; another continues with them then, so that workers
+    /// that begin anew again and again take no more memory.
     pub(crate) fn worker(&self) -> Arc<WorkerMetrics> {
+        let mut workers = self.lock();
+        // Nobody else has them, and what was written to them is visible here.
+        let left = workers
+            .iter_mut()
+            .position(|metrics| Arc::get_mut(metrics).is_some());
+        if let Some(metrics) = left.and_then(|place| workers.get(place)) {
+            return Arc::clone(metrics);
+        }
         let metrics = Arc::new(WorkerMetrics::default());
-        self.lock().push(Arc::clone(&metrics));
+        workers.push(Arc::clone(&metrics));
         metrics
     }
 
@@ -581,4 +590,23 @@ fn method_label(method: Method) -> &'static str {
 
 fn seconds(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_continues_with_the_counters_of_one_that_has_ended() {
+        let door = DoorMetrics::new("one".parse().unwrap());
+        let (first, second) = (door.worker(), door.worker());
+        first.panics.add(2);
+        second.panics.add(1);
+        drop(first);
+        for _ in 0..100 {
+            door.worker().panics.add(1);
+        }
+        assert_eq!(door.sum(|worker| &worker.panics), 103);
+        assert_eq!(door.lock().len(), 2);
+    }
 }

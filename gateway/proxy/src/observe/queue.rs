@@ -193,9 +193,10 @@ impl<S: Write> Writer<S> {
             self.shared.lose(lines);
             return false;
         }
+        self.is_torn = false;
         let written = self.write_all(lines);
         let (taken, rest) = lines.split_at_checked(written).unwrap_or((lines, &[]));
-        self.is_torn = taken.last().is_some_and(|last| *last != b'\n') || (self.is_torn && taken.is_empty());
+        self.is_torn = taken.last().is_some_and(|last| *last != b'\n');
         self.shared.lose(rest);
         rest.is_empty()
     }
