@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control::cluster::{DoorView, Publish};
-use door::{Policy, concerns_needs, needs};
+use door::{Policy, concerns_needs, needs, objects_of};
 use resource::{ClusterView, Ingress, Object, ObjectRef};
 use route::ListenerName;
 
@@ -30,6 +30,10 @@ impl DoorView for ConfiguredDoors {
 
     fn needs_of_ingresses(&self, view: &ClusterView) -> Vec<ObjectRef> {
         needs(self.policies(), view).of_ingresses()
+    }
+
+    fn objects_of(&self, ingress: &Ingress) -> Vec<ObjectRef> {
+        objects_of(ingress)
     }
 
     fn concerns_needs(&self, before: Option<&Object>, after: Option<&Object>) -> bool {

@@ -35,6 +35,12 @@ pub fn needs<'v>(policies: impl IntoIterator<Item = &'v Policy>, view: &'v Clust
     }
 }
 
+/// The Secrets and ConfigMaps that an Ingress refers to, whether a door needs them or not.
+#[must_use]
+pub fn objects_of(ingress: &Ingress) -> Vec<ObjectRef> {
+    objects(ingress).map(Reference::object).collect()
+}
+
 /// Whether the Secrets and ConfigMaps that doors need may change when `after` replaces `before`. Looks only at these two
 /// objects, so that it can be called for every change.
 #[must_use]

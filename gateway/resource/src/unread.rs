@@ -14,6 +14,11 @@ pub enum Unread {
          `most_followed` in [source], or set `secrets = \"cluster\"`"
     )]
     TooMany,
+    /// Its namespace names new objects too often.
+    #[error(
+        "is not read yet, because its namespace names new Secrets and ConfigMaps faster than five a second"
+    )]
+    TooOften,
     /// The API server refuses access to it.
     #[error("is not read, because the right to read it is missing")]
     Denied,

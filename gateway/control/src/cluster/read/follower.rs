@@ -3,27 +3,27 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use resource::{ClusterView, Kind, Problem, ProblemLists, Severity};
+use resource::{ClusterView, Problem, ProblemLists, Severity};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::availability::{Obstacle, obstacle};
+use super::held::{HeldIngresses, NAMED_WAIT};
 use super::named::NamedObjects;
 use super::pending::Pending;
 use super::permissions::missing_permissions;
 use super::reflectors::Reflectors;
 use super::store::{Changed, Store};
-use super::target::{Scope, permanent_targets};
+use super::target::permanent_targets;
 use super::update::{Closed, Update};
 use crate::cluster::connection::Connection;
 use crate::cluster::door_view::{DoorView, Publish};
 use crate::cluster::options::ClusterOptions;
 use crate::source::{SourceContent, SourceEvent};
 
-/// An object that has just been named is waited for before the Ingress that names it is sent, but not longer.
-const NAMED_WAIT: Duration = Duration::from_secs(1);
+/// Finding out what is needed takes at most this part of the time, however often that may change.
+const FOLLOWING: u32 = 10;
 /// Changes that wait to be looked at.
 const QUEUE: usize = 1_024;
 
@@ -35,6 +35,9 @@ pub(crate) struct Follower {
     store: Rc<RefCell<Store>>,
     doors: watch::Receiver<Arc<dyn DoorView>>,
     named: NamedObjects,
+    /// When it is found out again what is needed.
+    follows_at: Instant,
+    held: HeldIngresses,
     reflectors: Reflectors,
     updates: mpsc::Receiver<Update>,
     /// Wakes the reporter.
@@ -66,6 +69,8 @@ impl Follower {
             server: Rc::clone(&connection.server),
             named: NamedObjects::new(Rc::clone(&options), Rc::clone(&store)),
             reflectors: Reflectors::new(connection, Rc::clone(&store), sender),
+            follows_at: Instant::now(),
+            held: HeldIngresses::default(),
             options,
             store,
             doors,
@@ -95,6 +100,7 @@ impl Follower {
                     if changed.is_err() {
                         return;
                     }
+                    self.follows_at = Instant::now();
                     // Other doors may have other problems with the same objects.
                     pending.add(Changed { view: true, needs: true, status: true, ..Changed::default() });
                 }
@@ -114,8 +120,18 @@ impl Follower {
     }
 
     fn follow_named(&mut self) {
+        let began = Instant::now();
         let doors = Arc::clone(&self.doors.borrow_and_update());
         self.named.follow(&*doors, &mut self.reflectors);
+        self.follows_at = Instant::now() + began.elapsed() * FOLLOWING;
+    }
+
+    /// The same if anything else may be needed, unless that was found out a moment ago.
+    fn follow_if_due(&mut self, pending: &mut Pending) {
+        if pending.changed.needs && self.follows_at <= Instant::now() {
+            pending.changed.needs = false;
+            self.follow_named();
+        }
     }
 
     /// Sends what there is to send.
@@ -124,13 +140,13 @@ impl Follower {
         pending: &mut Pending,
         events: &mpsc::Sender<SourceEvent>,
     ) -> Result<(), Closed> {
-        if std::mem::take(&mut pending.changed.needs) {
-            self.follow_named();
-        }
+        self.follow_if_due(pending);
         if pending.changed.targets {
             self.report_obstacle(events).await?;
         }
-        if let Some(until) = self.waits_for_named()
+        let mut held_until = None;
+        if self.reported.is_loaded
+            && let Some(until) = self.named.doors_wait()
             && pending.hold(until, NAMED_WAIT)
         {
             return Ok(());
@@ -143,34 +159,35 @@ impl Follower {
                 let changed = self.take(update);
                 pending.changed.merge(changed);
             }
-            if std::mem::take(&mut pending.changed.needs) {
-                self.follow_named();
-            }
+            self.follow_if_due(pending);
             // What was named only now may have to be read before anything is served.
             if self.is_complete() {
-                permit.send(SourceEvent::Loaded(self.content()));
+                let mut content = self.content();
+                let young = self.named.young();
+                let doors = Arc::clone(&self.doors.borrow());
+                held_until = self.held.hold_back(&mut content.view, &young, &*doors);
+                permit.send(SourceEvent::Loaded(content));
                 self.reported.is_loaded = true;
             }
         }
         if is_complete && (pending.changed.view || pending.changed.status) {
             self.changes.send_replace(());
         }
+        let needs = pending.changed.needs;
         *pending = Pending::default();
-        Ok(())
-    }
-
-    /// Until when an object is waited for that has just been named.
-    fn waits_for_named(&self) -> Option<Instant> {
-        if !self.reported.is_loaded {
-            return None;
+        if let Some(until) = held_until {
+            pending.changed.view = true;
+            pending.again_at(until);
         }
-        let store = self.store.borrow();
-        let young = store.targets().filter(|(target, state)| {
-            let is_named = matches!(target.scope, Scope::Object(_)) || target.kind == Kind::Secret;
-            is_named && !state.is_known() && state.fault.is_none()
-        });
-        let until = young.map(|(_, state)| state.since + NAMED_WAIT).max();
-        until.filter(|until| *until > Instant::now())
+        if needs {
+            pending.changed.needs = true;
+            pending.again_at(self.follows_at);
+        }
+        if let Some(at) = self.named.retry() {
+            pending.changed.needs = true;
+            pending.again_at(at);
+        }
+        Ok(())
     }
 
     /// Whether everything is known that has to be known before anything is served.

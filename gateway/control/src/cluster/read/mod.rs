@@ -5,9 +5,11 @@
 
 mod availability;
 mod follower;
+mod held;
 mod kinds;
 mod named;
 mod observed;
+mod openings;
 mod pending;
 mod permissions;
 mod raw;

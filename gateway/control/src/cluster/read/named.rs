@@ -1,11 +1,15 @@
 //! The Secrets and ConfigMaps that doors and Ingresses name: which of them are watched, and which are left out.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use resource::{ClusterView, Kind, ObjectRef, Unread};
+use tokio::time::Instant;
 
+use super::held::NAMED_WAIT;
+use super::openings::Openings;
 use super::reflectors::Reflectors;
 use super::store::Store;
 use super::target::{Scope, WatchTarget};
@@ -17,6 +21,8 @@ use crate::fair::share_out;
 
 /// Late Secrets that are watched one by one. With more than that, all are listed again.
 const MOST_LATE: usize = 100;
+/// Between two lists of all Secrets that were asked for because too many were late.
+const RELIST: Duration = Duration::from_secs(30);
 /// Objects of one namespace that come before further ones of other namespaces.
 const SHARE: usize = 50;
 
@@ -30,6 +36,13 @@ pub(super) struct NamedObjects {
     late: BTreeSet<ObjectRef>,
     /// Objects that are needed and not watched, and why.
     left_out: BTreeMap<ObjectRef, Unread>,
+    /// Those that doors need.
+    of_doors: BTreeSet<ObjectRef>,
+    openings: Openings,
+    /// When all Secrets were listed again.
+    relisted: Option<Instant>,
+    /// When something can be watched that cannot be now.
+    retry: Option<Instant>,
 }
 
 /// What is needed, each object once.
@@ -49,6 +62,10 @@ impl NamedObjects {
             needed: BTreeSet::new(),
             late: BTreeSet::new(),
             left_out: BTreeMap::new(),
+            of_doors: BTreeSet::new(),
+            openings: Openings::default(),
+            relisted: None,
+            retry: None,
         }
     }
 
@@ -82,27 +99,27 @@ impl NamedObjects {
         let needs = ObjectNeeds::of(doors, &self.store.borrow().view, self.options.secrets);
         let needed = needs.by_doors.iter().chain(&needs.by_ingresses);
         let needed: BTreeSet<ObjectRef> = needed.cloned().collect();
+        self.retry = None;
         self.catch_up(&needed, reflectors);
         let is_single = |need: &&ObjectRef| !self.is_among_all(need) || self.late.contains(need);
-        // A watched object is not given up for a new one, and what doors need comes in addition.
-        let singles = needs.by_ingresses.iter().filter(is_single);
-        let (held, new): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
-            singles.partition(|need| reflectors.are_watching(&WatchTarget::single(need)));
-        let in_order: Vec<&ObjectRef> = held.into_iter().chain(new).collect();
+        let singles: Vec<&ObjectRef> = needs.by_ingresses.iter().filter(is_single).collect();
+        let in_order = in_order(singles, |need| {
+            reflectors.are_watching(&WatchTarget::single(need))
+        });
         let (followed, beyond) = in_order
             .split_at_checked(self.options.most_followed)
             .unwrap_or((&in_order, &[]));
-        let of_doors = needs.by_doors.iter().filter(is_single);
+        let beyond = beyond.iter().map(|need| ((*need).clone(), Unread::TooMany));
+        let unwanted = needs.unwanted.iter().map(|need| (need.clone(), Unread::Unwanted));
+        let left_out = beyond.chain(unwanted).collect();
+        let of_doors: Vec<&ObjectRef> = needs.by_doors.iter().filter(is_single).collect();
+        self.left_out = left_out;
         let wanted: BTreeSet<WatchTarget> = followed
             .iter()
             .copied()
-            .chain(of_doors)
+            .chain(of_doors.iter().copied())
             .map(WatchTarget::single)
             .collect();
-        let beyond = beyond.iter().map(|need| ((*need).clone(), Unread::TooMany));
-        let unwanted = needs.unwanted.iter().map(|need| (need.clone(), Unread::Unwanted));
-        self.left_out = beyond.chain(unwanted).collect();
-        self.needed = needed;
         let watched = reflectors.singles();
         let unwanted: Vec<WatchTarget> = watched
             .filter(|target| !wanted.contains(target))
@@ -111,11 +128,72 @@ impl NamedObjects {
         for target in &unwanted {
             reflectors.close(target);
         }
-        for target in wanted {
-            if !reflectors.are_watching(&target) {
-                reflectors.open(target);
+        for need in of_doors {
+            open(need, reflectors);
+        }
+        self.openings.tidy();
+        for need in followed {
+            let is_new = !reflectors.are_watching(&WatchTarget::single(need));
+            let namespace = need.namespace.as_deref().unwrap_or_default();
+            match self
+                .openings
+                .take_if(is_new, namespace, self.options.most_followed)
+            {
+                Ok(()) => open(need, reflectors),
+                Err(later) => {
+                    self.left_out.insert((*need).clone(), Unread::TooOften);
+                    self.retry_at(later);
+                }
             }
         }
+        self.of_doors = needs.by_doors.into_iter().collect();
+        self.needed = needed;
+    }
+
+    /// When [`follow`](Self::follow) can watch more than now, although nothing changes.
+    pub(super) fn retry(&self) -> Option<Instant> {
+        self.retry
+    }
+
+    fn retry_at(&mut self, at: Instant) {
+        self.retry = Some(self.retry.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Objects that Ingresses need and that have not been read since they were named a moment ago.
+    pub(super) fn young(&self) -> BTreeSet<ObjectRef> {
+        let all = self.all_young().into_iter();
+        let named = all.map(|(object, _)| object);
+        named.filter(|object| !self.of_doors.contains(object)).collect()
+    }
+
+    /// Until when an object is waited for that a door has just named: the door has other settings since a moment ago.
+    pub(super) fn doors_wait(&self) -> Option<Instant> {
+        let all = self.all_young().into_iter();
+        let of_doors = all.filter(|(object, _)| self.of_doors.contains(object));
+        of_doors.map(|(_, until)| until).max()
+    }
+
+    /// Objects that are waited for, and until when.
+    fn all_young(&self) -> Vec<(ObjectRef, Instant)> {
+        let store = self.store.borrow();
+        let now = Instant::now();
+        let mut young = Vec::new();
+        for (target, state) in store.targets() {
+            let until = state.since + NAMED_WAIT;
+            if state.is_known() || state.fault.is_some() || until <= now {
+                continue;
+            }
+            match &target.scope {
+                Scope::Object(key) => young.push((ObjectRef::namespaced(target.kind, key), until)),
+                Scope::Cluster | Scope::Namespace(_) | Scope::Replicas(_) if target.kind == Kind::Secret => {
+                    let covered = self.needed.iter().filter(|need| target.covers(need));
+                    let unknown = covered.filter(|need| !store.has_secret(need));
+                    young.extend(unknown.map(|need| (need.clone(), until)));
+                }
+                Scope::Cluster | Scope::Namespace(_) | Scope::Replicas(_) => {}
+            }
+        }
+        young
     }
 
     /// Whether a list of all Secrets has it.
@@ -147,6 +225,13 @@ impl NamedObjects {
         self.late
             .extend(fresh.filter(|need| need.kind == Kind::Secret).cloned());
         if self.late.len() > MOST_LATE {
+            // Who keeps naming new ones does not have everything listed again and again.
+            let next = self.relisted.map(|last| last + RELIST);
+            if let Some(next) = next.filter(|next| *next > Instant::now()) {
+                self.retry_at(next);
+                return;
+            }
+            self.relisted = Some(Instant::now());
             self.late.clear();
             for target in listed {
                 self.store.borrow_mut().expect_again(&target);
@@ -176,6 +261,35 @@ impl NamedObjects {
         }
         unread
     }
+}
+
+fn open(need: &ObjectRef, reflectors: &mut Reflectors) {
+    let target = WatchTarget::single(need);
+    if !reflectors.are_watching(&target) {
+        reflectors.open(target);
+    }
+}
+
+/// In the order in which they are watched if there are too many. What a namespace has beyond its share comes last, watched
+/// already or not: the places that it has taken beyond are for others that need one. Among the others a watched object is
+/// not given up for a new one.
+pub(super) fn in_order<'n>(
+    needs: Vec<&'n ObjectRef>,
+    is_watched: impl Fn(&ObjectRef) -> bool,
+) -> Vec<&'n ObjectRef> {
+    let mut shares: HashMap<&str, usize> = HashMap::new();
+    let mut ranked: Vec<(bool, bool, &ObjectRef)> = needs
+        .into_iter()
+        .map(|need| {
+            let taken = shares
+                .entry(need.namespace.as_deref().unwrap_or_default())
+                .or_default();
+            *taken += 1;
+            (*taken > SHARE, !is_watched(need), need)
+        })
+        .collect();
+    ranked.sort_by_key(|(beyond, is_new, _)| (*beyond, *is_new));
+    ranked.into_iter().map(|(_, _, need)| need).collect()
 }
 
 impl ObjectNeeds {

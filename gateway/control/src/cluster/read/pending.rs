@@ -36,6 +36,12 @@ impl Pending {
         Some((last + QUIET).min(first + LONGEST_DELAY))
     }
 
+    /// What waits until then is looked at again, if nothing else is due before.
+    pub(super) fn again_at(&mut self, at: Instant) {
+        let (first, last) = self.span.unwrap_or((at, at));
+        self.span = Some((first.min(at), last.min(at)));
+    }
+
     /// Nothing is due before `until`, unless something new happens, but at most for `longest` in all. Says whether there
     /// is anything to wait for: who keeps naming more objects does not put off for ever what is new for everybody.
     pub(super) fn hold(&mut self, until: Instant, longest: Duration) -> bool {

@@ -112,6 +112,11 @@ impl Store {
         self.targets.iter()
     }
 
+    /// Whether a Secret has been read.
+    pub(crate) fn has_secret(&self, object: &ObjectRef) -> bool {
+        self.view.secret(&key_of(object)).is_some()
+    }
+
     /// Why the API server is out of reach, or its answers make no sense. Refused credentials come first, because they do
     /// not recover by themselves.
     pub(crate) fn loss(&self) -> Option<&Fault> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::named::ObjectNeeds;
+use super::named::{ObjectNeeds, in_order};
 use super::observed::Observed;
 use super::raw::RawObject;
 use super::reflector::Reflector;
@@ -301,6 +301,10 @@ impl DoorView for Needing {
         self.of_ingresses.clone()
     }
 
+    fn objects_of(&self, _: &Ingress) -> Vec<ObjectRef> {
+        Vec::new()
+    }
+
     fn concerns_needs(&self, _: Option<&Object>, _: Option<&Object>) -> bool {
         false
     }
@@ -355,4 +359,22 @@ fn names_beyond_a_namespaces_share_come_last() {
     assert_eq!(needed.by_doors, []);
     assert_eq!(needed.by_ingresses, [object(Kind::ConfigMap, "aaa", "roots")]);
     assert_eq!(needed.unwanted.len(), 203);
+}
+
+/// A namespace that has taken every place gives those beyond its share back as soon as others need them; those within it
+/// stay.
+#[test]
+fn places_beyond_a_share_are_given_back() {
+    let secret = |namespace: &str, number: usize| {
+        ObjectRef::namespaced(Kind::Secret, &ObjectKey::new(namespace, format!("s{number:03}")))
+    };
+    let greedy: Vec<ObjectRef> = (0..200).map(|number| secret("greedy", number)).collect();
+    let modest: Vec<ObjectRef> = (0..60).map(|number| secret("modest", number)).collect();
+    // Of the greedy ones all are watched, of the modest ones the last.
+    let is_watched = |need: &ObjectRef| need.namespace.as_deref() == Some("greedy") || *need == modest[49];
+    let needs = greedy.iter().chain(&modest).collect();
+    let ordered = in_order(needs, is_watched);
+    let of_share = greedy[..50].iter().chain(&modest[49..50]).chain(&modest[..49]);
+    let expected: Vec<&ObjectRef> = of_share.chain(&greedy[50..]).chain(&modest[50..]).collect();
+    assert_eq!(ordered, expected);
 }

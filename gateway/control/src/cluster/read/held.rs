@@ -1,0 +1,226 @@
+//! Ingresses that name an object which has not been read yet.
+//!
+//! A certificate and the routes that it belongs to should go live together, so such an Ingress stays as it was sent last
+//! until the object has been read, though not for long. Everything else is sent meanwhile: who keeps naming new objects
+//! delays nobody but himself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use resource::{ClusterView, Kind, Object, ObjectRef};
+use route::ObjectKey;
+use tokio::time::Instant;
+
+use crate::cluster::door_view::DoorView;
+
+/// An object that has just been named is waited for, but not longer.
+pub(super) const NAMED_WAIT: Duration = Duration::from_secs(1);
+
+/// What was sent last, and which Ingresses are held back.
+#[derive(Debug, Default)]
+pub(super) struct HeldIngresses {
+    sent: ClusterView,
+    /// Since when.
+    since: BTreeMap<ObjectKey, Instant>,
+}
+
+impl HeldIngresses {
+    /// Puts back, in what is about to be sent, the Ingresses that name one of these `young` objects. Returns when the first
+    /// of them is waited for no longer.
+    pub(super) fn hold_back(
+        &mut self,
+        view: &mut ClusterView,
+        young: &BTreeSet<ObjectRef>,
+        doors: &dyn DoorView,
+    ) -> Option<Instant> {
+        if young.is_empty() {
+            self.since.clear();
+            self.sent = view.clone();
+            return None;
+        }
+        let now = Instant::now();
+        let mut since = BTreeMap::new();
+        for key in view.difference(&self.sent).ingresses {
+            let Some(ingress) = view.ingress(&key) else {
+                continue;
+            };
+            if !doors
+                .objects_of(ingress)
+                .iter()
+                .any(|named| young.contains(named))
+            {
+                continue;
+            }
+            let begun = self.since.get(&key).copied().unwrap_or(now);
+            if begun + NAMED_WAIT > now {
+                self.put_back(&key, view, doors);
+                since.insert(key, begun);
+            }
+        }
+        self.since = since;
+        self.sent = view.clone();
+        let ends = self.since.values().map(|begun| *begun + NAMED_WAIT);
+        ends.min()
+    }
+
+    /// Puts an Ingress back, with what it names and nothing else names any more.
+    fn put_back(&self, key: &ObjectKey, view: &mut ClusterView, doors: &dyn DoorView) {
+        let Some(before) = self.sent.ingress(key) else {
+            view.remove(&ObjectRef::namespaced(Kind::Ingress, key));
+            return;
+        };
+        for named in doors.objects_of(before) {
+            let namespace = named.namespace.as_deref().unwrap_or_default();
+            let key = ObjectKey::new(namespace, &*named.name);
+            let object = match named.kind {
+                Kind::Secret if view.secret(&key).is_none() => {
+                    self.sent.secret(&key).cloned().map(Object::Secret)
+                }
+                Kind::ConfigMap if view.config_map(&key).is_none() => {
+                    self.sent.config_map(&key).cloned().map(Object::ConfigMap)
+                }
+                _ => None,
+            };
+            if let Some(object) = object {
+                view.insert(object);
+            }
+        }
+        view.insert(Object::Ingress(before.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resource::manifest;
+    use route::ListenerName;
+
+    use super::*;
+    use crate::cluster::door_view::Publish;
+
+    /// Every Ingress names the Secrets of its `spec.tls`.
+    #[derive(Debug)]
+    struct Doors;
+
+    impl DoorView for Doors {
+        fn needs_of_doors(&self, _: &ClusterView) -> Vec<ObjectRef> {
+            Vec::new()
+        }
+
+        fn needs_of_ingresses(&self, _: &ClusterView) -> Vec<ObjectRef> {
+            Vec::new()
+        }
+
+        fn objects_of(&self, ingress: &resource::Ingress) -> Vec<ObjectRef> {
+            let named = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
+            named
+                .map(|key| ObjectRef::namespaced(Kind::Secret, key))
+                .collect()
+        }
+
+        fn concerns_needs(&self, _: Option<&Object>, _: Option<&Object>) -> bool {
+            false
+        }
+
+        fn published(&self) -> Vec<(&ListenerName, &Publish)> {
+            Vec::new()
+        }
+
+        fn published_for(&self, _: &resource::Ingress, _: &ClusterView) -> Vec<&Publish> {
+            Vec::new()
+        }
+
+        fn choose(&self, _: &resource::Ingress, _: &ClusterView) -> bool {
+            false
+        }
+
+        fn serve_class_of(&self, _: &resource::Ingress, _: &ClusterView) -> bool {
+            false
+        }
+    }
+
+    fn insert(view: &mut ClusterView, yaml: &str) {
+        for placed in manifest::parse("x.yaml", yaml.as_bytes()).objects {
+            view.insert(placed.object);
+        }
+    }
+
+    fn ingress(name: &str, secret: &str) -> String {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+             tls: [{{hosts: [{name}.test], secretName: {secret}}}]\n  rules: [{{host: {name}.test}}]\n"
+        )
+    }
+
+    fn secret(name: &str) -> ObjectRef {
+        ObjectRef::namespaced(Kind::Secret, &ObjectKey::new("shop", name))
+    }
+
+    /// What each Ingress names in a view, and which Secrets are there.
+    fn shown(view: &ClusterView) -> Vec<String> {
+        let named = view.ingresses().map(|ingress| {
+            let secret = ingress.tls[0].secret.as_ref().unwrap();
+            format!("{} names {}", ingress.key.name(), secret.name())
+        });
+        named
+            .chain(view.secrets().map(|secret| secret.key.name().to_owned()))
+            .collect()
+    }
+
+    /// One Ingress names another new Secret ten times a second. Changes of others are sent at once, and the Ingress itself
+    /// stays as it was, with its Secret, for a second at most.
+    #[tokio::test(start_paused = true)]
+    async fn naming_new_objects_delays_nobody_else() {
+        let mut held = HeldIngresses::default();
+        let mut view = ClusterView::default();
+        insert(&mut view, &ingress("greedy", "old"));
+        insert(&mut view, &ingress("web", "web"));
+        insert(
+            &mut view,
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: old, namespace: shop}\n",
+        );
+        assert_eq!(held.hold_back(&mut view, &BTreeSet::new(), &Doors), None);
+        let began = Instant::now();
+        // Nobody names it any more, so it is not read any more.
+        view.remove(&secret("old"));
+        for number in 0..25 {
+            let named = format!("new{number}");
+            insert(&mut view, &ingress("greedy", &named));
+            insert(&mut view, &ingress("web", &format!("web{number}")));
+            let mut sent = view.clone();
+            let young = [secret(&named)].into();
+            let until = held.hold_back(&mut sent, &young, &Doors);
+            let elapsed = began.elapsed();
+            let is_held = !matches!(number, 10 | 21);
+            let expected: Vec<String> = if is_held && number < 10 {
+                vec![
+                    "greedy names old".into(),
+                    format!("web names web{number}"),
+                    "old".into(),
+                ]
+            } else if is_held {
+                let last = if number < 21 { 10 } else { 21 };
+                vec![
+                    format!("greedy names new{last}"),
+                    format!("web names web{number}"),
+                ]
+            } else {
+                vec![format!("greedy names {named}"), format!("web names web{number}")]
+            };
+            assert_eq!(shown(&sent), expected, "{number} after {elapsed:?}");
+            assert_eq!(until.is_some(), is_held);
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        // Its Secret has been read.
+        insert(&mut view, &ingress("greedy", "known"));
+        held.hold_back(&mut view, &[secret("another")].into(), &Doors);
+        assert_eq!(shown(&view)[0], "greedy names known");
+        // A new Ingress is not there before it is sent.
+        insert(&mut view, &ingress("another", "another"));
+        let mut sent = view.clone();
+        assert!(
+            held.hold_back(&mut sent, &[secret("another")].into(), &Doors)
+                .is_some()
+        );
+        assert!(sent.ingress(&ObjectKey::new("shop", "another")).is_none());
+    }
+}
