@@ -23,6 +23,7 @@ mod serving;
 mod shaky;
 mod status;
 mod tokens;
+mod unserved;
 
 /// An API server, or the end of a test that is left out.
 #[macro_export]
