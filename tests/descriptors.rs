@@ -93,16 +93,18 @@ fn only_idle_connections_give_way() {
     let opened = Arc::new(AtomicBool::new(false));
     let _opens = gateway_tests::Finally(&opened);
     let backend = Backend::with("app", held_back(&opened));
-    let gateway = at_every_door(with(128), &backend).start();
+    let most = 5;
+    let gateway = at_every_door(with(256), &backend)
+        .door(DOOR, "limits = { connections = 5 }")
+        .start();
     let door = gateway.door(DOOR);
-    let most = most(&gateway, DOOR);
     let mut busy: Vec<Client> = (0..most).map(|_| Client::connect(door)).collect();
     for client in &mut busy {
         client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     }
     let labels = [("listener", DOOR), ("state", "active")];
     gateway.until("all are busy", |gateway| {
-        gateway.metric("blastdoor_connections", &labels) == most as f64
+        gateway.metric("blastdoor_connections", &labels) == f64::from(most)
     });
     assert_eq!(get(door, "a.test", "/").status, 503);
     assert_eq!(refused(&gateway, "connection_limit"), 1.0);
@@ -240,6 +242,32 @@ fn kept_connections_to_backends_give_way() {
     let used = gateway.metric("blastdoor_door_descriptors", &labels);
     assert!((1.0..=most).contains(&used), "{used} of {most}");
     assert_eq!(refused(&gateway, "overload"), 0.0);
+}
+
+/// Clients that are idle may use more than half of what a door has, until others need it for their backends.
+#[test]
+fn idle_clients_give_way_to_backends() {
+    let opened = Arc::new(AtomicBool::new(false));
+    let _opens = gateway_tests::Finally(&opened);
+    let backend = Backend::with("app", held_back(&opened));
+    let gateway = with(128)
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let door = gateway.door(DOOR);
+    let most = most(&gateway, DOOR);
+    let idle: Vec<TcpStream> = (1..most).map(|_| TcpStream::connect(door).unwrap()).collect();
+    let mut client = Raw::open(door);
+    let block = frames::get("a.test", "/", &[]);
+    for number in 0..most as u32 {
+        client.send(&headers(2 * number + 1, true, &block));
+    }
+    let labels = [("listener", DOOR), ("side", "backends")];
+    gateway.until("each request has a backend", |gateway| {
+        gateway.metric("blastdoor_door_descriptors", &labels) == most as f64
+    });
+    assert!(closed_for(&gateway, "descriptors") > 0.0);
+    assert_eq!(refused(&gateway, "overload"), 0.0);
+    drop(idle);
 }
 
 /// One client can cause many connections to backends; a door that has used up its part answers 503, and no other door

@@ -138,10 +138,12 @@ impl Descriptors {
         let parts = parts(left, &wants.collect::<Vec<_>>());
         let allotted = parts.into_iter().zip(wanted).map(|(part, door)| {
             let leaving = leaving_of(part, *door);
-            let clients = door.connections.min((part - leaving) / 2);
+            let both = part - leaving;
             Allotment {
-                clients,
-                backends: part - leaving - clients,
+                // Idle clients have no backend, and give way when others need one.
+                clients: door.connections.min(both - both / 4),
+                backends: both - both / 8 - 1,
+                both,
                 leaving,
             }
         });
@@ -150,12 +152,10 @@ impl Descriptors {
 
     /// Says what a door has got, and what to do if that is less than it wants.
     pub(crate) fn tell(&self, door: &ListenerName, wanted: Wanted, allotment: Allotment) {
-        let Allotment {
-            clients, backends, ..
-        } = allotment;
+        let Allotment { clients, both, .. } = allotment;
         tracing::info!(
             listener = %door,
-            "the door may hold {clients} connections of clients, and use {backends} descriptors for backends"
+            "the door may hold {clients} connections of clients, and {both} with those to backends"
         );
         if clients < wanted.connections {
             tracing::warn!(
@@ -291,7 +291,11 @@ mod tests {
                 assert!(all + kept <= limit, "{limit} {doors:?} {allotted:?}");
                 for (allotment, door) in allotted.iter().zip(doors) {
                     assert!(allotment.clients >= 2 && allotment.clients <= door.connections);
-                    assert!(allotment.backends >= allotment.clients, "{allotment:?}");
+                    assert!(
+                        allotment.backends > 1 && allotment.clients < allotment.both,
+                        "{allotment:?}"
+                    );
+                    assert!(allotment.backends < allotment.both, "{allotment:?}");
                     assert!(allotment.leaving >= 1);
                 }
             }

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How many descriptors a door may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allotment {
-    /// For connections of clients.
+    /// For connections of clients at most.
     pub clients: usize,
-    /// For connections to backends, and for pipes between the two.
+    /// For connections to backends, and for pipes between the two, at most.
     pub backends: usize,
+    /// For clients and backends together.
+    pub both: usize,
     /// For connections that are about to end: refused ones that read the answer, and idle ones that make room.
     pub leaving: usize,
 }
@@ -22,15 +24,14 @@ impl Allotment {
     pub const UNLIMITED: Self = Self {
         clients: usize::MAX,
         backends: usize::MAX,
+        both: usize::MAX,
         leaving: usize::MAX,
     };
 
     /// All of them.
     #[must_use]
     pub fn total(self) -> usize {
-        self.clients
-            .saturating_add(self.backends)
-            .saturating_add(self.leaving)
+        self.both.saturating_add(self.leaving)
     }
 }
 
@@ -39,7 +40,10 @@ impl Allotment {
 pub(crate) struct DoorDescriptors {
     clients: AtomicUsize,
     backends: AtomicUsize,
+    both: AtomicUsize,
     leaving: AtomicUsize,
+    /// Open connections of clients.
+    open: AtomicUsize,
     /// Of those for backends.
     used: AtomicUsize,
     /// Refused connections that read the answer.
@@ -61,12 +65,15 @@ impl Default for DoorDescriptors {
         let Allotment {
             clients,
             backends,
+            both,
             leaving,
         } = Allotment::UNLIMITED;
         Self {
             clients: clients.into(),
             backends: backends.into(),
+            both: both.into(),
             leaving: leaving.into(),
+            open: 0.into(),
             used: 0.into(),
             refusing: 0.into(),
             going: Arc::default(),
@@ -78,6 +85,7 @@ impl DoorDescriptors {
     pub(crate) fn allot(&self, allotment: Allotment) {
         self.clients.store(allotment.clients, Ordering::Relaxed);
         self.backends.store(allotment.backends, Ordering::Relaxed);
+        self.both.store(allotment.both, Ordering::Relaxed);
         self.leaving.store(allotment.leaving, Ordering::Relaxed);
     }
 
@@ -85,13 +93,38 @@ impl DoorDescriptors {
         Allotment {
             clients: self.clients.load(Ordering::Relaxed),
             backends: self.backends.load(Ordering::Relaxed),
+            both: self.both.load(Ordering::Relaxed),
             leaving: self.leaving.load(Ordering::Relaxed),
         }
     }
 
-    /// How many clients the door may have.
+    /// How many clients the door may have now: backends may have taken some of what both share.
     pub(crate) fn clients(&self) -> usize {
-        self.clients.load(Ordering::Relaxed)
+        let left = self.both.load(Ordering::Relaxed).saturating_sub(self.used());
+        self.clients.load(Ordering::Relaxed).min(left)
+    }
+
+    /// A client has connected.
+    pub(crate) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client's connection has ended.
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether clients and backends use all that they share.
+    pub(crate) fn are_used_up(&self) -> bool {
+        let both = self.both.load(Ordering::Relaxed);
+        self.open.load(Ordering::Relaxed).saturating_add(self.used()) >= both
+    }
+
+    /// How many there may be for backends now.
+    fn most_for_backends(&self) -> usize {
+        let both = self.both.load(Ordering::Relaxed);
+        let left = both.saturating_sub(self.open.load(Ordering::Relaxed));
+        self.backends.load(Ordering::Relaxed).min(left)
     }
 
     /// How many are used for backends.
@@ -111,13 +144,13 @@ impl DoorDescriptors {
 
     /// One more for a backend, if the door may use it.
     pub(crate) fn hold(self: &Arc<Self>) -> Option<Held> {
-        let most = self.backends.load(Ordering::Relaxed);
+        let most = self.most_for_backends();
         self.take(&self.used, most).then(|| Held(Arc::clone(self)))
     }
 
     /// Two for a pipe. A pipe only saves work, so the last quarter stays for connections.
     pub(crate) fn hold_pipe(self: &Arc<Self>) -> Option<[Held; 2]> {
-        let most = self.backends.load(Ordering::Relaxed);
+        let most = self.most_for_backends();
         let most = most - most / 4;
         if !self.take(&self.used, most) {
             return None;
@@ -164,6 +197,7 @@ mod tests {
         door.allot(Allotment {
             clients: 1,
             backends,
+            both: backends + 1,
             leaving,
         });
         door
@@ -186,6 +220,29 @@ mod tests {
     }
 
     #[test]
+    fn clients_and_backends_share() {
+        let door = Arc::new(DoorDescriptors::default());
+        door.allot(Allotment {
+            clients: 6,
+            backends: 7,
+            both: 8,
+            leaving: 0,
+        });
+        assert_eq!(door.clients(), 6);
+        (0..4).for_each(|_| door.opened());
+        let held: Vec<_> = std::iter::from_fn(|| door.hold()).collect();
+        assert_eq!((held.len(), door.clients(), door.are_used_up()), (4, 4, true));
+        door.closed();
+        assert!(!door.are_used_up());
+        assert!(door.hold().is_some());
+        drop(held);
+        assert_eq!(door.clients(), 6);
+        (0..3).for_each(|_| door.closed());
+        let held: Vec<_> = std::iter::from_fn(|| door.hold()).collect();
+        assert_eq!((held.len(), door.clients()), (7, 1));
+    }
+
+    #[test]
     fn pipes_leave_a_quarter_to_connections() {
         let door = door(8, 0);
         let pipes: Vec<_> = std::iter::from_fn(|| door.hold_pipe()).collect();
@@ -204,6 +261,7 @@ mod tests {
         door.allot(Allotment {
             clients: 1,
             backends: 2,
+            both: 3,
             leaving: 0,
         });
         drop(held);

@@ -54,6 +54,11 @@ impl Server {
         );
         let (pipes, drop_oldest_kept) = (Rc::clone(&worker.pipes), upstreams.drop_oldest_kept());
         room.freed_by(move || pipes.free_one() || drop_oldest_kept());
+        let makes_room = Rc::downgrade(&worker);
+        room.makes_room(move |waiting| {
+            let worker = makes_room.upgrade();
+            worker.is_some_and(|worker| worker.make_room_for_backends(waiting))
+        });
         Rc::new(Self { worker, upstreams })
     }
 }

@@ -1,6 +1,6 @@
 //! Room for connections to backends: kept ones give way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -21,12 +21,35 @@ const PAUSES: [Duration; 4] = [
 /// Closes what has been kept for longest, if there is anything.
 type Free = Box<dyn Fn() -> bool>;
 
+/// Has as many idle clients give way as requests wait, as far as there are any.
+type MakeRoom = Box<dyn Fn(usize) -> bool>;
+
+/// Counts a request that waits.
+struct Waiting<'r>(&'r Cell<usize>);
+
+impl<'r> Waiting<'r> {
+    fn new(count: &'r Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
 /// Where a worker's connections to backends get their descriptors.
 pub(crate) struct BackendRoom {
     door: Arc<DoorDescriptors>,
     peers: Arc<Peers>,
     peer: Arc<Peer>,
     free: RefCell<Option<Free>>,
+    /// Has an idle client give way.
+    close_idle: RefCell<Option<MakeRoom>>,
+    /// Requests that wait for a descriptor.
+    waiting: Cell<usize>,
 }
 
 impl BackendRoom {
@@ -36,6 +59,8 @@ impl BackendRoom {
             peers,
             peer,
             free: RefCell::default(),
+            close_idle: RefCell::default(),
+            waiting: Cell::new(0),
         })
     }
 
@@ -44,13 +69,25 @@ impl BackendRoom {
         self.free.replace(Some(Box::new(free)));
     }
 
+    /// Registers what has an idle client give way, if there is one.
+    pub(crate) fn makes_room(&self, close_idle: impl Fn(usize) -> bool + 'static) {
+        self.close_idle.replace(Some(Box::new(close_idle)));
+    }
+
+    /// Clients that are idle must not keep others from their backends.
+    fn close_idle(&self) -> bool {
+        let close_idle = self.close_idle.borrow();
+        let waiting = self.waiting.get();
+        self.door.are_used_up() && close_idle.as_ref().is_some_and(|close_idle| close_idle(waiting))
+    }
+
     /// Closes the connection that has been kept for longest at this worker, if there is one.
     pub(crate) fn free_one(&self) -> bool {
         self.free.borrow().as_ref().is_some_and(|free| free())
     }
 
-    /// A descriptor for a connection to a backend. When the door has used up its part, kept connections are closed first,
-    /// of this worker and then of others.
+    /// A descriptor for a connection to a backend. When the door has used up its part, a kept connection of this worker is
+    /// closed, or else an idle client, or else a kept connection of another worker.
     ///
     /// # Errors
     /// When all are in use, as if the process were out of descriptors.
@@ -58,8 +95,9 @@ impl BackendRoom {
         if let Some(held) = self.door.hold() {
             return Ok(held);
         }
+        let _waiting = Waiting::new(&self.waiting);
         for pause in PAUSES {
-            let freed = self.free_one();
+            let freed = self.free_one() || self.close_idle();
             if let Some(held) = self.door.hold() {
                 return Ok(held);
             }
@@ -85,6 +123,8 @@ impl Default for BackendRoom {
             peers: Arc::default(),
             peer: Arc::default(),
             free: RefCell::default(),
+            close_idle: RefCell::default(),
+            waiting: Cell::new(0),
         }
     }
 }

@@ -155,6 +155,7 @@ impl Open {
         worker.metrics.connections_open.add(1);
         worker.open.set(worker.open.get() + 1);
         worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        worker.shared.metrics.descriptors.opened();
         Self {
             worker: Rc::clone(worker),
             client: Cell::new(None),
@@ -164,8 +165,13 @@ impl Open {
 
     /// Whether the door has room for it, or will have in a moment because idle connections end for it.
     pub(crate) fn has_room(&self, settings: &Settings) -> bool {
-        let excess = self.worker.shared.excess(settings);
-        excess == 0 || self.worker.make_room(excess, Shortage::Connections)
+        let worker = &self.worker;
+        let excess = worker.shared.excess(settings);
+        // Kept connections to backends are the first to go, if the door's part is used up.
+        let used_up = worker.shared.metrics.descriptors.are_used_up();
+        let freed = (0..excess).take_while(|_| used_up && worker.backend_room.free_one());
+        let excess = excess - freed.count();
+        excess == 0 || worker.make_room(excess, Shortage::Connections)
     }
 
     /// Counts the connection as its client's, unless that has as many as it may. `named`: a PROXY header names the client
@@ -210,6 +216,7 @@ impl Drop for Open {
         self.worker.metrics.connections_open.subtract(1);
         self.worker.open.set(self.worker.open.get().saturating_sub(1));
         self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.shared.metrics.descriptors.closed();
         if let Some(client) = self.client.take() {
             self.worker.shared.clients.leave(client);
         }

@@ -41,14 +41,25 @@ impl Worker {
     /// Has idle connections of the door end, so that `excess` fewer are open in a moment. False if that is not possible:
     /// too few are idle, or many are ending already.
     pub(crate) fn make_room(&self, excess: usize, shortage: Shortage) -> bool {
-        let descriptors = &self.shared.metrics.descriptors;
-        let going = descriptors.going().load(Ordering::Relaxed);
+        // Those that come meanwhile have descriptors beside those that end.
+        let most = self.shared.metrics.descriptors.most_going();
+        self.end_idle(excess, most, shortage)
+    }
+
+    /// The same for connections to backends, which wait until clients have ended.
+    pub(crate) fn make_room_for_backends(&self, waiting: usize) -> bool {
+        self.end_idle(waiting, usize::MAX, Shortage::Descriptors)
+    }
+
+    fn end_idle(&self, excess: usize, most_going: usize, shortage: Shortage) -> bool {
+        let going_now = self.shared.metrics.descriptors.going();
+        let going = going_now.load(Ordering::Relaxed);
         let needed = excess.saturating_sub(going);
-        let most = needed.min(descriptors.most_going().saturating_sub(going));
+        let most = needed.min(most_going.saturating_sub(going));
         let mut closed = self.close_idle(most, shortage);
         if closed < most {
             let asked = self.shared.peers.ask(&self.peer, most - closed, shortage);
-            descriptors.going().fetch_add(asked, Ordering::Relaxed);
+            going_now.fetch_add(asked, Ordering::Relaxed);
             closed += asked;
         }
         closed == needed
