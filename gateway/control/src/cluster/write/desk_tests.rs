@@ -35,6 +35,10 @@ impl DoorView for OneDoor {
         Vec::new()
     }
 
+    fn objects_of(&self, _: &Ingress) -> Vec<ObjectRef> {
+        Vec::new()
+    }
+
     fn concerns_needs(&self, _: Option<&Object>, _: Option<&Object>) -> bool {
         false
     }
