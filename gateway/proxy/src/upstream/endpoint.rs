@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use super::key::Key;
 use super::multiplexed::{InStream, Multiplexed};
 use super::places::Asker;
 use super::probe::{Found, probe};
-use super::probes::Probes;
+use super::probes::{Probed, Probes};
 use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
 use crate::stream::http2::Http2Stream;
@@ -30,9 +31,6 @@ const KEPT: usize = 256;
 /// Many servers close a connection after 5 s without a request (Node.js does by default). A request that must not be
 /// sent twice uses only a connection that has been idle for less, with a margin.
 const SURE: Duration = Duration::from_secs(4);
-
-/// An endpoint that no request has used for this long is dropped.
-pub(super) const FORGET: Duration = Duration::from_secs(60);
 
 /// If a connection is not established by then, its first packet was lost or ignored. This counts even if no request
 /// waits for it any longer.
@@ -114,10 +112,6 @@ impl Endpoint {
         self.key.address
     }
 
-    pub(super) fn namespace_id(&self) -> u64 {
-        self.key.namespace_id
-    }
-
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.get()
     }
@@ -177,7 +171,7 @@ impl Endpoint {
         if let Some(probing) = self.health.probing()
             && let Some(probes) = self.probes.upgrade()
         {
-            probes.add(Rc::clone(self), probing);
+            probes.add(Rc::<Self>::clone(self), probing);
         }
     }
 
@@ -303,35 +297,9 @@ impl Endpoint {
         }
     }
 
-    /// Looks once whether it answers; `None`: that could not be tried.
-    pub(super) async fn probe(&self) -> Option<Found> {
-        let protocol = self.has_answered.get().then_some(&self.protocol);
-        // Without a descriptor for it, the endpoint is probed later.
-        let _held = self.room.hold().await.ok()?;
-        Some(probe(self.key.address, protocol).await)
-    }
-
     /// Whether another line about an endpoint of its namespace may be logged.
     fn may_tell(&self) -> Option<KeptBack> {
         self.probes.upgrade()?.may_tell(self.key.namespace_id)
-    }
-
-    /// A probe has found that it is no longer down.
-    pub(super) fn is_back(&self) {
-        if let Some(kept_back) = self.may_tell() {
-            tracing::info!(endpoint = %self.key.address, "endpoint is back{kept_back}");
-        }
-        self.health.reached();
-    }
-
-    /// No request needs it. If one does later, it may try.
-    pub(super) fn is_let_go(&self) {
-        self.health.reached();
-    }
-
-    /// Whether a request would have gone there since the last call, if it were not down.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.health.take_wanted()
     }
 
     /// When the connection was last used that has been kept for longest, and whether it can be shared.
@@ -376,6 +344,40 @@ impl Endpoint {
         while !self.health.is_down() {
             self.health.not_reached();
         }
+    }
+}
+
+impl Probed for Endpoint {
+    fn namespace_id(&self) -> u64 {
+        self.key.namespace_id
+    }
+
+    fn is_down(&self) -> bool {
+        self.health.is_down()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.health.take_wanted()
+    }
+
+    fn probe(self: Rc<Self>) -> Pin<Box<dyn Future<Output = Option<Found>>>> {
+        Box::pin(async move {
+            let protocol = self.has_answered.get().then_some(&self.protocol);
+            // Without a descriptor for it, the endpoint is probed later.
+            let _held = self.room.hold().await.ok()?;
+            Some(probe(self.key.address, protocol).await)
+        })
+    }
+
+    fn is_back(&self) {
+        if let Some(kept_back) = self.may_tell() {
+            tracing::info!(endpoint = %self.key.address, "endpoint is back{kept_back}");
+        }
+        self.health.reached();
+    }
+
+    fn is_let_go(&self) {
+        self.health.reached();
     }
 }
 

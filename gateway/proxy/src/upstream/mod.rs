@@ -34,13 +34,12 @@ use balance::Search;
 pub(crate) use choice::Choice;
 use conduct::{Conduct, Fault};
 pub(crate) use connect::ConnectError;
-use endpoint::FORGET;
 pub(crate) use endpoint::{Endpoint, InFlight, Reuse};
 pub(crate) use health::HealthBoard;
 use key::{Key, ProtocolKey};
 pub(crate) use multiplexed::InStream;
 pub(crate) use places::Asker;
-use probes::Probes;
+use probes::{FORGET, Probes};
 pub(crate) use tries::Again;
 
 use crate::observe::metrics::WorkerMetrics;

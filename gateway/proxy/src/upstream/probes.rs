@@ -5,15 +5,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::endpoint::{Endpoint, FORGET};
 use super::health::{HealthBoard, Probing};
 use super::probe::Found;
 use crate::observe::metrics::WorkerMetrics;
 use crate::worker::warnings::KeptBack;
+
+/// An endpoint that no request has needed for this long is let go.
+pub(super) const FORGET: Duration = Duration::from_secs(60);
 
 /// How long an endpoint rests before the next probe of it, unless others take longer.
 const REST: Duration = Duration::from_secs(1);
@@ -38,6 +41,25 @@ const RATE: u128 = BEGUN as u128 * 1000 / STEP.as_millis();
 #[cfg(test)]
 const RATE_OF_ALL: u128 = BEGUN_OF_ALL as u128 * 1000 / STEP.as_millis();
 
+/// An endpoint, as far as it is probed.
+pub(super) trait Probed {
+    fn namespace_id(&self) -> u64;
+
+    fn is_down(&self) -> bool;
+
+    /// Whether a request would have gone there since the last call, if it were not down.
+    fn is_wanted(&self) -> bool;
+
+    /// Looks once whether it answers; `None`: that could not be tried.
+    fn probe(self: Rc<Self>) -> Pin<Box<dyn Future<Output = Option<Found>>>>;
+
+    /// A probe has found that it is no longer down.
+    fn is_back(&self);
+
+    /// No request needs it. If one does later, it may try.
+    fn is_let_go(&self);
+}
+
 /// The endpoints that this worker probes.
 pub(super) struct Probes {
     /// Namespaces with an endpoint that is down; the next one first.
@@ -60,7 +82,7 @@ struct Queue {
 
 /// An endpoint that is down.
 struct Down {
-    endpoint: Rc<Endpoint>,
+    endpoint: Rc<dyn Probed>,
     due: Instant,
     /// Probes in a row that connected and got no answer.
     silent: u32,
@@ -92,7 +114,7 @@ impl Probes {
 
     /// Probes an endpoint until it answers, or until no request has needed it for a while: it is then most likely gone. No
     /// request pays for finding out.
-    pub(super) fn add(self: &Rc<Self>, endpoint: Rc<Endpoint>, probing: Probing) {
+    pub(super) fn add(self: &Rc<Self>, endpoint: Rc<dyn Probed>, probing: Probing) {
         self.enter(endpoint, probing, Instant::now());
         if !self.runs.replace(true) {
             tokio::task::spawn_local(Rc::clone(self).run());
@@ -106,7 +128,7 @@ impl Probes {
             for Begun { queue, down } in self.step(Instant::now()) {
                 let probes = Rc::clone(&self);
                 tokio::task::spawn_local(async move {
-                    let found = Box::pin(down.endpoint.probe()).await;
+                    let found = Rc::clone(&down.endpoint).probe().await;
                     probes.found(&queue, down, found, Instant::now());
                 });
             }
@@ -118,7 +140,7 @@ impl Probes {
         self.under_way.get() == 0 && self.queues.borrow().is_empty()
     }
 
-    fn enter(&self, endpoint: Rc<Endpoint>, probing: Probing, now: Instant) {
+    fn enter(&self, endpoint: Rc<dyn Probed>, probing: Probing, now: Instant) {
         let namespace_id = endpoint.namespace_id();
         let down = Down {
             endpoint,
@@ -227,6 +249,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::endpoint::Endpoint;
     use crate::upstream::endpoint::tests::endpoint;
 
     const SECONDS: u64 = 30;
@@ -253,7 +276,8 @@ mod tests {
                     let endpoint = endpoint(&board, namespace, port);
                     endpoint.take_down_for_test();
                     let probing = endpoint.health().probing().unwrap();
-                    rig.probes.enter(Rc::clone(&endpoint), probing, rig.now);
+                    let probed: Rc<dyn Probed> = Rc::<Endpoint>::clone(&endpoint);
+                    rig.probes.enter(probed, probing, rig.now);
                     rig.all.push(endpoint);
                 }
             }
@@ -266,7 +290,7 @@ mod tests {
             &mut self,
             seconds: u64,
             wanted: bool,
-            found: impl Fn(&Endpoint) -> Option<Found>,
+            found: impl Fn() -> Option<Found>,
         ) -> (Vec<usize>, usize) {
             let (mut counts, mut most) = (Vec::new(), 0);
             for _ in 0..seconds {
@@ -280,7 +304,7 @@ mod tests {
                     most = most.max(self.probes.under_way.get());
                     count += begun.len();
                     for Begun { queue, down } in begun {
-                        if let Some(found) = found(&down.endpoint) {
+                        if let Some(found) = found() {
                             self.probes.found(&queue, down, Some(found), self.now);
                         } else {
                             // It never ends.
@@ -294,7 +318,7 @@ mod tests {
         }
     }
 
-    fn refused(_: &Endpoint) -> Option<Found> {
+    fn refused() -> Option<Found> {
         Some(Found::Nobody)
     }
 
@@ -327,13 +351,13 @@ mod tests {
         assert!(most <= UNDER_WAY_OF_ALL);
         // Silence occupies places, and no more than there are.
         let mut rig = Rig::new(50, 100);
-        let (counts, most) = rig.pass(SECONDS, true, |_| None);
+        let (counts, most) = rig.pass(SECONDS, true, || None);
         assert_eq!(
             (counts.iter().sum::<usize>(), most),
             (UNDER_WAY_OF_ALL, UNDER_WAY_OF_ALL)
         );
         let mut rig = Rig::new(1, 100);
-        let (counts, _) = rig.pass(SECONDS, true, |_| None);
+        let (counts, _) = rig.pass(SECONDS, true, || None);
         assert_eq!(counts.iter().sum::<usize>(), UNDER_WAY);
     }
 
@@ -350,7 +374,7 @@ mod tests {
     #[test]
     fn what_is_back_vouches_for_the_others() {
         let mut rig = Rig::new(1, 400);
-        let (counts, _) = rig.pass(12, true, |_| Some(Found::Answer));
+        let (counts, _) = rig.pass(12, true, || Some(Found::Answer));
         assert_eq!(counts.iter().sum::<usize>(), 400, "{counts:?}");
         assert!(rig.all.iter().all(|endpoint| !endpoint.is_down()));
         assert!(rig.probes.is_empty());
@@ -359,7 +383,7 @@ mod tests {
     #[test]
     fn silence_in_a_row_is_an_answer() {
         let mut rig = Rig::new(1, 1);
-        let (counts, _) = rig.pass(10, true, |_| Some(Found::Silence));
+        let (counts, _) = rig.pass(10, true, || Some(Found::Silence));
         assert_eq!(counts.iter().sum::<usize>(), SILENT as usize);
         assert!(rig.probes.is_empty());
     }
