@@ -19,6 +19,7 @@ mod framing;
 mod grpc;
 mod h2;
 mod h2_attacks;
+mod h2_bounds;
 mod h2_doors;
 mod h2_ends;
 mod hostile_upstream;

@@ -82,6 +82,10 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upstream_connect_failures: Counter,
     pub(crate) upstream_reused: Counter,
     pub(crate) upstream_retries: Counter,
+    /// What all streams of HTTP/2 connections hold unsent.
+    pub(crate) http2_unsent: Counter,
+    /// Connections that held all they may.
+    pub(crate) http2_full: Counter,
     pub(crate) upstream_probes: Counter,
     upstream_ejections: [Counter; EjectionCause::ALL.len()],
     idle_closed: [Counter; Shortage::ALL.len()],
@@ -254,6 +258,7 @@ impl Collector for Metrics {
         encode_descriptors(&doors, &mut encoder)?;
         encode_cut(&doors, &mut encoder)?;
         encode_memory(&doors, &mut encoder)?;
+        encode_http2_unsent(&doors, &mut encoder)?;
         for (name, help, counter) in PLAIN {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for door in &doors {
@@ -268,7 +273,12 @@ impl Collector for Metrics {
 type Pick = fn(&WorkerMetrics) -> &Counter;
 
 /// Counters with no label except the listener.
-const PLAIN: [(&str, &str, Pick); 10] = [
+const PLAIN: [(&str, &str, Pick); 11] = [
+    (
+        "blastdoor_http2_full_connections",
+        "HTTP/2 connections of clients that have held all that they may hold unsent",
+        |worker| &worker.http2_full,
+    ),
     (
         "blastdoor_connections_accepted",
         "Client connections accepted",
@@ -468,6 +478,24 @@ fn encode_ejections(
             let labels = [("listener", door.listener.as_str()), ("reason", cause.label())];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
+    }
+    Ok(())
+}
+
+fn encode_http2_unsent(
+    doors: &[Arc<DoorMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_http2_unsent_bytes",
+        "Bytes that wait to be sent on the HTTP/2 connections of clients, with what the library needs for them",
+        None,
+        MetricType::Gauge,
+    )?;
+    for door in doors {
+        let bytes = door.sum(|worker| &worker.http2_unsent);
+        let labels = [("listener", door.listener.as_str())];
+        ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ impl Connection {
             most: Cell::new(1),
             settled: Cell::new(false),
             inbox,
-            outbox: Outbox::new(UNSENT, STREAMS, Rc::clone(memory)),
+            outbox: Outbox::new(UNSENT, STREAMS, Rc::clone(memory), None),
         });
         let pings = connection.ping_pong();
         let driven = Rc::clone(&state);

@@ -319,7 +319,7 @@ async fn client(is_http2: bool) -> (Client, Stream) {
     settle().await;
     let (inbox, outbox) = (
         Rc::new(Inbox::new(4096)),
-        Outbox::new(512 << 10, 1, Memory::of_tests()),
+        Outbox::new(512 << 10, 1, Memory::of_tests(), None),
     );
     let malformed = MalformedTrailers::default();
     let stream = Http2Stream::server(request.into_body(), respond, malformed, inbox, &outbox);

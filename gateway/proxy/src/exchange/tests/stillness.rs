@@ -74,6 +74,11 @@ async fn a_silent_tunnel_holds_no_buffers() {
     let rig = Rig::new();
     let pool = Pool::new(&rig.memory);
     let mut loan = pool.borrow();
+    // Both have been read from before.
+    let scratch = loan.scratch();
+    for buffer in [&mut scratch.from_client, &mut scratch.from_upstream] {
+        assert_eq!(buffer.room(READ).len(), READ);
+    }
     assert!(rig.memory.held() > 2 * READ);
     let deadline = rig.table.register();
     let stall = Duration::from_secs(30);

@@ -157,7 +157,7 @@ impl Rig {
         let (any, respond) = server.accept().await.unwrap().unwrap();
         tokio::task::spawn_local(async move { while server.accept().await.is_some() {} });
         let inbox = Rc::new(Inbox::new(usize::MAX));
-        let outbox = Outbox::new(1 << 20, 1, Rc::clone(&self.server.worker.memory));
+        let outbox = Outbox::new(1 << 20, 1, Rc::clone(&self.server.worker.memory), None);
         let malformed = Blocks::default().malformed();
         let stream = Http2Stream::server(any.into_body(), respond, malformed, inbox, &outbox);
         let mut stream = Stream::Http2(Box::new(stream));

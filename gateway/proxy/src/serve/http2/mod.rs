@@ -143,6 +143,7 @@ pub(crate) async fn serve(
         leaving: false,
         flooded: false,
         parting: false,
+        was_full: false,
         asked: false,
         seen: 0,
         idle: settings.timeouts.idle,
@@ -202,7 +203,13 @@ fn header_list(limits: &Limits) -> u32 {
 /// What the streams of one connection may hold unsent.
 fn outbox(limits: &Limits, worker: &Worker) -> Rc<Outbox> {
     let streams = usize::try_from(limits.h2_streams).unwrap_or(usize::MAX);
-    Outbox::new(limits.h2_buffer, streams, Rc::clone(&worker.memory))
+    let metrics = std::sync::Arc::clone(&worker.metrics);
+    Outbox::new(
+        limits.h2_buffer,
+        streams,
+        Rc::clone(&worker.memory),
+        Some(metrics),
+    )
 }
 
 /// How long a connection without requests may leave a PING unanswered, as long as bytes pass.
@@ -221,6 +228,8 @@ struct Driver {
     flooded: bool,
     /// And it says that the gateway needs the room.
     parting: bool,
+    /// It has held all that it may.
+    was_full: bool,
     /// A ping waits for its answer.
     asked: bool,
     /// The bytes that had passed on the connection at its last PING.
@@ -249,6 +258,9 @@ impl Driver {
                 Poll::Ready(None) if !self.flooded => return Poll::Ready(End::Ordered),
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Abrupt),
                 Poll::Pending => {
+                    if !self.was_full && self.streams.outbox.take_full() {
+                        self.report_full();
+                    }
                     if self.shared.exceeded.take() || self.is_toyed_with() {
                         self.streams.server.worker.metrics.refused(labels::Reason::Flood);
                         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -271,6 +283,19 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Counts the connection among those that have held all they may, once.
+    fn report_full(&mut self) {
+        self.was_full = true;
+        let worker = &self.streams.server.worker;
+        worker.metrics.http2_full.add(1);
+        let reason = "its streams hold all that one HTTP/2 connection may hold unsent (`limits.h2_buffer`)";
+        worker.warn(
+            self.streams.downstream.peer.address,
+            "a client reads slowly",
+            reason,
+        );
     }
 
     /// Asks the client to open no more streams here; open ones continue (RFC 9113 6.8).

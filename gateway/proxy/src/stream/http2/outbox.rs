@@ -8,10 +8,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 
+use crate::observe::metrics::WorkerMetrics;
 use crate::worker::memory::{Charge, Memory};
 
 /// What the library holds for a frame besides its bytes.
@@ -40,15 +42,17 @@ pub(crate) struct Outbox {
     common: usize,
     /// What they hold of it.
     taken: Cell<usize>,
-    /// All that streams hold.
-    total: Cell<usize>,
-    /// Of that, what the library holds: as long as it holds anything, something will leave and wake who waits.
+    /// What the library holds: as long as it holds anything, something will leave and wake who waits.
     queued: Cell<usize>,
     slots: RefCell<Vec<Slot>>,
     /// Where the search for who waits goes on, so that each has its turn.
     turn: Cell<usize>,
     waiting: Cell<usize>,
+    /// A stream has waited for room.
+    is_full: Cell<bool>,
     memory: Rc<Memory>,
+    /// What counts it, if it is a client's.
+    metrics: Option<Arc<WorkerMetrics>>,
 }
 
 /// What one stream holds.
@@ -83,7 +87,12 @@ pub(crate) struct Piece {
 
 impl Outbox {
     /// A bound of `most` bytes for up to `streams` streams; it is at least 3 KiB for each.
-    pub(crate) fn new(most: usize, streams: usize, memory: Rc<Memory>) -> Rc<Self> {
+    pub(crate) fn new(
+        most: usize,
+        streams: usize,
+        memory: Rc<Memory>,
+        metrics: Option<Arc<WorkerMetrics>>,
+    ) -> Rc<Self> {
         let streams = streams.max(1);
         let most = most.max(streams.saturating_mul(LEAST));
         let floor = (most / 2 / streams).max(LEAST / 2);
@@ -91,12 +100,13 @@ impl Outbox {
             floor,
             common: most - most / 2,
             taken: Cell::new(0),
-            total: Cell::new(0),
             queued: Cell::new(0),
             slots: RefCell::default(),
             turn: Cell::new(0),
             waiting: Cell::new(0),
+            is_full: Cell::new(false),
             memory,
+            metrics,
         })
     }
 
@@ -116,9 +126,9 @@ impl Outbox {
         }
     }
 
-    /// All that its streams hold.
-    pub(crate) fn total(&self) -> usize {
-        self.total.get()
+    /// Whether a stream has waited for room since the last call.
+    pub(crate) fn take_full(&self) -> bool {
+        self.is_full.take()
     }
 
     /// The frame of a head has been written.
@@ -158,6 +168,10 @@ impl Outbox {
         self.queued.set(self.queued.get() + place.queued - queued);
         // Whoever read the rest has counted it.
         self.memory.exchange(queued, place.queued);
+        if let Some(metrics) = &self.metrics {
+            metrics.http2_unsent.add(place.queued as u64);
+            metrics.http2_unsent.subtract(queued as u64);
+        }
         if !place.is_served && place.is_empty() {
             self.forget(place);
             self.shrink(&mut slots);
@@ -167,7 +181,6 @@ impl Outbox {
         }
         let excess = |bytes: usize| bytes.saturating_sub(self.floor);
         self.taken.set(self.taken.get() + excess(after) - excess(before));
-        self.total.set(self.total.get() + after - before);
         if after < before && self.waiting.get() > 0 {
             self.wake(&mut slots);
         }
@@ -226,6 +239,17 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        // Heads that the library has dropped with the connection.
+        let queued = self.queued.get();
+        self.memory.exchange(queued, 0);
+        if let Some(metrics) = &self.metrics {
+            metrics.http2_unsent.subtract(queued as u64);
+        }
+    }
+}
+
 impl Slot {
     fn is_vacant(&self) -> bool {
         self.stream == 0
@@ -253,6 +277,7 @@ impl Account {
         if slot.pieces < PIECES && room >= wanted.min(WORTHWHILE) + FRAME {
             return Poll::Ready(wanted.min(room - FRAME));
         }
+        outbox.is_full.set(outbox.is_full.get() || slot.pieces < PIECES);
         outbox.wait(slot, context);
         Poll::Pending
     }
@@ -274,6 +299,7 @@ impl Account {
         if room > 0 {
             return Poll::Ready(room);
         }
+        outbox.is_full.set(true);
         outbox.wait(slot, context);
         Poll::Pending
     }

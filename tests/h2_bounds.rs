@@ -1,0 +1,317 @@
+//! What one HTTP/2 connection may cost, and that its streams do not end each other: a client that reads nothing holds a
+//! bounded number of bytes, however many requests it sends; and a reader that stands still ends nobody else's requests.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gateway_tests::frames::{
+    END_HEADERS, END_STREAM, End, PREFACE, Raw, data, frame, get, headers, kind, request, settings,
+};
+use gateway_tests::{Backend, Gateway, Reply, gateway, manifest};
+
+const DOOR: &str = "external-http";
+const KIB: f64 = 1024.0;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_INITIAL_WINDOW_SIZE
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+const REFUSED_STREAM: u32 = 7;
+
+/// What connections hold beyond what the kernel and the backends' sockets do.
+fn queued(gateway: &Gateway) -> f64 {
+    gateway.metric("blastdoor_http2_unsent_bytes", &[("listener", DOOR)])
+}
+
+/// A client with room for everything, or with none.
+fn client(address: SocketAddr, window: u32) -> Raw {
+    let mut raw = Raw::with(address, &[(INITIAL_WINDOW_SIZE, window)]);
+    if window > 0 {
+        raw.send(&frame(kind::WINDOW_UPDATE, 0, 0, &0x7ffe_0000_u32.to_be_bytes()));
+    }
+    raw
+}
+
+fn ask(raw: &mut Raw, count: u32) {
+    let requests: Vec<u8> = (0..count)
+        .flat_map(|number| headers(1 + 2 * number, true, &get("a.test", "/", &[])))
+        .collect();
+    assert!(raw.send(&requests));
+}
+
+/// What a hundred requests hold whose answers nobody reads: at most the bound, and one head beyond it.
+#[test]
+fn a_connection_holds_no_more_than_its_bound() {
+    let body = vec![b'b'; 1 << 20];
+    let large = [b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n", &body[..]].concat();
+    let field = format!("x-large: {}\r\n", "x".repeat(700)).repeat(40);
+    let head = format!("HTTP/1.1 200 OK\r\n{field}Content-Length: 2\r\n\r\nok");
+    let early = format!("HTTP/1.1 103 Early Hints\r\n{field}\r\n").repeat(15);
+    let interim = format!("{early}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let table = [
+        (
+            "large bodies, and an open window",
+            large.clone(),
+            0x7fff_ffff,
+            200.0,
+        ),
+        ("large bodies, and no window", large, 0, 0.0),
+        // The kernel may have room for all of them.
+        ("large heads", head.into_bytes(), 0x7fff_ffff, 0.0),
+        ("interim heads", interim.into_bytes(), 0x7fff_ffff, 30.0),
+    ];
+    for (what, answer, window, at_least) in table {
+        let backend = Backend::with("app", Reply::Raw(answer));
+        backend.count_only();
+        let gateway = gateway!()
+            .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+            .start();
+        let before = gateway.resident();
+        let mut raw = client(gateway.door(DOOR), window);
+        ask(&mut raw, 100);
+        gateway.until(what, |gateway| queued(gateway) >= at_least * KIB);
+        // More would come now.
+        let mut most: f64 = 0.0;
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(100));
+            most = most.max(queued(&gateway));
+        }
+        assert!(most <= (512.0 + 48.0) * KIB, "{what}: {most} bytes wait");
+        let grown = gateway.resident().saturating_sub(before);
+        // Everything else that a hundred requests need, in a build that is not optimised.
+        assert!(grown < 8 << 20, "{what}: {grown} bytes more are resident");
+        drop(raw);
+        gateway.until("it is given back", |gateway| queued(gateway) == 0.0);
+    }
+}
+
+/// Answers of streams that the client does not read leave room for one that it does.
+#[test]
+fn streams_that_stand_still_do_not_starve_another() {
+    let body = vec![b'b'; 1 << 20];
+    let large = [b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n", &body[..]].concat();
+    let backend = Backend::with("app", Reply::Raw(large));
+    backend.count_only();
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let mut raw = client(gateway.door(DOOR), 0);
+    raw.send(&frame(kind::WINDOW_UPDATE, 0, 0, &0x7ffe_0000_u32.to_be_bytes()));
+    ask(&mut raw, 90);
+    gateway.until("all have been asked", |_| backend.requests() == 90);
+    let last = 1 + 2 * 95;
+    raw.send(&headers(last, true, &get("a.test", "/", &[])));
+    raw.send(&frame(kind::WINDOW_UPDATE, 0, last, &(2_u32 << 20).to_be_bytes()));
+    let mut length = 0;
+    loop {
+        let found = raw
+            .frame(PATIENCE)
+            .unwrap_or_else(|end| panic!("{end:?} after {length}"));
+        if found.kind == kind::DATA && found.stream == last {
+            length += found.payload.len();
+            if found.flags & END_STREAM != 0 {
+                break;
+            }
+        }
+    }
+    assert_eq!(length, 1 << 20);
+}
+
+/// A backend that speaks HTTP/2 frame by frame: sends settings, and hands each frame to `act`, which answers with bytes.
+fn scripted(
+    values: &'static [(u16, u32)],
+    act: impl Fn(usize, u8, u32) -> Vec<u8> + Send + Sync + 'static,
+) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (act, connections) = (Arc::new(act), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            let act = Arc::clone(&act);
+            std::thread::spawn(move || serve(stream, values, |kind, id| act(number, kind, id)));
+        }
+    });
+    (port, connections)
+}
+
+fn serve(mut stream: TcpStream, values: &[(u16, u32)], act: impl Fn(u8, u32) -> Vec<u8>) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut preface = vec![0; PREFACE.len()];
+    stream.read_exact(&mut preface).ok()?;
+    stream.write_all(&settings(values)).ok()?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).ok()?;
+        let id = u32::from_be_bytes(head[5..].try_into().ok()?);
+        let answer = match (head[3], head[4] & 1) {
+            (kind::SETTINGS, 0) => frame(kind::SETTINGS, 1, 0, &[]),
+            (kind::PING, 0) => frame(kind::PING, 1, 0, &payload),
+            (kind, _) => act(kind, id),
+        };
+        stream.write_all(&answer).ok()?;
+    }
+}
+
+fn start(port: u16) -> Gateway {
+    let app = manifest::app_speaking("app", DOOR, "a.test", port, "kubernetes.io/h2c");
+    gateway!()
+        .every_door("workers = 1")
+        .manifest("app.yaml", &app)
+        .start()
+}
+
+/// `:status: 200`
+const OK: &[u8] = &[0x88];
+
+/// One client reads nothing of an answer that comes in very small frames. Ten others share the backend's connection.
+#[test]
+fn a_reader_that_stands_still_does_not_end_the_requests_of_others() {
+    let (port, connections) = scripted(&[], |_, kind, id| match kind {
+        // The first request is the slow client's: frames without end, and some without bytes.
+        kind::HEADERS if id == 1 => {
+            let mut answer = frame(kind::HEADERS, END_HEADERS, id, OK);
+            for _ in 0..60_000 {
+                answer.extend(data(id, false, b"x"));
+            }
+            for _ in 0..300 {
+                answer.extend(data(id, false, b""));
+            }
+            answer
+        }
+        kind::HEADERS => [frame(kind::HEADERS, END_HEADERS, id, OK), data(id, true, b"ok")].concat(),
+        _ => Vec::new(),
+    });
+    let gateway = start(port);
+    let address = gateway.door(DOOR);
+    let mut slow = client(address, 0);
+    ask(&mut slow, 1);
+    assert_eq!(slow.end_of(1, PATIENCE), End::Status(200));
+    let mut others: Vec<Raw> = (0..10).map(|_| client(address, 65_535)).collect();
+    for round in 0..20 {
+        for raw in &mut others {
+            raw.send(&headers(1 + 2 * round, true, &get("a.test", "/", &[])));
+        }
+        for raw in &mut others {
+            let answered = loop {
+                let found = raw.frame(PATIENCE).expect("a frame");
+                if found.stream == 1 + 2 * round && found.flags & END_STREAM != 0 {
+                    break found.kind;
+                }
+            };
+            assert_eq!(answered, kind::DATA, "in round {round}");
+        }
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "all share one connection");
+    // What has come for it is complete.
+    slow.send(&frame(kind::WINDOW_UPDATE, 0, 1, &(1_u32 << 20).to_be_bytes()));
+    let mut length = 0;
+    while length < 60_000 {
+        let found = slow.frame(PATIENCE).expect("a frame");
+        length += usize::from(found.kind == kind::DATA) * found.payload.len();
+    }
+    assert_eq!(length, 60_000);
+}
+
+/// The same at the front: a client sends very small pieces of a request to a backend that does not read them.
+#[test]
+fn a_body_in_small_pieces_to_a_slow_backend_does_not_end_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let other = Backend::start("other");
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", port))
+        .manifest(
+            "other.yaml",
+            &manifest::app("other", DOOR, "b.test", other.port()),
+        )
+        .start();
+    let mut raw = client(gateway.door(DOOR), 65_535);
+    raw.send(&headers(1, false, &request(b"POST", b"a.test", b"/", &[])));
+    // Accepted, and not read: what the kernel does not take stays with the gateway.
+    let (_silent, _) = listener.accept().unwrap();
+    let mut sent = 0;
+    for _ in 0..16 {
+        raw.send(&data(1, false, &[b'x'; 16_000]));
+        sent += 16_000;
+    }
+    while sent < 262_000 {
+        raw.send(&data(1, false, b"y"));
+        sent += 1;
+    }
+    raw.send(&headers(3, true, &get("b.test", "/", &[])));
+    let end = raw.end_of(3, PATIENCE);
+    assert!(matches!(end, End::Status(200)), "{end:?}");
+}
+
+/// A backend that takes few requests at once, or none yet, is not asked for more.
+#[test]
+fn requests_wait_for_what_a_backend_takes() {
+    let answer = |id| [frame(kind::HEADERS, END_HEADERS, id, OK), data(id, true, b"ok")].concat();
+    static LIMITS: [&[(u16, u32)]; 3] = [
+        &[],
+        &[(MAX_CONCURRENT_STREAMS, 2)],
+        &[(MAX_CONCURRENT_STREAMS, 1)],
+    ];
+    for values in LIMITS {
+        let (port, connections) = scripted(values, move |_, kind, id| match kind {
+            kind::HEADERS => answer(id),
+            _ => Vec::new(),
+        });
+        let gateway = start(port);
+        let mut raw = client(gateway.door(DOOR), 65_535);
+        ask(&mut raw, 50);
+        let (mut left, mut bytes) = (50, Vec::new());
+        while left > 0 {
+            let found = raw.frame(PATIENCE).expect("a frame");
+            assert_ne!(found.kind, kind::RST_STREAM, "{values:?}");
+            if found.kind == kind::DATA {
+                bytes.extend(found.payload);
+                left -= usize::from(found.flags & END_STREAM != 0);
+            }
+        }
+        assert_eq!(bytes, b"ok".repeat(50), "{values:?}");
+        assert!(connections.load(Ordering::SeqCst) <= 16, "{values:?}");
+        assert_eq!(
+            gateway.metric("blastdoor_upstream_retries_total", &[]),
+            0.0,
+            "{values:?}"
+        );
+    }
+}
+
+/// A request that a backend says it did not process is tried again whatever its method, and not for ever.
+#[test]
+fn a_refused_stream_is_tried_again() {
+    for (refusals, expected) in [(1, 200), (3, 200), (4, 502)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let (port, _) = scripted(&[], move |_, kind, id| match kind {
+            kind::HEADERS if counted.fetch_add(1, Ordering::SeqCst) < refusals => {
+                frame(kind::RST_STREAM, 0, id, &REFUSED_STREAM.to_be_bytes())
+            }
+            kind::HEADERS => [frame(kind::HEADERS, END_HEADERS, id, OK), data(id, true, b"ok")].concat(),
+            _ => Vec::new(),
+        });
+        let gateway = start(port);
+        let mut raw = client(gateway.door(DOOR), 65_535);
+        raw.send(&headers(
+            1,
+            true,
+            &request(b"POST", b"a.test", b"/", &[(b"content-length", b"0")]),
+        ));
+        assert_eq!(
+            raw.end_of(1, PATIENCE),
+            End::Status(expected),
+            "{refusals} refusals"
+        );
+        assert_eq!(asked.load(Ordering::SeqCst), refusals.min(3) + 1);
+    }
+}
