@@ -92,9 +92,7 @@ impl System {
             (Some(_), None) => "`process.memory`".to_owned(),
             (Some(_), Some(group)) => format!("`process.memory` and {}", group.folder().display()),
             (None, Some(group)) => group.folder().display().to_string(),
-            (None, None) => format!(
-                "half of the host's memory, because no control group limits it; set `process.memory` to choose"
-            ),
+            (None, None) => "half of the host's memory, because no control group limits it; set `process.memory` to choose".to_owned(),
         }
     }
 }

@@ -98,6 +98,7 @@ impl Memory {
     }
 
     /// Bytes that the worker's connections hold.
+    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.held.get()
     }
