@@ -45,6 +45,9 @@ const INTERFACES: Duration = Duration::from_secs(5);
 /// How often everything is compiled although nothing has changed: certificates expire.
 const RECOMPILATION: Duration = Duration::from_secs(3_600);
 
+/// Of how many namespaces the logged problems are counted individually.
+const NAMESPACES: usize = 4096;
+
 /// How long the loop pauses after a panic, so that one which repeats leaves time for signals and drains.
 const AFTER_PANIC: Duration = Duration::from_millis(100);
 
@@ -193,7 +196,7 @@ impl Supervisor {
             drains: JoinSet::new(),
             must_reload: true,
             files: WatchedFiles::default(),
-            lines: Warnings::for_reasons(publication::NAMESPACES),
+            lines: Warnings::for_reasons(NAMESPACES),
             reporting,
             memory,
             descriptors,

@@ -11,9 +11,6 @@ use crate::problems::Finder;
 /// How many new problems of one namespace are logged in 10 s. `blastdoor check` and Events have them all.
 const MOST_LINES: usize = 100;
 
-/// How many namespaces are counted individually.
-pub(super) const NAMESPACES: usize = 4096;
-
 /// The compilation as the supervisor sees it.
 pub(super) struct Publications {
     pub(super) compiler: Compiler,
