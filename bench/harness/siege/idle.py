@@ -13,7 +13,7 @@ ABOUT = "resident memory per idle connection, by kind"
 # KiB.
 BOUNDS = {"plain": 1, "tls": 9, "http/2": 6, "websocket": 4}
 KINDS = (
-    Attack("plain", "", ("request", "-n", 4000, "-o", 4, *MANY)),
+    Attack("plain", "", ("request", "-n", 3000, "-o", 4, *MANY)),
     Attack("tls", "", (), ATTACKED_TLS),
     Attack("http/2", "", ("h2-idle", "-n", 2000, "-o", 4, *MANY)),
     Attack("websocket", "", ("upgrade", "-n", 2000, "-o", 4, "-u", "/willing/socket", *MANY)),
