@@ -15,8 +15,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// How long a worker is busy before it offers its core. Shorter, and a busy gateway spends its time on changing threads:
-/// each change costs 2 to 3 µs with what it does to the caches.
+/// How long a worker is busy before it offers its core. Shorter, and a busy gateway spends its time on changing threads.
 const BUSY: Duration = Duration::from_micros(100);
 
 thread_local! {
