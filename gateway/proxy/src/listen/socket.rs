@@ -77,6 +77,36 @@ fn is_no_such_family(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// The socket of a worker.
+pub(super) enum Bound {
+    /// It does not listen yet.
+    Silent(Socket),
+    Listening(tokio::net::TcpListener),
+    /// It takes no more connections.
+    Closed,
+}
+
+impl Bound {
+    /// Listens from now on, or as before. Needs a runtime, the same each time.
+    pub(super) fn listen(&mut self) -> io::Result<&tokio::net::TcpListener> {
+        *self = match std::mem::replace(self, Self::Closed) {
+            Self::Silent(socket) => {
+                socket.listen(BACKLOG)?;
+                Self::Listening(tokio::net::TcpListener::from_std(socket.into())?)
+            }
+            other @ (Self::Listening(_) | Self::Closed) => other,
+        };
+        match self {
+            Self::Listening(listener) => Ok(listener),
+            Self::Silent(_) | Self::Closed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        *self = Self::Closed;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
@@ -125,35 +155,5 @@ mod tests {
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         let error = listen(SocketAddr::from(([0, 0, 0, 0], port))).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-    }
-}
-
-/// The socket of a worker.
-pub(super) enum Bound {
-    /// It does not listen yet.
-    Silent(Socket),
-    Listening(tokio::net::TcpListener),
-    /// It takes no more connections.
-    Closed,
-}
-
-impl Bound {
-    /// Listens from now on, or as before. Needs a runtime, the same each time.
-    pub(super) fn listen(&mut self) -> io::Result<&tokio::net::TcpListener> {
-        *self = match std::mem::replace(self, Self::Closed) {
-            Self::Silent(socket) => {
-                socket.listen(BACKLOG)?;
-                Self::Listening(tokio::net::TcpListener::from_std(socket.into())?)
-            }
-            other @ (Self::Listening(_) | Self::Closed) => other,
-        };
-        match self {
-            Self::Listening(listener) => Ok(listener),
-            Self::Silent(_) | Self::Closed => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    pub(super) fn close(&mut self) {
-        *self = Self::Closed;
     }
 }
