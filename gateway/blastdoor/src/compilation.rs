@@ -3,13 +3,12 @@
 
 use door::{BackendPolicy, ExternalNames, Ledger, PlatformRoots, Policy, Publisher, publish_beside};
 use proxy::Settings;
-use resource::{ClusterView, ProblemLists};
+use resource::{ClusterView, Problem, ProblemLists};
 use route::ListenerName;
 
+use crate::config::Config;
 use crate::gateway_addresses::GatewayAddresses;
 use crate::platform_roots::platform_roots;
-use crate::problems::Finder;
-use crate::world::World;
 
 /// What doors are compiled from.
 pub(crate) struct Input {
@@ -48,22 +47,29 @@ impl Default for Surroundings {
 }
 
 impl Surroundings {
-    /// What the doors of a world are to be compiled from now; `None` before there is a view.
-    pub(crate) fn input<D>(&mut self, world: &mut World<D>, external_names: ExternalNames) -> Option<Input> {
+    /// What doors are to be compiled from now, and what is not known of the gateway's own addresses.
+    pub(crate) fn input(
+        &mut self,
+        config: &Config,
+        view: ClusterView,
+        external_names: ExternalNames,
+    ) -> (Input, Vec<Problem>) {
         self.addresses.look_again();
-        let view = world.view.as_ref()?.clone();
-        let (addresses, unknown) = self.addresses.policy(&world.config.source, &view);
-        world.problems.set(Finder::Addresses, unknown);
+        let (addresses, unknown) = self.addresses.policy(&config.source, &view);
         let backends = BackendPolicy {
             addresses,
             external_names,
             platform_roots: self.platform_roots.clone(),
-            bounds: world.config.source.bounds,
+            bounds: config.source.bounds,
         };
-        Some(Input {
-            view,
-            backends,
-            others: world.config.others.clone(),
-        })
+        let others = config.others.clone();
+        (
+            Input {
+                view,
+                backends,
+                others,
+            },
+            unknown,
+        )
     }
 }

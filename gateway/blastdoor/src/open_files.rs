@@ -35,7 +35,7 @@ pub(crate) fn set_limit(wanted: Option<u64>) -> u64 {
     });
     let raised = raised.filter(|_| current != wanted);
     let set = |limit| setrlimit(Resource::Nofile, limit);
-    if !raised.is_some_and(|raised| set(raised).is_ok())
+    if raised.is_none_or(|raised| set(raised).is_err())
         && let Err(error) = set(within)
     {
         tracing::warn!(%error, "the limit of open files cannot be set and stays at {:?}", before.current);

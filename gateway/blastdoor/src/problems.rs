@@ -78,11 +78,11 @@ impl Problems {
     pub(crate) fn set(&mut self, finder: Finder, problems: impl IntoIterator<Item = Problem>) -> bool {
         let problems: ProblemLists = problems.into_iter().collect();
         let before = self.found.get(&finder).map(Vec::as_slice).unwrap_or_default();
-        let differs = !before.iter().eq([&problems]) && !(before.is_empty() && problems.is_empty());
-        if differs {
+        let is_same = before.iter().eq([&problems]) || before.is_empty() && problems.is_empty();
+        if !is_same {
             self.replace(finder, vec![problems]);
         }
-        differs
+        !is_same
     }
 
     /// Replaces what one finder has found. The work is in proportion to the lists that are not the same as before.

@@ -11,7 +11,7 @@ use door::{Door, ExternalNames, Ledger, Policy, Publisher};
 use proxy::Settings;
 use resource::ClusterView;
 
-use crate::compilation::Surroundings;
+use crate::compilation::{Input, Surroundings};
 use crate::config::{Config, DoorConfig, Options};
 use crate::problems::{Finder, Problems};
 use crate::source::{Source, SourceError};
@@ -82,12 +82,26 @@ impl World<OpenDoor> {
             Some(_) => ExternalNames::Unasked,
             None => ExternalNames::Refused,
         };
-        if let Some(input) = surroundings.input(&mut world, external_names) {
+        if let Some(input) = world.input(&mut surroundings, external_names) {
             let publishers = world.doors.iter_mut().map(|door| &mut door.publisher);
             let reports = input.publish(publishers, &mut Ledger::default());
             world.problems.replace(Finder::Compilation, reports);
         }
         Ok(world)
+    }
+}
+
+impl<D> World<D> {
+    /// What its doors are to be compiled from now; `None` before there is a view.
+    pub(crate) fn input(
+        &mut self,
+        surroundings: &mut Surroundings,
+        external_names: ExternalNames,
+    ) -> Option<Input> {
+        let view = self.view.as_ref()?.clone();
+        let (input, unknown) = surroundings.input(&self.config, view, external_names);
+        self.problems.set(Finder::Addresses, unknown);
+        Some(input)
     }
 }
 

@@ -136,6 +136,7 @@ impl Answer {
     }
 
     /// The head as text, and the body. The connection ends after it.
+    #[expect(clippy::disallowed_methods, reason = "the field Date is the time of day")]
     pub(super) fn parts(&self, method: Method) -> (String, &[u8]) {
         let head = format!(
             "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}Connection: close\r\n\r\n",

@@ -57,8 +57,8 @@ pub(super) struct Published {
 
 /// The compiling thread, as the supervisor sees it.
 pub(super) struct Compiler {
-    jobs: mpsc::Sender<Job>,
-    outcomes: queue::UnboundedReceiver<Outcome>,
+    jobs: mpsc::SyncSender<Job>,
+    outcomes: queue::Receiver<Outcome>,
     is_busy: bool,
 }
 
@@ -69,12 +69,13 @@ impl Compiler {
     /// When there is no thread to be had.
     pub(super) fn start() -> io::Result<Self> {
         let mut state = State::default();
-        Self::with(move |job| state.publish(job))
+        Self::with(move |job| state.publish(&job))
     }
 
     fn with(mut work: impl FnMut(Job) -> Published + Send + 'static) -> io::Result<Self> {
-        let (jobs, waiting) = mpsc::channel();
-        let (done, outcomes) = queue::unbounded_channel();
+        // There is one job at a time.
+        let (jobs, waiting) = mpsc::sync_channel(1);
+        let (done, outcomes) = queue::channel(1);
         let thread = std::thread::Builder::new().name("compiler".to_owned());
         thread.spawn(move || {
             for job in waiting {
@@ -84,7 +85,7 @@ impl Compiler {
                     Ok(published) => Outcome::Live(published),
                     Err(panic) => Outcome::Panicked(words(&*panic)),
                 };
-                if done.send(outcome).is_err() {
+                if done.blocking_send(outcome).is_err() {
                     return;
                 }
             }
@@ -102,7 +103,7 @@ impl Compiler {
     }
 
     pub(super) fn begin(&mut self, job: Job) {
-        self.is_busy = self.jobs.send(job).is_ok();
+        self.is_busy = self.jobs.try_send(job).is_ok();
     }
 
     /// Waits for the job to be done, for ever if there is none. Cancel-safe.
@@ -130,7 +131,7 @@ struct State {
 }
 
 impl State {
-    fn publish(&mut self, job: Job) -> Published {
+    fn publish(&mut self, job: &Job) -> Published {
         if job.everything {
             self.ledger.forget();
         }

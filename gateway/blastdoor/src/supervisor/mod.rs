@@ -5,6 +5,7 @@ mod door;
 mod parts;
 mod publication;
 mod reload;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use self::compiler::Compiler;
 use self::door::{Leaving, LeavingDoor, RunningDoor};
-use self::publication::Publications;
+use self::schedule::Publications;
 use crate::admin::Board;
 use crate::compilation::Surroundings;
 use crate::config::{Config, Options};

@@ -4,50 +4,12 @@ use ::door::ExternalNames;
 use resource::{Problem, Severity};
 
 use super::Supervisor;
-use super::compiler::{Compiler, Job, JobDoor, Outcome, Published};
+use super::compiler::{Job, JobDoor, Outcome, Published};
 use super::door::{LeavingDoor, RunningDoor};
 use crate::problems::Finder;
 
 /// How many new problems of one namespace are logged in 10 s. `blastdoor check` and Events have them all.
 const MOST_LINES: usize = 100;
-
-/// The compilation as the supervisor sees it.
-pub(super) struct Publications {
-    pub(super) compiler: Compiler,
-    /// Something has changed since the publication under way began.
-    is_outdated: bool,
-    /// The next one compiles everything.
-    everything: bool,
-    /// How often the configuration has changed, and at which of these the publication under way began.
-    changes: u64,
-    under_way: u64,
-    /// The last change of the configuration is not live yet.
-    is_new_config: bool,
-}
-
-impl Publications {
-    pub(super) fn new(compiler: Compiler) -> Self {
-        Self {
-            compiler,
-            is_outdated: false,
-            everything: false,
-            changes: 0,
-            under_way: 0,
-            is_new_config: false,
-        }
-    }
-
-    /// Has the next publication compile everything: time has changed what no object says.
-    pub(super) fn forget(&mut self) {
-        self.everything = true;
-    }
-
-    /// The configuration has changed. Doors and sockets that it adds listen once it is live.
-    pub(super) fn configured(&mut self) {
-        self.changes += 1;
-        self.is_new_config = true;
-    }
-}
 
 impl Supervisor {
     /// Has the current view compiled for every door and made live; at once, or after the publication that is under way.
@@ -67,7 +29,7 @@ impl Supervisor {
             }
             None => ExternalNames::Refused,
         };
-        let Some(input) = self.surroundings.input(&mut self.world, external_names) else {
+        let Some(input) = self.world.input(&mut self.surroundings, external_names) else {
             // There are no backends either that could be a new door.
             self.open_up();
             self.report();

@@ -1,4 +1,4 @@
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use resource::{Kind, ObjectRef, Problem, Severity, manifest};
@@ -71,8 +71,8 @@ impl Rig {
         self.world.view = Some(view);
         Job {
             input: self
-                .surroundings
-                .input(&mut self.world, door::ExternalNames::Refused)
+                .world
+                .input(&mut self.surroundings, door::ExternalNames::Refused)
                 .unwrap(),
             doors: vec![JobDoor {
                 publisher: Arc::clone(&self.publisher),
@@ -118,7 +118,7 @@ fn a_panic_loses_one_publication_only() {
             .view
             .ingresses()
             .any(|ingress| ingress.key.name() == &*poison.name);
-        let published = state.publish(job);
+        let published = state.publish(&job);
         assert!(!panics, "in the midst of it");
         published
     })
@@ -168,11 +168,11 @@ fn a_panic_loses_one_publication_only() {
 #[test]
 fn nobody_waits_for_a_compilation() {
     let mut rig = Rig::new();
-    let (go, gate): (Sender<()>, Receiver<()>) = channel();
+    let (go, gate): (SyncSender<()>, Receiver<()>) = sync_channel(1);
     let mut state = State::default();
     let mut compiler = Compiler::with(move |job| {
         gate.recv().unwrap();
-        state.publish(job)
+        state.publish(&job)
     })
     .unwrap();
     compiler.begin(rig.job(&["one"]));

@@ -1,0 +1,41 @@
+//! Which publication is under way, and what the next one is for.
+
+use super::compiler::Compiler;
+
+/// The compilation as the supervisor sees it.
+pub(super) struct Publications {
+    pub(super) compiler: Compiler,
+    /// Something has changed since the publication under way began.
+    pub(super) is_outdated: bool,
+    /// The next one compiles everything.
+    pub(super) everything: bool,
+    /// How often the configuration has changed, and at which of these the publication under way began.
+    pub(super) changes: u64,
+    pub(super) under_way: u64,
+    /// The last change of the configuration is not live yet.
+    pub(super) is_new_config: bool,
+}
+
+impl Publications {
+    pub(super) fn new(compiler: Compiler) -> Self {
+        Self {
+            compiler,
+            is_outdated: false,
+            everything: false,
+            changes: 0,
+            under_way: 0,
+            is_new_config: false,
+        }
+    }
+
+    /// Has the next publication compile everything: time has changed what no object says.
+    pub(super) fn forget(&mut self) {
+        self.everything = true;
+    }
+
+    /// The configuration has changed. Doors and sockets that it adds listen once it is live.
+    pub(super) fn configured(&mut self) {
+        self.changes += 1;
+        self.is_new_config = true;
+    }
+}
