@@ -546,7 +546,7 @@ fn who_names_clients_has_no_limit() {
     let held: Vec<Client> = (0..6)
         .map(|_| {
             let mut connection = Client::connect(address);
-            assert_eq!(connection.request(&ask(b"")).expect("an answer").status, 200);
+            assert_eq!(connection.request(ask(b"")).expect("an answer").status, 200);
             connection
         })
         .collect();
