@@ -39,15 +39,15 @@ impl ProblemLists {
     /// Replaces the list of an object. Returns whether it was another one.
     pub fn put<P: Into<Arc<Problem>>>(
         &mut self,
-        object: ObjectRef,
+        object: &ObjectRef,
         problems: impl IntoIterator<Item = P>,
     ) -> bool {
-        let before = self.0.get(|list| list.object.cmp(&object));
-        match (before, self.list(&object, problems)) {
+        let before = self.0.get(|list| list.object.cmp(object));
+        match (before, self.list(object, problems)) {
             (None, None) => return false,
             (Some(before), Some(list)) if Arc::ptr_eq(before, &list) => return false,
             (Some(_), None) => {
-                self.0.remove(|list| list.object.cmp(&object));
+                self.0.remove(|list| list.object.cmp(object));
             }
             (_, Some(list)) => {
                 self.0.insert(list);
@@ -67,7 +67,7 @@ impl ProblemLists {
     pub fn update<P: Into<Arc<Problem>>>(&mut self, lists: BTreeMap<ObjectRef, Vec<P>>) {
         if lists.len() <= FEW {
             for (object, problems) in lists {
-                self.put(object, problems);
+                self.put(&object, problems);
             }
             return;
         }
@@ -178,12 +178,12 @@ mod tests {
             .into_iter()
             .collect();
         let mut lists = before.clone();
-        lists.put(object("a"), [problem("a", "wrong")]);
+        lists.put(&object("a"), [problem("a", "wrong")]);
         assert_eq!(lists.differing(&before), BTreeSet::new());
 
-        lists.put(object("a"), [problem("a", "worse")]);
-        lists.put::<Problem>(object("b"), []);
-        lists.put(object("d"), [problem("d", "wrong")]);
+        lists.put(&object("a"), [problem("a", "worse")]);
+        lists.put::<Problem>(&object("b"), []);
+        lists.put(&object("d"), [problem("d", "wrong")]);
         assert_eq!(lists.differing(&before), ["a", "b", "d"].map(object).into());
         assert_eq!(*lists.get(&object("a")), [Arc::new(problem("a", "worse"))]);
         assert_eq!(before.iter().count(), 3, "the earlier version stays as it was");

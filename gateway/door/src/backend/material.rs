@@ -28,7 +28,10 @@ pub(super) struct Material {
 
 /// The outcome of reading each object, with the object that it was read from.
 #[derive(Debug)]
-struct Known<O, T, E>(HashMap<ObjectKey, (Arc<O>, Result<Arc<T>, E>)>);
+struct Known<O, T, E>(HashMap<ObjectKey, Outcome<O, T, E>>);
+
+/// What reading one object gave.
+type Outcome<O, T, E> = (Arc<O>, Result<Arc<T>, E>);
 
 impl<O, T, E> Default for Known<O, T, E> {
     fn default() -> Self {

@@ -72,7 +72,7 @@ pub(crate) fn revise<S>(
     for key in &changed.ingresses {
         let object = ObjectRef::namespaced(Kind::Ingress, key);
         let problems = reported.remove(&object).unwrap_or_default();
-        last.admission.put(object, problems);
+        last.admission.put(&object, problems);
     }
 
     memory.changed(&changed.services);

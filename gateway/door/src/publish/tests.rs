@@ -106,9 +106,9 @@ fn ingress(namespace: &str, name: &str, annotations: &str, host: &str, ports: Ra
          labels: {{expose: all}}, annotations: {{{annotations}}}}}\nspec:\n  rules:\n  - host: {host}\n    http:\n      paths:\n"
     );
     for port in ports {
-        write!(
+        writeln!(
             yaml,
-            "      - {{path: /{port}, pathType: Exact, backend: {{service: {{name: app, port: {{number: {port}}}}}}}}}\n"
+            "      - {{path: /{port}, pathType: Exact, backend: {{service: {{name: app, port: {{number: {port}}}}}}}}}"
         )
         .unwrap();
     }

@@ -224,7 +224,7 @@ impl Follower {
         let mut problems = store.problems().clone();
         let own: ProblemLists = own.into_iter().collect();
         for list in own.lists() {
-            problems.put(list.object.clone(), list.problems.iter().cloned());
+            problems.put(&list.object, list.problems.iter().cloned());
         }
         let mut view = store.view.clone();
         view.replace_unread(Arc::new(self.named.unread()));

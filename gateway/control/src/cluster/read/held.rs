@@ -79,7 +79,17 @@ impl HeldIngresses {
                 Kind::ConfigMap if view.config_map(&key).is_none() => {
                     self.sent.config_map(&key).cloned().map(Object::ConfigMap)
                 }
-                _ => None,
+                Kind::Secret
+                | Kind::ConfigMap
+                | Kind::Ingress
+                | Kind::IngressClass
+                | Kind::Service
+                | Kind::EndpointSlice
+                | Kind::Namespace
+                | Kind::Middleware
+                | Kind::File
+                | Kind::Cluster
+                | Kind::Variable => None,
             };
             if let Some(object) = object {
                 view.insert(object);

@@ -273,10 +273,7 @@ fn open(need: &ObjectRef, reflectors: &mut Reflectors) {
 /// In the order in which they are watched if there are too many. What a namespace has beyond its share comes last, watched
 /// already or not: the places that it has taken beyond are for others that need one. Among the others a watched object is
 /// not given up for a new one.
-pub(super) fn in_order<'n>(
-    needs: Vec<&'n ObjectRef>,
-    is_watched: impl Fn(&ObjectRef) -> bool,
-) -> Vec<&'n ObjectRef> {
+pub(super) fn in_order(needs: Vec<&ObjectRef>, is_watched: impl Fn(&ObjectRef) -> bool) -> Vec<&ObjectRef> {
     let mut shares: HashMap<&str, usize> = HashMap::new();
     let mut ranked: Vec<(bool, bool, &ObjectRef)> = needs
         .into_iter()

@@ -102,7 +102,7 @@ impl Store {
         if let Scope::Object(key) = &target.scope {
             let object = ObjectRef::namespaced(target.kind, key);
             if !self.targets.keys().any(|other| other.covers(&object)) {
-                self.problems.put::<Problem>(object.clone(), []);
+                self.problems.put::<Problem>(&object, []);
                 self.view.remove(&object);
             }
         }
@@ -268,7 +268,7 @@ impl Store {
     }
 
     fn put_problems(&mut self, reference: &ObjectRef, problems: Vec<Problem>, changed: &mut Changed) {
-        changed.view |= self.problems.put(reference.clone(), problems);
+        changed.view |= self.problems.put(reference, problems);
     }
 
     fn put_status(&mut self, reference: &ObjectRef, status: &LoadBalancerStatus, changed: &mut Changed) {

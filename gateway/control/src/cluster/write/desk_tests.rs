@@ -142,7 +142,7 @@ impl Replica {
                 format!("{number}: {label}"),
             )
         });
-        self.problems.put(reference.clone(), found.collect::<Vec<_>>());
+        self.problems.put(&reference, found.collect::<Vec<_>>());
         let observed = Observed {
             reference,
             object: objects.pop().map(|placed| placed.object),
