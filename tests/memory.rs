@@ -1,6 +1,7 @@
 //! The budget of memory: what is given up while it is short, by whom, and that it comes back.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use gateway_tests::{Backend, Client, Gateway, Reply, gateway, get, manifest};
 const FLOODED: &str = "external-http";
 const QUIET: &str = "internal-http";
 
-/// A backend that answers `/` at once, without end at `/much`, and upgrades `/socket`.
+/// A backend that answers `/` at once, without end at `/much`, upgrades `/socket`, and reads no body at `/stall`.
 fn backend() -> Backend {
-    let script = |stream: &mut std::net::TcpStream, head: &str| {
+    let script = |stream: &mut TcpStream, head: &str| {
         if head.starts_with("GET /much") {
             let piece = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();
             let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -25,6 +26,9 @@ fn backend() -> Backend {
                 // Until the gateway closes.
                 let _end = std::io::copy(stream, &mut std::io::sink());
             }
+        } else if head.starts_with("POST /stall") {
+            // Longer than its test.
+            std::thread::sleep(Duration::from_secs(60));
         } else {
             let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
@@ -98,6 +102,66 @@ fn readers_that_stall_are_cut() {
     // What was held is held no more: a few connections and buffers remain.
     gateway.until("what was held is free", |gateway| {
         gateway.metric("blastdoor_memory_held_bytes", &[("listener", FLOODED)]) < 4e6
+    });
+}
+
+/// What waits for a backend that does not read is cut as well, and requests on a connection that was there before are
+/// answered meanwhile.
+#[test]
+fn uploads_that_their_backend_does_not_read_are_cut() {
+    let backend = backend();
+    let gateway = gateway("96MiB", &backend);
+    let mut kept = Client::connect(gateway.door(FLOODED));
+    let piece = [b'x'; 0x10000];
+    let mut held = Vec::new();
+    for number in 0..2000 {
+        let mut client = TcpStream::connect(gateway.door(FLOODED)).unwrap();
+        client
+            .write_all(b"POST /stall HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000000\r\n\r\n")
+            .unwrap();
+        client.set_nonblocking(true).unwrap();
+        // As much as the kernel and the gateway take.
+        while client.write(&piece).is_ok_and(|count| count > 0) {}
+        held.push(client);
+        if number % 16 == 15 {
+            let answer = kept.get("a.test", "/").expect("an answer");
+            assert_eq!(answer.status, 200, "after {number}");
+            for client in &mut held {
+                while client.write(&piece).is_ok_and(|count| count > 0) {}
+            }
+            if cut(&gateway, "stalled") > 0.0 {
+                return;
+            }
+        }
+    }
+    panic!("no upload was cut");
+}
+
+/// Idle HTTP/2 connections count with the buffers that the library has for them.
+#[test]
+fn idle_http2_connections_count() {
+    const CONNECTIONS: usize = 100;
+    let backend = backend();
+    let gateway = gateway("256MiB", &backend);
+    let preface = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0][..],
+    ]
+    .concat();
+    let held: Vec<TcpStream> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut client = TcpStream::connect(gateway.door(FLOODED)).unwrap();
+            client.write_all(&preface).unwrap();
+            client
+        })
+        .collect();
+    gateway.until("each counts", |gateway| {
+        let held = gateway.metric("blastdoor_memory_held_bytes", &[("listener", FLOODED)]);
+        held >= (CONNECTIONS * 25 * 1024) as f64
+    });
+    drop(held);
+    gateway.until("none counts any more", |gateway| {
+        gateway.metric("blastdoor_memory_held_bytes", &[("listener", FLOODED)]) < 1e6
     });
 }
 

@@ -19,13 +19,22 @@ pub enum Stage {
     Idle,
     /// It cuts the exchanges that hold most and whose reader has stalled.
     Stalled,
-    /// It refuses new connections and new requests.
+    /// It refuses new connections.
     Refuse,
+    /// It refuses new requests too.
+    Full,
 }
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Calm, Self::Lean, Self::Idle, Self::Stalled, Self::Refuse];
+    pub const ALL: [Self; 6] = [
+        Self::Calm,
+        Self::Lean,
+        Self::Idle,
+        Self::Stalled,
+        Self::Refuse,
+        Self::Full,
+    ];
 
     /// A word for metrics and log lines.
     #[must_use]
@@ -36,6 +45,7 @@ impl Stage {
             Self::Idle => "idle",
             Self::Stalled => "stalled",
             Self::Refuse => "refuse",
+            Self::Full => "full",
         }
     }
 
@@ -47,6 +57,7 @@ impl Stage {
             Self::Idle => 700,
             Self::Stalled => 800,
             Self::Refuse => 900,
+            Self::Full => 960,
         }
     }
 
@@ -217,7 +228,11 @@ mod tests {
             (90, Stage::Refuse),
             (86, Stage::Refuse),
             (84, Stage::Stalled),
-            (200, Stage::Refuse),
+            (95, Stage::Refuse),
+            (96, Stage::Full),
+            (92, Stage::Full),
+            (90, Stage::Refuse),
+            (200, Stage::Full),
             (0, Stage::Calm),
         ];
         for (mib, stage) in steps {
@@ -239,8 +254,8 @@ mod tests {
             "what is free may be used"
         );
         assert_eq!(half.settle(0, 14 * MIB), Stage::Calm);
-        assert_eq!(over.settle(0, 24 * MIB), Stage::Refuse);
-        assert_eq!(flooded.judge(), Stage::Refuse);
+        assert_eq!(over.settle(0, 24 * MIB), Stage::Full);
+        assert_eq!(flooded.judge(), Stage::Full);
         assert_eq!(quiet.judge(), Stage::Calm);
         assert_eq!(half.judge(), Stage::Calm);
         // The share of a door that has gone belongs to those that stay.
@@ -258,6 +273,6 @@ mod tests {
         budget.set(50 * MIB);
         assert_eq!(door.judge(), Stage::Stalled);
         budget.set(0);
-        assert_eq!(door.judge(), Stage::Refuse);
+        assert_eq!(door.judge(), Stage::Full);
     }
 }

@@ -81,7 +81,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Gives back the memory that is not needed while nothing moves, and says what is held for a client that does not read.
+    /// Gives back the memory that is not needed while nothing moves, and says what is held for a side that does not read.
     fn settle(&mut self, waits: Waits) {
         let Parts {
             client,
@@ -94,14 +94,16 @@ impl Exchange<'_> {
         if let Response::Final(answer) = &mut self.response {
             in_pipes += answer.download.settle();
         }
-        let unsent = if waits == Waits::ClientWrite {
-            client.most_unsent()
-        } else {
-            0
+        let reader = match waits {
+            Waits::ClientWrite => Some(&**client),
+            Waits::UpstreamWrite => Some(&**upstream),
+            Waits::Continue | Waits::RequestBody | Waits::ResponseHead | Waits::ResponseBody => None,
         };
+        let (unsent, queued) = reader.map_or((0, 0), |reader| (reader.most_unsent(), reader.queued()));
+        let waits_for_reader = reader.is_some();
         scratch.rest(unsent + client.unread() + upstream.unread());
-        if waits == Waits::ClientWrite {
-            let held = self.parts.scratch.held() + in_pipes + self.parts.client.queued();
+        if waits_for_reader {
+            let held = scratch.held() + in_pipes + queued;
             self.parts.deadline.holds_for_reader(held);
         }
     }

@@ -233,7 +233,7 @@ impl Acceptor {
         let is_one_too_many =
             settings.proxy_protocol == ProxyProtocol::Off && !counted.enter(client, false, settings);
         let has_room = !is_one_too_many && counted.has_room(settings);
-        if !has_room || server.worker.memory.refuses() {
+        if !has_room || server.worker.memory.refuses_connections() {
             let why = if has_room {
                 Reason::Overload
             } else {

@@ -364,7 +364,7 @@ fn encode_memory(doors: &[Arc<DoorMetrics>], encoder: &mut DescriptorEncoder<'_>
         ),
         (
             "blastdoor_memory_stage",
-            "What the door sheds: 0 nothing, 1 large buffers, 2 idle connections, 3 stalled readers, 4 new requests",
+            "What the door sheds: 0 nothing, 1 large buffers, 2 idle connections, 3 stalled readers, 4 new connections, 5 new requests",
             |memory| memory.stage() as usize,
         ),
     ];

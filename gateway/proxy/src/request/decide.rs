@@ -64,7 +64,7 @@ pub(crate) fn decide(
             false => refuse(Refusal::Drained),
         };
     }
-    if worker.memory.refuses() {
+    if worker.memory.refuses_requests() {
         return refuse(Refusal::Overload);
     }
     let host = match request_host(request, head, host_buf) {

@@ -175,7 +175,7 @@ impl Pool {
     fn most(&self) -> usize {
         match self.memory.stage() {
             Stage::Calm => KEPT,
-            Stage::Lean | Stage::Idle | Stage::Stalled | Stage::Refuse => KEPT_WHEN_SHORT,
+            Stage::Lean | Stage::Idle | Stage::Stalled | Stage::Refuse | Stage::Full => KEPT_WHEN_SHORT,
         }
     }
 }

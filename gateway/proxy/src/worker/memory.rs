@@ -14,9 +14,17 @@ const STEP: usize = 64 * 1024;
 /// Blocks that are kept for whoever reads next.
 const BLOCKS: usize = 16;
 
+/// Looks at a full budget, a tick apart, that may each give something up before new requests are refused all the same.
+const IN_VAIN: u8 = 5;
+
 /// What an open connection of a client holds besides its buffers, whatever it speaks: its task and its deadline, and the
 /// kernel's socket, which counts too.
 pub(crate) const CONNECTION: usize = 5 * 1024;
+
+/// What the library and the gateway hold for a client's HTTP/2 connection besides that, most of it the library's buffers to
+/// read and to write, and what they hold for each stream under way.
+pub(crate) const HTTP2: usize = 20 * 1024;
+pub(crate) const HTTP2_STREAM: usize = 6 * 1024;
 
 /// What a connection to a backend holds.
 pub(crate) const BACKEND: usize = 4608;
@@ -34,6 +42,10 @@ pub(crate) struct Memory {
     stage: Cell<Stage>,
     /// The last stage that was acted on.
     acted: Cell<Stage>,
+    /// Looks in a row at which the budget was full.
+    full: Cell<u8>,
+    /// They have not helped: there is nothing left to give up, or not enough.
+    spent: Cell<bool>,
     /// Wakes who sheds when a stage begins.
     alarm: Notify,
     /// Blocks that exchanges have lent each other: one that waits needs none.
@@ -55,6 +67,8 @@ impl Memory {
             settled: Cell::new(0),
             stage,
             acted: Cell::new(Stage::Calm),
+            full: Cell::new(0),
+            spent: Cell::new(false),
             alarm: Notify::new(),
             blocks: RefCell::default(),
         })
@@ -87,9 +101,25 @@ impl Memory {
         self.stage.get()
     }
 
-    /// Whether to take on nothing new.
-    pub(crate) fn refuses(&self) -> bool {
-        self.stage.get() == Stage::Refuse
+    /// Whether to take on no new connection.
+    pub(crate) fn refuses_connections(&self) -> bool {
+        self.stage.get() >= Stage::Refuse
+    }
+
+    /// Whether to take on no new request either. Those who hold the memory give it up first.
+    pub(crate) fn refuses_requests(&self) -> bool {
+        self.stage.get() == Stage::Full && self.spent.get()
+    }
+
+    /// Notes how much a look at this stage has given up.
+    pub(super) fn looked(&self, stage: Stage, given_up: usize) {
+        let full = match stage {
+            Stage::Full => self.full.get().saturating_add(1),
+            Stage::Calm | Stage::Lean | Stage::Idle | Stage::Stalled | Stage::Refuse => 0,
+        };
+        self.full.set(full);
+        // Who holds something without moving is known only a tick after it has begun to.
+        self.spent.set(full > IN_VAIN || full > 1 && given_up == 0);
     }
 
     /// Whether to do with as little as possible.
@@ -208,5 +238,23 @@ mod tests {
         memory.settle();
         drop(memory);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn requests_are_refused_when_nothing_is_left_to_give_up() {
+        let memory = Memory::new(Arc::new(DoorMemory::new(MemoryBudget::new(STEP))));
+        memory.exchange(0, STEP);
+        assert!(memory.refuses_connections());
+        let mut look = |stage, given_up| {
+            memory.looked(stage, given_up);
+            memory.refuses_requests()
+        };
+        assert!(!look(Stage::Full, 0), "who stands still is not known yet");
+        assert!(look(Stage::Full, 0));
+        assert!(!look(Stage::Refuse, 0));
+        let helping: Vec<bool> = (0..=IN_VAIN).map(|_| look(Stage::Full, 1)).collect();
+        assert_eq!(helping, [false, false, false, false, false, true]);
+        memory.exchange(STEP, 0);
+        assert!(!memory.refuses_connections() && !memory.refuses_requests());
     }
 }

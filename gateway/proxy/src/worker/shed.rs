@@ -32,7 +32,7 @@ impl Silence {
             Stage::Calm | Stage::Lean => None,
             Stage::Idle => Some(seconds(1, 5, 60)),
             Stage::Stalled => Some(seconds(1, 1, 10)),
-            Stage::Refuse => Some(seconds(0, 0, 1)),
+            Stage::Refuse | Stage::Full => Some(seconds(1, 0, 1)),
         }
     }
 }
@@ -62,25 +62,33 @@ impl Worker {
         if self.memory.turn_to(stage) {
             self.report(stage);
         }
+        let given_up = self.give_up(stage);
+        self.memory.looked(stage, given_up);
+    }
+
+    /// Gives up what the stage asks for. Returns how many connections and exchanges.
+    fn give_up(&self, stage: Stage) -> usize {
         if stage == Stage::Calm {
-            return;
+            return 0;
         }
         self.buffers.trim();
         self.pipes.trim();
         let Some(silence) = Silence::at(stage) else {
-            return;
+            return 0;
         };
         // Down to where nothing needs to be given up, so that it does not begin again with the next buffer.
         let excess = self.memory.excess(Stage::Idle);
         let long_idle = self.deadlines.long_idle(silence.idle, FEWEST);
-        self.close_idle(excess.div_ceil(CONNECTION).min(long_idle), Shortage::Memory);
+        let closed = self.close_idle(excess.div_ceil(CONNECTION).min(long_idle), Shortage::Memory);
         let cut = self.deadlines.cut_stalled(silence.reader, excess);
         self.metrics.cut(Held::ForReader, cut);
-        if cut == 0 {
-            let some = (self.upgraded.get() / PART).max(FEWEST);
-            let cut = self.deadlines.cut_silent(silence.tunnel, excess, some);
-            self.metrics.cut(Held::ByTunnel, cut);
+        if cut > 0 {
+            return closed + cut;
         }
+        let some = (self.upgraded.get() / PART).max(FEWEST);
+        let cut = self.deadlines.cut_silent(silence.tunnel, excess, some);
+        self.metrics.cut(Held::ByTunnel, cut);
+        closed + cut
     }
 
     fn report(&self, stage: Stage) {
@@ -97,9 +105,14 @@ impl Worker {
                 "memory: stalled",
             ),
             Stage::Refuse => (
+                "memory is short: refusing new connections; raise the memory limit, or `process.memory`, if the traffic is \
+                 wanted",
+                "memory: refuse",
+            ),
+            Stage::Full => (
                 "memory is short: refusing new connections and requests; raise the memory limit, or `process.memory`, if \
                  the traffic is wanted",
-                "memory: refuse",
+                "memory: full",
             ),
         };
         let Some(kept_back) = self.shared.warnings.admit(reason, now) else {

@@ -95,6 +95,10 @@ impl Rig {
         self.server.worker.shed();
     }
 
+    pub(super) fn look_at_memory(&self) {
+        self.server.worker.shed();
+    }
+
     pub(super) fn enter(&self, phase: Phase) {
         self.server.worker.enter(phase);
     }

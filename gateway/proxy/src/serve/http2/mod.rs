@@ -38,6 +38,7 @@ use crate::stream::http2::{
 use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
+use crate::worker::memory::{HTTP2, HTTP2_STREAM};
 use crate::worker::{Phase, Worker};
 
 /// How often a connection gets a PING, and how long the client may take to answer.
@@ -96,6 +97,8 @@ pub(crate) async fn serve(
 ) {
     let worker = &server.worker;
     let settings = std::sync::Arc::clone(worker.door.snapshot().settings());
+    // Until the library has let go of it.
+    let held = worker.memory.charge(HTTP2);
     let outbox = outbox(&settings.limits, worker);
     let socket = Counted::new(socket, ahead, field_list(&settings.limits), Rc::clone(&outbox));
     let malformed = socket.malformed_trailers();
@@ -158,6 +161,7 @@ pub(crate) async fn serve(
         ..
     } = driver;
     drop(connection);
+    drop(held);
     // The library has let go of it.
     if let Some(shared) = Rc::into_inner(shared) {
         let mut socket = shared.socket.into_inner();
@@ -427,6 +431,7 @@ impl Active {
         let worker = &streams.server.worker;
         let started = Instant::now();
         worker.turns.give_way(started);
+        let _held = worker.memory.charge(HTTP2_STREAM);
         let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
         let malformed = streams.malformed.clone();
