@@ -245,7 +245,7 @@ mod tests {
         let memory = Memory::new(Arc::new(DoorMemory::new(MemoryBudget::new(STEP))));
         memory.exchange(0, STEP);
         assert!(memory.refuses_connections());
-        let mut look = |stage, given_up| {
+        let look = |stage, given_up| {
             memory.looked(stage, given_up);
             memory.refuses_requests()
         };
