@@ -49,15 +49,15 @@ impl Estimate {
 mod tests {
     use super::*;
 
-    /// Limit, what the kernel counts, what traffic holds, and the budget.
+    /// What the kernel counts, what traffic holds, and the budget, in MiB.
     fn budgets(steps: &[(u64, u64, usize)]) {
         let mut estimate = Estimate::default();
         for (step, (used, held, budget)) in steps.iter().enumerate() {
             let look = Look {
-                limit: 1000,
-                used: *used,
+                limit: 1000 << 20,
+                used: *used << 20,
             };
-            assert_eq!(estimate.budget(look, *held), *budget, "step {step}");
+            assert_eq!(estimate.budget(look, *held << 20) >> 20, *budget, "step {step}");
         }
     }
 

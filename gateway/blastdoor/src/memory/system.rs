@@ -23,12 +23,21 @@ pub(super) struct Look {
 impl Look {
     /// What is left below the limit and its reserve; negative when the reserve is being used.
     pub(super) fn left(self) -> i64 {
-        self.limit.saturating_sub(self.limit / RESERVE) as i64 - self.used as i64
+        self.limit.saturating_sub(reserve(self.limit)) as i64 - self.used as i64
     }
 }
 
 /// The part of a limit that is never planned with, as a divisor: the kernel kills where usage meets the limit.
 const RESERVE: u64 = 10;
+
+/// What a burst adds before it is counted, and what the allocator cannot use again: that does not shrink with the limit, as
+/// long as it is at most a quarter of it.
+const LEAST_RESERVE: u64 = 24 << 20;
+const MOST_OF_LIMIT: u64 = 4;
+
+fn reserve(limit: u64) -> u64 {
+    (limit / RESERVE).max(LEAST_RESERVE.min(limit / MOST_OF_LIMIT))
+}
 
 /// Where the kernel says what it allows and counts.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ pub(crate) const CONNECTION: usize = 5 * 1024;
 
 /// What the library and the gateway hold for a client's HTTP/2 connection besides that, most of it the library's buffers to
 /// read and to write, and what they hold for each stream under way.
-pub(crate) const HTTP2: usize = 20 * 1024;
+pub(crate) const HTTP2: usize = 25 * 1024;
 pub(crate) const HTTP2_STREAM: usize = 6 * 1024;
 
 /// What a connection to a backend holds.
