@@ -89,6 +89,8 @@ pub(crate) enum Refusal {
     UpstreamStalled,
     /// The gateway is out of connections, descriptors or local ports.
     Overload,
+    /// Memory is short. The connection stays: a client that had to open another would find that refused too.
+    Shed,
     /// The drain ended before the exchange did.
     Drained,
     /// The route, or the connection's right to it, ended before the exchange did.
@@ -148,6 +150,7 @@ impl Refusal {
             Self::UpstreamTrailers => (502, Reason::UpstreamTrailers, Upstream, true),
             Self::UpstreamStalled => (504, Reason::UpstreamStalled, Upstream, true),
             Self::Overload => (503, Reason::Overload, Gateway, true),
+            Self::Shed => (503, Reason::Overload, Gateway, false),
             Self::Drained => (503, Reason::Drained, Gateway, true),
             Self::Withdrawn => (503, Reason::Withdrawn, Gateway, true),
         };
@@ -215,6 +218,7 @@ impl Refusal {
             | Self::UpstreamTruncated
             | Self::UpstreamStalled
             | Self::Overload
+            | Self::Shed
             | Self::Outdated
             | Self::Withdrawn
             | Self::Drained => None,

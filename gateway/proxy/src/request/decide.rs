@@ -65,7 +65,7 @@ pub(crate) fn decide(
         };
     }
     if worker.memory.refuses_requests() {
-        return refuse(Refusal::Overload);
+        return refuse(Refusal::Shed);
     }
     let host = match request_host(request, head, host_buf) {
         Ok(host) => host,

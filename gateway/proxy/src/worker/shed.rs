@@ -23,16 +23,16 @@ struct Silence {
 impl Silence {
     /// The tighter it gets, the sooner. `None`: nothing is given up yet.
     fn at(stage: Stage) -> Option<Self> {
-        let seconds = |idle, reader, tunnel| Self {
-            idle: Duration::from_secs(idle),
-            reader: Duration::from_secs(reader),
-            tunnel: Duration::from_secs(tunnel),
+        let millis = |idle, reader, tunnel| Self {
+            idle: Duration::from_millis(idle),
+            reader: Duration::from_millis(reader),
+            tunnel: Duration::from_millis(tunnel),
         };
         match stage {
             Stage::Calm | Stage::Lean => None,
-            Stage::Idle => Some(seconds(1, 5, 60)),
-            Stage::Stalled => Some(seconds(1, 1, 10)),
-            Stage::Refuse | Stage::Full => Some(seconds(1, 0, 1)),
+            Stage::Idle => Some(millis(1_000, 5_000, 60_000)),
+            Stage::Stalled => Some(millis(1_000, 1_000, 10_000)),
+            Stage::Refuse | Stage::Full => Some(millis(250, 0, 1_000)),
         }
     }
 }
