@@ -30,8 +30,8 @@ pub(crate) fn rested() {
 
 /// The turns of one worker.
 pub(crate) struct Turns {
-    /// Since when it has been busy, as far as it has looked.
-    since: Cell<Instant>,
+    /// When it offers its core, if it is still busy then.
+    until: Cell<Instant>,
     /// A costly step has been taken in this turn.
     taken: Cell<bool>,
     /// Steps that wait for a turn of their own, in order.
@@ -51,7 +51,7 @@ pub(crate) struct PlaceInLine(Option<Rc<Waiting>>);
 impl Turns {
     pub(crate) fn new() -> Self {
         Self {
-            since: Cell::new(Instant::now()),
+            until: Cell::new(Instant::now()),
             taken: Cell::new(false),
             line: RefCell::default(),
         }
@@ -111,10 +111,10 @@ impl Turns {
     /// read, because reading the clock is what this would cost otherwise. Without such a thread it costs one system call.
     pub(crate) fn give_way(&self, now: Instant) {
         if RESTED.replace(false) {
-            self.since.set(now);
-        } else if now.saturating_duration_since(self.since.get()) >= BUSY {
+            self.until.set(now + BUSY);
+        } else if now >= self.until.get() {
             rustix::thread::sched_yield();
-            self.since.set(Instant::now());
+            self.until.set(Instant::now() + BUSY);
         }
     }
 }
