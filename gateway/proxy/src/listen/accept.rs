@@ -305,6 +305,7 @@ async fn tick(server: Rc<Server>) {
             swept = now;
             server.upstreams.sweep(now);
             worker.buffers.trim();
+            worker.memory.trim();
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::memory::{DoorMemory, Stage};
 /// A worker settles with its door when its figure has changed by this much, or at its next tick.
 const STEP: usize = 64 * 1024;
 
-/// Blocks that are kept for whoever reads next.
-const BLOCKS: usize = 16;
+/// Blocks that are kept for whoever reads next: as many as streams take turns on a few connections.
+const BLOCKS: usize = 256;
 
 /// Looks at a full budget, a tick apart, that may each give something up before new requests are refused all the same.
 const IN_VAIN: u8 = 5;
@@ -50,6 +50,8 @@ pub(crate) struct Memory {
     alarm: Notify,
     /// Blocks that exchanges have lent each other: one that waits needs none.
     blocks: RefCell<Vec<Vec<u8>>>,
+    /// Those that were not needed since the last trim.
+    spare: Cell<usize>,
 }
 
 /// Bytes that something holds, counted for as long as it lives.
@@ -71,20 +73,39 @@ impl Memory {
             spent: Cell::new(false),
             alarm: Notify::new(),
             blocks: RefCell::default(),
+            spare: Cell::new(0),
         })
     }
 
-    /// Keeps a block for whoever reads next. It counts as held by nobody: there are few.
+    /// Keeps a block for whoever reads next, which would have to clear another. It counts on, unless it is not kept.
     pub(super) fn lend(&self, block: Vec<u8>) {
         let mut blocks = self.blocks.borrow_mut();
-        if blocks.len() < BLOCKS {
+        if blocks.len() < BLOCKS && !self.is_short() {
             blocks.push(block);
+        } else {
+            self.exchange(block.len(), 0);
         }
     }
 
-    /// The block that was lent last, with its former content.
+    /// The block that was lent last, with its former content. It has been counted all the time.
     pub(super) fn borrow(&self) -> Option<Vec<u8>> {
-        self.blocks.borrow_mut().pop()
+        let mut blocks = self.blocks.borrow_mut();
+        let block = blocks.pop();
+        self.spare.set(self.spare.get().min(blocks.len()));
+        block
+    }
+
+    /// Frees half of the blocks that nobody has needed since the last call; all of them while memory is short.
+    pub(crate) fn trim(&self) {
+        let mut blocks = self.blocks.borrow_mut();
+        let unneeded = if self.is_short() {
+            blocks.len()
+        } else {
+            self.spare.get().min(blocks.len()).div_ceil(2)
+        };
+        let freed: usize = blocks.drain(..unneeded).map(|block| block.len()).sum();
+        self.spare.set(blocks.len());
+        self.exchange(freed, 0);
     }
 
     /// Counts `bytes` for as long as the charge lives.

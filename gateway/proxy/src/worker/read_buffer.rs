@@ -147,7 +147,6 @@ impl ReadBuffer {
         if self.is_empty() && self.bytes.len() == READ {
             self.memory.lend(std::mem::take(&mut self.bytes));
             self.is_fresh = true;
-            self.memory.exchange(READ, 0);
         }
     }
 
@@ -164,10 +163,7 @@ impl ReadBuffer {
         self.is_fresh = false;
         let lent = self.bytes.is_empty().then(|| self.memory.borrow()).flatten();
         match lent {
-            Some(block) => {
-                self.bytes = block;
-                self.memory.exchange(0, READ);
-            }
+            Some(block) => self.bytes = block,
             None => self.resize(READ),
         }
     }
@@ -269,5 +265,21 @@ mod tests {
         assert_eq!(buffer.len(), limit);
         buffer.consume(1);
         assert_eq!(buffer.room(limit).len(), 1);
+    }
+
+    #[test]
+    fn lent_memory_counts_until_it_is_trimmed() {
+        let (mut buffer, memory) = buffer();
+        buffer.lend();
+        assert_eq!((buffer.held(), memory.held()), (0, READ));
+        let mut other = ReadBuffer::new(&memory);
+        other.load(b"a");
+        assert_eq!((other.held(), memory.held()), (READ, READ), "the same memory");
+        other.consume(1);
+        other.lend();
+        memory.trim();
+        assert_eq!(memory.held(), READ, "it has been needed");
+        memory.trim();
+        assert_eq!(memory.held(), 0);
     }
 }

@@ -72,6 +72,7 @@ impl Worker {
             return 0;
         }
         self.buffers.trim();
+        self.memory.trim();
         self.pipes.trim();
         let Some(silence) = Silence::at(stage) else {
             return 0;
