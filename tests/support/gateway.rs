@@ -265,12 +265,14 @@ impl Gateway {
         std::fs::read_to_string(file).unwrap_or_default()
     }
 
-    /// The lines of the access log so far.
+    /// The lines of the access log so far. One that is being written counts once it is whole.
     #[must_use]
     pub fn access_log(&self) -> Vec<serde_json::Value> {
         let log =
             std::fs::read_to_string(self.directory.path().join(format!("stdout-{}", self.suffix))).unwrap();
-        log.lines()
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        whole
+            .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
             .collect()
     }

@@ -6,7 +6,7 @@ use crate::bytes::trim;
 use crate::head::elements;
 
 /// The most entries of `X-Forwarded-For` that are read, empty ones included; no chain of proxies is as long.
-const MOST_HOPS: usize = 64;
+pub const MOST_HOPS: usize = 64;
 
 /// The address in one entry of `X-Forwarded-For`: an IP address, alone or with a port (`1.2.3.4:80`,
 /// `[2001:db8::1]:80`), IPv6 with or without brackets. IPv4-mapped addresses are returned as IPv4.
@@ -32,7 +32,7 @@ pub fn parse_hop(entry: &[u8]) -> Option<IpAddr> {
 /// The client according to `X-Forwarded-For`: the right-most hop that is not trusted, reading from the peer.
 ///
 /// `values` are the field values in the order received; empty entries are skipped. If all hops are trusted, the left-most
-/// is the client. At a malformed entry the walk stops, and after 64 entries; the last valid hop is the client then.
+/// is the client. At a malformed entry the walk stops, and after [`MOST_HOPS`] entries; the last valid hop is the client then.
 pub fn client_from_xff<'v>(
     values: impl DoubleEndedIterator<Item = &'v [u8]>,
     trusted: impl Fn(IpAddr) -> bool,

@@ -48,8 +48,9 @@ const PONG: Duration = Duration::from_secs(20);
 /// How long a connection that has been asked to end may take to send its last frame.
 const PARTING: Duration = Duration::from_millis(100);
 
-/// The bytes of a ping (RFC 9113 6.7).
-const PING_FRAME: u64 = 9 + 8;
+/// The most bytes of our own that a PING comes with: one GOAWAY without text, the PING that the library sends after it
+/// to learn when it has been read, and ours (RFC 9113 6.7 and 6.8). They are no sign that anybody reads.
+const PULSE: u64 = 3 * (9 + 8);
 
 /// Streams that the client has reset and that may wait to be processed: more are an attack (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
@@ -236,7 +237,7 @@ struct Driver {
     was_full: bool,
     /// A ping waits for its answer.
     asked: bool,
-    /// The bytes that had passed on the connection at its last PING.
+    /// The bytes that have passed on the connection when a PING is out: with fewer, nothing but our own frames has.
     seen: u64,
     idle: Duration,
     /// How long a block of fields may take to arrive.
@@ -362,9 +363,10 @@ impl Driver {
         }
         if self.asked {
             // The PING queues behind everything that a slow reader has not read yet.
-            let seen = std::mem::replace(&mut self.seen, self.shared.passed.get());
+            let passed = self.shared.passed.get();
+            let seen = std::mem::replace(&mut self.seen, passed);
             // A reader may take its time with the last answers, and bytes that come to nothing keep no connection.
-            if seen == self.seen || self.is_idle_for(self.idle.max(UNUSED)) {
+            if passed <= seen || self.is_idle_for(self.idle.max(UNUSED)) {
                 return Poll::Ready(false);
             }
             self.streams.deadline.set(PONG);
@@ -379,7 +381,7 @@ impl Driver {
         if let Some(pings) = &mut self.pings {
             self.asked = pings.send_ping(Ping::opaque()).is_ok();
         }
-        self.seen = self.shared.passed.get() + PING_FRAME;
+        self.seen = self.shared.passed.get() + PULSE;
         self.streams.deadline.set(PONG);
         Poll::Ready(true)
     }
