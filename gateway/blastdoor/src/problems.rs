@@ -30,7 +30,10 @@ pub(crate) enum Finder {
 /// What is wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
+    /// By finder. Everything else follows from it.
     found: HashMap<Finder, Vec<ProblemLists>>,
+    /// What follows is being brought up to date, or was when a panic came in between.
+    is_half_done: bool,
     /// In how many lists each problem is, by the object that it is about.
     of_each: HashMap<ObjectRef, BTreeMap<Arc<Problem>, usize>>,
     all: ProblemLists,
@@ -79,7 +82,7 @@ impl Problems {
         let problems: ProblemLists = problems.into_iter().collect();
         let before = self.found.get(&finder).map(Vec::as_slice).unwrap_or_default();
         let is_same = before.iter().eq([&problems]) || before.is_empty() && problems.is_empty();
-        if !is_same {
+        if !is_same || self.is_half_done {
             self.replace(finder, vec![problems]);
         }
         !is_same
@@ -87,11 +90,38 @@ impl Problems {
 
     /// Replaces what one finder has found. The work is in proportion to the lists that are not the same as before.
     pub(crate) fn replace(&mut self, finder: Finder, now: Vec<ProblemLists>) {
-        let before = self.found.remove(&finder).unwrap_or_default();
+        let before = self.found.insert(finder, now.clone()).unwrap_or_default();
+        if std::mem::replace(&mut self.is_half_done, true) {
+            self.count_anew();
+        } else {
+            self.count(&before, &now);
+        }
+        self.is_half_done = false;
+    }
+
+    /// After a panic: from what has been found alone. What was reported before is not news.
+    fn count_anew(&mut self) {
+        let counted = self.of_each.values().flat_map(BTreeMap::keys);
+        let reported = counted.filter(|problem| !self.come.contains(*problem));
+        let reported: BTreeSet<_> = reported.chain(&self.gone).cloned().collect();
+        *self = Self {
+            found: std::mem::take(&mut self.found),
+            is_half_done: true,
+            ..Self::default()
+        };
+        for lists in self.found.values().cloned().collect::<Vec<_>>() {
+            self.count(&[], &lists);
+        }
+        self.gone = reported.difference(&self.come).cloned().collect();
+        self.come.retain(|problem| !reported.contains(problem));
+    }
+
+    /// Takes note of what is in other lists than before.
+    fn count(&mut self, before: &[ProblemLists], now: &[ProblemLists]) {
         let none = ProblemLists::default();
         let (mut gone, mut come) = (Vec::new(), Vec::new());
         for index in 0..now.len().max(before.len()) {
-            let [before, now] = [&before, &now].map(|lists| lists.get(index).unwrap_or(&none));
+            let [before, now] = [before, now].map(|lists| lists.get(index).unwrap_or(&none));
             let (mut left, mut joined) = now.difference(before);
             gone.append(&mut left);
             come.append(&mut joined);
@@ -114,11 +144,12 @@ impl Problems {
             (object, problems)
         });
         self.all.update(touched.collect());
-        self.found.insert(finder, now);
     }
 
     /// Returns whether it was not there.
     fn add(&mut self, problem: &Arc<Problem>) -> bool {
+        #[cfg(test)]
+        tests::panic_if_asked();
         let of_object = match self.of_each.get_mut(&problem.object) {
             Some(of_object) => of_object,
             None => self.of_each.entry(problem.object.clone()).or_default(),
@@ -137,6 +168,8 @@ impl Problems {
 
     /// Returns whether it is not there any more.
     fn remove(&mut self, problem: &Arc<Problem>) -> bool {
+        #[cfg(test)]
+        tests::panic_if_asked();
         let Some(of_object) = self.of_each.get_mut(&problem.object) else {
             return false;
         };
@@ -163,10 +196,28 @@ impl Problems {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
     use proptest::prelude::*;
     use resource::Kind;
 
     use super::*;
+
+    thread_local! {
+        /// After how many steps of counting there is a panic.
+        static PANIC_AFTER: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Stands for a fault of the program while problems are counted.
+    pub(super) fn panic_if_asked() {
+        match PANIC_AFTER.take() {
+            None => {}
+            // Without a word in the output.
+            Some(0) => resume_unwind(Box::new("a fault")),
+            Some(left) => PANIC_AFTER.set(Some(left - 1)),
+        }
+    }
 
     fn problem(object: u8, message: u8) -> Problem {
         let severity = [Severity::Error, Severity::Warning, Severity::Note][usize::from(message % 3)];
@@ -205,17 +256,23 @@ mod tests {
     }
 
     proptest! {
-        /// The same as counting everything each time.
+        /// The same as counting everything each time, also after panics halfway.
         #[test]
         fn all_counts_and_news_are_those_of_a_count_from_scratch(
             steps in prop::collection::vec(
-                (0..3_usize, 0..2_usize, prop::collection::vec((0..4_u8, 0..4_u8), 0..8)), 1..30
+                (
+                    0..3_usize,
+                    0..2_usize,
+                    prop::collection::vec((0..4_u8, 0..4_u8), 0..8),
+                    prop::option::weighted(0.2, 0..8_usize),
+                ),
+                1..30,
             )
         ) {
             let finders = [Finder::Source, Finder::Compilation, Finder::Config];
             let (mut problems, mut known) = (Problems::default(), BTreeSet::new());
             let mut lists: Vec<Vec<ProblemLists>> = vec![vec![ProblemLists::default(); 2]; 3];
-            for (finder, place, found) in steps {
+            for (finder, place, found, panic_after) in steps {
                 let mut by_object: BTreeMap<ObjectRef, Vec<Problem>> = BTreeMap::new();
                 for (object, message) in found {
                     // Whose list it is need not be whom it is about.
@@ -223,7 +280,14 @@ mod tests {
                     by_object.entry(owner).or_default().push(problem(object, message));
                 }
                 lists[finder][place].replace(by_object);
-                problems.replace(finders[finder], lists[finder].clone());
+                PANIC_AFTER.set(panic_after);
+                let replace = || problems.replace(finders[finder], lists[finder].clone());
+                let has_panicked = catch_unwind(AssertUnwindSafe(replace)).is_err();
+                PANIC_AFTER.set(None);
+                if has_panicked {
+                    // Whoever says anything next, even what was said before, mends it.
+                    problems.set(Finder::Addresses, []);
+                }
 
                 let expected: BTreeSet<Arc<Problem>> =
                     lists.iter().flatten().flat_map(ProblemLists::iter).cloned().collect();

@@ -134,6 +134,8 @@ impl State {
     fn publish(&mut self, job: &Job) -> Published {
         if job.everything {
             self.ledger.forget();
+            // Whoever was to show them may have panicked.
+            self.shown.clear();
         }
         let mut publishers: Vec<MutexGuard<'_, Publisher<Settings>>> =
             job.doors.iter().map(|door| lock(&door.publisher)).collect();

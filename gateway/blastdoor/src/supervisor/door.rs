@@ -98,6 +98,11 @@ impl RunningDoor {
         }
     }
 
+    /// Has the next publication take over its configuration, whether or not an earlier one has.
+    pub(super) fn renew(&mut self) {
+        self.is_new = true;
+    }
+
     /// Its configuration is live: it accepts connections, at the sockets that it is to have.
     pub(super) fn open_up(&mut self) {
         self.start();

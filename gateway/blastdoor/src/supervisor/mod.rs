@@ -310,6 +310,7 @@ impl Supervisor {
             );
         }
         self.publications.forget();
+        self.world.doors.iter_mut().for_each(RunningDoor::renew);
         self.must_reload = true;
         life.publish_later();
     }
@@ -335,14 +336,15 @@ impl Supervisor {
     }
 
     fn source_event(&mut self, event: SourceEvent) {
-        #[cfg(test)]
-        tests::panic_if_asked();
         match event {
             SourceEvent::Loaded(content) => {
-                let problems = &mut self.world.problems;
-                problems.set(Finder::Unreachable, []);
-                problems.replace(Finder::Source, vec![content.problems]);
+                // First, because the source does not send it again, whatever becomes of the rest.
                 self.world.view = Some(content.view);
+                let problems = &mut self.world.problems;
+                problems.replace(Finder::Source, vec![content.problems]);
+                #[cfg(test)]
+                tests::panic_if_asked();
+                problems.set(Finder::Unreachable, []);
                 self.reporting.gauges.source(true);
                 self.publish();
             }

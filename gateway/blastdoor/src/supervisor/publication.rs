@@ -90,7 +90,7 @@ impl Supervisor {
     /// Opens the doors and sockets of a configuration that has gone live. No door listens at a new port before every door
     /// refuses that port as a backend.
     fn open_up(&mut self) {
-        if !std::mem::take(&mut self.publications.is_new_config) {
+        if !self.publications.is_new_config {
             return;
         }
         for door in &mut self.world.doors {
@@ -98,6 +98,7 @@ impl Supervisor {
         }
         self.show_listeners();
         self.world.problems.set(Finder::Config, []);
+        self.publications.is_new_config = false;
         tracing::info!("configuration reloaded");
     }
 

@@ -137,11 +137,11 @@ impl Supervisor {
             declared: new.declared,
             ..self.world.config.clone()
         };
+        self.publications.configured();
         if let Some(cluster) = &self.cluster {
             cluster.doors(door_view(&self.world.config.doors));
         }
         self.divide_descriptors();
-        self.publications.configured();
         self.show_listeners();
         self.publish();
         Ok(())

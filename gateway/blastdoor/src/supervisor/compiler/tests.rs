@@ -203,4 +203,16 @@ fn nobody_waits_for_a_compilation() {
         problem.map(|problem: &Arc<Problem>| problem.severity),
         Some(Severity::Error)
     );
+
+    // After a panic they may not have been shown.
+    go.send(()).unwrap();
+    let everything = Job {
+        everything: true,
+        ..rig.job(&["one"])
+    };
+    compiler.begin(everything);
+    let Outcome::Live(published) = done(&mut compiler) else {
+        panic!("it is live");
+    };
+    assert!(published.certificates.is_some());
 }
