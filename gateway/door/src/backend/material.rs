@@ -1,12 +1,12 @@
 //! What the Secrets and ConfigMaps of backends contain: authorities, and certificates that the gateway shows.
 //!
 //! Thousands of ports may name one object with a megabyte in it. It is read once for as long as the view has that very
-//! object, whether it can be used or not.
+//! object, whether it can be used or not. No longer, because others may take its place, one after the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use resource::{AuthoritySource, BackendAnnotations, ClusterView, ConfigMap, Kind, Secret};
+use resource::{AuthoritySource, BackendAnnotations, ClusterView, ConfigMap, Kind, ObjectRef, Secret};
 use route::ObjectKey;
 
 use super::fault::BackendFault;
@@ -63,6 +63,14 @@ impl<O, T, E: Clone> Known<O, T, E> {
         self.0
             .retain(|key, (known, _)| find(key).is_some_and(|now| Arc::ptr_eq(now, known)));
     }
+
+    /// Forgets one object, unless it is the very one that was read.
+    fn changed(&mut self, key: &ObjectKey, now: Option<&Arc<O>>) {
+        let known = self.0.get(key);
+        if known.is_some_and(|(known, _)| !now.is_some_and(|now| Arc::ptr_eq(now, known))) {
+            self.0.remove(key);
+        }
+    }
 }
 
 impl Materials {
@@ -71,6 +79,20 @@ impl Materials {
         self.secret_authorities.tidy(|key| view.secret(key));
         self.authorities.tidy(|key| view.config_map(key));
         self.certificates.tidy(|key| view.secret(key));
+    }
+
+    /// Forgets an object that has changed or is gone.
+    pub(super) fn changed(&mut self, object: &ObjectRef, view: &ClusterView) {
+        let key = &ObjectKey::new(object.namespace.as_deref().unwrap_or_default(), &*object.name);
+        self.secret_authorities.changed(key, view.secret(key));
+        self.authorities.changed(key, view.config_map(key));
+        self.certificates.changed(key, view.secret(key));
+    }
+
+    /// How many objects are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.secret_authorities.0.len() + self.authorities.0.len() + self.certificates.0.len()
     }
 
     /// What these annotations name.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use resource::ClusterView;
+use resource::{ClusterView, Difference};
 use route::ObjectKey;
 
 use super::tls::{BackendTls, TlsClients};
@@ -38,8 +38,29 @@ struct Remembered {
     is_current: bool,
 }
 
+/// What is in memory because it is remembered.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Secrets and ConfigMaps, with what was read from them.
+    pub(crate) objects: usize,
+    /// TLS settings for clients.
+    pub(crate) settings: usize,
+    /// Endpoints in lists.
+    pub(crate) endpoints: usize,
+}
+
 impl BackendMemory {
-    /// Keeps settings that are live.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            objects: self.clients.objects(),
+            settings: self.clients.settings_held(),
+            endpoints: self.lists.len(),
+        }
+    }
+
+    /// Remembers settings that are live.
     pub(crate) fn add(&mut self, tls: &Arc<BackendTls>) {
         self.clients.add(tls);
     }
@@ -49,12 +70,15 @@ impl BackendMemory {
         self.lists.of.values_mut().for_each(|lists| doubt(lists));
     }
 
-    /// These Services or their endpoints have changed.
-    pub(crate) fn changed<'s>(&mut self, services: impl IntoIterator<Item = &'s ObjectKey>) {
-        for service in services {
+    /// The `view` differs so from the one before.
+    pub(crate) fn changed(&mut self, difference: &Difference, view: &ClusterView) {
+        for service in &difference.services {
             if let Some(lists) = self.lists.of.get_mut(service) {
                 doubt(lists);
             }
+        }
+        for object in &difference.objects {
+            self.clients.changed(object, view);
         }
     }
 
@@ -115,6 +139,12 @@ impl EndpointMemory {
             });
         }
         endpoints
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        let lists = self.of.values().flatten();
+        lists.map(|list| list.endpoints.len()).sum()
     }
 
     fn tidy(&mut self) {

@@ -212,7 +212,6 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         }
-        let protocol = self.protocol(service, external.as_ref(), port, backend.protocol)?;
         let list = match &external {
             Some(external) => {
                 *doubt = external.doubt(self.view).or(doubt.take());
@@ -235,6 +234,8 @@ impl<'v> Upstreams<'v> {
                 ),
             ));
         }
+        // Last, so that settings which have been made are kept by what uses them.
+        let protocol = self.protocol(service, external.as_ref(), port, backend.protocol)?;
         Ok(Upstream {
             service: backend.service.clone(),
             namespace_id: NAMESPACE_IDS.hash_one(backend.service.namespace()),

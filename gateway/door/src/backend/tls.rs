@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::Hash;
+use std::sync::{Arc, Weak};
 
-use resource::{BackendAnnotations, ClusterView};
+use resource::{BackendAnnotations, ClusterView, ObjectRef};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -56,13 +57,14 @@ enum Trust {
     Bundle(Digest),
 }
 
-/// The TLS settings in use, so that equal settings share their sessions.
+/// The TLS settings in use, so that equal settings share their sessions. It keeps none of them: each may trust a megabyte
+/// of authorities, and a tenant may replace them again and again.
 #[derive(Debug, Default)]
 pub(crate) struct TlsClients {
-    whole: HashMap<SettingsKey, Arc<BackendTls>>,
-    configs: HashMap<ConfigKey, Arc<ClientConfig>>,
+    whole: HashMap<SettingsKey, Weak<BackendTls>>,
+    configs: HashMap<ConfigKey, Weak<ClientConfig>>,
     materials: Materials,
-    /// How many settings were in use when the others were dropped last.
+    /// How many settings were in use when the others were forgotten last.
     tidied: usize,
 }
 
@@ -89,27 +91,41 @@ impl BackendTls {
 }
 
 impl TlsClients {
-    /// Drops settings that no route uses any more, and what was read from objects that are not in the view any more.
+    /// Forgets settings that nobody uses any more, and what was read from objects that are not in the view any more.
     pub(crate) fn tidy(&mut self, view: &ClusterView) {
-        self.whole.retain(|_, tls| Arc::strong_count(tls) > 1);
-        self.configs.retain(|_, config| Arc::strong_count(config) > 1);
+        self.whole.retain(|_, tls| tls.strong_count() > 0);
+        self.configs.retain(|_, config| config.strong_count() > 0);
         self.materials.tidy(view);
         self.tidied = self.whole.len();
     }
 
-    /// Whether there are so many new settings that the old ones should be dropped. Looking at all of them has a cost, which
+    /// Forgets what was read from an object that has changed or is gone.
+    pub(crate) fn changed(&mut self, object: &ObjectRef, view: &ClusterView) {
+        self.materials.changed(object, view);
+    }
+
+    /// Whether there are so many new settings that the old ones should be forgotten. Looking at all of them has a cost, which
     /// a small change should not have.
     pub(crate) fn is_untidy(&self) -> bool {
         self.whole.len() > 2 * self.tidied + 64
     }
 
-    /// Keeps settings that are live.
+    #[cfg(test)]
+    pub(super) fn objects(&self) -> usize {
+        self.materials.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn settings_held(&self) -> usize {
+        let configs = self.configs.values();
+        configs.filter(|config| config.strong_count() > 0).count()
+    }
+
+    /// Remembers settings that are in use, unless equal ones are remembered that are.
     pub(crate) fn add(&mut self, tls: &Arc<BackendTls>) {
         if let Some(key) = &tls.key {
-            self.configs
-                .entry(key.config.clone())
-                .or_insert_with(|| Arc::clone(&tls.config));
-            self.whole.entry(key.clone()).or_insert_with(|| Arc::clone(tls));
+            remember(&mut self.configs, &key.config, &tls.config);
+            remember(&mut self.whole, key, tls);
         }
     }
 
@@ -141,11 +157,11 @@ impl TlsClients {
             h2,
         };
         let key = SettingsKey { config, server_name };
-        if let Some(known) = self.whole.get(&key) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.whole.get(&key).and_then(Weak::upgrade) {
+            return Ok(known);
         }
-        let config = match self.configs.get(&key.config) {
-            Some(known) => Arc::clone(known),
+        let config = match self.configs.get(&key.config).and_then(Weak::upgrade) {
+            Some(known) => known,
             None => Arc::new(client_config(&key.config, &material, platform)?),
         };
         let tls = Arc::new(BackendTls {
@@ -156,6 +172,12 @@ impl TlsClients {
         });
         self.add(&tls);
         Ok(tls)
+    }
+}
+
+fn remember<K: Clone + Eq + Hash, T>(known: &mut HashMap<K, Weak<T>>, key: &K, value: &Arc<T>) {
+    if known.get(key).is_none_or(|known| known.strong_count() == 0) {
+        known.insert(key.clone(), Arc::downgrade(value));
     }
 }
 

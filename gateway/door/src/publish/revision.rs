@@ -75,7 +75,7 @@ pub(crate) fn revise<S>(
         last.admission.put(&object, problems);
     }
 
-    memory.changed(&changed.services);
+    memory.changed(&changed, view);
     let mut compiler = Compiler::new(view, backends, std::mem::take(memory));
     let mut cache = CertificateCache::default();
     let (mut early, mut late) = (Vec::new(), Vec::new());

@@ -187,6 +187,43 @@ fn an_unusable_secret_is_read_once() {
     assert_eq!(work.parsed, 1, "{work:?}");
 }
 
+/// An Ingress that names one Secret after the other, or one whose content is replaced again and again, leaves nothing behind:
+/// neither the objects, nor what was read from them, nor TLS settings that trust it. It does not matter whether they can be
+/// used.
+#[test]
+fn what_is_named_in_turn_is_forgotten() {
+    let mut rig = Rig::new();
+    rig.publish(&service("shop", 1..3, 3));
+    let broken = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: shop}}\nstringData: {{ca.crt: rubbish}}\n---\n"
+        )
+    };
+    for number in 0..20 {
+        let name = format!("s{number}");
+        let annotations = OVER_TLS.replace("shop/ca", &format!("shop/{name}"));
+        let gone = ObjectKey::new("shop", format!("s{}", number - 1));
+        rig.view.remove(&ObjectRef::namespaced(Kind::Secret, &gone));
+        rig.publish(&(broken(&name) + &ingress("shop", "i", &annotations, "a.test", 1..3)));
+        assert_eq!(rig.ledger.memory.held().objects, 1, "unusable ones, {number}");
+    }
+    for number in 0..20 {
+        rig.publish(&secret("shop", "s19"));
+        let held = rig.ledger.memory.held();
+        // Its authorities, and its certificate.
+        assert_eq!((held.objects, held.settings), (2, 1), "replaced {number} times");
+    }
+    let unnamed = ingress("shop", "i", "", "a.test", 1..3);
+    rig.publish(&unnamed);
+    assert_eq!(rig.ledger.memory.held().settings, 0);
+    rig.view.remove(&ObjectRef::namespaced(
+        Kind::Secret,
+        &ObjectKey::new("shop", "s19"),
+    ));
+    rig.publish("");
+    assert_eq!(rig.ledger.memory.held().objects, 0);
+}
+
 /// However many Ingresses with however many annotations name a port, its endpoints are in memory once, also after each of
 /// them was changed by itself.
 #[test]
