@@ -89,12 +89,16 @@ pub(crate) fn field_count(headers: &HeaderMap) -> usize {
     headers.len() - crumbs.saturating_sub(1)
 }
 
-/// Writes a backend's response as an HTTP/1 head, for the strict parser to judge.
-pub(crate) fn write_response(parts: &response::Parts, out: &mut ReadBuffer) {
+/// Writes a backend's response as an HTTP/1 head, for the strict parser to judge. Of a head with more than `limit` bytes
+/// only the beginning, because the parser refuses it by that.
+pub(crate) fn write_response(parts: &response::Parts, limit: usize, out: &mut ReadBuffer) {
     for part in [b"HTTP/1.1 ", parts.status.as_str().as_bytes(), b" \r\n"] {
         out.load(part);
     }
     for (name, value) in &parts.headers {
+        if out.len() > limit {
+            return;
+        }
         if *name != TRANSFER_ENCODING {
             for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 out.load(part);
@@ -151,4 +155,34 @@ fn websocket_key(out: &mut Vec<u8>) {
     // 128 bits are 21 digits and two bits, which the last digit contains.
     out.push(digit((random >> 126) << 4));
     out.extend_from_slice(b"==");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::memory::Memory;
+    use wire::{HeadLimits, ResponseHead, ResponseTo};
+
+    #[test]
+    fn of_a_response_head_that_is_too_long_only_the_beginning_is_written() {
+        let limits = HeadLimits {
+            bytes: 32 * 1024,
+            fields: 100,
+            target_bytes: 0,
+        };
+        // Each field takes the backend a byte or two.
+        for (fields, length, expected) in [(20, 100, true), (20_000, 0, false), (40, 1000, false)] {
+            let mut head = Response::new(());
+            let value = HeaderValue::from_str(&"x".repeat(length)).unwrap();
+            for _ in 0..fields {
+                head.headers_mut().append("a", value.clone());
+            }
+            let (parts, ()) = head.into_parts();
+            let mut out = ReadBuffer::new(&Memory::of_tests());
+            write_response(&parts, limits.bytes, &mut out);
+            let parsed = ResponseHead::new().parse(out.filled(), &limits, ResponseTo::Other);
+            assert_eq!(matches!(parsed, Ok(Some(_))), expected, "{parsed:?}");
+            assert!(out.len() <= limits.bytes + length + 5, "{}", out.len());
+        }
+    }
 }

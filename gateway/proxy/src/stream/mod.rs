@@ -279,7 +279,7 @@ impl Stream {
     }
 
     /// Reads on towards the next head of a backend's response, which becomes text for the strict parser to judge. `into`
-    /// never holds more than `limit` bytes of what a socket gives; `most` are read at once.
+    /// never holds more than `limit` bytes of what a socket gives, and of a frame little more; `most` are read at once.
     pub(crate) fn poll_response_head(
         &mut self,
         context: &mut Context<'_>,
@@ -304,7 +304,7 @@ impl Stream {
             }
             Self::Http2(stream) => Poll::Ready(match ready!(stream.poll_head(context)) {
                 Ok(head) => {
-                    heads::write_response(&head.into_parts().0, into);
+                    heads::write_response(&head.into_parts().0, limit, into);
                     Ok(())
                 }
                 Err(Http2Error::Unprocessed) => Err(NoHead::Unprocessed),

@@ -110,7 +110,8 @@ impl ReadBuffer {
             self.wake();
         }
         if end > self.bytes.len() {
-            self.resize(end.max(READ));
+            // Many short pieces may follow: growing by each would copy all of it each time.
+            self.resize(end.max(2 * self.bytes.len()).max(READ));
         }
         if let Some(place) = self.bytes.get_mut(self.end..end) {
             place.copy_from_slice(bytes);
@@ -211,13 +212,26 @@ mod tests {
         buffer.suit(READ);
         assert_eq!(memory.held(), READ);
         buffer.load(&vec![7; READ + 1]);
-        assert_eq!(memory.held(), READ + 1);
+        assert_eq!(memory.held(), 2 * READ);
         buffer.suit(4 * READ);
-        assert_eq!(memory.held(), READ + 1, "it holds something");
+        assert_eq!(memory.held(), 2 * READ, "it holds something");
         buffer.reset();
         assert_eq!(memory.held(), READ);
         drop(buffer);
         assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_is_loaded_piece_by_piece_grows_seldom() {
+        let (mut buffer, memory) = buffer();
+        let mut sizes = vec![memory.held()];
+        for _ in 0..100_000 {
+            buffer.load(b": x\r\n");
+            sizes.push(memory.held());
+        }
+        sizes.dedup();
+        assert_eq!(buffer.len(), 500_000);
+        assert_eq!((sizes.len(), sizes.last()), (6, Some(&(32 * READ))));
     }
 
     #[test]
