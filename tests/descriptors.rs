@@ -411,11 +411,61 @@ fn a_reload_divides_anew() {
     assert_eq!((gateway.admin("/readyz").0, most(&gateway, DOOR)), (200, before));
     std::fs::write(gateway.config(), format!("{config}{}", door("more", 1))).unwrap();
     gateway.until("there is one door more", |gateway| most(gateway, "more") > 0);
-    let after = most(&gateway, DOOR);
-    assert!(after < before, "{after} of {before}");
+    gateway.until("the others have less", |gateway| most(gateway, DOOR) < before);
     // What it had goes back to the others.
     std::fs::write(gateway.config(), &config).unwrap();
     gateway.until("it is as before", |gateway| most(gateway, DOOR) == before);
+}
+
+/// The configuration with another number of workers for [`DOOR`].
+fn with_workers(config: &str, workers: usize) -> String {
+    let at = config.find(&format!("[listeners.{DOOR}]")).unwrap();
+    let (before, door) = config.split_at(at);
+    let line = door.lines().find(|line| line.starts_with("workers")).unwrap();
+    before.to_owned() + &door.replacen(line, &format!("workers = {workers}"), 1)
+}
+
+/// Workers of the sockets to be and of those that were count as long as they are there.
+#[test]
+fn workers_of_other_sockets_are_counted_until_they_have_ended() {
+    let opened = Arc::new(AtomicBool::new(false));
+    let _opens = gateway_tests::Finally(&opened);
+    let backend = Backend::with("app", held_back(&opened));
+    let gateway = with(512)
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let reserved = |gateway: &Gateway| gateway.metric("blastdoor_descriptors_reserved", &[]);
+    let before = reserved(&gateway);
+    let mut busy = Client::connect(gateway.door(DOOR));
+    busy.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let labels = [("listener", DOOR), ("state", "active")];
+    gateway.counts("blastdoor_connections", &labels, 1.0);
+    let config = std::fs::read_to_string(gateway.config()).unwrap();
+    std::fs::write(gateway.config(), with_workers(&config, 4)).unwrap();
+    gateway.until("it has moved", |gateway| {
+        gateway.stderr().contains("door bound anew")
+    });
+    // Five descriptors each, four new ones and the old one that still has a connection.
+    assert_eq!(reserved(&gateway), before + 20.0);
+    opened.store(true, Ordering::SeqCst);
+    assert_eq!(busy.response().expect("an answer").status, 200);
+    gateway.counts("blastdoor_descriptors_reserved", &[], before + 15.0);
+}
+
+/// What has ended is in nobody's way, and a new door has its part before it listens.
+#[test]
+fn a_door_can_be_added_after_many_workers_have_ended() {
+    let gateway = with(600).door(DOOR, "workers = 60").start();
+    let config = with_workers(&std::fs::read_to_string(gateway.config()).unwrap(), 1);
+    std::fs::write(gateway.config(), &config).unwrap();
+    gateway.until("it has moved", |gateway| {
+        gateway.stderr().contains("door bound anew")
+    });
+    let more = "[listeners.more]\nbind = \"127.0.0.1:0\"\nselector = \"expose=more\"\nscheme = \"http\"\nworkers = 30\n";
+    std::fs::write(gateway.config(), config + more).unwrap();
+    gateway.until("the new door has its part", |gateway| {
+        (1..600).contains(&most(gateway, "more"))
+    });
 }
 
 /// Far more connections to the admin port than it has places, none of which asks for anything.

@@ -49,27 +49,44 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// What doors ask for as they are configured.
-    pub(crate) fn by(doors: &[Arc<DoorConfig>]) -> Vec<Self> {
-        let wanted = doors.iter().map(|door| Self {
+    /// What a door asks for as it is configured.
+    pub(crate) fn by(door: &DoorConfig) -> Self {
+        Self {
             connections: door.settings.limits.connections,
             workers: door.binding.workers,
-        });
-        wanted.collect()
+        }
     }
+}
+
+/// Who gets how many.
+#[derive(Debug)]
+pub(crate) struct Division {
+    /// For no door.
+    kept: usize,
+    /// For each door.
+    pub(crate) allotments: Vec<Allotment>,
 }
 
 /// There are too few for the doors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{limit} descriptors (open files) are too few for {doors} doors with {workers} workers: at least {needed} are needed; \
-     {RAISE}, or lower `workers`"
+    "{limit} descriptors (open files) are too few for {doors} doors with {workers} workers: at least {needed} are \
+     needed{}; {RAISE}, or lower `workers`",
+    of_earlier(*leaving)
 )]
 pub(crate) struct TooFew {
     limit: usize,
     needed: usize,
     doors: usize,
     workers: usize,
+    leaving: usize,
+}
+
+fn of_earlier(leaving: usize) -> String {
+    match leaving {
+        0 => String::new(),
+        _ => format!(", {leaving} of them until workers of earlier sockets have ended"),
+    }
 }
 
 /// What an operator can do.
@@ -110,14 +127,14 @@ impl Descriptors {
         self.admin
     }
 
-    /// Divides what is left among the doors. `leaving`: what doors still use that are no longer configured.
+    /// Divides what is left among the doors. `leaving`: what is still used of what is no longer configured.
     ///
     /// Each door gets what it wants, or an equal part where that is not possible; doors that want less than an equal part
     /// get that. What nobody wants is spread over all: one client can cause many connections to backends.
     ///
     /// # Errors
     /// When a door could not work.
-    pub(crate) fn divide(&self, wanted: &[Wanted], leaving: usize) -> Result<Vec<Allotment>, TooFew> {
+    pub(crate) fn divide(&self, wanted: &[Wanted], leaving: usize) -> Result<Division, TooFew> {
         let workers: usize = wanted.iter().map(|door| door.workers).sum();
         let kept = self.own + self.admin.descriptors() + workers * OF_WORKER + leaving;
         let left = self.limit.saturating_sub(kept);
@@ -127,10 +144,9 @@ impl Descriptors {
                 needed: kept + wanted.len() * OF_DOOR,
                 doors: wanted.len(),
                 workers,
+                leaving,
             });
         }
-        self.shown.limit.store(self.limit, Ordering::Relaxed);
-        self.shown.kept.store(kept, Ordering::Relaxed);
         // A client for each connection, and a backend for each client.
         let wants = wanted
             .iter()
@@ -147,7 +163,16 @@ impl Descriptors {
                 leaving,
             }
         });
-        Ok(allotted.collect())
+        Ok(Division {
+            kept,
+            allotments: allotted.collect(),
+        })
+    }
+
+    /// Shows a division on the metrics page.
+    pub(crate) fn show(&self, division: &Division) {
+        self.shown.limit.store(self.limit, Ordering::Relaxed);
+        self.shown.kept.store(division.kept, Ordering::Relaxed);
     }
 
     /// Says what a door has got, and what to do if that is less than it wants.
@@ -285,8 +310,10 @@ mod tests {
         for limit in [128, 200, 256, 1024, 4096, 65_536, 1_048_576] {
             for doors in wanted {
                 let descriptors = Descriptors::new(limit, 30);
-                let allotted = descriptors.divide(doors, 0).unwrap();
-                let kept = descriptors.shown.kept.load(Ordering::Relaxed);
+                let Division {
+                    kept,
+                    allotments: allotted,
+                } = descriptors.divide(doors, 0).unwrap();
                 let all: usize = allotted.iter().map(|allotment| allotment.total()).sum();
                 assert!(all + kept <= limit, "{limit} {doors:?} {allotted:?}");
                 for (allotment, door) in allotted.iter().zip(doors) {
@@ -303,7 +330,12 @@ mod tests {
         let plenty = Descriptors::new(1_048_576, 30)
             .divide(&[door(30_000); 4], 0)
             .unwrap();
-        assert!(plenty.iter().all(|allotment| allotment.clients == 30_000));
+        assert!(
+            plenty
+                .allotments
+                .iter()
+                .all(|allotment| allotment.clients == 30_000)
+        );
     }
 
     #[test]

@@ -9,11 +9,12 @@ use tokio::task::{Id, JoinSet};
 
 use super::compiler::{JobDoor, SharedPublisher};
 use crate::config::DoorConfig;
-use crate::descriptors::{OF_WORKER, Wanted};
+use crate::descriptors::OF_WORKER;
 use crate::world::{WorldDoor, open};
 
 /// A door with its listener: the two ends of one [`door::open`] and what they were opened with.
 pub(super) struct RunningDoor {
+    /// Its part of the descriptors, once it has been told.
     allotment: Option<Allotment>,
     pub(super) config: Arc<DoorConfig>,
     pub(super) publisher: SharedPublisher,
@@ -29,12 +30,14 @@ pub(super) struct RunningDoor {
 }
 
 impl RunningDoor {
-    /// Opens a door and binds its address. It does not listen before [`RunningDoor::start`].
+    /// Opens a door and binds its address. It does not listen before [`RunningDoor::start`], and never without a part of the
+    /// descriptors.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub(super) fn bind(
         config: &Arc<DoorConfig>,
+        allotment: Allotment,
         metrics: &Metrics,
         access: &AccessLog,
         memory: &MemoryBudget,
@@ -42,6 +45,7 @@ impl RunningDoor {
         let (publisher, reader) = open(config);
         let (access, memory) = (access.clone(), memory.clone());
         let listener = Listener::bind(reader, config.binding.clone(), metrics, access, memory)?;
+        listener.allot(allotment);
         Ok(Self {
             allotment: None,
             config: Arc::clone(config),
@@ -54,11 +58,13 @@ impl RunningDoor {
         })
     }
 
-    /// What it wants of the descriptors of the process.
-    pub(super) fn wanted(&self) -> Wanted {
-        Wanted {
-            connections: self.config.settings.limits.connections,
-            workers: self.listener.workers(),
+    /// How many workers it has beside those of the sockets of this binding.
+    pub(super) fn workers_beside(&self, binding: &Binding) -> usize {
+        let workers = self.listener.workers();
+        if *binding == *self.listener.binding() {
+            workers.saturating_sub(binding.workers)
+        } else {
+            workers
         }
     }
 
@@ -138,7 +144,7 @@ impl RunningDoor {
     /// Drains the listener in a task, which returns how many requests it cut.
     pub(super) fn leave(self, drains: &mut JoinSet<usize>, why: Leaving) -> LeavingDoor {
         let drain = self.config.settings.drain;
-        let status = self.listener.status();
+        let (status, workers) = (self.listener.status(), self.listener.workers());
         let task = if self.listens {
             drains.spawn(self.listener.shut_down(drain))
         } else {
@@ -147,6 +153,7 @@ impl RunningDoor {
         };
         LeavingDoor {
             status,
+            workers,
             drain: task.id(),
             config: self.config,
             publisher: self.publisher,
@@ -173,6 +180,7 @@ pub(super) enum Leaving {
 /// A door whose listener drains. What it serves follows the objects to its end.
 pub(super) struct LeavingDoor {
     status: ListenerStatus,
+    workers: usize,
     pub(super) config: Arc<DoorConfig>,
     pub(super) publisher: SharedPublisher,
     /// The task in which it drains.
@@ -183,8 +191,7 @@ pub(super) struct LeavingDoor {
 impl LeavingDoor {
     /// How many descriptors it still uses.
     pub(super) fn descriptors(&self) -> usize {
-        let (_, workers) = self.status.workers();
-        self.status.descriptors() + workers * OF_WORKER
+        self.status.descriptors() + self.workers * OF_WORKER
     }
 
     /// Its part of the next publication. A door that is no longer configured is not shown any more.

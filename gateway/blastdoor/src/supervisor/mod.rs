@@ -173,11 +173,13 @@ impl Supervisor {
         let mut surroundings = Surroundings::default();
         surroundings.addresses.declare(&config);
         let compiler = Compiler::start().map_err(OpenError::Compiler)?;
-        descriptors.divide(&Wanted::by(&config.doors), 0)?;
+        let wanted: Vec<Wanted> = config.doors.iter().map(|door| Wanted::by(door)).collect();
+        let division = descriptors.divide(&wanted, 0)?;
         let mut doors = Vec::new();
-        for door in &config.doors {
+        for (door, allotment) in config.doors.iter().zip(division.allotments) {
             doors.push(RunningDoor::bind(
                 door,
+                allotment,
                 &reporting.metrics,
                 &reporting.access,
                 &memory,
@@ -243,7 +245,10 @@ impl Supervisor {
     ) -> ControlFlow<Ended> {
         tokio::select! {
             Some(event) = events.recv() => self.source_event(event),
-            _ = life.files.tick(), if !life.draining => self.look_at_files(),
+            _ = life.files.tick(), if !life.draining => {
+                self.look_at_workers();
+                self.look_at_files();
+            }
             _ = life.interfaces.tick() => {
                 if self.surroundings.addresses.look() {
                     self.publish();

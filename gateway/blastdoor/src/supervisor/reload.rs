@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use proxy::{BindError, Sockets};
+use proxy::{Allotment, BindError, Sockets};
 use resource::{Problem, Severity, SourceLine};
 use route::ListenerName;
 
 use super::door::{Leaving, RunningDoor};
 use super::{OpenError, Supervisor};
 use crate::config::{self, AdminBind, Config, ConfigError, DoorConfig, Log, Options, Place, Process, Source};
-use crate::descriptors::Wanted;
 use crate::door_view::door_view;
 use crate::problems::Finder;
 
@@ -109,8 +108,8 @@ impl Supervisor {
     /// When an address cannot be bound, or there are too few descriptors. Nothing has changed then.
     fn apply(&mut self, new: Config) -> Result<(), OpenError> {
         // All that can fail comes first. New sockets open before old ones drain.
-        self.descriptors.divide(&Wanted::by(&new.doors), 0)?;
-        let opened = self.open_new(&new.doors)?;
+        let division = self.division(&new.doors, 0)?;
+        let opened = self.open_new(&new.doors, division.allotments)?;
         let current = &self.world.config;
         if fixed(&new) != fixed(current) {
             tracing::warn!("changes of [source], [admin], [log] and [process] need a restart");
@@ -148,16 +147,15 @@ impl Supervisor {
     }
 
     /// Opens what doors need of the system and do not have.
-    fn open_new(&self, doors: &[Arc<DoorConfig>]) -> Result<Opened, BindError> {
+    fn open_new(&self, doors: &[Arc<DoorConfig>], allotments: Vec<Allotment>) -> Result<Opened, BindError> {
         let mut opened = Opened::default();
-        for config in doors {
+        for (config, allotment) in doors.iter().zip(allotments) {
             let mut running = self.world.doors.iter();
             match running.find(|door| door.config.name == config.name) {
                 None => {
                     let (metrics, access) = (&self.reporting.metrics, &self.reporting.access);
-                    opened
-                        .doors
-                        .push(RunningDoor::bind(config, metrics, access, &self.memory)?);
+                    let door = RunningDoor::bind(config, allotment, metrics, access, &self.memory)?;
+                    opened.doors.push(door);
                 }
                 Some(door) if door.has(&config.binding) => {}
                 Some(door) => {

@@ -209,7 +209,6 @@ impl Listener {
         group.start();
         let old = std::mem::replace(&mut self.group, group);
         old.phase.send_replace(Phase::Closing);
-        self.retired.retain(|group| !group.is_finished());
         self.retired.push(old);
     }
 
@@ -221,8 +220,15 @@ impl Listener {
     /// How many workers it has, those included that only serve what is left on earlier sockets.
     #[must_use]
     pub fn workers(&self) -> usize {
-        let groups = self.retired.iter().chain([&self.group]);
-        groups.map(|group| group.threads.len()).sum()
+        let left = self.retired.iter().filter(|group| !group.is_finished());
+        left.chain([&self.group]).map(|group| group.threads.len()).sum()
+    }
+
+    /// Forgets earlier sockets with which nothing is connected any more. Returns whether there were any.
+    pub fn forget_finished(&mut self) -> bool {
+        let before = self.retired.len();
+        self.retired.retain(|group| !group.is_finished());
+        self.retired.len() < before
     }
 
     /// Call this when a table has been published: endpoints that have left the door are dropped, so that what comes back at
