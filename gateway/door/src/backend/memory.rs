@@ -12,6 +12,10 @@ use super::upstream::Endpoint;
 /// Lists with fewer endpoints are made again rather than remembered.
 const MANY: usize = 16;
 
+/// After so many new endpoints, lists that no route uses any more are looked for: rarely, because looking at all lists costs
+/// more than a small change should, and often enough that tenants who use one list after the other leave few behind.
+const MOST_NEW: usize = 4_096;
+
 /// What compiling has found out about backends, and need not find out again. It decides how much work is done and how much
 /// memory it takes, and never what the result is.
 #[derive(Debug, Default)]
@@ -24,8 +28,8 @@ pub(crate) struct BackendMemory {
 #[derive(Debug, Default)]
 pub(super) struct EndpointMemory {
     of: HashMap<ObjectKey, Vec<Remembered>>,
-    /// How many Services there were when the others were dropped last.
-    tidied: usize,
+    /// How many endpoints have been added since the lists that nothing uses were dropped last.
+    new: usize,
 }
 
 /// The endpoints of one port of a Service.
@@ -74,6 +78,8 @@ impl BackendMemory {
     pub(crate) fn changed(&mut self, difference: &Difference, view: &ClusterView) {
         for service in &difference.services {
             if let Some(lists) = self.lists.of.get_mut(service) {
+                // Its port may have had another name.
+                lists.retain(is_used);
                 doubt(lists);
             }
         }
@@ -93,10 +99,15 @@ impl BackendMemory {
         if self.clients.is_untidy() {
             self.clients.tidy(view);
         }
-        if self.lists.of.len() > 2 * self.lists.tidied + MANY {
+        if self.lists.new > MOST_NEW {
             self.lists.tidy();
         }
     }
+}
+
+/// Whether a route, or a request, uses it.
+fn is_used(list: &Remembered) -> bool {
+    Arc::strong_count(&list.endpoints) > 1
 }
 
 fn doubt(lists: &mut [Remembered]) {
@@ -132,6 +143,7 @@ impl EndpointMemory {
         }
         let endpoints: Arc<[Endpoint]> = endpoints.into();
         if endpoints.len() >= MANY {
+            self.new += endpoints.len();
             self.of.entry(service.clone()).or_default().push(Remembered {
                 port: port.into(),
                 endpoints: Arc::clone(&endpoints),
@@ -149,9 +161,9 @@ impl EndpointMemory {
 
     fn tidy(&mut self) {
         self.of.retain(|_, lists| {
-            lists.retain(|list| Arc::strong_count(&list.endpoints) > 1);
+            lists.retain(is_used);
             !lists.is_empty()
         });
-        self.tidied = self.of.len();
+        self.new = 0;
     }
 }

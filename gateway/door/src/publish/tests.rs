@@ -253,6 +253,45 @@ fn endpoints_are_shared_whatever_the_annotations() {
     assert_eq!(rig.lists(), 2);
 }
 
+/// A Service that gives its port one name after the other, of which its slices have all, leaves no lists behind.
+#[test]
+fn the_endpoints_of_a_renamed_port_are_forgotten() {
+    let mut rig = Rig::new();
+    let slices = service("shop", 1..100, 100);
+    rig.publish(&(slices + &ingress("shop", "i", "", "a.test", 80..81)));
+    for number in 1..50 {
+        let renamed = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: app, namespace: shop}}\nspec: {{ports: [{{name: p{number}, \
+             port: 80}}]}}\n---\n"
+        );
+        rig.publish(&renamed);
+        assert_eq!(rig.lists(), 1);
+        let held = rig.ledger.memory.held().endpoints;
+        assert!(held <= 200, "what is used, and what was before: {held}");
+    }
+}
+
+/// An Ingress that names one Service after the other leaves few lists behind, however many others there are.
+#[test]
+fn endpoints_that_nobody_uses_are_forgotten() {
+    let mut rig = Rig::new();
+    let of = |name: String, endpoints: u8, host: &str| {
+        let service = service("shop", 1..2, endpoints);
+        let all = service + &ingress("shop", host, "", &format!("{host}.test"), 1..2);
+        all.replace("name: app", &format!("name: {name}"))
+    };
+    let others: String = (0..40)
+        .map(|number| of(format!("other{number}"), 20, &format!("o{number}")))
+        .collect();
+    rig.publish(&others);
+    for number in 0..50 {
+        rig.publish(&of(format!("app{number}"), 250, "i"));
+    }
+    assert_eq!(rig.lists(), 41);
+    let (used, held) = (40 * 20 + 250, rig.ledger.memory.held().endpoints);
+    assert!((used..used + 5_000).contains(&held), "{held}");
+}
+
 /// Ports beyond the bound are closed and reported; slices and endpoints beyond it are left out and reported.
 #[test]
 fn a_service_is_used_within_its_bounds() {
