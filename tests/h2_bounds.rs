@@ -1,14 +1,15 @@
 //! What one HTTP/2 connection may cost, and that its streams do not end each other: a client that reads nothing holds a
 //! bounded number of bytes, however many requests it sends; and a reader that stands still ends nobody else's requests.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gateway_tests::frames::{
-    END_HEADERS, END_STREAM, End, PREFACE, Raw, data, frame, get, headers, kind, request, settings,
+    END_HEADERS, END_STREAM, End, PREFACE, Raw, block, data, frame, get, headers, kind, request, settings,
 };
 use gateway_tests::{Backend, Gateway, Reply, gateway, manifest};
 
@@ -32,6 +33,16 @@ fn client(address: SocketAddr, window: u32) -> Raw {
     if window > 0 {
         raw.send(&frame(kind::WINDOW_UPDATE, 0, 0, &0x7ffe_0000_u32.to_be_bytes()));
     }
+    raw
+}
+
+/// A client for which little can wait in its kernel.
+fn with_a_small_buffer(address: SocketAddr) -> Raw {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut raw = Raw::on(socket.into());
+    raw.send(&[PREFACE, &settings(&[])].concat());
     raw
 }
 
@@ -171,6 +182,26 @@ fn start(port: u16) -> Gateway {
 /// `:status: 200`
 const OK: &[u8] = &[0x88];
 
+fn answer(id: u32) -> Vec<u8> {
+    [frame(kind::HEADERS, END_HEADERS, id, OK), data(id, true, b"ok")].concat()
+}
+
+/// Asks on each connection, on this stream, and is answered.
+fn all_are_answered(clients: &mut [Raw], stream: u32) {
+    for raw in &mut *clients {
+        raw.send(&headers(stream, true, &get("a.test", "/", &[])));
+    }
+    for raw in clients {
+        let answered = loop {
+            let found = raw.frame(PATIENCE).expect("a frame");
+            if found.stream == stream && found.flags & END_STREAM != 0 {
+                break found.kind;
+            }
+        };
+        assert_eq!(answered, kind::DATA, "on stream {stream}");
+    }
+}
+
 /// One client reads nothing of an answer that comes in very small frames. Ten others share the backend's connection.
 #[test]
 fn a_reader_that_stands_still_does_not_end_the_requests_of_others() {
@@ -186,7 +217,7 @@ fn a_reader_that_stands_still_does_not_end_the_requests_of_others() {
             }
             answer
         }
-        kind::HEADERS => [frame(kind::HEADERS, END_HEADERS, id, OK), data(id, true, b"ok")].concat(),
+        kind::HEADERS => answer(id),
         _ => Vec::new(),
     });
     let gateway = start(port);
@@ -196,18 +227,7 @@ fn a_reader_that_stands_still_does_not_end_the_requests_of_others() {
     assert_eq!(slow.end_of(1, PATIENCE), End::Status(200));
     let mut others: Vec<Raw> = (0..10).map(|_| client(address, 65_535)).collect();
     for round in 0..20 {
-        for raw in &mut others {
-            raw.send(&headers(1 + 2 * round, true, &get("a.test", "/", &[])));
-        }
-        for raw in &mut others {
-            let answered = loop {
-                let found = raw.frame(PATIENCE).expect("a frame");
-                if found.stream == 1 + 2 * round && found.flags & END_STREAM != 0 {
-                    break found.kind;
-                }
-            };
-            assert_eq!(answered, kind::DATA, "in round {round}");
-        }
+        all_are_answered(&mut others, 1 + 2 * round);
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1, "all share one connection");
     // What has come for it is complete.
@@ -218,6 +238,150 @@ fn a_reader_that_stands_still_does_not_end_the_requests_of_others() {
         length += usize::from(found.kind == kind::DATA) * found.payload.len();
     }
     assert_eq!(length, 60_000);
+}
+
+/// A backend answers one request with interim heads without end, whether its client reads them or not. Ten others share the
+/// connection on which they come.
+#[test]
+fn a_flood_of_interim_heads_harms_no_other_request() {
+    let value = vec![b'l'; 12_000];
+    let large = block(&[(b":status", b"103"), (b"link", &value)]);
+    for (what, interim, count) in [
+        ("small", block(&[(b":status", b"103")]), 50_000),
+        ("large", large, 400),
+    ] {
+        for reads in [true, false] {
+            let (interim, told) = (interim.clone(), Arc::new(AtomicUsize::new(0)));
+            let cut = Arc::clone(&told);
+            let (port, connections) = scripted(&[], move |_, kind, id| match kind {
+                kind::HEADERS if id == 1 => frame(kind::HEADERS, END_HEADERS, id, &interim).repeat(count),
+                kind::HEADERS => answer(id),
+                kind::RST_STREAM => {
+                    assert_eq!(id, 1);
+                    cut.fetch_add(1, Ordering::SeqCst);
+                    Vec::new()
+                }
+                _ => Vec::new(),
+            });
+            let gateway = start(port);
+            let address = gateway.door(DOOR);
+            let before = gateway.resident();
+            let mut flooded = with_a_small_buffer(address);
+            ask(&mut flooded, 1);
+            let _silent = if reads {
+                std::thread::spawn(move || while flooded.frame(PATIENCE).is_ok() {});
+                None
+            } else {
+                Some(flooded)
+            };
+            gateway.until("it is asked", |_| connections.load(Ordering::SeqCst) == 1);
+            let mut others: Vec<Raw> = (0..10).map(|_| client(address, 65_535)).collect();
+            for round in 0..20 {
+                all_are_answered(&mut others, 1 + 2 * round);
+            }
+            gateway.until("the backend is told", |_| told.load(Ordering::SeqCst) == 1);
+            assert_eq!(
+                connections.load(Ordering::SeqCst),
+                1,
+                "{what}: all share one connection"
+            );
+            let grown = gateway.resident().saturating_sub(before);
+            assert!(grown < 8 << 20, "{what}: {grown} bytes more are resident");
+        }
+    }
+}
+
+/// Clients cancel requests without end, and the backend's answers are on their way already. Another client shares the
+/// connection on which they come.
+#[test]
+fn answers_that_come_too_late_harm_no_other_request() {
+    let (asked, cancelled) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (asks, cancels) = (Arc::clone(&asked), Arc::clone(&cancelled));
+    let answered = Mutex::new(HashSet::new());
+    let (port, connections) = scripted(&[], move |_, kind, id| match kind {
+        kind::HEADERS => {
+            asks.fetch_add(1, Ordering::SeqCst);
+            Vec::new()
+        }
+        // As if it had been sent before the gateway gave up.
+        kind::RST_STREAM if answered.lock().unwrap().insert(id) => {
+            cancels.fetch_add(1, Ordering::SeqCst);
+            answer(id)
+        }
+        // Only the other client sends a body.
+        kind::DATA if answered.lock().unwrap().insert(id) => answer(id),
+        _ => Vec::new(),
+    });
+    let gateway = start(port);
+    let address = gateway.door(DOOR);
+    let mut other = client(address, 65_535);
+    let post = request(b"POST", b"a.test", b"/", &[]);
+    for round in 0..20 {
+        let mut greedy = client(address, 65_535);
+        let before = (asked.load(Ordering::SeqCst), cancelled.load(Ordering::SeqCst));
+        ask(&mut greedy, 90);
+        gateway.until("all have come", |_| asked.load(Ordering::SeqCst) == before.0 + 90);
+        let stream = 1 + 2 * round;
+        other.send(&headers(stream, false, &post));
+        drop(greedy);
+        gateway.until("all have been cancelled", |_| {
+            cancelled.load(Ordering::SeqCst) == before.1 + 90
+        });
+        other.send(&data(stream, true, b"body"));
+        let mut text = Vec::new();
+        loop {
+            let found = other.frame(PATIENCE).expect("a frame");
+            assert_ne!(found.kind, kind::RST_STREAM, "in round {round}");
+            if found.kind == kind::DATA {
+                text.extend(found.payload);
+                if found.flags & END_STREAM != 0 {
+                    break;
+                }
+            }
+        }
+        assert_eq!(text, b"ok", "in round {round}");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "all share one connection");
+}
+
+/// The same at the front: bodies of requests that are refused at once are on their way already.
+#[test]
+fn bodies_that_come_too_late_do_not_end_the_connection() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .every_door("workers = 1")
+        .door(DOOR, "limits = { h2_streams = 800, h2_buffer = \"4MiB\" }")
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let mut raw = client(gateway.door(DOOR), 65_535);
+    let refused = request(b"POST", b"unknown.test", b"/", &[(b"content-length", b"8")]);
+    let mut next = (1..).step_by(2);
+    for round in 0..2 {
+        let streams: Vec<u32> = next.by_ref().take(700).collect();
+        let heads = streams
+            .iter()
+            .flat_map(|stream| headers(*stream, false, &refused));
+        raw.send(&heads.collect::<Vec<u8>>());
+        // The gateway waits a little for bodies.
+        let mut reset = 0;
+        while reset < 700 {
+            reset += usize::from(raw.frame(PATIENCE).expect("a frame").kind == kind::RST_STREAM);
+        }
+        // As if they had been sent before that was known.
+        let bodies = streams.iter().flat_map(|stream| data(*stream, true, b"too late"));
+        raw.send(&bodies.collect::<Vec<u8>>());
+        let stream = next.next().unwrap();
+        raw.send(&headers(stream, true, &get("a.test", "/", &[])));
+        loop {
+            let found = raw
+                .frame(PATIENCE)
+                .unwrap_or_else(|end| panic!("{end:?} in round {round}"));
+            assert_ne!(found.kind, kind::GOAWAY, "in round {round}");
+            if found.stream == stream && found.flags & END_STREAM != 0 {
+                break;
+            }
+        }
+    }
 }
 
 /// The same at the front: a client sends very small pieces of a request to a backend that does not read them.
@@ -254,7 +418,6 @@ fn a_body_in_small_pieces_to_a_slow_backend_does_not_end_the_connection() {
 /// A backend that takes few requests at once, or none yet, is not asked for more.
 #[test]
 fn requests_wait_for_what_a_backend_takes() {
-    let answer = |id| [frame(kind::HEADERS, END_HEADERS, id, OK), data(id, true, b"ok")].concat();
     static LIMITS: [&[(u16, u32)]; 3] = [
         &[],
         &[(MAX_CONCURRENT_STREAMS, 2)],
@@ -297,7 +460,7 @@ fn a_refused_stream_is_tried_again() {
             kind::HEADERS if counted.fetch_add(1, Ordering::SeqCst) < refusals => {
                 frame(kind::RST_STREAM, 0, id, &REFUSED_STREAM.to_be_bytes())
             }
-            kind::HEADERS => [frame(kind::HEADERS, END_HEADERS, id, OK), data(id, true, b"ok")].concat(),
+            kind::HEADERS => answer(id),
             _ => Vec::new(),
         });
         let gateway = start(port);

@@ -22,6 +22,7 @@ mod h2_attacks;
 mod h2_bounds;
 mod h2_doors;
 mod h2_ends;
+mod h2_places;
 mod hostile_upstream;
 mod identity;
 mod internal_http;

@@ -162,7 +162,12 @@ impl Raw {
     /// Connects and says nothing.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::on(TcpStream::connect(address).unwrap())
+    }
+
+    /// Says nothing on a connection that has been made.
+    #[must_use]
+    pub fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
         Self {

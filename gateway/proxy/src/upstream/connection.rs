@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use h2::client::{Builder, SendRequest};
 use h2::{Ping, PingPong};
 use http::Request;
+use tokio::sync::Notify;
 
 use super::connect::ConnectError;
 use crate::stream::http2::{
-    BACKEND_WINDOW, BURDEN, Followed, Http2Stream, Inbox, Outbox, Piece, ROOM, SEND_BUFFER,
+    BACKEND_WINDOW, BURDEN, Followed, Http2Stream, Inbox, Outbox, Piece, RESET_STREAMS, ROOM, SEND_BUFFER,
 };
 use crate::stream::socket::Socket;
 use crate::worker::memory::Memory;
@@ -51,20 +52,21 @@ pub(super) struct State {
     /// Its end has been counted against the endpoint, once for all its requests.
     pub(super) blamed: Cell<bool>,
     pub(super) idle_since: Cell<Instant>,
-    /// Requests that it may carry at once. Until the backend has said how many it takes, that is one: more would be refused
-    /// by a backend that takes few.
-    most: Cell<usize>,
-    /// The backend has said it, or nobody waits for that any longer.
-    settled: Cell<bool>,
+    /// Requests that the backend takes at once; `None` until it has said so.
+    takes: Cell<Option<usize>>,
     inbox: Rc<Inbox>,
     outbox: Rc<Outbox>,
 }
 
 impl Connection {
-    /// Speaks HTTP/2 on a socket. `changed` is called when there is more room on the connection, or when it has ended.
+    /// Speaks HTTP/2 on a socket, and waits until the backend has said how many requests it takes: it may refuse those that
+    /// come before, and the library would keep one for which there is no place. If the backend says nothing within
+    /// `timeout`, as many as usual may be sent. `changed` is called when there is more room on the connection, or when it
+    /// has ended.
     pub(super) async fn start(
         socket: Socket,
         memory: &Rc<Memory>,
+        timeout: Duration,
         changed: impl Fn() + 'static,
     ) -> Result<Self, ConnectError> {
         let inbox = Rc::new(Inbox::new(HEADER_LIST));
@@ -75,6 +77,7 @@ impl Connection {
             .max_header_list_size(u32::try_from(ROOM * HEADER_LIST).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER)
             .data_frame_budget(BURDEN)
+            .max_concurrent_reset_streams(RESET_STREAMS)
             .enable_push(false);
         let (sender, mut connection) = builder
             .handshake::<_, Piece>(Followed::new(socket, Rc::clone(&inbox)))
@@ -86,18 +89,27 @@ impl Connection {
             proved: Cell::new(false),
             blamed: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
-            most: Cell::new(1),
-            settled: Cell::new(false),
+            takes: Cell::new(None),
             inbox,
             outbox: Outbox::new(UNSENT, STREAMS, Rc::clone(memory), None),
         });
         let pings = connection.ping_pong();
         let driven = Rc::clone(&state);
+        let settled = Rc::new(Notify::new());
+        let notified = Rc::clone(&settled);
         tokio::task::spawn_local(async move {
+            let changed = || {
+                notified.notify_one();
+                changed();
+            };
             drive(connection, pings, &driven, &changed).await;
             driven.closed.set(true);
             changed();
         });
+        let _elapsed = tokio::time::timeout(timeout, settled.notified()).await;
+        if state.closed.get() {
+            return Err(ConnectError::Closed);
+        }
         Ok(Self { sender, state })
     }
 
@@ -110,22 +122,12 @@ impl Connection {
 
     /// How many requests it carries at once.
     pub(super) fn most(&self) -> usize {
-        self.state.most.get()
+        self.state.takes.get().unwrap_or(STREAMS).min(STREAMS)
     }
 
     /// How many more requests it can carry now.
     pub(super) fn room(&self) -> usize {
         self.most().saturating_sub(self.state.streams.get())
-    }
-
-    /// The backend has yet to say how many requests it takes.
-    pub(super) fn is_new(&self) -> bool {
-        !self.state.settled.get()
-    }
-
-    /// The backend says nothing: as many requests as usual may be sent.
-    pub(super) fn presume(&self) {
-        self.state.settle(self.sender.current_max_send_streams());
     }
 
     /// Sends the head of a request. `None`: the connection is closing.
@@ -154,15 +156,6 @@ impl Connection {
     }
 }
 
-impl State {
-    /// The backend takes this many requests at once. Whether that is more than before.
-    fn settle(&self, takes: usize) -> bool {
-        let most = takes.min(STREAMS);
-        let was_new = !self.settled.replace(true);
-        most > self.most.replace(most) || was_new
-    }
-}
-
 /// Drives a connection until it closes or no longer answers.
 async fn drive(
     mut connection: h2::client::Connection<Followed, Piece>,
@@ -177,8 +170,11 @@ async fn drive(
             return Poll::Ready(());
         }
         // The library has applied what has arrived.
-        if state.inbox.has_settings() && state.settle(connection.max_concurrent_send_streams()) {
-            changed();
+        if state.inbox.has_settings() {
+            let takes = Some(connection.max_concurrent_send_streams());
+            if state.takes.replace(takes) < takes {
+                changed();
+            }
         }
         let Some(pings) = &mut pings else {
             return Poll::Pending;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::Request;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::connect::ConnectError;
 use super::connection::{Connection, STREAMS, State};
@@ -36,8 +36,6 @@ pub(crate) struct Multiplexed {
 struct Shared {
     connections: RefCell<Vec<Connection>>,
     places: Rc<Places>,
-    /// A backend has said how many requests it takes, or its connection has ended.
-    settled: Notify,
 }
 
 impl State {
@@ -64,7 +62,7 @@ impl Multiplexed {
     }
 
     /// Sends the head of a request on a connection with room for it; `connect` makes one if there is none. If there is no
-    /// place for the asker, waits for one until `timeout`.
+    /// place for the asker, waits for one for `timeout`.
     pub(super) async fn open(
         &self,
         request: Request<()>,
@@ -79,15 +77,8 @@ impl Multiplexed {
             while attempts < ATTEMPTS {
                 let connection = match self.shared.look(asker) {
                     Look::Room(connection) => connection,
-                    Look::MayConnect => match self.multiplex(asker, &connect).await? {
-                        Some(connection) => connection,
-                        None => continue,
-                    },
-                    Look::New(connection) => {
-                        let settled = self.shared.settled.notified();
-                        if tokio::time::timeout_at(now + timeout, settled).await.is_err() {
-                            connection.presume();
-                        }
+                    Look::MayConnect => {
+                        self.multiplex(asker, timeout, &connect).await?;
                         continue;
                     }
                     Look::Full => {
@@ -110,37 +101,45 @@ impl Multiplexed {
         }
     }
 
-    /// A new connection; `None` if there is a place on another by now, or none at all.
+    /// Adds a connection, unless there is a place on another by now, or none at all.
     async fn multiplex(
         &self,
         asker: Asker,
+        timeout: Duration,
         connect: &impl AsyncFn() -> Result<Socket, ConnectError>,
-    ) -> Result<Option<Connection>, ConnectError> {
+    ) -> Result<(), ConnectError> {
         let began = Instant::now();
         let Ok(_turn) = self.connecting.acquire().await else {
             return Err(ConnectError::Tcp(io::ErrorKind::NotConnected.into()));
         };
         if !matches!(self.shared.look(asker), Look::MayConnect) {
-            return Ok(None);
+            return Ok(());
         }
         if let Some((_, kind)) = self.failed.get().filter(|(at, _)| *at >= began) {
             return Err(ConnectError::Tcp(kind.into()));
         }
-        let socket = connect().await.inspect_err(|error| {
-            if let ConnectError::Tcp(error) | ConnectError::Tls(error) = error {
-                self.failed.set(Some((Instant::now(), error.kind())));
-            }
-        })?;
+        let socket = connect().await.inspect_err(|error| self.remember(error))?;
         let shared = Rc::downgrade(&self.shared);
         let changed = move || {
             if let Some(shared) = shared.upgrade() {
-                shared.settled.notify_waiters();
                 shared.call_all();
             }
         };
-        let connection = Connection::start(socket, &self.memory, changed).await?;
-        self.shared.connections.borrow_mut().push(connection.clone());
-        Ok(Some(connection))
+        let started = Connection::start(socket, &self.memory, timeout, changed).await;
+        let connection = started.inspect_err(|error| self.remember(error))?;
+        self.shared.connections.borrow_mut().push(connection);
+        self.shared.call_all();
+        Ok(())
+    }
+
+    /// Those who wait for a connection share the failure.
+    fn remember(&self, error: &ConnectError) {
+        let kind = match error {
+            ConnectError::Tcp(error) | ConnectError::Tls(error) => error.kind(),
+            ConnectError::Closed => io::ErrorKind::ConnectionReset,
+            ConnectError::Full => return,
+        };
+        self.failed.set(Some((Instant::now(), kind)));
     }
 }
 
@@ -148,8 +147,6 @@ impl Multiplexed {
 enum Look {
     /// A connection with a place for it.
     Room(Connection),
-    /// None yet, but this one's backend will say how many requests it takes.
-    New(Connection),
     /// None, and there may be another connection.
     MayConnect,
     /// No place for its client.
@@ -167,11 +164,8 @@ impl Shared {
             .iter()
             .filter(|connection| connection.room() > 0)
             .min_by_key(|connection| connection.state.streams.get());
-        if let Some(connection) = with_room {
-            return Look::Room(connection.clone());
-        }
-        match connections.iter().find(|connection| connection.is_new()) {
-            Some(connection) => Look::New(connection.clone()),
+        match with_room {
+            Some(connection) => Look::Room(connection.clone()),
             None => Look::MayConnect,
         }
     }
@@ -211,9 +205,7 @@ fn free(connections: &[Connection]) -> usize {
     for connection in open {
         count += 1;
         free += connection.room();
-        if !connection.is_new() {
-            size = connection.most();
-        }
+        size = connection.most();
     }
     free + CONNECTIONS.saturating_sub(count) * size
 }

@@ -33,7 +33,8 @@ use crate::settings::Limits;
 use crate::stream::Stream;
 use crate::stream::http2::trailers::MalformedTrailers;
 use crate::stream::http2::{
-    BURDEN, CONNECTION_WINDOW, Http2Stream, Inbox, Outbox, Piece, ROOM, SEND_BUFFER, STREAM_WINDOW,
+    BURDEN, CONNECTION_WINDOW, Http2Stream, Inbox, Outbox, Piece, RESET_STREAMS, ROOM, SEND_BUFFER,
+    STREAM_WINDOW,
 };
 use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
@@ -113,6 +114,7 @@ pub(crate) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(header_list(&settings.limits))
         .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(RESET_STREAMS)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(LOCAL_RESETS))
         .data_frame_budget(BURDEN)

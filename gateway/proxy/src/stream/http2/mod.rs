@@ -31,3 +31,7 @@ pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// How many bytes of one stream may wait to be sent.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;
+
+/// Streams of one connection that have been reset within the last second, and whose frames may still come. Frames of a
+/// stream that is forgotten count as errors, of which few end the connection for all its streams.
+pub(crate) const RESET_STREAMS: usize = 10_000;
