@@ -34,7 +34,7 @@ mod worker;
 pub use cpus::{Cpus, InvalidCpus};
 pub use descriptors::Allotment;
 
-pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
+pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets, Verdicts};
 pub use listen::socket::listen;
 pub use memory::{MemoryBudget, Stage};
 pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};

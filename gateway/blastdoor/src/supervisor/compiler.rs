@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use door::{DoorTls, Ledger, Publisher};
-use proxy::Settings;
+use proxy::{Settings, Verdicts};
 use resource::ProblemLists;
 use route::ListenerName;
 use tokio::sync::mpsc as queue;
@@ -33,6 +33,8 @@ pub(super) struct JobDoor {
     pub(super) publisher: SharedPublisher,
     /// Another configuration than at the publication before. It goes live with the routes, in one swap.
     pub(super) config: Option<Arc<DoorConfig>>,
+    /// What its listener has learned of endpoints; `None` if nothing listens.
+    pub(super) verdicts: Option<Verdicts>,
     /// Whether its certificates are shown.
     pub(super) is_shown: bool,
 }
@@ -49,8 +51,6 @@ pub(super) enum Outcome {
 #[derive(Default)]
 pub(super) struct Published {
     pub(super) problems: Vec<ProblemLists>,
-    /// How often each door of the job has got something else to serve.
-    pub(super) publications: Vec<(SharedPublisher, u64)>,
     /// The certificates that are served now, if they are others than before.
     pub(super) certificates: Option<Arc<[CertificateExpiry]>>,
 }
@@ -144,11 +144,19 @@ impl State {
                 publisher.reconfigure(config.policy.clone(), config.settings.clone());
             }
         }
+        let before: Vec<u64> = publishers.iter().map(|door| door.publication()).collect();
         let doors = publishers.iter_mut().map(|door| &mut **door);
         let problems = job.input.publish(doors, &mut self.ledger);
-        let each = job.doors.iter().zip(&publishers);
-        let publications = each.map(|(door, held)| (Arc::clone(&door.publisher), held.publication()));
-        let publications = publications.collect();
+        for ((door, publisher), before) in job.doors.iter().zip(&publishers).zip(before) {
+            // Here, because nobody waits for this thread: a tenant may have thousands of endpoints that are not well.
+            if let Some(verdicts) = door
+                .verdicts
+                .as_ref()
+                .filter(|_| publisher.publication() != before)
+            {
+                verdicts.forget_the_gone();
+            }
+        }
         let shown = job
             .doors
             .iter()
@@ -157,7 +165,6 @@ impl State {
         let certificates = self.certificates(shown.map(|(_, publisher)| &**publisher));
         Published {
             problems,
-            publications,
             certificates,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use proxy::{
     AccessLog, Allotment, BindError, Binding, Listener, ListenerStatus, MemoryBudget, Metrics, Sockets,
+    Verdicts,
 };
 use tokio::task::{Id, JoinSet};
 
@@ -21,8 +22,6 @@ pub(super) struct RunningDoor {
     pub(super) listener: Listener,
     /// The publisher still has the configuration before this one.
     is_new: bool,
-    /// How often it has got something else to serve.
-    publication: u64,
     /// It accepts connections.
     listens: bool,
     /// Its next sockets, and the binding for which they were opened.
@@ -52,7 +51,6 @@ impl RunningDoor {
             publisher: Arc::new(Mutex::new(publisher)),
             listener,
             is_new: false,
-            publication: 0,
             listens: false,
             next: None,
         })
@@ -127,17 +125,8 @@ impl RunningDoor {
         JobDoor {
             publisher: Arc::clone(&self.publisher),
             config: std::mem::take(&mut self.is_new).then(|| Arc::clone(&self.config)),
+            verdicts: Some(self.listener.verdicts()),
             is_shown: true,
-        }
-    }
-
-    /// After a publication: endpoints that have left the door are forgotten, if it serves something else now.
-    pub(super) fn published(&mut self, publications: &[(SharedPublisher, u64)]) {
-        let mut own = publications.iter();
-        let own = own.find(|(publisher, _)| Arc::ptr_eq(publisher, &self.publisher));
-        if let Some((_, publication)) = own.filter(|(_, publication)| *publication != self.publication) {
-            self.publication = *publication;
-            self.listener.published();
         }
     }
 
@@ -145,6 +134,7 @@ impl RunningDoor {
     pub(super) fn leave(self, drains: &mut JoinSet<usize>, why: Leaving) -> LeavingDoor {
         let drain = self.config.settings.drain;
         let (status, workers) = (self.listener.status(), self.listener.workers());
+        let verdicts = self.listener.verdicts();
         let task = if self.listens {
             drains.spawn(self.listener.shut_down(drain))
         } else {
@@ -157,6 +147,7 @@ impl RunningDoor {
             drain: task.id(),
             config: self.config,
             publisher: self.publisher,
+            verdicts,
             why,
         }
     }
@@ -183,6 +174,7 @@ pub(super) struct LeavingDoor {
     workers: usize,
     pub(super) config: Arc<DoorConfig>,
     pub(super) publisher: SharedPublisher,
+    verdicts: Verdicts,
     /// The task in which it drains.
     pub(super) drain: Id,
     pub(super) why: Leaving,
@@ -199,6 +191,7 @@ impl LeavingDoor {
         JobDoor {
             publisher: Arc::clone(&self.publisher),
             config: None,
+            verdicts: Some(self.verdicts.clone()),
             is_shown: self.why == Leaving::ProcessEnds,
         }
     }

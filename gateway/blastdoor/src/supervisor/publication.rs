@@ -74,9 +74,6 @@ impl Supervisor {
         let problems = &mut self.world.problems;
         problems.replace(Finder::Compilation, published.problems);
         problems.set(Finder::Publication, []);
-        for door in &mut self.world.doors {
-            door.published(&published.publications);
-        }
         if let Some(certificates) = published.certificates {
             self.reporting.gauges.certificates(certificates);
         }

@@ -231,11 +231,13 @@ impl Listener {
         self.retired.len() < before
     }
 
-    /// Call this when a table has been published: endpoints that have left the door are dropped, so that what comes back at
-    /// their addresses starts anew.
-    pub fn published(&self) {
-        let snapshot = self.shared.door.snapshot();
-        self.board.forget_all_but(snapshot.upstreams());
+    /// What the door has learned of its endpoints.
+    #[must_use]
+    pub fn verdicts(&self) -> Verdicts {
+        Verdicts {
+            shared: Arc::clone(&self.shared),
+            board: Arc::clone(&self.board),
+        }
     }
 
     /// Asks every client to close, and continues accepting.
@@ -270,6 +272,22 @@ impl Listener {
             }
         }
         self.shared.cut.load(Ordering::Relaxed)
+    }
+}
+
+/// What a door has learned of its endpoints.
+#[derive(Clone)]
+pub struct Verdicts {
+    shared: Arc<Shared>,
+    board: Arc<HealthBoard>,
+}
+
+impl Verdicts {
+    /// Call this when a table has been published: endpoints that have left the door are forgotten, so that what comes back at
+    /// their addresses starts anew. If some are not well, it looks at every route, which takes a while.
+    pub fn forget_the_gone(&self) {
+        let snapshot = self.shared.door.snapshot();
+        self.board.forget_all_but(snapshot.upstreams());
     }
 }
 

@@ -9,13 +9,14 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use door::Upstream;
+use door::{Endpoint, Upstream};
+use foldhash::fast::RandomState;
 
 use crate::worker::warnings::{KeptBack, Warnings};
 
@@ -38,7 +39,13 @@ pub(crate) struct HealthBoard {
     known: Mutex<HashMap<Key, Weak<Health>>>,
     /// What has been logged about endpoints.
     told: Warnings,
+    /// How many endpoints have been compared with what is known.
+    #[cfg(test)]
+    compared: std::sync::atomic::AtomicUsize,
 }
+
+/// A namespace, and a protocol with its trust.
+type Kind = (u64, ProtocolKey);
 
 /// Lines about the endpoints of one namespace in 10 s.
 const LINES: usize = 10;
@@ -50,6 +57,8 @@ impl Default for HealthBoard {
             troubled: Arc::default(),
             known: Mutex::default(),
             told: Warnings::default(),
+            #[cfg(test)]
+            compared: Default::default(),
         }
     }
 }
@@ -101,13 +110,14 @@ impl HealthBoard {
     }
 
     /// Resets what is known of endpoints that none of the door's upstreams has any more: what comes back at such an address
-    /// is another instance. Has a cost only while some endpoint is not well, and then for the upstreams of its namespace.
+    /// is another instance. Has a cost only while some endpoint is not well, and then once for each list of endpoints of its
+    /// namespace.
     pub(crate) fn forget_all_but<'u>(&self, upstreams: impl Iterator<Item = &'u Upstream>) {
         if !self.troubled.swap(false, Relaxed) {
             return;
         }
         // By namespace and protocol.
-        let mut unwell: HashMap<_, HashMap<SocketAddr, Arc<Health>>> = HashMap::new();
+        let mut unwell: HashMap<Kind, HashMap<SocketAddr, Arc<Health>>> = HashMap::new();
         {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             let records = known
@@ -118,6 +128,8 @@ impl HealthBoard {
                 unwell.entry(kind).or_default().insert(key.address, health);
             }
         }
+        // Thousands of rules may name one list of thousands of endpoints.
+        let mut seen: HashSet<(Kind, *const Endpoint), RandomState> = HashSet::default();
         for upstream in upstreams {
             if unwell.is_empty() {
                 break;
@@ -126,10 +138,17 @@ impl HealthBoard {
             let Some(addresses) = unwell.get_mut(&kind) else {
                 continue;
             };
+            if !seen.insert((kind, upstream.endpoints.as_ptr())) {
+                continue;
+            }
             let before = addresses.len();
             if before < upstream.endpoints.len() / LOOKUP {
+                #[cfg(test)]
+                self.compared.fetch_add(before, Relaxed);
                 addresses.retain(|address, _| !has(upstream, *address));
             } else {
+                #[cfg(test)]
+                self.compared.fetch_add(upstream.endpoints.len(), Relaxed);
                 for endpoint in upstream.endpoints.iter() {
                     addresses.remove(&endpoint.address);
                 }

@@ -154,3 +154,31 @@ fn an_endpoint_that_returns_starts_anew() {
     let states: Vec<Availability> = healths.iter().map(|health| health.availability()).collect();
     assert_eq!(states, [Availability::Down, Availability::In, Availability::In]);
 }
+
+/// However many rules name one list of endpoints, it is compared once with what is known: of addresses that are gone, many or
+/// few.
+#[test]
+fn a_list_that_many_rules_name_is_looked_at_once() {
+    for gone in [1_u16, 1_000] {
+        let board = HealthBoard::default();
+        let healths: Vec<_> = (0..gone).map(|port| board.health(key(port))).collect();
+        healths.iter().for_each(|health| {
+            fail(health, 1);
+        });
+        let ports: Vec<u16> = (10_000..12_000).collect();
+        let one = upstream(&ports);
+        let rules: Vec<Upstream> = (0..500)
+            .map(|number| Upstream {
+                service: route::ObjectKey::new("shop", "app"),
+                namespace_id: one.namespace_id,
+                port: number,
+                protocol: one.protocol.clone(),
+                endpoints: Arc::clone(&one.endpoints),
+            })
+            .collect();
+        board.forget_all_but(rules.iter());
+        assert!(healths.iter().all(|health| health.is_blank()));
+        let compared = board.compared.load(Relaxed);
+        assert!(compared <= 2_000, "{compared} for {gone}");
+    }
+}
