@@ -468,6 +468,30 @@ fn a_door_can_be_added_after_many_workers_have_ended() {
     });
 }
 
+/// Whoever changes the hard limit of open files, the process itself if it has the privilege to raise it: that is no reason
+/// for another number of workers, for which sockets would be replaced.
+#[test]
+fn another_limit_moves_no_door() {
+    let many = "bind = \"127.0.0.1:0\"\nselector = \"expose=many\"\nscheme = \"http\"\ncpus = \"0-1023\"";
+    let gateway = with(512).door("many", many).start();
+    let lower = Rlimit {
+        current: Some(256),
+        maximum: Some(256),
+    };
+    prlimit(Some(gateway.pid()), Resource::Nofile, lower).unwrap();
+    let config = std::fs::read_to_string(gateway.config()).unwrap();
+    let config = config.replace("selector = \"expose=many\"", "selector = \"expose=more\"");
+    std::fs::write(gateway.config(), config).unwrap();
+    gateway.until("it is reloaded", |gateway| {
+        gateway.stderr().contains("configuration reloaded")
+    });
+    assert!(!gateway.stderr().contains("door bound anew"));
+    let doors: serde_json::Value = serde_json::from_str(&gateway.admin("/api/v1/doors").1).unwrap();
+    let mut doors = doors["doors"].as_array().unwrap().iter();
+    let many = doors.find(|door| door["listener"] == "many").unwrap();
+    assert_eq!(many["workers"]["configured"], 8);
+}
+
 /// Far more connections to the admin port than it has places, none of which asks for anything.
 #[test]
 fn a_flood_of_the_admin_port_does_not_silence_probes() {

@@ -102,6 +102,7 @@ pub fn main() -> ExitCode {
         kubeconfig: cli.common.kubeconfig,
         doors: cli.common.doors,
         environment: environment(),
+        process: None,
     };
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => commands::run::run(&options),

@@ -16,6 +16,7 @@ use super::options::Options;
 use super::raw::{Raw, RawLog};
 use super::size::bounded;
 use super::{between, listener, process, source};
+use crate::open_files::most_workers;
 
 pub(super) fn config(
     diagnostics: &mut Diagnostics<'_>,
@@ -41,6 +42,8 @@ pub(super) fn config(
         .into_iter()
         .map(Into::into)
         .collect();
+    let descriptors = options.process.as_ref().unwrap_or(&process).descriptors;
+    let most_workers = most_workers(descriptors);
     let mut doors = Vec::new();
     let mut overlaps = BTreeMap::new();
     for (name, listener) in &raw.listeners {
@@ -48,7 +51,8 @@ pub(super) fn config(
             Ok(parsed) => {
                 overlaps.insert(parsed.clone(), listener.overlap.unwrap_or(false));
                 let mut section = diagnostics.section(format!("listeners.{name}"));
-                doors.extend(listener::door(&mut section, parsed, listener, &classes).map(Arc::new));
+                let door = listener::door(&mut section, parsed, listener, &classes, most_workers);
+                doors.extend(door.map(Arc::new));
             }
             Err(error) => diagnostics.error(&format!("listeners.{name}"), error.to_string()),
         }

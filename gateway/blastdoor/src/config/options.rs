@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::model::Process;
+
 /// What the command line and the environment say.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -15,6 +17,8 @@ pub struct Options {
     pub doors: Option<Vec<String>>,
     /// The environment.
     pub environment: Vec<(String, String)>,
+    /// What the process uses already, whatever the file says: a change of that needs a restart.
+    pub process: Option<Process>,
 }
 
 impl Options {

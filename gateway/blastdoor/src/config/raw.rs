@@ -167,8 +167,8 @@ pub(super) struct RawListener {
     /// Durations.
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
-    /// Worker threads. Default: one per available core, or one per CPU in `cpus`, but no more than one for each 64
-    /// descriptors that the process can open.
+    /// Worker threads. Default: one per available core, or one per CPU in `cpus`, but no more than one for each 64 of
+    /// `[process] descriptors` and of the hard limit of open files at start.
     pub(super) workers: Option<usize>,
     /// The CPUs that the workers run on, such as `2-3`, so that a flood at another door takes no time from them. The
     /// other doors need a list without these. Default: all CPUs of the process.

@@ -251,6 +251,40 @@ fn the_admin_port_is_known_whatever_else_is_wrong() {
 }
 
 /// `auto` and a number, in the file and in the environment.
+/// Unless they are configured. What the process has got stays until it is restarted, and so do they.
+#[test]
+fn workers_leave_descriptors_to_connections() {
+    let workers = |descriptors: &str, in_use: Option<u64>, lines: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        let process = format!("[process]\ndescriptors = {descriptors}\n");
+        std::fs::write(&path, process + &door(lines)).unwrap();
+        let options = Options {
+            config: Some(path),
+            process: in_use.map(|descriptors| Process {
+                descriptors: Some(descriptors),
+                memory: None,
+            }),
+            ..Options::default()
+        };
+        load(&options).unwrap().config.doors[0].binding.workers
+    };
+    let cpus = "cpus = \"0-15\"\n";
+    for (descriptors, expected) in [(64, 1), (127, 1), (128, 2), (320, 5)] {
+        assert_eq!(
+            workers(&descriptors.to_string(), None, cpus),
+            expected,
+            "{descriptors}"
+        );
+        assert_eq!(
+            workers("1000", Some(descriptors), cpus),
+            expected,
+            "{descriptors}"
+        );
+    }
+    assert_eq!(workers("128", None, "workers = 16\n"), 16);
+}
+
 #[test]
 fn descriptors_are_a_number_or_auto() {
     let loaded = |text: &str, variable: Option<&str>| {

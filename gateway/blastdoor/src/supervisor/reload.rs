@@ -46,6 +46,7 @@ impl Supervisor {
         let path = &self.world.config.path;
         let options = Options {
             config: path.clone().or_else(|| self.options.config.clone()),
+            process: Some(self.world.config.process.clone()),
             ..self.options.clone()
         };
         let loaded = config::load(&options);

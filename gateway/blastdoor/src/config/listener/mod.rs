@@ -22,18 +22,18 @@ use self::tls::{Tls, tls};
 use super::diagnostics::Section;
 use super::model::DoorConfig;
 use super::raw::RawListener;
-use crate::open_files::most_workers;
 
 /// Workers of a door.
 const MOST_WORKERS: usize = 256;
 
-/// Checks one door. `None` if too little is known of it to compare it with the others; other errors do not keep it from
+/// Checks one door. `most_workers` it has unless it is configured. `None` if too little is known of it to compare it with the others; other errors do not keep it from
 /// that comparison.
 pub(super) fn door(
     section: &mut Section<'_, '_>,
     name: ListenerName,
     raw: &RawListener,
     classes: &[Box<str>],
+    most_workers: usize,
 ) -> Option<DoorConfig> {
     let words: Vec<(&str, usize)> = presets().iter().map(|preset| preset.name).zip(0..).collect();
     let index = section.word("behind", raw.behind.as_deref(), 0, &words);
@@ -49,7 +49,7 @@ pub(super) fn door(
     let scheme = section.word("scheme", raw.scheme.as_deref(), Scheme::Http, &schemes);
     let forwarded_port = raw.forwarded_port.unwrap_or(scheme.default_port());
     let selector = selector(section, raw.selector.as_deref());
-    let binding = binding(section, raw);
+    let binding = binding(section, raw, most_workers);
     let publish = publish(section, raw.publish.as_ref());
     let Tls {
         policy: tls,
@@ -179,7 +179,7 @@ fn selector(section: &mut Section<'_, '_>, written: Option<&str>) -> Option<Sele
         .ok()
 }
 
-fn binding(section: &mut Section<'_, '_>, raw: &RawListener) -> Option<Binding> {
+fn binding(section: &mut Section<'_, '_>, raw: &RawListener, most_workers: usize) -> Option<Binding> {
     let cpus = raw.cpus.as_deref().and_then(|written| {
         let read = written.parse::<Cpus>();
         read.map_err(|error| section.error("cpus", error.to_string()))
@@ -190,7 +190,7 @@ fn binding(section: &mut Section<'_, '_>, raw: &RawListener) -> Option<Binding> 
             Some(cpus) => cpus.count().min(MOST_WORKERS),
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
-        cores.min(most_workers())
+        cores.min(most_workers)
     });
     if !(1..=MOST_WORKERS).contains(&workers) {
         section.error(
