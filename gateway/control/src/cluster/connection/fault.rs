@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kube::core::Status;
+
 use super::error::innermost;
 
 /// Why a request to the API server failed.
@@ -10,6 +12,9 @@ pub(crate) enum Fault {
     /// 403: a permission is missing.
     #[error("not allowed: {0}")]
     Forbidden(String),
+    /// 403 although it is permitted: the namespace takes nothing more, because it is being deleted or its quota is used up.
+    #[error("not taken: {0}")]
+    Refused(String),
     /// 401: it does not accept our credentials, or no longer.
     #[error("the API server does not accept the credentials (401); they may have expired or been revoked")]
     Unauthorized,
@@ -41,7 +46,12 @@ impl Fault {
     pub(crate) fn is_loss(&self) -> bool {
         match self {
             Self::Unauthorized | Self::Busy(_) | Self::Unreachable(_) | Self::Stalled(_) => true,
-            Self::Forbidden(_) | Self::Absent | Self::Conflict | Self::Expired | Self::Nonsense(_) => false,
+            Self::Forbidden(_)
+            | Self::Refused(_)
+            | Self::Absent
+            | Self::Conflict
+            | Self::Expired
+            | Self::Nonsense(_) => false,
         }
     }
 
@@ -52,7 +62,12 @@ impl Fault {
             Self::Unreachable(_) | Self::Stalled(_) => 2,
             Self::Unauthorized => 5,
             Self::Busy(_) => 12,
-            Self::Forbidden(_) | Self::Absent | Self::Conflict | Self::Expired | Self::Nonsense(_) => 24,
+            Self::Forbidden(_)
+            | Self::Refused(_)
+            | Self::Absent
+            | Self::Conflict
+            | Self::Expired
+            | Self::Nonsense(_) => 24,
         })
     }
 }
@@ -62,6 +77,7 @@ impl From<kube::Error> for Fault {
         if let kube::Error::Api(status) = &error {
             return match status.code {
                 401 => Self::Unauthorized,
+                403 if is_of_namespace(status) => Self::Refused(status.message.clone()),
                 403 => Self::Forbidden(status.message.clone()),
                 404 => Self::Absent,
                 409 => Self::Conflict,
@@ -75,4 +91,10 @@ impl From<kube::Error> for Fault {
         }
         Self::Unreachable(innermost(&error))
     }
+}
+
+/// Whether the API server's admission (NamespaceLifecycle, ResourceQuota) refuses what the permissions allow.
+fn is_of_namespace(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating") || status.message.contains("exceeded quota: ")
 }

@@ -87,7 +87,7 @@ pub(crate) async fn hold(
                         pause = RENEW;
                     }
                 }
-                Ok(Err(fault @ Fault::Forbidden(_))) => {
+                Ok(Err(fault @ (Fault::Forbidden(_) | Fault::Refused(_)))) => {
                     set(held, &installation, None);
                     let was_denied = std::mem::replace(&mut denied, true);
                     if let Some(other) = installation.fallback(&connection).filter(|_| !ever_allowed) {

@@ -136,7 +136,7 @@ impl StatusWriter {
             Err(Fault::Conflict | Fault::Absent) => (self.pause(&write), Some(now + PAUSE)),
             Err(fault) => {
                 let due = writer.failed("ingresses/status", "networking.k8s.io", "patch", &fault);
-                if fault.is_loss() || matches!(fault, Fault::Forbidden(_)) {
+                if fault.is_loss() || matches!(fault, Fault::Forbidden(_) | Fault::Refused(_)) {
                     self.refusals.refused(write.key.namespace(), &fault, due);
                     self.turns.put_off(write.key, due);
                     return;

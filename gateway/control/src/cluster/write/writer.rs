@@ -19,17 +19,18 @@ const DENIED: Duration = Duration::from_secs(30);
 /// For the answer to a write.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Namespaces that refuse in a row before nobody is asked any more: then it is not a namespace that ends, but a permission
-/// that is missing.
+/// In so many namespaces in a row something is not allowed before nobody is asked any more: then the permission is missing
+/// everywhere.
 const IN_A_ROW: usize = 3;
 
 /// Until when nothing is written, because writes were refused or failed.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     everywhere: Option<Instant>,
-    /// By namespace: an API server takes nothing new in one that is being deleted.
+    /// By namespace.
     of: HashMap<Box<str>, Instant>,
-    in_a_row: usize,
+    /// Namespaces in which it was not allowed since something was accepted; no more of them than matter.
+    in_a_row: HashSet<Box<str>>,
 }
 
 impl Refusals {
@@ -59,8 +60,13 @@ impl Refusals {
         let now = Instant::now();
         self.of.retain(|_, until| *until > now);
         self.of.insert(namespace.into(), until);
-        self.in_a_row += 1;
-        if fault.is_loss() || self.in_a_row >= IN_A_ROW {
+        if matches!(fault, Fault::Refused(_)) {
+            return;
+        }
+        if self.in_a_row.len() < IN_A_ROW {
+            self.in_a_row.insert(namespace.into());
+        }
+        if fault.is_loss() || self.in_a_row.len() >= IN_A_ROW {
             self.everywhere = Some(until);
         }
     }
@@ -130,7 +136,12 @@ impl Writer {
     ) -> Instant {
         if !matches!(fault, Fault::Forbidden(_)) {
             tracing::debug!(resource, %fault, "cannot be written; trying again");
-            return Instant::now() + RETRY;
+            let pause = if matches!(fault, Fault::Refused(_)) {
+                DENIED
+            } else {
+                RETRY
+            };
+            return Instant::now() + pause;
         }
         if self.denied.insert(resource) {
             tracing::warn!(
