@@ -52,7 +52,12 @@ impl Exchange<'_> {
             Wait::Running => return Poll::Pending,
             Wait::Quiet => {
                 self.settle(waits);
-                return Poll::Pending;
+                let is_blind = self.is_blind();
+                self.parts.deadline.look(is_blind);
+                return match is_blind.then(|| self.check_client(context)) {
+                    Some(Err(gone)) => Poll::Ready(gone),
+                    Some(Ok(())) | None => Poll::Pending,
+                };
             }
             Wait::Cut => return Poll::Ready(Refusal::Overload),
             Wait::Passed => {}
@@ -83,6 +88,7 @@ impl Exchange<'_> {
 
     /// Gives back the memory that is not needed while nothing moves, and says what is held for a side that does not read.
     fn settle(&mut self, waits: Waits) {
+        let upload_stalls = self.upload_stalls();
         let Parts {
             client,
             upstream,
@@ -96,8 +102,13 @@ impl Exchange<'_> {
         }
         let reader = match waits {
             Waits::ClientWrite => Some(&**client),
-            Waits::UpstreamWrite => Some(&**upstream),
-            Waits::Continue | Waits::RequestBody | Waits::ResponseHead | Waits::ResponseBody => None,
+            // Also when it has begun to answer.
+            Waits::UpstreamWrite | Waits::ResponseBody if upload_stalls => Some(&**upstream),
+            Waits::Continue
+            | Waits::RequestBody
+            | Waits::UpstreamWrite
+            | Waits::ResponseHead
+            | Waits::ResponseBody => None,
         };
         let (unsent, queued) = reader.map_or((0, 0), |reader| (reader.most_unsent(), reader.queued()));
         let waits_for_reader = reader.is_some();

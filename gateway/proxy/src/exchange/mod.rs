@@ -422,11 +422,12 @@ impl<'a> Exchange<'a> {
     /// A client that ends its direction counts as gone as long as the backend is still working for it: it cannot be
     /// distinguished from one that has closed, and nearly all have. What is ready by then it may still read.
     fn watch_client(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
-        let reads_body = !self.parts.upload.source_ended() && self.request != Request::Broken;
-        let (upgraded, answered) = self.answer().map_or((false, false), |answer| {
-            (answer.end == AnswerEnd::Upgrade, answer.download.source_ended())
-        });
-        if reads_body || self.client_ended || upgraded {
+        let (reads_body, answered) = (self.reads_body(), self.has_whole_answer());
+        // The upload reads from the client, unless it waits for the backend.
+        if reads_body && !answered && self.upload_stalls() && self.parts.client.is_http2() {
+            return self.check_client(context);
+        }
+        if reads_body || self.client_ended || self.is_upgraded() {
             return Ok(());
         }
         loop {
@@ -444,5 +445,44 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Ahead::Ended | Ahead::Gone) => return Err(Refusal::ClientGone),
             }
         }
+    }
+
+    /// Whether nothing wakes the task when the client leaves: nobody reads what it sends, so its socket remains readable.
+    fn is_blind(&self) -> bool {
+        let unread = if self.reads_body() {
+            self.upload_stalls()
+        } else {
+            self.parts.scratch.from_client.is_full()
+        };
+        unread && !self.parts.client.is_http2() && !self.has_whole_answer() && !self.is_upgraded()
+    }
+
+    /// Looks whether the client has left.
+    fn check_client(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        if self.parts.client.has_left(context) {
+            Err(Refusal::ClientGone)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether more of the request's body is to be read.
+    fn reads_body(&self) -> bool {
+        !self.parts.upload.source_ended() && self.request != Request::Broken
+    }
+
+    /// Whether the request's body waits for the backend to take it.
+    fn upload_stalls(&self) -> bool {
+        self.request == Request::Sending && self.parts.upload.waits_for() == WaitsFor::Sink
+    }
+
+    /// Whether all of the response has arrived.
+    fn has_whole_answer(&self) -> bool {
+        self.answer().is_some_and(|answer| answer.download.source_ended())
+    }
+
+    fn is_upgraded(&self) -> bool {
+        self.answer()
+            .is_some_and(|answer| answer.end == AnswerEnd::Upgrade)
     }
 }

@@ -169,11 +169,21 @@ impl<'a> Tunnel<'a> {
             }
         }
         self.look();
+        let is_unread = stalls(&self.up);
+        // Nobody reads what the client sends, so only this wakes the task when the client leaves.
+        if is_unread && self.client.is_http2() && self.client.has_broken(context) {
+            return Poll::Ready(Ok(()));
+        }
         match self.deadline.wait(context) {
             Wait::Running => return Poll::Pending,
             Wait::Quiet => {
                 self.settle();
-                return Poll::Pending;
+                self.deadline.look(is_unread && !self.client.is_http2());
+                return if is_unread && self.client.has_broken(context) {
+                    Poll::Ready(Ok(()))
+                } else {
+                    Poll::Pending
+                };
             }
             Wait::Cut => return Poll::Ready(Err(Refusal::Overload)),
             Wait::Passed => {}
@@ -189,10 +199,6 @@ impl<'a> Tunnel<'a> {
 
     /// Gives back the memory that is not needed while nothing moves, and says what is held for a client that does not read.
     fn settle(&mut self) {
-        let stalls = |half: &Option<Relay>| {
-            let half = half.as_ref();
-            half.is_some_and(|relay| relay.waits_for() == WaitsFor::Sink)
-        };
         let client_stalls = stalls(&self.down);
         for half in [&mut self.up, &mut self.down].into_iter().flatten() {
             half.settle();
@@ -270,6 +276,12 @@ impl TunnelWaits {
         let due = stalls.map(|mark| mark.due).min();
         due.map_or(self.idle.due, |due| due.min(self.idle.due))
     }
+}
+
+/// Whether a direction waits for its sink to take something.
+fn stalls(half: &Option<Relay>) -> bool {
+    half.as_ref()
+        .is_some_and(|relay| relay.waits_for() == WaitsFor::Sink)
 }
 
 /// Whether a mark still says what a side has taken of what waits for it, or that nothing waits.

@@ -194,6 +194,14 @@ impl Stream {
         }
     }
 
+    /// The same for one side of a tunnel, which may end its direction and stay: whether it has broken.
+    pub(crate) fn has_broken(&mut self, context: &mut Context<'_>) -> bool {
+        match self {
+            Self::Socket(socket) => socket.has_broken(),
+            Self::Http2(stream) => stream.poll_gone(context).is_ready(),
+        }
+    }
+
     /// It is known that nothing more arrives, not even trailers.
     pub(crate) fn has_ended(&self) -> bool {
         match self {
@@ -315,7 +323,8 @@ impl Stream {
         }
     }
 
-    /// Reads what a client sends ahead, up to a buffer, and notices when it leaves.
+    /// Reads what a client sends ahead, up to a buffer, and notices when it leaves. While the buffer is full, a socket does
+    /// not wake the task.
     pub(crate) fn poll_ahead(&mut self, context: &mut Context<'_>, into: &mut ReadBuffer) -> Poll<Ahead> {
         match self {
             Self::Socket(socket) => {

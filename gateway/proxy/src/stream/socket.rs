@@ -88,20 +88,26 @@ impl Socket {
 
     /// The other side has ended its direction, whatever is left to read. Costs a system call.
     pub(crate) fn has_ended(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(stream) => has_ended(stream),
-            Transport::Tls(stream) => has_ended(stream.get_ref().0),
-        }
+        has_ended(self.lowest())
+    }
+
+    /// The other side has reset the connection, or both have ended. Costs a system call.
+    pub(crate) fn has_broken(&self) -> bool {
+        // These are reported without being asked for.
+        is_polled_for(self.lowest(), PollFlags::empty())
     }
 
     /// What has arrived and waits in the kernel. Costs a system call.
     pub(crate) fn unread(&self) -> usize {
-        let tcp = match &self.transport {
+        let bytes = rustix::io::ioctl_fionread(self.lowest()).unwrap_or(0);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    fn lowest(&self) -> &TcpStream {
+        match &self.transport {
             Transport::Plain(stream) => stream,
             Transport::Tls(stream) => stream.get_ref().0,
-        };
-        let bytes = rustix::io::ioctl_fionread(tcp).unwrap_or(0);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        }
     }
 
     /// What the kernel and TLS may hold for a peer that does not read.
@@ -274,7 +280,11 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
 
 /// Whether the other side has ended its direction, whatever is left to read.
 pub(crate) fn has_ended(stream: &TcpStream) -> bool {
-    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    is_polled_for(stream, PollFlags::RDHUP)
+}
+
+fn is_polled_for(stream: &TcpStream, flags: PollFlags) -> bool {
+    let mut polled = [PollFd::new(stream, flags)];
     rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 

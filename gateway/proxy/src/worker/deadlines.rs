@@ -53,13 +53,15 @@ struct Entry {
     /// KiB that it holds, and why they may be taken from it.
     held: u32,
     held_by: HeldBy,
-    /// Ticks without progress, up to [`TOLD`].
+    /// Ticks without progress, up to [`TOLD`], or to [`AGAIN`] for what looks now and then.
     quiet: u8,
     fired: bool,
     /// It is to end because of what it holds.
     cut: bool,
     /// It is work under way: each publication wakes it, and so does silence.
     follows: bool,
+    /// While it is quiet, it is woken now and then to look for what does not wake it.
+    looks: bool,
 }
 
 impl Entry {
@@ -73,6 +75,7 @@ impl Entry {
         fired: false,
         cut: false,
         follows: false,
+        looks: false,
     };
 }
 
@@ -92,12 +95,15 @@ const QUIET: u8 = 2;
 /// It has been woken for that.
 const TOLD: u8 = QUIET + 1;
 
+/// Ticks after which it is woken again, if it looks now and then: once a second.
+const AGAIN: u8 = TOLD + 10;
+
 /// What became of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// It is still to come.
     Running,
-    /// It is still to come, and nothing has moved for a while. Said once.
+    /// It is still to come, and nothing has moved for a while. Said once, or once a second after [`Deadline::look`].
     Quiet,
     /// It has passed.
     Passed,
@@ -184,6 +190,12 @@ impl Deadlines {
                 if entry.quiet < QUIET {
                     continue;
                 }
+            } else if entry.looks && entry.quiet >= TOLD {
+                entry.quiet += 1;
+                if entry.quiet < AGAIN {
+                    continue;
+                }
+                entry.quiet = QUIET;
             } else {
                 continue;
             }
@@ -362,6 +374,12 @@ impl Deadline {
     /// Nothing moves in a tunnel, which holds so many bytes.
     pub(crate) fn holds_for_tunnel(&self, bytes: usize) {
         self.holds(HeldBy::Tunnel, bytes);
+    }
+
+    /// Whether to say once a second that nothing has moved, for as long as nothing does, because something could happen
+    /// that does not wake the task.
+    pub(crate) fn look(&self, looks: bool) {
+        self.table.with(self.index, |entry| entry.looks = looks);
     }
 
     fn holds(&self, by: HeldBy, bytes: usize) {

@@ -56,6 +56,11 @@ impl ReadBuffer {
         self.bytes.len() < READ
     }
 
+    /// Whether [`ReadBuffer::room`] without a limit has none.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= READ && self.len() == self.bytes.len()
+    }
+
     /// Drops the first `count` bytes.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wire::{BodyFraming, HeadLimits, RequestHead};
 
+mod leaving;
 mod slowness;
 mod stillness;
 

@@ -222,7 +222,7 @@ const CASES: &[Case] = &[
 const LENGTH: usize = 300_000;
 
 /// A client that reads only what it is told to, and what the gateway has of it.
-enum Client {
+pub(super) enum Client {
     Http1(TcpStream),
     /// Frames are written, and what comes is dropped.
     Http2(OwnedWriteHalf),
@@ -265,7 +265,7 @@ impl Client {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend_from_slice(&stream.to_be_bytes());
@@ -274,7 +274,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The two ends of a connection, with as little room between them as the kernel allows: the client's and the gateway's.
-async fn narrow() -> (TcpStream, TcpStream) {
+pub(super) async fn narrow() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let client = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     client.set_recv_buffer_size(4096).unwrap();
@@ -288,7 +288,7 @@ async fn narrow() -> (TcpStream, TcpStream) {
 }
 
 /// A client that has sent the head of a request, and the gateway's side of it.
-async fn client(is_http2: bool) -> (Client, Stream) {
+pub(super) async fn client(is_http2: bool) -> (Client, Stream) {
     if !is_http2 {
         let (client, ours) = narrow().await;
         return (Client::Http1(client), Stream::plain(ours));
@@ -352,7 +352,7 @@ async fn backend(reads: bool) -> (mpsc::Sender<Vec<u8>>, Stream) {
 }
 
 /// Lets everything happen that can happen without time.
-async fn settle() {
+pub(super) async fn settle() {
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -23,14 +23,51 @@ fn a_deadline_fires_once_and_not_before_its_time() {
     assert!(has_passed_after(1));
 }
 
+/// Counts how often a task is woken.
+struct Count(AtomicUsize);
+
+impl std::task::Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_looks_is_woken_once_a_second_and_keeps_its_age() {
+    // Whether it looks, how often it is woken in ten seconds of silence, and how old it is then.
+    for (looks, expected) in [(false, 1), (true, 10)] {
+        let clock = Clock::stopped();
+        let table = Deadlines::new(clock.clone(), Arc::default());
+        let deadline = table.register();
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = count.clone().into();
+        let mut context = Context::from_waker(&waker);
+        deadline.set_following(table.now(), Duration::from_secs(60));
+        let mut quiet = 0;
+        for _ in 0..100 {
+            clock.advance(TICK);
+            table.fire(table.now());
+            if deadline.wait(&mut context) == Wait::Quiet {
+                quiet += 1;
+                deadline.holds_for_reader(1024);
+                deadline.look(looks);
+            }
+        }
+        assert_eq!(
+            (count.0.load(Ordering::SeqCst), quiet),
+            (expected, expected),
+            "{looks}"
+        );
+        assert_eq!(
+            table.cut_stalled(Duration::from_secs(10), 1),
+            1,
+            "it has moved nothing"
+        );
+    }
+}
+
 #[test]
 fn a_publication_wakes_what_waits_for_one() {
-    struct Count(AtomicUsize);
-    impl std::task::Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
     let count = || Arc::new(Count(AtomicUsize::new(0)));
     let woken = |count: &Count| count.0.load(Ordering::SeqCst);
     let table = Deadlines::new(Clock::stopped(), Arc::default());
