@@ -14,9 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::stream::http2::frames::{
     CONTINUATION, DATA, Frames, HEADERS, PING, PRIORITY, Part, RST_STREAM, SETTINGS, hide,
 };
-use crate::stream::http2::trailers::{Blocks, END_HEADERS, MalformedTrailers};
+use crate::stream::http2::trailers::{Blocks, END_HEADERS, MalformedTrailers, emptied};
 use crate::stream::http2::{Inbox, Outbox};
 use crate::stream::socket::Socket;
+use crate::worker::memory::{Charge, Memory};
 
 /// SETTINGS, PING and PRIORITY frames in one window of time, besides those that are earned.
 const FRAMES: u32 = 1000;
@@ -52,6 +53,8 @@ pub(super) struct Counted {
     blocks: Blocks,
     /// Of the frame with fields that is arriving.
     payload: Vec<u8>,
+    /// What a block in several frames holds, here and in the library.
+    charge: Charge,
     /// A block of fields has begun, and has not ended.
     in_block: bool,
     /// The streams have their turn before more is read.
@@ -68,7 +71,13 @@ struct Budget {
 
 impl Counted {
     /// `longest`: the most bytes that a field block may have.
-    pub(super) fn new(socket: Socket, ahead: Vec<u8>, longest: usize, outbox: Rc<Outbox>) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        ahead: Vec<u8>,
+        longest: usize,
+        outbox: Rc<Outbox>,
+        memory: &Rc<Memory>,
+    ) -> Self {
         Self {
             shared: Rc::new(Shared {
                 socket: RefCell::new(socket),
@@ -85,6 +94,7 @@ impl Counted {
             budget: Budget::new(Instant::now()),
             blocks: Blocks::default(),
             payload: Vec::new(),
+            charge: memory.charge(0),
             in_block: false,
             pauses: false,
         }
@@ -161,6 +171,7 @@ impl AsyncRead for Counted {
         let (budget, shared) = (&mut this.budget, &this.shared);
         shared.passed.set(shared.passed.get() + new.len() as u64);
         let (blocks, fields, in_block) = (&mut this.blocks, &mut this.payload, &mut this.in_block);
+        let charge = &mut this.charge;
         this.received.follow(new, |frames, part| {
             let (kind, flags, stream) = frames.frame();
             let is_within = match part {
@@ -181,8 +192,12 @@ impl AsyncRead for Counted {
                 }
                 Part::Ends => {
                     let is_within = blocks.frame(kind == HEADERS, flags, stream, fields);
-                    fields.clear();
-                    *in_block = flags & END_HEADERS == 0;
+                    *fields = emptied(std::mem::take(fields));
+                    let goes_on = flags & END_HEADERS == 0;
+                    if goes_on || kind == CONTINUATION {
+                        charge.resize(if goes_on { 2 * blocks.held() } else { 0 });
+                    }
+                    *in_block = goes_on;
                     is_within
                 }
             };
@@ -244,6 +259,11 @@ impl AsyncWrite for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     fn frame(kind: u8, length: u8) -> Vec<u8> {
@@ -289,6 +309,43 @@ mod tests {
                 }
                 assert_eq!(fine, expected, "{frames:?} in pieces of {size}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_head_is_charged_while_it_arrives_and_leaves_nothing_behind() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, ours) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, socket) = (client.unwrap(), Socket::plain(ours.unwrap().0));
+        let memory = Memory::of_tests();
+        let outbox = Outbox::new(1 << 20, 1, Rc::clone(&memory), None);
+        let mut counted = Counted::new(socket, Vec::new(), usize::MAX, outbox, &memory);
+        client.write_all(&connection(&[])).await.unwrap();
+        let mut bytes = vec![0; 16 * 1024];
+        counted.read_exact(&mut bytes[..PREFACE]).await.unwrap();
+        // Frames of a head by their flags and length, and what is charged and kept after each.
+        type Step = (u8, u8, usize, usize, usize);
+        let steps: [Step; 6] = [
+            (HEADERS, END_HEADERS, 1000, 0, 1000),
+            (HEADERS, 0, 16_000, 2 * 16_000, 16_000),
+            (CONTINUATION, 0, 16_000, 4 * 16_000, 32_000),
+            (CONTINUATION, END_HEADERS, 16_000, 0, 0),
+            (HEADERS, END_HEADERS, 5_000, 0, 0),
+            (HEADERS, END_HEADERS, 1000, 0, 1000),
+        ];
+        for (kind, flags, length, charged, kept) in steps {
+            let size = u32::try_from(length).unwrap().to_be_bytes();
+            let head = [size[1], size[2], size[3], kind, flags, 0, 0, 0, 1];
+            client.write_all(&head).await.unwrap();
+            client.write_all(&vec![0x82; length]).await.unwrap();
+            counted
+                .read_exact(&mut bytes[..head.len() + length])
+                .await
+                .unwrap();
+            let held = counted.payload.capacity() + counted.blocks.held();
+            assert!((kept..=kept + 1500).contains(&held), "{kind} {length}: {held}");
+            assert_eq!(memory.held(), charged, "{kind} {length}");
         }
     }
 

@@ -102,7 +102,8 @@ pub(crate) async fn serve(
     // Until the library has let go of it.
     let held = worker.memory.charge(HTTP2);
     let outbox = outbox(&settings.limits, worker);
-    let socket = Counted::new(socket, ahead, field_list(&settings.limits), Rc::clone(&outbox));
+    let longest = field_list(&settings.limits);
+    let socket = Counted::new(socket, ahead, longest, Rc::clone(&outbox), &worker.memory);
     let malformed = socket.malformed_trailers();
     let shared = socket.shared();
     deadline.set(settings.timeouts.first_byte);

@@ -14,6 +14,9 @@ const MOST: usize = 256;
 /// The longest field block that is inspected. The library accepts none as long.
 const BLOCK: usize = 1 << 20;
 
+/// The memory that is kept for the next one: most are shorter.
+const KEPT: usize = 4 * 1024;
+
 /// Entries of the static table that are pseudo-header fields, and the last of all (RFC 7541, appendix A).
 const STATIC_PSEUDO: usize = 14;
 const STATIC: usize = 61;
@@ -88,8 +91,7 @@ impl Blocks {
                 return true;
             }
         };
-        whole.clear();
-        self.block = whole;
+        self.block = emptied(whole);
         if self.stream > self.newest {
             self.newest = self.stream;
             return true;
@@ -99,6 +101,11 @@ impl Blocks {
             streams.push(self.stream);
         }
         streams.len() <= MOST
+    }
+
+    /// Bytes of memory that it holds for the block that is arriving.
+    pub(crate) fn held(&self) -> usize {
+        self.block.capacity()
     }
 
     /// Walks over a block (RFC 7541 6). Returns whether it has a pseudo-header field.
@@ -151,6 +158,15 @@ impl Blocks {
             Some(entry) => entry < 128 && self.entries >> entry & 1 == 1,
         }
     }
+}
+
+/// The same memory for the next block, unless it is too large for most: a connection may then be idle for long.
+pub(crate) fn emptied(mut block: Vec<u8>) -> Vec<u8> {
+    if block.capacity() > KEPT {
+        return Vec::new();
+    }
+    block.clear();
+    block
 }
 
 /// The block of fields in the payload of a HEADERS frame.
