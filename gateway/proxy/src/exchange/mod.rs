@@ -407,9 +407,14 @@ impl<'a> Exchange<'a> {
             let Scratch {
                 from_client,
                 from_upstream,
+                to_client,
                 ..
             } = &mut *self.parts.scratch;
-            self.parts.client.hold(from_upstream.len());
+            let unwritten = match &self.response {
+                Response::Final(answer) => answer.download.unwritten(to_client),
+                Response::Awaited | Response::Interim(_) => 0,
+            };
+            self.parts.client.hold(from_upstream.len() + unwritten);
             // Of a connection's streams few read at the same time.
             from_client.lend();
             from_upstream.lend();

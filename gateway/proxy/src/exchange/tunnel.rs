@@ -261,8 +261,9 @@ impl<'a> Tunnel<'a> {
         };
         self.waits = Some(waits);
         let due = waits.due();
-        // A side that has stalled remains so, whatever the other one does.
-        if last.is_none_or(|last| last.due() != due) {
+        // A client that has stalled remains so, whatever it sends. A backend that has does not make a tunnel silent.
+        let is_active = |last: TunnelWaits| client.is_none() && last.idle.moved != waits.idle.moved;
+        if last.is_none_or(|last| last.due() != due || is_active(last)) {
             let left = due.saturating_duration_since(now);
             self.deadline.set_following(now, left);
         }

@@ -215,7 +215,7 @@ impl Deadlines {
 
     /// Ends up to `most` tunnels in which nothing has moved for `silence`, the most silent first, until they have held
     /// `bytes`. Returns how many.
-    pub(super) fn cut_silent(&self, silence: Duration, bytes: usize, most: usize) -> usize {
+    pub(crate) fn cut_silent(&self, silence: Duration, bytes: usize, most: usize) -> usize {
         self.cut(HeldBy::Tunnel, silence, bytes, most, |entry| entry.moved)
     }
 

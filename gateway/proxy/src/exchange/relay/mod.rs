@@ -200,6 +200,11 @@ impl Relay {
         self.given
     }
 
+    /// How many bytes of the output buffer `out` wait for the sink.
+    pub(crate) fn unwritten(&self, out: &[u8]) -> usize {
+        out.len().saturating_sub(self.written)
+    }
+
     /// Whether no byte has been given to the sink.
     pub(crate) fn is_unwritten(&self) -> bool {
         self.written == 0 && self.replayable

@@ -32,7 +32,7 @@ use crate::worker::pipes::Pipes;
 
 /// What one side does.
 #[derive(Debug, Clone, Copy)]
-enum Act {
+pub(super) enum Act {
     /// The client sends bytes of its body.
     Sends(usize),
     /// The client takes bytes of the response: from its socket, or by opening its window.
@@ -229,7 +229,7 @@ pub(super) enum Client {
 }
 
 impl Client {
-    async fn act(&mut self, act: Act) {
+    pub(super) async fn act(&mut self, act: Act) {
         match (self, act) {
             (Self::Http1(socket), Sends(count)) => {
                 let bytes = vec![b'x'; count];
@@ -289,6 +289,11 @@ pub(super) async fn narrow() -> (TcpStream, TcpStream) {
 
 /// A client that has sent the head of a request, and the gateway's side of it.
 pub(super) async fn client(is_http2: bool) -> (Client, Stream) {
+    client_of(is_http2, &Outbox::new(512 << 10, 1, Memory::of_tests(), None)).await
+}
+
+/// The same, of whose connection this is the bound.
+pub(super) async fn client_of(is_http2: bool, outbox: &Rc<Outbox>) -> (Client, Stream) {
     if !is_http2 {
         let (client, ours) = narrow().await;
         return (Client::Http1(client), Stream::plain(ours));
@@ -317,12 +322,9 @@ pub(super) async fn client(is_http2: bool) -> (Client, Stream) {
     // Windows are larger only from now on.
     writing.write_all(&frame(0x4, 0x1, 0, &[])).await.unwrap();
     settle().await;
-    let (inbox, outbox) = (
-        Rc::new(Inbox::new(4096)),
-        Outbox::new(512 << 10, 1, Memory::of_tests(), None),
-    );
+    let inbox = Rc::new(Inbox::new(4096));
     let malformed = MalformedTrailers::default();
-    let stream = Http2Stream::server(request.into_body(), respond, malformed, inbox, &outbox);
+    let stream = Http2Stream::server(request.into_body(), respond, malformed, inbox, outbox);
     (Client::Http2(writing), Stream::Http2(Box::new(stream)))
 }
 

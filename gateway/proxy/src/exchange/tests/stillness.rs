@@ -10,6 +10,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::{BodyFraming, RequestHead};
 
+use super::slowness::{Act, Client, client_of, narrow};
 use super::{LIMITS, pair};
 use crate::exchange::relay::Relay;
 use crate::exchange::tunnel::Tunnel;
@@ -18,6 +19,7 @@ use crate::head::traits::RequestTraits;
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
+use crate::stream::http2::Outbox;
 use crate::stream::socket::{Socket, bound_unsent};
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::buffers::Pool;
@@ -121,13 +123,78 @@ async fn a_silent_tunnel_holds_no_buffers() {
     assert_eq!(&got[..9], b"once more");
 }
 
-/// An exchange whose backend sends without end, and whose client reads nothing: what it holds in its own buffers when it
-/// has stalled, and how it ends when a worker cuts those that have stalled.
-async fn stalled(head: &'static str) -> (usize, Result<Ended, Failure>) {
-    let ((client, ours), (mut backend, theirs)) = (pair().await, pair().await);
-    // As at a door.
-    bound_unsent(&SockRef::from(&ours)).unwrap();
+#[tokio::test]
+async fn a_tunnel_that_streams_is_not_silent_because_its_backend_reads_nothing() {
+    let ((mut client, ours), (mut backend, theirs)) = (pair().await, narrow().await);
     let (mut ours, mut theirs) = (Stream::plain(ours), Stream::plain(theirs));
+    let rig = Rig::new();
+    let pool = Pool::new(&rig.memory);
+    let mut loan = pool.borrow();
+    let deadline = rig.table.register();
+    let stall = Duration::from_secs(30);
+    let mut tunnel = Tunnel::new(
+        &mut ours,
+        &mut theirs,
+        loan.scratch(),
+        &deadline,
+        &rig.pipes,
+        stall,
+    );
+    // How many tunnels are held to have been silent for a second.
+    let silent = || rig.table.cut_silent(Duration::from_secs(1), 1, 1);
+    let play = async {
+        // More than all buffers on the way to the backend hold.
+        client.write_all(&[b'x'; 100_000]).await.unwrap();
+        for _ in 0..15 {
+            backend.write_all(b"y").await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'y');
+            settle().await;
+            rig.tick();
+        }
+        let while_active = silent();
+        for _ in 0..15 {
+            settle().await;
+            rig.tick();
+        }
+        (while_active, silent())
+    };
+    let found = tokio::select! {
+        biased;
+        _ = poll_fn(|context| tunnel.poll(context)) => panic!("the tunnel goes on"),
+        found = play => found,
+    };
+    assert_eq!(found, (0, 1));
+}
+
+/// What an exchange holds that has stalled.
+struct Held {
+    /// In its own buffers.
+    own: usize,
+    /// Of these, bytes that were read from the backend.
+    read: usize,
+    /// What its connection counts.
+    counted: usize,
+}
+
+/// A client that reads nothing: over HTTP/1, or on a stream of a connection with this bound and a window of one byte.
+async fn deaf(outbox: Option<&Rc<Outbox>>) -> (Client, Stream) {
+    let Some(outbox) = outbox else {
+        let (client, ours) = pair().await;
+        // As at a door.
+        bound_unsent(&SockRef::from(&ours)).unwrap();
+        return (Client::Http1(client), Stream::plain(ours));
+    };
+    let (mut client, ours) = client_of(true, outbox).await;
+    client.act(Act::Takes(1)).await;
+    settle().await;
+    (client, ours)
+}
+
+/// An exchange whose backend sends without end, and whose client reads nothing: what it holds when it has stalled, and how
+/// it ends when a worker cuts those that have stalled.
+async fn stalled(head: &'static str, outbox: Option<&Rc<Outbox>>) -> (Held, Result<Ended, Failure>) {
+    let ((client, mut ours), (mut backend, theirs)) = (deaf(outbox).await, pair().await);
+    let mut theirs = Stream::plain(theirs);
     let rig = Rig::new();
     let pool = Pool::new(&rig.memory);
     let mut loan = pool.borrow();
@@ -189,8 +256,13 @@ async fn stalled(head: &'static str) -> (usize, Result<Ended, Failure>) {
     };
     let ends = async {
         let (end, held) = tokio::join!(poll_fn(|context| under_way.poll(context)), watches);
-        let in_kernel = under_way.scratch().in_kernel();
-        (held - in_kernel, end)
+        let scratch = under_way.scratch();
+        let held = Held {
+            own: held - scratch.in_kernel(),
+            read: scratch.from_upstream.len() + scratch.to_client.len(),
+            counted: outbox.map_or(0, |outbox| outbox.held()),
+        };
+        (held, end)
     };
     let outcome = tokio::select! {
         outcome = ends => outcome,
@@ -207,10 +279,28 @@ async fn a_reader_that_stalls_holds_little_more_than_one_short_buffer() {
         "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n",
         "HTTP/1.1 200 OK\r\n\r\n",
     ] {
-        let (held, end) = stalled(head).await;
+        let (held, end) = stalled(head, None).await;
         // And an empty pipe.
-        assert!(held <= BARE + READ + 12 * KIB, "{head}: {held}");
+        assert!(held.own <= BARE + READ + 12 * KIB, "{head}: {}", held.own);
         let refusal = end.unwrap_err().refusal;
         assert_eq!(format!("{refusal:?}"), "Overload", "{head}");
     }
+}
+
+#[tokio::test]
+async fn all_that_was_read_for_a_stream_counts_for_the_bound_of_its_connection() {
+    let test = async {
+        for head in [
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+        ] {
+            let outbox = Outbox::new(512 * KIB, 100, Memory::of_tests(), None);
+            let (held, _) = stalled(head, Some(&outbox)).await;
+            assert!(held.read > KIB, "{head}: {}", held.read);
+            // One byte has left, and a head counts too.
+            let expected = held.read - 1..held.read + KIB;
+            assert!(expected.contains(&held.counted), "{head}: {}", held.counted);
+        }
+    };
+    tokio::task::LocalSet::new().run_until(test).await;
 }

@@ -149,6 +149,12 @@ impl Outbox {
         });
     }
 
+    /// Bytes that its streams hold.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.slots.borrow().iter().map(Slot::total).sum()
+    }
+
     fn of_stream(&self, stream: u32, change: impl FnOnce(&mut Slot)) {
         let slot = self.slots.borrow().iter().position(|slot| slot.stream == stream);
         if let Some(slot) = slot {
