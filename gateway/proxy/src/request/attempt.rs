@@ -27,7 +27,7 @@ use crate::worker::buffers::Scratch;
 
 /// A planned request on its way to a backend.
 struct Attempts<'a, 'c> {
-    plan: Plan,
+    plan: &'a mut Plan,
     requester: &'a mut Requester<'c>,
     scratch: &'a mut Scratch,
     record: &'a mut Record,
@@ -45,7 +45,7 @@ enum Attempt {
 
 /// Tries one endpoint after the other, as far as that is safe, and gives the client the result.
 pub(crate) async fn carry_out(
-    plan: Plan,
+    plan: &mut Plan,
     requester: &mut Requester<'_>,
     scratch: &mut Scratch,
     record: &mut Record,
@@ -193,7 +193,8 @@ impl Attempts<'_, '_> {
                 Attempt::Over(if keep { Next::Keep } else { Next::Close })
             }
             Ok(Ended::Upgraded) => {
-                self.tunnel(&mut stream, in_flight).await;
+                // Few requests become a tunnel: its memory is its own, and not a part of each request's.
+                Box::pin(self.tunnel(&mut stream, in_flight)).await;
                 Attempt::Over(Next::Drop)
             }
             Err(failure) if self.record.status != 0 || !self.scratch.to_client.is_empty() => {

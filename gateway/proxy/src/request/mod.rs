@@ -33,24 +33,35 @@ pub(crate) async fn serve(
     length: usize,
     record: &mut Record,
 ) -> Next {
+    // Nothing but what is known by then is kept while the request is under way, and nothing of it twice: a task is moved
+    // several times before it runs.
+    match prepare(requester, scratch, length, record) {
+        Ok(ref mut plan) => attempt::carry_out(plan, requester, scratch, record).await,
+        Err(reply) => {
+            requester.outdated |= matches!(reply, Reply::Refused(Refusal::Outdated));
+            reply.send(requester, scratch, record).await
+        }
+    }
+}
+
+/// What to do with the request: how it goes to a backend, or what it is answered.
+fn prepare(
+    requester: &Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> Result<Plan, Reply> {
     let (decision, identity) = decide(requester, scratch, length, record);
-    let reply = match decision {
+    let prepared = match decision {
         Decision::Forward(matched, upstream) => {
             let started = record.started();
-            let plan = Plan::new(matched, upstream, &identity, requester, scratch, length, started);
-            scratch.from_client.consume(length);
-            match plan {
-                Ok(plan) => return attempt::carry_out(plan, requester, scratch, record).await,
-                Err(refusal) => Reply::Refused(refusal),
-            }
+            Plan::new(matched, upstream, &identity, requester, scratch, length, started)
+                .map_err(Reply::Refused)
         }
-        Decision::Reply(reply) => {
-            scratch.from_client.consume(length);
-            reply
-        }
+        Decision::Reply(reply) => Err(reply),
     };
-    requester.outdated |= matches!(reply, Reply::Refused(Refusal::Outdated));
-    reply.send(requester, scratch, record).await
+    scratch.from_client.consume(length);
+    prepared
 }
 
 /// Refuses a request whose head cannot be parsed.

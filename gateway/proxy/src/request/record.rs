@@ -158,7 +158,7 @@ impl Record {
     }
 
     /// Counts and logs the request.
-    pub(crate) fn finish(self, worker: &Worker, peer: IpAddr) {
+    pub(crate) fn finish(&self, worker: &Worker, peer: IpAddr) {
         let now = Instant::now();
         worker.turns.give_way(now);
         let duration = now.saturating_duration_since(self.started);

@@ -88,9 +88,11 @@ impl Scratch {
     /// Counts what it holds besides the two read buffers. As many connections to backends as there are sets are in use or
     /// kept, so each set stands for one.
     pub(crate) fn count(&mut self) {
-        let bytes = [&self.to_upstream, &self.to_client, &self.protocols].map(Vec::capacity);
         let fields = self.request.fields.capacity() + self.response.fields.capacity();
-        let bytes = bytes.iter().sum::<usize>() + fields * size_of::<Field>();
+        let bytes = self.to_upstream.capacity()
+            + self.to_client.capacity()
+            + self.protocols.capacity()
+            + fields * size_of::<Field>();
         self.charge
             .resize(size_of::<Self>() + BACKEND + bytes + self.in_kernel);
     }

@@ -36,7 +36,9 @@ pub(crate) struct Pipe {
 pub(crate) struct Pipes {
     memory: Rc<Memory>,
     door: Arc<DoorDescriptors>,
-    free: RefCell<Vec<Pipe>>,
+    /// Boxed, because every body has a place for one, which is moved, and only long bodies have one.
+    #[expect(clippy::vec_box, reason = "they come and go in their boxes")]
+    free: RefCell<Vec<Box<Pipe>>>,
 }
 
 impl Pipes {
@@ -65,7 +67,7 @@ impl Pipes {
     }
 
     /// An empty pipe; `None` if the door or the process is out of descriptors, and the bytes must be copied.
-    pub(crate) fn take(&self) -> Option<Pipe> {
+    pub(crate) fn take(&self) -> Option<Box<Pipe>> {
         if let Some(pipe) = self.free.borrow_mut().pop() {
             return Some(pipe);
         }
@@ -73,17 +75,17 @@ impl Pipes {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         // Without the privilege or the user's pipe budget the default size stays, which also works.
         let _granted = fcntl_setpipe_size(&writer, CAPACITY);
-        Some(Pipe {
+        Some(Box::new(Pipe {
             reader,
             writer,
             holds: 0,
             _charge: self.memory.charge(EMPTY),
             _held: held,
-        })
+        }))
     }
 
     /// Keeps an empty pipe for later.
-    pub(crate) fn give_back(&self, pipe: Pipe) {
+    pub(crate) fn give_back(&self, pipe: Box<Pipe>) {
         let mut free = self.free.borrow_mut();
         if pipe.holds == 0 && free.len() < KEPT && !self.memory.is_short() {
             free.push(pipe);

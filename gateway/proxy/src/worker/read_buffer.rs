@@ -71,10 +71,9 @@ impl ReadBuffer {
 
     /// Room for more bytes, at least one if `limit` allows: the buffer holds at most `limit` unconsumed bytes.
     pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
-        if self.bytes.is_empty() && self.is_fresh {
-            self.wake();
-        } else if self.bytes.len() < AFTER_REST {
-            self.resize(AFTER_REST);
+        // Almost always it has its memory.
+        if self.bytes.len() < AFTER_REST {
+            self.take_memory();
         }
         if self.end == self.bytes.len() {
             if self.start > 0 {
@@ -161,6 +160,16 @@ impl ReadBuffer {
         (self.start, self.end) = (0, 0);
         if self.bytes.len() > READ {
             self.resize(READ);
+        }
+    }
+
+    /// Takes memory for the next read: as much as usual at first, and little after a rest.
+    #[cold]
+    fn take_memory(&mut self) {
+        if self.bytes.is_empty() && self.is_fresh {
+            self.wake();
+        } else {
+            self.resize(AFTER_REST);
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) struct Relay {
     written: usize,
     /// How many bytes of the read buffer follow the output buffer unchanged.
     direct: usize,
-    pipe: Option<Pipe>,
+    pipe: Option<Box<Pipe>>,
     pace: Pace,
     /// Trailers for a sink that sends them in frames.
     trailers: Option<Box<HeaderMap>>,
@@ -192,7 +192,7 @@ impl Relay {
             return 0;
         }
         self.pace.stalls();
-        self.pipe.as_ref().map_or(0, Pipe::holds)
+        self.pipe.as_ref().map_or(0, |pipe| pipe.holds())
     }
 
     /// Bytes that the sink has taken so far, with heads and framing.

@@ -335,7 +335,9 @@ impl Driver {
             self.leave();
         }
         let stream = Active::new(&self.streams);
-        tokio::task::spawn_local(async move { stream.serve(request, respond).await });
+        // Taken apart here, because what an asynchronous function is given stays in its task beside what it makes of it.
+        let (parts, body) = request.into_parts();
+        tokio::task::spawn_local(stream.serve(parts, body, respond));
     }
 
     /// Checks that the connection is alive and in use: sends a PING now and then, and ends a connection that has been idle
@@ -431,20 +433,20 @@ impl Active {
         Self(Rc::clone(streams))
     }
 
-    async fn serve(&self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
+    async fn serve(self, parts: http::request::Parts, body: RecvStream, respond: SendResponse<Piece>) {
         let streams = &self.0;
         let worker = &streams.server.worker;
         let started = Instant::now();
         worker.turns.give_way(started);
         let _held = worker.memory.charge(HTTP2_STREAM);
-        let (parts, body) = request.into_parts();
         let mut record = Record::new(started);
         let malformed = streams.malformed.clone();
         let inbox = Rc::clone(&streams.inbox);
-        let mut stream = Http2Stream::server(body, respond, malformed, inbox, &streams.outbox);
+        let stream = Http2Stream::server(body, respond, malformed, inbox, &streams.outbox);
+        let mut stream = Box::new(stream);
         let deadline = worker.deadlines.register();
         let ends = ends_with_head(&mut stream, &deadline, &parts).await;
-        let mut stream = Stream::Http2(Box::new(stream));
+        let mut stream = Stream::Http2(stream);
         let mut loan = worker.buffers.borrow();
         let scratch = loan.scratch();
         let limits = worker.door.snapshot().settings().head_limits();
