@@ -13,6 +13,8 @@ pub(crate) struct Work {
     pub(crate) listed: usize,
     /// Rules that were compiled.
     pub(crate) compiled: usize,
+    /// What was looked at to know who names what, and how much there is of it: names in Ingresses, and Ingresses by name.
+    pub(crate) indexed: usize,
     /// Entries of `spec.tls` that were looked at.
     pub(crate) gathered: usize,
 }

@@ -4,7 +4,7 @@
 //! Each door judges by what it has admitted itself, and each namespace is judged by itself: oldest Ingresses first, so that
 //! what was served stays. The verdicts depend on the current objects alone.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use resource::Ingress;
@@ -58,6 +58,8 @@ pub(crate) type Endpoints<'f> = &'f dyn Fn(&ObjectKey) -> usize;
 pub(super) struct Budgets {
     bounds: Bounds,
     namespaces: HashMap<Box<str>, Tally>,
+    /// The Services that its Ingresses name.
+    services: HashMap<ObjectKey, Named>,
     /// Ingresses that are beyond a bound.
     excess: HashMap<ObjectKey, Excess>,
 }
@@ -72,6 +74,15 @@ struct Tally {
     large: usize,
     /// Some of them are beyond a bound.
     exceeds: bool,
+}
+
+/// A Service that Ingresses name.
+#[derive(Debug, Default)]
+struct Named {
+    /// How often.
+    times: usize,
+    /// How many endpoints it had when they were counted.
+    endpoints: usize,
 }
 
 impl Bounds {
@@ -110,6 +121,9 @@ impl Budgets {
         tally.ingresses += 1;
         tally.rules += rules(ingress);
         tally.large += usize::from(large);
+        for service in services(ingress) {
+            self.named(service).times += 1;
+        }
     }
 
     /// An Ingress does not count any more.
@@ -120,10 +134,22 @@ impl Budgets {
         tally.rules = tally.rules.saturating_sub(rules(ingress));
         tally.large = tally.large.saturating_sub(usize::from(large));
         self.excess.remove(&ingress.key);
+        for service in services(ingress) {
+            let named = self.named(service);
+            named.times = named.times.saturating_sub(1);
+        }
     }
 
-    /// A Service that some Ingress names has, or had, so many endpoints.
-    pub(super) fn count(&mut self, service: &ObjectKey, before: usize, now: usize) {
+    /// Counts the endpoints of a Service that an Ingress names, or named.
+    pub(super) fn count(&mut self, service: &ObjectKey, endpoints: Endpoints<'_>) {
+        let Some(named) = self.services.get_mut(service) else {
+            return;
+        };
+        let now = if named.times > 0 { endpoints(service) } else { 0 };
+        let before = std::mem::replace(&mut named.endpoints, now);
+        if named.times == 0 {
+            self.services.remove(service);
+        }
         if before != now {
             let tally = self.tally(service.namespace());
             tally.endpoints = (tally.endpoints + now).saturating_sub(before);
@@ -142,7 +168,6 @@ impl Budgets {
         &mut self,
         namespace: &str,
         ingresses: impl Iterator<Item = &'m Arc<Ingress>>,
-        endpoints: Endpoints<'_>,
     ) -> Vec<Arc<Ingress>> {
         let bounds = self.bounds;
         let (mut kept, mut closed) = (Tally::default(), 0);
@@ -151,20 +176,26 @@ impl Budgets {
         let mut exceeds = false;
         for ingress in ingresses {
             let rules = rules(ingress);
-            let named: BTreeSet<&ObjectKey> =
-                services(ingress).filter(|name| !counted.contains(name)).collect();
-            let more: usize = named.iter().map(|service| endpoints(service)).sum();
             let bound = if rules > bounds.ingress_rules {
                 Some(Exceeded::IngressRules(rules))
             } else if kept.rules + rules > bounds.namespace_rules {
                 Some(Exceeded::NamespaceRules)
-            } else if kept.endpoints + more > bounds.namespace_endpoints {
-                Some(Exceeded::NamespaceEndpoints)
             } else {
+                // Whether its endpoints are within bounds or not: finding that out has a cost.
                 kept.rules += rules;
-                kept.endpoints += more;
-                counted.extend(named);
-                None
+                let more: HashSet<&ObjectKey> = services(ingress)
+                    .filter(|service| !counted.contains(service))
+                    .collect();
+                #[cfg(test)]
+                crate::counted::note(|work| work.indexed += services(ingress).count());
+                let endpoints: usize = more.iter().map(|service| self.endpoints(service)).sum();
+                if kept.endpoints + endpoints > bounds.namespace_endpoints {
+                    Some(Exceeded::NamespaceEndpoints)
+                } else {
+                    kept.endpoints += endpoints;
+                    counted.extend(more);
+                    None
+                }
             };
             let excess = bound.map(|bound| {
                 let hosts = ingress.rules.len();
@@ -193,6 +224,18 @@ impl Budgets {
                 self.namespaces.remove(namespace);
             }
         }
+    }
+
+    /// How many endpoints a Service had when they were counted.
+    fn endpoints(&self, service: &ObjectKey) -> usize {
+        self.services.get(service).map_or(0, |named| named.endpoints)
+    }
+
+    fn named(&mut self, service: &ObjectKey) -> &mut Named {
+        if !self.services.contains_key(service) {
+            self.services.insert(service.clone(), Named::default());
+        }
+        self.services.entry(service.clone()).or_default()
     }
 
     fn is_large(&self, ingress: &Ingress) -> bool {

@@ -64,7 +64,7 @@ impl Members {
             budgets.add(admitted.ingress);
             for service in services(admitted.ingress) {
                 if counted.insert(service) {
-                    budgets.count(service, 0, endpoints(service));
+                    budgets.count(service, endpoints);
                 }
             }
         }
@@ -75,7 +75,7 @@ impl Members {
         for namespace in namespaces {
             let all = admitted.iter().map(|admitted| admitted.ingress);
             let own = all.filter(|ingress| ingress.key.namespace() == namespace);
-            budgets.judge(namespace, own, endpoints);
+            budgets.judge(namespace, own);
         }
         Self {
             budgets,
@@ -195,32 +195,18 @@ impl Members {
     }
 
     /// Judges again what may be beyond a bound, after the members have been updated and Services have `changed`. Each
-    /// Service had so many `endpoints` before, and has so many now.
+    /// Service has so many `endpoints` now.
     pub(crate) fn judge(
         &mut self,
         change: &mut MembershipChange,
         changed: &BTreeSet<ObjectKey>,
-        [before, now]: [Endpoints<'_>; 2],
+        endpoints: Endpoints<'_>,
     ) {
-        // An Ingress may name thousands.
-        let of = |ingresses: &[Arc<Ingress>]| -> HashSet<ObjectKey> {
-            let named = ingresses.iter().flat_map(|ingress| services(ingress));
-            named.cloned().collect()
-        };
-        let (left, joined) = (of(&change.left), of(&change.joined));
-        let concerned: BTreeSet<&ObjectKey> = left.iter().chain(&joined).chain(changed).collect();
-        let names = |ingress: &Arc<Ingress>, service: &ObjectKey| services(ingress).any(|it| it == service);
-        let is_new = |ingress: &Arc<Ingress>| change.joined.iter().any(|new| Arc::ptr_eq(new, ingress));
+        let came_or_went = change.left.iter().chain(&change.joined);
+        let named = came_or_went.flat_map(|ingress| services(ingress));
+        let concerned: HashSet<&ObjectKey> = named.chain(changed).collect();
         for service in &concerned {
-            let mut naming = self.naming.find(&Name::Service(service)).iter();
-            let by_others = |mut naming: std::slice::Iter<'_, Arc<Ingress>>| {
-                naming.any(|ingress| !is_new(ingress) && names(ingress, service))
-            };
-            let was_named = left.contains(*service) || by_others(naming.clone());
-            let is_named = joined.contains(*service) || naming.any(|ingress| names(ingress, service));
-            let before = if was_named { before(service) } else { 0 };
-            let now = if is_named { now(service) } else { 0 };
-            self.budgets.count(service, before, now);
+            self.budgets.count(service, endpoints);
         }
         let came_or_went = change.left.iter().chain(&change.joined);
         let namespaces = concerned.iter().map(|service| service.namespace());
@@ -232,7 +218,7 @@ impl Members {
             if self.budgets.is_in_question(namespace) {
                 let own = self.held.iter();
                 let own = own.filter(|ingress| ingress.key.namespace() == *namespace);
-                judged.extend(self.budgets.judge(namespace, own, now));
+                judged.extend(self.budgets.judge(namespace, own));
             }
         }
         self.budgets.tidy(namespaces.into_iter());
@@ -260,24 +246,33 @@ impl MembershipChange {
 
 impl Index {
     fn add(&mut self, ingress: &Arc<Ingress>) {
-        for name in names(ingress) {
-            let named = self.of.entry(self.hasher.hash_one(name)).or_default();
-            if !named.iter().any(|known| Arc::ptr_eq(known, ingress)) {
-                named.push(Arc::clone(ingress));
-            }
+        for hash in self.hashes(ingress) {
+            self.of.entry(hash).or_default().push(Arc::clone(ingress));
         }
     }
 
     fn remove(&mut self, ingress: &Arc<Ingress>) {
-        for name in names(ingress) {
-            let hash = self.hasher.hash_one(name);
+        for hash in self.hashes(ingress) {
             if let Some(named) = self.of.get_mut(&hash) {
+                #[cfg(test)]
+                crate::counted::note(|work| work.indexed += named.len());
                 named.retain(|known| !Arc::ptr_eq(known, ingress));
                 if named.is_empty() {
                     self.of.remove(&hash);
                 }
             }
         }
+    }
+
+    /// Of what an Ingress names, each once: it may name a host thousands of times, and thousands of others may do so too.
+    fn hashes(&self, ingress: &Ingress) -> Vec<u64> {
+        let hashes = names(ingress).map(|name| self.hasher.hash_one(name));
+        let mut hashes: Vec<u64> = hashes.collect();
+        #[cfg(test)]
+        crate::counted::note(|work| work.indexed += hashes.len());
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes
     }
 
     fn find(&self, name: &Name<'_>) -> &[Arc<Ingress>] {

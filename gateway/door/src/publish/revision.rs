@@ -41,8 +41,7 @@ pub(crate) fn revise<S>(
         return None;
     }
     let mut reported = Vec::new();
-    let endpoints = |view| move |service: &ObjectKey| backends.bounds.endpoints_of(view, service);
-    let (before, now) = (endpoints(&last.view), endpoints(view));
+    let endpoints = |service: &ObjectKey| backends.bounds.endpoints_of(view, service);
     let memberships: Vec<MembershipChange> = doors
         .iter()
         .zip(&mut last.doors)
@@ -55,9 +54,7 @@ pub(crate) fn revise<S>(
                 &changed.ingresses,
                 &mut reported,
             );
-            record
-                .members
-                .judge(&mut change, &changed.services, [&before, &now]);
+            record.members.judge(&mut change, &changed.services, &endpoints);
             change
         })
         .collect();

@@ -430,6 +430,76 @@ fn endpoints_count_once_for_each_service() {
     assert_eq!(rig.hosts(), ["a.test served", "b.test served", "c.test served"]);
 }
 
+/// An Ingress with so many rules for one host, each with a Service of its own.
+fn many_services(namespace: &str, name: &str, host: &str, rules: u16) -> String {
+    let mut yaml = ingress(namespace, name, "", host, 1..rules + 1);
+    for port in 1..=rules {
+        yaml = yaml.replace(
+            &format!("name: app, port: {{number: {port}}}"),
+            &format!("name: app{port}, port: {{number: 80}}"),
+        );
+    }
+    yaml
+}
+
+/// The work for an Ingress is in proportion to what it names, however many others name the same, and however often it does.
+#[test]
+fn an_index_costs_as_much_as_there_are_names() {
+    let mut rig = Rig::new();
+    rig.publish(&many_services("shop", "a", "a.test", 400));
+    let (work, _) = rig.publish(&many_services("shop", "b", "b.test", 400));
+    assert!(work.indexed < 2 * 2_000, "Services that another names: {work:?}");
+    rig.view.remove(&ObjectRef::namespaced(
+        Kind::Ingress,
+        &ObjectKey::new("shop", "b"),
+    ));
+    let (work, _) = rig.publish("");
+    assert!(work.indexed < 2 * 2_000, "and when it goes: {work:?}");
+
+    let others: String = (0..200)
+        .map(|number| ingress("other", &format!("o{number}"), "", "shared.test", 0..1))
+        .collect();
+    rig.publish(&others);
+    let shared: Vec<String> = (1..200)
+        .map(|port| ingress("shop", "c", "", "shared.test", port..port + 1))
+        .collect();
+    let rules: Vec<&str> = shared
+        .iter()
+        .map(|yaml| &yaml[yaml.find("  - host").unwrap()..yaml.len() - 4])
+        .collect();
+    let often = shared[0].replace(rules[0], &rules.concat());
+    let (work, _) = rig.publish(&often);
+    assert!(work.indexed < 2 * 3_000, "a host that others name too: {work:?}");
+    let (work, _) = rig.publish(&often.replace("/7,", "/changed,"));
+    assert!(work.indexed < 2 * 3_000, "and when it changes: {work:?}");
+}
+
+/// What is beyond a bound has its names looked at no more than once, when it comes or goes.
+#[test]
+fn what_is_beyond_a_bound_is_not_weighed_again() {
+    let bounds = |namespace_endpoints| {
+        move |policy| Policy {
+            bounds: Bounds {
+                ingress_rules: 200,
+                namespace_rules: 400,
+                namespace_endpoints,
+            },
+            ..policy
+        }
+    };
+    // By their rules, and by the endpoints of their Services.
+    for namespace_endpoints in [10_000, 1] {
+        let mut rig = Rig::with(bounds(namespace_endpoints));
+        let many: String = (0..20)
+            .map(|number| many_services("shop", &format!("i{number}"), &format!("{number}.test"), 200))
+            .collect();
+        let to = |name: &str| service("shop", 80..81, 2).replace("name: app", &format!("name: {name}"));
+        rig.publish(&(many + &to("app1")));
+        let (work, _) = rig.publish(&ingress("shop", "new", "", "new.test", 1..3));
+        assert!(work.indexed < 2 * 1_000, "{namespace_endpoints}: {work:?}");
+    }
+}
+
 /// Whatever one namespace has, and however much: another namespace's routes, and the work for a change of them, are the same.
 #[test]
 fn a_namespace_at_every_bound_costs_others_nothing() {
