@@ -56,7 +56,6 @@ fn prepare(
         Decision::Forward(matched, upstream) => {
             let started = record.started();
             Plan::new(matched, upstream, &identity, requester, scratch, length, started)
-                .map_err(Reply::Refused)
         }
         Decision::Reply(reply) => Err(reply),
     };

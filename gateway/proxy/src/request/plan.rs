@@ -14,6 +14,7 @@ use crate::head::traits::{RequestTraits, grpc_timeout};
 use crate::head::vouched;
 use crate::refusal::Refusal;
 use crate::request::decide::body_limit;
+use crate::request::reply::Reply;
 use crate::request::requester::Requester;
 use crate::settings::Settings;
 use crate::stream::body::Sink;
@@ -62,7 +63,7 @@ impl Plan {
         scratch: &mut Scratch,
         length: usize,
         started: Instant,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Reply> {
         let Scratch {
             from_client,
             to_upstream,

@@ -35,6 +35,12 @@ pub(crate) enum Reply {
     NoRoom,
 }
 
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl Reply {
     /// Sends it instead of a backend's answer, if that is still possible. Returns what happens to the client's side.
     pub(crate) async fn send(

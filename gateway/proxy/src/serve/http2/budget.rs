@@ -233,13 +233,15 @@ impl AsyncWrite for Counted {
         for part in bytes {
             let written = part.get(..left.min(part.len())).unwrap_or_default();
             left -= written.len();
-            this.sent
-                .follow(written, |frames, part| match (part, frames.frame()) {
-                    (Part::Begins, (DATA, ..)) => this.budget.earn(),
-                    (Part::Begins, (HEADERS, _, stream)) => this.shared.outbox.head_left(stream),
-                    (Part::Begins, (RST_STREAM, _, stream)) => this.shared.outbox.reset(stream),
+            this.sent.follow(written, |frames, part| {
+                let Part::Begins = part else { return };
+                match frames.frame() {
+                    (DATA, ..) => this.budget.earn(),
+                    (HEADERS, _, stream) => this.shared.outbox.head_left(stream),
+                    (RST_STREAM, _, stream) => this.shared.outbox.reset(stream),
                     _ => {}
-                });
+                }
+            });
         }
         Poll::Ready(Ok(count))
     }

@@ -335,7 +335,6 @@ impl Driver {
             self.leave();
         }
         let stream = Active::new(&self.streams);
-        // Taken apart here, because what an asynchronous function is given stays in its task beside what it makes of it.
         let (parts, body) = request.into_parts();
         tokio::task::spawn_local(stream.serve(parts, body, respond));
     }
@@ -433,77 +432,89 @@ impl Active {
         Self(Rc::clone(streams))
     }
 
-    async fn serve(self, parts: http::request::Parts, body: RecvStream, respond: SendResponse<Piece>) {
-        let streams = &self.0;
-        let worker = &streams.server.worker;
-        let started = Instant::now();
-        worker.turns.give_way(started);
-        let _held = worker.memory.charge(HTTP2_STREAM);
-        let mut record = Record::new(started);
-        let malformed = streams.malformed.clone();
-        let inbox = Rc::clone(&streams.inbox);
-        let stream = Http2Stream::server(body, respond, malformed, inbox, &streams.outbox);
-        let mut stream = Box::new(stream);
-        let deadline = worker.deadlines.register();
-        let ends = ends_with_head(&mut stream, &deadline, &parts).await;
-        let mut stream = Stream::Http2(stream);
-        let mut loan = worker.buffers.borrow();
-        let scratch = loan.scratch();
-        let limits = worker.door.snapshot().settings().head_limits();
-        let written = if field_count(&parts.headers) > limits.fields {
-            Err(Refusal::Head(HeadError::TooManyFields.into()))
-        } else {
-            write_request(&parts, ends, &mut scratch.to_upstream)
-        };
-        if written.is_err() {
-            // Bytes that an earlier request left there do not belong to this one.
-            scratch.request = RequestHead::new();
-            scratch.request.method = Method::of(parts.method.as_str().as_bytes());
-        }
-        let content_type = parts.headers.get(CONTENT_TYPE);
-        let mut requester = Requester {
-            stream: &mut stream,
-            downstream: &streams.downstream,
-            deadline: &deadline,
-            server: &streams.server,
-            last: false,
-            grpc: content_type.is_some_and(|value| is_grpc(value.as_bytes())),
-            outdated: false,
-        };
-        let head = written.and_then(|()| {
-            scratch.from_client.load(&scratch.to_upstream);
-            scratch.to_upstream.clear();
-            scratch.request.reset();
-            match scratch.request.parse(scratch.from_client.filled(), &limits) {
-                Ok(Some(length)) if length == scratch.from_client.len() => Ok(length),
-                // The text is exactly one head, or it is refused.
-                Ok(_) => Err(Refusal::Head(wire::RequestError::RequestLine)),
-                Err(error) => Err(Refusal::Head(error)),
+    /// Serves it.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` keeps what it is given twice, and the task is moved several times before it runs"
+    )]
+    fn serve(
+        self,
+        parts: http::request::Parts,
+        body: RecvStream,
+        respond: SendResponse<Piece>,
+    ) -> impl Future<Output = ()> {
+        async move {
+            let streams = &self.0;
+            let worker = &streams.server.worker;
+            let started = Instant::now();
+            worker.turns.give_way(started);
+            let _held = worker.memory.charge(HTTP2_STREAM);
+            let mut record = Record::new(started);
+            let malformed = streams.malformed.clone();
+            let inbox = Rc::clone(&streams.inbox);
+            let stream = Http2Stream::server(body, respond, malformed, inbox, &streams.outbox);
+            let mut stream = Box::new(stream);
+            let deadline = worker.deadlines.register();
+            let ends = ends_with_head(&mut stream, &deadline, &parts).await;
+            let mut stream = Stream::Http2(stream);
+            let mut loan = worker.buffers.borrow();
+            let scratch = loan.scratch();
+            let limits = worker.door.snapshot().settings().head_limits();
+            let written = if field_count(&parts.headers) > limits.fields {
+                Err(Refusal::Head(HeadError::TooManyFields.into()))
+            } else {
+                write_request(&parts, ends, &mut scratch.to_upstream)
+            };
+            if written.is_err() {
+                // Bytes that an earlier request left there do not belong to this one.
+                scratch.request = RequestHead::new();
+                scratch.request.method = Method::of(parts.method.as_str().as_bytes());
             }
-        });
-        if let Err(refusal) = &head {
-            request::record_unread(&requester, scratch, Some(seen(&parts)), refusal, &mut record);
-        }
-        // As large as the head, and the stream may live long.
-        drop(parts);
-        let under_way = worker.under_way();
-        let _ends_with_its_request = match head {
-            Ok(length) => request::serve(&mut requester, scratch, length, &mut record).await,
-            Err(refusal) => {
-                Reply::Refused(refusal)
-                    .send(&mut requester, scratch, &mut record)
-                    .await
+            let content_type = parts.headers.get(CONTENT_TYPE);
+            let mut requester = Requester {
+                stream: &mut stream,
+                downstream: &streams.downstream,
+                deadline: &deadline,
+                server: &streams.server,
+                last: false,
+                grpc: content_type.is_some_and(|value| is_grpc(value.as_bytes())),
+                outdated: false,
+            };
+            let head = written.and_then(|()| {
+                scratch.from_client.load(&scratch.to_upstream);
+                scratch.to_upstream.clear();
+                scratch.request.reset();
+                match scratch.request.parse(scratch.from_client.filled(), &limits) {
+                    Ok(Some(length)) if length == scratch.from_client.len() => Ok(length),
+                    // The text is exactly one head, or it is refused.
+                    Ok(_) => Err(Refusal::Head(wire::RequestError::RequestLine)),
+                    Err(error) => Err(Refusal::Head(error)),
+                }
+            });
+            if let Err(refusal) = &head {
+                request::record_unread(&requester, scratch, Some(seen(&parts)), refusal, &mut record);
             }
-        };
-        if requester.outdated {
-            streams.outdated.set(true);
+            // As large as the head, and the stream may live long.
+            drop(parts);
+            let under_way = worker.under_way();
+            let _ends_with_its_request = match head {
+                Ok(length) => request::serve(&mut requester, scratch, length, &mut record).await,
+                Err(refusal) => {
+                    Reply::Refused(refusal)
+                        .send(&mut requester, scratch, &mut record)
+                        .await
+                }
+            };
+            if requester.outdated {
+                streams.outdated.set(true);
+            }
+            if record.is_given_up() {
+                streams.given_up.set(streams.given_up.get() + 1);
+            }
+            record.finish(worker, streams.downstream.peer.address);
+            drop((under_way, loan));
+            discard(&mut stream, &deadline).await;
         }
-        if record.is_given_up() {
-            streams.given_up.set(streams.given_up.get() + 1);
-        }
-        record.finish(worker, streams.downstream.peer.address);
-        drop((under_way, loan));
-        discard(&mut stream, &deadline).await;
     }
 }
 

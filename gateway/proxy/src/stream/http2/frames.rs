@@ -90,21 +90,31 @@ impl Frames {
                 }
                 continue;
             }
-            let wanted = (HEAD - self.filled).min(bytes.len());
-            let (part, rest) = bytes.split_at(wanted);
-            if let Some(place) = self.head.get_mut(self.filled..self.filled + wanted) {
-                place.copy_from_slice(part);
-            }
-            self.filled += wanted;
-            bytes = rest;
-            if self.filled == HEAD {
-                self.filled = 0;
-                self.skip = self.length();
-                self.passed = all - bytes.len();
-                tell(self, Part::Begins);
-                if self.skip == 0 {
-                    tell(self, Part::Ends);
+            bytes = match bytes.split_first_chunk() {
+                // Mostly it comes at once.
+                Some((head, rest)) if self.filled == 0 => {
+                    self.head = *head;
+                    rest
                 }
+                _ => {
+                    let wanted = (HEAD - self.filled).min(bytes.len());
+                    let (part, rest) = bytes.split_at(wanted);
+                    if let Some(place) = self.head.get_mut(self.filled..self.filled + wanted) {
+                        place.copy_from_slice(part);
+                    }
+                    self.filled += wanted;
+                    if self.filled < HEAD {
+                        return;
+                    }
+                    self.filled = 0;
+                    rest
+                }
+            };
+            self.skip = self.length();
+            self.passed = all - bytes.len();
+            tell(self, Part::Begins);
+            if self.skip == 0 {
+                tell(self, Part::Ends);
             }
         }
     }

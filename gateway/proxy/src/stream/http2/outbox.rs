@@ -31,8 +31,9 @@ const PIECES: u8 = 8;
 /// What each stream may hold at least.
 const LEAST: usize = 3 * 1024;
 
-/// Slots that are kept for the next streams while there are none.
-const KEPT: usize = 4;
+/// Slots that are kept for the next streams while there are none: about a kilobyte. With fewer, clients that send a few
+/// requests at a time would have them allocated again each time.
+const KEPT: usize = 16;
 
 /// The bound of one connection.
 pub(crate) struct Outbox {
@@ -171,12 +172,15 @@ impl Outbox {
         let (before, queued) = (place.total(), place.queued);
         change(place);
         let after = place.total();
-        self.queued.set(self.queued.get() + place.queued - queued);
-        // Whoever read the rest has counted it.
-        self.memory.exchange(queued, place.queued);
-        if let Some(metrics) = &self.metrics {
-            metrics.http2_unsent.add(place.queued as u64);
-            metrics.http2_unsent.subtract(queued as u64);
+        if place.queued != queued {
+            self.queued.set(self.queued.get() + place.queued - queued);
+            // Whoever read the rest has counted it.
+            self.memory.exchange(queued, place.queued);
+            if let Some(metrics) = &self.metrics {
+                // At once, more or less: the counter wraps.
+                let more = (place.queued as u64).wrapping_sub(queued as u64);
+                metrics.http2_unsent.add(more);
+            }
         }
         if !place.is_served && place.is_empty() {
             self.forget(place);
