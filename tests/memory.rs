@@ -137,6 +137,27 @@ fn uploads_that_their_backend_does_not_read_are_cut() {
     panic!("no upload was cut");
 }
 
+/// Clients that begin a request and do not go on hold little, and are cut for that.
+#[test]
+fn heads_that_stop_arriving_are_cut() {
+    let backend = backend();
+    let gateway = gateway("96MiB", &backend);
+    let mut held = Vec::new();
+    for number in 0..8000 {
+        let mut client = TcpStream::connect(gateway.door(FLOODED)).unwrap();
+        client.write_all(b"G").unwrap();
+        held.push(client);
+        if number % 64 == 63 {
+            let answer = get(gateway.door(QUIET), "a.test", "/");
+            assert_eq!(answer.status, 200, "after {number}");
+            if cut(&gateway, "stalled") > 0.0 {
+                return;
+            }
+        }
+    }
+    panic!("no head was cut");
+}
+
 /// Idle HTTP/2 connections count with the buffers that the library has for them.
 #[test]
 fn idle_http2_connections_count() {

@@ -4,7 +4,7 @@
 //! above their share shed ([ADR 27](../../../docs/adr/0027-a-budget-of-memory.md)).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// What a door does while memory is short. Each stage includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -79,6 +79,10 @@ impl Stage {
 /// How far below its beginning a stage ends, in thousandths.
 const ENDS_BELOW: usize = 50;
 
+/// The part of what is left that new connections and streams of all doors may be expected to take, as a divisor. What others
+/// must give up for them is known only a tick after they have taken it.
+const OF_LEFT: usize = 4;
+
 /// A whole budget, in thousandths.
 pub(crate) const WHOLE: usize = 1000;
 
@@ -92,7 +96,11 @@ struct Budget {
     bytes: AtomicUsize,
     /// Bytes that it holds, as far as workers have settled.
     used: AtomicUsize,
+    /// Bytes that what is new may yet take.
+    expected: AtomicUsize,
     doors: AtomicUsize,
+    /// Whether what the kernel holds in sockets counts.
+    counts_sockets: AtomicBool,
 }
 
 impl MemoryBudget {
@@ -102,13 +110,21 @@ impl MemoryBudget {
         Self(Arc::new(Budget {
             bytes: AtomicUsize::new(bytes),
             used: AtomicUsize::new(0),
+            expected: AtomicUsize::new(0),
             doors: AtomicUsize::new(0),
+            counts_sockets: AtomicBool::new(true),
         }))
     }
 
     /// Replaces the number of bytes: what else the process holds has changed.
     pub fn set(&self, bytes: usize) {
         self.0.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether what the kernel holds in sockets counts: if it is not part of the figure that is limited, giving it up frees
+    /// nothing.
+    pub fn set_counts_sockets(&self, counts: bool) {
+        self.0.counts_sockets.store(counts, Ordering::Relaxed);
     }
 
     /// Bytes that traffic may hold.
@@ -142,6 +158,10 @@ impl DoorMemory {
         }
     }
 
+    pub(crate) fn counts_sockets(&self) -> bool {
+        self.budget.0.counts_sockets.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -162,6 +182,21 @@ impl DoorMemory {
         of_process.min(thousandths(self.used(), self.share()))
     }
 
+    /// Whether what is new may take as much. A door within its share sheds nothing, but it waits here while others give back
+    /// what they hold beyond theirs.
+    ///
+    /// `earlier` and `now`: what the worker has said that it expects, and what it does.
+    pub(crate) fn may_expect(&self, earlier: usize, now: usize) -> bool {
+        let left = self.budget.bytes().saturating_sub(self.budget.used());
+        let of_all = self.budget.0.expected.load(Ordering::Relaxed);
+        (of_all + now).saturating_sub(earlier) <= left / OF_LEFT
+    }
+
+    /// Takes over what a worker expects now instead of earlier.
+    pub(crate) fn expect(&self, earlier: usize, now: usize) {
+        exchange(&self.budget.0.expected, earlier, now);
+    }
+
     /// Bytes that the door must free so that `stage` ends.
     pub(crate) fn excess(&self, stage: Stage) -> usize {
         let end = stage.begins().saturating_sub(ENDS_BELOW);
@@ -171,12 +206,9 @@ impl DoorMemory {
 
     /// Takes over what a worker holds now instead of earlier, and judges anew.
     pub(crate) fn settle(&self, earlier: usize, now: usize) -> Stage {
-        for used in [&self.used, &self.budget.0.used] {
-            if now >= earlier {
-                used.fetch_add(now - earlier, Ordering::Relaxed);
-            } else {
-                used.fetch_sub(earlier - now, Ordering::Relaxed);
-            }
+        if now != earlier {
+            exchange(&self.used, earlier, now);
+            exchange(&self.budget.0.used, earlier, now);
         }
         self.judge()
     }
@@ -195,6 +227,15 @@ impl DoorMemory {
 impl Drop for DoorMemory {
     fn drop(&mut self) {
         self.budget.0.doors.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts `now` instead of `earlier`.
+fn exchange(sum: &AtomicUsize, earlier: usize, now: usize) {
+    if now >= earlier {
+        sum.fetch_add(now - earlier, Ordering::Relaxed);
+    } else {
+        sum.fetch_sub(earlier - now, Ordering::Relaxed);
     }
 }
 

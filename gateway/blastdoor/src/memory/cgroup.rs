@@ -92,6 +92,11 @@ impl Group {
         Some(usage.saturating_sub(cached.sum()))
     }
 
+    /// Whether the buffers of sockets count against the limit. In version 1 they have one of their own, which nobody sets.
+    pub(super) fn counts_sockets(&self) -> bool {
+        self.version == Version::Two
+    }
+
     /// Where it is, for people.
     pub(super) fn folder(&self) -> &Path {
         &self.folder

@@ -19,9 +19,12 @@ use proxy::MemoryBudget;
 use self::estimate::Estimate;
 use self::system::{Look, System};
 
-/// How often the kernel is asked, and how often when little is left.
-const PERIOD: Duration = Duration::from_millis(250);
-const SHORT_PERIOD: Duration = Duration::from_millis(50);
+/// How often the kernel is asked, and how often when little is left or much is taken.
+const PERIOD: Duration = Duration::from_millis(100);
+const SHORT_PERIOD: Duration = Duration::from_millis(20);
+
+/// Much is taken when this part of the limit is used beyond what was at the last look, as a divisor.
+const GROWTH: u64 = 64;
 
 /// The budget and what it is made of, for the doors and the admin port.
 #[derive(Debug, Clone)]
@@ -50,6 +53,7 @@ impl Memory {
             budget: MemoryBudget::new(estimate.budget(look, 0)),
             figures: Arc::default(),
         };
+        memory.budget.set_counts_sockets(look.sockets);
         memory.figures.take_over(look);
         tracing::info!(
             limit_mib = look.limit / MIB,
@@ -62,13 +66,17 @@ impl Memory {
         std::thread::Builder::new()
             .name("memory".to_owned())
             .spawn(move || {
+                let mut before = look;
                 loop {
                     let look = system.look();
                     let bytes = estimate.budget(look, kept.budget.used() as u64);
                     kept.budget.set(bytes);
+                    kept.budget.set_counts_sockets(look.sockets);
                     kept.figures.take_over(look);
-                    let is_ample = look.left() > look.limit as i64 / 4;
-                    std::thread::sleep(if is_ample { PERIOD } else { SHORT_PERIOD });
+                    let is_calm =
+                        look.used < look.limit / 2 && look.used <= before.used + look.limit / GROWTH;
+                    before = look;
+                    std::thread::sleep(if is_calm { PERIOD } else { SHORT_PERIOD });
                 }
             })?;
         Ok(memory)

@@ -18,6 +18,8 @@ pub(super) struct Look {
     pub(super) limit: u64,
     /// What counts against it.
     pub(super) used: u64,
+    /// Whether buffers of sockets count against it.
+    pub(super) sockets: bool,
 }
 
 impl Look {
@@ -75,7 +77,8 @@ impl System {
             // A limit can be changed while the process runs.
             let limit = group.limit()?;
             let used = group.used(limit / 2)?;
-            Some(Look { limit, used })
+            let sockets = group.counts_sockets();
+            Some(Look { limit, used, sockets })
         });
         let own = self.configured.map(|limit| self.own(limit));
         let nearest = of_groups.chain(own).min_by_key(|look| look.left());
@@ -91,6 +94,8 @@ impl System {
         Look {
             limit,
             used: resident.or(before).unwrap_or_default(),
+            // They are the host's memory all the same.
+            sockets: true,
         }
     }
 
@@ -151,8 +156,13 @@ mod tests {
         let own = |limit| Look {
             limit,
             used: 100 * KIB,
+            sockets: true,
         };
-        let of_group = |limit, used| Look { limit, used };
+        let of_group = |limit, used| Look {
+            limit,
+            used,
+            sockets: true,
+        };
         assert_eq!(looked(None, None), own(2000 * KIB));
         assert_eq!(looked(None, Some(5_000_000)), own(5_000_000));
         assert_eq!(looked(Some("max"), None), own(2000 * KIB));
@@ -181,7 +191,8 @@ mod tests {
             system.look(),
             Look {
                 limit: 340_000,
-                used: 330_000
+                used: 330_000,
+                sockets: true,
             }
         );
         fs::write(root.path().join("proc/self/cgroup"), "0::/\n").unwrap();

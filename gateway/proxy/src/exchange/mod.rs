@@ -390,6 +390,7 @@ impl<'a> Exchange<'a> {
 
     /// What arrives on a shared connection is taken from it also while the other side does not take it.
     fn stall(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        self.parts.scratch.count_output();
         let is_unread = |relay: &Relay| !relay.source_ended() && relay.waits_for() == WaitsFor::Sink;
         let upstream_waits = match &self.response {
             Response::Awaited => self.client_full,

@@ -41,6 +41,9 @@ const FIRST_TABLE: Duration = Duration::from_secs(2);
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 const UNTIL_ONE_ENDS: Duration = Duration::from_millis(10);
 
+/// How long it pauses when it is not known yet what the last connections hold.
+const UNTIL_KNOWN: Duration = Duration::from_millis(10);
+
 /// Connections that are accepted before what the others have sent is looked at.
 const ACCEPTED_AT_ONCE: u32 = 16;
 
@@ -109,6 +112,11 @@ impl Acceptor {
             in_turn = (in_turn + 1) % ACCEPTED_AT_ONCE;
             if in_turn == 0 {
                 tokio::task::yield_now().await;
+            }
+            if !(worker.memory.has_room() || worker.memory.refuses_connections()) {
+                worker.memory.crowd();
+                tokio::time::sleep(UNTIL_KNOWN).await;
+                continue;
             }
             tokio::select! {
                 biased;
@@ -228,12 +236,16 @@ impl Acceptor {
         let settings = snapshot.settings();
         let client = peer.ip().to_canonical();
         let counted = Open::new(&server.worker);
+        // A worker that had nothing to do has not looked for a while.
+        server.worker.memory.settle();
+        let is_short = server.worker.memory.refuses_connections();
         // Behind a PROXY header the peer is the load balancer; the client becomes known later. Nobody makes room for a
         // client that has its share.
         let is_one_too_many =
             settings.proxy_protocol == ProxyProtocol::Off && !counted.enter(client, false, settings);
-        let has_room = !is_one_too_many && counted.has_room(settings);
-        if !has_room || server.worker.memory.refuses_connections() {
+        // Nobody makes room for one that is refused all the same.
+        let has_room = !is_one_too_many && (is_short || counted.has_room(settings));
+        if !has_room || is_short {
             let why = if has_room {
                 Reason::Overload
             } else {
@@ -251,7 +263,13 @@ impl Acceptor {
         }
         // Created outside the task, so that idle connections hold nothing else.
         let downstream = Downstream::clear(Peer::of_socket(client));
-        let served = Box::new(Http1Connection::new(Socket::plain(stream), downstream, server)).serve();
+        let served = Box::new(Http1Connection::new(
+            Socket::plain(stream),
+            downstream,
+            counted.take_newcomer(),
+            server,
+        ))
+        .serve();
         tokio::task::spawn_local(async move {
             let _counted = counted;
             served.await;
@@ -300,6 +318,7 @@ async fn tick(server: Rc<Server>) {
         worker.deadlines.fire(now);
         worker.notice_publication();
         worker.shed();
+        worker.memory.tick();
         worker.lines.borrow_mut().hand_over();
         if now.duration_since(swept) >= Duration::from_secs(1) {
             swept = now;

@@ -64,11 +64,20 @@ pub(crate) async fn serve(
     let Some((socket, downstream, is_http2)) = prepared else {
         return;
     };
+    let newcomer = open.take_newcomer();
     if is_http2 {
         let deadline = server.worker.deadlines.register();
-        Box::pin(http2::serve(socket, Vec::new(), downstream, deadline, server)).await;
+        Box::pin(http2::serve(
+            socket,
+            Vec::new(),
+            downstream,
+            deadline,
+            newcomer,
+            server,
+        ))
+        .await;
     } else {
-        Box::new(Http1Connection::new(socket, downstream, server))
+        Box::new(Http1Connection::new(socket, downstream, newcomer, server))
             .serve()
             .await;
     }

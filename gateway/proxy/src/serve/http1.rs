@@ -24,7 +24,8 @@ use crate::stream::Stream;
 use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
 use crate::worker::buffers::Scratch;
-use crate::worker::deadlines::Deadline;
+use crate::worker::deadlines::{Deadline, Wait};
+use crate::worker::memory::Newcomer;
 use crate::worker::{Phase, Worker};
 
 /// A connection, with its socket.
@@ -35,6 +36,8 @@ pub(crate) struct Http1Connection {
     deadline: Deadline,
     server: Rc<Server>,
     requests: u32,
+    /// Until its first request has ended.
+    newcomer: Option<Newcomer>,
 }
 
 /// What happens to the connection next.
@@ -64,7 +67,12 @@ enum Begun {
 }
 
 impl Http1Connection {
-    pub(crate) fn new(socket: Socket, downstream: Downstream, server: Rc<Server>) -> Self {
+    pub(crate) fn new(
+        socket: Socket,
+        downstream: Downstream,
+        newcomer: Option<Newcomer>,
+        server: Rc<Server>,
+    ) -> Self {
         let deadline = server.worker.deadlines.register();
         Self {
             stream: Stream::Socket(socket),
@@ -72,6 +80,7 @@ impl Http1Connection {
             deadline,
             server,
             requests: 0,
+            newcomer,
         }
     }
 
@@ -83,6 +92,12 @@ impl Http1Connection {
                 let _active = Active::new(&self.server.worker);
                 Box::pin(self.serve_requests()).await
             };
+            if !matches!(then, Then::Http2(_) | Then::Wait) {
+                self.newcomer
+                    .take()
+                    .into_iter()
+                    .for_each(|newcomer| self.server.worker.memory.know(newcomer));
+            }
             match then {
                 Then::Idle => self.start_waiting(),
                 // The next request is still to come, and its deadline keeps running.
@@ -98,10 +113,14 @@ impl Http1Connection {
                         downstream,
                         deadline,
                         server,
+                        newcomer,
                         ..
                     } = *self;
                     if let Some(socket) = stream.into_socket() {
-                        Box::pin(http2::serve(socket, ahead, downstream, deadline, server)).await;
+                        Box::pin(http2::serve(
+                            socket, ahead, downstream, deadline, newcomer, server,
+                        ))
+                        .await;
                     }
                     return;
                 }
@@ -213,25 +232,30 @@ impl Http1Connection {
                 }
                 if !armed {
                     armed = true;
-                    self.deadline.set_from(started, settings.timeouts.head);
+                    self.deadline.set_following(started, settings.timeouts.head);
                 }
             }
-            let buffer = &mut scratch.from_client;
             let (stream, deadline) = (&mut self.stream, &self.deadline);
             let count = poll_fn(|context| {
-                let mut room = ReadBuf::new(buffer.room(limits.bytes + 1));
+                let mut room = ReadBuf::new(scratch.from_client.room(limits.bytes + 1));
                 match stream.poll_read(context, &mut room) {
                     Poll::Ready(Ok(())) => Poll::Ready(Ok(room.filled().len())),
                     Poll::Ready(Err(_)) => Poll::Ready(Err(Refusal::ClientGone)),
-                    Poll::Pending if armed && deadline.has_passed(context) => {
-                        Poll::Ready(Err(Refusal::HeadTimeout))
-                    }
                     // Readiness can be a false alarm, and a part of a TLS record yields no bytes yet.
                     Poll::Pending if !armed => Poll::Ready(Err(Refusal::HeadTimeout)),
-                    Poll::Pending => Poll::Pending,
+                    Poll::Pending => match deadline.wait(context) {
+                        Wait::Passed | Wait::Cut => Poll::Ready(Err(Refusal::HeadTimeout)),
+                        Wait::Quiet => {
+                            scratch.rest(0);
+                            deadline.holds_for_reader(scratch.held());
+                            Poll::Pending
+                        }
+                        Wait::Running => Poll::Pending,
+                    },
                 }
             })
             .await;
+            let buffer = &mut scratch.from_client;
             match count {
                 Err(Refusal::HeadTimeout) if buffer.is_empty() => return Ok(Begun::Nothing),
                 Ok(0) if buffer.is_empty() => return Ok(Begun::End),

@@ -33,6 +33,8 @@ pub(crate) struct Scratch {
     pub(crate) place: Place,
     /// What the kernel holds, read and unread, for an exchange that makes no progress.
     in_kernel: usize,
+    /// Of what is counted, the two buffers of output.
+    output: usize,
     /// Everything besides the two read buffers, which count themselves.
     charge: Charge,
 }
@@ -70,6 +72,7 @@ impl Scratch {
             path: PathScratch::default(),
             place: Place::default(),
             in_kernel: 0,
+            output: 0,
             charge: memory.charge(0),
         };
         new.count();
@@ -88,19 +91,25 @@ impl Scratch {
     /// Counts what it holds besides the two read buffers. As many connections to backends as there are sets are in use or
     /// kept, so each set stands for one.
     pub(crate) fn count(&mut self) {
+        self.output = self.to_upstream.capacity() + self.to_client.capacity();
         let fields = self.request.fields.capacity() + self.response.fields.capacity();
-        let bytes = self.to_upstream.capacity()
-            + self.to_client.capacity()
-            + self.protocols.capacity()
-            + fields * size_of::<Field>();
+        let bytes = self.output + self.protocols.capacity() + fields * size_of::<Field>();
+        let in_kernel = self.charge.in_kernel(self.in_kernel);
         self.charge
-            .resize(size_of::<Self>() + BACKEND + bytes + self.in_kernel);
+            .resize(size_of::<Self>() + BACKEND + bytes + in_kernel);
     }
 
     /// Counts what the kernel may hold from now on for a reader that does not keep pace.
     pub(crate) fn expect_in_kernel(&mut self, bytes: usize) {
         if self.in_kernel < bytes {
             self.in_kernel = bytes;
+            self.count();
+        }
+    }
+
+    /// Counts output that has grown beyond what was counted.
+    pub(crate) fn count_output(&mut self) {
+        if self.to_upstream.capacity() + self.to_client.capacity() > self.output {
             self.count();
         }
     }

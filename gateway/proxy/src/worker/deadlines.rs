@@ -251,9 +251,9 @@ impl Deadlines {
         cut
     }
 
-    /// How many connections are idle and have not been asked to end, and have been for `silence`: up to an eighth of all
-    /// that are idle, or `fewest`.
-    pub(super) fn long_idle(&self, silence: Duration, fewest: usize) -> usize {
+    /// How many connections are idle and have not been asked to end, and have been for `silence`: up to a part of all that
+    /// are idle, as a divisor, or `fewest`.
+    pub(super) fn long_idle(&self, silence: Duration, part: usize, fewest: usize) -> usize {
         let Some(latest) = self.latest(silence) else {
             return 0;
         };
@@ -262,8 +262,13 @@ impl Deadlines {
             let entry = entries.get(*index as usize);
             entry.is_some_and(|entry| entry.moved <= latest)
         };
-        let most = (idle.count() / 8).max(fewest);
+        let most = (idle.count() / part).max(fewest);
         idle.iter().take(most).take_while(is_old).count()
+    }
+
+    /// How many connections have been asked to end and have not yet.
+    pub(super) fn asked_to_end(&self) -> usize {
+        self.idle.borrow().asked()
     }
 
     /// The last tick of what has been silent for so long, if that is possible yet.

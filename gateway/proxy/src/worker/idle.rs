@@ -20,6 +20,7 @@ pub(super) struct IdleList {
     oldest: Index,
     newest: Index,
     count: usize,
+    asked: usize,
 }
 
 /// The neighbours of a place: the one that became idle before it, and the one after it.
@@ -47,6 +48,7 @@ impl Default for IdleList {
             oldest: END,
             newest: END,
             count: 0,
+            asked: 0,
         }
     }
 }
@@ -55,6 +57,11 @@ impl IdleList {
     /// How many are idle and have not been asked to end.
     pub(super) fn count(&self) -> usize {
         self.count
+    }
+
+    /// How many have been asked to end and have not yet.
+    pub(super) fn asked(&self) -> usize {
+        self.asked
     }
 
     /// All of them, those first that have been idle for longest.
@@ -79,7 +86,8 @@ impl IdleList {
         let before = self.newest;
         match self.links.get_mut(index as usize) {
             Some(links) if links.before == OUT || links.before == ASKED => {
-                *links = Links { before, after: END }
+                self.asked -= usize::from(links.before == ASKED);
+                *links = Links { before, after: END };
             }
             Some(_) | None => return,
         }
@@ -98,6 +106,7 @@ impl IdleList {
         };
         let Links { before, after } = std::mem::replace(links, Links::OUT);
         if before == OUT || before == ASKED {
+            self.asked -= usize::from(before == ASKED);
             return before == ASKED;
         }
         match self.links.get_mut(before as usize) {
@@ -119,6 +128,7 @@ impl IdleList {
         self.leave(oldest);
         if let Some(links) = self.links.get_mut(oldest as usize) {
             *links = Links::ASKED;
+            self.asked += 1;
         }
         Some(oldest)
     }
@@ -163,7 +173,7 @@ mod tests {
                         asked.extend(taken);
                     }
                 }
-                assert_eq!(list.count(), oracle.len());
+                assert_eq!((list.count(), list.asked()), (oracle.len(), asked.len()));
                 assert!(list.iter().eq(oracle.iter().copied()));
                 (0..8).for_each(|index| assert_eq!(list.is_asked(index), asked.contains(&index)));
             }

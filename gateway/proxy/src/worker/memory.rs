@@ -11,6 +11,9 @@ use crate::memory::{DoorMemory, Stage};
 /// A worker settles with its door when its figure has changed by this much, or at its next tick.
 const STEP: usize = 64 * 1024;
 
+/// The same for what it expects that newcomers take.
+const EXPECTATION_STEP: usize = 4 * STEP;
+
 /// Blocks that are kept for whoever reads next: as many as streams take turns on a few connections.
 const BLOCKS: usize = 256;
 
@@ -26,6 +29,11 @@ pub(crate) const CONNECTION: usize = 5 * 1024;
 pub(crate) const HTTP2: usize = 25 * 1024;
 pub(crate) const HTTP2_STREAM: usize = 6 * 1024;
 
+/// What something new is expected to take before it is known what it holds: a connection for its handshake, or for a first
+/// request with its buffers, pipes and backend; a stream of HTTP/2 for its request.
+pub(crate) const NEW_CONNECTION: usize = 48 * 1024;
+pub(crate) const NEW_STREAM: usize = 48 * 1024;
+
 /// What a connection to a backend holds.
 pub(crate) const BACKEND: usize = 4608;
 
@@ -39,6 +47,11 @@ pub(crate) struct Memory {
     held: Cell<usize>,
     /// What the door knows of it.
     settled: Cell<usize>,
+    /// Bytes that what is new since the last tick may yet take, and what was at the one before.
+    expected: Cell<[usize; 2]>,
+    ticks: Cell<u32>,
+    /// What the door knows of it.
+    expectation: Cell<usize>,
     stage: Cell<Stage>,
     /// The last stage that was acted on.
     acted: Cell<Stage>,
@@ -48,10 +61,22 @@ pub(crate) struct Memory {
     spent: Cell<bool>,
     /// Wakes who sheds when a stage begins.
     alarm: Notify,
+    /// A connection has waited for room since the last look.
+    crowded: Cell<bool>,
+    /// Wakes what waits for room.
+    room: Notify,
     /// Blocks that exchanges have lent each other: one that waits needs none.
     blocks: RefCell<Vec<Vec<u8>>>,
     /// Those that were not needed since the last trim.
     spare: Cell<usize>,
+}
+
+/// Something new that is expected to take so many bytes.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    bytes: usize,
+    /// The tick at which it came.
+    tick: u32,
 }
 
 /// Bytes that something holds, counted for as long as it lives.
@@ -67,11 +92,16 @@ impl Memory {
             door,
             held: Cell::new(0),
             settled: Cell::new(0),
+            expected: Cell::default(),
+            ticks: Cell::new(0),
+            expectation: Cell::new(0),
             stage,
             acted: Cell::new(Stage::Calm),
             full: Cell::new(0),
             spent: Cell::new(false),
             alarm: Notify::new(),
+            crowded: Cell::new(false),
+            room: Notify::new(),
             blocks: RefCell::default(),
             spare: Cell::new(0),
         })
@@ -127,6 +157,67 @@ impl Memory {
         self.stage.get() >= Stage::Refuse
     }
 
+    /// Whether something new may begin, or waits until it is known what the last ones hold.
+    pub(crate) fn has_room(&self) -> bool {
+        let expected = self.expected.get().iter().sum();
+        // One at a time always goes on.
+        expected == 0 || self.door.may_expect(self.expectation.get(), expected)
+    }
+
+    /// Notes that a connection waits for room.
+    pub(crate) fn crowd(&self) {
+        self.crowded.set(true);
+    }
+
+    /// Whether one has, since this was asked last.
+    pub(super) fn take_crowded(&self) -> bool {
+        self.crowded.replace(false)
+    }
+
+    /// Expects that something new takes `bytes`, until it is known what it holds, or two ticks have passed.
+    pub(crate) fn expect(&self, bytes: usize) -> Newcomer {
+        let [new, before] = self.expected.get();
+        self.expect_now([new + bytes, before]);
+        Newcomer {
+            bytes,
+            tick: self.ticks.get(),
+        }
+    }
+
+    /// It is known what this one holds.
+    pub(crate) fn know(&self, newcomer: Newcomer) {
+        let [new, before] = self.expected.get();
+        let Newcomer { bytes, tick } = newcomer;
+        self.expect_now(match self.ticks.get().wrapping_sub(tick) {
+            0 => [new.saturating_sub(bytes), before],
+            1 => [new, before.saturating_sub(bytes)],
+            _ => return,
+        });
+    }
+
+    /// What was new two ticks ago is not any more.
+    pub(crate) fn tick(&self) {
+        let [new, _] = self.expected.get();
+        self.ticks.set(self.ticks.get().wrapping_add(1));
+        self.expect_now([0, new]);
+        self.room.notify_waiters();
+    }
+
+    /// Resolves when there may be room again.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    fn expect_now(&self, expected: [usize; 2]) {
+        self.expected.set(expected);
+        let now: usize = expected.iter().sum();
+        let told = self.expectation.get();
+        if now.abs_diff(told) >= EXPECTATION_STEP || now == 0 && told > 0 {
+            self.expectation.set(now);
+            self.door.expect(told, now);
+        }
+    }
+
     /// Whether to take on no new request either. Those who hold the memory give it up first.
     pub(crate) fn refuses_requests(&self) -> bool {
         self.stage.get() == Stage::Full && self.spent.get()
@@ -149,7 +240,6 @@ impl Memory {
     }
 
     /// Bytes that the worker's connections hold.
-    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.held.get()
     }
@@ -201,10 +291,20 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         self.door.settle(self.settled.get(), 0);
+        self.door.expect(self.expectation.get(), 0);
     }
 }
 
 impl Charge {
+    /// Of what the kernel holds in sockets, the bytes that count.
+    pub(crate) fn in_kernel(&self, bytes: usize) -> usize {
+        if self.memory.door.counts_sockets() {
+            bytes
+        } else {
+            0
+        }
+    }
+
     /// The bytes that it counts.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -259,6 +359,51 @@ mod tests {
         memory.settle();
         drop(memory);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_new_waits_until_it_is_known_what_the_last_ones_hold() {
+        // A quarter of what is left is room for two connections.
+        let door = Arc::new(DoorMemory::new(MemoryBudget::new(9 * NEW_CONNECTION)));
+        let memory = Memory::new(Arc::clone(&door));
+        let first = memory.expect(NEW_CONNECTION);
+        let second = memory.expect(NEW_CONNECTION);
+        assert!(memory.has_room());
+        let third = memory.expect(NEW_CONNECTION);
+        assert!(!memory.has_room());
+        memory.know(second);
+        assert!(memory.has_room());
+        // What is held leaves less.
+        memory.exchange(0, 2 * NEW_CONNECTION);
+        assert!(!memory.has_room());
+        memory.tick();
+        assert!(!memory.has_room(), "they were new a moment ago");
+        memory.know(first);
+        assert!(memory.has_room());
+        memory.tick();
+        assert_eq!(memory.expected.get(), [0, 0]);
+        // It was given up two ticks ago.
+        memory.know(third);
+        assert_eq!(memory.expected.get(), [0, 0]);
+    }
+
+    #[test]
+    fn what_is_new_at_other_workers_counts() {
+        const MANY: usize = 6;
+        let door = Arc::new(DoorMemory::new(MemoryBudget::new(4 * MANY * NEW_CONNECTION)));
+        let (other, memory) = (Memory::new(Arc::clone(&door)), Memory::new(door));
+        let new: Vec<Newcomer> = (0..MANY).map(|_| other.expect(NEW_CONNECTION)).collect();
+        assert!(memory.has_room(), "one at a time always goes on");
+        let own = memory.expect(NEW_CONNECTION);
+        assert!(!memory.has_room());
+        new.into_iter().for_each(|one| other.know(one));
+        assert!(memory.has_room());
+        memory.know(own);
+        let left: Vec<Newcomer> = (0..2 * MANY).map(|_| other.expect(NEW_CONNECTION)).collect();
+        assert_eq!(left.len(), 2 * MANY);
+        drop(other);
+        let _own = memory.expect(NEW_CONNECTION);
+        assert!(memory.has_room(), "a worker that has ended expects nothing");
     }
 
     #[test]

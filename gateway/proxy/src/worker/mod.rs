@@ -36,7 +36,7 @@ use crate::worker::clients::{Client, ClientCounts};
 use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
-use crate::worker::memory::{CONNECTION, Charge, Memory};
+use crate::worker::memory::{CONNECTION, Charge, Memory, NEW_CONNECTION, Newcomer};
 use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
 use crate::worker::turns::Turns;
@@ -145,6 +145,7 @@ pub(crate) struct Open {
     worker: Rc<Worker>,
     /// The client to which it is counted, once that is known.
     client: Cell<Option<Client>>,
+    newcomer: Cell<Option<Newcomer>>,
     _held: Charge,
 }
 
@@ -159,8 +160,14 @@ impl Open {
         Self {
             worker: Rc::clone(worker),
             client: Cell::new(None),
+            newcomer: Cell::new(Some(worker.memory.expect(NEW_CONNECTION))),
             _held: worker.memory.charge(CONNECTION),
         }
+    }
+
+    /// What it is expected to take, for whoever will know what it holds.
+    pub(crate) fn take_newcomer(&self) -> Option<Newcomer> {
+        self.newcomer.take()
     }
 
     /// Whether the door has room for it, or will have in a moment because idle connections end for it.
@@ -217,6 +224,9 @@ impl Drop for Open {
         self.worker.open.set(self.worker.open.get().saturating_sub(1));
         self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
         self.worker.shared.metrics.descriptors.closed();
+        if let Some(newcomer) = self.newcomer.take() {
+            self.worker.memory.know(newcomer);
+        }
         if let Some(client) = self.client.take() {
             self.worker.shared.clients.leave(client);
         }

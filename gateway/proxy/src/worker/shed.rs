@@ -37,7 +37,11 @@ impl Silence {
     }
 }
 
-/// The part of all tunnels that is given up at once. What that frees is known only at the next tick.
+/// How long an idle connection has been silent that gives way to one that waits.
+const CROWDED: Duration = Duration::from_millis(100);
+
+/// The part of all idle connections, or of all tunnels, that is given up at once. What that frees is known only at the next
+/// tick.
 const PART: usize = 8;
 
 /// The fewest that are closed at once.
@@ -79,8 +83,18 @@ impl Worker {
         };
         // Down to where nothing needs to be given up, so that it does not begin again with the next buffer.
         let excess = self.memory.excess(Stage::Idle);
-        let long_idle = self.deadlines.long_idle(silence.idle, FEWEST);
-        let closed = self.close_idle(excess.div_ceil(CONNECTION).min(long_idle), Shortage::Memory);
+        let (idle, part) = if self.memory.take_crowded() {
+            (CROWDED, PART / 2)
+        } else {
+            (silence.idle, PART)
+        };
+        let long_idle = self.deadlines.long_idle(idle, part, FEWEST);
+        // What those hold that are ending already is as good as free.
+        let average = (self.memory.held() / self.open_connections().max(1)).max(CONNECTION);
+        let needed = excess
+            .div_ceil(average)
+            .saturating_sub(self.deadlines.asked_to_end());
+        let closed = self.close_idle(needed.min(long_idle), Shortage::Memory);
         let cut = self.deadlines.cut_stalled(silence.reader, excess);
         self.metrics.cut(Held::ForReader, cut);
         if cut > 0 {

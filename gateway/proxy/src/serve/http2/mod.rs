@@ -39,7 +39,7 @@ use crate::stream::http2::{
 use crate::stream::linger::{LingerLimits, linger};
 use crate::stream::socket::Socket;
 use crate::worker::deadlines::Deadline;
-use crate::worker::memory::{HTTP2, HTTP2_STREAM};
+use crate::worker::memory::{HTTP2, HTTP2_STREAM, NEW_STREAM, Newcomer};
 use crate::worker::{Phase, Worker};
 
 /// How often a connection gets a PING, and how long the client may take to answer.
@@ -77,6 +77,8 @@ struct Streams {
     inbox: Rc<Inbox>,
     outbox: Rc<Outbox>,
     active: Cell<usize>,
+    /// The connection, until its first requests have ended.
+    newcomer: Cell<Option<Newcomer>>,
     /// The connection's own.
     deadline: Deadline,
     /// Requests that the client cancelled.
@@ -95,6 +97,7 @@ pub(crate) async fn serve(
     ahead: Vec<u8>,
     downstream: Downstream,
     deadline: Deadline,
+    newcomer: Option<Newcomer>,
     server: Rc<Server>,
 ) {
     let worker = &server.worker;
@@ -135,6 +138,7 @@ pub(crate) async fn serve(
         inbox: Rc::clone(&shared.inbox),
         outbox,
         active: Cell::new(0),
+        newcomer: Cell::new(newcomer),
         deadline,
         given_up: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
@@ -419,7 +423,10 @@ async fn ends_with_head(stream: &mut Http2Stream, deadline: &Deadline, parts: &h
 }
 
 /// One stream under way, counted for as long as it lives.
-struct Active(Rc<Streams>);
+struct Active {
+    streams: Rc<Streams>,
+    newcomer: Cell<Option<Newcomer>>,
+}
 
 impl Active {
     fn new(streams: &Rc<Streams>) -> Self {
@@ -429,7 +436,10 @@ impl Active {
             streams.deadline.busy();
         }
         streams.active.set(active + 1);
-        Self(Rc::clone(streams))
+        Self {
+            streams: Rc::clone(streams),
+            newcomer: Cell::new(None),
+        }
     }
 
     /// Serves it.
@@ -444,11 +454,15 @@ impl Active {
         respond: SendResponse<Piece>,
     ) -> impl Future<Output = ()> {
         async move {
-            let streams = &self.0;
+            let streams = &self.streams;
             let worker = &streams.server.worker;
             let started = Instant::now();
             worker.turns.give_way(started);
             let _held = worker.memory.charge(HTTP2_STREAM);
+            while !(worker.memory.has_room() || worker.memory.refuses_requests()) && worker.phase() < Phase::Ended {
+                worker.memory.room().await;
+            }
+            self.newcomer.set(Some(worker.memory.expect(NEW_STREAM)));
             let mut record = Record::new(started);
             let malformed = streams.malformed.clone();
             let inbox = Rc::clone(&streams.inbox);
@@ -558,12 +572,19 @@ fn seen(parts: &http::request::Parts) -> Glimpse<'_> {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        let streams = &self.0;
+        let streams = &self.streams;
         if std::thread::panicking() {
             streams.server.worker.metrics.panics.add(1);
         }
+        let memory = &streams.server.worker.memory;
+        self.newcomer
+            .take()
+            .into_iter()
+            .for_each(|newcomer| memory.know(newcomer));
         streams.active.set(streams.active.get().saturating_sub(1));
         if streams.active.get() == 0 {
+            let newcomer = streams.newcomer.take();
+            newcomer.into_iter().for_each(|newcomer| memory.know(newcomer));
             streams.idle_since.set(Instant::now());
             streams.deadline.idle();
             streams.server.worker.metrics.connections_active.subtract(1);

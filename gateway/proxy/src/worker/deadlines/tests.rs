@@ -192,7 +192,7 @@ fn the_longest_idle_are_known() {
         deadline.idle();
         clock.advance(TICK);
     }
-    let long_idle = |seconds, fewest| table.long_idle(Duration::from_secs(seconds), fewest);
+    let long_idle = |seconds, fewest| table.long_idle(Duration::from_secs(seconds), 8, fewest);
     assert_eq!((long_idle(0, 1), long_idle(0, 9), long_idle(0, 99)), (5, 9, 40));
     assert_eq!((long_idle(3, 99), long_idle(4, 99), long_idle(5, 99)), (11, 1, 0));
 }
