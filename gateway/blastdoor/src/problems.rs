@@ -83,18 +83,18 @@ impl Problems {
         let before = self.found.get(&finder).map(Vec::as_slice).unwrap_or_default();
         let is_same = before.iter().eq([&problems]) || before.is_empty() && problems.is_empty();
         if !is_same || self.is_half_done {
-            self.replace(finder, vec![problems]);
+            self.replace(finder, &[problems]);
         }
         !is_same
     }
 
     /// Replaces what one finder has found. The work is in proportion to the lists that are not the same as before.
-    pub(crate) fn replace(&mut self, finder: Finder, now: Vec<ProblemLists>) {
-        let before = self.found.insert(finder, now.clone()).unwrap_or_default();
+    pub(crate) fn replace(&mut self, finder: Finder, now: &[ProblemLists]) {
+        let before = self.found.insert(finder, now.to_vec()).unwrap_or_default();
         if std::mem::replace(&mut self.is_half_done, true) {
             self.count_anew();
         } else {
-            self.count(&before, &now);
+            self.count(&before, now);
         }
         self.is_half_done = false;
     }
@@ -281,7 +281,7 @@ mod tests {
                 }
                 lists[finder][place].replace(by_object);
                 PANIC_AFTER.set(panic_after);
-                let replace = || problems.replace(finders[finder], lists[finder].clone());
+                let replace = || problems.replace(finders[finder], &lists[finder]);
                 let has_panicked = catch_unwind(AssertUnwindSafe(replace)).is_err();
                 PANIC_AFTER.set(None);
                 if has_panicked {

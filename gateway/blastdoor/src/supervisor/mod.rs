@@ -346,7 +346,7 @@ impl Supervisor {
                 // First, because the source does not send it again, whatever becomes of the rest.
                 self.world.view = Some(content.view);
                 let problems = &mut self.world.problems;
-                problems.replace(Finder::Source, vec![content.problems]);
+                problems.replace(Finder::Source, &[content.problems]);
                 #[cfg(test)]
                 tests::panic_if_asked();
                 problems.set(Finder::Unreachable, []);

@@ -72,7 +72,7 @@ impl Supervisor {
 
     fn is_live(&mut self, published: Published) {
         let problems = &mut self.world.problems;
-        problems.replace(Finder::Compilation, published.problems);
+        problems.replace(Finder::Compilation, &published.problems);
         problems.set(Finder::Publication, []);
         if let Some(certificates) = published.certificates {
             self.reporting.gauges.certificates(certificates);

@@ -72,7 +72,7 @@ pub(crate) struct Memory {
 }
 
 /// Something new that is expected to take so many bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Newcomer {
     bytes: usize,
     /// The tick at which it came.
