@@ -74,7 +74,7 @@ impl World<OpenDoor> {
             problems: Problems::default(),
             config,
         };
-        world.problems.replace(Finder::Source, vec![content.problems]);
+        world.problems.replace(Finder::Source, &[content.problems]);
         let mut surroundings = Surroundings::default();
         surroundings.addresses.declare(&world.config);
         // What is found depends on what is written, not on the network.
@@ -85,7 +85,7 @@ impl World<OpenDoor> {
         if let Some(input) = world.input(&mut surroundings, external_names) {
             let publishers = world.doors.iter_mut().map(|door| &mut door.publisher);
             let reports = input.publish(publishers, &mut Ledger::default());
-            world.problems.replace(Finder::Compilation, reports);
+            world.problems.replace(Finder::Compilation, &reports);
         }
         Ok(world)
     }

@@ -459,7 +459,9 @@ impl Active {
             let started = Instant::now();
             worker.turns.give_way(started);
             let _held = worker.memory.charge(HTTP2_STREAM);
-            while !(worker.memory.has_room() || worker.memory.refuses_requests()) && worker.phase() < Phase::Ended {
+            while !(worker.memory.has_room() || worker.memory.refuses_requests())
+                && worker.phase() < Phase::Ended
+            {
                 worker.memory.room().await;
             }
             self.newcomer.set(Some(worker.memory.expect(NEW_STREAM)));
