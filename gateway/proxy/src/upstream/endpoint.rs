@@ -1,6 +1,7 @@
 //! One endpoint as one worker sees it: requests in flight, failure rate, kept connections, connecting, probing.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -12,7 +13,7 @@ use http::Request;
 
 use super::connect::{ConnectError, connect, is_ours, is_out_of_descriptors, secure};
 use super::health::{Availability, Health, LastResort};
-use super::key::Key;
+use super::key::{Key, WeakProtocol};
 use super::multiplexed::{InStream, Multiplexed};
 use super::places::Asker;
 use super::probe::{Found, probe};
@@ -45,7 +46,7 @@ const STEP: u8 = 8;
 /// An endpoint of some upstream with one protocol and trust: its connections never serve another protocol or trust.
 pub(crate) struct Endpoint {
     key: Key,
-    protocol: UpstreamProtocol,
+    protocol: WeakProtocol,
     in_flight: Cell<usize>,
     /// It has answered a request, so it is known to speak HTTP.
     has_answered: Cell<bool>,
@@ -84,7 +85,7 @@ pub(crate) struct InFlight(Rc<Endpoint>);
 impl Endpoint {
     pub(super) fn new(
         key: Key,
-        protocol: UpstreamProtocol,
+        protocol: &UpstreamProtocol,
         health: Arc<Health>,
         metrics: Arc<WorkerMetrics>,
         room: Rc<BackendRoom>,
@@ -93,7 +94,7 @@ impl Endpoint {
     ) -> Self {
         Self {
             key,
-            protocol,
+            protocol: WeakProtocol::of(protocol),
             in_flight: Cell::new(0),
             has_answered: Cell::new(false),
             failing: Cell::new(0),
@@ -220,6 +221,10 @@ impl Endpoint {
 
     /// Connects, and learns from the outcome.
     pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Socket, ConnectError> {
+        // The request holds its route, and that holds them.
+        let Some(protocol) = self.protocol.upgrade() else {
+            return Err(ConnectError::Tcp(io::ErrorKind::NotConnected.into()));
+        };
         self.metrics.upstream_connects.add(1);
         let held = match self.room.hold().await {
             Ok(held) => held,
@@ -241,7 +246,7 @@ impl Endpoint {
         }
         let connected = connected.map_err(ConnectError::Tcp);
         waiting.since = None;
-        let outcome = match (connected, &self.protocol) {
+        let outcome = match (connected, &protocol) {
             (Ok(stream), UpstreamProtocol::Tls(tls)) => {
                 // A handshake takes a few more round trips than a connection.
                 let left = (timeout * 2).saturating_sub(started.elapsed());
@@ -319,6 +324,12 @@ impl Endpoint {
     }
 
     pub(super) fn sweep(&self, now: Instant, most: Duration) {
+        // Connections hold settings too.
+        let most = if self.protocol.is_gone() {
+            Duration::ZERO
+        } else {
+            most
+        };
         self.idle
             .borrow_mut()
             .retain_mut(|kept| now.duration_since(kept.since) < most && kept.socket.is_silent());
@@ -332,11 +343,14 @@ impl Endpoint {
 
     pub(super) fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
         // If it were forgotten while down or out, requests would go there again.
-        self.health.availability() == Availability::In
-            && self.in_flight.get() == 0
+        let is_unneeded = || {
+            self.health.availability() == Availability::In
+                && now.saturating_duration_since(self.last_used.get()) > after
+        };
+        self.in_flight.get() == 0
             && self.idle.borrow().is_empty()
             && self.multiplexed.is_empty()
-            && now.saturating_duration_since(self.last_used.get()) > after
+            && (self.protocol.is_gone() || is_unneeded())
     }
 
     #[cfg(test)]
@@ -362,10 +376,10 @@ impl Probed for Endpoint {
 
     fn probe(self: Rc<Self>) -> Pin<Box<dyn Future<Output = Option<Found>>>> {
         Box::pin(async move {
-            let protocol = self.has_answered.get().then_some(&self.protocol);
+            let protocol = self.protocol.upgrade().filter(|_| self.has_answered.get());
             // Without a descriptor for it, the endpoint is probed later.
             let _held = self.room.hold().await.ok()?;
-            Some(probe(self.key.address, protocol).await)
+            Some(probe(self.key.address, protocol.as_ref()).await)
         })
     }
 
@@ -417,7 +431,7 @@ pub(super) mod tests {
         let health = board.health(key);
         Rc::new(Endpoint::new(
             key,
-            UpstreamProtocol::Http1,
+            &UpstreamProtocol::Http1,
             health,
             Arc::default(),
             Rc::default(),

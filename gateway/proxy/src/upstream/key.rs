@@ -1,9 +1,9 @@
 //! Which endpoint is which.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use door::{Upstream, UpstreamProtocol};
+use door::{BackendTls, Upstream, UpstreamProtocol};
 
 /// An address, the protocol and trust with which it is called, and the namespace. Two routes with different trust never
 /// share a connection, and what the requests of one namespace reveal about an address counts in that namespace only.
@@ -18,8 +18,16 @@ pub(super) struct Key {
 pub(super) enum ProtocolKey {
     Http1,
     H2c,
-    /// The address of the settings in memory: the endpoint holds them, so the address stays theirs while it is known.
+    /// The address of the settings in memory: it stays theirs while an endpoint has a [`WeakProtocol`] of them.
     Tls(usize),
+}
+
+/// The protocol of an endpoint that is remembered. It does not keep TLS settings: they may trust a megabyte of authorities,
+/// and somebody may replace them again and again. When no route has them any more, the endpoint is not called again.
+pub(super) enum WeakProtocol {
+    Http1,
+    H2c,
+    Tls(Weak<BackendTls>),
 }
 
 impl Key {
@@ -43,6 +51,32 @@ pub(super) fn position(upstream: &Upstream, address: SocketAddr) -> Option<usize
     let all = &upstream.endpoints;
     all.binary_search_by_key(&address, |endpoint| endpoint.address)
         .ok()
+}
+
+impl WeakProtocol {
+    pub(super) fn of(protocol: &UpstreamProtocol) -> Self {
+        match protocol {
+            UpstreamProtocol::Http1 => Self::Http1,
+            UpstreamProtocol::H2c => Self::H2c,
+            UpstreamProtocol::Tls(tls) => Self::Tls(Arc::downgrade(tls)),
+        }
+    }
+
+    /// `None` if its settings are gone.
+    pub(super) fn upgrade(&self) -> Option<UpstreamProtocol> {
+        match self {
+            Self::Http1 => Some(UpstreamProtocol::Http1),
+            Self::H2c => Some(UpstreamProtocol::H2c),
+            Self::Tls(tls) => tls.upgrade().map(UpstreamProtocol::Tls),
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Http1 | Self::H2c => false,
+            Self::Tls(tls) => tls.strong_count() == 0,
+        }
+    }
 }
 
 impl ProtocolKey {

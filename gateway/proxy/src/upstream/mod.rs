@@ -178,7 +178,7 @@ impl Upstreams {
         };
         let endpoint = Rc::new(Endpoint::new(
             key,
-            protocol.clone(),
+            protocol,
             health,
             Arc::clone(&self.metrics),
             Rc::clone(&self.room),
@@ -236,5 +236,41 @@ mod tests {
         upstreams.sweep(Instant::now() + 2 * FORGET);
         assert!(upstreams.endpoints.borrow().is_empty() && upstreams.counts.borrow().is_empty());
         assert_eq!(upstreams.board.count(), 0);
+    }
+
+    /// A tenant replaces what its backend is trusted by again and again, and has a request sent each time: what no route uses
+    /// any more is not kept by the endpoint, nor the endpoint.
+    #[test]
+    fn settings_that_no_route_uses_are_not_kept() {
+        let upstreams = upstreams();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let config = Arc::new(config);
+        let use_settings = || {
+            let name = "a.test".try_into().unwrap();
+            let tls = Arc::new(door::BackendTls::new(Arc::clone(&config), name, false));
+            let protocol = UpstreamProtocol::Tls(Arc::clone(&tls));
+            let key = Key {
+                address: ([10, 0, 0, 1], 443).into(),
+                protocol: ProtocolKey::of(&protocol),
+                namespace_id: 1,
+            };
+            drop(upstreams.endpoint(key, &protocol));
+            tls
+        };
+        for _ in 0..10 {
+            drop(use_settings());
+        }
+        let live = use_settings();
+        assert_eq!(Arc::strong_count(&config), 2, "those that are live");
+        upstreams.sweep(Instant::now());
+        assert_eq!(upstreams.endpoints.borrow().len(), 1);
+        drop(live);
+        upstreams.sweep(Instant::now());
+        assert!(upstreams.endpoints.borrow().is_empty() && upstreams.counts.borrow().is_empty());
     }
 }
