@@ -148,9 +148,10 @@ impl Descriptors {
             });
         }
         // A client for each connection, and a backend for each client.
-        let wants = wanted
-            .iter()
-            .map(|door| door.connections.saturating_mul(2) + leaving_of(usize::MAX, *door));
+        let wants = wanted.iter().map(|door| {
+            let both = door.connections.saturating_mul(2);
+            both.saturating_add(leaving_of(usize::MAX, *door))
+        });
         let parts = parts(left, &wants.collect::<Vec<_>>());
         let allotted = parts.into_iter().zip(wanted).map(|(part, door)| {
             let leaving = leaving_of(part, *door);
@@ -302,10 +303,11 @@ mod tests {
     /// Whatever there is, the parts and what is kept fit into it, and every door can work.
     #[test]
     fn all_parts_together_fit() {
-        let wanted: [&[Wanted]; 3] = [
+        let wanted: [&[Wanted]; 4] = [
             &[door(30_000)],
             &[door(30_000); 4],
             &[door(10), door(200), door(1_000_000)],
+            &[door(10), door(i64::MAX as usize), door(usize::MAX)],
         ];
         for limit in [128, 200, 256, 1024, 4096, 65_536, 1_048_576] {
             for doors in wanted {

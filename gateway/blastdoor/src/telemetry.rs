@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use proxy::{AccessFormat, AccessLog, AccessPolicy, LineQueue, Warnings};
+use proxy::{AccessFormat, AccessLog, AccessPolicy, KeptBack, LineQueue, Warnings};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -162,15 +162,15 @@ struct Lines {
 }
 
 impl Lines {
-    fn admits(&self, event: &Metadata<'_>) -> bool {
-        let target = event.target();
-        let is_ours = target.split("::").next().is_some_and(|name| OURS.contains(&name));
-        is_ours
-            || *event.level() > Level::INFO
-            || self
-                .others
-                .admit_some(target, MOST_LINES, Instant::now())
-                .is_some()
+    /// Where a line of this module goes.
+    fn line(&self, module: &str, level: Level, now: Instant) -> Line<'_> {
+        let is_ours = module.split("::").next().is_some_and(|name| OURS.contains(&name));
+        let kept_back = if is_ours || level > Level::INFO {
+            Some(KeptBack(0))
+        } else {
+            self.others.admit_some(module, MOST_LINES, now)
+        };
+        Line(kept_back.map(|kept_back| (&self.queue, kept_back)))
     }
 }
 
@@ -178,26 +178,101 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line(Some(&self.queue))
+        Line(Some((&self.queue, KeptBack(0))))
     }
 
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
-        Line(self.admits(event).then_some(&self.queue))
+        self.line(event.target(), *event.level(), Instant::now())
     }
 }
 
-/// Where one line goes, if anywhere.
-struct Line<'a>(Option<&'a LineQueue>);
+/// Where one line goes, if anywhere, and how many like it have not gone there before it.
+struct Line<'a>(Option<(&'a LineQueue, KeptBack)>);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Some(queue) = self.0 {
-            queue.push(line);
+        match self.0 {
+            None => {}
+            Some((queue, KeptBack(0))) => queue.push(line),
+            Some((queue, kept_back)) => queue.push(&with_kept_back(line, kept_back)),
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A line of JSON or text, with how many like it have not been written.
+fn with_kept_back(line: &[u8], kept_back: KeptBack) -> Vec<u8> {
+    let line = line.trim_ascii_end();
+    // Text begins with the time.
+    let json = line.strip_suffix(b"}").filter(|fields| fields.starts_with(b"{"));
+    match json {
+        Some(fields) => [fields, format!(",\"kept_back\":{}}}\n", kept_back.0).as_bytes()].concat(),
+        None => [line, format!("{kept_back}\n").as_bytes()].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_of_other_crates_are_limited_and_say_how_many_were_kept_back() {
+        let (sink, start) = (Sink::default(), Instant::now());
+        let lines = Lines {
+            queue: LineQueue::start("stderr", 1 << 20, sink.clone()).unwrap(),
+            others: Warnings::default(),
+        };
+        let written = |module, level, now, line: &[u8]| {
+            for _ in 0..MOST_LINES + 7 {
+                lines.line(module, level, now).write_all(line).unwrap();
+            }
+            lines.queue.flush(Instant::now() + Duration::from_secs(20));
+            let written = std::mem::take(&mut *sink.0.lock().unwrap());
+            let text = String::from_utf8(written).unwrap();
+            let mut all = text.lines().map(str::to_owned);
+            (all.next().unwrap(), 1 + all.count())
+        };
+        let all = MOST_LINES + 7;
+        let (json, text) = (b"{\"level\":\"WARN\"}\n", b"WARN Why { is: so }\n");
+        let later = start + Duration::from_secs(10);
+        for module in ["proxy", "door::compile"] {
+            assert_eq!(written(module, Level::WARN, start, text).1, all);
+        }
+        assert_eq!(written("h2::proto", Level::DEBUG, start, text).1, all);
+        for (module, line, more) in [
+            ("h2::proto", &json[..], "{\"level\":\"WARN\",\"kept_back\":7}"),
+            (
+                "proxying",
+                text,
+                "WARN Why { is: so } (7 more like it have not been reported)",
+            ),
+        ] {
+            let plain = std::str::from_utf8(line).unwrap().trim_end().to_owned();
+            assert_eq!(written(module, Level::WARN, start, line), (plain, MOST_LINES));
+            assert_eq!(
+                written(module, Level::WARN, later, line),
+                (more.to_owned(), MOST_LINES)
+            );
+        }
     }
 }

@@ -148,6 +148,7 @@ impl RunningDoor {
             config: self.config,
             publisher: self.publisher,
             verdicts,
+            is_new: self.is_new,
             why,
         }
     }
@@ -175,6 +176,8 @@ pub(super) struct LeavingDoor {
     pub(super) config: Arc<DoorConfig>,
     pub(super) publisher: SharedPublisher,
     verdicts: Verdicts,
+    /// The publisher still has the configuration before this one.
+    is_new: bool,
     /// The task in which it drains.
     pub(super) drain: Id,
     pub(super) why: Leaving,
@@ -186,13 +189,69 @@ impl LeavingDoor {
         self.status.descriptors() + self.workers * OF_WORKER
     }
 
+    /// Has the next publication take over its configuration, whether or not an earlier one has.
+    pub(super) fn renew(&mut self) {
+        self.is_new = true;
+    }
+
     /// Its part of the next publication. A door that is no longer configured is not shown any more.
-    pub(super) fn job(&self) -> JobDoor {
+    pub(super) fn job(&mut self) -> JobDoor {
         JobDoor {
             publisher: Arc::clone(&self.publisher),
-            config: None,
+            config: std::mem::take(&mut self.is_new).then(|| Arc::clone(&self.config)),
             verdicts: Some(self.verdicts.clone()),
             is_shown: self.why == Leaving::ProcessEnds,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Options};
+
+    const CONFIG: &str = "\
+[listeners.a]
+bind = \"127.0.0.1:0\"
+selector = \"expose=a\"
+scheme = \"http\"
+workers = 1
+";
+
+    fn config(selector: &str) -> Arc<DoorConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("listeners.toml");
+        std::fs::write(&path, CONFIG.replace("expose=a", selector)).unwrap();
+        let options = Options {
+            config: Some(path),
+            ..Options::default()
+        };
+        Arc::clone(&config::load(&options).unwrap().config.doors[0])
+    }
+
+    /// A reload may wait for the end of a compilation when the door begins to leave. It serves for a while.
+    #[tokio::test]
+    async fn a_door_that_leaves_takes_its_new_configuration_along() {
+        let (metrics, access) = (Metrics::default(), AccessLog::off());
+        let memory = MemoryBudget::new(usize::MAX);
+        let bind = || {
+            RunningDoor::bind(
+                &config("expose=a"),
+                Allotment::UNLIMITED,
+                &metrics,
+                &access,
+                &memory,
+            )
+        };
+        let mut door = bind().unwrap();
+        let stricter = config("expose=a,team=one");
+        door.reconfigure(&stricter, None);
+        let mut drains = JoinSet::new();
+        let mut leaving = door.leave(&mut drains, Leaving::ProcessEnds);
+        assert_eq!(leaving.job().config, Some(stricter));
+        assert_eq!(leaving.job().config, None, "it is live");
+        let mut same = bind().unwrap().leave(&mut drains, Leaving::Removed);
+        assert_eq!(same.job().config, None);
+        drains.join_all().await;
     }
 }

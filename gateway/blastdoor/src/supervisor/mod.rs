@@ -316,6 +316,7 @@ impl Supervisor {
         }
         self.publications.forget();
         self.world.doors.iter_mut().for_each(RunningDoor::renew);
+        self.leaving.iter_mut().for_each(LeavingDoor::renew);
         self.must_reload = true;
         life.publish_later();
     }

@@ -36,7 +36,9 @@ impl Supervisor {
             return;
         };
         let serving = self.world.doors.iter_mut().map(RunningDoor::job);
-        let doors: Vec<JobDoor> = serving.chain(self.leaving.iter().map(LeavingDoor::job)).collect();
+        let doors: Vec<JobDoor> = serving
+            .chain(self.leaving.iter_mut().map(LeavingDoor::job))
+            .collect();
         self.publications.under_way = self.publications.changes;
         self.publications.compiler.begin(Job {
             input,

@@ -157,6 +157,17 @@ impl Replica {
         self.store.borrow_mut().take(update, &*self.doors);
     }
 
+    /// Takes an Ingress away.
+    fn remove(&mut self, key: &ObjectKey) {
+        let reference = ObjectRef::namespaced(Kind::Ingress, key);
+        self.problems.put(&reference, Vec::<Problem>::new());
+        let update = Update {
+            target: target(),
+            event: TargetEvent::Removed(reference),
+        };
+        self.store.borrow_mut().take(update, &*self.doors);
+    }
+
     /// Looks and writes for as long.
     async fn work(&mut self, time: Duration) {
         let end = Instant::now() + time;
@@ -231,6 +242,28 @@ async fn served_nowhere_is_written_once_for_each_value() {
     replica.hold(true);
     replica.work(Duration::from_secs(5)).await;
     assert_eq!(replica.written("POST").len(), 2 + 6);
+}
+
+/// What was reported of Ingresses is remembered for as long as they are there, whoever writes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_remembered_of_ingresses_that_are_gone() {
+    let mut replica = Replica::new(Publish::Nothing, accepted);
+    for number in 0..20 {
+        replica.put(&key("shop", number), "one", 1);
+    }
+    replica.work(Duration::from_secs(10)).await;
+    assert_eq!(replica.desk.remembered(), 20);
+    replica.remove(&key("shop", 0));
+    replica.work(Duration::from_secs(10)).await;
+    assert_eq!(replica.desk.remembered(), 19);
+    replica.hold(false);
+    replica.work(Duration::from_secs(5)).await;
+    assert_eq!(replica.desk.remembered(), 19);
+    for number in 1..19 {
+        replica.remove(&key("shop", number));
+    }
+    replica.work(Duration::from_secs(5)).await;
+    assert_eq!(replica.desk.remembered(), 1);
 }
 
 /// Thousands that are served nowhere cost few requests at a start, and their edits none. News of others comes first.

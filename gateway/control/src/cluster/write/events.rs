@@ -187,13 +187,19 @@ impl EventWriter {
         }
     }
 
-    /// Another replica writes. What this one has reported is still reported.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.of_each.len()
+    }
+
+    /// Another replica writes. What this one has reported of the Ingresses that are there is still reported.
     pub(crate) fn clear(&mut self) {
         self.turns.clear();
         self.crowd.clear();
-        self.of_each.retain(|_, reported| {
+        let store = self.store.borrow();
+        self.of_each.retain(|key, reported| {
             reported.since.clear();
-            !reported.told.is_empty()
+            !reported.told.is_empty() && store.view.ingress(key).is_some()
         });
     }
 

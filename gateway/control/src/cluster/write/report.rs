@@ -92,6 +92,12 @@ impl Desk {
         }
     }
 
+    /// Of how many Ingresses it is remembered what was reported.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.events.remembered()
+    }
+
     /// Looks at the Ingresses that may have something to be written; at all of them after the doors have changed, or when
     /// this replica begins to write under the name `me`.
     pub(super) fn look(&mut self, me: Option<Rc<str>>, doors: &Arc<dyn DoorView>, problems: ProblemLists) {
