@@ -13,12 +13,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::descriptors::Held;
+use crate::worker::memory::Charge;
 
 /// A connection that carries one exchange at a time: everything on it is HTTP/1 or another protocol's bytes.
 pub(crate) struct Socket {
     transport: Transport,
-    /// The descriptor of a connection to a backend, counted for as long as the connection is open.
-    _held: Option<Held>,
+    /// The descriptor of a connection to a backend and its memory, counted for as long as the connection is open. Boxed,
+    /// because connections of clients have none.
+    _held: Option<Box<(Held, Charge)>>,
     /// The last write found no room: the other side does not read, as far as is known.
     is_full: Cell<bool>,
 }
@@ -50,8 +52,8 @@ impl Socket {
     }
 
     /// The same connection, counted as one to a backend.
-    pub(crate) fn held(mut self, held: Held) -> Self {
-        self._held = Some(held);
+    pub(crate) fn held(mut self, held: Held, memory: Charge) -> Self {
+        self._held = Some(Box::new((held, memory)));
         self
     }
 

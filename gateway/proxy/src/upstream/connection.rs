@@ -18,7 +18,7 @@ use crate::stream::http2::{
     BACKEND_WINDOW, BURDEN, Followed, Http2Stream, Inbox, Outbox, Piece, RESET_STREAMS, ROOM, SEND_BUFFER,
 };
 use crate::stream::socket::Socket;
-use crate::worker::memory::Memory;
+use crate::worker::memory::{HTTP2, Memory};
 
 /// Concurrent requests on one connection, if the backend allows as many: with more, one lost packet stalls too many.
 pub(super) const STREAMS: usize = 100;
@@ -93,6 +93,7 @@ impl Connection {
             inbox,
             outbox: Outbox::new(UNSENT, STREAMS, Rc::clone(memory), None),
         });
+        let held = memory.charge(HTTP2);
         let pings = connection.ping_pong();
         let driven = Rc::clone(&state);
         let settled = Rc::new(Notify::new());
@@ -103,6 +104,7 @@ impl Connection {
                 changed();
             };
             drive(connection, pings, &driven, &changed).await;
+            drop(held);
             driven.closed.set(true);
             changed();
         });

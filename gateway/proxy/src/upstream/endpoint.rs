@@ -23,7 +23,7 @@ use crate::observe::metrics::WorkerMetrics;
 use crate::stream::http2::Http2Stream;
 use crate::stream::socket::Socket;
 use crate::worker::backend_room::BackendRoom;
-use crate::worker::memory::Memory;
+use crate::worker::memory::{BACKEND, Memory, SESSION};
 use crate::worker::warnings::KeptBack;
 
 /// Kept connections per endpoint and worker.
@@ -60,6 +60,7 @@ pub(crate) struct Endpoint {
     forgotten: Cell<u32>,
     metrics: Arc<WorkerMetrics>,
     room: Rc<BackendRoom>,
+    memory: Rc<Memory>,
     probes: Weak<Probes>,
 }
 
@@ -99,7 +100,8 @@ impl Endpoint {
             has_answered: Cell::new(false),
             failing: Cell::new(0),
             idle: RefCell::default(),
-            multiplexed: Multiplexed::new(memory),
+            multiplexed: Multiplexed::new(Rc::clone(&memory)),
+            memory,
             last_used: Cell::new(Instant::now()),
             forgotten: Cell::new(health.forgotten()),
             health,
@@ -254,7 +256,11 @@ impl Endpoint {
             }
             (connected, _) => connected.map(Socket::plain),
         };
-        let outcome = outcome.map(|socket| socket.held(held));
+        let session = match &self.protocol {
+            UpstreamProtocol::Tls(_) => SESSION,
+            UpstreamProtocol::Http1 | UpstreamProtocol::H2c => 0,
+        };
+        let outcome = outcome.map(|socket| socket.held(held, self.memory.charge(BACKEND + session)));
         self.learn(&outcome);
         outcome
     }

@@ -7,7 +7,7 @@ use route::{HostBuf, PathScratch};
 use wire::{Field, RequestHead, ResponseHead};
 
 use crate::memory::Stage;
-use crate::worker::memory::{BACKEND, Charge, Memory};
+use crate::worker::memory::{Charge, Memory};
 use crate::worker::place::Place;
 use crate::worker::read_buffer::{READ, ReadBuffer};
 
@@ -88,15 +88,13 @@ impl Scratch {
         self.response.fields = Vec::new();
     }
 
-    /// Counts what it holds besides the two read buffers. As many connections to backends as there are sets are in use or
-    /// kept, so each set stands for one.
+    /// Counts what it holds besides the two read buffers.
     pub(crate) fn count(&mut self) {
         self.output = self.to_upstream.capacity() + self.to_client.capacity();
         let fields = self.request.fields.capacity() + self.response.fields.capacity();
         let bytes = self.output + self.protocols.capacity() + fields * size_of::<Field>();
         let in_kernel = self.charge.in_kernel(self.in_kernel);
-        self.charge
-            .resize(size_of::<Self>() + BACKEND + bytes + in_kernel);
+        self.charge.resize(size_of::<Self>() + bytes + in_kernel);
     }
 
     /// Counts what the kernel may hold from now on for a reader that does not keep pace.

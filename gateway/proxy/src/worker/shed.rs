@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::memory::Stage;
 use crate::observe::labels::{Held, Shortage};
 use crate::worker::Worker;
-use crate::worker::memory::CONNECTION;
+use crate::worker::memory::{BACKEND, CONNECTION};
 
 /// How long something must have been silent before it is given up.
 struct Silence {
@@ -95,6 +95,9 @@ impl Worker {
             .div_ceil(average)
             .saturating_sub(self.deadlines.asked_to_end());
         let closed = self.close_idle(needed.min(long_idle), Shortage::Memory);
+        // Connections that are kept for requests to come: too little to be counted as given up.
+        let kept = excess.div_ceil(BACKEND).min(FEWEST);
+        let _closed = (0..kept).take_while(|_| self.backend_room.free_one()).count();
         let cut = self.deadlines.cut_stalled(silence.reader, excess);
         self.metrics.cut(Held::ForReader, cut);
         if cut > 0 {

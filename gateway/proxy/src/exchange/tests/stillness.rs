@@ -26,14 +26,14 @@ use crate::worker::buffers::Pool;
 use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::{Deadlines, TICK};
-use crate::worker::memory::{BACKEND, Memory};
+use crate::worker::memory::Memory;
 use crate::worker::pipes::Pipes;
 use crate::worker::read_buffer::READ;
 
 const KIB: usize = 1024;
 
-/// What remains of a set of buffers, with the connection to a backend for which it stands.
-const BARE: usize = BACKEND + KIB;
+/// What remains of a set of buffers.
+const BARE: usize = KIB;
 
 /// A worker with a clock that the test moves.
 struct Rig {

@@ -15,6 +15,7 @@ use super::reply::Reply;
 use super::requester::Next::{self, Close, Keep};
 use crate::settings::{Settings, TrustedProxies};
 use crate::worker::Phase;
+use crate::worker::memory::BACKEND;
 use rig::{Backend, Outcome, Rig};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -342,6 +343,18 @@ fn a_backend_hears_of_the_client_from_the_gateway_alone() {
         );
         assert!(head.contains("X-Real-IP: 127.0.0.1\r\n"), "{head}");
         assert!(!head.contains("1.2.3.4") && !head.contains("X-Odd"), "{head}");
+    });
+}
+
+#[test]
+fn a_kept_connection_to_a_backend_counts_until_it_closes() {
+    run(async {
+        let rig = rig().await;
+        assert_eq!(
+            rig.ask("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").await.status,
+            200
+        );
+        assert_eq!(rig.close_kept(), BACKEND);
     });
 }
 

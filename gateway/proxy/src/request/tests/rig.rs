@@ -95,6 +95,13 @@ impl Rig {
         self.server.worker.shed();
     }
 
+    /// Closes a connection that is kept for requests to come. Returns the bytes that it has held.
+    pub(super) fn close_kept(&self) -> usize {
+        let before = self.server.worker.memory.held();
+        assert!(self.server.worker.backend_room.free_one(), "none is kept");
+        before - self.server.worker.memory.held()
+    }
+
     pub(super) fn look_at_memory(&self) {
         self.server.worker.shed();
     }
