@@ -256,7 +256,7 @@ impl Endpoint {
             }
             (connected, _) => connected.map(Socket::plain),
         };
-        let session = match &self.protocol {
+        let session = match &protocol {
             UpstreamProtocol::Tls(_) => SESSION,
             UpstreamProtocol::Http1 | UpstreamProtocol::H2c => 0,
         };
