@@ -19,7 +19,8 @@ enum Version {
 
 /// The files of a version.
 struct Files {
-    limit: &'static str,
+    /// Where the kernel kills, and where it begins to take back and to slow down.
+    limits: &'static [&'static str],
     usage: &'static str,
     /// What the kernel takes back before it kills: files that it has cached, by their names in `memory.stat`.
     cached: [&'static str; 2],
@@ -29,12 +30,12 @@ impl Version {
     fn files(self) -> Files {
         match self {
             Self::One => Files {
-                limit: "memory.limit_in_bytes",
+                limits: &["memory.limit_in_bytes"],
                 usage: "memory.usage_in_bytes",
                 cached: ["total_inactive_file", "total_active_file"],
             },
             Self::Two => Files {
-                limit: "memory.max",
+                limits: &["memory.max", "memory.high"],
                 usage: "memory.current",
                 cached: ["inactive_file", "active_file"],
             },
@@ -69,9 +70,10 @@ impl Group {
             .collect()
     }
 
-    /// The limit in bytes, if there is one.
+    /// The lowest limit in bytes, if there is one.
     pub(super) fn limit(&self) -> Option<u64> {
-        let limit = self.number(self.version.files().limit)?;
+        let limits = self.version.files().limits.iter();
+        let limit = limits.filter_map(|file| self.number(file)).min()?;
         // Version 1 writes the largest number of whole pages for none.
         (limit < i64::MAX as u64 / 2).then_some(limit)
     }
@@ -241,6 +243,26 @@ mod tests {
             seen(root.path()),
             [("sys/fs/cgroup".to_owned(), Some(536_870_912), Some(65))]
         );
+    }
+
+    /// Above `memory.high` the kernel takes back and slows down, long before it kills.
+    #[test]
+    fn version_2_with_two_limits() {
+        for (max, high, expected) in [
+            ("900", "700", Some(700)),
+            ("700", "900", Some(700)),
+            ("max", "700", Some(700)),
+            ("700", "max", Some(700)),
+            ("max", "max", None),
+        ] {
+            let root = root(&[
+                ("proc/self/cgroup", "0::/\n"),
+                ("proc/self/mountinfo", V2),
+                ("sys/fs/cgroup/memory.max", max),
+                ("sys/fs/cgroup/memory.high", high),
+            ]);
+            assert_eq!(seen(root.path())[0].1, expected, "{max} {high}");
+        }
     }
 
     #[test]
