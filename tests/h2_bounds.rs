@@ -83,6 +83,7 @@ fn a_connection_holds_no_more_than_its_bound() {
         let before = gateway.resident();
         let mut raw = client(gateway.door(DOOR), window);
         ask(&mut raw, 100);
+        gateway.until("all have been asked", |_| backend.requests() == 100);
         gateway.until(what, |gateway| queued(gateway) >= at_least * KIB);
         // More would come now.
         let mut most: f64 = 0.0;
