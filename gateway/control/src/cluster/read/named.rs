@@ -100,6 +100,11 @@ impl NamedObjects {
         let needed = needs.by_doors.iter().chain(&needs.by_ingresses);
         let needed: BTreeSet<ObjectRef> = needed.cloned().collect();
         self.retry = None;
+        // Lists of all are filtered as they arrive, and what they have brought may have been needed only for a while.
+        let unneeded = self.needed.difference(&needed);
+        for secret in unneeded.filter(|object| object.kind == Kind::Secret) {
+            self.store.borrow_mut().forget(secret);
+        }
         self.catch_up(&needed, reflectors);
         let is_single = |need: &&ObjectRef| !self.is_among_all(need) || self.late.contains(need);
         let singles: Vec<&ObjectRef> = needs.by_ingresses.iter().filter(is_single).collect();

@@ -102,10 +102,15 @@ impl Store {
         if let Scope::Object(key) = &target.scope {
             let object = ObjectRef::namespaced(target.kind, key);
             if !self.targets.keys().any(|other| other.covers(&object)) {
-                self.problems.put::<Problem>(&object, []);
-                self.view.remove(&object);
+                self.forget(&object);
             }
         }
+    }
+
+    /// Forgets a Secret or a ConfigMap that nobody needs any more.
+    pub(crate) fn forget(&mut self, object: &ObjectRef) {
+        self.problems.put::<Problem>(object, []);
+        self.view.remove(object);
     }
 
     pub(crate) fn targets(&self) -> impl Iterator<Item = (&WatchTarget, &TargetState)> {

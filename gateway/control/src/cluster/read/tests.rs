@@ -1,10 +1,12 @@
 //! Reflectors against an API server that says what the test wants, on a clock that the test turns.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::Response;
-use k8s_openapi::api::core::v1::Service as RawService;
+use k8s_openapi::api::core::v1::{Secret as RawSecret, Service as RawService};
 use kube::Api;
 use proptest::prelude::*;
 use resource::{ClusterView, Ingress, Kind, Object, ObjectRef};
@@ -13,16 +15,17 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::named::{ObjectNeeds, in_order};
+use super::named::{NamedObjects, ObjectNeeds, in_order};
 use super::observed::Observed;
 use super::raw::RawObject;
 use super::reflector::Reflector;
+use super::reflectors::Reflectors;
 use super::store::Store;
 use super::target::{Scope, WatchTarget};
 use super::update::{TargetEvent, Update};
-use crate::cluster::connection::{Contact, Fault};
+use crate::cluster::connection::{Connection, Contact, Fault};
 use crate::cluster::door_view::{DoorView, Publish};
-use crate::cluster::options::SecretScope;
+use crate::cluster::options::{ClusterOptions, SecretScope};
 use crate::cluster::scripted::{self, answer, event, failure, list, watch};
 
 fn service(name: &str, port: u16, version: u64) -> Value {
@@ -377,4 +380,78 @@ fn places_beyond_a_share_are_given_back() {
     let of_share = greedy[..50].iter().chain(&modest[49..50]).chain(&modest[..49]);
     let expected: Vec<&ObjectRef> = of_share.chain(&greedy[50..]).chain(&modest[50..]).collect();
     assert_eq!(ordered, expected);
+}
+
+/// Where all Secrets are listed, one that nobody names any more is not kept either: whoever has a thousand of them may name
+/// one after the other.
+#[tokio::test(start_paused = true)]
+async fn secrets_are_kept_as_long_as_they_are_needed() {
+    let store = Rc::new(RefCell::new(Store::default()));
+    let contact = Contact::new();
+    let (client, _) = scripted::client(Vec::new(), &contact);
+    let connection = Connection {
+        client,
+        contact,
+        server: "test".into(),
+        namespace: "default".into(),
+        identity: "one".into(),
+    };
+    let (updates, _nobody_reads) = mpsc::channel(100);
+    let mut reflectors = Reflectors::new(connection, Rc::clone(&store), updates);
+    let options = ClusterOptions {
+        secrets: SecretScope::Cluster,
+        most_followed: 200,
+        ..ClusterOptions::default()
+    };
+    let mut named = NamedObjects::new(Rc::new(options), Rc::clone(&store));
+    let secret = |number: usize| {
+        let sent = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": { "name": format!("s{number}"), "namespace": "shop", "resourceVersion": "1" },
+        });
+        Observed::new::<RawSecret>(serde_json::from_str(&sent.to_string()).unwrap())
+    };
+    let name =
+        |number: usize| ObjectRef::namespaced(Kind::Secret, &ObjectKey::new("shop", format!("s{number}")));
+    let needing = |number| Needing {
+        of_doors: vec![name(100)],
+        of_ingresses: vec![name(number)],
+    };
+    let all = WatchTarget {
+        kind: Kind::Secret,
+        scope: Scope::Cluster,
+    };
+    let kept = || -> Vec<String> {
+        let store = store.borrow();
+        store
+            .view
+            .secrets()
+            .map(|secret| secret.key.name().to_owned())
+            .collect()
+    };
+    let local = tokio::task::LocalSet::new();
+    let check = async {
+        reflectors.open(all.clone());
+        named.follow(&needing(0), &mut reflectors);
+        let take = |named: &NamedObjects, target: WatchTarget, event| {
+            let mut update = Update { target, event };
+            named.drop_unneeded(&mut update);
+            store.borrow_mut().take(update, &Needing::default());
+        };
+        take(
+            &named,
+            all.clone(),
+            TargetEvent::Listed((0..=100).map(secret).collect()),
+        );
+        assert_eq!(kept(), ["s0", "s100"]);
+        for number in 1..50 {
+            named.follow(&needing(number), &mut reflectors);
+            let read = TargetEvent::Applied(Box::new(secret(number)));
+            take(&named, WatchTarget::single(&name(number)), read);
+            let mut expected = ["s100".to_owned(), format!("s{number}")];
+            expected.sort();
+            assert_eq!(kept(), expected);
+        }
+    };
+    local.run_until(check).await;
 }
