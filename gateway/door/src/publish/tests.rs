@@ -465,7 +465,7 @@ fn an_index_costs_as_much_as_there_are_names() {
         .collect();
     let rules: Vec<&str> = shared
         .iter()
-        .map(|yaml| &yaml[yaml.find("  - host").unwrap()..yaml.len() - 4])
+        .map(|yaml| yaml.split_once("  rules:\n").unwrap().1.trim_end_matches("---\n"))
         .collect();
     let often = shared[0].replace(rules[0], &rules.concat());
     let (work, _) = rig.publish(&often);
