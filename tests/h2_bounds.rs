@@ -479,3 +479,85 @@ fn a_refused_stream_is_tried_again() {
         assert_eq!(asked.load(Ordering::SeqCst), refusals.min(3) + 1);
     }
 }
+
+/// So many bytes of a body for a stream, in frames as large as the library counts for nothing, or larger. Behind each
+/// comes a frame of a type that does not exist, so that each is in a buffer of its own.
+fn pinning(stream: u32, bytes: usize, piece: usize) -> Vec<u8> {
+    let unknown = if piece == 256 {
+        frame(0xfa, 0, 0, &[0; 7_900])
+    } else {
+        Vec::new()
+    };
+    let one = [data(stream, false, &vec![b'x'; piece]), unknown].concat();
+    one.repeat(bytes / piece)
+}
+
+/// What the traffic of the door holds, as far as it is counted.
+fn held(gateway: &Gateway) -> f64 {
+    gateway.metric("blastdoor_memory_held_bytes", &[("listener", DOOR)])
+}
+
+/// What a client has sent, and its backend does not read, counts, and holds no more than its bytes.
+#[test]
+fn what_a_backend_does_not_read_is_counted() {
+    // Bytes of each body: together they are less than the window of the connection.
+    const BODY: usize = 240 * 1024;
+    for piece in [16 * 1024, 256] {
+        // No window for the bodies of requests.
+        let (port, _) = scripted(&[(INITIAL_WINDOW_SIZE, 0)], |_, _, _| Vec::new());
+        let gateway = start(port);
+        let mut raw = Raw::open(gateway.door(DOOR));
+        // The larger windows count from then on.
+        while raw.frame(PATIENCE).unwrap().kind != kind::WINDOW_UPDATE {}
+        raw.send(&frame(kind::SETTINGS, 1, 0, &[]));
+        let post = request(b"POST", b"a.test", b"/", &[]);
+        let streams = [1, 3, 5, 7];
+        for stream in streams {
+            assert!(raw.send(&headers(stream, false, &post)));
+        }
+        let (before, resident) = (held(&gateway), gateway.resident());
+        for stream in streams {
+            assert!(raw.send(&pinning(stream, BODY, piece)));
+        }
+        gateway.until("it is counted", |gateway| {
+            held(gateway) - before >= 0.95 * (4 * BODY) as f64
+        });
+        let grown = gateway.resident().saturating_sub(resident);
+        assert!(
+            grown < 8 << 20,
+            "pieces of {piece}: {grown} bytes more are resident"
+        );
+        drop(raw);
+        gateway.until("it is given back", |gateway| held(gateway) <= before);
+    }
+}
+
+/// The same of what a backend sends and its clients do not read.
+#[test]
+fn what_a_client_does_not_read_is_counted() {
+    const BODY: usize = 60 * 1024;
+    const STREAMS: u32 = 20;
+    for piece in [12 * 1024, 256] {
+        let (port, _) = scripted(&[], move |_, kind, id| match kind {
+            kind::HEADERS => [
+                frame(kind::HEADERS, END_HEADERS, id, OK),
+                pinning(id, BODY, piece),
+            ]
+            .concat(),
+            _ => Vec::new(),
+        });
+        let gateway = start(port);
+        let mut raw = client(gateway.door(DOOR), 0);
+        let (before, resident) = (held(&gateway), gateway.resident());
+        ask(&mut raw, STREAMS);
+        gateway.until("it is counted", |gateway| {
+            held(gateway) - before >= 0.95 * f64::from(STREAMS) * BODY as f64
+        });
+        let grown = gateway.resident().saturating_sub(resident);
+        assert!(
+            grown < 10 << 20,
+            "pieces of {piece}: {grown} bytes more are resident"
+        );
+        drop(raw);
+    }
+}

@@ -51,12 +51,9 @@ impl Exchange<'_> {
         match self.parts.deadline.wait(context) {
             Wait::Running => return Poll::Pending,
             Wait::Quiet => {
-                self.settle(waits);
-                let is_blind = self.is_blind();
-                self.parts.deadline.look(is_blind);
-                return match is_blind.then(|| self.check_client(context)) {
-                    Some(Err(gone)) => Poll::Ready(gone),
-                    Some(Ok(())) | None => Poll::Pending,
+                return match self.become_quiet(context, waits) {
+                    Err(refusal) => Poll::Ready(refusal),
+                    Ok(()) => Poll::Pending,
                 };
             }
             Wait::Cut => return Poll::Ready(Refusal::Overload),
@@ -84,6 +81,22 @@ impl Exchange<'_> {
             Waits::UpstreamWrite | Waits::ResponseBody => Refusal::UpstreamStalled,
             Waits::ResponseHead => Refusal::UpstreamTimeout,
         })
+    }
+
+    /// Nothing moves: counts and gives back what can be, and has it looked for what does not wake the task, such as what
+    /// comes later.
+    fn become_quiet(&mut self, context: &mut Context<'_>, waits: Waits) -> Result<(), Refusal> {
+        self.stall(context, true)?;
+        self.settle(waits);
+        let (client, backend) = self.are_unread();
+        let gathers = client && self.parts.client.is_http2() || backend && self.parts.upstream.is_http2();
+        let is_blind = self.is_blind();
+        self.parts.deadline.look(gathers || is_blind);
+        if is_blind {
+            self.check_client(context)
+        } else {
+            Ok(())
+        }
     }
 
     /// Gives back the memory that is not needed while nothing moves, and says what is held for a side that does not read.
@@ -114,7 +127,7 @@ impl Exchange<'_> {
         let waits_for_reader = reader.is_some();
         scratch.rest(unsent + client.unread() + upstream.unread());
         if waits_for_reader {
-            let held = scratch.held() + in_pipes + queued;
+            let held = scratch.held() + in_pipes + queued + client.stored() + upstream.stored();
             self.parts.deadline.holds_for_reader(held);
         }
     }

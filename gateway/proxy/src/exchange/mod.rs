@@ -227,7 +227,10 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Err(refusal)) => return Poll::Ready(Err(self.failure(refusal))),
             Poll::Pending => {}
         }
-        if let Err(refusal) = self.watch_client(context).and_then(|()| self.stall(context)) {
+        if let Err(refusal) = self
+            .watch_client(context)
+            .and_then(|()| self.stall(context, false))
+        {
             return Poll::Ready(Err(self.failure(refusal)));
         }
         match self.poll_deadline(context) {
@@ -388,21 +391,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// What arrives on a shared connection is taken from it also while the other side does not take it.
-    fn stall(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
-        self.parts.scratch.count_output();
+    /// Whether nobody reads from the client, and from the backend, because the other side does not take it.
+    fn are_unread(&self) -> (bool, bool) {
         let is_unread = |relay: &Relay| !relay.source_ended() && relay.waits_for() == WaitsFor::Sink;
-        let upstream_waits = match &self.response {
+        let backend = match &self.response {
             Response::Awaited => self.client_full,
             Response::Interim(_) => true,
             Response::Final(answer) => is_unread(&answer.download),
         };
-        if upstream_waits && self.parts.upstream.stall(context).is_err() {
+        let client = self.request == Request::Broken || is_unread(self.parts.upload);
+        (client, backend)
+    }
+
+    /// What arrives on a shared connection is taken from it also while the other side does not take it. `is_quiet`: this
+    /// has lasted for a while.
+    fn stall(&mut self, context: &mut Context<'_>, is_quiet: bool) -> Result<(), Refusal> {
+        self.parts.scratch.count_output();
+        let (client, backend) = self.are_unread();
+        if backend && self.parts.upstream.stall(context, is_quiet).is_err() {
             return Err(self.malformed("more interim responses than may wait for the client"));
         }
-        if self.request == Request::Broken || is_unread(self.parts.upload) {
+        if client {
             // A client sends no heads, so there are never too many of them.
-            let _never_too_many = self.parts.client.stall(context);
+            let _never_too_many = self.parts.client.stall(context, is_quiet);
         }
         if self.parts.client.is_http2() {
             let Scratch {

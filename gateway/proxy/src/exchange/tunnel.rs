@@ -14,6 +14,7 @@ use crate::exchange::{HALF_CLOSED, STREAM_IDLE};
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
+use crate::stream::http2::TooManyHeads;
 use crate::stream::trailer_limits::TrailerLimits;
 use crate::worker::Phase;
 use crate::worker::buffers::Scratch;
@@ -160,13 +161,8 @@ impl<'a> Tunnel<'a> {
         if down.is_err() || (self.up.is_none() && self.down.is_none()) {
             return Poll::Ready(Ok(()));
         }
-        for (half, from) in [(&self.up, &mut self.client), (&self.down, &mut self.upstream)] {
-            let is_unread = half
-                .as_ref()
-                .is_none_or(|relay| relay.waits_for() == WaitsFor::Sink);
-            if is_unread && from.stall(context).is_err() {
-                return Poll::Ready(Ok(()));
-            }
+        if self.stall(context, false).is_err() {
+            return Poll::Ready(Ok(()));
         }
         self.look();
         let is_unread = stalls(&self.up);
@@ -177,8 +173,10 @@ impl<'a> Tunnel<'a> {
         match self.deadline.wait(context) {
             Wait::Running => return Poll::Pending,
             Wait::Quiet => {
+                let gathers = self.stall(context, true);
                 self.settle();
-                self.deadline.look(is_unread && !self.client.is_http2());
+                self.deadline
+                    .look(is_unread || gathers.is_ok_and(|gathers| gathers));
                 return if is_unread && self.client.has_broken(context) {
                     Poll::Ready(Ok(()))
                 } else {
@@ -197,6 +195,21 @@ impl<'a> Tunnel<'a> {
         })
     }
 
+    /// What arrives on a shared connection is taken from it also while nobody reads it. Whether there is such a side.
+    fn stall(&mut self, context: &mut Context<'_>, is_quiet: bool) -> Result<bool, TooManyHeads> {
+        let mut gathers = false;
+        for (half, from) in [(&self.up, &mut self.client), (&self.down, &mut self.upstream)] {
+            let is_unread = half
+                .as_ref()
+                .is_none_or(|relay| relay.waits_for() == WaitsFor::Sink);
+            if is_unread {
+                from.stall(context, is_quiet)?;
+                gathers |= from.is_http2();
+            }
+        }
+        Ok(gathers)
+    }
+
     /// Gives back the memory that is not needed while nothing moves, and says what is held for a client that does not read.
     fn settle(&mut self) {
         let client_stalls = stalls(&self.down);
@@ -210,7 +223,7 @@ impl<'a> Tunnel<'a> {
         };
         self.scratch
             .rest(unsent + self.client.unread() + self.upstream.unread());
-        let held = self.scratch.held();
+        let held = self.scratch.held() + self.client.stored() + self.upstream.stored();
         if client_stalls {
             self.deadline.holds_for_reader(held);
         } else {

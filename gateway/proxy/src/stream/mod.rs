@@ -278,11 +278,12 @@ impl Stream {
     }
 
     /// Nobody reads from this side now, because the task waits for the other one. A stream must nevertheless take what
-    /// arrives for it: it shares its connection.
-    pub(crate) fn stall(&mut self, context: &mut Context<'_>) -> Result<(), TooManyHeads> {
+    /// arrives for it: it shares its connection. `is_quiet`: this has lasted for a while, and what has arrived is to be
+    /// counted.
+    pub(crate) fn stall(&mut self, context: &mut Context<'_>, is_quiet: bool) -> Result<(), TooManyHeads> {
         match self {
             Self::Socket(_) => Ok(()),
-            Self::Http2(stream) => stream.stall(context),
+            Self::Http2(stream) => stream.stall(context, is_quiet),
         }
     }
 
@@ -371,6 +372,14 @@ impl Stream {
         match self {
             Self::Socket(_) => 0,
             Self::Http2(stream) => stream.queued(),
+        }
+    }
+
+    /// What has arrived and is stored until somebody reads it, beside what a socket's buffer holds.
+    pub(crate) fn stored(&self) -> usize {
+        match self {
+            Self::Socket(_) => 0,
+            Self::Http2(stream) => stream.stored(),
         }
     }
 

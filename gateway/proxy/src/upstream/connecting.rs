@@ -43,14 +43,14 @@ pub(crate) async fn while_wanted<T>(
         if worker.phase() == Phase::Ended {
             return Poll::Ready(Err(Refusal::Drained));
         }
-        // A client gets no heads, so there are never too many of them.
-        let _never_too_many = client.stall(context);
         loop {
             let now = deadline.now();
             if !std::mem::replace(&mut armed, true) {
                 deadline.set_from(now, LOOK);
             }
             let is_due = deadline.has_passed(context);
+            // A client gets no heads, so there are never too many of them.
+            let _never_too_many = client.stall(context, is_due);
             if until.is_some_and(|until| until <= now) {
                 return Poll::Ready(Err(Refusal::DeadlineExceeded));
             }

@@ -63,6 +63,17 @@ impl Ahead {
         }
     }
 
+    /// Adds bytes before all others.
+    pub(super) fn push_front(&mut self, bytes: &[u8]) {
+        self.charge.resize(self.charge.bytes() + bytes.len());
+        self.blocks.push_front(Bytes::copy_from_slice(bytes));
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn held(&self) -> usize {
+        self.charge.bytes()
+    }
+
     /// Adds a head whose fields have this many bytes.
     pub(super) fn push_head(&mut self, head: Response<()>, bytes: usize) -> Result<(), TooManyHeads> {
         self.head_bytes += bytes;

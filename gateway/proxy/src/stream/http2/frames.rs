@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 /// Bytes of a frame's head (RFC 9113 4.1).
-const HEAD: usize = 9;
+pub(super) const HEAD: usize = 9;
 
 /// Types of frames (RFC 9113 6).
 pub(crate) const DATA: u8 = 0x0;

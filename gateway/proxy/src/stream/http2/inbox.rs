@@ -2,14 +2,15 @@
 //!
 //! The library keeps such frames one by one, each at several hundred bytes, and ends the whole connection when there are
 //! too many small ones. So the connection counts frames as their bytes pass, and when many have come, every stream whose
-//! task waits for its other side takes its own out and stores them together: then their number does not matter.
+//! task waits for its other side takes its own out and stores them together: then their number does not matter. What is
+//! stored so is charged to the worker's memory, so every byte counts as long as a stream waits.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
 
-use super::frames::{CONTINUATION, DATA, Frames, HEADERS, LongBlocks, SETTINGS};
+use super::frames::{CONTINUATION, DATA, Frames, HEAD, HEADERS, LongBlocks, SETTINGS};
 
-/// What the library holds for a frame besides its bytes: a frame with as many bytes is no burden.
+/// What the library holds for a frame besides its bytes: a frame with as many bytes is no burden, unless it waits.
 const FRAME: usize = 256;
 
 /// The burden after which streams take out what has come for them.
@@ -56,9 +57,12 @@ impl Inbox {
     pub(crate) fn begins(&self, frame: &Frames) -> bool {
         self.long.begins(frame);
         let (kind, ..) = frame.frame();
+        let awaited = !self.stalled.borrow().is_empty();
         let more = match kind {
-            DATA => FRAME.saturating_sub(frame.length()),
-            HEADERS | CONTINUATION => FRAME + frame.length(),
+            DATA if !awaited => FRAME.saturating_sub(frame.length()),
+            DATA | HEADERS | CONTINUATION => FRAME + frame.length(),
+            // Frames that nobody wants are in the buffers, too, of which a frame that waits keeps all.
+            _ if awaited => HEAD + frame.length(),
             _ => return false,
         };
         let burden = self.burden.get() + more;

@@ -185,6 +185,11 @@ impl Http2Stream {
         self.account.hold(bytes);
     }
 
+    /// What has been taken out of the library for it, and waits to be read.
+    pub(crate) fn stored(&self) -> usize {
+        self.ahead.as_ref().map_or(0, |ahead| ahead.held())
+    }
+
     /// What the library holds for this stream.
     pub(crate) fn queued(&self) -> usize {
         self.account.queued()
@@ -233,9 +238,9 @@ impl Http2Stream {
     }
 
     /// The task of this stream waits for its other side, and does not read. If much has come on the connection, takes out
-    /// of the library what is this stream's.
-    pub(crate) fn stall(&mut self, context: &mut Context<'_>) -> Result<(), TooManyHeads> {
-        if self.inbox.stall(self.number, &mut self.stall, context) {
+    /// of the library what is this stream's; `is_quiet`: in any case.
+    pub(crate) fn stall(&mut self, context: &mut Context<'_>, is_quiet: bool) -> Result<(), TooManyHeads> {
+        if self.inbox.stall(self.number, &mut self.stall, context) || is_quiet {
             self.gather(context)
         } else {
             Ok(())
@@ -262,6 +267,10 @@ impl Http2Stream {
             };
             let bytes = text_of(head.headers());
             self.ahead(|ahead| ahead.push_head(head, bytes))?;
+        }
+        let chunk = std::mem::take(&mut self.chunk);
+        if !chunk.is_empty() {
+            self.ahead(|ahead| ahead.push_front(&chunk));
         }
         while let Some(Poll::Ready(Some(Ok(chunk)))) =
             self.incoming.as_mut().map(|incoming| incoming.poll_data(context))
