@@ -120,8 +120,13 @@ impl DoorDescriptors {
         self.open.load(Ordering::Relaxed).saturating_add(self.used()) >= both
     }
 
+    /// Whether half of those that there may be for backends are used.
+    pub(crate) fn are_scarce(&self) -> bool {
+        self.used() >= self.most_for_backends() / 2
+    }
+
     /// How many there may be for backends now.
-    fn most_for_backends(&self) -> usize {
+    pub(crate) fn most_for_backends(&self) -> usize {
         let both = self.both.load(Ordering::Relaxed);
         let left = both.saturating_sub(self.open.load(Ordering::Relaxed));
         self.backends.load(Ordering::Relaxed).min(left)

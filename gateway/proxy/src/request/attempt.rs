@@ -24,6 +24,7 @@ use crate::upstream::connecting::{Opened, connect, while_wanted};
 use crate::upstream::{Again, Choice, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse};
 use crate::worker::Phase;
 use crate::worker::buffers::Scratch;
+use crate::worker::room::BackendShare;
 
 /// A planned request on its way to a backend.
 struct Attempts<'a, 'c> {
@@ -110,6 +111,9 @@ impl Attempts<'_, '_> {
     }
 
     async fn attempt(&mut self, chosen: Chosen, endpoint: &Rc<Endpoint>, rule: Reuse) -> Attempt {
+        let Ok(_share) = self.share() else {
+            return Attempt::Failed(Refusal::Overload);
+        };
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
         // A kept connection may be at hand. Everything else takes time, and memory of its own.
@@ -315,6 +319,21 @@ impl Attempts<'_, '_> {
             Some(again) => Attempt::Retry(error.refusal(), again),
             None => Attempt::Failed(error.refusal()),
         })
+    }
+
+    /// A connection to a backend, counted for the client if it is one of many that it may have at once and there are few.
+    fn share(&self) -> Result<Option<BackendShare>, ConnectError> {
+        let (None, Some(client)) = (&self.plan.message, self.plan.asker.client) else {
+            return Ok(None);
+        };
+        let worker = &self.requester.server.worker;
+        if let Some(share) = worker.backend_share(client, self.plan.asker.share) {
+            return Ok(Some(share));
+        }
+        let reason = "its HTTP/2 requests have its share of the door's connections to backends (`limits.client_share`)";
+        let peer = self.requester.downstream.peer.address;
+        worker.warn(peer, "request refused", reason);
+        Err(ConnectError::Full)
     }
 
     fn no_connection(&self, endpoint: &Endpoint, error: &ConnectError) {

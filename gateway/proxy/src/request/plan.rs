@@ -120,7 +120,10 @@ impl Plan {
                 .unwrap_or(matched.settings.timeouts.connect),
             asker: match message {
                 Some(_) => asker(&matched.settings, identity),
-                // Each request has a connection of its own.
+                // Each request has a connection of its own, and a client many requests.
+                None if requester.stream.is_http2() && requester.server.worker.backends_are_scarce() => {
+                    asker(&matched.settings, identity)
+                }
                 None => Asker::unknown(),
             },
             upload: pairing.upload(&matched, &traits),

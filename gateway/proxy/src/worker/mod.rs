@@ -13,7 +13,7 @@ pub(crate) mod peers;
 pub(crate) mod pipes;
 pub(crate) mod place;
 pub(crate) mod read_buffer;
-mod room;
+pub(crate) mod room;
 mod shed;
 pub(crate) mod turns;
 pub(crate) mod warnings;
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<DoorMetrics>,
     pub(crate) connections: AtomicUsize,
     pub(crate) clients: ClientCounts,
+    /// Connections to backends that are in use, by client; counted when they are scarce.
+    pub(crate) backend_clients: ClientCounts,
     /// Requests that were cut when the drain ended.
     pub(crate) cut: AtomicUsize,
     pub(crate) warnings: Warnings,
@@ -103,6 +105,7 @@ impl Shared {
             metrics,
             connections: AtomicUsize::new(0),
             clients: ClientCounts::default(),
+            backend_clients: ClientCounts::default(),
             cut: AtomicUsize::new(0),
             warnings: Warnings::default(),
             peers: Arc::default(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::reply::Reply;
 use super::requester::Next::{self, Close, Keep};
-use crate::settings::{Settings, TrustedProxies};
+use crate::settings::{ClientIp, Settings, TrustedProxies};
 use crate::worker::Phase;
 use crate::worker::memory::BACKEND;
 use rig::{Backend, Outcome, Rig};
@@ -58,7 +58,11 @@ fn place(name: &str, host: &str, path: &str, port: Option<u16>, annotation: &str
 
 /// A door with one place for each thing that a request may run into.
 async fn rig() -> Rig {
-    let mut rig = Rig::new(settings());
+    rig_with(settings()).await
+}
+
+async fn rig_with(settings: Settings) -> Rig {
+    let mut rig = Rig::new(settings);
     let hello = rig.backend(Backend::Answers(HELLO)).await;
     let empty = rig
         .backend(Backend::Answers("HTTP/1.1 204 No Content\r\n\r\n"))
@@ -388,5 +392,26 @@ fn requests_are_refused_while_memory_is_short_and_health_checks_are_not() {
         assert_eq!(rig.ask(check).await.status, 200);
         rig.allow_memory(1 << 30);
         assert_eq!(rig.ask(request).await.status, 200);
+    });
+}
+
+#[test]
+fn a_client_that_has_its_share_of_backends_gets_no_more_over_http2() {
+    run(async {
+        let rig = rig_with(Settings {
+            client_ip: ClientIp::ForwardedFor,
+            ..settings()
+        })
+        .await;
+        let of = |client| format!("GET / HTTP/1.1\r\nHost: app.test\r\nX-Forwarded-For: {client}\r\n\r\n");
+        let (greedy, other) = (of("203.0.113.9"), of("203.0.113.8"));
+        let taken = rig.use_up_backends([203, 0, 113, 9].into(), 32);
+        let refused = rig.ask_http2(&greedy).await;
+        assert_eq!((refused.status, refused.reason), (503, Some("overload")));
+        assert_eq!(rig.ask_http2(&other).await.status, 200);
+        // A connection over HTTP/1 has one at a time.
+        assert_eq!(rig.ask(&greedy).await.status, 200);
+        drop(taken);
+        assert_eq!(rig.ask_http2(&greedy).await.status, 200);
     });
 }

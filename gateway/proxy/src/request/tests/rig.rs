@@ -13,6 +13,7 @@ use resource::manifest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::descriptors::Allotment;
 use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
 use crate::memory::MemoryBudget;
@@ -22,11 +23,12 @@ use crate::refusal::Refusal;
 use crate::request::record::Record;
 use crate::request::requester::{Next, Requester, Server};
 use crate::request::{refuse_unread, serve};
-use crate::settings::Settings;
+use crate::settings::{ClientShare, Settings};
 use crate::stream::Stream;
 use crate::stream::http2::trailers::Blocks;
 use crate::stream::http2::{Http2Stream, Inbox, Outbox, Piece};
 use crate::upstream::HealthBoard;
+use crate::worker::clients::Client;
 use crate::worker::{Phase, Shared};
 
 /// A door with its backends.
@@ -108,6 +110,20 @@ impl Rig {
 
     pub(super) fn enter(&self, phase: Phase) {
         self.server.worker.enter(phase);
+    }
+
+    /// Lets a client have its share of `most` connections to backends; what it has.
+    pub(super) fn use_up_backends(&self, client: Ipv4Addr, most: usize) -> impl Sized + use<> {
+        let worker = &self.server.worker;
+        let descriptors = &worker.door_metrics.descriptors;
+        descriptors.allot(Allotment {
+            backends: most,
+            ..Allotment::UNLIMITED
+        });
+        let client = Client::of(client.into());
+        let share = || worker.backend_share(client, ClientShare::default());
+        let taken = std::iter::from_fn(|| share().zip(descriptors.hold()));
+        taken.collect::<Vec<_>>()
     }
 
     /// Starts a backend; its port.
