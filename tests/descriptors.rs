@@ -15,6 +15,9 @@ const DOOR: &str = "external-http";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A gateway that may open so many.
+/// One client may have everything.
+const ONE_CLIENT: &str = "limits = { client_share = 100 }";
+
 fn with(descriptors: usize) -> Builder {
     gateway!().env("BLASTDOOR_PROCESS__DESCRIPTORS", &descriptors.to_string())
 }
@@ -251,6 +254,7 @@ fn idle_clients_give_way_to_backends() {
     let _opens = gateway_tests::Finally(&opened);
     let backend = Backend::with("app", held_back(&opened));
     let gateway = with(128)
+        .every_door(ONE_CLIENT)
         .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
         .start();
     let door = gateway.door(DOOR);
@@ -279,6 +283,7 @@ fn a_door_without_descriptors_for_backends_takes_none_from_others() {
     let slow = Backend::with("slow", held_back(&opened));
     let other = Backend::start("other");
     let gateway = with(128)
+        .every_door(ONE_CLIENT)
         .manifest("slow.yaml", &manifest::app("slow", DOOR, "a.test", slow.port()))
         .manifest(
             "other.yaml",

@@ -120,13 +120,18 @@ impl DoorDescriptors {
         self.open.load(Ordering::Relaxed).saturating_add(self.used()) >= both
     }
 
-    /// Whether half of those that there may be for backends are used.
+    /// How many there may be for backends when idle clients have given way.
+    pub(crate) fn most_used(&self) -> usize {
+        self.backends.load(Ordering::Relaxed)
+    }
+
+    /// Whether half of these are used.
     pub(crate) fn are_scarce(&self) -> bool {
-        self.used() >= self.most_for_backends() / 2
+        self.used() >= self.most_used() / 2
     }
 
     /// How many there may be for backends now.
-    pub(crate) fn most_for_backends(&self) -> usize {
+    fn most_for_backends(&self) -> usize {
         let both = self.both.load(Ordering::Relaxed);
         let left = both.saturating_sub(self.open.load(Ordering::Relaxed));
         self.backends.load(Ordering::Relaxed).min(left)

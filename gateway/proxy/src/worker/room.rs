@@ -92,7 +92,7 @@ impl Worker {
     pub(crate) fn backend_share(&self, client: Client, share: ClientShare) -> Option<BackendShare> {
         let (limit, descriptors) = (PerClient::Share(share), &self.shared.metrics.descriptors);
         loop {
-            let (used, most) = (descriptors.used(), descriptors.most_for_backends());
+            let (used, most) = (descriptors.used(), descriptors.most_used());
             if self.shared.backend_clients.enter(client, limit, used, most) {
                 return Some(BackendShare {
                     shared: Arc::clone(&self.shared),
