@@ -38,7 +38,7 @@ impl Silence {
 }
 
 /// How long an idle connection has been silent that gives way to one that waits.
-const CROWDED: Duration = Duration::from_millis(100);
+const CROWDED: Duration = Duration::from_millis(250);
 
 /// The part of all idle connections, or of all tunnels, that is given up at once. What that frees is known only at the next
 /// tick.
