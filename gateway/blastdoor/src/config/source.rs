@@ -85,8 +85,8 @@ fn service_bounds(section: &mut Section<'_, '_>, raw: &RawSource) -> ServiceBoun
 fn most_followed(section: &mut Section<'_, '_>, raw: &RawSource) -> usize {
     match raw.most_followed {
         Some(0) => {
-            let message =
-                "0 would read nothing that an Ingress names; to read no Secret, set secrets = \"none\"";
+            let message = "0 would read nothing that an Ingress names; allowed: 1 and above; to read no Secret, set \
+                           secrets = \"none\"";
             section.error("most_followed", message.to_owned());
             MOST_FOLLOWED
         }

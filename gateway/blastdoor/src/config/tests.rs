@@ -377,3 +377,147 @@ fn a_door_has_one_worker_per_cpu_unless_it_says_otherwise() {
         );
     }
 }
+
+/// The least and the most of each bound is accepted; what lies beyond is refused, with the key, the value and the range.
+#[test]
+fn bounds_have_a_range() {
+    const LIMITS: &str = "[listeners.a.limits]";
+    let some = "allowed: 1 and above";
+    let whole = "allowed: a whole number from 0 to 4294967295";
+    // Table, key, the least and the most, what is less, what is more, and what is said of each.
+    type Case<'a> = (&'a str, &'a str, [&'a str; 2], [(&'a str, &'a str, &'a str); 2]);
+    let size = |least, most, range| (least, most, range);
+    let table: &[Case<'_>] = &[
+        (
+            LIMITS,
+            "h2_buffer",
+            ["\"64KiB\"", "\"16MiB\""],
+            [
+                size("65535", "65535 bytes is out of range", "allowed: 64KiB to 16MiB"),
+                size(
+                    "16777217",
+                    "16777217 bytes is out of range",
+                    "allowed: 64KiB to 16MiB",
+                ),
+            ],
+        ),
+        (
+            "[log]",
+            "buffer",
+            ["\"64KiB\"", "\"256MiB\""],
+            [
+                size("65535", "65535 bytes is out of range", "allowed: 64KiB to 256MiB"),
+                size(
+                    "268435457",
+                    "268435457 bytes is out of range",
+                    "allowed: 64KiB to 256MiB",
+                ),
+            ],
+        ),
+        (
+            LIMITS,
+            "client_share",
+            ["1", "100"],
+            [
+                ("0", "0 is out of range", "allowed: 1 to 100"),
+                ("101", "101 is out of range", "allowed: 1 to 100"),
+            ],
+        ),
+        (
+            LIMITS,
+            "h2_streams",
+            ["1", "1000"],
+            [
+                ("0", "0 is out of range", "allowed: 1 to 1000"),
+                ("1001", "1001 is out of range", "allowed: 1 to 1000"),
+            ],
+        ),
+        (
+            LIMITS,
+            "ingress_rules",
+            ["1", "4294967295"],
+            [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],
+        ),
+        (
+            LIMITS,
+            "namespace_rules",
+            ["1", "4294967295"],
+            [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],
+        ),
+        (
+            LIMITS,
+            "namespace_endpoints",
+            ["1", "4294967295"],
+            [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],
+        ),
+        (
+            "[source]",
+            "service_ports",
+            ["1", "4294967295"],
+            [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],
+        ),
+        (
+            "[source]",
+            "service_slices",
+            ["1", "4294967295"],
+            [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],
+        ),
+        (
+            "[source]",
+            "service_endpoints",
+            ["1", "4294967295"],
+            [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],
+        ),
+        (
+            "[source]",
+            "most_followed",
+            ["1", "4294967295"],
+            [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],
+        ),
+        (
+            "[process]",
+            "descriptors",
+            ["64", "1048576"],
+            [
+                ("63", "63 is too few", "allowed: `auto`, or a number from 64"),
+                ("-1", "`-1`", "a whole number"),
+            ],
+        ),
+        (
+            "[process]",
+            "memory",
+            ["\"32MiB\"", "\"64GiB\""],
+            [
+                size("33554431", "33554431 bytes is too little", "from 32MiB"),
+                size("-1", "`-1`", "a number"),
+            ],
+        ),
+        (
+            LIMITS,
+            "connections_per_client",
+            ["0", "4294967295"],
+            [
+                ("-1", "`-1`", "a whole number"),
+                ("\"many\"", "\"many\"", "a whole number"),
+            ],
+        ),
+    ];
+    for (header, key, accepted, refused) in table {
+        let text = |value: &str| format!("{}{header}\n{key} = {value}\n", door(""));
+        for value in accepted {
+            assert_eq!(errors(&text(value), &[]), [] as [String; 0], "{key} = {value}");
+        }
+        for (value, told, range) in refused {
+            let found = errors(&text(value), &[]);
+            let [error] = &found[..] else {
+                panic!("{key} = {value}: {found:?}")
+            };
+            let place = header.trim_matches(['[', ']']);
+            let is_told = error.contains(&format!("{place}.{key}: "));
+            assert!(
+                is_told && error.contains(told) && error.contains(range),
+                "{key} = {value}: {error}"
+            );
+        }
+    }
+}

@@ -424,3 +424,6 @@ impl Drop for Piece {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
