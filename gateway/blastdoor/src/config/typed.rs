@@ -61,6 +61,7 @@ fn readable(message: &str) -> String {
         Some((what, expected)) => {
             let expected = match expected {
                 "u16" => "a whole number from 0 to 65535",
+                "u32" => "a whole number from 0 to 4294967295",
                 "u64" | "usize" => "a whole number",
                 other => other,
             };
