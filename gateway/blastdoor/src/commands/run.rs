@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use proxy::Metrics;
+use proxy::{LineQueue, Metrics};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -92,8 +92,10 @@ fn start(
         registry.register_collector(Box::new(gauges.clone()));
         registry.register_collector(Box::new(admin_counts.clone()));
 
-        let memory =
-            Memory::start(config.process.memory).context("cannot watch the memory of the process")?;
+        let queues: Vec<LineQueue> = logs.queues().cloned().collect();
+        let promised = move || queues.iter().map(|queue| queue.room() as u64).sum();
+        let memory = Memory::start(config.process.memory, promised)
+            .context("cannot watch the memory of the process")?;
         registry.register_collector(Box::new(memory.clone()));
         let admin = Admin::bind(&config.admin).map_err(|error| admin_error(&config.admin, &error))?;
         let admin_bind = config.admin.clone();

@@ -34,8 +34,8 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
-    /// What traffic may hold that holds `held` now.
-    pub(super) fn budget(&mut self, look: Look, held: u64) -> usize {
+    /// What traffic may hold that holds `held` now, if others may still take what is `promised` to them.
+    pub(super) fn budget(&mut self, look: Look, held: u64, promised: u64) -> usize {
         let mut is_calm = false;
         if let Some((before, held_before)) = self.before.replace((look, held)) {
             let used_again = held.saturating_sub(held_before);
@@ -58,7 +58,10 @@ impl Estimate {
             self.written_off -= believed;
             self.freed += believed;
         }
-        let left = look.left().saturating_add_unsigned(self.freed);
+        let left = look
+            .left()
+            .saturating_add_unsigned(self.freed)
+            .saturating_sub_unsigned(promised);
         let budget = u64::try_from(left.saturating_add_unsigned(held)).unwrap_or_default();
         let (least, most) = (look.limit / ALWAYS, look.limit / 4 * OF_LIMIT);
         usize::try_from(budget.clamp(least, most)).unwrap_or(usize::MAX)
@@ -78,7 +81,11 @@ mod tests {
                 used: *used << 20,
                 sockets: true,
             };
-            assert_eq!(estimate.budget(look, *held << 20) >> 20, *budget, "step {step}");
+            assert_eq!(
+                estimate.budget(look, *held << 20, 0) >> 20,
+                *budget,
+                "step {step}"
+            );
         }
     }
 
@@ -121,7 +128,7 @@ mod tests {
                 used: used << 20,
                 sockets: true,
             };
-            estimate.budget(look, held << 20) >> 20
+            estimate.budget(look, held << 20, 0) >> 20
         };
         budget(50, 0);
         budget(700, 500);
@@ -153,5 +160,22 @@ mod tests {
             (350, 0, 650),
             (400, 0, 500),
         ]);
+    }
+
+    #[test]
+    fn what_is_promised_to_others_is_not_planned_with() {
+        let mut estimate = Estimate::default();
+        let mut budget = |used: u64, promised: u64| {
+            let look = Look {
+                limit: 1000 << 20,
+                used: used << 20,
+                sockets: true,
+            };
+            estimate.budget(look, 0, promised << 20) >> 20
+        };
+        assert_eq!(budget(500, 100), 300);
+        // They take it.
+        assert_eq!(budget(600, 0), 300);
+        assert_eq!(budget(600, 500), 62);
     }
 }

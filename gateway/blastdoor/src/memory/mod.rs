@@ -41,16 +41,19 @@ struct Figures {
 
 impl Memory {
     /// Finds the limit and keeps the budget up to date, in a thread of its own, so that nothing else delays it.
-    /// `configured`: the limit, if it is not left to the kernel.
+    /// `configured`: the limit, if it is not left to the kernel. `promised`: what others than traffic may still take.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub(crate) fn start(configured: Option<u64>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        configured: Option<u64>,
+        promised: impl Fn() -> u64 + Send + 'static,
+    ) -> std::io::Result<Self> {
         let mut system = System::new(Path::new("/"), configured);
         let mut estimate = Estimate::default();
         let look = system.look();
         let memory = Self {
-            budget: MemoryBudget::new(estimate.budget(look, 0)),
+            budget: MemoryBudget::new(estimate.budget(look, 0, promised())),
             figures: Arc::default(),
         };
         memory.budget.set_counts_sockets(look.sockets);
@@ -69,7 +72,7 @@ impl Memory {
                 let mut before = look;
                 loop {
                     let look = system.look();
-                    let bytes = estimate.budget(look, kept.budget.used() as u64);
+                    let bytes = estimate.budget(look, kept.budget.used() as u64, promised());
                     kept.budget.set(bytes);
                     kept.budget.set_counts_sockets(look.sockets);
                     kept.figures.take_over(look);

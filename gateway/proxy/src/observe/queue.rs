@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How much time passes between two lines that say how many were lost.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// A queue that is larger than this grows by an eighth, not to double its size: what it allocates counts.
+const LARGE: usize = 64 * 1024;
+
 /// How long to wait when a sink that never blocks (`O_NONBLOCK`, set by whoever shares it) has no room.
 const NO_ROOM: Duration = Duration::from_millis(20);
 
@@ -41,6 +44,18 @@ struct State {
     /// All bytes ever accepted, and of those all that the writer has dealt with.
     accepted: u64,
     settled: u64,
+}
+
+impl State {
+    /// Makes room for more bytes, of `limit`.
+    fn grow(&mut self, more: usize, limit: usize) {
+        let (length, capacity) = (self.waiting.len(), self.waiting.capacity());
+        let needed = length + more;
+        if needed > capacity.max(LARGE) {
+            let target = (capacity + capacity / 8).min(limit).max(needed);
+            self.waiting.reserve_exact(target - length);
+        }
+    }
 }
 
 impl LineQueue {
@@ -85,12 +100,20 @@ impl LineQueue {
             return;
         }
         let was_empty = state.waiting.is_empty();
+        state.grow(lines.len(), self.0.limit);
         state.waiting.extend_from_slice(lines);
         state.accepted += lines.len() as u64;
         drop(state);
         if was_empty {
             self.0.filled.notify_one();
         }
+    }
+
+    /// How many bytes it may still take.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let state = self.0.lock();
+        self.0.limit.saturating_sub(state.waiting.len() + state.in_hand)
     }
 
     /// How many lines the sink has not taken.
@@ -353,5 +376,29 @@ mod tests {
         queue.push(b"one\n");
         queue.flush(Instant::now());
         assert_eq!(queue.lost(), 0);
+    }
+
+    /// What it may still take and what it has allocated are at most its limit, and a little more in hand.
+    #[test]
+    fn what_it_may_still_take_counts() {
+        const LIMIT: usize = 1 << 20;
+        let (queue, order, shown) = queue(LIMIT);
+        assert_eq!(queue.room(), LIMIT);
+        let line = [b"a line".repeat(100), b"\n".to_vec()].concat();
+        while queue.lost() == 0 {
+            let before = queue.room();
+            queue.push(&line);
+            let state = queue.0.lock();
+            assert!(state.waiting.capacity() <= LIMIT);
+            drop(state);
+            assert!(queue.lost() == 1 || queue.room() == before - line.len());
+        }
+        assert!(queue.room() < line.len());
+        // All of it has been written.
+        while queue.room() < LIMIT {
+            order.send(Does::Takes(usize::MAX)).unwrap();
+            shown.recv_timeout(PATIENCE).unwrap();
+            queue.flush(Instant::now() + Duration::from_millis(20));
+        }
     }
 }
