@@ -915,6 +915,11 @@ fn made_you_reset() {
     ] {
         let mut raw = Raw::open(rig.address);
         let ask = request(b"POST", b"a.test", b"/", fields);
+        let refusals = || {
+            rig.gateway
+                .metric("blastdoor_refusals_total", &[("reason", "flood")])
+        };
+        let before = refusals();
         let (end, sent) = flood(&mut raw, 50_000, |number| {
             let stream = 2 * number + 1;
             let mut frames = vec![headers(stream, false, &ask)];
@@ -932,6 +937,9 @@ fn made_you_reset() {
             "{what}: {end:?} after {sent}"
         );
         assert!(sent < 8_000, "{what}: {sent} went through");
+        if end == End::GoAway(ENHANCE_YOUR_CALM) {
+            rig.gateway.until("it is counted", |_| refusals() == before + 1.0);
+        }
         rig.still_serves(what);
     }
     rig.gateway.until("all streams have gone", |gateway| {

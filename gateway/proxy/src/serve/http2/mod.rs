@@ -251,6 +251,11 @@ struct Driver {
     head: Duration,
 }
 
+/// Whether the library has ended the connection because of a bound of its own.
+fn is_flood(error: &h2::Error) -> bool {
+    error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
+}
+
 impl Driver {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
@@ -268,7 +273,13 @@ impl Driver {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
                 Poll::Ready(_) if self.parting => return Poll::Ready(End::Asked),
                 Poll::Ready(None) if !self.flooded => return Poll::Ready(End::Ordered),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Abrupt),
+                Poll::Ready(Some(Err(error))) => {
+                    if !self.flooded && is_flood(&error) {
+                        self.streams.server.worker.metrics.refused(labels::Reason::Flood);
+                    }
+                    return Poll::Ready(End::Abrupt);
+                }
+                Poll::Ready(None) => return Poll::Ready(End::Abrupt),
                 Poll::Pending => {
                     if !self.was_full && self.streams.outbox.take_full() {
                         self.report_full();
