@@ -248,8 +248,8 @@ fn a_flood_of_interim_heads_harms_no_other_request() {
     let value = vec![b'l'; 12_000];
     let large = block(&[(b":status", b"103"), (b"link", &value)]);
     for (what, interim, count) in [
-        ("small", block(&[(b":status", b"103")]), 50_000),
-        ("large", large, 400),
+        ("small", block(&[(b":status", b"103")]), 5_000),
+        ("large", large, 100),
     ] {
         for reads in [true, false] {
             let (interim, told) = (interim.clone(), Arc::new(AtomicUsize::new(0)));
@@ -280,7 +280,7 @@ fn a_flood_of_interim_heads_harms_no_other_request() {
             for round in 0..20 {
                 all_are_answered(&mut others, 1 + 2 * round);
             }
-            gateway.until("the backend is told", |_| told.load(Ordering::SeqCst) == 1);
+            gateway.until("the backend is told", |_| told.load(Ordering::SeqCst) > 0);
             assert_eq!(
                 connections.load(Ordering::SeqCst),
                 1,

@@ -189,14 +189,8 @@ spec:
     /// Configuration, objects, doors with what they serve, and problems: all that a report is made of.
     #[test]
     fn a_loaded_world_holds_everything_that_is_known() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("listeners.toml");
-        std::fs::write(&path, CONFIG).unwrap();
+        let (folder, options) = Options::of_file(CONFIG);
         std::fs::write(folder.path().join("web.yaml"), INGRESS).unwrap();
-        let options = Options {
-            config: Some(path),
-            ..Options::default()
-        };
         let config = config::load(&options).unwrap().config;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -28,3 +28,18 @@ impl Options {
         found.map(|(_, value)| value.as_str())
     }
 }
+
+#[cfg(test)]
+impl Options {
+    /// Those for a file with this content, in a folder of its own that exists as long as the first value.
+    pub(crate) fn of_file(text: &str) -> (tempfile::TempDir, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        std::fs::write(&path, text).unwrap();
+        let options = Self {
+            config: Some(path),
+            ..Self::default()
+        };
+        (folder, options)
+    }
+}

@@ -4,17 +4,11 @@ use super::*;
 
 /// The errors of a configuration, without its folder.
 fn errors(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.toml");
-    std::fs::write(&path, text).unwrap();
-    let options = Options {
-        config: Some(path),
-        environment: environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
-        ..Options::default()
-    };
+    let (folder, mut options) = Options::of_file(text);
+    options.environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     let folder = format!("{}/", folder.path().display());
     match load(&options) {
         Ok(_) => Vec::new(),
@@ -255,18 +249,12 @@ fn the_admin_port_is_known_whatever_else_is_wrong() {
 #[test]
 fn workers_leave_descriptors_to_connections() {
     let workers = |descriptors: &str, in_use: Option<u64>, lines: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.toml");
         let process = format!("[process]\ndescriptors = {descriptors}\n");
-        std::fs::write(&path, process + &door(lines)).unwrap();
-        let options = Options {
-            config: Some(path),
-            process: in_use.map(|descriptors| Process {
-                descriptors: Some(descriptors),
-                memory: None,
-            }),
-            ..Options::default()
-        };
+        let (_folder, mut options) = Options::of_file(&(process + &door(lines)));
+        options.process = in_use.map(|descriptors| Process {
+            descriptors: Some(descriptors),
+            memory: None,
+        });
         load(&options).unwrap().config.doors[0].binding.workers
     };
     let cpus = "cpus = \"0-15\"\n";
@@ -288,15 +276,9 @@ fn workers_leave_descriptors_to_connections() {
 #[test]
 fn descriptors_are_a_number_or_auto() {
     let loaded = |text: &str, variable: Option<&str>| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.toml");
-        std::fs::write(&path, format!("{text}{}", door(""))).unwrap();
+        let (_folder, mut options) = Options::of_file(&format!("{text}{}", door("")));
         let variable = variable.map(|value| ("BLASTDOOR_PROCESS__DESCRIPTORS".to_owned(), value.to_owned()));
-        let options = Options {
-            config: Some(path),
-            environment: variable.into_iter().collect(),
-            ..Options::default()
-        };
+        options.environment = variable.into_iter().collect();
         load(&options).unwrap().config.process.descriptors
     };
     assert_eq!(loaded("", None), None);
@@ -328,15 +310,9 @@ fn descriptors_are_a_number_or_auto() {
 #[test]
 fn memory_is_a_size_or_auto() {
     let loaded = |text: &str, variable: Option<&str>| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.toml");
-        std::fs::write(&path, format!("{text}{}", door(""))).unwrap();
+        let (_folder, mut options) = Options::of_file(&format!("{text}{}", door("")));
         let variable = variable.map(|value| ("BLASTDOOR_PROCESS__MEMORY".to_owned(), value.to_owned()));
-        let options = Options {
-            config: Some(path),
-            environment: variable.into_iter().collect(),
-            ..Options::default()
-        };
+        options.environment = variable.into_iter().collect();
         load(&options).unwrap().config.process.memory
     };
     assert_eq!(loaded("", None), None);
@@ -361,13 +337,7 @@ fn memory_is_a_size_or_auto() {
 #[test]
 fn a_door_has_one_worker_per_cpu_unless_it_says_otherwise() {
     for (lines, workers) in [("cpus = \"3,5-7\"\n", 4), ("cpus = \"3,5-7\"\nworkers = 2\n", 2)] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.toml");
-        std::fs::write(&path, door(lines)).unwrap();
-        let options = Options {
-            config: Some(path),
-            ..Options::default()
-        };
+        let (_folder, options) = Options::of_file(&door(lines));
         let loaded = load(&options).unwrap_or_else(|errors| panic!("{:?}", errors.0));
         let binding = &loaded.config.doors.first().unwrap().binding;
         assert_eq!(binding.workers, workers, "{lines}");

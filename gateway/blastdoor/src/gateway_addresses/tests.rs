@@ -17,20 +17,14 @@ fn view(yaml: &str) -> ClusterView {
 }
 
 fn config(source: &str, doors: Option<&[&str]>) -> Config {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("listeners.toml");
     let toml = format!(
         "[source]\nkind = \"kubernetes\"\n{source}\n[admin]\nbind = \"10.0.0.7:10254\"\n\
          [listeners.inside]\nbind = \"10.0.0.7:10000\"\nselector = \"expose=inside\"\nscheme = \"http\"\n\
          [listeners.outside]\nbind = \"[::]:10002\"\nselector = \"expose=outside\"\nscheme = \"http\"\n\
          [listeners.free]\nbind = \"[::]:0\"\nselector = \"expose=free\"\nscheme = \"http\"\n"
     );
-    std::fs::write(&path, toml).unwrap();
-    let options = Options {
-        config: Some(path),
-        doors: doors.map(|doors| doors.iter().map(|&door| door.to_owned()).collect()),
-        ..Options::default()
-    };
+    let (_folder, mut options) = Options::of_file(&toml);
+    options.doors = doors.map(|doors| doors.iter().map(|&door| door.to_owned()).collect());
     config::load(&options).unwrap().config
 }
 

@@ -41,13 +41,7 @@ drain = { wait = \"10ms\", timeout = \"1s\" }
 /// the process in order.
 #[test]
 fn the_control_loop_goes_on_after_a_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("listeners.toml");
-    std::fs::write(&path, CONFIG).unwrap();
-    let options = Options {
-        config: Some(path),
-        ..Options::default()
-    };
+    let (folder, options) = Options::of_file(CONFIG);
     let config = config::load(&options).unwrap().config;
     let logs = telemetry::Logs::of_tests();
     let board = Board::default();

@@ -41,13 +41,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("listeners.toml");
-        std::fs::write(&path, CONFIG).unwrap();
-        let options = Options {
-            config: Some(path),
-            ..Options::default()
-        };
+        let (folder, options) = Options::of_file(CONFIG);
         let config = config::load(&options).unwrap().config;
         let (publisher, door) = open(&config.doors[0]);
         Self {

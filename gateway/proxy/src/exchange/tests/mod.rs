@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
 use crate::stream::trailer_limits::TrailerLimits;
-use crate::worker::buffers::Pool;
+use crate::worker::buffers::{Pool, Scratch};
 use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
@@ -30,6 +30,28 @@ const LIMITS: HeadLimits = HeadLimits {
     fields: 30,
     target_bytes: 1024,
 };
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A minute for everything.
+const MINUTES: ExchangeTimeouts = ExchangeTimeouts {
+    body_idle: MINUTE,
+    write_stall: MINUTE,
+    response_head: MINUTE,
+    response_idle: MINUTE,
+    until: None,
+};
+
+/// Reads the head of a request, and prepares one for the backend.
+fn begin(text: &str, scratch: &mut Scratch) -> (RequestTraits, BodyFraming) {
+    let mut head = RequestHead::new();
+    let length = head.parse(text.as_bytes(), &LIMITS).unwrap().unwrap();
+    scratch.from_client.load(&text.as_bytes()[length..]);
+    scratch.to_upstream.clear();
+    scratch.to_upstream.extend_from_slice(b"head\r\n\r\n");
+    let traits = RequestTraits::of(&head, &text.as_bytes()[..length]);
+    (traits, head.framing)
+}
 
 /// What came of an exchange.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,29 +88,16 @@ async fn exchange(request: &str, answer: &str, closes: bool) -> Outcome {
     let pool = Pool::new(&memory);
     let mut loan = pool.borrow();
     let scratch = loan.scratch();
-    let mut head = RequestHead::new();
-    let length = head.parse(request.as_bytes(), &LIMITS).unwrap().unwrap();
-    let traits = RequestTraits::of(&head, &request.as_bytes()[..length]);
-    scratch.from_client.load(&request.as_bytes()[length..]);
+    let (traits, framing) = begin(request, scratch);
     scratch.protocols.extend_from_slice(b"websocket,");
-    scratch.to_upstream.clear();
-    scratch.to_upstream.extend_from_slice(b"head\r\n\r\n");
     let settings = Settings::of_tests();
-    let sink = match head.framing {
+    let sink = match framing {
         BodyFraming::Chunked => Sink::Chunked { trailers: true },
         BodyFraming::None | BodyFraming::Length(_) | BodyFraming::UntilClose => Sink::Plain,
     };
     let trailers = TrailerLimits::of(&settings.limits);
-    let mut upload = Relay::new(head.framing, sink, u64::MAX, trailers);
+    let mut upload = Relay::new(framing, sink, u64::MAX, trailers);
     let deadline = Deadlines::new(Clock::default(), std::sync::Arc::default()).register();
-    let minute = Duration::from_secs(60);
-    let timeouts = ExchangeTimeouts {
-        body_idle: minute,
-        write_stall: minute,
-        response_head: minute,
-        response_idle: minute,
-        until: None,
-    };
     let (clock, pipes) = (DateClock::new(), Pipes::new(&memory, std::sync::Arc::default()));
     let parts = Parts {
         client: &mut ours,
@@ -100,7 +109,7 @@ async fn exchange(request: &str, answer: &str, closes: bool) -> Outcome {
         pipes: &pipes,
         limits: &settings.limits,
     };
-    let mut under_way = Exchange::new(parts, timeouts, traits, false);
+    let mut under_way = Exchange::new(parts, MINUTES, traits, false);
     let answering = async {
         let mut read = Vec::new();
         while !read.ends_with(b"\r\n\r\n") {

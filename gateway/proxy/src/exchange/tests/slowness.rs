@@ -11,13 +11,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use wire::{BodyFraming, RequestHead};
 
-use super::LIMITS;
+use super::begin;
 use crate::exchange::relay::Relay;
 use crate::exchange::tunnel::Tunnel;
 use crate::exchange::{Exchange, ExchangeTimeouts, Parts, STREAM_IDLE};
-use crate::head::traits::RequestTraits;
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
@@ -403,20 +401,11 @@ async fn exchange(case: &Case, is_http2: bool) -> Option<String> {
     let mut loan = pool.borrow();
     let scratch = loan.scratch();
     let text = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n");
-    let mut head = RequestHead::new();
-    let length = head.parse(text.as_bytes(), &LIMITS).unwrap().unwrap();
-    let mut traits = RequestTraits::of(&head, &text.as_bytes()[..length]);
+    let (mut traits, framing) = begin(&text, scratch);
     traits.grpc = case.grpc;
-    scratch.to_upstream.clear();
-    scratch.to_upstream.extend_from_slice(b"head\r\n\r\n");
     let settings = Settings::of_tests();
     let trailers = TrailerLimits::of(&settings.limits);
-    let mut upload = Relay::new(
-        BodyFraming::Length(LENGTH as u64),
-        Sink::Plain,
-        u64::MAX,
-        trailers,
-    );
+    let mut upload = Relay::new(framing, Sink::Plain, u64::MAX, trailers);
     let clock = Clock::stopped();
     let table = Deadlines::new(clock.clone(), Arc::default());
     let deadline = table.register();

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wire::{BodyFraming, RequestHead};
+use wire::BodyFraming;
 
 use super::slowness::{Act, Client, client_of, narrow};
-use super::{LIMITS, pair};
+use super::{MINUTES, begin, pair};
 use crate::exchange::relay::Relay;
 use crate::exchange::tunnel::Tunnel;
-use crate::exchange::{Ended, Exchange, ExchangeTimeouts, Failure, Parts};
-use crate::head::traits::RequestTraits;
+use crate::exchange::{Ended, Exchange, Failure, Parts};
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
@@ -199,12 +198,7 @@ async fn stalled(head: &'static str, outbox: Option<&Rc<Outbox>>) -> (Held, Resu
     let pool = Pool::new(&rig.memory);
     let mut loan = pool.borrow();
     let scratch = loan.scratch();
-    let text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    let mut request = RequestHead::new();
-    let length = request.parse(text, &LIMITS).unwrap().unwrap();
-    let traits = RequestTraits::of(&request, &text[..length]);
-    scratch.to_upstream.clear();
-    scratch.to_upstream.extend_from_slice(b"head\r\n\r\n");
+    let (traits, _) = begin("GET / HTTP/1.1\r\nHost: a\r\n\r\n", scratch);
     let settings = Settings::of_tests();
     let mut upload = Relay::new(
         BodyFraming::None,
@@ -213,7 +207,6 @@ async fn stalled(head: &'static str, outbox: Option<&Rc<Outbox>>) -> (Held, Resu
         TrailerLimits::of(&settings.limits),
     );
     let (deadline, date) = (rig.table.register(), DateClock::new());
-    let minute = Duration::from_secs(60);
     let parts = Parts {
         client: &mut ours,
         upstream: &mut theirs,
@@ -224,14 +217,7 @@ async fn stalled(head: &'static str, outbox: Option<&Rc<Outbox>>) -> (Held, Resu
         pipes: &rig.pipes,
         limits: &settings.limits,
     };
-    let timeouts = ExchangeTimeouts {
-        body_idle: minute,
-        write_stall: minute,
-        response_head: minute,
-        response_idle: minute,
-        until: None,
-    };
-    let mut under_way = Exchange::new(parts, timeouts, traits, false);
+    let mut under_way = Exchange::new(parts, MINUTES, traits, false);
     let sends = async {
         backend.write_all(head.as_bytes()).await.unwrap();
         let piece = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();

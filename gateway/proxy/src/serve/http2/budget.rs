@@ -8,14 +8,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stream::http2::frames::{
-    CONTINUATION, DATA, Frames, HEADERS, PING, PRIORITY, Part, RST_STREAM, SETTINGS, hide,
+    CONTINUATION, DATA, Frames, HEADERS, PING, PRIORITY, Part, RST_STREAM, SETTINGS,
 };
 use crate::stream::http2::trailers::{Blocks, END_HEADERS, MalformedTrailers, emptied};
-use crate::stream::http2::{Inbox, Outbox};
+use crate::stream::http2::{Inbox, Outbox, Received};
 use crate::stream::socket::Socket;
 use crate::worker::memory::{Charge, Memory};
 
@@ -47,7 +46,7 @@ pub(super) struct Counted {
     /// Read before it was clear that this is HTTP/2.
     ahead: Vec<u8>,
     taken: usize,
-    received: Frames,
+    received: Received,
     sent: Frames,
     budget: Budget,
     blocks: Blocks,
@@ -57,8 +56,6 @@ pub(super) struct Counted {
     charge: Charge,
     /// A block of fields has begun, and has not ended.
     in_block: bool,
-    /// The streams have their turn before more is read.
-    pauses: bool,
 }
 
 /// Control frames within a window of time. A request and each piece of an answer earn one more: many clients measure
@@ -78,25 +75,25 @@ impl Counted {
         outbox: Rc<Outbox>,
         memory: &Rc<Memory>,
     ) -> Self {
+        let inbox = Rc::new(Inbox::new(longest));
         Self {
+            received: Received::new(PREFACE, Rc::clone(&inbox)),
             shared: Rc::new(Shared {
                 socket: RefCell::new(socket),
                 exceeded: Cell::new(false),
                 passed: Cell::new(0),
                 block_since: Cell::new(None),
-                inbox: Rc::new(Inbox::new(longest)),
+                inbox,
                 outbox,
             }),
             ahead,
             taken: 0,
-            received: Frames::behind(PREFACE),
             sent: Frames::behind(0),
             budget: Budget::new(Instant::now()),
             blocks: Blocks::default(),
             payload: Vec::new(),
             charge: memory.charge(0),
             in_block: false,
-            pauses: false,
         }
     }
 
@@ -150,8 +147,7 @@ impl AsyncRead for Counted {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if std::mem::take(&mut this.pauses) {
-            context.waker().wake_by_ref();
+        if this.received.pauses(context) {
             return Poll::Pending;
         }
         let before = into.filled().len();
@@ -167,7 +163,6 @@ impl AsyncRead for Counted {
             }
         }
         let new = into.filled_mut().get_mut(before..).unwrap_or_default();
-        let (pauses, mut idle) = (&mut this.pauses, SmallVec::<[usize; 4]>::new());
         let (budget, shared) = (&mut this.budget, &this.shared);
         shared.passed.set(shared.passed.get() + new.len() as u64);
         let (blocks, fields, in_block) = (&mut this.blocks, &mut this.payload, &mut this.in_block);
@@ -177,8 +172,6 @@ impl AsyncRead for Counted {
             let is_within = match part {
                 Part::Begins => {
                     *in_block |= kind == HEADERS;
-                    *pauses |= shared.inbox.begins(frames);
-                    idle.extend(frames.place_of_type().filter(|_| frames.is_idle_data()));
                     if kind == RST_STREAM {
                         shared.outbox.reset(stream);
                     }
@@ -205,7 +198,6 @@ impl AsyncRead for Counted {
                 shared.exceeded.set(true);
             }
         });
-        hide(new, &idle);
         // Nearly every block arrives in one piece, and then the clock is not read.
         let since = this.shared.block_since.get();
         if *in_block != since.is_some() {

@@ -113,3 +113,94 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A stream that stalls now and then, and what it should know.
+    #[derive(Default)]
+    struct Stream {
+        stall: Stall,
+        woken: Arc<Woken>,
+        /// The round in which it last took part, if that is not over for it.
+        waits_since: Option<usize>,
+        /// The last round in which it took part.
+        last: usize,
+    }
+
+    fn begin(inbox: &Inbox, random: &mut fastrand::Rng) -> bool {
+        let kind = random.choice([DATA, DATA, HEADERS, CONTINUATION, 0x8]).unwrap();
+        let longest = random.choice([0, 10, 300, 16_384]).unwrap();
+        let length = random.u16(0..=longest);
+        let mut head = vec![0; 9];
+        head[1..3].copy_from_slice(&length.to_be_bytes());
+        (head[3], head[8]) = (kind, 1);
+        let mut begins = false;
+        Frames::behind(0).follow(&head, |frame, _| begins |= inbox.begins(frame));
+        begins
+    }
+
+    /// Whatever arrives and whoever stalls or leaves: a round wakes each stream that waits once and forgets it, and a stream
+    /// takes out what has come exactly once after each round.
+    #[test]
+    fn each_round_is_each_streams_turn() {
+        for seed in 0..100 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let inbox = Inbox::new(1000);
+            let (mut streams, mut rounds) = (HashMap::<u32, Stream>::new(), 0);
+            for step in 0..2000 {
+                let number = random.u32(1..40);
+                match random.u8(0..10) {
+                    0..4 => {
+                        let stream = streams.entry(number).or_default();
+                        let waker = Arc::clone(&stream.woken).into();
+                        let is_due = inbox.stall(number, &mut stream.stall, &Context::from_waker(&waker));
+                        assert_eq!(is_due, stream.last != rounds, "step {step} of {seed}");
+                        (stream.waits_since, stream.last) = (Some(rounds), rounds);
+                    }
+                    4 => {
+                        if let Some(mut stream) = streams.remove(&number) {
+                            inbox.leave(number, &mut stream.stall);
+                        }
+                    }
+                    _ => {
+                        if begin(&inbox, &mut random) {
+                            rounds += 1;
+                            for stream in streams.values_mut() {
+                                let woken = stream.woken.0.swap(0, Ordering::Relaxed);
+                                let waited = stream.waits_since.take().is_some();
+                                assert_eq!(woken, usize::from(waited), "step {step} of {seed}");
+                            }
+                        }
+                    }
+                }
+                assert!(inbox.burden.get() < ROUND);
+                let waiting = streams
+                    .values()
+                    .filter(|stream| stream.waits_since.is_some())
+                    .count();
+                assert_eq!(inbox.stalled.borrow().len(), waiting, "step {step} of {seed}");
+            }
+            assert!(rounds > 3, "{rounds}");
+            for (number, mut stream) in streams {
+                inbox.leave(number, &mut stream.stall);
+            }
+            assert!(inbox.stalled.borrow().is_empty());
+        }
+    }
+}

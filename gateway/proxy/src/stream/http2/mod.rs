@@ -14,7 +14,7 @@ mod stream;
 pub(crate) mod trailers;
 
 pub(crate) use ahead::TooManyHeads;
-pub(crate) use followed::Followed;
+pub(crate) use followed::{Followed, Received};
 pub(crate) use frames::ROOM;
 pub(crate) use inbox::{BURDEN, Inbox};
 pub(crate) use outbox::{Outbox, Piece};
