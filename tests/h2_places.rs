@@ -14,9 +14,8 @@ use gateway_tests::{Gateway, gateway, manifest};
 const DOOR: &str = "external-http";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `:status: 200` and `:status: 103`
+/// `:status: 200`
 const OK: &[u8] = &[0x88];
-const EARLY_HINTS: &[u8] = &[0x08, 0x03, b'1', b'0', b'3'];
 
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 const REFUSED_STREAM: u32 = 7;

@@ -350,6 +350,7 @@ fn a_door_has_one_worker_per_cpu_unless_it_says_otherwise() {
 
 /// The least and the most of each bound is accepted; what lies beyond is refused, with the key, the value and the range.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn bounds_have_a_range() {
     const LIMITS: &str = "[listeners.a.limits]";
     let some = "allowed: 1 and above";

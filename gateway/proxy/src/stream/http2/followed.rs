@@ -125,19 +125,10 @@ mod tests {
     /// A frame, and whether the library may not see it.
     fn frame(random: &mut fastrand::Rng) -> (Vec<u8>, bool) {
         let kind = random.u8(0..10);
-        let length = random.choice([0, 0, 1, 9, 300]).unwrap();
+        let length: u16 = random.choice([0, 0, 1, 9, 300]).unwrap();
+        let [high, low] = length.to_be_bytes();
         let ends = random.u8(0..2);
-        let mut frame = vec![
-            0,
-            (length >> 8) as u8,
-            length as u8,
-            kind,
-            ends,
-            0,
-            0,
-            0,
-            random.u8(..),
-        ];
+        let mut frame = vec![0, high, low, kind, ends, 0, 0, 0, random.u8(..)];
         frame.extend((0..length).map(|_| random.u8(..)));
         (frame, kind == DATA && length == 0 && ends == 0)
     }

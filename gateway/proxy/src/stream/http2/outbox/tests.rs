@@ -135,7 +135,7 @@ impl Rig {
         match (self.random.u8(0..12), stream) {
             (0 | 1, _) | (_, None) => self.open(),
             (2 | 3, Some(stream)) => self.hold(stream),
-            (4 | 5 | 6, Some(stream)) => self.send(stream),
+            (4..=6, Some(stream)) => self.send(stream),
             (7, Some(stream)) => self.head(stream),
             (8, Some(stream)) => drop(self.accounts.remove(&stream)),
             (9, _) => self.reset(),
@@ -194,8 +194,12 @@ impl Rig {
 #[test]
 fn all_accounts_return_to_nothing_whatever_happens() {
     for seed in 0..80 {
-        let most = [0, 64 * 1024, 512 * 1024, 4 << 20][seed as usize % 4];
-        let mut rig = Rig::new(seed, most.max(STREAMS * LEAST));
+        let most = *[0, 64 * 1024, 512 * 1024, 4 << 20]
+            .iter()
+            .cycle()
+            .nth(seed)
+            .unwrap();
+        let mut rig = Rig::new(seed as u64, most.max(STREAMS * LEAST));
         for _ in 0..500 {
             rig.step();
         }
