@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use wire::{
-    BodyFraming, ChunkDecoder, ChunkLimits, ChunkStep, HeadLimits, RequestHead, ResponseHead, ResponseTo,
-    Target, forwarded, proxy_header,
+    BodyFraming, ChunkDecoder, ChunkLimits, ChunkStep, HeadLimits, MOST_ELEMENTS, RequestHead, ResponseHead,
+    ResponseTo, Target, forwarded, proxy_header,
 };
 
 /// Small enough that inputs reach them.
@@ -253,6 +253,14 @@ fn values<'b>(fields: &[(&'b [u8], &'b [u8])], wanted: &[u8]) -> Vec<&'b [u8]> {
     of_name.map(|(_, value)| *value).collect()
 }
 
+/// Whether the fields of each of these names have few elements together, empty ones included.
+fn lists_are_short(fields: &[(&[u8], &[u8])], names: &[&[u8]]) -> bool {
+    names.iter().all(|name| {
+        let elements = |value: &[u8]| value.split(|byte| *byte == b',').count();
+        values(fields, name).into_iter().map(elements).sum::<usize>() <= MOST_ELEMENTS
+    })
+}
+
 /// RFC 9112 6.3, with every ambiguity refused. The stated length, and whether the body is chunked.
 fn framing(fields: &[(&[u8], &[u8])], version: &[u8]) -> Option<(Option<u64>, bool)> {
     let lengths = values(fields, b"content-length");
@@ -283,6 +291,12 @@ fn request_by_grammar(raw: &[u8]) -> Option<Reading<'_>> {
         return None;
     }
     if !is_target(method, target) {
+        return None;
+    }
+    let lists: &[&[u8]] = &[b"connection", b"upgrade", b"te", b"expect"];
+    // HTTP/1.0 has no expectations.
+    let read = lists.len() - usize::from(*version == b"HTTP/1.0");
+    if !lists_are_short(&fields, lists.get(..read).unwrap_or_default()) {
         return None;
     }
     let hosts = values(&fields, b"host");
@@ -367,6 +381,7 @@ fn response_by_grammar(raw: &[u8], request: ResponseTo) -> Option<Reading<'_>> {
     if !(100..1000).contains(&status)
         || !(reason.is_empty() || reason.starts_with(b" "))
         || reason.iter().any(is_control)
+        || !lists_are_short(&fields, &[b"connection", b"upgrade"])
     {
         return None;
     }

@@ -9,7 +9,7 @@ use crate::field::{Field, FieldId, Span};
 /// The most elements of a list that the gateway itself reads (`Connection`, `Upgrade`, `TE`, `Expect`), over all fields of
 /// that name, empty elements included: they cost as much, and only a reasonable number of them must be ignored (RFC 9110
 /// 5.6.1.2).
-const MOST_ELEMENTS: usize = 32;
+pub const MOST_ELEMENTS: usize = 32;
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

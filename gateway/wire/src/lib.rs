@@ -31,7 +31,7 @@ pub use chunk::{
 pub use error::HeadError;
 pub use field::{Field, FieldId, Span, is_same_name};
 pub use glimpse::Glimpse;
-pub use head::{ConnectionOptions, HeadLimits, elements};
+pub use head::{ConnectionOptions, HeadLimits, MOST_ELEMENTS, elements};
 pub use request::{Method, RequestError, RequestHead, Target};
 pub use response::{ResponseError, ResponseHead, ResponseTo};
 

@@ -2,22 +2,23 @@
 //! and ends it in order.
 
 mod budget;
+mod discard;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
-use tokio::io::ReadBuf;
 use wire::{Glimpse, HeadError, Method, RequestHead};
 
 use budget::{Counted, Shared};
+use discard::discard;
 
 use crate::head::downstream::Downstream;
 use crate::head::http2::{field_count, write_request};
@@ -543,30 +544,6 @@ impl Active {
             discard(&mut stream, &deadline).await;
         }
     }
-}
-
-/// Reads on for a moment after an answer that came before the end of the request: ending the stream at once would be an
-/// error to many a client, and it may have sent all of it already.
-async fn discard(stream: &mut Stream, deadline: &Deadline) {
-    if stream.has_ended() {
-        return;
-    }
-    deadline.set(LingerLimits::SHORT.silence);
-    let mut bytes = vec![0; 4 * 1024];
-    let mut left = LingerLimits::SHORT.bytes;
-    poll_fn(|context| {
-        while !deadline.has_passed(context) {
-            let mut room = ReadBuf::new(&mut bytes);
-            match ready!(stream.poll_read(context, &mut room)) {
-                Ok(()) if !room.filled().is_empty() && left > 0 => {
-                    left = left.saturating_sub(room.filled().len());
-                }
-                _ => break,
-            }
-        }
-        Poll::Ready(())
-    })
-    .await;
 }
 
 /// What a request says about itself.
