@@ -454,6 +454,24 @@ impl Active {
         }
     }
 
+    /// Waits until there is memory for it, or for its refusal. True if the client gives it up meanwhile: those that it
+    /// resets make place for others at once, so there would be no end of them.
+    async fn has_left_before_room(&self, respond: &mut SendResponse<Piece>) -> bool {
+        let worker = &self.streams.server.worker;
+        let memory = &worker.memory;
+        while !(memory.has_room() || memory.refuses_requests()) && worker.phase() < Phase::Ended {
+            let mut room = pin!(memory.room());
+            let has_left = poll_fn(|context| match respond.poll_reset(context) {
+                Poll::Ready(_) => Poll::Ready(true),
+                Poll::Pending => room.as_mut().poll(context).map(|()| false),
+            });
+            if has_left.await {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Serves it.
     #[expect(
         clippy::manual_async_fn,
@@ -463,7 +481,7 @@ impl Active {
         self,
         parts: http::request::Parts,
         body: RecvStream,
-        respond: SendResponse<Piece>,
+        mut respond: SendResponse<Piece>,
     ) -> impl Future<Output = ()> {
         async move {
             let streams = &self.streams;
@@ -471,10 +489,9 @@ impl Active {
             let started = Instant::now();
             worker.turns.give_way(started);
             let _held = worker.memory.charge(HTTP2_STREAM);
-            while !(worker.memory.has_room() || worker.memory.refuses_requests())
-                && worker.phase() < Phase::Ended
-            {
-                worker.memory.room().await;
+            if self.has_left_before_room(&mut respond).await {
+                streams.given_up.set(streams.given_up.get() + 1);
+                return;
             }
             self.newcomer.set(Some(worker.memory.expect(NEW_STREAM)));
             let mut record = Record::new(started);
