@@ -17,17 +17,18 @@ use crate::workspace::Workspace;
 const TABLE: &[(&str, &[&str])] = &[
     ("route", &[]),
     ("wire", &[]),
-    ("resource", &["route"]),
-    ("door", &["route", "resource"]),
+    ("filter", &[]),
+    ("resource", &["route", "filter"]),
+    ("door", &["route", "filter", "resource"]),
     ("control", &["route", "resource"]),
-    ("proxy", &["route", "wire", "door"]),
+    ("proxy", &["route", "wire", "filter", "door"]),
     (
         "blastdoor",
-        &["route", "wire", "resource", "door", "control", "proxy"],
+        &["route", "wire", "filter", "resource", "door", "control", "proxy"],
     ),
     // Black-box tests drive the program; they link it so that cargo builds it.
     ("gateway-tests", &["blastdoor"]),
-    (ORACLES, &["route", "wire", "resource", "door"]),
+    (ORACLES, &["route", "wire", "filter", "resource", "door"]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,4 @@
+//! What happens to requests and responses on their way: values, their parsers, and the algorithms.
+//!
+//! Nothing here knows Kubernetes, doors or sockets, and nothing reads a clock: time is an argument. `resource` parses
+//! annotations and Middlewares into these values, `door` compiles them into the filters of a route, `proxy` runs them.
