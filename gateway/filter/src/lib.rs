@@ -2,3 +2,6 @@
 //!
 //! Nothing here knows Kubernetes, doors or sockets, and nothing reads a clock: time is an argument. `resource` parses
 //! annotations and Middlewares into these values, `door` compiles them into the filters of a route, `proxy` runs them.
+
+pub mod cidr;
+pub mod duration;
