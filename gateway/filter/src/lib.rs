@@ -5,3 +5,5 @@
 
 pub mod cidr;
 pub mod duration;
+pub mod pattern;
+pub mod replacement;
