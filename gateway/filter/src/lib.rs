@@ -7,3 +7,4 @@ pub mod cidr;
 pub mod duration;
 pub mod pattern;
 pub mod replacement;
+pub mod template;
