@@ -3,8 +3,14 @@
 //! Nothing here knows Kubernetes, doors or sockets, and nothing reads a clock: time is an argument. `resource` parses
 //! annotations and Middlewares into these values, `door` compiles them into the filters of a route, `proxy` runs them.
 
+pub mod canary;
 pub mod cidr;
+pub mod cookie;
 pub mod duration;
+pub mod error_page;
+pub mod hash;
 pub mod pattern;
 pub mod replacement;
+pub mod statuses;
+pub mod sticky;
 pub mod template;
