@@ -6,11 +6,14 @@
 pub mod canary;
 pub mod cidr;
 pub mod cookie;
+pub mod credentials;
 pub mod duration;
 pub mod error_page;
 pub mod hash;
+pub mod htpasswd;
 pub mod pattern;
 pub mod replacement;
 pub mod statuses;
 pub mod sticky;
 pub mod template;
+pub mod verified;
