@@ -4,8 +4,8 @@
 use std::net::Ipv6Addr;
 
 use route::{
-    Host, HostBuf, HostPattern, HostRestriction, PathError, PathPattern, PathScratch, normalise_authority,
-    normalise_path, normalise_sni,
+    Host, HostBuf, HostPattern, HostRestriction, PathError, PathPattern, PathRegex, PathScratch,
+    RegexDialect, normalise_authority, normalise_path, normalise_sni,
 };
 
 /// Holds for every text that claims to be a host.
@@ -76,6 +76,34 @@ pub fn path_properties(raw: &[u8]) {
         );
         let again = pattern.clone().and_then(|pattern| parse(&pattern.to_string()));
         assert_eq!(again, pattern, "a rule reads back as itself");
+    }
+}
+
+/// Holds for every text that claims to be the pattern of a path.
+pub fn path_regex_properties(raw: &[u8]) {
+    let Ok(written) = std::str::from_utf8(raw) else {
+        return;
+    };
+    let nginx = PathRegex::new(written, RegexDialect::Nginx);
+    let traefik = PathRegex::new(written, RegexDialect::Traefik);
+    for regex in [&nginx, &traefik].into_iter().flatten() {
+        assert_eq!(regex.as_str(), written);
+        assert!(written.starts_with('/') && written.is_ascii() && written.len() <= 1024);
+    }
+    let (Ok(nginx), Ok(traefik)) = (nginx, traefik) else {
+        return;
+    };
+    assert_ne!(nginx, traefik);
+    assert_eq!(nginx.compiled().captures_len(), traefik.compiled().captures_len());
+    for path in [raw.to_vec(), [b"/x", raw].concat(), raw.to_ascii_uppercase()] {
+        let (anchored, anywhere) = (nginx.compiled().find(&path), traefik.compiled().find(&path));
+        assert!(
+            anchored.is_none_or(|found| found.start() == 0),
+            "a match begins where the path does"
+        );
+        let starts = anywhere.is_some_and(|found| found.start() == 0);
+        assert!(!starts || anchored.is_some(), "without its case it still matches");
+        assert_eq!(PathPattern::Regex(nginx.clone()).to_string(), written);
     }
 }
 

@@ -10,8 +10,9 @@
 //!   and is refused.
 //! - Every [`HostPattern`] and [`PathPattern`] is in normal form and can match some request. No rule is silently dead
 //!   because of its spelling.
-//! - A lookup does not allocate. It costs at most two hash lookups for the host, and one binary search each among its
-//!   exact paths and its prefixes, however many slashes a client sends.
+//! - A lookup costs at most two hash lookups for the host, and one binary search each among its exact paths and its
+//!   prefixes, however many slashes a client sends. It does not allocate. Only a host that has patterns costs more: each of
+//!   those that are longer than the prefix is tried in turn.
 
 mod host;
 mod host_pattern;
@@ -19,6 +20,7 @@ mod host_set;
 mod names;
 mod path;
 mod path_pattern;
+mod path_regex;
 mod table;
 
 pub use host::{Host, HostBuf, HostError, RequestHost, normalise_authority, normalise_sni};
@@ -27,4 +29,5 @@ pub use host_set::HostSet;
 pub use names::{InvalidListenerName, ListenerName, ObjectKey};
 pub use path::{PathError, PathScratch, RequestPath, normalise_path};
 pub use path_pattern::{ExactPath, PathPattern, PathPatternError, PathPrefix};
-pub use table::{Row, RowPath, Table, TableBuilder};
+pub use path_regex::{PathRegex, PathRegexError, RegexDialect};
+pub use table::{MOST_REGEXES, Row, RowPath, Table, TableBuilder};

@@ -225,6 +225,18 @@ fn hex_digit(nibble: u8) -> u8 {
     }
 }
 
+/// The normal form of `%` and two hexadecimal digits: the character itself, or the escape in upper case.
+pub(crate) fn canonical_escape(written: &str) -> Option<String> {
+    let (byte, []) = escape(written.as_bytes().strip_prefix(b"%")?).ok()? else {
+        return None;
+    };
+    Some(if is_unreserved(byte) {
+        char::from(byte).to_string()
+    } else {
+        written.to_ascii_uppercase()
+    })
+}
+
 /// Percent-encodes what must be escaped in a path, for messages that suggest what to write instead.
 pub(crate) fn encoded(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());

@@ -5,17 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::path::{PathError, PathScratch, RequestPath, encoded, normalise_path};
+use crate::path_regex::{PathRegex, PathRegexError, RegexDialect};
 
-/// The path of an Ingress rule in its normal form (Kubernetes networking/v1, `HTTPIngressPath`).
+/// The path of an Ingress rule in its normal form (Kubernetes networking/v1, `HTTPIngressPath`), or a pattern.
 ///
-/// Ordered as a table keeps them: exact paths first, each kind by [`RequestPath`] text; prefixes element by element,
-/// so that a path stands directly before everything below it.
+/// Ordered as a table keeps them: exact paths first, by [`RequestPath`] text; then prefixes element by element, so that a
+/// path stands directly before everything below it; then patterns, in the order in which they are tried.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathPattern {
     /// This path, byte for byte.
     Exact(ExactPath),
     /// This path and everything below it, element by element.
     Prefix(PathPrefix),
+    /// Paths that this regular expression matches.
+    Regex(PathRegex),
 }
 
 /// A path that equals a request's. Made by [`PathPattern::exact`].
@@ -44,6 +47,9 @@ pub enum PathPatternError {
     #[error("`{shown}` has a character that must be percent-encoded in a path; write `{encoded}`",
         shown = .0.escape_debug(), encoded = encoded(.0))]
     Character(String),
+    /// It is no regular expression that a path can match.
+    #[error(transparent)]
+    Regex(#[from] PathRegexError),
 }
 
 impl PathPattern {
@@ -73,12 +79,26 @@ impl PathPattern {
         }))
     }
 
+    /// Paths that a regular expression matches.
+    ///
+    /// # Errors
+    /// When it is none that is known here, or when no request can match it.
+    pub fn regex(written: &str, dialect: RegexDialect) -> Result<Self, PathPatternError> {
+        Ok(Self::Regex(PathRegex::new(written, dialect)?))
+    }
+
     /// Whether this pattern alone matches the path.
     #[must_use]
     pub fn matches(&self, path: &RequestPath<'_>) -> bool {
+        self.matches_bytes(path.as_bytes())
+    }
+
+    /// The same for the bytes of a [`RequestPath`].
+    pub(crate) fn matches_bytes(&self, path: &[u8]) -> bool {
         match self {
-            Self::Exact(exact) => exact.0.as_bytes() == path.as_bytes(),
-            Self::Prefix(prefix) => prefix.covers(path.as_bytes()),
+            Self::Exact(exact) => exact.0.as_bytes() == path,
+            Self::Prefix(prefix) => prefix.covers(path),
+            Self::Regex(regex) => regex.is_match(path),
         }
     }
 
@@ -86,20 +106,30 @@ impl PathPattern {
     pub(crate) fn is_above(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Prefix(above), Self::Prefix(other)) => above.covers(other.stem.as_bytes()),
-            (Self::Exact(_), _) | (_, Self::Exact(_)) => false,
+            (Self::Exact(_) | Self::Regex(_), _) | (_, Self::Exact(_) | Self::Regex(_)) => false,
         }
     }
 
-    /// The bytes that a path begins with when it matches: all of an exact path, the stem of a prefix.
+    /// The length by which prefixes and patterns are ranked: of the text, a trailing slash included.
+    pub(crate) fn rank(&self) -> usize {
+        match self {
+            Self::Prefix(prefix) => prefix.stem.len() + usize::from(prefix.has_trailing_slash),
+            Self::Exact(_) | Self::Regex(_) => self.text().len(),
+        }
+    }
+
+    /// The bytes that a path begins with when it matches: all of an exact path, the stem of a prefix. A pattern has its own
+    /// text, which says nothing about paths.
     pub(crate) fn text(&self) -> &[u8] {
         match self {
             Self::Exact(exact) => exact.0.as_bytes(),
             Self::Prefix(prefix) => prefix.stem.as_bytes(),
+            Self::Regex(regex) => regex.as_str().as_bytes(),
         }
     }
 }
 
-/// The path in its normal form, with its trailing slash if it was written with one.
+/// The path in its normal form, with its trailing slash if it was written with one; a pattern as it is written.
 impl fmt::Display for PathPattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -108,6 +138,7 @@ impl fmt::Display for PathPattern {
                 out.write_str(&prefix.stem)?;
                 out.write_str(if prefix.has_trailing_slash { "/" } else { "" })
             }
+            Self::Regex(regex) => out.write_str(regex.as_str()),
         }
     }
 }

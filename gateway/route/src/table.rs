@@ -13,11 +13,16 @@ use crate::host_set::HostSet;
 use crate::path::RequestPath;
 use crate::path_pattern::{PathPattern, by_element, shared_length};
 
+/// How many regular expressions one host should have at most.
+pub const MOST_REGEXES: usize = 100;
+
 /// The action for each host and path. Immutable; made by a [`TableBuilder`].
 ///
 /// A precise host beats a wildcard, and a wildcard beats rules without a host. A host that matched does not fall through
-/// to the next. Within a host an exact path beats every prefix, and the longest prefix wins; `/foo/` beats `/foo`. Where
-/// no path of the host matches, the host's own default answers, then the table's.
+/// to the next. Within a host an exact path beats every prefix, and the longest prefix wins; `/foo/` beats `/foo`. A
+/// regular expression ranks among the prefixes by the length of its text, after a prefix of equal length; of several the
+/// longest that matches wins, then the first by text. Where no path of the host matches, the host's own default answers,
+/// then the table's.
 #[derive(Debug, Clone)]
 pub struct Table<A> {
     /// In order, hence the rules without a host first.
@@ -34,6 +39,8 @@ pub struct Table<A> {
 pub struct TableBuilder<A> {
     /// By host and path; without a path, the host's default.
     places: HashMap<(HostPattern, Option<PathPattern>), A, RandomState>,
+    /// How many of them are regular expressions, by host.
+    regexes: HashMap<HostPattern, usize, RandomState>,
     default: Option<A>,
 }
 
@@ -59,12 +66,14 @@ pub enum RowPath<'t> {
     Default,
 }
 
-/// One host and where its rules are: exact paths from `start`, prefixes from `prefixes` to `end`.
+/// One host and where its rules are: exact paths from `start`, prefixes from `prefixes`, regular expressions from `regexes`
+/// to `end`.
 #[derive(Debug, Clone, PartialEq)]
 struct HostRules<A> {
     pattern: HostPattern,
     start: usize,
     prefixes: usize,
+    regexes: usize,
     end: usize,
     default: Option<A>,
 }
@@ -92,8 +101,8 @@ impl<A> Table<A> {
         self.named(host).is_some()
     }
 
-    /// Every entry, ordered by host; within a host exact paths, prefixes, and the host's default; the table's default
-    /// last. Equal tables have equal rows in equal order, whatever the order of insertion.
+    /// Every entry, ordered by host; within a host exact paths, prefixes, regular expressions, and the host's default; the
+    /// table's default last. Equal tables have equal rows in equal order, whatever the order of insertion.
     pub fn iter(&self) -> impl Iterator<Item = Row<'_, A>> {
         let rows = self.hosts.iter().flat_map(|host| {
             let rules = self.rules.get(host.start..host.end).unwrap_or_default().iter();
@@ -176,6 +185,7 @@ impl<A> Table<A> {
             pattern: host.pattern.clone(),
             start: host.start,
             prefixes: host.prefixes,
+            regexes: host.regexes,
             end: host.end,
             default: host.default.as_ref().map(&mut change),
         });
@@ -215,10 +225,29 @@ impl<A> Table<A> {
 
     fn find_path<'t>(&'t self, host: &'t HostRules<A>, path: &[u8]) -> Option<&'t A> {
         let exact = self.rules.get(host.start..host.prefixes).unwrap_or_default();
-        let prefixes = self.rules.get(host.prefixes..host.end).unwrap_or_default();
+        let prefixes = self.rules.get(host.prefixes..host.regexes).unwrap_or_default();
         find_exact(exact, path)
-            .or_else(|| longest_prefix(prefixes, path))
+            .or_else(|| {
+                let prefix = longest_prefix(prefixes, path);
+                if host.regexes == host.end {
+                    prefix
+                } else {
+                    self.longer_regex(host, prefix, path).or(prefix)
+                }
+            })
+            .map(|rule| &rule.action)
             .or(host.default.as_ref())
+    }
+
+    /// The first regular expression that matches, of those that beat the prefix.
+    #[inline(never)]
+    fn longer_regex(&self, host: &HostRules<A>, prefix: Option<&Rule<A>>, path: &[u8]) -> Option<&Rule<A>> {
+        let beaten = prefix.map_or(0, |rule| rule.path.rank());
+        let regexes = self.rules.get(host.regexes..host.end).unwrap_or_default();
+        regexes
+            .iter()
+            .take_while(|rule| rule.path.rank() > beaten)
+            .find(|rule| steps::taken(rule.path.matches_bytes(path)))
     }
 }
 
@@ -285,6 +314,7 @@ impl<A: Clone + PartialEq> Table<A> {
             pattern: host.pattern.clone(),
             start: host.start - before + after,
             prefixes: host.prefixes - before + after,
+            regexes: host.regexes - before + after,
             end: host.end - before + after,
             default: host.default.clone(),
         }));
@@ -306,11 +336,11 @@ impl<A: PartialEq> PartialEq for Table<A> {
     }
 }
 
-fn find_exact<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
+fn find_exact<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t Rule<A>> {
     let position = rules
         .binary_search_by(|rule| steps::taken(rule.path.text().cmp(path)))
         .ok()?;
-    rules.get(position).map(|rule| &rule.action)
+    rules.get(position)
 }
 
 /// The longest of the prefixes that cover `path`.
@@ -318,7 +348,7 @@ fn find_exact<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
 /// In the order of elements, everything between a prefix and what it covers is covered too. So every prefix that covers
 /// `path` is the last one that does not come after it, or is above that one. A binary search finds it, and a walk upwards
 /// the rest.
-fn longest_prefix<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
+fn longest_prefix<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t Rule<A>> {
     let after = rules.partition_point(|rule| steps::taken(by_element(rule.path.text(), path).is_le()));
     let mut position = after.checked_sub(1)?;
     let mut rule = rules.get(position)?;
@@ -326,7 +356,7 @@ fn longest_prefix<'t, A>(rules: &'t [Rule<A>], path: &[u8]) -> Option<&'t A> {
     loop {
         let length = steps::taken(rule.path.text().len());
         if length <= shared && matches!(path.get(length), None | Some(b'/')) {
-            return Some(&rule.action);
+            return Some(rule);
         }
         position = position.checked_sub(rule.above?.get())?;
         rule = rules.get(position)?;
@@ -353,6 +383,7 @@ impl<A> TableBuilder<A> {
     pub fn new() -> Self {
         Self {
             places: HashMap::default(),
+            regexes: HashMap::default(),
             default: None,
         }
     }
@@ -362,7 +393,24 @@ impl<A> TableBuilder<A> {
     /// # Errors
     /// The action that already holds the place.
     pub fn insert(&mut self, host: HostPattern, path: PathPattern, action: A) -> Result<(), &A> {
-        self.take(host, Some(path), action)
+        let counted = matches!(path, PathPattern::Regex(_)).then(|| host.clone());
+        match self.places.entry((host, Some(path))) {
+            Entry::Vacant(place) => {
+                place.insert(action);
+                if let Some(host) = counted {
+                    *self.regexes.entry(host).or_default() += 1;
+                }
+                Ok(())
+            }
+            Entry::Occupied(place) => Err(place.into_mut()),
+        }
+    }
+
+    /// How many regular expressions a host has. Each costs every request for the host up to one match, so a caller bounds
+    /// them: [`MOST_REGEXES`] are meant.
+    #[must_use]
+    pub fn regexes(&self, host: &HostPattern) -> usize {
+        self.regexes.get(host).copied().unwrap_or_default()
     }
 
     /// Sets what answers a host where none of its paths matched.
@@ -370,7 +418,13 @@ impl<A> TableBuilder<A> {
     /// # Errors
     /// The action that already does.
     pub fn set_host_default(&mut self, host: HostPattern, action: A) -> Result<(), &A> {
-        self.take(host, None, action)
+        match self.places.entry((host, None)) {
+            Entry::Vacant(place) => {
+                place.insert(action);
+                Ok(())
+            }
+            Entry::Occupied(place) => Err(place.into_mut()),
+        }
     }
 
     /// Sets what answers when nothing else matched.
@@ -406,6 +460,7 @@ impl<A> TableBuilder<A> {
                         pattern,
                         start: at,
                         prefixes: at,
+                        regexes: at,
                         end: at,
                         default: None,
                     }
@@ -421,6 +476,7 @@ impl<A> TableBuilder<A> {
                     rules.push(Rule { path, above, action });
                     HostRules {
                         prefixes: at + 1,
+                        regexes: at + 1,
                         end: at + 1,
                         ..host
                     }
@@ -431,6 +487,15 @@ impl<A> TableBuilder<A> {
                     while open.pop_if(|above| !covers(above)).is_some() {}
                     let above = open.last().and_then(|above| NonZeroUsize::new(at - above));
                     open.push(at);
+                    rules.push(Rule { path, above, action });
+                    HostRules {
+                        regexes: at + 1,
+                        end: at + 1,
+                        ..host
+                    }
+                }
+                Some(path @ PathPattern::Regex(_)) => {
+                    let above = None;
                     rules.push(Rule { path, above, action });
                     HostRules { end: at + 1, ..host }
                 }
@@ -443,16 +508,6 @@ impl<A> TableBuilder<A> {
             hosts,
             rules,
             default: self.default,
-        }
-    }
-
-    fn take(&mut self, host: HostPattern, path: Option<PathPattern>, action: A) -> Result<(), &A> {
-        match self.places.entry((host, path)) {
-            Entry::Vacant(place) => {
-                place.insert(action);
-                Ok(())
-            }
-            Entry::Occupied(place) => Err(place.into_mut()),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Replays the corpora of the fuzz targets `host` and `path`, each text as it is and changed in one place.
+//! Replays the corpora of the fuzz targets `host`, `path` and `path_regex`, each text as it is and changed in one place.
 
 use std::path::Path;
 
-use testkit::names::{host_properties, path_properties};
+use testkit::names::{host_properties, path_properties, path_regex_properties};
 
 /// What is put in place of each byte, before it, and behind the last.
 const BYTES: &[u8] = b"/\\.;%:@[]*-_aA0 \0\r\n\x7f\x80\xc0\xae\xff";
@@ -16,6 +16,12 @@ fn the_properties_of_hosts_hold_for_the_corpus_and_its_variations() -> std::io::
 #[test]
 fn the_properties_of_paths_hold_for_the_corpus_and_its_variations() -> std::io::Result<()> {
     assert!(replay("path", path_properties)? > 40 * BYTES.len());
+    Ok(())
+}
+
+#[test]
+fn the_properties_of_patterns_hold_for_the_corpus_and_its_variations() -> std::io::Result<()> {
+    assert!(replay("path_regex", path_regex_properties)? > 20 * BYTES.len());
     Ok(())
 }
 

@@ -8,7 +8,7 @@
 )]
 
 use proptest::prelude::*;
-use route::{HostBuf, HostPattern, HostSet, PathPattern, PathScratch, TableBuilder};
+use route::{HostBuf, HostPattern, HostSet, PathPattern, PathScratch, RegexDialect, TableBuilder};
 use route::{normalise_authority, normalise_path};
 
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ struct Rule {
 enum Kind {
     Exact,
     Prefix,
+    Regex(RegexDialect),
     HostDefault,
     Default,
 }
@@ -55,7 +56,8 @@ fn naive(rules: &[Rule], request: &Request) -> Option<usize> {
         .unwrap_or_default();
     let mine = || all().filter(|(_, rule)| named(rule) && rule.host == host);
 
-    // Exact, else the longest prefix by elements, `/foo/` before `/foo`, else the older one.
+    // Exact, else the longest prefix by elements, `/foo/` before `/foo`, else the older one. A pattern is as good as a
+    // prefix that is a little shorter; among patterns the order of texts decides, then the dialect.
     if let Some((index, _)) = mine().find(|(_, rule)| rule.kind == Kind::Exact && rule.path == request.path) {
         return Some(index);
     }
@@ -73,9 +75,49 @@ fn naive(rules: &[Rule], request: &Request) -> Option<usize> {
             longest = Some((index, rule));
         }
     }
+    for (index, rule) in mine() {
+        let Kind::Regex(dialect) = rule.kind else { continue };
+        let beats = longest.is_none_or(|(_, held)| match held.kind {
+            Kind::Regex(other) => {
+                let order = |rule: &Rule, dialect| (usize::MAX - rule.path.len(), rule.path.clone(), dialect);
+                order(rule, dialect) < order(held, other)
+            }
+            _ => rule.path.len() > held.path.len(),
+        });
+        if beats && backtrack(rule, dialect, &request.path) {
+            longest = Some((index, rule));
+        }
+    }
     let default = || mine().find(|(_, rule)| rule.kind == Kind::HostDefault);
     let last = || all().find(|(_, rule)| rule.kind == Kind::Default);
     longest.or_else(default).or_else(last).map(|(index, _)| index)
+}
+
+/// Matches by trying everything: the patterns of this test have only letters, `.`, `*`, `?` and `$`.
+fn backtrack(rule: &Rule, dialect: RegexDialect, path: &str) -> bool {
+    fn here(pattern: &[u8], path: &[u8]) -> bool {
+        let (one, count, rest) = match pattern {
+            [] => return true,
+            [b'$'] => return path.is_empty(),
+            [one, count @ (b'*' | b'?'), rest @ ..] => (*one, Some(*count), rest),
+            [one, rest @ ..] => (*one, None, rest),
+        };
+        let fits = path.first().is_some_and(|byte| one == b'.' || one == *byte);
+        match count {
+            None => fits && here(rest, &path[1..]),
+            Some(b'?') => here(rest, path) || (fits && here(rest, &path[1..])),
+            Some(_) => here(rest, path) || (fits && here(pattern, &path[1..])),
+        }
+    }
+    match dialect {
+        RegexDialect::Nginx => here(
+            rule.path.to_ascii_lowercase().as_bytes(),
+            path.to_ascii_lowercase().as_bytes(),
+        ),
+        RegexDialect::Traefik => {
+            (0..=path.len()).any(|start| here(rule.path.as_bytes(), &path.as_bytes()[start..]))
+        }
+    }
 }
 
 fn host() -> impl Strategy<Value = String> {
@@ -94,7 +136,7 @@ fn rule_host() -> impl Strategy<Value = String> {
 
 /// Elements that begin alike, that sort on both sides of `/`, and that are empty.
 fn path(most: usize) -> impl Strategy<Value = String> {
-    let element = prop::sample::select(vec!["a", "a", "b", "aa", "ab", "a-", "a!", "a0", ""]);
+    let element = prop::sample::select(vec!["a", "a", "b", "aa", "ab", "a-", "a!", "a0", "", "A"]);
     let elements = prop::collection::vec(element, 0..=most);
     (elements, any::<bool>()).prop_map(|(elements, slash)| {
         let path = elements
@@ -108,7 +150,26 @@ fn path(most: usize) -> impl Strategy<Value = String> {
     })
 }
 
+fn regex() -> impl Strategy<Value = Rule> {
+    let atom = prop::sample::select(vec!["a", "A", "b", "/", "."]);
+    let atom = (atom, prop::sample::select(vec!["", "", "*", "?"]));
+    let atoms = prop::collection::vec(atom.prop_map(|(atom, count)| format!("{atom}{count}")), 0..6);
+    let dialect = prop::sample::select(vec![RegexDialect::Nginx, RegexDialect::Traefik]);
+    (rule_host(), dialect, atoms, any::<bool>()).prop_map(|(host, dialect, atoms, ends)| {
+        let end = if ends { "$" } else { "" };
+        Rule {
+            host,
+            kind: Kind::Regex(dialect),
+            path: format!("/{}{end}", atoms.concat()),
+        }
+    })
+}
+
 fn rule() -> impl Strategy<Value = Rule> {
+    prop_oneof![4 => place(), 1 => regex()]
+}
+
+fn place() -> impl Strategy<Value = Rule> {
     let kind = prop_oneof![
         4 => Just(Kind::Exact),
         8 => Just(Kind::Prefix),
@@ -130,12 +191,15 @@ fn build(rules: &[Rule]) -> route::Table<usize> {
         let taken = match rule.kind {
             Kind::Exact => builder.insert(host, PathPattern::exact(&rule.path).unwrap(), index),
             Kind::Prefix => builder.insert(host, PathPattern::prefix(&rule.path).unwrap(), index),
+            Kind::Regex(dialect) => {
+                builder.insert(host, PathPattern::regex(&rule.path, dialect).unwrap(), index)
+            }
             Kind::HostDefault => builder.set_host_default(host, index),
             Kind::Default => builder.set_default(index),
         };
         let holder = rules[..index].iter().position(|earlier| {
             let same_host = earlier.host == rule.host || rule.kind == Kind::Default;
-            let has_path = matches!(rule.kind, Kind::Exact | Kind::Prefix);
+            let has_path = matches!(rule.kind, Kind::Exact | Kind::Prefix | Kind::Regex(_));
             earlier.kind == rule.kind && same_host && (!has_path || earlier.path == rule.path)
         });
         assert_eq!(taken.err().copied(), holder, "{rule:?}");

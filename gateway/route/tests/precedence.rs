@@ -3,10 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
-use route::{HostBuf, HostPattern, PathPattern, PathScratch, RowPath, Table, TableBuilder};
+use route::{HostBuf, HostPattern, PathPattern, PathScratch, RegexDialect, RowPath, Table, TableBuilder};
 use route::{normalise_authority, normalise_path};
 
-/// A rule: host, path with `=` before an exact one, action. The path `*` is the host's default; host and path `*`
+/// A rule: host, path with `=` before an exact one, `~*` before a regular expression of ingress-nginx and `~` before one of
+/// Traefik, action. The path `*` is the host's default; host and path `*`
 /// are the table's.
 type Rule = (&'static str, &'static str, &'static str);
 
@@ -17,14 +18,24 @@ fn table(rules: &[Rule]) -> Table<&'static str> {
         let taken = match *path {
             "*" if *host == "*" => builder.set_default(*action),
             "*" => builder.set_host_default(pattern(), *action),
-            path => match path.strip_prefix('=') {
-                Some(path) => builder.insert(pattern(), PathPattern::exact(path).unwrap(), *action),
-                None => builder.insert(pattern(), PathPattern::prefix(path).unwrap(), *action),
-            },
+            path => builder.insert(pattern(), path_pattern(path), *action),
         };
         assert_eq!(taken, Ok(()), "{host}{path} stands twice");
     }
     builder.build()
+}
+
+fn path_pattern(path: &str) -> PathPattern {
+    let pattern = if let Some(path) = path.strip_prefix('=') {
+        PathPattern::exact(path)
+    } else if let Some(regex) = path.strip_prefix("~*") {
+        PathPattern::regex(regex, RegexDialect::Nginx)
+    } else if let Some(regex) = path.strip_prefix('~') {
+        PathPattern::regex(regex, RegexDialect::Traefik)
+    } else {
+        PathPattern::prefix(path)
+    };
+    pattern.unwrap()
 }
 
 /// Host and path in one, as in a URL without its scheme; without a host before the first slash there is no `Host`.
@@ -270,6 +281,188 @@ fn prefixes_are_compared_by_element() {
 }
 
 #[test]
+fn a_regular_expression_ranks_among_the_prefixes_by_its_length() {
+    let rules = [
+        ("a.test", "=/api/v1", "exact"),
+        ("a.test", "/", "root"),
+        ("a.test", "/api", "api"),
+        ("a.test", "/api/v1/items/long", "long"),
+        ("a.test", "~*/api/v[0-9]+", "version"),
+        ("a.test", "~*/api/v[0-9]+/items", "items"),
+    ];
+    check(
+        &rules,
+        &[
+            ("a.test/api/v1", Some("exact")),
+            ("a.test/api/v1/", Some("version")),
+            ("a.test/api/v22", Some("version")),
+            ("a.test/api/v2/items", Some("items")),
+            ("a.test/api/v2/itemsx", Some("items")),
+            // Of equal length, the prefix.
+            ("a.test/api/v1/items/long", Some("long")),
+            ("a.test/api/v1/items/longer", Some("items")),
+            ("a.test/api/x", Some("api")),
+            ("a.test/x/api/v1", Some("root")),
+        ],
+    );
+    // Longer than any pattern that matches.
+    check(
+        &[("a.test", "~/a.*", "pattern"), ("a.test", "/a/bcd", "prefix")],
+        &[
+            ("a.test/a/bcd/e", Some("prefix")),
+            ("a.test/a/bc", Some("pattern")),
+        ],
+    );
+    // Of equal length, the prefix; a trailing slash counts.
+    check(
+        &[
+            ("a.test", "~/a..", "pattern"),
+            ("a.test", "/abc", "prefix"),
+            ("a.test", "/ab", "short"),
+            ("a.test", "/ad/", "slash"),
+        ],
+        &[
+            ("a.test/abc", Some("prefix")),
+            ("a.test/ab/c", Some("pattern")),
+            ("a.test/ad", Some("slash")),
+            ("a.test/ad/x", Some("slash")),
+            ("a.test/x/a12", Some("pattern")),
+        ],
+    );
+}
+
+#[test]
+fn of_several_regular_expressions_the_longest_is_tried_first_and_then_by_text() {
+    check(
+        &[
+            ("a.test", "~*/a.*", "a.*"),
+            ("a.test", "~*/.*b", ".*b"),
+            ("a.test", "~*/ab?c?", "longer"),
+        ],
+        &[
+            ("a.test/abc", Some("longer")),
+            ("a.test/azb", Some("longer")),
+            ("a.test/xb", Some(".*b")),
+            ("a.test/x", None),
+        ],
+    );
+    check(
+        &[("a.test", "~*/a.*", "a.*"), ("a.test", "~*/.*b", ".*b")],
+        &[("a.test/ab", Some(".*b")), ("a.test/ac", Some("a.*"))],
+    );
+}
+
+#[test]
+fn the_two_dialects_differ_in_case_and_anchor() {
+    check(
+        &[
+            ("n.test", "~*/Foo/[a-c]+$", "hit"),
+            ("t.test", "~/Foo/[a-c]+$", "hit"),
+        ],
+        &[
+            ("n.test/Foo/abc", Some("hit")),
+            ("n.test/foo/ABC", Some("hit")),
+            ("n.test/foo/abcd", None),
+            ("n.test/x/foo/abc", None),
+            ("t.test/Foo/abc", Some("hit")),
+            ("t.test/foo/abc", None),
+            ("t.test/x/Foo/abc", Some("hit")),
+        ],
+    );
+    // Each alternative is anchored.
+    check(
+        &[("n.test", "~*/a|/b", "hit"), ("t.test", "~/a|/b", "hit")],
+        &[
+            ("n.test/a", Some("hit")),
+            ("n.test/b", Some("hit")),
+            ("n.test/x/b", None),
+            ("t.test/x/b", Some("hit")),
+        ],
+    );
+    // What the origins document.
+    check(
+        &[
+            ("n.test", "~*/something(/|$)(.*)", "something"),
+            ("n.test", "~*/shop/[0-9]{2,4}/?$", "number"),
+            ("n.test", r"~*/file\.txt", "file"),
+        ],
+        &[
+            ("n.test/something", Some("something")),
+            ("n.test/something/", Some("something")),
+            ("n.test/SOMETHING/new", Some("something")),
+            ("n.test/somethings", None),
+            ("n.test/shop/123", Some("number")),
+            ("n.test/shop/123/", Some("number")),
+            ("n.test/shop/1", None),
+            ("n.test/shop/12345", None),
+            ("n.test/file.txt", Some("file")),
+            ("n.test/file-txt", None),
+        ],
+    );
+}
+
+#[test]
+fn the_builder_counts_the_regular_expressions_of_each_host() {
+    let host = |host: &str| HostPattern::parse(host).unwrap();
+    let mut builder = TableBuilder::new();
+    for (name, path) in [
+        ("a.test", "~*/a"),
+        ("a.test", "~*/a"),
+        ("a.test", "~/a"),
+        ("a.test", "/a"),
+        ("b.test", "~/b"),
+    ] {
+        let _taken = builder.insert(host(name), path_pattern(path), ());
+    }
+    let counts = ["a.test", "b.test", "c.test"].map(|name| builder.regexes(&host(name)));
+    assert_eq!(counts, [2, 1, 0]);
+}
+
+/// Patterns see escapes in the normal form, as prefixes do.
+#[test]
+fn regular_expressions_match_the_normal_form() {
+    check(
+        &[
+            ("n.test", "~*/caf%C3%A9/[^/]+$", "hit"),
+            ("t.test", "~/a%2F[a-z]", "hit"),
+        ],
+        &[
+            ("n.test/caf%c3%a9/x", Some("hit")),
+            ("n.test/%63af%C3%A9/x%2Fy", Some("hit")),
+            ("n.test/caf%C3%A9/x/y", None),
+            ("t.test/a%2fb", Some("hit")),
+            ("t.test/a/b", None),
+        ],
+    );
+}
+
+#[test]
+fn regular_expressions_stay_within_their_host() {
+    check(
+        &[
+            ("a.test", "/x", "a"),
+            ("b.test", "~*/p[0-9]", "b"),
+            ("b.test", "*", "b default"),
+            ("c.test", "/p1", "shorter"),
+            ("c.test", "~*/p[0-9]", "c pattern"),
+            ("*.test", "~*/w", "wild"),
+            ("", "~*/h", "hostless"),
+        ],
+        &[
+            ("a.test/p1", None),
+            ("b.test/p1", Some("b")),
+            ("b.test/w", Some("b default")),
+            ("c.test/p1", Some("c pattern")),
+            ("c.test/p/", None),
+            ("c.test/p2", Some("c pattern")),
+            ("d.test/w", Some("wild")),
+            ("d.test/h", None),
+            ("e/h", Some("hostless")),
+        ],
+    );
+}
+
+#[test]
 fn the_first_rule_keeps_the_place() {
     let host = || HostPattern::parse("a.test").unwrap();
     let mut builder = TableBuilder::new();
@@ -332,6 +525,9 @@ fn rows_come_in_order_whatever_the_order_of_insertion() {
         ("a.test", "=/z", "8"),
         ("a.test", "=/y", "9"),
         ("", "/h", "10"),
+        ("a.test", "~/z", "11"),
+        ("a.test", "~*/z", "12"),
+        ("a.test", "~/(y)", "13"),
     ];
     let forward = table(&rules);
     rules.reverse();
@@ -343,6 +539,7 @@ fn rows_come_in_order_whatever_the_order_of_insertion() {
             let path = match row.path {
                 RowPath::Pattern(PathPattern::Exact(path)) => format!("={}", path.as_str()),
                 RowPath::Pattern(path @ PathPattern::Prefix(_)) => path.to_string(),
+                RowPath::Pattern(PathPattern::Regex(path)) => format!("~{path}"),
                 RowPath::HostDefault => "host default".to_owned(),
                 RowPath::Default => "default".to_owned(),
             };
@@ -358,6 +555,9 @@ fn rows_come_in_order_whatever_the_order_of_insertion() {
             "a.test /a 7",
             "a.test /a/b 5",
             "a.test /a-b 6",
+            "a.test ~/(y) 13",
+            "a.test ~/z 12",
+            "a.test ~/z 11",
             "a.test host default 4",
             "b.test / 1",
             "*.a.test =/z 3",

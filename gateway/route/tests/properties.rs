@@ -2,7 +2,7 @@
 //! frequent, and on any bytes at all.
 
 use proptest::prelude::*;
-use testkit::names::{host_properties, path_properties};
+use testkit::names::{host_properties, path_properties, path_regex_properties};
 
 /// Pieces that hosts are made of, good and bad.
 fn host_text() -> impl Strategy<Value = Vec<u8>> {
@@ -68,6 +68,26 @@ fn path_text() -> impl Strategy<Value = Vec<u8>> {
     text.prop_map(|pieces| format!("/{}", pieces.concat()).into_bytes())
 }
 
+/// Pieces that patterns are made of, good and bad.
+fn regex_text() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = [
+        "/", "/", "a", "B", ".", "*", "+", "?", "(", ")", "(", ")", "|", "[", "]", "[^", "-", "{2}", "{2,",
+        "}", "^", "$", r"\", r"\d", r"\.", r"\b", r"\1", "(?i)", "(?-i)", "(?x)", "(?m)", "(?:", "(?=",
+        "(?<n>", "#", " ", "%61", "%2f", "%2F", "%", "ü", "\n", "\u{0}",
+    ];
+    let text = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..9);
+    text.prop_map(|pieces| format!("/{}", pieces.concat()).into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_properties_of_patterns_hold(text in regex_text()) {
+        path_regex_properties(&text);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -86,5 +106,6 @@ proptest! {
         host_properties(&bytes);
         path_properties(&bytes);
         path_properties(&[b"/", bytes.as_slice()].concat());
+        path_regex_properties(&[b"/", bytes.as_slice()].concat());
     }
 }

@@ -8,10 +8,10 @@ fn table(rules: impl IntoIterator<Item = (String, String)>) -> Table<usize> {
     let mut builder = TableBuilder::new();
     for (index, (host, path)) in rules.into_iter().enumerate() {
         let (kind, path) = path.split_at(1);
-        let path = if kind == "=" {
-            PathPattern::exact(path)
-        } else {
-            PathPattern::prefix(path)
+        let path = match kind {
+            "=" => PathPattern::exact(path),
+            "~" => PathPattern::regex(path, crate::RegexDialect::Nginx),
+            _ => PathPattern::prefix(path),
         };
         assert_eq!(
             builder.insert(HostPattern::parse(&host).unwrap(), path.unwrap(), index),
@@ -81,10 +81,40 @@ fn a_lookup_does_not_grow_with_the_slashes_of_the_request() {
     assert_eq!((half_way, steps <= few + 32), (Some(32), true), "{steps} steps");
 }
 
+#[test]
+fn only_patterns_that_are_longer_than_the_prefix_are_tried() {
+    let host = || "a.test".to_owned();
+    let patterns = (0..100).map(|index| (host(), format!("~/p{}x[0-9]$", "a".repeat(index))));
+    let table = table(
+        [(host(), "^/".to_owned()), ("b.test".to_owned(), "^/".to_owned())]
+            .into_iter()
+            .chain(patterns)
+            .chain([(host(), format!("^/p{}", "a".repeat(50)))]),
+    );
+    // Both steps of the prefix, and the steps of the host; 100 patterns.
+    assert_eq!(find(&table, "b.test", "/pax1"), (Some(1), 3));
+    let (found, steps) = find(&table, "a.test", "/q");
+    assert_eq!(
+        (found, (100..110).contains(&steps)),
+        (Some(0), true),
+        "{steps} steps"
+    );
+    let below = format!("/p{}/x1", "a".repeat(50));
+    let (found, steps) = find(&table, "a.test", &below);
+    assert_eq!(
+        (found, (50..65).contains(&steps)),
+        (Some(102), true),
+        "{steps} steps"
+    );
+    // The first that matches ends it.
+    let (found, steps) = find(&table, "a.test", &format!("/p{}x7", "a".repeat(99)));
+    assert_eq!((found, steps <= 6), (Some(101), true), "{steps} steps");
+}
+
 /// Text aside, a host with one path takes two entries and one place in an index.
 #[test]
 fn rows_are_small() {
-    assert_eq!(size_of::<HostRules<Box<()>>>(), 56);
+    assert_eq!(size_of::<HostRules<Box<()>>>(), 64);
     assert_eq!(size_of::<Rule<Box<()>>>(), 40);
     assert_eq!(size_of::<(Host, usize)>(), 24);
 }
