@@ -6,13 +6,16 @@
 pub mod canary;
 pub mod cidr;
 pub mod cookie;
+pub mod cors;
 pub mod credentials;
 pub mod duration;
 pub mod error_page;
+pub mod fields;
 pub mod hash;
 pub mod htpasswd;
 pub mod pattern;
 pub mod replacement;
+pub mod security;
 pub mod statuses;
 pub mod sticky;
 pub mod template;
