@@ -3,6 +3,8 @@
 //! Nothing here knows Kubernetes, doors or sockets, and nothing reads a clock: time is an argument. `resource` parses
 //! annotations and Middlewares into these values, `door` compiles them into the filters of a route, `proxy` runs them.
 
+pub mod access;
+pub mod caller;
 pub mod canary;
 pub mod cidr;
 pub mod cookie;
@@ -14,8 +16,11 @@ pub mod fields;
 pub mod hash;
 pub mod htpasswd;
 pub mod pattern;
+pub mod rate;
+pub mod rate_table;
 pub mod replacement;
 pub mod security;
+pub mod source;
 pub mod statuses;
 pub mod sticky;
 pub mod template;
