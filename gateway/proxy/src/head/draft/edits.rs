@@ -1,20 +1,10 @@
 //! Edits to a head that is forwarded.
 
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderName, HeaderValue, Method};
-use wire::{BodyFraming, Field, is_same_name};
+pub(crate) use filter::fields::FieldEdits;
 
-/// Edits to the fields of a head. Names and values have passed the grammar of both versions, so that no edit can split a
-/// head or fail when it is written.
-#[derive(Debug, Default)]
-pub(crate) struct FieldEdits {
-    /// Names whose fields are not forwarded, in any spelling that a backend may read as them. The gateway's own fields
-    /// stay.
-    pub(crate) removed: Vec<HeaderName>,
-    /// Fields that are added after the forwarded ones and the gateway's own. Never one of framing or of a connection: the
-    /// writers do not look, so what compiles an edit must refuse these names.
-    pub(crate) added: Vec<(HeaderName, HeaderValue)>,
-}
+use http::Method;
+use http::uri::{Authority, PathAndQuery};
+use wire::BodyFraming;
 
 /// Edits to the head of a request.
 #[derive(Debug, Default)]
@@ -26,6 +16,9 @@ pub(crate) struct RequestEdits {
     pub(crate) target: Option<PathAndQuery>,
     /// The framing of the forwarded body.
     pub(crate) framing: Option<BodyFraming>,
+    /// They replace and remove what the gateway says about the client too, but for what it asserts: the door, and the
+    /// client's certificate. Never a field of framing or of a connection: the writers do not look, so what compiles an edit
+    /// must refuse these names ([`filter::fields::name`]).
     pub(crate) fields: FieldEdits,
 }
 
@@ -35,16 +28,5 @@ pub(crate) static UNEDITED: RequestEdits = RequestEdits {
     host: None,
     target: None,
     framing: None,
-    fields: FieldEdits {
-        removed: Vec::new(),
-        added: Vec::new(),
-    },
+    fields: FieldEdits::NONE,
 };
-
-impl FieldEdits {
-    /// Whether a field is removed.
-    pub(super) fn drops(&self, field: &Field, head: &[u8]) -> bool {
-        let is_named = |name: &HeaderName| is_same_name(field.name.of(head), name.as_str().as_bytes());
-        !self.removed.is_empty() && self.removed.iter().any(is_named)
-    }
-}

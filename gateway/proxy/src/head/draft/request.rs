@@ -160,7 +160,7 @@ impl RequestDraft<'_> {
         vouched::passes(field.id, name, forwarded.identity.trusted, forwarded.settings)
             && (field.id != FieldId::MaxForwards || request.max_forwards.is_none())
             && !request.connection.names(field, self.head)
-            && !self.edits.fields.drops(field, self.head)
+            && !self.edits.fields.removes(field.name.of(self.head))
     }
 
     /// The gateway's own fields. They come after the client's, so nothing that the client names in `Connection` can remove
@@ -199,8 +199,11 @@ impl RequestDraft<'_> {
         }
     }
 
-    /// What the gateway says about the client.
+    /// What the gateway says about the client, as far as no edit says something else.
     fn forwarded_fields(&self, lines: &mut impl Lines) {
+        let edits = &self.edits.fields;
+        let stays =
+            |field: &OwnField| edits.removed.is_empty() || !edits.removes(field.name.as_str().as_bytes());
         let Forwarded {
             identity,
             settings,
@@ -209,21 +212,33 @@ impl RequestDraft<'_> {
             door,
             certificate,
         } = self.forwarded;
-        lines.field(&X_FORWARDED_FOR, |out| {
-            if identity.trusted && vouched::chain_counts(settings) {
-                self.write_hops(out);
-            }
-            identity.write_peer(out);
-        });
-        lines.field(&X_REAL_IP, |out| identity.write_client(out));
-        lines.field(&X_FORWARDED_PROTO, |out| out.extend_from_slice(scheme.as_bytes()));
-        lines.field(&X_FORWARDED_PORT, |out| number(out, u64::from(port)));
-        if let Some(host) = self.request.authority() {
+        if stays(&X_FORWARDED_FOR) {
+            lines.field(&X_FORWARDED_FOR, |out| {
+                if identity.trusted && vouched::chain_counts(settings) {
+                    self.write_hops(out);
+                }
+                identity.write_peer(out);
+            });
+        }
+        if stays(&X_REAL_IP) {
+            lines.field(&X_REAL_IP, |out| identity.write_client(out));
+        }
+        if stays(&X_FORWARDED_PROTO) {
+            lines.field(&X_FORWARDED_PROTO, |out| out.extend_from_slice(scheme.as_bytes()));
+        }
+        if stays(&X_FORWARDED_PORT) {
+            lines.field(&X_FORWARDED_PORT, |out| number(out, u64::from(port)));
+        }
+        if let Some(host) = self.request.authority()
+            && stays(&X_FORWARDED_HOST)
+        {
             lines.field(&X_FORWARDED_HOST, |out| {
                 out.extend_from_slice(host.of(self.head));
             });
         }
-        lines.field(&X_REQUEST_ID, |out| identity.request_id.write(self.head, out));
+        if stays(&X_REQUEST_ID) {
+            lines.field(&X_REQUEST_ID, |out| identity.request_id.write(self.head, out));
+        }
         lines.field(&X_BLASTDOOR_DOOR, |out| {
             out.extend_from_slice(door.as_str().as_bytes());
         });

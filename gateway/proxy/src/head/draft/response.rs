@@ -123,10 +123,11 @@ impl ResponseDraft<'_> {
         let response = self.response;
         passes_to_client(field.id, trailers)
             && !response.connection.names(field, self.head)
-            && !self.edits.drops(field, self.head)
+            && !self.edits.removes(field.name.of(self.head))
     }
 
     fn own_fields(&self, lines: &mut impl Lines, dated: bool) {
+        let dated = dated || self.edits.adds(&DATE.name);
         if let Some(clock) = self.clock.filter(|_| !dated) {
             lines.field(&DATE, |out| out.extend_from_slice(clock.date().as_bytes()));
         }

@@ -99,7 +99,7 @@ fn lines_of_text(text: &str) -> Vec<String> {
 
 #[test]
 fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
-    let table: [(&str, RequestEdits, String); 9] = [
+    let table: [(&str, RequestEdits, String); 10] = [
         (
             "GET /a?b HTTP/1.1\r\nHost: a.test\r\nAccept:  */* \r\nX-Request-ID: 7\r\nCookie: c\r\n\r\n",
             RequestEdits::default(),
@@ -159,20 +159,39 @@ fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
                 ..RequestEdits::default()
             },
             format!(
-                "GET / HTTP/1.1\r\nHost: a.test\r\nA: 1\r\nX-Users: d\r\n{FORWARDED}x-user: ours\r\nx-user: again\r\n\r\n"
+                "GET / HTTP/1.1\r\nHost: a.test\r\nA: 1\r\nX-Users: d\r\n{FORWARDED}X-User: ours\r\nX-User: again\r\n\r\n"
             ),
         ),
         (
-            // No edit removes the gateway's own fields.
+            // What the gateway asserts stays.
             "GET / HTTP/1.1\r\nHost: a.test\r\nX-Request-ID: 7\r\n\r\n",
             RequestEdits {
                 fields: FieldEdits {
-                    removed: vec![name("x-forwarded-for"), name("x-blastdoor-door"), name("host")],
+                    removed: vec![name("x-blastdoor-door"), name("host")],
                     added: Vec::new(),
                 },
                 ..RequestEdits::default()
             },
             format!("GET / HTTP/1.1\r\nHost: a.test\r\n{FORWARDED}\r\n"),
+        ),
+        (
+            // What it says about the client goes or changes, as the client's own copies do.
+            "GET / HTTP/1.1\r\nHost: a.test\r\nX_Forwarded_Proto: ftp\r\nX-Request-ID: 7\r\n\r\n",
+            RequestEdits {
+                fields: FieldEdits {
+                    removed: vec![
+                        name("x_forwarded_for"),
+                        name("x-real-ip"),
+                        name("x-forwarded-proto"),
+                        name("x-request-id"),
+                    ],
+                    added: added(&[("x-forwarded-proto", "wss")]),
+                },
+                ..RequestEdits::default()
+            },
+            "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Port: 8443\r\nX-Forwarded-Host: a.test\r\n\
+             X-Blastdoor-Door: edge\r\nX-Forwarded-Proto: wss\r\n\r\n"
+                .to_owned(),
         ),
     ];
     for (text, edits, expected) in table {
@@ -243,7 +262,7 @@ fn with_response<T>(
 #[test]
 fn a_response_and_its_edits_give_text_and_the_same_as_http2() {
     const DATED: &str = "Date: Thu, 26 Nov 2026 00:00:00 GMT\r\n";
-    let table: [(&str, FieldEdits, Connection, &str, bool); 5] = [
+    let table: [(&str, FieldEdits, Connection, &str, bool); 6] = [
         (
             "HTTP/1.1 200 Fine\r\nServer: x\r\nDATE\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\n\r\n",
             FieldEdits::default(),
@@ -272,7 +291,17 @@ fn a_response_and_its_edits_give_text_and_the_same_as_http2() {
                 added: added(&[("vary", "origin")]),
             },
             Connection::Keep,
-            "HTTP/1.1 401 No\r\nDATE\r\nB: 2\r\nContent-Length: 0\r\nvary: origin\r\n\r\n",
+            "HTTP/1.1 401 No\r\nDATE\r\nB: 2\r\nContent-Length: 0\r\nVary: origin\r\n\r\n",
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nDATE\r\nContent-Length: 0\r\n\r\n",
+            FieldEdits {
+                removed: vec![name("date")],
+                added: added(&[("date", "now")]),
+            },
+            Connection::Keep,
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: now\r\n\r\n",
             true,
         ),
         (

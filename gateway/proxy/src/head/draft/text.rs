@@ -16,13 +16,23 @@ impl Lines for Vec<u8> {
 
     fn added(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.extend_from_slice(b"\r\n");
-        self.extend_from_slice(name.as_str().as_bytes());
+        titled(self, name);
         self.extend_from_slice(b": ");
         self.extend_from_slice(value.as_bytes());
     }
 
     fn of_connection(&mut self, line: &'static str) {
         self.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// A name as HTTP/1 programs usually write it, with a capital letter at the beginning and after each `-`: some of them, and
+/// some people, compare with case.
+pub(super) fn titled(out: &mut Vec<u8>, name: &HeaderName) {
+    let mut begins = true;
+    for byte in name.as_str().bytes() {
+        out.push(if begins { byte.to_ascii_uppercase() } else { byte });
+        begins = byte == b'-';
     }
 }
 
