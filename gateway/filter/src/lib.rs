@@ -19,6 +19,7 @@ pub mod path_edit;
 pub mod pattern;
 pub mod rate;
 pub mod rate_table;
+pub mod realm;
 pub mod redirect;
 pub mod replacement;
 pub mod security;

@@ -6,13 +6,15 @@
 
 mod crypt64;
 mod md5_crypt;
+mod scheme;
 mod stored;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-pub use stored::{MAX_BCRYPT_COST, MAX_ROUNDS, Scheme, StoredHash, UnusableHash};
+pub use scheme::{MAX_BCRYPT_COST, MAX_ROUNDS, Scheme};
+pub use stored::{StoredHash, UnusableHash};
 
 /// The users of one Secret who can log in: at least one. `Debug` shows how many, and nobody's name or hash.
 #[derive(Clone, PartialEq, Eq)]
