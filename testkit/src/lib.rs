@@ -6,3 +6,4 @@
 pub mod grammar;
 pub mod manifests;
 pub mod names;
+pub mod passwords;
