@@ -14,6 +14,7 @@ pub mod duration;
 pub mod error_page;
 pub mod fields;
 pub mod hash;
+pub mod headers;
 pub mod htpasswd;
 pub mod path_edit;
 pub mod pattern;
