@@ -23,6 +23,7 @@ mod ingress_class;
 mod labels;
 pub mod manifest;
 mod metadata;
+mod middleware;
 mod object;
 mod problem;
 mod problem_lists;
@@ -47,6 +48,7 @@ pub use ingress::{
 };
 pub use ingress_class::IngressClass;
 pub use labels::Labels;
+pub use middleware::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware, middleware_reference};
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
 pub use problem_lists::{ProblemList, ProblemLists};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, ObjectRef, Secret, Service};
+use crate::{ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Middleware, ObjectRef, Secret, Service};
 
 /// One object of any kind that the gateway reads. Sharing is cheap: an unchanged object keeps its `Arc` across
 /// views.
@@ -20,6 +20,8 @@ pub enum Object {
     Secret(Arc<Secret>),
     /// `v1` ConfigMap
     ConfigMap(Arc<ConfigMap>),
+    /// `traefik.io/v1alpha1` Middleware
+    Middleware(Arc<Middleware>),
 }
 
 impl Object {
@@ -30,6 +32,7 @@ impl Object {
             Self::IngressClass(object) => Arc::make_mut(object).source = None,
             Self::Service(object) => Arc::make_mut(object).source = None,
             Self::EndpointSlice(object) => Arc::make_mut(object).source = None,
+            Self::Middleware(object) => Arc::make_mut(object).source = None,
             Self::Secret(_) | Self::ConfigMap(_) => {}
         }
         self
@@ -45,6 +48,7 @@ impl Object {
             Self::EndpointSlice(object) => ObjectRef::namespaced(Kind::EndpointSlice, &object.key),
             Self::Secret(object) => ObjectRef::namespaced(Kind::Secret, &object.key),
             Self::ConfigMap(object) => ObjectRef::namespaced(Kind::ConfigMap, &object.key),
+            Self::Middleware(object) => ObjectRef::namespaced(Kind::Middleware, &object.key),
         }
     }
 }

@@ -28,6 +28,16 @@ impl UnreadableFields {
         self.0.contains(field)
     }
 
+    /// The first of the fields that cannot be read and are this one or below it.
+    pub(crate) fn first_below(&self, field: &str) -> Option<&str> {
+        let is_below = |other: &str| {
+            let rest = other.strip_prefix(field)?;
+            (rest.is_empty() || rest.starts_with(['.', '['])).then_some(())
+        };
+        let mut fields = self.0.iter().map(String::as_str);
+        fields.find(|other| is_below(other).is_some())
+    }
+
     /// The keys of a free map whose values are unreadable.
     pub(crate) fn keys_of(&self, map: &str) -> impl Iterator<Item = &str> {
         self.0

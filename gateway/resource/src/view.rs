@@ -8,8 +8,8 @@ use route::{Host, ObjectKey};
 
 use crate::sorted::{Keyed, Sorted};
 use crate::{
-    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Object, ObjectRef, Resolution, Resolutions,
-    Secret, Service, ServiceType, Unread, UnreadObjects,
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Middleware, Object, ObjectRef, Resolution,
+    Resolutions, Secret, Service, ServiceType, Unread, UnreadObjects,
 };
 
 /// Everything the gateway knows about the cluster at one moment. Iteration is in order of namespace and name.
@@ -25,6 +25,7 @@ pub struct ClusterView {
     by_service: Sorted<OfService>,
     secrets: Sorted<Arc<Secret>>,
     config_maps: Sorted<Arc<ConfigMap>>,
+    middlewares: Sorted<Arc<Middleware>>,
     resolutions: Resolutions,
     unread: UnreadObjects,
 }
@@ -70,6 +71,7 @@ keyed! {
     EndpointSlice: key;
     Secret: key;
     ConfigMap: key;
+    Middleware: key;
 }
 
 impl ClusterView {
@@ -142,6 +144,17 @@ impl ClusterView {
         self.config_maps.get(|object| object.key.cmp(key))
     }
 
+    /// Every Middleware.
+    pub fn middlewares(&self) -> impl ExactSizeIterator<Item = &Arc<Middleware>> {
+        self.middlewares.iter()
+    }
+
+    /// One Middleware.
+    #[must_use]
+    pub fn middleware(&self, key: &ObjectKey) -> Option<&Arc<Middleware>> {
+        self.middlewares.get(|object| object.key.cmp(key))
+    }
+
     /// The addresses of a name; `None` when DNS has not been asked, or has not answered yet.
     #[must_use]
     pub fn resolution(&self, name: &Host) -> Option<&Arc<Resolution>> {
@@ -174,6 +187,7 @@ impl ClusterView {
             Object::EndpointSlice(object) => self.insert_slice(object).map(Object::EndpointSlice),
             Object::Secret(object) => self.secrets.insert(object).map(Object::Secret),
             Object::ConfigMap(object) => self.config_maps.insert(object).map(Object::ConfigMap),
+            Object::Middleware(object) => self.middlewares.insert(object).map(Object::Middleware),
         }
     }
 
@@ -203,7 +217,11 @@ impl ClusterView {
                 .config_maps
                 .remove(|object| object.key.cmp(key))
                 .map(Object::ConfigMap),
-            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => None,
+            Kind::Middleware => self
+                .middlewares
+                .remove(|object| object.key.cmp(key))
+                .map(Object::Middleware),
+            Kind::Namespace | Kind::File | Kind::Cluster | Kind::Variable => None,
         }
     }
 
@@ -233,7 +251,7 @@ pub struct Difference {
     pub ingresses: BTreeSet<ObjectKey>,
     /// Services that were, or whose endpoints were.
     pub services: BTreeSet<ObjectKey>,
-    /// Secrets and ConfigMaps that were, and those that are now missing for another reason.
+    /// Secrets, ConfigMaps and Middlewares that were, and those that are now missing for another reason.
     pub objects: BTreeSet<ObjectRef>,
     /// Whether anything else was.
     pub rest: bool,
@@ -241,12 +259,13 @@ pub struct Difference {
 
 impl ClusterView {
     /// Whether every object that refers to another one is the very same as in an earlier view: Ingresses, their classes,
-    /// and Services.
+    /// Services, and Middlewares.
     #[must_use]
     pub fn refers_as(&self, earlier: &Self) -> bool {
         self.ingresses.is_same(&earlier.ingresses)
             && self.classes.is_same(&earlier.classes)
             && self.services.is_same(&earlier.services)
+            && self.middlewares.is_same(&earlier.middlewares)
     }
 
     /// The difference from an earlier view. Objects are compared by identity, so that one that was read again without
@@ -277,6 +296,9 @@ impl ClusterView {
         });
         self.config_maps.differing(&earlier.config_maps, |_, map| {
             objects.insert(ObjectRef::namespaced(Kind::ConfigMap, &map.key));
+        });
+        self.middlewares.differing(&earlier.middlewares, |_, middleware| {
+            objects.insert(ObjectRef::namespaced(Kind::Middleware, &middleware.key));
         });
         Difference {
             ingresses,
@@ -323,6 +345,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::MiddlewareKind;
 
     fn slice(name: &str, service: &str) -> Object {
         Object::EndpointSlice(Arc::new(EndpointSlice {
@@ -382,10 +405,15 @@ mod tests {
                 is_default: true,
                 source: None,
             })),
+            Object::Middleware(Arc::new(Middleware {
+                key: key.clone(),
+                kind: Ok(MiddlewareKind::Chain(Box::default())),
+                source: None,
+            })),
         ];
         let mut view: ClusterView = objects.iter().cloned().collect();
         assert!(view.secret(&key).is_some() && view.config_map(&key).is_some());
-        assert!(view.class("x").is_some());
+        assert!(view.class("x").is_some() && view.middleware(&key).is_some());
         for object in objects {
             assert_eq!(view.remove(&object.reference()), Some(object));
         }

@@ -14,8 +14,8 @@ use super::tree::{Node, Value};
 use crate::metadata::global_name;
 use crate::reporter::UnreadableFields;
 use crate::{
-    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Object, ObjectRef, Problem, Secret, Service,
-    Severity, Source,
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Middleware, Object, ObjectRef, Problem, Secret,
+    Service, Severity, Source,
 };
 
 /// Bytes of text in one object. A cluster stores no larger one (etcd's default request limit).
@@ -152,16 +152,7 @@ impl Reader {
                 let _name = global_name(kind, raw.metadata.name, problems);
                 None::<Infallible>
             }),
-            Kind::Middleware => {
-                let message = "middlewares are not supported yet; an Ingress that names one answers 503";
-                return self.report(
-                    Severity::Note,
-                    reference(kind, node),
-                    "kind",
-                    line_of(node, "kind"),
-                    message,
-                );
-            }
+            Kind::Middleware => self.read(kind, node, schema::MIDDLEWARE, Middleware::read),
             Kind::File | Kind::Cluster | Kind::Variable => None,
         };
         if let Some(object) = object {
@@ -262,6 +253,15 @@ impl Placeable for EndpointSlice {
 impl Placeable for IngressClass {
     fn placed(self, source: Source) -> Object {
         Object::IngressClass(Arc::new(Self {
+            source: Some(Arc::new(source)),
+            ..self
+        }))
+    }
+}
+
+impl Placeable for Middleware {
+    fn placed(self, source: Source) -> Object {
+        Object::Middleware(Arc::new(Self {
             source: Some(Arc::new(source)),
             ..self
         }))

@@ -1,7 +1,9 @@
 //! The fields of the kinds that are read (Kubernetes API reference; `k8s-openapi` ignores what it does not know,
 //! and a misspelt field must not go unnoticed).
 
-use super::shape::Shape::{Boolean, Free, Integer, IntegerOrText, List, Long, Object, Opaque, Text, Time};
+use super::shape::Shape::{
+    Anything, Boolean, Free, Integer, IntegerOrText, List, Long, Object, Opaque, Text, Time,
+};
 use super::shape::{Field, FreeMap, Shape, field, narrowing};
 
 const METADATA: Shape = Object(&[
@@ -187,4 +189,13 @@ pub(super) const NAMESPACE: &[Field] = &[
     field("metadata", METADATA),
     field("spec", Opaque),
     field("status", Opaque),
+];
+
+/// `traefik.io/v1alpha1` Middleware
+pub(super) const MIDDLEWARE: &[Field] = &[
+    field("apiVersion", Opaque),
+    field("kind", Opaque),
+    field("metadata", METADATA),
+    // The rows of its kind say more than a shape can.
+    field("spec", Anything),
 ];

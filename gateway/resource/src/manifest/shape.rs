@@ -35,6 +35,8 @@ pub(super) enum Shape {
     Object(&'static [Field]),
     /// Not read by the gateway; anything goes.
     Opaque,
+    /// Taken as it is written: the type that reads it knows its form.
+    Anything,
 }
 
 /// What the values of a free map are, and what happens to a value that is a number or a truth value where text is
@@ -124,6 +126,7 @@ impl Shape {
         }
         match self {
             Self::Opaque => None,
+            Self::Anything => Some(anything(node, field, findings)),
             Self::Object(fields) => fit_object(fields, node, field, findings),
             Self::Free(kind) => kind.fit(node, field, findings),
             Self::List(item) => {
@@ -200,7 +203,7 @@ impl Shape {
             Self::Bytes => "base64",
             Self::Free(_) | Self::Object(_) => "a map",
             Self::List(_) => "a list",
-            Self::Opaque => "anything",
+            Self::Opaque | Self::Anything => "anything",
         }
     }
 
@@ -235,7 +238,7 @@ impl Shape {
             Self::Text | Self::IntegerOrText | Self::Bytes => Json::String(String::new()),
             Self::Integer | Self::Long => Json::Number(Number::from(0)),
             Self::Boolean => Json::Bool(false),
-            Self::Time | Self::Opaque => Json::Null,
+            Self::Time | Self::Opaque | Self::Anything => Json::Null,
         }
     }
 }
@@ -321,6 +324,50 @@ fn unknown(fields: &'static [Field], missing: &[&str], key: &str, around: &str, 
             "unknown field, and `{first}` is missing, without which the Ingress would match more requests: closed{question}"
         ),
     );
+}
+
+/// What is written, and its lines. What cannot be read is reported and left out.
+fn anything(node: &Node, around: &str, findings: &mut Findings) -> Json {
+    match &node.value {
+        Value::Unreadable { why, .. } => {
+            findings.reject(around, format!("{why}; it is not used"));
+            Json::Null
+        }
+        Value::Scalar(scalar) => scalar_as_json(scalar),
+        Value::List(nodes) => {
+            let items = nodes.iter().enumerate();
+            items
+                .map(|(index, node)| {
+                    let field = format!("{around}[{index}]");
+                    findings.lines.push((field.as_str().into(), node.line));
+                    anything(node, &field, findings)
+                })
+                .collect()
+        }
+        Value::Map(entries) => {
+            let entries = entries.iter().map(|entry| {
+                let field = join(around, &entry.key);
+                findings.lines.push((field.as_str().into(), entry.line));
+                (entry.key.clone(), anything(&entry.node, &field, findings))
+            });
+            Json::Object(entries.collect())
+        }
+    }
+}
+
+fn scalar_as_json(scalar: &Scalar) -> Json {
+    match scalar.kind {
+        ScalarKind::Null => Json::Null,
+        ScalarKind::Boolean(truth) => Json::Bool(truth),
+        ScalarKind::Integer(number) => Json::Number(number.into()),
+        ScalarKind::Float => scalar
+            .text
+            .parse()
+            .ok()
+            .and_then(Number::from_f64)
+            .map_or_else(|| Json::String(scalar.text.clone()), Json::Number),
+        ScalarKind::Text => Json::String(scalar.text.clone()),
+    }
 }
 
 fn join(around: &str, key: &str) -> String {

@@ -34,10 +34,6 @@ fn a_document_of_another_kind_or_version_is_reported_and_ignored() {
             "2: note: File f.yaml kind: `Deployment` (apps/v1) is not a kind that the gateway reads; the object is ignored",
         ),
         (
-            "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: auth, namespace: shop}\n",
-            "2: note: Middleware shop/auth kind: middlewares are not supported yet; an Ingress that names one answers 503",
-        ),
-        (
             "a: 1\n",
             "1: error: File f.yaml: the document has no `kind` and is ignored",
         ),

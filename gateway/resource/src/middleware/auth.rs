@@ -1,0 +1,214 @@
+//! Who may make requests: passwords, and an answer from somebody else.
+#![allow(
+    dead_code,
+    reason = "the conversion of each kind follows; remove this with the last of them"
+)]
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::kind::{InvalidMiddleware, MiddlewareKind};
+use super::limits::{CLIENT_TLS, ClientTls};
+use super::reading::Reading;
+use super::row::Form::{Integer, Object, Text, Texts, Truth};
+use super::row::{FieldRow, KindEffect, KindRow, field};
+
+pub(super) const BASIC_AUTH: KindRow = KindRow {
+    name: "basicAuth",
+    meaning: "asks for a user name and a password",
+    fields: &[
+        field(
+            "secret",
+            Text,
+            "required",
+            "a Secret with one entry of `user:hash` lines, or of type `kubernetes.io/basic-auth`",
+        )
+        .differs("of a user that is listed twice the first line counts"),
+        REALM,
+        REMOVE_HEADER,
+        HEADER_FIELD,
+    ],
+    example: "\
+basicAuth:
+  secret: users
+  realm: staff
+",
+    effect: KindEffect::Honoured(basic_auth),
+};
+
+pub(super) const DIGEST_AUTH: KindRow = KindRow {
+    name: "digestAuth",
+    meaning: "asks for a user name and a password, by HTTP Digest",
+    fields: &[
+        field(
+            "secret",
+            Text,
+            "required",
+            "a Secret with one entry of `user:realm:HA1` lines",
+        ),
+        REALM,
+        REMOVE_HEADER,
+        HEADER_FIELD,
+    ],
+    example: "\
+digestAuth:
+  secret: users
+",
+    effect: KindEffect::Closes("HTTP Digest is not supported yet; use `basicAuth` at a door that ends TLS"),
+};
+
+pub(super) const FORWARD_AUTH: KindRow = KindRow {
+    name: "forwardAuth",
+    meaning: "asks a service about each request: 2xx lets it pass, every other answer goes to the client",
+    fields: &[
+        field(
+            "address",
+            Text,
+            "required",
+            "the URL of the service, as in `http://name.namespace:port/path`",
+        )
+        .differs("which services may be called is for their owners or the platform to say"),
+        field(
+            "trustForwardHeader",
+            Truth,
+            "`false`",
+            "keeps the `X-Forwarded-*` fields of a peer that the door trusts",
+        )
+        .differs("those of any other peer are never kept"),
+        field(
+            "authResponseHeaders",
+            Texts,
+            "none",
+            "fields of the answer that the backend gets; the client's are dropped",
+        ),
+        field(
+            "authResponseHeadersRegex",
+            Text,
+            "none",
+            "the same, for all fields whose names match",
+        ),
+        field(
+            "authRequestHeaders",
+            Texts,
+            "all",
+            "fields of the request that the service gets",
+        ),
+        field(
+            "tls",
+            Object(CLIENT_TLS),
+            "the platform's authorities",
+            "TLS to the service",
+        ),
+        field(
+            "maxResponseBodySize",
+            Integer,
+            "1 MiB",
+            "the largest answer, in bytes",
+        )
+        .differs("never more than 1 MiB"),
+        field(
+            "addAuthCookiesToResponse",
+            Texts,
+            "none",
+            "cookies of the answer that the client gets",
+        ),
+        field(
+            "headerField",
+            Text,
+            "none",
+            "the field of the answer that names the user, for the access log",
+        ),
+        field(
+            "forwardBody",
+            Truth,
+            "`false`",
+            "whether the service gets the body",
+        ),
+        field(
+            "maxBodySize",
+            Integer,
+            "-1: 1 MiB",
+            "the largest body that it gets, in bytes",
+        )
+        .differs("never more than 1 MiB; a longer body is answered 413, not 401"),
+        field(
+            "preserveLocationHeader",
+            Truth,
+            "`false`",
+            "passes `Location` of an answer on as it is, instead of resolving it against the address of the service",
+        ),
+        field(
+            "preserveRequestMethod",
+            Truth,
+            "`false`",
+            "asks with the method of the request instead of GET",
+        ),
+        field(
+            "authSigninURL",
+            Text,
+            "none",
+            "where clients are sent (302) when the answer is 401",
+        ),
+    ],
+    example: "\
+forwardAuth:
+  address: http://auth.shop:8080/verify
+  authResponseHeaders: [X-User]
+",
+    effect: KindEffect::Honoured(forward_auth),
+};
+
+const REALM: FieldRow = field("realm", Text, "`traefik`", "what clients are shown");
+
+const REMOVE_HEADER: FieldRow = field(
+    "removeHeader",
+    Truth,
+    "`false`",
+    "whether `Authorization` is kept from the backend",
+);
+
+const HEADER_FIELD: FieldRow = field(
+    "headerField",
+    Text,
+    "none",
+    "a field that tells the backend the name of the user",
+);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct BasicAuth {
+    pub(super) secret: String,
+    pub(super) realm: Option<String>,
+    pub(super) remove_header: bool,
+    pub(super) header_field: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct ForwardAuth {
+    pub(super) address: String,
+    pub(super) trust_forward_header: bool,
+    pub(super) auth_response_headers: Vec<String>,
+    pub(super) auth_response_headers_regex: Option<String>,
+    pub(super) auth_request_headers: Vec<String>,
+    pub(super) tls: Option<ClientTls>,
+    pub(super) max_response_body_size: Option<i64>,
+    pub(super) add_auth_cookies_to_response: Vec<String>,
+    pub(super) header_field: Option<String>,
+    pub(super) forward_body: bool,
+    pub(super) max_body_size: Option<i64>,
+    pub(super) preserve_location_header: bool,
+    pub(super) preserve_request_method: bool,
+    #[serde(rename = "authSigninURL")]
+    pub(super) auth_signin_url: Option<String>,
+}
+
+fn basic_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
+    let _raw: BasicAuth = reading.raw(content)?;
+    Err(reading.refuse("", "not supported yet"))
+}
+
+fn forward_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
+    let _raw: ForwardAuth = reading.raw(content)?;
+    Err(reading.refuse("", "not supported yet"))
+}

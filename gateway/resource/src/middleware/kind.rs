@@ -1,0 +1,20 @@
+//! What a Middleware asks for.
+
+use route::ObjectKey;
+
+/// What a Middleware asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MiddlewareKind {
+    /// `chain`: these Middlewares, in this order, in its place. All of them are of its own namespace.
+    Chain(Box<[ObjectKey]>),
+}
+
+/// Why a Middleware cannot be used: Ingresses that name it answer 503.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct InvalidMiddleware {
+    /// The field that is wrong, as in `spec.rateLimit.average`.
+    pub field: Box<str>,
+    /// What is wrong with it, and what to write.
+    pub reason: Box<str>,
+}
