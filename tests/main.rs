@@ -15,6 +15,7 @@ mod ejection;
 mod external_http;
 mod external_https;
 mod external_names;
+mod filters;
 mod framing;
 mod grpc;
 mod h2;

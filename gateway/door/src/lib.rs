@@ -39,6 +39,7 @@ mod backend;
 mod compile;
 #[cfg(test)]
 mod counted;
+mod filters;
 mod needs;
 mod pki;
 mod publish;
@@ -49,7 +50,7 @@ mod snapshot;
 mod tls;
 
 pub use admission::{
-    Admitted, Bounds, CaSource, ClientAuth, DefaultCertificate, HostOwner, NamespacePattern,
+    Admitted, Bounds, CaSource, ClientAuth, DefaultCertificate, FilterPolicy, HostOwner, NamespacePattern,
     NamespacePatternError, Policy, Selector, SelectorError, TlsPolicy, TlsVersion,
 };
 pub use backend::{
@@ -57,6 +58,7 @@ pub use backend::{
     ServiceBounds, Upstream, UpstreamProtocol,
 };
 pub use compile::{Action, Route};
+pub use filters::{Filter, Filters};
 pub use needs::{NeededName, Needs, concerns_needs, needs, objects_of};
 pub use pki::{
     CaBundle, CaError, Certificate, CertificateError, ChainExcess, PemError, PemLabel, client_identity,

@@ -41,8 +41,8 @@ pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::metrics::Metrics;
 pub use observe::queue::LineQueue;
 pub use settings::{
-    Binding, ClientIp, ClientShare, Drain, Front, Limits, PerClient, ProxyProtocol, Settings, Timeouts,
-    TrustedProxies,
+    Binding, ClientIp, ClientShare, Drain, FilterSettings, Front, Limits, PerClient, ProxyProtocol, Settings,
+    Timeouts, TrustedProxies,
 };
 pub use worker::Phase;
 pub use worker::warnings::{KeptBack, Warnings};

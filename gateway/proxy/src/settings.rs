@@ -30,6 +30,26 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The durations of the drain.
     pub drain: Drain,
+    /// What filters may use.
+    pub filters: FilterSettings,
+}
+
+/// What the filters of a door may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilterSettings {
+    /// Bytes of bodies that they may hold at once, at all workers together.
+    pub buffer: usize,
+    /// Threads that verify passwords.
+    pub verifiers: usize,
+}
+
+impl Default for FilterSettings {
+    fn default() -> Self {
+        Self {
+            buffer: 64 << 20,
+            verifiers: 2,
+        }
+    }
 }
 
 impl Settings {
@@ -275,6 +295,7 @@ impl Settings {
                 wait: seconds(0),
                 timeout: seconds(30),
             },
+            filters: FilterSettings::default(),
         }
     }
 }

@@ -187,6 +187,23 @@ pub(super) struct RawListener {
     pub(super) passthrough: Option<bool>,
     /// TLS, if the door terminates it itself.
     pub(super) tls: Option<RawTls>,
+    /// What filters (middlewares, annotations) may use.
+    #[serde(default)]
+    pub(super) filters: RawFilters,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFilters {
+    /// Whom filters may ask beside the Services of their own namespace and those that allow it: Services
+    /// (`namespace/name`), hosts, networks. Default none.
+    pub(super) call: Option<Vec<String>>,
+    /// Clients whose rates are remembered at once, 16 bytes each; rounded up to a power of two. Default 2097152.
+    pub(super) keys: Option<u32>,
+    /// Bytes of bodies that filters may hold at once. Default 64MiB.
+    pub(super) buffer: Option<Size>,
+    /// Threads that verify passwords. Default 2.
+    pub(super) verifiers: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -36,6 +36,7 @@ pub fn markdown() -> String {
         ("[listeners.NAME.publish]", &["listeners", "*", "publish"]),
         ("[listeners.NAME.limits]", &["listeners", "*", "limits"]),
         ("[listeners.NAME.timeouts]", &["listeners", "*", "timeouts"]),
+        ("[listeners.NAME.filters]", &["listeners", "*", "filters"]),
         ("[listeners.NAME.tls]", &["listeners", "*", "tls"]),
         (
             "[listeners.NAME.tls.default_certificate]",

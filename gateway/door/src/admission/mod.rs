@@ -8,7 +8,7 @@ mod selector;
 mod tls;
 
 pub use budgets::Bounds;
-pub use policy::{Admitted, HostOwner, NamespacePattern, NamespacePatternError, Policy};
+pub use policy::{Admitted, FilterPolicy, HostOwner, NamespacePattern, NamespacePatternError, Policy};
 pub use selector::{Selector, SelectorError};
 pub use tls::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};
 

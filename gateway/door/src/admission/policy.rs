@@ -37,6 +37,26 @@ pub struct Policy {
     pub default_backend: Vec<NamespacePattern>,
     /// How much one Ingress and one namespace may have here.
     pub bounds: Bounds,
+    /// What filters may use.
+    pub filters: FilterPolicy,
+}
+
+/// What the filters of a door may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterPolicy {
+    /// How many clients' rates are remembered at once: a power of two.
+    pub keys: usize,
+    /// Whom filters may ask beside the Services of their own namespace and those that allow it.
+    pub call: Vec<Box<str>>,
+}
+
+impl Default for FilterPolicy {
+    fn default() -> Self {
+        Self {
+            keys: 1 << 21,
+            call: Vec::new(),
+        }
+    }
 }
 
 /// Which namespaces may have rules for a host at a door.
@@ -180,6 +200,7 @@ impl Policy {
             host_owner: HostOwner::Any,
             default_backend: Vec::new(),
             bounds: Bounds::default(),
+            filters: FilterPolicy::default(),
         }
     }
 

@@ -11,10 +11,12 @@ use super::places::Places;
 use super::route::{Action, Route};
 use crate::admission::{Admitted, Excess, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy, Upstreams};
-use crate::rule::{Condition, Filters, ObjectReport, ObjectRules, Rule, RuleAction, ingress};
+use crate::filters::{Context, FilterMemory, IngressFilters};
+use crate::rule::{Blocked, Condition, ObjectReport, ObjectRules, Rule, RuleAction, ingress};
 
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are resolved once.
 pub(crate) struct Compiler<'v> {
+    view: &'v ClusterView,
     upstreams: Upstreams<'v>,
 }
 
@@ -33,6 +35,7 @@ impl<'v> Compiler<'v> {
     /// `memory` is that of the publication before: an unchanged route stays equal and keeps its sessions.
     pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, memory: BackendMemory) -> Self {
         Self {
+            view,
             upstreams: Upstreams::new(view, backends, memory),
         }
     }
@@ -51,7 +54,14 @@ impl<'v> Compiler<'v> {
         ownership: &Ownership,
         admitted: &[Admitted<'_>],
         any_passes: bool,
+        memory: &FilterMemory,
     ) -> Compiled {
+        let context = Context {
+            door,
+            policy,
+            view: self.view,
+            memory,
+        };
         let mut places = Places::new(door, policy, ownership, admitted, any_passes);
         let mut problems = Reports::new();
         for admitted in admitted {
@@ -62,7 +72,7 @@ impl<'v> Compiler<'v> {
             }
             if !admitted.is_left_out() {
                 let object = ingress::translate(door, policy, *admitted, &mut report);
-                self.object(&mut places, &object, &mut report);
+                self.object(&context, &mut places, &object, &mut report);
             }
             if !report.problems.is_empty() {
                 problems.insert(report.object(), report.finish());
@@ -77,8 +87,15 @@ impl<'v> Compiler<'v> {
     }
 
     /// Gives the rules of one object their places.
-    fn object(&mut self, places: &mut Places<'_>, object: &ObjectRules<'_>, report: &mut ObjectReport<'_>) {
+    fn object(
+        &mut self,
+        context: &Context<'_>,
+        places: &mut Places<'_>,
+        object: &ObjectRules<'_>,
+        report: &mut ObjectReport<'_>,
+    ) {
         self.upstreams.next_asks();
+        let filters = IngressFilters::compile(context, object, report);
         for named in &object.hosts {
             places.judge_host(object, *named, report);
         }
@@ -89,19 +106,33 @@ impl<'v> Compiler<'v> {
             }
             #[cfg(test)]
             crate::counted::note(|work| work.compiled += 1);
-            let route = self.route(rule, report);
+            let route = self.route(rule, &filters, report);
             if let Some(host) = host {
                 places.place(rule, host, route, report);
             }
         }
     }
 
-    fn route(&mut self, rule: &Rule<'_>, report: &mut ObjectReport<'_>) -> Arc<Route> {
+    fn route(
+        &mut self,
+        rule: &Rule<'_>,
+        filters: &Result<IngressFilters, Blocked>,
+        report: &mut ObjectReport<'_>,
+    ) -> Arc<Route> {
         // What a table cannot honour yet must be closed here.
-        let (Condition::Always, Filters::None) = (rule.condition, rule.filters);
+        let Condition::Always = rule.condition;
+        let (action, filters) = match (self.action(rule, report), filters) {
+            // A redirect needs no backend.
+            (action @ (Action::Forward(_) | Action::Blocked(Blocked::NoSuchBackend)), Ok(filters)) => {
+                (action, filters.of(rule))
+            }
+            (action @ (Action::Blocked(_) | Action::RedirectToHttps { .. }), _) => (action, None),
+            (Action::Forward(_), Err(blocked)) => (Action::Blocked(blocked.clone()), None),
+        };
         Arc::new(Route {
             origin: Arc::clone(&rule.origin),
-            action: self.action(rule, report),
+            action,
+            filters,
             tuning: rule.tuning,
         })
     }

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use crate::backend::Upstream;
+use crate::filters::Filters;
 use crate::rule::{Blocked, Origin, Tuning};
 
 /// One compiled rule.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct Route {
     /// The object that the rule comes from.
     pub origin: Arc<Origin>,
-    /// What happens to a request.
+    /// What happens to a request that has passed the filters.
     pub action: Action,
+    /// What a request passes through before that, and its response after it. `None` where the route is closed by
+    /// something that protects.
+    pub filters: Option<Arc<Filters>>,
     /// Per-route timeouts and limits; `None` leaves the door's.
     pub tuning: Tuning,
 }

@@ -50,7 +50,14 @@ pub(crate) fn make<'v, S>(
     let policy = publisher.policy();
     let mut each = admitted.iter();
     let any_passes = each.any(|admitted| policy.passes_through(admitted.ingress()));
-    let compiled = compiler.compile(publisher.name(), policy, ownership, admitted, any_passes);
+    let compiled = compiler.compile(
+        publisher.name(),
+        policy,
+        ownership,
+        admitted,
+        any_passes,
+        publisher.filters(),
+    );
     let served = Serving {
         table: &compiled.table,
         passthrough: compiled.passthrough,

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use route::ListenerName;
 
 use crate::admission::{Ownership, Policy};
+use crate::filters::FilterMemory;
 use crate::snapshot::{Routes, Snapshot};
 use crate::tls::{DoorTls, TlsMemory};
 
@@ -37,6 +38,7 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
             settings,
             routes: None,
             tls: TlsMemory::default(),
+            filters: FilterMemory::default(),
             ownership: Arc::default(),
             stale: false,
             publication: 0,
@@ -54,6 +56,7 @@ pub struct Publisher<S> {
     settings: Arc<S>,
     routes: Option<Arc<Routes>>,
     tls: TlsMemory,
+    filters: FilterMemory,
     /// The owners of the hosts that the door serves.
     ownership: Arc<Ownership>,
     /// The settings changed since the last swap.
@@ -111,6 +114,11 @@ impl<S> Publisher<S> {
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<DoorTls>> {
         self.tls.live.as_ref()
+    }
+
+    /// What the filters of the door remember.
+    pub(crate) fn filters(&self) -> &FilterMemory {
+        &self.filters
     }
 
     /// The owners of the hosts that the door serves; empty if hosts have no owners.

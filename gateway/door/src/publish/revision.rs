@@ -189,7 +189,7 @@ fn revise_door<'v, S>(
     }
     let again = record.members.among(touched.ingresses.values());
     let (name, policy) = (door.name(), door.policy());
-    let compiled = compiler.compile(name, policy, &ownership, &again, passes_through);
+    let compiled = compiler.compile(name, policy, &ownership, &again, passes_through, door.filters());
     let mut problems = compiled.problems;
     for key in touched.ingresses.keys() {
         problems

@@ -6,8 +6,8 @@ use resource::{Ingress, IngressBackend, InvalidBackend, Kind, Severity};
 use route::{HostPattern, ListenerName};
 
 use super::{
-    BackendProtocol, BackendRef, Blocked, Condition, Field, Filters, NamedHost, ObjectReport, ObjectRules,
-    Origin, Rule, RuleAction, RulePath, Tuning,
+    BackendProtocol, BackendRef, Blocked, Condition, Field, NamedHost, ObjectReport, ObjectRules, Origin,
+    Rule, RuleAction, RulePath, Tuning,
 };
 use crate::admission::{Admitted, ClientAuth, Policy};
 use crate::scheme::Scheme;
@@ -34,6 +34,7 @@ pub(crate) fn translate<'v>(
             origin: Arc::new(Origin::new(Kind::Ingress, &ingress.key)),
             passes_through,
             hosts: Vec::new(),
+            filters: &ingress.annotations.filters,
             rules: Vec::new(),
         },
     };
@@ -209,7 +210,6 @@ impl<'v> Translation<'v, '_> {
             path,
             condition: Condition::Always,
             action,
-            filters: Filters::None,
             tuning: Tuning {
                 connect: tuning.connect_timeout,
                 response_idle: tuning.read_timeout,

@@ -11,7 +11,7 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use resource::{BackendAnnotations, Kind, ServicePortRef};
+use resource::{BackendAnnotations, Kind, ServicePortRef, WrittenFilter};
 use route::{HostPattern, ObjectKey, PathPattern};
 
 pub(crate) use field::Field;
@@ -36,6 +36,8 @@ pub(crate) struct ObjectRules<'v> {
     pub(crate) passes_through: bool,
     /// The hosts that it names, each time it does, whether or not a rule follows.
     pub(crate) hosts: Vec<NamedHost<'v>>,
+    /// What happens to the requests of all its rules on their way.
+    pub(crate) filters: &'v [WrittenFilter],
     /// Its rules; the first one for a place keeps it.
     pub(crate) rules: Vec<Rule<'v>>,
 }
@@ -57,7 +59,6 @@ pub(crate) struct Rule<'v> {
     pub(crate) path: RulePath<'v>,
     pub(crate) condition: Condition,
     pub(crate) action: RuleAction<'v>,
-    pub(crate) filters: Filters,
     pub(crate) tuning: Tuning,
 }
 
@@ -87,14 +88,6 @@ pub(crate) enum RulePath<'v> {
 pub(crate) enum Condition {
     /// All of them.
     Always,
-}
-
-/// What happens to a request and its response on their way. The compiler matches this without a wildcard, so that no filter
-/// is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filters {
-    /// Nothing.
-    None,
 }
 
 /// What should happen to the requests of a rule.
@@ -138,6 +131,8 @@ pub enum Blocked {
     Protocol,
     /// An annotation asks for protection that cannot be given.
     Annotation,
+    /// A filter cannot be honoured: it contradicts another one, or an object that it names is missing or unusable.
+    Filter,
     /// TLS to the backend cannot be set up as it is written: a Secret or an authority is missing or unusable.
     BackendTls,
     /// The rule, or what it needs, is beyond a bound.

@@ -49,6 +49,7 @@ impl Standing {
                     | Blocked::RefusedAddress
                     | Blocked::Protocol
                     | Blocked::Annotation
+                    | Blocked::Filter
                     | Blocked::BackendTls
                     | Blocked::Bound,
                 ),

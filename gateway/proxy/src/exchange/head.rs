@@ -1,14 +1,15 @@
 //! The heads of an exchange's responses: read from the backend, checked, and sent to the client.
 
+use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 
 use h2::Reason;
 use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseHead, ResponseTo, Version, elements};
 
 use super::progress::{Answer, AnswerEnd, Request, Response, Word};
-use super::{Exchange, Parts, STREAM_IDLE};
+use super::{Exchange, Parts, ResponseFilters, STREAM_IDLE};
 use crate::exchange::relay::Relay;
-use crate::head::draft::{Connection, Framing, ResponseDraft, UNEDITED, client_framing};
+use crate::head::draft::{Connection, FieldEdits, Framing, ResponseDraft, UNEDITED, client_framing};
 use crate::refusal::Refusal;
 use crate::stream::body::Sink;
 use crate::stream::trailer_limits::TrailerLimits;
@@ -111,10 +112,11 @@ impl Exchange<'_> {
         if !is_asked_for(protocols, response, head) {
             return Err(self.malformed("101 to a protocol that the request does not ask for"));
         }
+        let edits = edits(self.parts.filters, response, head);
         let draft = ResponseDraft {
             head,
             response,
-            edits: &UNEDITED.fields,
+            edits: &edits,
             framing: Framing::None(None),
             connection: Connection::Upgrade,
             trailers: false,
@@ -200,10 +202,11 @@ impl Exchange<'_> {
         let unasked = unread && self.traits.expect_continue && self.parts.upload.moved() == 0;
         let keep =
             self.traits.persistent && !self.closing && framing != Framing::UntilClose && !cut && !unasked;
+        let edits = edits(self.parts.filters, response, head);
         let draft = ResponseDraft {
             head,
             response,
-            edits: &UNEDITED.fields,
+            edits: &edits,
             framing,
             connection: match (keep, self.traits.version) {
                 (true, Version::Http11) => Connection::Keep,
@@ -252,6 +255,18 @@ impl Exchange<'_> {
 
     fn takes_trailers(&self) -> bool {
         self.traits.te_trailers && self.traits.version == Version::Http11
+    }
+}
+
+/// What the filters of a route change in the head of a response.
+fn edits<'e>(
+    filters: Option<&dyn ResponseFilters>,
+    response: &ResponseHead,
+    head: &[u8],
+) -> Cow<'e, FieldEdits> {
+    match filters {
+        Some(filters) => Cow::Owned(filters.edits(response, head)),
+        None => Cow::Borrowed(&UNEDITED.fields),
     }
 }
 

@@ -19,12 +19,13 @@ pub(crate) mod tunnel;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use wire::ChunkError;
+use wire::{ChunkError, ResponseHead};
 
 use crate::exchange::progress::{Answer, AnswerEnd, Request, Response, Word};
 use crate::exchange::relay::{Relay, RelayError, WaitsFor};
 use crate::exchange::tenure::Nature;
 use crate::exchange::timer::Timer;
+use crate::head::draft::FieldEdits;
 use crate::head::traits::RequestTraits;
 use crate::refusal::Refusal;
 use crate::settings::Limits;
@@ -89,6 +90,14 @@ pub(crate) struct Parts<'a> {
     pub(crate) clock: &'a DateClock,
     pub(crate) pipes: &'a Pipes,
     pub(crate) limits: &'a Limits,
+    /// What the final response, or a 101, passes through.
+    pub(crate) filters: Option<&'a dyn ResponseFilters>,
+}
+
+/// Filters through which a response passes on its way to the client.
+pub(crate) trait ResponseFilters {
+    /// What they change in this head, which lies in `head`.
+    fn edits(&self, response: &ResponseHead, head: &[u8]) -> FieldEdits;
 }
 
 /// An exchange under way.

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use smallvec::SmallVec;
 use wire::Method;
 
-use crate::head::draft::Connection;
+use crate::head::draft::{Connection, FieldEdits};
 use crate::head::status::phrase;
 
 /// The gateway's own 100, for a client that waits for one.
@@ -17,6 +17,7 @@ pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(crate) type OwnField = (Cow<'static, str>, Cow<'static, [u8]>);
 
 /// A whole response of the gateway's own.
+#[derive(Debug)]
 pub(crate) struct OwnAnswer {
     pub(crate) status: u16,
     /// Further fields.
@@ -34,6 +35,18 @@ pub(crate) struct Delivery<'a> {
     pub(crate) method: Method,
     pub(crate) date: Option<&'a HeaderValue>,
     pub(crate) connection: Connection,
+}
+
+impl OwnAnswer {
+    /// Changes its fields. Those of its framing and its date stay.
+    pub(crate) fn edit(&mut self, edits: &FieldEdits) {
+        self.fields.retain(|(name, _)| !edits.removes(name.as_bytes()));
+        let added = edits.added.iter().map(|(name, value)| {
+            let (name, value) = (name.as_str().to_owned(), value.as_bytes().to_vec());
+            (Cow::Owned(name), Cow::Owned(value))
+        });
+        self.fields.extend(added);
+    }
 }
 
 /// Writes an answer of the gateway's own. It depends only on its arguments, so that two answers of one kind are the same

@@ -42,6 +42,12 @@ pub(crate) enum Reason {
     TlsHandshake,
     Flood,
     Withdrawn,
+    AccessDenied,
+    RateLimited,
+    Unauthenticated,
+    Forbidden,
+    AuthUnavailable,
+    AuthDenied,
 }
 
 /// Why an endpoint is ejected: a label.
@@ -78,7 +84,7 @@ pub(crate) enum Held {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 38] = [
+    pub(crate) const ALL: [Self; 44] = [
         Self::NoRoute,
         Self::Redirect,
         Self::NotSynced,
@@ -117,6 +123,12 @@ impl Reason {
         Self::TlsHandshake,
         Self::Flood,
         Self::Withdrawn,
+        Self::AccessDenied,
+        Self::RateLimited,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::AuthUnavailable,
+        Self::AuthDenied,
     ];
 
     pub(crate) const COUNT: usize = Self::ALL.len();
@@ -162,6 +174,12 @@ impl Reason {
             Self::TlsHandshake => "tls_handshake",
             Self::Flood => "flood",
             Self::Withdrawn => "withdrawn",
+            Self::AccessDenied => "access_denied",
+            Self::RateLimited => "rate_limited",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::AuthUnavailable => "auth_unavailable",
+            Self::AuthDenied => "auth_denied",
         }
     }
 }

@@ -10,7 +10,7 @@ use wire::BodyFraming;
 
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
-use crate::exchange::{Ended, Exchange, Failure, Parts};
+use crate::exchange::{Ended, Exchange, Failure, Parts, ResponseFilters};
 use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::conduct::{self, Circumstances};
 use crate::request::plan::Plan;
@@ -72,7 +72,11 @@ pub(crate) async fn carry_out(
             if plan.upload.is_taken_whole() {
                 scratch.request.framing = BodyFraming::None;
             }
-            Reply::Refused(refusal).send(requester, scratch, record).await
+            let mut reply = Reply::Refused(refusal);
+            if let Some(course) = &plan.course {
+                reply = reply.edited(course);
+            }
+            reply.send(requester, scratch, record).await
         }
     }
 }
@@ -152,6 +156,11 @@ impl Attempts<'_, '_> {
             clock: &worker.clock,
             pipes: &worker.pipes,
             limits: &self.plan.matched.settings.limits,
+            filters: self
+                .plan
+                .course
+                .as_deref()
+                .map(|course| course as &dyn ResponseFilters),
         };
         let mut exchange = Exchange::new(parts, self.plan.timeouts, self.plan.traits, closing);
         let mut tenure = Tenure::new(worker, &self.plan.matched.route, self.plan.matched.publication);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use door::{Action, Matched, Route, Snapshot, Upstream, Verdict};
+use door::{Action, Filters, Matched, Route, Snapshot, Upstream, Verdict};
 use route::{RequestHost, normalise_path};
 use wire::{BodyFraming, Method, RequestHead};
 
@@ -20,6 +20,8 @@ use crate::worker::buffers::Scratch;
 pub(crate) enum Decision {
     /// A backend's answer.
     Forward(Matched<Settings>, Arc<Upstream>),
+    /// What the filters of its route decide.
+    Filter(Matched<Settings>, Arc<Filters>),
     /// The gateway's.
     Reply(Reply),
 }
@@ -111,6 +113,16 @@ fn act(
     head: &[u8],
 ) -> Decision {
     let settings = snapshot.settings();
+    let matched = || Matched {
+        route: Arc::clone(route),
+        scheme: snapshot.scheme(),
+        forwarded_port: snapshot.forwarded_port(),
+        settings: Arc::clone(settings),
+        publication: snapshot.publication(),
+    };
+    if let Some(filters) = &route.filters {
+        return Decision::Filter(matched(), Arc::clone(filters));
+    }
     let limit = body_limit(route, settings);
     match (&route.action, request.framing) {
         (Action::Blocked(_), _) => Decision::refuse(Refusal::Blocked),
@@ -121,16 +133,7 @@ fn act(
         }
         (Action::Forward(upstream), _) => {
             let upstream = Arc::clone(upstream);
-            Decision::Forward(
-                Matched {
-                    route: Arc::clone(route),
-                    scheme: snapshot.scheme(),
-                    forwarded_port: snapshot.forwarded_port(),
-                    settings: Arc::clone(settings),
-                    publication: snapshot.publication(),
-                },
-                upstream,
-            )
+            Decision::Forward(matched(), upstream)
         }
     }
 }
@@ -149,6 +152,19 @@ fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, he
     let Some(host) = host else {
         return Decision::refuse(Refusal::NoRoute);
     };
+    Decision::Reply(Reply::Redirect {
+        status: 308,
+        location: https_location(host, port, request, head),
+    })
+}
+
+/// The same host and path over https.
+pub(crate) fn https_location(
+    host: &RequestHost<'_>,
+    port: u16,
+    request: &RequestHead,
+    head: &[u8],
+) -> Vec<u8> {
     let mut location = b"https://".to_vec();
     location.extend_from_slice(host.as_str().as_bytes());
     if port != 443 {
@@ -162,10 +178,7 @@ fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, he
         location.push(b'?');
         push_escaped(&mut location, query.of(head));
     }
-    Decision::Reply(Reply::Redirect {
-        status: 308,
-        location,
-    })
+    location
 }
 
 /// A path or a query with the characters that a URI may hold (RFC 3986 3.3, 3.4): requests are accepted with others, but

@@ -1,13 +1,15 @@
 //! One request, whatever its HTTP version, in phases of which each consumes the one before:
 //!
 //! ```text
-//! head ─► decide ─┬─► reply
-//!                 └─► plan ─► attempts ─► exchange
+//! head ─► decide ─┬─► reply ◄─┐
+//!                 ├─► filter ─┤
+//!                 └─► plan ◄──┘ ─► attempts ─► exchange
 //! ```
 
 mod attempt;
 mod conduct;
 mod decide;
+pub(crate) mod filter;
 mod plan;
 pub(crate) mod record;
 pub(crate) mod reply;
@@ -20,6 +22,7 @@ use wire::Glimpse;
 use crate::head::identity::Identity;
 use crate::refusal::Refusal;
 use crate::request::decide::{Decision, decide};
+use crate::request::filter::Suspended;
 use crate::request::plan::Plan;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
@@ -37,11 +40,21 @@ pub(crate) async fn serve(
     // several times before it runs.
     match prepare(requester, scratch, length, record) {
         Ok(ref mut plan) => attempt::carry_out(plan, requester, scratch, record).await,
-        Err(reply) => {
+        Err(Halt::Reply(reply)) => {
             requester.outdated |= matches!(reply, Reply::Refused(Refusal::Outdated));
             reply.send(requester, scratch, record).await
         }
+        // Few requests wait: the memory for it is their own, and not a part of each request's.
+        Err(Halt::Wait(suspended)) => Box::pin(wait(suspended, requester, scratch, length, record)).await,
     }
+}
+
+/// Why there is no plan yet.
+pub(crate) enum Halt {
+    /// There will be none: the request is answered.
+    Reply(Reply),
+    /// A filter waits for something.
+    Wait(Box<Suspended>),
 }
 
 /// What to do with the request: how it goes to a backend, or what it is answered.
@@ -50,17 +63,41 @@ fn prepare(
     scratch: &mut Scratch,
     length: usize,
     record: &mut Record,
-) -> Result<Plan, Reply> {
+) -> Result<Plan, Halt> {
     let (decision, identity) = decide(requester, scratch, length, record);
     let prepared = match decision {
         Decision::Forward(matched, upstream) => {
             let started = record.started();
-            Plan::new(matched, upstream, &identity, requester, scratch, length, started)
+            Plan::new(
+                matched, upstream, &identity, requester, scratch, length, started, None,
+            )
+            .map_err(Halt::Reply)
         }
-        Decision::Reply(reply) => Err(reply),
+        Decision::Filter(matched, filters) => {
+            filter::begin(matched, filters, identity, requester, scratch, length, record)
+        }
+        Decision::Reply(reply) => Err(Halt::Reply(reply)),
     };
-    scratch.from_client.consume(length);
+    if !matches!(prepared, Err(Halt::Wait(_))) {
+        scratch.from_client.consume(length);
+    }
     prepared
+}
+
+/// Serves a request of which a filter has to wait for something.
+async fn wait(
+    suspended: Box<Suspended>,
+    requester: &mut Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> Next {
+    let mut prepared = filter::resume(suspended, requester, scratch, length, record).await;
+    scratch.from_client.consume(length);
+    match prepared {
+        Ok(ref mut plan) => attempt::carry_out(plan, requester, scratch, record).await,
+        Err(reply) => reply.send(requester, scratch, record).await,
+    }
 }
 
 /// Refuses a request whose head cannot be parsed.

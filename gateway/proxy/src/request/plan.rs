@@ -14,6 +14,7 @@ use crate::head::traits::{RequestTraits, grpc_timeout};
 use crate::head::vouched;
 use crate::refusal::Refusal;
 use crate::request::decide::body_limit;
+use crate::request::filter::Course;
 use crate::request::reply::Reply;
 use crate::request::requester::Requester;
 use crate::settings::Settings;
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) message: Option<Box<http::Request<()>>>,
     /// Whose places on shared connections it takes.
     pub(crate) asker: Asker,
+    /// The filters that the request has passed, through which its response passes too.
+    pub(crate) course: Option<Box<Course>>,
     /// The body on its way to the backend.
     pub(crate) upload: Relay,
 }
@@ -55,6 +58,10 @@ enum Pairing {
 impl Plan {
     /// Plans how the request whose head is the first `length` bytes of the client's buffer goes to `upstream`, and writes
     /// the head for it. `started`: when it began.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is borrowed or moved on its own, and this is the one place where they meet"
+    )]
     pub(crate) fn new(
         matched: Matched<Settings>,
         upstream: Arc<Upstream>,
@@ -63,6 +70,7 @@ impl Plan {
         scratch: &mut Scratch,
         length: usize,
         started: Instant,
+        course: Option<Box<Course>>,
     ) -> Result<Self, Reply> {
         let Scratch {
             from_client,
@@ -92,7 +100,7 @@ impl Plan {
         let draft = RequestDraft {
             head,
             request,
-            edits: &UNEDITED,
+            edits: course.as_ref().map_or(&UNEDITED, |course| &course.edits),
             forwarded: Forwarded {
                 identity,
                 settings: &matched.settings,
@@ -127,6 +135,7 @@ impl Plan {
                 None => Asker::unknown(),
             },
             upload: pairing.upload(&matched, &traits),
+            course,
             matched,
             upstream,
             traits,

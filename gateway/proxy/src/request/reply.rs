@@ -8,11 +8,12 @@ use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use wire::{BodyFraming, Method, Version};
 
-use crate::head::draft::Connection;
+use crate::head::draft::{Connection, FieldEdits};
 use crate::head::emit::{self, Delivery, OwnAnswer, OwnField};
 use crate::head::status;
 use crate::observe::labels::Reason;
 use crate::refusal::{Refusal, grpc_status};
+use crate::request::filter::Course;
 use crate::request::record::Record;
 use crate::request::requester::{Next, Requester};
 use crate::worker::buffers::Scratch;
@@ -33,6 +34,10 @@ pub(crate) enum Reply {
     Options,
     /// To a connection for which the door has no room.
     NoRoom,
+    /// What a filter answers, for this reason; `None` if it is no refusal.
+    Filter(Box<OwnAnswer>, Option<Reason>),
+    /// Any of these, with the edits of the filters that the request has reached.
+    Edited(Box<(Reply, FieldEdits)>),
 }
 
 impl From<Refusal> for Reply {
@@ -42,6 +47,11 @@ impl From<Refusal> for Reply {
 }
 
 impl Reply {
+    /// The same, as the filters that the request has reached change it.
+    pub(crate) fn edited(self, course: &Course) -> Self {
+        Self::Edited(Box::new((self, course.response_edits(None))))
+    }
+
     /// Sends it instead of a backend's answer, if that is still possible. Returns what happens to the client's side.
     pub(crate) async fn send(
         self,
@@ -49,7 +59,8 @@ impl Reply {
         scratch: &mut Scratch,
         record: &mut Record,
     ) -> Next {
-        let (is_head_parsed, closes) = match &self {
+        let (reply, edits) = self.split();
+        let (is_head_parsed, closes) = match &reply {
             Self::Refused(refusal) => {
                 record.refused(refusal);
                 if matches!(refusal, Refusal::ClientGone) {
@@ -70,6 +81,12 @@ impl Reply {
                 record.answered(503, Some(Reason::ConnectionLimit));
                 (false, true)
             }
+            Self::Filter(answer, reason) => {
+                record.answered(answer.status, *reason);
+                (true, false)
+            }
+            // It has been split.
+            Self::Edited(_) => (true, false),
         };
         let request = &scratch.request;
         let is_unread = !matches!(request.framing, BodyFraming::None | BodyFraming::Length(0));
@@ -79,7 +96,10 @@ impl Reply {
             (true, Version::Http10) => Connection::KeepExplicitly,
             (true, Version::Http11) => Connection::Keep,
         };
-        let mut answer = self.into_answer();
+        let mut answer = reply.into_answer();
+        if let Some(edits) = edits {
+            answer.edit(&edits);
+        }
         if !requester.grpc {
             answer.grpc = None;
         }
@@ -103,27 +123,49 @@ impl Reply {
         emit::own(out, &self.into_answer(), &delivery);
     }
 
+    fn split(self) -> (Self, Option<FieldEdits>) {
+        match self {
+            Self::Edited(edited) => {
+                let (reply, edits) = *edited;
+                (reply, Some(edits))
+            }
+            reply => (reply, None),
+        }
+    }
+
     fn into_answer(self) -> OwnAnswer {
-        let (status, grpc) = match &self {
+        let this = match self {
+            Self::Filter(answer, _) => return *answer,
+            Self::Edited(edited) => return edited.0.into_answer(),
+            reply => reply,
+        };
+        let (status, grpc) = match &this {
             Self::Refused(refusal) => {
                 let disposition = refusal.disposition();
                 (disposition.status, Some(disposition.grpc_status()))
             }
             Self::Redirect { status, .. } => (*status, Some(grpc_status(*status))),
-            Self::Healthy | Self::Options => (200, None),
+            Self::Healthy | Self::Options | Self::Filter(..) | Self::Edited(_) => (200, None),
             Self::NoRoom => (503, None),
         };
-        let body = match &self {
+        let body = match &this {
             // It is unknown whether the request is a HEAD.
             Self::NoRoom => "",
-            Self::Refused(_) | Self::Redirect { .. } | Self::Healthy | Self::Options => status::text(status),
+            Self::Refused(_)
+            | Self::Redirect { .. }
+            | Self::Healthy
+            | Self::Options
+            | Self::Filter(..)
+            | Self::Edited(_) => status::text(status),
         };
-        let fields: SmallVec<[_; 2]> = match self {
+        let fields: SmallVec<[_; 2]> = match this {
             Self::Redirect { location, .. } => smallvec![("Location".into(), Cow::Owned(location))],
             Self::Options => smallvec![text("Allow", ALLOW)],
             Self::Refused(_) | Self::NoRoom if status == 503 => smallvec![text("Retry-After", "1")],
             Self::Refused(_) if status == 405 => smallvec![text("Allow", ALLOW)],
-            Self::Refused(_) | Self::Healthy | Self::NoRoom => SmallVec::new(),
+            Self::Refused(_) | Self::Healthy | Self::NoRoom | Self::Filter(..) | Self::Edited(_) => {
+                SmallVec::new()
+            }
         };
         OwnAnswer {
             status,

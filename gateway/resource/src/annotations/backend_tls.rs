@@ -181,7 +181,7 @@ fn authorities(value: &str, namespace: &str) -> Option<AuthoritySource> {
 
 /// Asking for TLS in the spelling of ingress-nginx leaves certificates unverified. Where that is not written in so
 /// many words, it gets a warning.
-fn warn_of_silence(parsed: &Annotations, raw: &BTreeMap<String, String>, report: &mut Reporter<'_>) {
+fn warn_of_silence(parsed: &mut Annotations, raw: &BTreeMap<String, String>, report: &mut Reporter<'_>) {
     let backend = &parsed.backend;
     let speaks_tls = matches!(backend.protocol, Some(AppProtocol::Https | AppProtocol::Grpcs));
     if !speaks_tls || backend.verify.is_some() || backend.is_verified() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use route::ObjectKey;
 
+use crate::filter_spec::WrittenFilter;
 use crate::protocol::AppProtocol;
 
 /// What the annotations of an Ingress ask for.
@@ -18,6 +19,8 @@ pub struct Annotations {
     pub tuning: IngressTuning,
     /// Protocol and TLS of connections to backends.
     pub backend: BackendAnnotations,
+    /// What happens to requests and responses on their way, in the order of its annotations.
+    pub filters: Vec<WrittenFilter>,
     /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
     pub ssl_passthrough: bool,
     /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every

@@ -31,7 +31,7 @@ pub(crate) fn ingress_annotations(
     closes.extend(unreadable(report));
     parsed.closes = closes;
     for review in SUBJECTS.iter().filter_map(|subject| subject.review) {
-        review(&parsed, raw, report);
+        review(&mut parsed, raw, report);
     }
     parsed
 }

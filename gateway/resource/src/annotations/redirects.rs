@@ -2,11 +2,26 @@
 
 use super::parsed::Annotations;
 use super::row::{Setting, Stake, Subject, closes, closes_except, honoured};
-use super::value::{OFF, TRUTH};
+use super::value::{OFF, SWITCH, TRUTH};
+use crate::filter_spec::FilterSpec;
 
 pub(super) const SUBJECT: Subject = Subject {
     title: "Redirects",
     ingress: &[
+        honoured(
+            "blastdoor.dev/https-redirect",
+            "requests over plain HTTP are redirected to https (308)",
+            &Setting {
+                value: &SWITCH,
+                default: "`off`",
+                stake: Stake::Protection,
+                put: |parsed, redirect, written| {
+                    if redirect {
+                        parsed.filters.push(written.filter(FilterSpec::HttpsRedirect));
+                    }
+                },
+            },
+        ),
         honoured(
             "nginx.ingress.kubernetes.io/ssl-redirect",
             "acts only where written; a door's `redirect` is the usual way",

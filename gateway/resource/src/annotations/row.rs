@@ -18,8 +18,8 @@ pub(super) struct Subject {
     pub(super) review: Option<Review>,
 }
 
-/// Gets the annotations parsed and as they are written.
-pub(super) type Review = fn(&Annotations, &BTreeMap<String, String>, &mut Reporter<'_>);
+/// Gets the annotations parsed and as they are written. It may add what several annotations say together.
+pub(super) type Review = fn(&mut Annotations, &BTreeMap<String, String>, &mut Reporter<'_>);
 
 /// One annotation. `T` is what it is parsed into.
 pub(super) struct Row<T: 'static> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use route::ObjectKey;
 
+use crate::filter_spec::{Dialect, FilterSpec, WrittenFilter};
 use crate::metadata::is_label;
 use crate::problem::Severity;
 use crate::reporter::Reporter;
@@ -87,6 +88,20 @@ impl<'a, 'r> Written<'a, 'r> {
             value: value.trim(),
             namespace,
             reporter,
+        }
+    }
+
+    /// A filter whose main annotation this is.
+    pub(super) fn filter(&self, spec: FilterSpec) -> WrittenFilter {
+        let dialect = match self.key.split_once('/') {
+            Some(("nginx.ingress.kubernetes.io", _)) => Dialect::Nginx,
+            Some(("traefik.ingress.kubernetes.io", _)) => Dialect::Traefik,
+            _ => Dialect::Own,
+        };
+        WrittenFilter {
+            spec,
+            dialect,
+            field: field(self.key).into(),
         }
     }
 

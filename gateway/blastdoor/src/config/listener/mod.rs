@@ -1,6 +1,7 @@
 //! One door of `listeners.toml`: its preset, and every rule that a schema cannot say.
 
 mod client;
+mod filters;
 mod limits;
 mod preset;
 mod publish;
@@ -114,6 +115,7 @@ pub(super) fn door(
             NamespacePattern::parse,
         ),
         bounds: bounds(section, raw),
+        filters: filters::policy(section, &raw.filters),
     };
     let settings = Settings {
         front: preset.front,
@@ -125,6 +127,7 @@ pub(super) fn door(
         health_path: health_path(section, raw.health_path.as_deref()),
         timeouts: timeouts(section, raw, idle),
         drain,
+        filters: filters::settings(section, &raw.filters),
     };
     Some(DoorConfig {
         name,

@@ -147,6 +147,7 @@ async fn exchange(sent: Sent, is_http2: bool, leaves: Leaves) -> Result<usize, S
         clock: &date,
         pipes: &pipes,
         limits: &settings.limits,
+        filters: None,
     };
     let mut under_way = Exchange::new(parts, timeouts, traits, false);
     let play = async {

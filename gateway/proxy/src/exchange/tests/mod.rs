@@ -108,6 +108,7 @@ async fn exchange(request: &str, answer: &str, closes: bool) -> Outcome {
         clock: &clock,
         pipes: &pipes,
         limits: &settings.limits,
+        filters: None,
     };
     let mut under_way = Exchange::new(parts, MINUTES, traits, false);
     let answering = async {

@@ -433,6 +433,7 @@ async fn exchange(case: &Case, is_http2: bool) -> Option<String> {
         clock: &date,
         pipes: &pipes,
         limits: &settings.limits,
+        filters: None,
     };
     let mut under_way = Exchange::new(parts, timeouts, traits, false);
     tokio::select! {

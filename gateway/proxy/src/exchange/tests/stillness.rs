@@ -216,6 +216,7 @@ async fn stalled(head: &'static str, outbox: Option<&Rc<Outbox>>) -> (Held, Resu
         clock: &date,
         pipes: &rig.pipes,
         limits: &settings.limits,
+        filters: None,
     };
     let mut under_way = Exchange::new(parts, MINUTES, traits, false);
     let sends = async {

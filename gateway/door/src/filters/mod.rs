@@ -1,0 +1,38 @@
+//! Filters: what happens to requests and responses between the match and the backend.
+//!
+//! ```text
+//! WrittenFilter (annotation or Middleware) ─► merge ─► resolve objects ─► order ─► Filters of a route
+//! ```
+//! A step that fails closes the Ingress. No step drops a filter.
+
+mod compile;
+mod memory;
+
+use std::sync::Arc;
+
+pub(crate) use compile::{Context, IngressFilters};
+pub(crate) use memory::FilterMemory;
+
+/// The filters of a route, resolved and in order. Two are equal if they say the same and share their state.
+#[derive(Debug, PartialEq)]
+pub struct Filters {
+    /// What a request passes through, in order. A response passes through those that its request has reached, in reverse.
+    pub request: Box<[Filter]>,
+}
+
+/// One filter. Variants hold values, and state by `Arc`, which compares by identity.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// A request over plain HTTP is redirected (308) to `https` at this port.
+    HttpsRedirect {
+        /// The port in `Location`; 443 is left out of it.
+        port: u16,
+    },
+}
+
+impl Filters {
+    fn new(request: Vec<Filter>) -> Option<Arc<Self>> {
+        let request = request.into_boxed_slice();
+        (!request.is_empty()).then(|| Arc::new(Self { request }))
+    }
+}

@@ -1,0 +1,251 @@
+//! The filters of a route, run for one request: after the table has decided, before it is planned how the request goes to
+//! its backend.
+//!
+//! A filter passes the request on, answers it, or has to wait for something. Only a wait costs a future. The response
+//! passes through the filters that its request has reached, in reverse, whoever made it: the backend, the gateway, or one of
+//! the filters further in.
+
+mod redirect;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use door::{Action, Filter, Filters, Matched};
+use wire::{BodyFraming, RequestHead, ResponseHead};
+
+use crate::exchange::ResponseFilters;
+use crate::head::draft::{FieldEdits, RequestEdits};
+use crate::head::identity::Identity;
+use crate::refusal::Refusal;
+use crate::request::Halt;
+use crate::request::decide::body_limit;
+use crate::request::plan::Plan;
+use crate::request::record::Record;
+use crate::request::reply::Reply;
+use crate::request::requester::Requester;
+use crate::settings::Settings;
+use crate::upstream::connecting::while_wanted;
+use crate::worker::buffers::Scratch;
+use crate::worker::place::Place;
+
+/// One request on its way through the filters of its route: how far it is, and what they have decided so far.
+#[derive(Debug)]
+pub(crate) struct Course {
+    filters: Arc<Filters>,
+    /// How many of them it has reached.
+    reached: usize,
+    /// What changes in its head on the way to the backend.
+    pub(crate) edits: RequestEdits,
+}
+
+/// What filters see of a request.
+pub(crate) struct Seen<'a> {
+    /// The head, as it lies in the buffer.
+    pub(crate) head: &'a [u8],
+    pub(crate) request: &'a RequestHead,
+    /// Host and path in normal form.
+    pub(crate) place: &'a Place,
+    pub(crate) identity: &'a Identity,
+    pub(crate) matched: &'a Matched<Settings>,
+    /// When it began.
+    pub(crate) started: Instant,
+}
+
+/// What a filter does with a request.
+pub(crate) enum Step {
+    /// It lets it pass.
+    Pass,
+    /// It answers it.
+    Answer(Reply),
+    /// It has to wait.
+    #[expect(dead_code, reason = "the first filter that waits is on its way")]
+    Wait(Wait),
+}
+
+/// What a filter waits for: a hash, an answer, a store. It ends by itself, within its own time.
+pub(crate) type Wait = Pin<Box<dyn Future<Output = Awaited>>>;
+
+/// What came of a wait: a change to the course of the request, and the step that follows from it.
+pub(crate) struct Awaited(pub(crate) Box<dyn FnOnce(&mut Course) -> Step>);
+
+/// A request that waits for something outside its worker, so that its head stays in the buffer.
+pub(crate) struct Suspended {
+    matched: Matched<Settings>,
+    course: Box<Course>,
+    identity: Identity,
+    wait: Wait,
+}
+
+/// How far a request has come.
+enum Passed {
+    /// It has passed all filters.
+    Through,
+    Answered(Reply),
+    Waits(Wait),
+}
+
+impl Course {
+    fn new(filters: Arc<Filters>) -> Self {
+        Self {
+            filters,
+            reached: 0,
+            edits: RequestEdits::default(),
+        }
+    }
+
+    /// Goes on until a filter answers or waits.
+    fn advance(&mut self, seen: &Seen<'_>) -> Passed {
+        let filters = Arc::clone(&self.filters);
+        while let Some(filter) = filters.request.get(self.reached) {
+            self.reached += 1;
+            match step(filter, seen) {
+                Step::Pass => {}
+                Step::Answer(reply) => return Passed::Answered(reply),
+                Step::Wait(wait) => return Passed::Waits(wait),
+            }
+        }
+        Passed::Through
+    }
+
+    /// What the filters that the request has reached change in the head of its response: `None` for an answer of the
+    /// gateway's own. The last edit of a field counts, so that the outermost filter decides.
+    pub(crate) fn response_edits(&self, _backends: Option<(&ResponseHead, &[u8])>) -> FieldEdits {
+        let edits = FieldEdits::default();
+        let reached = self.filters.request.get(..self.reached).unwrap_or_default();
+        for filter in reached.iter().rev() {
+            match filter {
+                Filter::HttpsRedirect { .. } => {}
+            }
+        }
+        edits
+    }
+}
+
+impl ResponseFilters for Course {
+    fn edits(&self, response: &ResponseHead, head: &[u8]) -> FieldEdits {
+        self.response_edits(Some((response, head)))
+    }
+}
+
+fn step(filter: &Filter, seen: &Seen<'_>) -> Step {
+    match filter {
+        Filter::HttpsRedirect { port } => redirect::to_https(*port, seen),
+    }
+}
+
+/// Begins the course of a request whose head is the first `length` bytes of the client's buffer.
+pub(crate) fn begin(
+    matched: Matched<Settings>,
+    filters: Arc<Filters>,
+    identity: Identity,
+    requester: &Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &Record,
+) -> Result<Plan, Halt> {
+    let course = Box::new(Course::new(filters));
+    go_on(matched, course, identity, requester, scratch, length, record)
+}
+
+/// Waits until the request can go on, for as long as its client does, and goes on until it is planned or answered.
+pub(crate) async fn resume(
+    mut suspended: Box<Suspended>,
+    requester: &mut Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> Result<Plan, Reply> {
+    loop {
+        let Suspended {
+            matched,
+            mut course,
+            identity,
+            wait,
+        } = *suspended;
+        let server = Rc::clone(requester.server);
+        let waited = while_wanted(requester.stream, requester.deadline, &server.worker, None, wait);
+        let Awaited(settle) = waited.await?;
+        let halt = match settle(&mut course) {
+            Step::Pass => match go_on(matched, course, identity, requester, scratch, length, record) {
+                Ok(plan) => return Ok(plan),
+                Err(halt) => halt,
+            },
+            Step::Answer(reply) => Halt::Reply(reply.edited(&course)),
+            Step::Wait(wait) => Halt::Wait(Box::new(Suspended {
+                matched,
+                course,
+                identity,
+                wait,
+            })),
+        };
+        suspended = match halt {
+            Halt::Reply(reply) => return Err(reply),
+            Halt::Wait(again) => again,
+        };
+    }
+}
+
+fn go_on(
+    matched: Matched<Settings>,
+    mut course: Box<Course>,
+    identity: Identity,
+    requester: &Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &Record,
+) -> Result<Plan, Halt> {
+    let seen = Seen {
+        head: scratch.from_client.filled().get(..length).unwrap_or_default(),
+        request: &scratch.request,
+        place: &scratch.place,
+        identity: &identity,
+        matched: &matched,
+        started: record.started(),
+    };
+    match course.advance(&seen) {
+        Passed::Through => {}
+        Passed::Answered(reply) => return Err(Halt::Reply(reply.edited(&course))),
+        Passed::Waits(wait) => {
+            let suspended = Suspended {
+                matched,
+                course,
+                identity,
+                wait,
+            };
+            return Err(Halt::Wait(Box::new(suspended)));
+        }
+    }
+    let upstream = match backend(&matched, &scratch.request) {
+        Ok(upstream) => upstream,
+        Err(reply) => return Err(Halt::Reply(reply.edited(&course))),
+    };
+    let started = record.started();
+    Plan::new(
+        matched,
+        upstream,
+        &identity,
+        requester,
+        scratch,
+        length,
+        started,
+        Some(course),
+    )
+    .map_err(Halt::Reply)
+}
+
+/// The backend of a request that has passed all filters, or what it is answered.
+fn backend(matched: &Matched<Settings>, request: &RequestHead) -> Result<Arc<door::Upstream>, Reply> {
+    let route = &matched.route;
+    let limit = body_limit(route, &matched.settings);
+    match (&route.action, request.framing) {
+        (Action::Blocked(_) | Action::RedirectToHttps { .. }, _) => Err(Refusal::Blocked.into()),
+        (Action::Forward(_), _) if request.max_forwards == Some(0) => Err(Reply::Options),
+        (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
+            Err(Refusal::BodyTooLarge.into())
+        }
+        (Action::Forward(upstream), _) => Ok(Arc::clone(upstream)),
+    }
+}
