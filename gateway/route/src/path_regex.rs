@@ -63,6 +63,11 @@ pub enum PathRegexError {
         /// What is wrong.
         reason: String,
     },
+    /// `*+`, `++`, `?+`, `}+`: it would mean something else here.
+    #[error(
+        "`{0}` has a possessive repetition, which is not supported; remove the `+` behind the `*`, `+`, `?` or `}}`"
+    )]
+    Possessive(String),
     /// A character that no path has.
     #[error(
         "no path matches `{pattern}`: {character:?} is only ever percent-encoded in a path; write `{encoded}`"
@@ -178,11 +183,16 @@ fn reason(error: &regex::Error) -> String {
     reason.map_or_else(|| text.replace('\n', " "), str::to_owned)
 }
 
-/// Refuses what no path in its normal form has. Sets of characters may name what does not occur: `[^ ]`.
+/// Refuses possessive repetitions, and what no path in its normal form has. Sets of characters may name what does not
+/// occur: `[^ ]`.
 fn refuse_unmatchable(written: &str, dialect: RegexDialect) -> Result<(), PathRegexError> {
-    let mut is_set = false;
+    let (mut is_set, mut repeats) = (false, false);
     let mut characters = written.char_indices();
     while let Some((at, character)) = characters.next() {
+        if repeats && character == '+' {
+            return Err(PathRegexError::Possessive(written.to_owned()));
+        }
+        repeats = !is_set && matches!(character, '*' | '+' | '?' | '}');
         let is_absent = !character.is_ascii() || character.is_ascii_control();
         if is_absent || (!is_set && matches!(character, ' ' | '"' | '#')) {
             return Err(PathRegexError::Character {
@@ -321,6 +331,11 @@ mod tests {
 `: '\n' is only ever percent-encoded in a path; write `%0A`"
                     .to_owned(),
             ),
+            (
+                "/a*+",
+                "`/a*+` has a possessive repetition, which is not supported; remove the `+` behind the `*`, `+`, `?` or `}`"
+                    .to_owned(),
+            ),
             ("/%61", "no path matches `/%61`: instead of `%61` write `a`".to_owned()),
             ("/x%2e", r"no path matches `/x%2e`: instead of `%2e` write `\.`".to_owned()),
         ] {
@@ -345,6 +360,7 @@ mod tests {
             "/(?P<name>[a-z]+)",
             "/(?-i)A",
             "/50%",
+            r"/\*+[*+]",
         ] {
             let regex = PathRegex::new(written, RegexDialect::Nginx).unwrap();
             assert_eq!((regex.as_str(), regex.to_string().as_str()), (written, written));
