@@ -27,6 +27,7 @@ pub mod security;
 pub mod source;
 pub mod statuses;
 pub mod sticky;
+pub mod store;
 pub mod template;
 pub mod url;
 pub mod verified;
