@@ -27,6 +27,7 @@ mod refusal;
 mod request;
 mod serve;
 mod settings;
+mod store;
 mod stream;
 mod upstream;
 mod worker;
