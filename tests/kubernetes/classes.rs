@@ -10,6 +10,7 @@ use crate::apiserver::until;
 use crate::objects::{apps, ingress_with, rule};
 
 const DOOR: &str = "external-http";
+const INSIDE: &str = "internal-http";
 
 fn of_no_class(name: &str) -> Value {
     let rules = [rule(&format!("{name}.test"), &[("/", "Prefix", "app")])];
@@ -107,4 +108,79 @@ fn ingress_classes() {
         .collect();
     let expected = ["annotated", "last", "none", "ours"].map(str::to_owned);
     assert_eq!(written, BTreeSet::from(expected));
+}
+
+/// A door that admits by class alone.
+fn by_class(class: &str, hostname: &str) -> String {
+    format!(
+        "bind = \"127.0.0.1:0\"\nscheme = \"http\"\nworkers = 1\nclasses = [\"{class}\"]\npublish = {{ hostname = \"{hostname}\" }}"
+    )
+}
+
+/// Users of two installations of ingress-nginx, one for each network, move without touching an Ingress: each class becomes
+/// a door.
+#[test]
+fn two_classes_of_ingress_nginx_are_served_unchanged() {
+    let server = api_server!();
+    let _apps = apps(&server, &["app"]);
+    let class = |name: &str, is_default: &str| {
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": { "name": name, "annotations": { "ingressclass.kubernetes.io/is-default-class": is_default } },
+            "spec": { "controller": format!("k8s.io/{name}") }
+        })
+    };
+    server.create(&class("nginx-public", "false"));
+    server.create(&class("nginx-private", "false"));
+    let without_label = |mut object: Value| {
+        object["metadata"]["labels"] = Value::Null;
+        object
+    };
+    server.create(&without_label(of_class("shop", "nginx-public")));
+    server.create(&without_label(of_class("wiki", "nginx-private")));
+    server.create(&without_label(of_class("other", "traefik")));
+    server.create(&without_label(of_no_class("none")));
+    let mut old = without_label(of_no_class("old"));
+    old["metadata"]["annotations"] = json!({ "kubernetes.io/ingress.class": "nginx-private" });
+    server.create(&old);
+    let gateway = gateway!()
+        .without(DOOR)
+        .without(INSIDE)
+        .without("internal-https")
+        .without("external-https")
+        .door(DOOR, &by_class("nginx-public", "public.example.com"))
+        .door(INSIDE, &by_class("nginx-private", "private.example.com"))
+        .cluster(&server.user_with_all_rights("classes"))
+        .start();
+    let hosts = ["shop", "wiki", "other", "none", "old"];
+    let statuses =
+        |door: &str| hosts.map(|host| get(gateway.door(door), &format!("{host}.test"), "/").status);
+    assert_eq!(statuses(DOOR), [200, 404, 404, 404, 404]);
+    assert_eq!(statuses(INSIDE), [404, 200, 404, 404, 200]);
+    let hostname = |name: &str| server.published(name)[0]["hostname"].clone();
+    until("both doors publish what is theirs", || {
+        hostname("shop") == "public.example.com"
+            && hostname("wiki") == "private.example.com"
+            && hostname("old") == "private.example.com"
+    });
+    // The default class brings what has none; another default class takes it away again.
+    let patch = |name: &str, is_default: &str| {
+        let patch = json!({ "metadata": { "annotations": { "ingressclass.kubernetes.io/is-default-class": is_default } } });
+        let path = format!("/apis/networking.k8s.io/v1/ingressclasses/{name}");
+        assert_eq!(server.request("PATCH", &path, Some(&patch)).0, 200);
+    };
+    patch("nginx-private", "true");
+    gateway.until_status(INSIDE, "none.test", "/", 200);
+    assert_eq!(statuses(DOOR), [200, 404, 404, 404, 404]);
+    until("it is published", || hostname("none") == "private.example.com");
+    patch("nginx-private", "false");
+    patch("nginx-public", "true");
+    gateway.until_status(DOOR, "none.test", "/", 200);
+    assert_eq!(statuses(INSIDE), [404, 200, 404, 404, 200]);
+    until("it is published where it is now", || {
+        hostname("none") == "public.example.com"
+    });
+    assert!(server.published("other").is_null());
+    let warnings = gateway.metric("blastdoor_config_problems", &[("severity", "warning")]);
+    assert_eq!(warnings, 0.0, "{}", gateway.stderr());
 }

@@ -51,7 +51,7 @@ mod tls;
 
 pub use admission::{
     Admitted, Bounds, CaSource, ClientAuth, DefaultCertificate, FilterPolicy, HostOwner, NamespacePattern,
-    NamespacePatternError, Policy, Selector, SelectorError, TlsPolicy, TlsVersion,
+    NamespacePatternError, Policy, Selector, SelectorError, Selectors, TlsPolicy, TlsVersion,
 };
 pub use backend::{
     AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots,

@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 
 use door::{
     BackendPolicy, Bounds, DefaultCertificate, Door, ExternalNames, HostOwner, Ledger, NamespacePattern,
-    Policy, Publisher, Scheme, Selector, TlsPolicy, Verdict, needs, open, publish,
+    Policy, Publisher, Scheme, Selector, Selectors, TlsPolicy, Verdict, needs, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, Unread, manifest};
@@ -21,6 +21,8 @@ use route::{Host, HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni
 const HOSTS: [&str; 5] = ["a.test", "b.test", "c.test", "*.test", ""];
 const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
 const LABELS: [&str; 7] = ["one", "two", "three", "four", "five", "six", "nowhere"];
+/// What an Ingress says of its class.
+const CLASSES: [&str; 3] = ["", "  ingressClassName: x\n", "  ingressClassName: y\n"];
 /// Every other Ingress is in the second one.
 const NAMESPACES: [&str; 2] = ["test", "other"];
 /// Protocols of backends; the authorities are usable or not.
@@ -34,7 +36,8 @@ const SPEECH: [&str; 4] = [
 /// The last of them does not exist.
 const SECRETS: [&str; 3] = ["ab", "wild", "missing"];
 
-/// Six doors: one redirects to another, one ends TLS; and two more do where hosts belong to namespaces.
+/// Eight doors: one redirects to another, one ends TLS; two more do where hosts belong to namespaces; one admits by
+/// class and by one of two selectors, and one by class alone.
 fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
     let tls = || TlsPolicy::new(DefaultCertificate::None);
     let few = || Bounds {
@@ -89,6 +92,25 @@ fn doors() -> (Vec<Publisher<()>>, Vec<Door<()>>) {
                 ..policy("expose=six", Some("five"), Scheme::Http)
             },
         ),
+        (
+            "seven",
+            Policy {
+                selectors: ["expose in (one, two)", "expose=nowhere"]
+                    .map(|selector| Selector::parse(selector).unwrap())
+                    .to_vec()
+                    .into(),
+                classes: vec!["x".into()],
+                ..policy("expose=seven", None, Scheme::Http)
+            },
+        ),
+        (
+            "eight",
+            Policy {
+                selectors: Selectors::default(),
+                classes: vec!["y".into()],
+                ..policy("expose=eight", Some("one"), Scheme::Http)
+            },
+        ),
     ]
     .into_iter()
     .map(|(name, policy)| open(name.parse().unwrap(), policy, ()))
@@ -116,7 +138,10 @@ enum Change {
         tls: Vec<(usize, usize)>,
         passthrough: bool,
         speech: usize,
+        class: usize,
     },
+    /// The default class, if there is one.
+    DefaultClass(Option<bool>),
     NoIngress(usize),
     Service(usize),
     NoService(usize),
@@ -150,12 +175,14 @@ fn change() -> impl Strategy<Value = Change> {
         prop::collection::vec((0..=HOSTS.len(), 0..=SECRETS.len()), 0..2),
         prop::bool::weighted(0.05),
         0..8_usize,
+        0..CLASSES.len(),
     );
     prop_oneof![
-        6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough, speech)| {
-            Change::Ingress { number, label, age, rules, default, tls, passthrough, speech }
+        6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough, speech, class)| {
+            Change::Ingress { number, label, age, rules, default, tls, passthrough, speech, class }
         }),
         1 => (0..6_usize).prop_map(Change::NoIngress),
+        1 => any::<Option<bool>>().prop_map(Change::DefaultClass),
         2 => (0..3_usize).prop_map(Change::Service),
         1 => (0..3_usize).prop_map(Change::NoService),
         2 => (0..3_usize, prop::collection::vec(1..6_u8, 0..3)).prop_map(|(service, addresses)| Change::Slice(service, addresses)),
@@ -194,7 +221,19 @@ fn apply(view: &mut ClusterView, known: &mut Known, change: &Change) {
             tls,
             passthrough,
             speech,
-        } => ingress(*number, *label, *age, rules, *default, *passthrough, *speech) + &tls_of(tls),
+            class,
+        } => {
+            let start = ingress(*number, *label, *age, rules, *default, *passthrough, *speech);
+            start + CLASSES[*class] + &tls_of(tls)
+        }
+        Change::DefaultClass(default) => ["x", "y"]
+            .map(|class| {
+                let is_default = *default == Some(class == "x");
+                format!(
+                    "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {class}, annotations: {{ingressclass.kubernetes.io/is-default-class: \"{is_default}\"}}}}\nspec: {{controller: blastdoor.dev/gateway}}\n"
+                )
+            })
+            .join("---\n"),
         Change::NoIngress(number) => {
             gone(view, Kind::Ingress, format!("i{number}"));
             return;

@@ -568,14 +568,14 @@ proptest! {
         for name in DOORS {
             let mut policy = policy(&format!("expose={name}"));
             policy.host_owner = HostOwner::Namespace;
-            let selector = policy.selector.clone();
+            let selector = policy.selectors.clone();
             let (publisher, door) = open(name.parse().unwrap(), policy, ());
             publish(&mut [publisher], &view, &BackendPolicy::default(), &mut door::Ledger::default());
             let owner = |host: &HostPattern| {
                 let names = [Some(host.clone()), host.wildcard()];
                 let naming = view.ingresses().filter(|ingress| {
                     let mut hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
-                    selector.matches(&ingress.labels) && hosts.any(|it| names.contains(&Some(it.clone())))
+                    selector.match_labels(&ingress.labels) && hosts.any(|it| names.contains(&Some(it.clone())))
                 });
                 naming
                     .min_by_key(|ingress| (ingress.created.is_none(), ingress.created, ingress.key.clone()))

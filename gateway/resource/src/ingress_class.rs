@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::IngressClass as RawIngressClass;
+use k8s_openapi::jiff::Timestamp;
 
 use crate::metadata::global_name;
 use crate::problem::{Kind, ObjectRef, Problem, Severity, Source};
@@ -17,6 +18,8 @@ pub struct IngressClass {
     /// Whether Ingresses without a class belong to it: the annotation
     /// `ingressclass.kubernetes.io/is-default-class` is `"true"`.
     pub is_default: bool,
+    /// `metadata.creationTimestamp`; absent counts as newest.
+    pub created: Option<Timestamp>,
     /// Where it is written, when it comes from a file.
     pub source: Option<Arc<Source>>,
 }
@@ -46,11 +49,13 @@ impl IngressClass {
                 false
             }
         };
+        let created = object.metadata.creation_timestamp.map(|time| time.0);
         let controller = object.spec.and_then(|spec| spec.controller).map(Into::into);
         Some(Self {
             name,
             controller,
             is_default,
+            created,
             source: None,
         })
     }

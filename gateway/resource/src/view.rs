@@ -97,6 +97,18 @@ impl ClusterView {
         self.classes.get(|object| (*object.name).cmp(name))
     }
 
+    /// The class to which Ingresses without one belong: of several default classes the newest, and then the first by name,
+    /// as in Kubernetes' admission plugin `DefaultIngressClass`.
+    #[must_use]
+    pub fn default_class(&self) -> Option<&Arc<IngressClass>> {
+        let age = |class: &IngressClass| (class.created.is_none(), class.created);
+        let defaults = self.classes.iter().filter(|class| class.is_default);
+        defaults.max_by(|left, right| {
+            let by_age = age(left).cmp(&age(right));
+            by_age.then_with(|| right.name.cmp(&left.name))
+        })
+    }
+
     /// Every Service.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Arc<Service>> {
         self.services.iter()
@@ -403,6 +415,7 @@ mod tests {
                 name: "x".into(),
                 controller: None,
                 is_default: true,
+                created: None,
                 source: None,
             })),
             Object::Middleware(Arc::new(Middleware {

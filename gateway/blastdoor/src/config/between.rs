@@ -63,6 +63,16 @@ pub(super) fn doors_and_source(
     }
 }
 
+/// The key that says which Ingresses are meant for a door.
+fn membership_key(door: &DoorConfig) -> String {
+    let key = if door.policy.selectors.is_empty() {
+        "classes"
+    } else {
+        "selector"
+    };
+    format!("listeners.{}.{key}", door.name)
+}
+
 /// What only shows when doors are looked at together.
 pub(super) fn doors(
     diagnostics: &mut Diagnostics<'_>,
@@ -75,13 +85,15 @@ pub(super) fn doors(
             let both_allow = [door, other]
                 .iter()
                 .all(|one| overlaps.get(&one.name) == Some(&true));
-            if !both_allow && door.policy.selector.may_overlap(&other.policy.selector) {
+            if !both_allow && door.policy.may_overlap(&other.policy) {
                 diagnostics.error_between(
-                    &format!("{key}.selector"),
-                    &[&format!("listeners.{}.selector", other.name)],
+                    &membership_key(door),
+                    &[&membership_key(other)],
                     format!(
                         "`{}` and door `{}`'s `{}` can admit the same Ingress; make them exclude each other, or set overlap = true on both",
-                        door.policy.selector, other.name, other.policy.selector
+                        door.policy.membership(),
+                        other.name,
+                        other.policy.membership()
                     ),
                 );
             }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// The configuration of Blastdoor.
@@ -121,9 +121,13 @@ pub(super) struct RawProcess {
 pub(super) struct RawListener {
     /// The address to listen on, such as `[::]:10000`. Required.
     pub(super) bind: Option<String>,
-    /// Kubernetes label selector of the Ingresses that are admitted. Required; needs at least one positive
-    /// requirement.
-    pub(super) selector: Option<String>,
+    /// Kubernetes label selector of the Ingresses that are admitted, or a list of selectors, of which one must match.
+    /// Each needs at least one positive requirement. Required unless `classes` is set.
+    pub(super) selector: Option<OneOrMore>,
+    /// Ingress classes that are admitted, by name: an Ingress must have one of them as well. Without `selector` the class
+    /// alone decides. An Ingress without a class counts only where the default class is among them. Default: of
+    /// all classes.
+    pub(super) classes: Option<Vec<String>>,
     /// The scheme with which clients reach this door: `http` or `https`. Required; never taken from a header.
     pub(super) scheme: Option<String>,
     /// What is in front of the door: `alb`, `nlb`, `nlb-proxy-v2`, `gclb`, `cloudflare` or `none` (default). Sets the
@@ -359,6 +363,41 @@ impl<'de> Deserialize<'de> for RawDefaultCertificate {
 
             fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Self::Value, M::Error> {
                 RawCertificate::deserialize(MapAccessDeserializer::new(map)).map(RawDefaultCertificate::Table)
+            }
+        }
+
+        deserializer.deserialize_any(Choice)
+    }
+}
+
+/// A text, or a list of texts.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several.
+    More(Vec<String>),
+}
+
+/// By hand, because a derived choice would not say what was written instead.
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+
+        impl<'de> Visitor<'de> for Choice {
+            type Value = OneOrMore;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a text, or a list of texts")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(OneOrMore::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMore::More)
             }
         }
 

@@ -492,3 +492,149 @@ fn bounds_have_a_range() {
         }
     }
 }
+
+/// Two doors, each with lines that say which Ingresses are meant for it.
+fn two_doors(one: &str, other: &str) -> String {
+    format!(
+        "[listeners.a]\nbind = \"127.0.0.1:0\"\nscheme = \"http\"\n{one}\n[listeners.b]\nbind = \"127.0.0.1:0\"\nscheme = \"http\"\n{other}\n"
+    )
+}
+
+#[test]
+fn membership_is_by_labels_by_class_or_by_both() {
+    const MEET: &str =
+        "can admit the same Ingress; make them exclude each other, or set overlap = true on both";
+    let b = "selector = \"x=b\"";
+    let table = [
+        ("selector = \"x=a\"", b, &[][..]),
+        ("selector = [\"x=a\", \"solver=true,x!=b\"]", b, &[]),
+        (
+            "classes = [\"public\"]",
+            "classes = [\"private\", \"traefik\"]",
+            &[],
+        ),
+        (
+            "selector = \"x=a\"\nclasses = [\"public\"]",
+            "selector = \"x=a\"\nclasses = [\"private\"]",
+            &[],
+        ),
+        (
+            "",
+            b,
+            &[
+                "a.toml:1:12: listeners.a.selector: missing; write the labels that select this door, such as `expose=internal-http`, or its `classes`",
+            ],
+        ),
+        (
+            "selector = []",
+            b,
+            &["a.toml:4:12: listeners.a.selector: an empty list would admit nothing"],
+        ),
+        (
+            "classes = []",
+            b,
+            &["a.toml:4:11: listeners.a.classes: an empty list would admit nothing"],
+        ),
+        (
+            "classes = [\"c\", \"\"]",
+            b,
+            &["a.toml:4:17: listeners.a.classes[1]: is empty"],
+        ),
+        (
+            "selector = \"x=a\"\nclasses = \"c\"",
+            b,
+            &["a.toml:5:11: listeners.a.classes: invalid type: string \"c\"; allowed: a sequence"],
+        ),
+        (
+            "selector = 5\nclasses = [\"c\"]",
+            "classes = [\"d\"]",
+            &[
+                "a.toml:4:12: listeners.a.selector: invalid type: integer `5`; allowed: a text, or a list of texts",
+            ],
+        ),
+        (
+            "selector = [\"x=a\", \"!x\"]",
+            b,
+            &["a.toml:4:20: listeners.a.selector[1]: `!x` only excludes"],
+        ),
+        (
+            "selector = [\"x=a\", \"x=b\"]",
+            b,
+            &["a.toml:4:12: listeners.a.selector: `x=a or x=b` and door `b`'s `x=b`"],
+        ),
+        (
+            "classes = [\"c\"]",
+            b,
+            &["a.toml:4:11: listeners.a.classes: `class c` and door `b`'s `x=b`"],
+        ),
+        (
+            "classes = [\"c\", \"d\"]",
+            "selector = \"x=b\"\nclasses = [\"d\"]",
+            &["a.toml:4:11: listeners.a.classes: `class c or d` and door `b`'s `x=b of class d`"],
+        ),
+        (
+            "overlap = true\nclasses = [\"c\"]",
+            "overlap = true\nclasses = [\"c\"]",
+            &[],
+        ),
+        (
+            "classes = [\"c\"]",
+            "classes = [\"d\"]\n[source]\ningress_class = [\"d\"]",
+            &["a.toml:4:12: listeners.a.classes[0]: `c` is not in source.ingress_class"],
+        ),
+        (
+            "selector = \"x=a\"",
+            "selector = \"x=b\"\n[source]\ningress_class = [\"d\"]",
+            &[],
+        ),
+        // `ingress_class` is for all doors alike and chooses none.
+        (
+            "",
+            "selector = \"x=b\"\n[source]\ningress_class = [\"d\"]",
+            &["a.toml:1:12: listeners.a.selector: missing"],
+        ),
+    ];
+    for (one, other, expected) in table {
+        let told = errors(&two_doors(one, other), &[]);
+        let fits = |(told, expected): (&String, &&str)| told.starts_with(expected);
+        assert!(
+            told.len() == expected.len() && told.iter().zip(expected).all(fits),
+            "{one} {other}: {expected:#?} is not {told:#?}"
+        );
+        assert!(
+            told.iter()
+                .all(|told| !told.contains("and door") || told.ends_with(MEET)),
+            "{told:#?}"
+        );
+    }
+}
+
+#[test]
+fn membership_can_come_from_the_environment() {
+    let file = two_doors("selector = \"x=a\"", "selector = \"x=b\"");
+    let variable = "BLASTDOOR_LISTENERS__A__SELECTOR";
+    let table = [
+        (&[(variable, "x=c")][..], &[][..]),
+        (&[(variable, "[\"x=c\", \"x in (d, e)\"]")], &[]),
+        (&[(variable, "x in (c, d)")], &[]),
+        (
+            &[(variable, "[\"x=c\", \"x=b\"]")],
+            &[
+                "environment variable BLASTDOOR_LISTENERS__A__SELECTOR: listeners.a.selector: `x=c or x=b` and door",
+            ],
+        ),
+        (
+            &[("BLASTDOOR_LISTENERS__A__CLASSES", "[\"nginx\", \"\"]")],
+            &["environment variable BLASTDOOR_LISTENERS__A__CLASSES: listeners.a.classes[1]: is empty"],
+        ),
+        (&[("BLASTDOOR_LISTENERS__A__CLASSES", "[\"nginx\"]")], &[]),
+    ];
+    for (environment, expected) in table {
+        let told = errors(&file, environment);
+        let fits = |(told, expected): (&String, &&str)| told.starts_with(expected);
+        assert!(
+            told.len() == expected.len() && told.iter().zip(expected).all(fits),
+            "{environment:?}: {expected:#?} is not {told:#?}"
+        );
+    }
+}

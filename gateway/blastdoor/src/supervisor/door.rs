@@ -78,7 +78,7 @@ impl RunningDoor {
             return;
         }
         self.listener.start();
-        let selector = self.config.policy.selector.to_string();
+        let selector = self.config.policy.membership();
         tracing::info!(listener = %self.config.name, address = %self.listener.address(), selector, "door bound");
     }
 

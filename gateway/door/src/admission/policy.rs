@@ -1,14 +1,14 @@
 //! Membership: which Ingresses a door admits, and which of their hosts it may expose.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use resource::{ClusterView, Ingress, IngressClass, Problem, Severity};
+use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
 use super::budgets::{Bounds, Excess};
-use super::selector::Selector;
+use super::classes;
+use super::selectors::Selectors;
 use super::tls::TlsPolicy;
 use crate::scheme::Scheme;
 
@@ -16,12 +16,14 @@ use crate::scheme::Scheme;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The Ingress labels that select this door.
-    pub selector: Selector,
+    pub selectors: Selectors,
+    /// The classes of which an Ingress must have one, by name; empty means that labels alone decide.
+    pub classes: Vec<Box<str>>,
     /// Namespaces that may expose here; empty means all.
     pub namespaces: Vec<NamespacePattern>,
     /// Hosts that may be exposed here; empty means all.
     pub hosts: Vec<HostRestriction>,
-    /// Ingress classes that are admitted, by name; empty means that labels alone decide.
+    /// Ingress classes that any door may admit, by name; empty means all.
     pub ingress_classes: Vec<Box<str>>,
     /// What the clients of this door speak.
     pub scheme: Scheme,
@@ -136,36 +138,6 @@ impl NamespacePattern {
     }
 }
 
-/// A problem for each class that some door admits although it names another controller. Names decide, so that an Ingress
-/// can be served by its old controller and here at the same time; but it may be a mistake.
-pub(crate) fn foreign_classes<'p>(
-    policies: impl Iterator<Item = &'p Policy>,
-    view: &ClusterView,
-) -> Vec<Problem> {
-    let named: BTreeSet<&str> = policies
-        .flat_map(|policy| policy.ingress_classes.iter().map(|name| &**name))
-        .collect();
-    let classes = named.into_iter().filter_map(|name| view.class(name));
-    classes
-        .filter(|class| class.controller.as_deref() != Some(IngressClass::CONTROLLER))
-        .map(|class| {
-            let whose = match class.controller.as_deref() {
-                Some(controller) => format!("the class belongs to the controller `{controller}`"),
-                None => "the class names no controller".to_owned(),
-            };
-            class.problem(
-                Severity::Warning,
-                "spec.controller",
-                format!(
-                    "{whose}; its Ingresses are served here as well, because `ingress_class` names it; a class of this \
-                     gateway's own has `{}`",
-                    IngressClass::CONTROLLER
-                ),
-            )
-        })
-        .collect()
-}
-
 impl<'v> Admitted<'v> {
     /// The admitted object.
     #[must_use]
@@ -185,11 +157,12 @@ impl<'v> Admitted<'v> {
 }
 
 impl Policy {
-    /// Admits what the labels select, and terminates no TLS; clients used the usual port of the scheme.
+    /// Admits what the labels select, of all classes, and terminates no TLS; clients used the usual port of the scheme.
     #[must_use]
-    pub fn new(selector: Selector, scheme: Scheme) -> Self {
+    pub fn new(selectors: impl Into<Selectors>, scheme: Scheme) -> Self {
         Self {
-            selector,
+            selectors: selectors.into(),
+            classes: Vec::new(),
             namespaces: Vec::new(),
             hosts: Vec::new(),
             ingress_classes: Vec::new(),
@@ -235,10 +208,27 @@ impl Policy {
         self.chooses(ingress, view) && self.namespace_is_admitted(namespace)
     }
 
-    /// Whether the Ingress is meant for this door, by its labels and its class.
+    /// Whether the Ingress is meant for this door, by its labels and its class. Nothing is meant for a door that says
+    /// neither which labels nor which classes.
     #[must_use]
     pub fn chooses(&self, ingress: &Ingress, view: &ClusterView) -> bool {
-        self.selector.matches(&ingress.labels) && self.class_admits(ingress, view)
+        let is_said = !self.selectors.is_empty() || !self.classes.is_empty();
+        is_said && self.selectors.match_labels(&ingress.labels) && self.class_admits(ingress, view)
+    }
+
+    /// Whether some Ingress may be meant for both doors.
+    #[must_use]
+    pub fn may_overlap(&self, other: &Self) -> bool {
+        self.selectors.may_overlap(&other.selectors) && classes::may_overlap(&self.classes, &other.classes)
+    }
+
+    /// Which Ingresses are meant for this door, in words, such as `expose=a of class nginx`.
+    #[must_use]
+    pub fn membership(&self) -> String {
+        let labels = (!self.selectors.is_empty()).then(|| self.selectors.to_string());
+        let classes = (!self.classes.is_empty()).then(|| format!("class {}", self.classes.join(" or ")));
+        let parts: Vec<String> = labels.into_iter().chain(classes).collect();
+        parts.join(" of ")
     }
 
     /// Whether TLS connections for the hosts of the Ingress are passed through to its backend.
@@ -263,20 +253,11 @@ impl Policy {
         self.hosts.is_empty() || self.hosts.iter().any(|restriction| restriction.admits(host))
     }
 
-    /// Whether the Ingress belongs to one of the door's classes; without a class of its own it belongs to the
-    /// cluster's default class (Kubernetes, `ingressclass.kubernetes.io/is-default-class`).
+    /// Whether the Ingress belongs to one of the classes that this door admits.
     #[must_use]
     pub fn class_admits(&self, ingress: &Ingress, view: &ClusterView) -> bool {
-        if self.ingress_classes.is_empty() {
-            return true;
-        }
-        match &ingress.class {
-            Some(class) => self.ingress_classes.contains(&class.name),
-            None => self
-                .ingress_classes
-                .iter()
-                .any(|name| view.class(name).is_some_and(|class| class.is_default)),
-        }
+        let mut both = [&self.ingress_classes, &self.classes].into_iter();
+        both.all(|list| classes::admit(list, ingress, view))
     }
 
     fn namespace_is_admitted(&self, namespace: &str) -> bool {
@@ -309,55 +290,7 @@ fn one_matches(patterns: &[NamespacePattern], namespace: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use resource::{ClusterView, manifest};
-
-    use super::{NamespacePattern, Policy, foreign_classes};
-    use crate::admission::Selector;
-    use crate::scheme::Scheme;
-
-    fn policy(classes: &[&str]) -> Policy {
-        Policy {
-            ingress_classes: classes.iter().copied().map(Box::from).collect(),
-            ..Policy::new(Selector::parse("expose=a").unwrap(), Scheme::Http)
-        }
-    }
-
-    #[test]
-    fn a_class_of_another_controller_is_reported_once_and_where_it_is_named() {
-        let class = |name: &str, spec: &str| {
-            format!(
-                "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n"
-            )
-        };
-        let yaml = [
-            class("ours", "{controller: blastdoor.dev/gateway}"),
-            class("nginx", "{controller: k8s.io/ingress-nginx}"),
-            class("nobody", "{}"),
-            class("unnamed", "{controller: traefik.io/ingress-controller}"),
-        ]
-        .concat();
-        let view: ClusterView = manifest::collect([&manifest::parse("classes.yaml", yaml.as_bytes())]).0;
-        let reported = |policies: &[Policy]| -> Vec<String> {
-            let problems = foreign_classes(policies.iter(), &view);
-            problems.iter().map(ToString::to_string).collect()
-        };
-        let all = ["ours", "nginx", "nobody", "missing"];
-        let of_all = reported(&[policy(&all), policy(&all)]);
-        assert_eq!(of_all.len(), 2, "{of_all:?}");
-        assert!(
-            of_all[0].starts_with(
-                "classes.yaml:9: warning: IngressClass nginx spec.controller: the class belongs to the controller \
-                 `k8s.io/ingress-nginx`; "
-            ),
-            "{of_all:?}"
-        );
-        assert!(
-            of_all[1].contains("IngressClass nobody spec.controller: the class names no controller"),
-            "{of_all:?}"
-        );
-        // Without `ingress_class` the class does not matter.
-        assert_eq!(reported(&[policy(&[]), policy(&["ours"])]), Vec::<String>::new());
-    }
+    use super::NamespacePattern;
 
     #[test]
     fn a_namespace_matches_a_name_or_a_pattern_with_stars() {

@@ -11,7 +11,7 @@ use super::opening::Publisher;
 use super::projections::go_live;
 use super::revision::revise;
 use super::unadmitted::explain_the_unadmitted;
-use crate::admission::{Admitted, Members, Policy, foreign_classes};
+use crate::admission::{Admitted, Members, Policy, class_problems};
 use crate::backend::{BackendMemory, BackendPolicy, UpstreamProtocol};
 use crate::compile::{Action, Compiler};
 use crate::tls::CertificateCache;
@@ -81,7 +81,7 @@ pub fn publish_beside<'p, S: 'p>(
         Some(publication) => publication,
         None => begin(others, doors, view, backends, reported, memory),
     };
-    let classes = foreign_classes(doors.iter().map(|door| door.policy()), view);
+    let classes = class_problems(doors.iter().map(|door| door.policy()), view);
     publication.classes.replace(by_object(classes));
     let reports = Reports(publication.reports());
     ledger.last = Some(publication);

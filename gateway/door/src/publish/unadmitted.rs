@@ -6,7 +6,7 @@ use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
 use super::opening::Publisher;
-use crate::admission::{Admitted, Policy};
+use crate::admission::{Admitted, Policy, one_of};
 
 /// Reports each Ingress that no door's selector matched: a note without the label, a warning when the label is
 /// there and its value belongs to no door.
@@ -42,42 +42,63 @@ pub(crate) fn explain<S>(
     ingress: &Ingress,
     is_admitted: bool,
 ) -> Option<Problem> {
-    if is_admitted {
+    // What a door has refused although it is meant for it has been reported.
+    if is_admitted || doors.iter().any(|door| door.policy().chooses(ingress, view)) {
         return None;
     }
-    // Its labels concern the controller of its class.
-    if !doors.iter().any(|door| door.policy().class_admits(ingress, view)) {
-        return Some(ingress.problem(
-            Severity::Note,
-            "spec.ingressClassName",
-            "not served here: the Ingress belongs to another class".to_owned(),
-        ));
-    }
-    let matched = doors
-        .iter()
-        .any(|door| door.policy().selector.matches(&ingress.labels));
-    if matched {
-        return None;
-    }
-    let keys: BTreeSet<&str> = doors
-        .iter()
-        .flat_map(|door| door.policy().selector.positive_keys())
+    let of_class = || {
+        let policies = doors.iter().map(|door| door.policy());
+        policies.filter(|policy| policy.class_admits(ingress, view))
+    };
+    let keys: BTreeSet<&str> = of_class()
+        .flat_map(|policy| policy.selectors.positive_keys())
         .collect();
     let labelled = keys
         .iter()
         .find_map(|key| ingress.labels.get(key).map(|value| (*key, value)));
+    let elsewhere = others.iter().find(|(_, policy)| policy.chooses(ingress, view));
+    if let Some((door, _)) = elsewhere {
+        let field = match labelled {
+            Some((key, _)) => format!("metadata.labels[{key}]"),
+            None => "spec.ingressClassName".to_owned(),
+        };
+        return Some(ingress.problem(
+            Severity::Note,
+            &field,
+            format!("not served here: door `{door}` selects it, which this process does not open"),
+        ));
+    }
+    if keys.is_empty() {
+        // Its labels concern the controller of its class.
+        let why = match &ingress.class {
+            Some(_) => "the Ingress belongs to another class",
+            None => "the Ingress has no class, and no class of a door is the default one",
+        };
+        return Some(ingress.problem(
+            Severity::Note,
+            "spec.ingressClassName",
+            format!("not served here: {why}"),
+        ));
+    }
+    let of_labels = doors.iter().find(|door| {
+        let selectors = &door.policy().selectors;
+        !selectors.is_empty() && selectors.match_labels(&ingress.labels)
+    });
+    if let Some(door) = of_labels {
+        return Some(ingress.problem(
+            Severity::Warning,
+            "spec.ingressClassName",
+            format!(
+                "served nowhere: its labels select door `{}`, which admits only Ingresses of class {}",
+                door.name(),
+                one_of(&door.policy().classes)
+            ),
+        ));
+    }
     Some(match labelled {
         Some((key, value)) => {
-            if let Some((door, _)) = others.iter().find(|(_, policy)| policy.chooses(ingress, view)) {
-                return Some(ingress.problem(
-                    Severity::Note,
-                    &format!("metadata.labels[{key}]"),
-                    format!("not served here: door `{door}` selects it, which this process does not open"),
-                ));
-            }
-            let accepted: BTreeSet<&str> = doors
-                .iter()
-                .flat_map(|door| door.policy().selector.accepted_values(key))
+            let accepted: BTreeSet<&str> = of_class()
+                .flat_map(|policy| policy.selectors.accepted_values(key))
                 .collect();
             let accepted = accepted.into_iter().collect::<Vec<_>>().join(", ");
             ingress.problem(

@@ -3,6 +3,7 @@
 mod client;
 mod filters;
 mod limits;
+mod membership;
 mod preset;
 mod publish;
 mod tls;
@@ -11,12 +12,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use door::{Bounds, HostOwner, NamespacePattern, Policy, Scheme, Selector};
+use door::{Bounds, HostOwner, NamespacePattern, Policy, Scheme};
 use proxy::{Binding, ClientIp, Cpus, Drain, Settings, TrustedProxies};
 use route::{HostRestriction, ListenerName};
 
 use self::client::{client_ip, proxy_protocol, trusted};
 use self::limits::{limits, timeouts};
+use self::membership::{Membership, membership};
 use self::preset::presets;
 use self::publish::publish;
 use self::tls::{Tls, tls};
@@ -33,7 +35,7 @@ pub(super) fn door(
     section: &mut Section<'_, '_>,
     name: ListenerName,
     raw: &RawListener,
-    classes: &[Box<str>],
+    ingress_classes: &[Box<str>],
     most_workers: usize,
 ) -> Option<DoorConfig> {
     let words: Vec<(&str, usize)> = presets().iter().map(|preset| preset.name).zip(0..).collect();
@@ -49,7 +51,7 @@ pub(super) fn door(
     }
     let scheme = section.word("scheme", raw.scheme.as_deref(), Scheme::Http, &schemes);
     let forwarded_port = raw.forwarded_port.unwrap_or(scheme.default_port());
-    let selector = selector(section, raw.selector.as_deref());
+    let membership = membership(section, raw, ingress_classes);
     let binding = binding(section, raw, most_workers);
     let publish = publish(section, raw.publish.as_ref());
     let Tls {
@@ -99,11 +101,13 @@ pub(super) fn door(
             None
         }
     });
+    let Membership { selectors, classes } = membership?;
     let policy = Policy {
-        selector: selector?,
+        selectors,
+        classes,
         namespaces: section.list("namespaces", raw.namespaces.as_deref(), NamespacePattern::parse),
         hosts: section.list("hosts", raw.hosts.as_deref(), HostRestriction::parse),
-        ingress_classes: classes.to_vec(),
+        ingress_classes: ingress_classes.to_vec(),
         scheme,
         forwarded_port,
         redirect,
@@ -167,19 +171,6 @@ fn h2c(section: &mut Section<'_, '_>, raw: &RawListener) -> bool {
         section.error_between("h2c", &["tls"], message);
     }
     raw.h2c.unwrap_or(raw.tls.is_none())
-}
-
-fn selector(section: &mut Section<'_, '_>, written: Option<&str>) -> Option<Selector> {
-    let Some(written) = written else {
-        section.error(
-            "selector",
-            "missing; write the labels that select this door, such as `expose=internal-http`",
-        );
-        return None;
-    };
-    Selector::parse(written)
-        .map_err(|error| section.error("selector", error.to_string()))
-        .ok()
 }
 
 fn binding(section: &mut Section<'_, '_>, raw: &RawListener, most_workers: usize) -> Option<Binding> {
