@@ -1,6 +1,7 @@
 """The proxies that are compared, each with one worker on one core: how it is configured, started and asked."""
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -10,7 +11,7 @@ import ssl
 import subprocess
 import time
 
-from . import processes
+from . import filters, processes
 from .processes import BENCH, OUT, PROXY_CORE, ROOT, Problem
 
 START_TIMEOUT = 30.0  # seconds
@@ -23,6 +24,7 @@ class Setting:
     tls: bool = False  # Blastdoor's door ends TLS; the others have both listeners always
     access_log: bool = False  # on, into a pipe that is read
     ingresses: int = 0  # 0: one, for app.example.com; else one for each of app-00000.example.com …
+    filter: filters.Filter = None  # on Blastdoor's Ingresses alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,11 +233,16 @@ class Blastdoor(Proxy):
                 f"metadata: {{name: app-{port}, namespace: bench, labels: {{kubernetes.io/service-name: app}}}}\n"
                 f'addressType: IPv4\nports: [{{port: {port}}}]\nendpoints: [{{addresses: ["127.0.0.1"]}}]\n'
             )
+        annotations = "{}"
+        if self.setting.filter:
+            annotations = json.dumps(self.setting.filter.on_ingress())
+            parts += self.setting.filter.objects()
         names = [f"app-{index:05}" for index in range(self.setting.ingresses)] or ["app"]
         for name in names:
             parts.append(
                 "apiVersion: networking.k8s.io/v1\nkind: Ingress\n"
-                f"metadata: {{name: {name}, namespace: bench, labels: {{expose: bench}}}}\n"
+                f"metadata: {{name: {name}, namespace: bench, labels: {{expose: bench}}, "
+                f"annotations: {annotations}}}\n"
                 f"spec: {{rules: [{{host: {name}.example.com, http: {{paths: [{{path: /api, pathType: Prefix, "
                 "backend: {service: {name: app, port: {number: 80}}}}]}}]}\n"
             )

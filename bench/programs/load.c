@@ -7,6 +7,7 @@
 //     -w S      warm-up in seconds, not measured (0.7)
 //     -s S      seconds to measure (3)
 //     -n N      instead of a time: stop after N answers, without a warm-up
+//     -H LINE   a further header field; may be repeated
 //     -r RATE   open loop: RATE requests a second in all, by schedule, whether or not answers came
 //
 // Prints one line of JSON: requests, seconds, errors, bytes, latency in µs, and `cpu_ns`, the CPU time that all threads
@@ -31,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 4096, REQUEST_MAX = 512, SINK = 262144, EVENTS = 256, LATENCY_MAX_US = 2000000 };
+enum { HEAD_MAX = 4096, REQUEST_MAX = 1024, SINK = 262144, EVENTS = 256, LATENCY_MAX_US = 2000000 };
 static const uint64_t SECOND = 1000000000;
 
 struct connection {
@@ -49,6 +50,7 @@ struct connection {
 // Options.
 static int port, connection_count = 64, host_count;
 static const char *path = "/api/x";
+static char fields[REQUEST_MAX];  // further ones, each with its end of line
 static double warm_up = 0.7, seconds = 3, rate;
 static uint64_t answers_wanted;
 
@@ -103,8 +105,9 @@ static uint64_t cpu_of_all(char **pids) {
 static void prepare_request(void) {
   request_length = snprintf(request, REQUEST_MAX,
                             "GET %s HTTP/1.1\r\nHost: app%s.example.com\r\nUser-Agent: load/1.0\r\nAccept: */*\r\n"
-                            "Accept-Encoding: gzip, br\r\nCookie: sid=0123456789abcdef\r\n\r\n",
-                            path, host_count ? "-00000" : "");
+                            "Accept-Encoding: gzip, br\r\nCookie: sid=0123456789abcdef\r\n%s\r\n",
+                            path, host_count ? "-00000" : "", fields);
+  if (request_length >= REQUEST_MAX) die("the request is too long");
   host_digits = strstr(request, "-00000") + 1;
 }
 
@@ -230,7 +233,7 @@ static uint64_t quantile(double share, uint64_t total) {
 }
 
 static void read_options(int argc, char **argv) {
-  for (int option; (option = getopt(argc, argv, "c:u:v:w:s:n:r:")) != -1;) {
+  for (int option; (option = getopt(argc, argv, "c:u:v:w:s:n:r:H:")) != -1;) {
     switch (option) {
       case 'c': connection_count = atoi(optarg); break;
       case 'u': path = optarg; break;
@@ -239,10 +242,14 @@ static void read_options(int argc, char **argv) {
       case 's': seconds = atof(optarg); break;
       case 'n': answers_wanted = strtoull(optarg, NULL, 10); break;
       case 'r': rate = atof(optarg); break;
+      case 'H':
+        if (strlen(fields) + strlen(optarg) + 3 > sizeof fields / 2) die("too many fields");
+        strcat(strcat(fields, optarg), "\r\n");
+        break;
       default: exit(2);
     }
   }
-  if (optind == argc) die("usage: load [-c N] [-u PATH] [-v N] [-w S] [-s S] [-n N] [-r RATE] PORT [PID…]");
+  if (optind == argc) die("usage: load [-c N] [-u PATH] [-v N] [-w S] [-s S] [-n N] [-r RATE] [-H LINE] PORT [PID…]");
   port = atoi(argv[optind]);
 }
 
