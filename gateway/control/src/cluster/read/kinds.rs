@@ -8,7 +8,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice as RawEndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress as RawIngress, IngressClass as RawIngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use resource::{
-    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Object, ObjectRef, Problem, Secret, Service,
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Middleware, Object, ObjectRef, Problem,
+    RawMiddleware, Secret, Service,
 };
 use route::ObjectKey;
 use serde::de::DeserializeOwned;
@@ -117,5 +118,13 @@ impl WatchedKind for RawConfigMap {
 
     fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {
         ConfigMap::from_api(self, problems).map(|object| Object::ConfigMap(Arc::new(object)))
+    }
+}
+
+impl WatchedKind for RawMiddleware {
+    const KIND: Kind = Kind::Middleware;
+
+    fn convert(self, problems: &mut Vec<Problem>) -> Option<Object> {
+        Middleware::from_api(self, problems).map(|object| Object::Middleware(Arc::new(object)))
     }
 }

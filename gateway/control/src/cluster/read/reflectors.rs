@@ -9,7 +9,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice as RawEndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress as RawIngress, IngressClass as RawIngressClass};
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::Api;
-use resource::Kind;
+use resource::{Kind, RawMiddleware};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -87,7 +87,8 @@ impl Reflectors {
             Kind::Secret => self.spawn(self.namespaced::<RawSecret>(scope), &target, fields),
             Kind::ConfigMap => self.spawn(self.namespaced::<RawConfigMap>(scope), &target, fields),
             Kind::IngressClass => self.spawn(self.global::<RawIngressClass>(), &target, fields),
-            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => return,
+            Kind::Middleware => self.spawn(self.namespaced::<RawMiddleware>(scope), &target, fields),
+            Kind::Namespace | Kind::File | Kind::Cluster | Kind::Variable => return,
         };
         self.store.borrow_mut().open(target.clone());
         self.running.insert(target, task);

@@ -224,7 +224,8 @@ impl Store {
                 view.classes()
                     .map(move |object| ObjectRef::global(kind, &object.name)),
             ),
-            Kind::Namespace | Kind::Middleware | Kind::File | Kind::Cluster | Kind::Variable => {
+            Kind::Middleware => Box::new(view.middlewares().map(move |object| named(&object.key))),
+            Kind::Namespace | Kind::File | Kind::Cluster | Kind::Variable => {
                 Box::new(std::iter::empty())
             }
         }

@@ -66,7 +66,12 @@ pub(crate) fn permanent_targets(options: &ClusterOptions) -> Vec<WatchTarget> {
         namespaces.map(Scope::Namespace).collect()
     };
     let mut targets = Vec::new();
-    for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice] {
+    for kind in [
+        Kind::Ingress,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::Middleware,
+    ] {
         targets.extend(scopes.iter().cloned().map(|scope| WatchTarget { kind, scope }));
     }
     // Classes are cluster-scoped: without rights there, names alone decide.
