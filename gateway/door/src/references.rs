@@ -10,9 +10,9 @@ use route::ObjectKey;
 /// A Secret or ConfigMap that an Ingress refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reference<'i> {
-    /// A Secret for TLS towards backends.
+    /// A Secret for TLS towards backends, or for a filter.
     Secret(&'i ObjectKey),
-    /// A ConfigMap for TLS towards backends.
+    /// A ConfigMap for TLS towards backends, or for a filter.
     ConfigMap(&'i ObjectKey),
     /// A Secret with a certificate for clients. Only doors that terminate TLS need it.
     Certificate(&'i ObjectKey),
@@ -34,10 +34,17 @@ pub(crate) fn objects(ingress: &Ingress) -> impl Iterator<Item = Reference<'_>> 
         AuthoritySource::Secret(key) => Reference::Secret(key),
         AuthoritySource::ConfigMap(key) => Reference::ConfigMap(key),
     });
+    let filters = ingress.annotations.filters.iter();
+    let of_filters = filters.filter_map(|written| match written.spec.object()? {
+        (Kind::Secret, key) => Some(Reference::Secret(key)),
+        (Kind::ConfigMap, key) => Some(Reference::ConfigMap(key)),
+        _ => None,
+    });
     let certificates = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
     secrets
         .map(Reference::Secret)
         .chain(authorities)
+        .chain(of_filters)
         .chain(certificates.map(Reference::Certificate))
 }
 

@@ -10,7 +10,7 @@ use crate::fields::FieldEdits;
 use crate::pattern::{Case, Pattern, PatternError};
 
 /// Which scripts may read the responses of a route.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cors {
     /// In order; the first that fits counts.
     pub origins: Vec<OriginRule>,
@@ -40,7 +40,7 @@ pub enum Manner {
 }
 
 /// A set of origins.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginRule {
     /// `*`: all of them, and never with credentials.
     Any,
@@ -227,6 +227,17 @@ impl Cors {
         }
     }
 
+    /// Whether Traefik would take it for CORS: it answers preflights only then.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        let lists = [&self.methods, &self.headers, &self.exposed];
+        !self.origins.is_empty()
+            || lists.into_iter().any(Option::is_some)
+            || self.credentials
+            || self.max_age.is_some()
+            || self.vary
+    }
+
     /// Whether the response differs between origins, which caches must know.
     fn depends_on_origin(&self) -> bool {
         self.origins.iter().any(|rule| !matches!(rule, OriginRule::Any))
@@ -292,6 +303,13 @@ impl OriginRule {
         Pattern::new(text, Case::Sensitive)?;
         let whole = format!(r"\A(?:{text})\z");
         Ok(Self::Matching(Pattern::new(&whole, Case::Sensitive)?))
+    }
+
+    /// Whether it is an expression for any origin, which reflects what `*` must not.
+    #[must_use]
+    pub fn is_boundless(&self) -> bool {
+        let strangers: [&[u8]; 2] = [b"https://a.invalid", b"https://sub.b.invalid:8443"];
+        matches!(self, Self::Matching(_)) && strangers.into_iter().all(|origin| self.admits(origin))
     }
 
     fn admits(&self, origin: &[u8]) -> bool {
@@ -566,6 +584,12 @@ mod tests {
         assert!(matches("https://a|https://ab", "https://ab"));
         assert!(!matches(r"https://a\.test", "https://a.test.evil.test"));
         assert!(!matches(r"a\.test", "https://a.test"));
+        assert!(OriginRule::matching(".*").unwrap().is_boundless());
+        assert!(
+            !OriginRule::matching(r"https://.*\.a\.test")
+                .unwrap()
+                .is_boundless()
+        );
         assert!(OriginRule::matching("a)|(b").is_err());
         assert!(OriginRule::matching("(?=a)").is_err());
     }

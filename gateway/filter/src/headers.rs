@@ -7,7 +7,7 @@ use crate::fields::FieldEdits;
 use crate::security::Hsts;
 
 /// What Traefik's `headers` says. Each annotation about fields is a part of it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     /// The hosts, with their ports, for which requests are served; empty: all.
     pub allowed_hosts: Box<[Box<str>]>,
@@ -26,7 +26,7 @@ pub struct Headers {
 }
 
 /// The same at one door.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     /// As in [`Headers`].
     pub allowed_hosts: Box<[Box<str>]>,

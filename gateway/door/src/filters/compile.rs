@@ -5,7 +5,8 @@ use std::sync::Arc;
 use resource::{ClusterView, FilterSpec, Severity, WrittenFilter};
 use route::ListenerName;
 
-use super::{Filter, FilterMemory, Filters};
+use super::order::Stage;
+use super::{Filter, FilterMemory, Filters, headers};
 use crate::admission::Policy;
 use crate::rule::{Blocked, ObjectReport, ObjectRules, Rule};
 use crate::scheme::Scheme;
@@ -42,7 +43,10 @@ impl IngressFilters {
         }
         let mut common = Vec::new();
         let mut closed = false;
-        for written in object.filters {
+        // A stable sort: what stands in one place stays as it is written.
+        let mut ordered: Vec<&WrittenFilter> = object.filters.iter().collect();
+        ordered.sort_by_key(|written| Stage::of(written));
+        for written in ordered {
             match context.filter(written) {
                 Ok(filter) => common.extend(filter),
                 Err(refused) => {
@@ -79,6 +83,12 @@ impl Context<'_> {
             FilterSpec::HttpsRedirect => {
                 (self.policy.scheme == Scheme::Http).then_some(Filter::HttpsRedirect { port: 443 })
             }
+            FilterSpec::Headers(headers) => headers::all(headers, self.policy.scheme),
+            FilterSpec::Cors(cors) => headers::cors(cors),
+            FilterSpec::RequestFields(edits) => headers::request(edits),
+            FilterSpec::ResponseFields(edits) => headers::response(edits),
+            FilterSpec::ResponseFieldsOf(key) => headers::response(&headers::of_config_map(self.view, key)?),
+            FilterSpec::SecurityFields => headers::security(self.policy.scheme)?,
         })
     }
 }

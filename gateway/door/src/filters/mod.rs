@@ -6,9 +6,13 @@
 //! A step that fails closes the Ingress. No step drops a filter.
 
 mod compile;
+mod headers;
 mod memory;
+mod order;
 
 use std::sync::Arc;
+
+use filter::headers::HeaderRules;
 
 pub(crate) use compile::{Context, IngressFilters};
 pub(crate) use memory::FilterMemory;
@@ -28,6 +32,8 @@ pub enum Filter {
         /// The port in `Location`; 443 is left out of it.
         port: u16,
     },
+    /// Fields of the request and its response, and CORS.
+    Headers(Arc<HeaderRules>),
 }
 
 impl Filters {

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use http::header::{CONTENT_TYPE, DATE};
 use smallvec::SmallVec;
 use wire::Method;
 
-use crate::head::draft::{Connection, FieldEdits};
+use crate::head::draft::{Connection, FieldEdits, titled};
 use crate::head::status::phrase;
 
 /// The gateway's own 100, for a client that waits for one.
@@ -22,7 +23,7 @@ pub(crate) struct OwnAnswer {
     pub(crate) status: u16,
     /// Further fields.
     pub(crate) fields: SmallVec<[OwnField; 2]>,
-    /// Of the body, if there is one.
+    /// Of the body, if there is one; empty if it is not told.
     pub(crate) media_type: Cow<'static, str>,
     pub(crate) body: Bytes,
     /// The status that a gRPC client gets instead, over HTTP/2.
@@ -38,14 +39,25 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl OwnAnswer {
-    /// Changes its fields. Those of its framing and its date stay.
+    /// Changes its fields. Its length and its date stay.
     pub(crate) fn edit(&mut self, edits: &FieldEdits) {
         self.fields.retain(|(name, _)| !edits.removes(name.as_bytes()));
-        let added = edits.added.iter().map(|(name, value)| {
-            let (name, value) = (name.as_str().to_owned(), value.as_bytes().to_vec());
-            (Cow::Owned(name), Cow::Owned(value))
-        });
-        self.fields.extend(added);
+        if edits.removes(CONTENT_TYPE.as_str().as_bytes()) {
+            self.media_type = "".into();
+        }
+        for (name, value) in edits.added.iter().filter(|(name, _)| *name != DATE) {
+            if *name == CONTENT_TYPE {
+                self.media_type = String::from_utf8_lossy(value.as_bytes()).into_owned().into();
+            } else {
+                let value = value.as_bytes().to_vec();
+                self.fields.push((Cow::Owned(titled(name)), Cow::Owned(value)));
+            }
+        }
+    }
+
+    /// Whether it may state the length of its body (RFC 9110 8.6).
+    pub(crate) fn states_length(&self) -> bool {
+        self.status != 204
     }
 }
 
@@ -53,10 +65,12 @@ impl OwnAnswer {
 /// bytes.
 pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer, delivery: &Delivery<'_>) {
     status_line(out, answer.status, phrase(answer.status).as_bytes());
-    if !answer.body.is_empty() {
+    if !answer.body.is_empty() && !answer.media_type.is_empty() {
         line(out, "Content-Type", answer.media_type.as_bytes());
     }
-    content_length(out, answer.body.len() as u64);
+    if answer.states_length() {
+        content_length(out, answer.body.len() as u64);
+    }
     if let Some(date) = delivery.date {
         line(out, "Date", date.as_bytes());
     }

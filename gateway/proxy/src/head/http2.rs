@@ -120,23 +120,31 @@ pub(crate) fn answer(answer: &OwnAnswer, delivery: &Delivery<'_>) -> http::Resul
         headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
         headers.insert("grpc-message", HeaderValue::from_static(phrase(answer.status)));
         headers.extend(date);
+        further(headers, answer)?;
         return Ok((head, Bytes::new()));
     }
     *head.status_mut() = StatusCode::from_u16(answer.status)?;
     let headers = head.headers_mut();
-    if !answer.body.is_empty() {
+    if !answer.body.is_empty() && !answer.media_type.is_empty() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(&answer.media_type)?);
     }
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
-    headers.extend(date);
-    for (name, value) in &answer.fields {
-        let name = HeaderName::from_bytes(name.as_bytes())?;
-        headers.append(name, HeaderValue::from_bytes(value)?);
+    if answer.states_length() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
     }
+    headers.extend(date);
+    further(headers, answer)?;
     if delivery.method == wire::Method::Head {
         return Ok((head, Bytes::new()));
     }
     Ok((head, answer.body.clone()))
+}
+
+fn further(headers: &mut HeaderMap, answer: &OwnAnswer) -> http::Result<()> {
+    for (name, value) in &answer.fields {
+        let name = HeaderName::from_bytes(name.as_bytes())?;
+        headers.append(name, HeaderValue::from_bytes(value)?);
+    }
+    Ok(())
 }
 
 fn line(out: &mut Vec<u8>, parts: &[&[u8]]) {

@@ -4,8 +4,15 @@
 pub(crate) fn text(status: u16) -> &'static str {
     match status {
         200 => "OK\n",
+        204 => "No Content\n",
+        301 => "Moved Permanently\n",
+        302 => "Found\n",
+        303 => "See Other\n",
+        307 => "Temporary Redirect\n",
         308 => "Permanent Redirect\n",
         400 => "Bad Request\n",
+        401 => "Unauthorized\n",
+        403 => "Forbidden\n",
         404 => "Not Found\n",
         405 => "Method Not Allowed\n",
         408 => "Request Timeout\n",
@@ -13,6 +20,7 @@ pub(crate) fn text(status: u16) -> &'static str {
         414 => "URI Too Long\n",
         417 => "Expectation Failed\n",
         421 => "Misdirected Request\n",
+        429 => "Too Many Requests\n",
         431 => "Request Header Fields Too Large\n",
         501 => "Not Implemented\n",
         502 => "Bad Gateway\n",

@@ -21,6 +21,9 @@ use crate::worker::buffers::Scratch;
 /// The methods that are forwarded, and any other token with them (RFC 9110 10.2.1).
 const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// The media type of bodies of the gateway's own.
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// An answer of the gateway's own.
 #[derive(Debug)]
 pub(crate) enum Reply {
@@ -47,6 +50,18 @@ impl From<Refusal> for Reply {
 }
 
 impl Reply {
+    /// What a filter answers whom it does not let pass.
+    pub(crate) fn denied(status: u16, reason: Reason) -> Self {
+        let answer = OwnAnswer {
+            status,
+            fields: SmallVec::new(),
+            media_type: TEXT.into(),
+            body: Bytes::from_static(status::text(status).as_bytes()),
+            grpc: Some(grpc_status(status)),
+        };
+        Self::Filter(Box::new(answer), Some(reason))
+    }
+
     /// The same, as the filters that the request has reached change it.
     pub(crate) fn edited(self, course: &Course) -> Self {
         Self::Edited(Box::new((self, course.response_edits(None))))
@@ -170,7 +185,7 @@ impl Reply {
         OwnAnswer {
             status,
             fields,
-            media_type: "text/plain; charset=utf-8".into(),
+            media_type: TEXT.into(),
             body: Bytes::from_static(body.as_bytes()),
             grpc,
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use filter::cors::{CorsList, OriginRule};
 use route::ObjectKey;
 
-use crate::filter_spec::WrittenFilter;
+use crate::filter_spec::{Dialect, WrittenFilter};
 use crate::protocol::AppProtocol;
 
 /// What the annotations of an Ingress ask for.
@@ -21,11 +22,35 @@ pub struct Annotations {
     pub backend: BackendAnnotations,
     /// What happens to requests and responses on their way, in the order of its annotations.
     pub filters: Vec<WrittenFilter>,
+    /// What annotations about CORS say, until they are read together.
+    pub(crate) cors: CorsDrafts,
     /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
     pub ssl_passthrough: bool,
     /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every
     /// rule of the Ingress answers 503.
     pub closes: Vec<ClosedBy>,
+}
+
+/// Annotations about CORS, in both spellings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CorsDrafts {
+    pub(crate) own: CorsDraft,
+    pub(crate) nginx: CorsDraft,
+}
+
+/// Annotations about CORS in one spelling; `None` where nothing is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CorsDraft {
+    /// The annotation that turns it on, if it does.
+    pub(crate) main: Option<(Dialect, Box<str>)>,
+    /// It is switched off in so many words.
+    pub(crate) off: bool,
+    pub(crate) origins: Option<Vec<OriginRule>>,
+    pub(crate) methods: Option<CorsList>,
+    pub(crate) headers: Option<CorsList>,
+    pub(crate) exposed: Option<CorsList>,
+    pub(crate) credentials: Option<bool>,
+    pub(crate) max_age: Option<u64>,
 }
 
 /// An annotation that closes its routes.

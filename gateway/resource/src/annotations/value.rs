@@ -93,16 +93,18 @@ impl<'a, 'r> Written<'a, 'r> {
 
     /// A filter whose main annotation this is.
     pub(super) fn filter(&self, spec: FilterSpec) -> WrittenFilter {
+        let (dialect, field) = self.place();
+        WrittenFilter { spec, dialect, field }
+    }
+
+    /// The spelling of the annotation, and where it is written.
+    pub(super) fn place(&self) -> (Dialect, Box<str>) {
         let dialect = match self.key.split_once('/') {
             Some(("nginx.ingress.kubernetes.io", _)) => Dialect::Nginx,
             Some(("traefik.ingress.kubernetes.io", _)) => Dialect::Traefik,
             _ => Dialect::Own,
         };
-        WrittenFilter {
-            spec,
-            dialect,
-            field: field(self.key).into(),
-        }
+        (dialect, field(self.key).into())
     }
 
     /// Reports something about the annotation.

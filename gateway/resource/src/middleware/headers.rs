@@ -1,11 +1,11 @@
 //! Fields of requests and responses, CORS, and fields that protect browsers.
-#![allow(
-    dead_code,
-    reason = "the conversion of each kind follows; remove this with the last of them"
-)]
+#![allow(dead_code, reason = "fields without effect are read, so that they are known")]
 
 use std::collections::BTreeMap;
 
+use filter::cors::{Cors, CorsList, Manner, OriginRule};
+use filter::fields::{self, FieldEdits, FieldError, Message};
+use filter::security::{Hsts, SecurityFields};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use super::kind::{InvalidMiddleware, MiddlewareKind};
 use super::reading::Reading;
 use super::row::Form::{Integer, Text, TextMap, Texts, Truth};
 use super::row::{FieldRow, KindEffect, KindRow, field};
+use crate::filter_spec::FilterSpec;
 
 pub(super) const HEADERS: KindRow = KindRow {
     name: "headers",
@@ -174,6 +175,185 @@ pub(super) struct Headers {
 }
 
 fn headers(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: Headers = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: Headers = reading.raw(content)?;
+    let headers = Conversion { raw: &raw, reading }.headers()?;
+    Ok(MiddlewareKind::Filters(vec![FilterSpec::Headers(Box::new(
+        headers,
+    ))]))
+}
+
+/// The content of a Middleware on its way to a value.
+struct Conversion<'c, 'a, 'r> {
+    raw: &'c Headers,
+    reading: &'c mut Reading<'a, 'r>,
+}
+
+impl Conversion<'_, '_, '_> {
+    fn headers(&mut self) -> Result<filter::headers::Headers, InvalidMiddleware> {
+        let raw = self.raw;
+        let mut request = raw.custom_request_headers.clone();
+        let mut hosts = Vec::new();
+        request.retain(|name, value| {
+            let is_host = name.eq_ignore_ascii_case("host");
+            if is_host {
+                hosts.push(std::mem::take(value));
+            }
+            !is_host
+        });
+        let refuse_host = |reason: String| self.reading.refuse("customRequestHeaders", reason);
+        let host = match hosts.as_slice() {
+            [] => None,
+            [host] if host.is_empty() => {
+                return Err(refuse_host(
+                    "`Host` cannot be removed: every request has one; remove the line".into(),
+                ));
+            }
+            [host] => Some(fields::host(host).map_err(|error| refuse_host(error.to_string()))?),
+            [..] => return Err(refuse_host(FieldError::Twice("Host".into()).to_string())),
+        };
+        let development = raw.is_development;
+        let headers = filter::headers::Headers {
+            allowed_hosts: match development {
+                true => Box::default(),
+                false => raw
+                    .allowed_hosts
+                    .iter()
+                    .map(|host| host.as_str().into())
+                    .collect(),
+            },
+            request: self.edits("customRequestHeaders", &request, Message::Request)?,
+            host,
+            hsts: self.hsts()?.filter(|_| !development),
+            security: self.security()?,
+            response: self.edits(
+                "customResponseHeaders",
+                &raw.custom_response_headers,
+                Message::Response,
+            )?,
+            cors: self.cors()?,
+        };
+        if headers == filter::headers::Headers::default() && !development {
+            let reason =
+                "it says nothing; write what it should do, or remove it from the list of middlewares";
+            return Err(self.reading.refuse("", reason));
+        }
+        Ok(headers)
+    }
+
+    fn edits(
+        &self,
+        field: &str,
+        written: &BTreeMap<String, String>,
+        message: Message,
+    ) -> Result<FieldEdits, InvalidMiddleware> {
+        let fields = written
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        FieldEdits::of_map(fields, message).map_err(|error| self.reading.refuse(field, error.to_string()))
+    }
+
+    fn hsts(&self) -> Result<Option<Hsts>, InvalidMiddleware> {
+        let raw = self.raw;
+        let seconds = self.natural("stsSeconds", raw.sts_seconds)?.unwrap_or_default();
+        Ok((seconds > 0).then_some(Hsts {
+            seconds,
+            include_subdomains: raw.sts_include_subdomains,
+            preload: raw.sts_preload,
+            everywhere: raw.force_sts_header,
+        }))
+    }
+
+    fn security(&self) -> Result<FieldEdits, InvalidMiddleware> {
+        let raw = self.raw;
+        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+        let policies = [
+            ("contentSecurityPolicy", or_empty(&raw.content_security_policy)),
+            (
+                "contentSecurityPolicyReportOnly",
+                or_empty(&raw.content_security_policy_report_only),
+            ),
+        ];
+        for (field, policy) in &policies {
+            if policy.contains("$NONCE") {
+                let reason = "`$NONCE` is not supported: the backend would have to know the nonce of each response; \
+                              have the backend send the policy, or list hashes";
+                return Err(self.reading.refuse(field, reason));
+            }
+        }
+        let [(_, policy), (_, report_only)] = &policies;
+        let text = |text: &'_ Option<String>| -> String { or_empty(text) };
+        let (frame, xss) = (
+            text(&raw.custom_frame_options_value),
+            text(&raw.custom_browser_xss_value),
+        );
+        let (referrer, permissions) = (text(&raw.referrer_policy), text(&raw.permissions_policy));
+        let feature = text(&raw.feature_policy);
+        let fields = SecurityFields {
+            frame_deny: raw.frame_deny,
+            frame_options: &frame,
+            nosniff: raw.content_type_nosniff,
+            xss_filter: raw.browser_xss_filter,
+            xss_protection: &xss,
+            content_security_policy: policy,
+            content_security_policy_report_only: report_only,
+            referrer_policy: &referrer,
+            permissions_policy: &permissions,
+            feature_policy: &feature,
+        };
+        fields
+            .edits()
+            .map_err(|error| self.reading.refuse("", error.to_string()))
+    }
+
+    fn cors(&mut self) -> Result<Option<Cors>, InvalidMiddleware> {
+        let raw = self.raw;
+        let mut origins = Vec::new();
+        for (index, origin) in raw.access_control_allow_origin_list.iter().enumerate() {
+            let at = format!("accessControlAllowOriginList[{index}]");
+            origins.push(
+                OriginRule::literal(origin).map_err(|error| self.reading.refuse(&at, error.to_string()))?,
+            );
+        }
+        for (index, pattern) in raw.access_control_allow_origin_list_regex.iter().enumerate() {
+            let at = format!("accessControlAllowOriginListRegex[{index}]");
+            let rule =
+                OriginRule::matching(pattern).map_err(|error| self.reading.refuse(&at, error.to_string()))?;
+            if raw.access_control_allow_credentials && rule.is_boundless() {
+                let message = "every site may read responses with the credentials of its visitors; list the origins \
+                               that may";
+                self.reading.warn(&at, message);
+            }
+            origins.push(rule);
+        }
+        if raw.access_control_allow_credentials && origins.first() == Some(&OriginRule::Any) {
+            let message =
+                "browsers send no credentials where `*` is answered; list the origins that may send them";
+            self.reading.warn("accessControlAllowOriginList", message);
+        }
+        let max_age = self.natural("accessControlMaxAge", raw.access_control_max_age)?;
+        let cors = Cors {
+            origins,
+            methods: self.list("accessControlAllowMethods", &raw.access_control_allow_methods)?,
+            headers: self.list("accessControlAllowHeaders", &raw.access_control_allow_headers)?,
+            exposed: self.list("accessControlExposeHeaders", &raw.access_control_expose_headers)?,
+            credentials: raw.access_control_allow_credentials,
+            max_age: max_age.filter(|seconds| *seconds > 0),
+            vary: raw.add_vary_header,
+            manner: Manner::Traefik,
+        };
+        Ok(Some(cors).filter(Cors::says_something))
+    }
+
+    fn list(&self, field: &str, written: &[String]) -> Result<Option<CorsList>, InvalidMiddleware> {
+        CorsList::of(written).map_err(|error| self.reading.refuse(field, error.to_string()))
+    }
+
+    /// A number that cannot be negative.
+    fn natural(&self, field: &str, written: Option<i64>) -> Result<Option<u64>, InvalidMiddleware> {
+        let natural = written.map(u64::try_from).transpose();
+        natural.map_err(|_| {
+            self.reading
+                .refuse(field, "it is negative; write a number of seconds")
+        })
+    }
 }

@@ -225,9 +225,7 @@ impl Store {
                     .map(move |object| ObjectRef::global(kind, &object.name)),
             ),
             Kind::Middleware => Box::new(view.middlewares().map(move |object| named(&object.key))),
-            Kind::Namespace | Kind::File | Kind::Cluster | Kind::Variable => {
-                Box::new(std::iter::empty())
-            }
+            Kind::Namespace | Kind::File | Kind::Cluster | Kind::Variable => Box::new(std::iter::empty()),
         }
     }
 

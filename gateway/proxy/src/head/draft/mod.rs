@@ -14,6 +14,7 @@ mod tests;
 pub(crate) use edits::{FieldEdits, RequestEdits, UNEDITED};
 pub(crate) use request::{Forwarded, RequestDraft};
 pub(crate) use response::{Connection, Framing, ResponseDraft, client_framing};
+pub(crate) use text::titled;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};

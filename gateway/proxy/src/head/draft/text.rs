@@ -16,7 +16,7 @@ impl Lines for Vec<u8> {
 
     fn added(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.extend_from_slice(b"\r\n");
-        titled(self, name);
+        self.extend(titled_bytes(name));
         self.extend_from_slice(b": ");
         self.extend_from_slice(value.as_bytes());
     }
@@ -28,12 +28,16 @@ impl Lines for Vec<u8> {
 
 /// A name as HTTP/1 programs usually write it, with a capital letter at the beginning and after each `-`: some of them, and
 /// some people, compare with case.
-pub(super) fn titled(out: &mut Vec<u8>, name: &HeaderName) {
+pub(crate) fn titled(name: &HeaderName) -> String {
+    titled_bytes(name).map(char::from).collect()
+}
+
+fn titled_bytes(name: &HeaderName) -> impl Iterator<Item = u8> {
     let mut begins = true;
-    for byte in name.as_str().bytes() {
-        out.push(if begins { byte.to_ascii_uppercase() } else { byte });
-        begins = byte == b'-';
-    }
+    name.as_str().bytes().map(move |byte| {
+        let begun = std::mem::replace(&mut begins, byte == b'-');
+        if begun { byte.to_ascii_uppercase() } else { byte }
+    })
 }
 
 /// Copies the fields that pass; adjacent lines that are already canonical in one go.

@@ -5,6 +5,7 @@
 //! passes through the filters that its request has reached, in reverse, whoever made it: the backend, the gateway, or one of
 //! the filters further in.
 
+mod headers;
 mod redirect;
 
 use std::future::Future;
@@ -13,7 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::filter::cors::Verdict;
 use door::{Action, Filter, Filters, Matched};
+use smallvec::SmallVec;
 use wire::{BodyFraming, RequestHead, ResponseHead};
 
 use crate::exchange::ResponseFilters;
@@ -39,6 +42,8 @@ pub(crate) struct Course {
     reached: usize,
     /// What changes in its head on the way to the backend.
     pub(crate) edits: RequestEdits,
+    /// Who may read its response, as filters of CORS have decided: their places among the filters, and the verdicts.
+    readers: SmallVec<[(usize, Verdict); 1]>,
 }
 
 /// What filters see of a request.
@@ -93,6 +98,7 @@ impl Course {
             filters,
             reached: 0,
             edits: RequestEdits::default(),
+            readers: SmallVec::new(),
         }
     }
 
@@ -101,7 +107,7 @@ impl Course {
         let filters = Arc::clone(&self.filters);
         while let Some(filter) = filters.request.get(self.reached) {
             self.reached += 1;
-            match step(filter, seen) {
+            match self.step(filter, seen) {
                 Step::Pass => {}
                 Step::Answer(reply) => return Passed::Answered(reply),
                 Step::Wait(wait) => return Passed::Waits(wait),
@@ -110,14 +116,22 @@ impl Course {
         Passed::Through
     }
 
+    fn step(&mut self, filter: &Filter, seen: &Seen<'_>) -> Step {
+        match filter {
+            Filter::HttpsRedirect { port } => redirect::to_https(*port, seen),
+            Filter::Headers(rules) => headers::step(rules, self, seen),
+        }
+    }
+
     /// What the filters that the request has reached change in the head of its response: `None` for an answer of the
     /// gateway's own. The last edit of a field counts, so that the outermost filter decides.
-    pub(crate) fn response_edits(&self, _backends: Option<(&ResponseHead, &[u8])>) -> FieldEdits {
-        let edits = FieldEdits::default();
+    pub(crate) fn response_edits(&self, backends: Option<(&ResponseHead, &[u8])>) -> FieldEdits {
+        let mut edits = FieldEdits::default();
         let reached = self.filters.request.get(..self.reached).unwrap_or_default();
-        for filter in reached.iter().rev() {
+        for (place, filter) in reached.iter().enumerate().rev() {
             match filter {
                 Filter::HttpsRedirect { .. } => {}
+                Filter::Headers(rules) => headers::edit(rules, place, self, backends, &mut edits),
             }
         }
         edits
@@ -127,12 +141,6 @@ impl Course {
 impl ResponseFilters for Course {
     fn edits(&self, response: &ResponseHead, head: &[u8]) -> FieldEdits {
         self.response_edits(Some((response, head)))
-    }
-}
-
-fn step(filter: &Filter, seen: &Seen<'_>) -> Step {
-    match filter {
-        Filter::HttpsRedirect { port } => redirect::to_https(*port, seen),
     }
 }
 
