@@ -4,6 +4,7 @@
 //! annotations and Middlewares into these values, `door` compiles them into the filters of a route, `proxy` runs them.
 
 pub mod access;
+pub mod call;
 pub mod caller;
 pub mod canary;
 pub mod cidr;
@@ -13,6 +14,7 @@ pub mod credentials;
 pub mod duration;
 pub mod error_page;
 pub mod fields;
+pub mod forward_auth;
 pub mod hash;
 pub mod headers;
 pub mod htpasswd;
@@ -30,4 +32,5 @@ pub mod sticky;
 pub mod store;
 pub mod template;
 pub mod url;
+pub mod verdicts;
 pub mod verified;
