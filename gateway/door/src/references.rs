@@ -4,7 +4,7 @@
 //! Ingresses that a changed Service concerns (`admission::members`). Everything that `backend` and `tls` look up in a view
 //! by a name from an Ingress must be a reference; a property test in `tests/increments.rs` compiles from these only.
 
-use resource::{AuthoritySource, Ingress, Kind, ObjectRef};
+use resource::{AuthoritySource, FilterReference, Ingress, Kind, ObjectRef};
 use route::ObjectKey;
 
 /// A Secret or ConfigMap that an Ingress refers to.
@@ -35,10 +35,11 @@ pub(crate) fn objects(ingress: &Ingress) -> impl Iterator<Item = Reference<'_>> 
         AuthoritySource::ConfigMap(key) => Reference::ConfigMap(key),
     });
     let filters = ingress.annotations.filters.iter();
-    let of_filters = filters.filter_map(|written| match written.spec.object()? {
-        (Kind::Secret, key) => Some(Reference::Secret(key)),
-        (Kind::ConfigMap, key) => Some(Reference::ConfigMap(key)),
-        _ => None,
+    let of_filters = filters.flat_map(|written| written.spec.references());
+    let of_filters = of_filters.filter_map(|named| match named {
+        FilterReference::Secret(key) => Some(Reference::Secret(key)),
+        FilterReference::ConfigMap(key) => Some(Reference::ConfigMap(key)),
+        FilterReference::Service(_) => None,
     });
     let certificates = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
     secrets

@@ -8,7 +8,7 @@ use filter::fields::FieldEdits;
 use filter::headers::Headers;
 use route::ObjectKey;
 
-use crate::problem::Kind;
+use crate::filter_kind::FilterKind;
 
 /// A filter, and where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +55,66 @@ pub enum FilterSpec {
     SecurityFields,
 }
 
+/// An object that a filter names. Nothing else of the cluster may be looked up for it: what is not listed is not fetched, and
+/// a change of it does not recompile the Ingress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterReference<'f> {
+    /// A Secret.
+    Secret(&'f ObjectKey),
+    /// A ConfigMap.
+    ConfigMap(&'f ObjectKey),
+    /// A Service, with its endpoints.
+    Service(&'f ObjectKey),
+}
+
+/// A Middleware that an Ingress names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedMiddleware {
+    /// Its namespace, which is that of the Ingress, and its name.
+    pub key: ObjectKey,
+    /// Where it is named, as `metadata.annotations[KEY]`.
+    pub field: Box<str>,
+}
+
 impl FilterSpec {
-    /// The Secret or ConfigMap that it names, which must be fetched before it can be compiled.
+    /// The objects that it names, which must be fetched before it can be compiled.
     #[must_use]
-    pub fn object(&self) -> Option<(Kind, &ObjectKey)> {
+    pub fn references(&self) -> Vec<FilterReference<'_>> {
         match self {
-            Self::ResponseFieldsOf(key) => Some((Kind::ConfigMap, key)),
+            Self::ResponseFieldsOf(key) => vec![FilterReference::ConfigMap(key)],
             Self::HttpsRedirect
             | Self::Headers(_)
             | Self::Cors(_)
             | Self::RequestFields(_)
             | Self::ResponseFields(_)
+            | Self::SecurityFields => Vec::new(),
+        }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> FilterKind {
+        match self {
+            Self::HttpsRedirect => FilterKind::HttpsRedirect,
+            Self::Headers(_) => FilterKind::Headers,
+            Self::Cors(_) => FilterKind::Cors,
+            Self::RequestFields(_) => FilterKind::RequestFields,
+            Self::ResponseFields(_) => FilterKind::ResponseFields,
+            Self::ResponseFieldsOf(_) => FilterKind::ResponseFieldsOf,
+            Self::SecurityFields => FilterKind::SecurityFields,
+        }
+    }
+
+    /// What it says about CORS, if it says anything.
+    #[must_use]
+    pub fn cors(&self) -> Option<&Cors> {
+        match self {
+            Self::Cors(cors) => Some(cors),
+            Self::Headers(headers) => headers.cors.as_ref(),
+            Self::HttpsRedirect
+            | Self::RequestFields(_)
+            | Self::ResponseFields(_)
+            | Self::ResponseFieldsOf(_)
             | Self::SecurityFields => None,
         }
     }

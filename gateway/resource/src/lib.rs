@@ -18,6 +18,7 @@
 mod annotations;
 mod config_map;
 mod endpoint_slice;
+mod filter_kind;
 mod filter_spec;
 mod ingress;
 mod ingress_class;
@@ -43,7 +44,8 @@ pub use annotations::{
 };
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
-pub use filter_spec::{Dialect, FilterSpec, WrittenFilter};
+pub use filter_kind::FilterKind;
+pub use filter_spec::{Dialect, FilterReference, FilterSpec, NamedMiddleware, WrittenFilter};
 pub use ingress::{
     ClassRef, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, InvalidBackend, InvalidHost,
     InvalidPath, PathType, ServicePortRef,

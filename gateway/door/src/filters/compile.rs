@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use resource::{ClusterView, FilterSpec, Severity, WrittenFilter};
+use resource::{ClusterView, FilterSpec, Severity};
 use route::ListenerName;
 
-use super::order::Stage;
+use super::asked::{Asked, asked};
+use super::merge::merge;
 use super::{Filter, FilterMemory, Filters, headers};
 use crate::admission::Policy;
 use crate::rule::{Blocked, ObjectReport, ObjectRules, Rule};
@@ -36,25 +37,26 @@ impl IngressFilters {
         object: &ObjectRules<'_>,
         report: &mut ObjectReport<'_>,
     ) -> Result<Self, Blocked> {
-        if let (Some(first), true) = (object.filters.first(), object.passes_through) {
+        let mut fields = object.filters.iter().map(|written| &written.field);
+        let mut named = object.middlewares.iter().map(|named| &named.field);
+        if let (Some(first), true) = (fields.next().or_else(|| named.next()), object.passes_through) {
             let message = "TLS is passed through, so that nothing can be done to requests; closed (503)";
-            report.add(Severity::Error, &first.field, message);
+            report.add(Severity::Error, first, message);
             return Err(Blocked::Filter);
         }
+        let asked = asked(context.view, object, report).ok_or(Blocked::Filter)?;
+        let asked = merge(asked, report).ok_or(Blocked::Filter)?;
         let mut common = Vec::new();
         let mut closed = false;
-        // A stable sort: what stands in one place stays as it is written.
-        let mut ordered: Vec<&WrittenFilter> = object.filters.iter().collect();
-        ordered.sort_by_key(|written| Stage::of(written));
-        for written in ordered {
-            match context.filter(written) {
+        for asked in &asked {
+            match context.filter(asked) {
                 Ok(filter) => common.extend(filter),
                 Err(refused) => {
-                    report.add(
-                        Severity::Error,
-                        &written.field,
-                        format!("{refused}; closed (503)"),
-                    );
+                    let message = match asked.middleware {
+                        Some(_) => format!("{}: {refused}; closed (503)", asked.place()),
+                        None => format!("{refused}; closed (503)"),
+                    };
+                    report.add(Severity::Error, asked.field, message);
                     closed = true;
                 }
             }
@@ -77,9 +79,9 @@ impl IngressFilters {
 
 impl Context<'_> {
     /// `None` if it has nothing to do at this door.
-    fn filter(&self, written: &WrittenFilter) -> Result<Option<Filter>, String> {
+    fn filter(&self, asked: &Asked<'_>) -> Result<Option<Filter>, String> {
         let _ = (self.door, self.view, self.memory);
-        Ok(match &written.spec {
+        Ok(match asked.spec {
             FilterSpec::HttpsRedirect => {
                 (self.policy.scheme == Scheme::Http).then_some(Filter::HttpsRedirect { port: 443 })
             }

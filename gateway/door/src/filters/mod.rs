@@ -1,14 +1,16 @@
 //! Filters: what happens to requests and responses between the match and the backend.
 //!
 //! ```text
-//! WrittenFilter (annotation or Middleware) ─► merge ─► resolve objects ─► order ─► Filters of a route
+//! WrittenFilter ─┐
+//! Middlewares   ─┴─► asked ─► merge, order ─► resolve objects (compile) ─► Filters of a route
 //! ```
 //! A step that fails closes the Ingress. No step drops a filter.
 
+mod asked;
 mod compile;
 mod headers;
 mod memory;
-mod order;
+mod merge;
 
 use std::sync::Arc;
 

@@ -35,6 +35,7 @@ pub(crate) fn translate<'v>(
             passes_through,
             hosts: Vec::new(),
             filters: &ingress.annotations.filters,
+            middlewares: &ingress.annotations.middlewares,
             rules: Vec::new(),
         },
     };

@@ -11,7 +11,7 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use resource::{BackendAnnotations, Kind, ServicePortRef, WrittenFilter};
+use resource::{BackendAnnotations, Kind, NamedMiddleware, ServicePortRef, WrittenFilter};
 use route::{HostPattern, ObjectKey, PathPattern};
 
 pub(crate) use field::Field;
@@ -38,6 +38,8 @@ pub(crate) struct ObjectRules<'v> {
     pub(crate) hosts: Vec<NamedHost<'v>>,
     /// What happens to the requests of all its rules on their way.
     pub(crate) filters: &'v [WrittenFilter],
+    /// The Middlewares that do more of it.
+    pub(crate) middlewares: &'v [NamedMiddleware],
     /// Its rules; the first one for a place keeps it.
     pub(crate) rules: Vec<Rule<'v>>,
 }

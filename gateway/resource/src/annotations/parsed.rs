@@ -5,7 +5,7 @@ use std::time::Duration;
 use filter::cors::{CorsList, OriginRule};
 use route::ObjectKey;
 
-use crate::filter_spec::{Dialect, WrittenFilter};
+use crate::filter_spec::{Dialect, NamedMiddleware, WrittenFilter};
 use crate::protocol::AppProtocol;
 
 /// What the annotations of an Ingress ask for.
@@ -24,6 +24,8 @@ pub struct Annotations {
     pub filters: Vec<WrittenFilter>,
     /// What annotations about CORS say, until they are read together.
     pub(crate) cors: CorsDrafts,
+    /// The Middlewares through which they pass as well, in this order.
+    pub middlewares: Vec<NamedMiddleware>,
     /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
     pub ssl_passthrough: bool,
     /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every

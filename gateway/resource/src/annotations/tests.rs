@@ -1,6 +1,7 @@
 //! Annotations in all their spellings: what is read, what closes, what is reported.
 
 mod backends;
+mod middlewares;
 mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -249,13 +250,6 @@ fn annotations_of_traefik_are_read() {
             Annotations::default(),
             vec!["warning: names no door; it is ignored".to_owned()]
         )
-    );
-    assert_eq!(
-        traefik("router.middlewares", "shop-auth@kubernetescrd")
-            .0
-            .closes
-            .len(),
-        1
     );
     assert_eq!(
         traefik("router.tls.options", "shop-mtls@kubernetescrd")

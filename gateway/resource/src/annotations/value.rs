@@ -107,6 +107,11 @@ impl<'a, 'r> Written<'a, 'r> {
         (dialect, field(self.key).into())
     }
 
+    /// Where it is written, as problems name it.
+    pub(super) fn field(&self) -> String {
+        field(self.key)
+    }
+
     /// Reports something about the annotation.
     pub(super) fn report(&mut self, severity: Severity, message: impl Into<String>) {
         self.reporter.report(severity, &field(self.key), message);
