@@ -2,6 +2,7 @@
 
 mod backends;
 mod middlewares;
+mod fields;
 mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
