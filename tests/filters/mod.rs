@@ -1,5 +1,6 @@
 //! Filters over real sockets, HTTP/1.1 and HTTP/2: object in, behaviour out. A module for each part.
 
+mod fields;
 mod redirects;
 
 use std::net::SocketAddr;
