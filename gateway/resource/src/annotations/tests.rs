@@ -1,8 +1,8 @@
 //! Annotations in all their spellings: what is read, what closes, what is reported.
 
 mod backends;
-mod middlewares;
 mod fields;
+mod middlewares;
 mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
