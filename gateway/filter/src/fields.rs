@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderValue};
+
+pub use http::header::HeaderName;
 use http::uri::Authority;
 use smallvec::SmallVec;
 

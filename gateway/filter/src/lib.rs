@@ -4,6 +4,7 @@
 //! annotations and Middlewares into these values, `door` compiles them into the filters of a route, `proxy` runs them.
 
 pub mod access;
+pub mod basic_auth;
 pub mod call;
 pub mod caller;
 pub mod canary;

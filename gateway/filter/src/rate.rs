@@ -1,6 +1,6 @@
 //! How often something may happen: a bucket of tokens, as the generic cell rate algorithm in whole nanoseconds.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU8, NonZeroU64};
 use std::time::Duration;
 
 use crate::duration::{LONGEST, parse_duration};
@@ -55,6 +55,20 @@ impl Rate {
         }
         let nanos = u64::try_from(period.as_nanos()).map_err(|_| "the period is too long")?;
         Self::of_parts(average, period, burst, nanos)
+    }
+
+    /// One request a second, and up to `burst` at once, which is small: for limits of the gateway's own.
+    #[must_use]
+    pub const fn one_a_second(burst: NonZeroU8) -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        let burst = NonZeroU64::MIN.saturating_add(burst.get() as u64 - 1);
+        Self {
+            average: NonZeroU64::MIN,
+            period: Duration::from_secs(1),
+            burst,
+            interval: SECOND,
+            tolerance: (burst.get() - 1) * SECOND,
+        }
     }
 
     fn of_parts(
@@ -175,6 +189,15 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn one_a_second_is_a_rate_like_others() {
+        let burst = NonZeroU8::new(20).unwrap();
+        assert_eq!(
+            Ok(Rate::one_a_second(burst)),
+            Rate::new(1, Duration::from_secs(1), 20)
+        );
+    }
 
     fn rate(average: u64, seconds: u64, burst: u64) -> Rate {
         Rate::new(average, Duration::from_secs(seconds), burst).unwrap()

@@ -55,6 +55,15 @@ impl Realm {
     }
 }
 
+/// That of ingress-nginx.
+impl Default for Realm {
+    fn default() -> Self {
+        Self {
+            basic: HeaderValue::from_static("Basic realm=\"Authentication Required\""),
+        }
+    }
+}
+
 impl fmt::Debug for Realm {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.basic.fmt(out)

@@ -3,6 +3,7 @@
 //! Annotations in three spellings and Middlewares all become these. `door` merges them, resolves the objects that they
 //! name, and puts them into their order (`door::filters`).
 
+use filter::basic_auth::BasicAuth;
 use filter::cors::Cors;
 use filter::fields::FieldEdits;
 use filter::headers::Headers;
@@ -53,6 +54,32 @@ pub enum FilterSpec {
     /// [`SecurityFields::WISE`]: filter::security::SecurityFields::WISE
     /// [`Hsts::YEAR`]: filter::security::Hsts::YEAR
     SecurityFields,
+    /// Requests need the name and password of a user.
+    BasicAuth(Box<BasicAuthSpec>),
+}
+
+/// Basic authentication, and where its users are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BasicAuthSpec {
+    /// The Secret with the users.
+    pub secret: ObjectKey,
+    /// How it names them.
+    pub form: UsersForm,
+    /// Everything else.
+    pub settings: BasicAuth,
+}
+
+/// How a Secret names users and their hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UsersForm {
+    /// In its entry `auth`, as lines `user:hash` (`auth-file` of ingress-nginx).
+    File,
+    /// Each entry is a user, and its content the hash (`auth-map` of ingress-nginx).
+    Map,
+    /// In its only entry, as lines; or it is of type `kubernetes.io/basic-auth` (Traefik).
+    Only,
+    /// In its entry `auth` or else its only one, as lines; or it is of type `kubernetes.io/basic-auth`.
+    Any,
 }
 
 /// An object that a filter names. Nothing else of the cluster may be looked up for it: what is not listed is not fetched, and
@@ -82,6 +109,7 @@ impl FilterSpec {
     pub fn references(&self) -> Vec<FilterReference<'_>> {
         match self {
             Self::ResponseFieldsOf(key) => vec![FilterReference::ConfigMap(key)],
+            Self::BasicAuth(spec) => vec![FilterReference::Secret(&spec.secret)],
             Self::HttpsRedirect
             | Self::Headers(_)
             | Self::Cors(_)
@@ -102,6 +130,7 @@ impl FilterSpec {
             Self::ResponseFields(_) => FilterKind::ResponseFields,
             Self::ResponseFieldsOf(_) => FilterKind::ResponseFieldsOf,
             Self::SecurityFields => FilterKind::SecurityFields,
+            Self::BasicAuth(_) => FilterKind::BasicAuth,
         }
     }
 
@@ -115,7 +144,8 @@ impl FilterSpec {
             | Self::RequestFields(_)
             | Self::ResponseFields(_)
             | Self::ResponseFieldsOf(_)
-            | Self::SecurityFields => None,
+            | Self::SecurityFields
+            | Self::BasicAuth(_) => None,
         }
     }
 }

@@ -45,7 +45,9 @@ pub use annotations::{
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use filter_kind::FilterKind;
-pub use filter_spec::{Dialect, FilterReference, FilterSpec, NamedMiddleware, WrittenFilter};
+pub use filter_spec::{
+    BasicAuthSpec, Dialect, FilterReference, FilterSpec, NamedMiddleware, UsersForm, WrittenFilter,
+};
 pub use ingress::{
     ClassRef, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, InvalidBackend, InvalidHost,
     InvalidPath, PathType, ServicePortRef,

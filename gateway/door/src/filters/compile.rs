@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use filter::rate_table::LimiterId;
 use resource::{ClusterView, FilterSpec, Severity};
 use route::ListenerName;
 
 use super::asked::{Asked, asked};
 use super::merge::merge;
-use super::{Filter, FilterMemory, Filters, headers};
+use super::{Filter, FilterMemory, Filters, PasswordFilter, headers};
 use crate::admission::Policy;
-use crate::rule::{Blocked, ObjectReport, ObjectRules, Rule};
+use crate::rule::{Blocked, ObjectReport, ObjectRules, Origin, Rule};
 use crate::scheme::Scheme;
 
 /// What filters are compiled with, at one door.
@@ -49,7 +50,7 @@ impl IngressFilters {
         let mut common = Vec::new();
         let mut closed = false;
         for asked in &asked {
-            match context.filter(asked) {
+            match context.filter(&object.origin, asked, report) {
                 Ok(filter) => common.extend(filter),
                 Err(refused) => {
                     let message = match asked.middleware {
@@ -79,8 +80,12 @@ impl IngressFilters {
 
 impl Context<'_> {
     /// `None` if it has nothing to do at this door.
-    fn filter(&self, asked: &Asked<'_>) -> Result<Option<Filter>, String> {
-        let _ = (self.door, self.view, self.memory);
+    fn filter(
+        &self,
+        origin: &Origin,
+        asked: &Asked<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Result<Option<Filter>, String> {
         Ok(match asked.spec {
             FilterSpec::HttpsRedirect => {
                 (self.policy.scheme == Scheme::Http).then_some(Filter::HttpsRedirect { port: 443 })
@@ -91,6 +96,12 @@ impl Context<'_> {
             FilterSpec::ResponseFields(edits) => headers::response(edits),
             FilterSpec::ResponseFieldsOf(key) => headers::response(&headers::of_config_map(self.view, key)?),
             FilterSpec::SecurityFields => headers::security(self.policy.scheme)?,
+            FilterSpec::BasicAuth(spec) => Some(Filter::Password(Arc::new(PasswordFilter {
+                settings: spec.settings.clone(),
+                users: self.memory.users.find(spec, self.view, asked.field, report)?,
+                failures: LimiterId::of(&(&origin.key, "passwords")),
+                memory: self.memory.passwords(),
+            }))),
         })
     }
 }

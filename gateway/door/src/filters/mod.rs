@@ -7,6 +7,7 @@
 //! A step that fails closes the Ingress. No step drops a filter.
 
 mod asked;
+mod basic_auth;
 mod compile;
 mod headers;
 mod memory;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use filter::headers::HeaderRules;
 
+pub use basic_auth::{PasswordFilter, PasswordMemory, WRONG_PASSWORDS};
 pub(crate) use compile::{Context, IngressFilters};
 pub(crate) use memory::FilterMemory;
 
@@ -36,6 +38,8 @@ pub enum Filter {
     },
     /// Fields of the request and its response, and CORS.
     Headers(Arc<HeaderRules>),
+    /// A request needs the name and password of a user.
+    Password(Arc<PasswordFilter>),
 }
 
 impl Filters {

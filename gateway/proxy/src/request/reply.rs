@@ -62,7 +62,15 @@ impl Reply {
         Self::Filter(Box::new(answer), Some(reason))
     }
 
-    /// The same, as the filters that the request has reached change it.
+    /// The same, with one more field. Only what a filter answers takes one.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, [u8]>>) -> Self {
+        if let Self::Filter(answer, _) = &mut self {
+            answer.fields.push((name.into(), value.into()));
+        }
+        self
+    }
+
+    /// The same, with the edits of the filters that the request has reached.
     pub(crate) fn edited(self, course: &Course) -> Self {
         Self::Edited(Box::new((self, course.response_edits(None))))
     }

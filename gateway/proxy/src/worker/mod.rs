@@ -16,6 +16,7 @@ pub(crate) mod read_buffer;
 pub(crate) mod room;
 mod shed;
 pub(crate) mod turns;
+pub(crate) mod verifiers;
 pub(crate) mod warnings;
 
 use std::cell::{Cell, RefCell};
@@ -40,6 +41,7 @@ use crate::worker::memory::{CONNECTION, Charge, Memory, NEW_CONNECTION, Newcomer
 use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
 use crate::worker::turns::Turns;
+use crate::worker::verifiers::Verifiers;
 use crate::worker::warnings::Warnings;
 use door::Door;
 
@@ -68,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) cut: AtomicUsize,
     pub(crate) warnings: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
+    verifiers: Verifiers,
     peers: Arc<Peers>,
 }
 
@@ -100,8 +103,10 @@ impl Shared {
     pub(crate) fn new(door: Door<Settings>, metrics: Arc<DoorMetrics>, memory: MemoryBudget) -> Self {
         let memory = Arc::new(DoorMemory::new(memory));
         metrics.shows(&memory);
+        let verifiers = Verifiers::new(door.name().clone());
         Self {
             door,
+            verifiers,
             metrics,
             connections: AtomicUsize::new(0),
             clients: ClientCounts::default(),
@@ -279,6 +284,11 @@ impl Worker {
             clock: DateClock::new(),
             turns: Turns::new(),
         })
+    }
+
+    /// The threads of the door that verify passwords.
+    pub(crate) fn verifiers(&self) -> &Verifiers {
+        &self.shared.verifiers
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -5,11 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use route::ObjectKey;
-
 use super::parsed::{Annotations, AuthoritySource};
 use super::row::{Setting, Stake, Subject, closes, honoured, ignored, ignored_except};
-use super::value::{Form, SWITCH, field, local};
+use super::value::{Form, QUALIFIED_SECRET, SECRET, SWITCH, field, local};
 use crate::protocol::AppProtocol;
 use crate::reporter::Reporter;
 
@@ -134,38 +132,6 @@ const AUTHORITIES: Form<AuthoritySource> = Form {
                 written.value
             )
         })
-    },
-};
-
-/// In the namespace of the Ingress.
-const SECRET: Form<ObjectKey> = Form {
-    name: "the name of a Secret",
-    parse: |written| {
-        local(written.value, written.namespace).ok_or_else(|| {
-            format!(
-                "`{}` is not the name of a Secret in the namespace of the Ingress",
-                written.value
-            )
-        })
-    },
-};
-
-/// The namespace must be the Ingress's own: a Secret of someone else's is not lent.
-const QUALIFIED_SECRET: Form<ObjectKey> = Form {
-    name: "`namespace/name` of a Secret",
-    parse: |written| {
-        let (value, namespace) = (written.value, written.namespace);
-        let name = match value.split_once('/') {
-            None => value,
-            Some((own, name)) if own == namespace => name,
-            Some((foreign, _)) => {
-                return Err(format!(
-                    "the Secret is in namespace `{foreign}`; only Secrets of the Ingress's own namespace \
-                     `{namespace}` are read"
-                ));
-            }
-        };
-        local(name, namespace).ok_or_else(|| format!("`{value}` is not `namespace/name` of a Secret"))
     },
 };
 

@@ -19,6 +19,7 @@ mod authentication;
 mod backend_protocol;
 mod backend_tls;
 mod balancing;
+mod basic_auth;
 mod bodies;
 mod canaries;
 mod client_tls;

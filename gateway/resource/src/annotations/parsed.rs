@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use filter::basic_auth::BasicAuth;
 use filter::cors::{CorsList, OriginRule};
 use route::ObjectKey;
 
@@ -31,6 +32,8 @@ pub struct Annotations {
     /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every
     /// rule of the Ingress answers 503.
     pub closes: Vec<ClosedBy>,
+    /// Until they are put together to a filter.
+    pub(crate) basic_auth: BasicAuthParts,
 }
 
 /// Annotations about CORS, in both spellings.
@@ -106,6 +109,24 @@ pub enum AuthoritySource {
     Secret(ObjectKey),
     /// A ConfigMap.
     ConfigMap(ObjectKey),
+}
+
+/// What annotations say of names and passwords, until it is known whether they ask for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BasicAuthParts {
+    pub(super) own: BasicAuthPart,
+    pub(super) nginx: BasicAuthPart,
+}
+
+/// The same in one spelling.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BasicAuthPart {
+    /// The annotation that asks for a password says so.
+    pub(super) asked: bool,
+    pub(super) secret: Option<ObjectKey>,
+    /// Each entry of the Secret is a user.
+    pub(super) is_map: bool,
+    pub(super) settings: BasicAuth,
 }
 
 /// What the annotations of a Service ask for.

@@ -3,9 +3,9 @@
 use super::parsed::{Annotations, ServiceAnnotations};
 use super::row::{Row, Subject};
 use super::{
-    access_lists, authentication, backend_protocol, backend_tls, balancing, bodies, canaries, client_tls,
-    cors, doors, error_pages, firewall, header_fields, hosts, middlewares, mirrors, misplaced, observability,
-    paths, rate_limits, redirects, retries, sessions, snippets, timeouts,
+    access_lists, authentication, backend_protocol, backend_tls, balancing, basic_auth, bodies, canaries,
+    client_tls, cors, doors, error_pages, firewall, header_fields, hosts, middlewares, mirrors, misplaced,
+    observability, paths, rate_limits, redirects, retries, sessions, snippets, timeouts,
 };
 use crate::spelling::nearest;
 
@@ -27,6 +27,7 @@ pub(super) const SUBJECTS: &[Subject] = &[
     mirrors::SUBJECT,
     access_lists::SUBJECT,
     authentication::SUBJECT,
+    basic_auth::SUBJECT,
     rate_limits::SUBJECT,
     cors::SUBJECT,
     header_fields::SUBJECT,

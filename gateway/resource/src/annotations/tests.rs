@@ -1,6 +1,7 @@
 //! Annotations in all their spellings: what is read, what closes, what is reported.
 
 mod backends;
+mod basic_auth;
 mod fields;
 mod middlewares;
 mod tuning;

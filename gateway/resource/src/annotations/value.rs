@@ -76,6 +76,38 @@ pub(super) const NAMES: Form<Vec<Box<str>>> = Form {
     },
 };
 
+/// In the namespace of the Ingress.
+pub(super) const SECRET: Form<ObjectKey> = Form {
+    name: "the name of a Secret",
+    parse: |written| {
+        local(written.value, written.namespace).ok_or_else(|| {
+            format!(
+                "`{}` is not the name of a Secret in the namespace of the Ingress",
+                written.value
+            )
+        })
+    },
+};
+
+/// The namespace must be the Ingress's own: a Secret of someone else's is not lent.
+pub(super) const QUALIFIED_SECRET: Form<ObjectKey> = Form {
+    name: "`namespace/name` of a Secret",
+    parse: |written| {
+        let (value, namespace) = (written.value, written.namespace);
+        let name = match value.split_once('/') {
+            None => value,
+            Some((own, name)) if own == namespace => name,
+            Some((foreign, _)) => {
+                return Err(format!(
+                    "the Secret is in namespace `{foreign}`; only Secrets of the Ingress's own namespace \
+                     `{namespace}` are read"
+                ));
+            }
+        };
+        local(name, namespace).ok_or_else(|| format!("`{value}` is not `namespace/name` of a Secret"))
+    },
+};
+
 impl<'a, 'r> Written<'a, 'r> {
     pub(super) fn new(
         key: &'a str,
@@ -99,12 +131,7 @@ impl<'a, 'r> Written<'a, 'r> {
 
     /// The spelling of the annotation, and where it is written.
     pub(super) fn place(&self) -> (Dialect, Box<str>) {
-        let dialect = match self.key.split_once('/') {
-            Some(("nginx.ingress.kubernetes.io", _)) => Dialect::Nginx,
-            Some(("traefik.ingress.kubernetes.io", _)) => Dialect::Traefik,
-            _ => Dialect::Own,
-        };
-        (dialect, field(self.key).into())
+        (dialect_of(self.key), field(self.key).into())
     }
 
     /// Where it is written, as problems name it.
@@ -115,6 +142,15 @@ impl<'a, 'r> Written<'a, 'r> {
     /// Reports something about the annotation.
     pub(super) fn report(&mut self, severity: Severity, message: impl Into<String>) {
         self.reporter.report(severity, &field(self.key), message);
+    }
+}
+
+/// The spelling of an annotation.
+pub(super) fn dialect_of(key: &str) -> Dialect {
+    match key.split_once('/') {
+        Some(("nginx.ingress.kubernetes.io", _)) => Dialect::Nginx,
+        Some(("traefik.ingress.kubernetes.io", _)) => Dialect::Traefik,
+        _ => Dialect::Own,
     }
 }
 

@@ -4,6 +4,8 @@
     reason = "the conversion of each kind follows; remove this with the last of them"
 )]
 
+use filter::basic_auth;
+use filter::realm::Realm;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,6 +14,7 @@ use super::limits::{CLIENT_TLS, ClientTls};
 use super::reading::Reading;
 use super::row::Form::{Integer, Object, Text, Texts, Truth};
 use super::row::{FieldRow, KindEffect, KindRow, field};
+use crate::filter_spec::{BasicAuthSpec, FilterSpec, UsersForm};
 
 pub(super) const BASIC_AUTH: KindRow = KindRow {
     name: "basicAuth",
@@ -33,7 +36,7 @@ basicAuth:
   secret: users
   realm: staff
 ",
-    effect: KindEffect::Honoured(basic_auth),
+    effect: KindEffect::Honoured(basic),
 };
 
 pub(super) const DIGEST_AUTH: KindRow = KindRow {
@@ -203,9 +206,30 @@ pub(super) struct ForwardAuth {
     pub(super) auth_signin_url: Option<String>,
 }
 
-fn basic_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: BasicAuth = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+fn basic(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
+    let raw: BasicAuth = reading.raw(content)?;
+    let secret = reading.local("secret", &raw.secret)?;
+    let realm = Realm::parse(
+        raw.realm
+            .as_deref()
+            .filter(|realm| !realm.is_empty())
+            .unwrap_or("traefik"),
+    );
+    let user_field = raw.header_field.as_deref().filter(|name| !name.is_empty());
+    let user_field = user_field.map(basic_auth::user_field).transpose();
+    let settings = basic_auth::BasicAuth {
+        realm: realm.map_err(|error| reading.refuse("realm", error.to_string()))?,
+        user_field: user_field.map_err(|error| reading.refuse("headerField", error.to_string()))?,
+        forwards: !raw.remove_header,
+    };
+    let spec = BasicAuthSpec {
+        secret,
+        form: UsersForm::Only,
+        settings,
+    };
+    Ok(MiddlewareKind::Filters(vec![FilterSpec::BasicAuth(Box::new(
+        spec,
+    ))]))
 }
 
 fn forward_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {

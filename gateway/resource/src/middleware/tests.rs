@@ -1,8 +1,11 @@
+use filter::basic_auth::{self, BasicAuth};
+use filter::realm::Realm;
 use serde_json::{Value, json};
 
 use super::row::{FieldRow, Form, KindEffect};
 use super::table::KINDS;
 use super::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware};
+use crate::filter_spec::{BasicAuthSpec, FilterSpec, UsersForm};
 use crate::{Object, Problem};
 
 fn read(spec: Value) -> (Middleware, Vec<Problem>) {
@@ -165,6 +168,69 @@ fn chains_stay_in_their_namespace() {
         assert_eq!(*chain(name, namespace).unwrap_err().field, *field);
     }
     assert_eq!(*invalid(json!({"chain": {}})).field, *"spec.chain.middlewares");
+}
+
+#[test]
+fn basic_auth_is_read() {
+    let spec = |middleware: Middleware| match middleware.kind.unwrap() {
+        MiddlewareKind::Filters(filters) => match &filters[..] {
+            [FilterSpec::BasicAuth(spec)] => (**spec).clone(),
+            other => panic!("{other:?}"),
+        },
+        MiddlewareKind::Chain(keys) => panic!("{keys:?}"),
+    };
+    let settings = |realm: &str, user_field: Option<&str>, forwards| BasicAuth {
+        realm: Realm::parse(realm).unwrap(),
+        user_field: user_field.map(|name| basic_auth::user_field(name).unwrap()),
+        forwards,
+    };
+    for (fields, settings) in [
+        (json!({"secret": "users"}), settings("traefik", None, true)),
+        (
+            json!({"secret": "users", "realm": "", "headerField": ""}),
+            settings("traefik", None, true),
+        ),
+        (
+            json!({"secret": "users", "realm": "staff", "headerField": "X-User", "removeHeader": true}),
+            settings("staff", Some("X-User"), false),
+        ),
+    ] {
+        let (middleware, problems) = read(json!({"basicAuth": fields}));
+        assert_eq!(problems, [], "{fields}");
+        let expected = BasicAuthSpec {
+            secret: route::ObjectKey::new("shop", "users"),
+            form: UsersForm::Only,
+            settings,
+        };
+        assert_eq!(spec(middleware), expected, "{fields}");
+    }
+    for (fields, field, reason) in [
+        (json!({}), "secret", "it is missing"),
+        (
+            json!({"secret": "other/users"}),
+            "secret",
+            "is not the name of an object",
+        ),
+        (
+            json!({"secret": "users", "realm": "a\r\nb"}),
+            "realm",
+            "control characters",
+        ),
+        (
+            json!({"secret": "users", "headerField": "X-Blastdoor-Door"}),
+            "headerField",
+            "asserts itself",
+        ),
+        (
+            json!({"secret": "users", "users": ["a:b"]}),
+            "users",
+            "unknown field",
+        ),
+    ] {
+        let invalid = invalid(json!({"basicAuth": fields}));
+        assert_eq!(*invalid.field, *format!("spec.basicAuth.{field}"));
+        assert!(invalid.reason.contains(reason), "{invalid}");
+    }
 }
 
 #[test]

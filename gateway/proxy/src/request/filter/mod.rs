@@ -6,6 +6,7 @@
 //! the filters further in.
 
 mod headers;
+mod password;
 mod redirect;
 
 use std::future::Future;
@@ -31,6 +32,7 @@ use crate::request::reply::Reply;
 use crate::request::requester::Requester;
 use crate::settings::Settings;
 use crate::upstream::connecting::while_wanted;
+use crate::worker::Worker;
 use crate::worker::buffers::Scratch;
 use crate::worker::place::Place;
 
@@ -42,6 +44,8 @@ pub(crate) struct Course {
     reached: usize,
     /// What changes in its head on the way to the backend.
     pub(crate) edits: RequestEdits,
+    /// The user that a filter has found.
+    pub(crate) user: Option<Box<[u8]>>,
     /// Who may read its response, as filters of CORS have decided: their places among the filters, and the verdicts.
     readers: SmallVec<[(usize, Verdict); 1]>,
 }
@@ -57,6 +61,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) matched: &'a Matched<Settings>,
     /// When it began.
     pub(crate) started: Instant,
+    pub(crate) worker: &'a Worker,
 }
 
 /// What a filter does with a request.
@@ -66,7 +71,6 @@ pub(crate) enum Step {
     /// It answers it.
     Answer(Reply),
     /// It has to wait.
-    #[expect(dead_code, reason = "the first filter that waits is on its way")]
     Wait(Wait),
 }
 
@@ -98,6 +102,7 @@ impl Course {
             filters,
             reached: 0,
             edits: RequestEdits::default(),
+            user: None,
             readers: SmallVec::new(),
         }
     }
@@ -120,6 +125,7 @@ impl Course {
         match filter {
             Filter::HttpsRedirect { port } => redirect::to_https(*port, seen),
             Filter::Headers(rules) => headers::step(rules, self, seen),
+            Filter::Password(filter) => password::step(filter, self, seen),
         }
     }
 
@@ -130,7 +136,7 @@ impl Course {
         let reached = self.filters.request.get(..self.reached).unwrap_or_default();
         for (place, filter) in reached.iter().enumerate().rev() {
             match filter {
-                Filter::HttpsRedirect { .. } => {}
+                Filter::HttpsRedirect { .. } | Filter::Password(_) => {}
                 Filter::Headers(rules) => headers::edit(rules, place, self, backends, &mut edits),
             }
         }
@@ -212,6 +218,7 @@ fn go_on(
         identity: &identity,
         matched: &matched,
         started: record.started(),
+        worker: &requester.server.worker,
     };
     match course.advance(&seen) {
         Passed::Through => {}
