@@ -32,8 +32,8 @@ impl DoorView for ConfiguredDoors {
         needs(self.policies(), view).of_ingresses()
     }
 
-    fn objects_of(&self, ingress: &Ingress) -> Vec<ObjectRef> {
-        objects_of(ingress)
+    fn objects_of(&self, object: &Object) -> Vec<ObjectRef> {
+        objects_of(object)
     }
 
     fn concerns_needs(&self, before: Option<&Object>, after: Option<&Object>) -> bool {

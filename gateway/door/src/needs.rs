@@ -9,7 +9,7 @@ use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, ServiceType};
 use route::{Host, ObjectKey};
 
 use crate::admission::{Policy, precedence};
-use crate::references::{Reference, objects, services};
+use crate::references::{Reference, all_objects, objects, of_middleware, services};
 
 /// What some doors need of the objects of one view. Nothing is computed before it is requested.
 #[derive(Debug, Clone)]
@@ -35,10 +35,22 @@ pub fn needs<'v>(policies: impl IntoIterator<Item = &'v Policy>, view: &'v Clust
     }
 }
 
-/// The Secrets and ConfigMaps that an Ingress refers to, whether a door needs them or not.
+/// The Secrets, ConfigMaps and Middlewares that an Ingress or a Middleware itself refers to, whether a door needs them or
+/// not. Other objects refer to nothing that is fetched.
 #[must_use]
-pub fn objects_of(ingress: &Ingress) -> Vec<ObjectRef> {
-    objects(ingress).map(Reference::object).collect()
+pub fn objects_of(object: &Object) -> Vec<ObjectRef> {
+    let references = match object {
+        Object::Ingress(ingress) => objects(ingress).collect(),
+        Object::Middleware(middleware) => of_middleware(middleware),
+        Object::IngressClass(_)
+        | Object::Service(_)
+        | Object::EndpointSlice(_)
+        | Object::Secret(_)
+        | Object::ConfigMap(_) => Vec::new(),
+    };
+    let references = references.into_iter();
+    let fetched = references.filter(|named| named.is_fetched() || matches!(named, Reference::Middleware(_)));
+    fetched.map(Reference::object).collect()
 }
 
 /// Whether the Secrets and ConfigMaps that doors need may change when `after` replaces `before`. Looks only at these two
@@ -54,6 +66,12 @@ pub fn concerns_needs(before: Option<&Object>, after: Option<&Object>) -> bool {
         }
         (Some(Object::Ingress(ingress)), None) | (None, Some(Object::Ingress(ingress))) => {
             names_objects(ingress)
+        }
+        (Some(Object::Middleware(before)), Some(Object::Middleware(after))) => {
+            of_middleware(before) != of_middleware(after)
+        }
+        (Some(Object::Middleware(middleware)), None) | (None, Some(Object::Middleware(middleware))) => {
+            !of_middleware(middleware).is_empty()
         }
         // Ingresses without a class belong to the default one.
         (Some(Object::IngressClass(_)), _) | (_, Some(Object::IngressClass(_))) => true,
@@ -88,7 +106,8 @@ impl<'v> Needs<'v> {
             .collect();
         admitted.sort_by(|(left, _), (right, _)| precedence(left, right));
         let needed = admitted.into_iter().flat_map(|(ingress, is_terminated)| {
-            objects(ingress).filter(move |named| is_terminated || !named.is_certificate())
+            let all = all_objects(ingress, self.view).into_iter();
+            all.filter(move |named| named.is_fetched() && (is_terminated || !named.is_certificate()))
         });
         each_once(needed.map(Reference::object), self.of_doors())
     }
@@ -109,19 +128,35 @@ impl<'v> Needs<'v> {
         if external.is_empty() {
             return Vec::new();
         }
-        let forwards_to_one =
-            |ingress: &&Ingress| services(ingress).any(|service| external.contains_key(service));
+        let forwards_to_one = |ingress: &&Ingress| {
+            self.services(ingress)
+                .any(|service| external.contains_key(service))
+        };
         let forwarding = self.view.ingresses().map(AsRef::as_ref).filter(forwards_to_one);
         let mut admitted: Vec<&Ingress> = forwarding
             .filter(|ingress| self.admitting(ingress).next().is_some())
             .collect();
         admitted.sort_by(|left, right| precedence(left, right));
         let mut seen = HashSet::new();
-        let named = admitted.into_iter().flat_map(services).filter_map(|service| {
+        let named = admitted.into_iter().flat_map(|ingress| self.services(ingress));
+        let named = named.filter_map(|service| {
             let name = *external.get(service)?;
             seen.insert(name).then_some(NeededName { service, name })
         });
         named.collect()
+    }
+
+    /// The Services that are called for an Ingress, by its rules and its filters.
+    fn services(&self, ingress: &'v Ingress) -> impl Iterator<Item = &'v ObjectKey> {
+        let of_filters = all_objects(ingress, self.view).into_iter();
+        let of_filters = of_filters.filter_map(|named| match named {
+            Reference::Service(key) => Some(key),
+            Reference::Secret(_)
+            | Reference::ConfigMap(_)
+            | Reference::Certificate(_)
+            | Reference::Middleware(_) => None,
+        });
+        services(ingress).chain(of_filters)
     }
 
     /// The policies that admit an Ingress.

@@ -1,13 +1,20 @@
-//! What an Ingress refers to.
+//! What an Ingress refers to, itself and through the Middlewares that it names.
 //!
-//! This is the only list of an object's references: for the objects and names that must be fetched (`needs`), and for the
-//! Ingresses that a changed Service concerns (`admission::members`). Everything that `backend` and `tls` look up in a view
-//! by a name from an Ingress must be a reference; a property test in `tests/increments.rs` compiles from these only.
+//! This is the only list of references: for the objects and names that must be fetched (`needs`), and for the Ingresses that
+//! a changed object concerns (`admission::members`, `publish::readers`). Everything that `backend`, `filters` and `tls` look
+//! up in a view by a name from an Ingress or a Middleware must be a reference; a property test in `tests/increments.rs`
+//! compiles from these only.
 
-use resource::{AuthoritySource, FilterReference, Ingress, Kind, ObjectRef};
+use resource::{
+    AuthoritySource, ClusterView, FilterReference, FilterSpec, Ingress, Kind, Middleware, MiddlewareKind,
+    ObjectRef,
+};
 use route::ObjectKey;
 
-/// A Secret or ConfigMap that an Ingress refers to.
+/// Middlewares that are followed from one Ingress. More close it.
+pub(crate) const MOST_MIDDLEWARES: usize = 64;
+
+/// Something that an Ingress or a Middleware refers to, other than the Services to which an Ingress forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reference<'i> {
     /// A Secret for TLS towards backends, or for a filter.
@@ -16,6 +23,10 @@ pub(crate) enum Reference<'i> {
     ConfigMap(&'i ObjectKey),
     /// A Secret with a certificate for clients. Only doors that terminate TLS need it.
     Certificate(&'i ObjectKey),
+    /// A Service that a filter calls.
+    Service(&'i ObjectKey),
+    /// A Middleware, which may refer to more.
+    Middleware(&'i ObjectKey),
 }
 
 /// The Services to which an Ingress forwards. The same one may be there twice.
@@ -25,8 +36,7 @@ pub(crate) fn services(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
     backends.filter_map(|backend| Some(&backend.as_ref().ok()?.service))
 }
 
-/// The Secrets and ConfigMaps that an Ingress refers to, in the order in which they matter. The same one may be there
-/// twice.
+/// What an Ingress refers to itself, in the order in which it matters. The same may be there twice.
 pub(crate) fn objects(ingress: &Ingress) -> impl Iterator<Item = Reference<'_>> {
     let backend = &ingress.annotations.backend;
     let secrets = backend.client_certificate.iter().chain(&backend.secret);
@@ -35,18 +45,55 @@ pub(crate) fn objects(ingress: &Ingress) -> impl Iterator<Item = Reference<'_>> 
         AuthoritySource::ConfigMap(key) => Reference::ConfigMap(key),
     });
     let filters = ingress.annotations.filters.iter();
-    let of_filters = filters.flat_map(|written| written.spec.references());
-    let of_filters = of_filters.filter_map(|named| match named {
-        FilterReference::Secret(key) => Some(Reference::Secret(key)),
-        FilterReference::ConfigMap(key) => Some(Reference::ConfigMap(key)),
-        FilterReference::Service(_) => None,
-    });
+    let of_filters = filters.flat_map(|written| of_filter(&written.spec));
+    let middlewares = ingress.annotations.middlewares.iter();
+    let middlewares = middlewares.map(|named| Reference::Middleware(&named.key));
     let certificates = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
     secrets
         .map(Reference::Secret)
         .chain(authorities)
         .chain(of_filters)
+        .chain(middlewares)
         .chain(certificates.map(Reference::Certificate))
+}
+
+/// What a Middleware refers to itself.
+pub(crate) fn of_middleware(middleware: &Middleware) -> Vec<Reference<'_>> {
+    match &middleware.kind {
+        Ok(MiddlewareKind::Filters(filters)) => filters.iter().flat_map(of_filter).collect(),
+        Ok(MiddlewareKind::Chain(keys)) => keys.iter().map(Reference::Middleware).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// What an Ingress refers to, itself and through Middlewares.
+pub(crate) fn all_objects<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Vec<Reference<'v>> {
+    let mut all: Vec<Reference<'v>> = objects(ingress).collect();
+    let mut followed: Vec<&ObjectKey> = Vec::new();
+    let mut next = 0;
+    while let Some(reference) = all.get(next).copied() {
+        next += 1;
+        let Reference::Middleware(key) = reference else {
+            continue;
+        };
+        if followed.contains(&key) || followed.len() >= MOST_MIDDLEWARES {
+            continue;
+        }
+        followed.push(key);
+        if let Some(middleware) = view.middleware(key) {
+            all.extend(of_middleware(middleware));
+        }
+    }
+    all
+}
+
+fn of_filter(spec: &FilterSpec) -> impl Iterator<Item = Reference<'_>> {
+    let references = spec.references().into_iter();
+    references.map(|named| match named {
+        FilterReference::Secret(key) => Reference::Secret(key),
+        FilterReference::ConfigMap(key) => Reference::ConfigMap(key),
+        FilterReference::Service(key) => Reference::Service(key),
+    })
 }
 
 impl Reference<'_> {
@@ -55,6 +102,8 @@ impl Reference<'_> {
         match self {
             Self::Secret(key) | Self::Certificate(key) => ObjectRef::namespaced(Kind::Secret, key),
             Self::ConfigMap(key) => ObjectRef::namespaced(Kind::ConfigMap, key),
+            Self::Service(key) => ObjectRef::namespaced(Kind::Service, key),
+            Self::Middleware(key) => ObjectRef::namespaced(Kind::Middleware, key),
         }
     }
 
@@ -63,11 +112,21 @@ impl Reference<'_> {
         match self {
             Self::Secret(key) | Self::Certificate(key) => is(object, Kind::Secret, key),
             Self::ConfigMap(key) => is(object, Kind::ConfigMap, key),
+            Self::Service(key) => is(object, Kind::Service, key),
+            Self::Middleware(key) => is(object, Kind::Middleware, key),
         }
     }
 
     pub(crate) fn is_certificate(&self) -> bool {
         matches!(self, Self::Certificate(_))
+    }
+
+    /// Whether sources must fetch it by its name.
+    pub(crate) fn is_fetched(&self) -> bool {
+        match self {
+            Self::Secret(_) | Self::ConfigMap(_) | Self::Certificate(_) => true,
+            Self::Service(_) | Self::Middleware(_) => false,
+        }
     }
 }
 

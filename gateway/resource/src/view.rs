@@ -190,6 +190,25 @@ impl ClusterView {
         self.unread = unread;
     }
 
+    /// One object of any kind.
+    #[must_use]
+    pub fn object(&self, object: &ObjectRef) -> Option<Object> {
+        let key = &ObjectKey::new(object.namespace.as_deref().unwrap_or_default(), &*object.name);
+        match object.kind {
+            Kind::Ingress => self.ingress(key).cloned().map(Object::Ingress),
+            Kind::IngressClass => self.class(&object.name).cloned().map(Object::IngressClass),
+            Kind::Service => self.service(key).cloned().map(Object::Service),
+            Kind::EndpointSlice => {
+                let slice = self.endpoint_slices.get(|slice| slice.key.cmp(key));
+                slice.cloned().map(Object::EndpointSlice)
+            }
+            Kind::Secret => self.secret(key).cloned().map(Object::Secret),
+            Kind::ConfigMap => self.config_map(key).cloned().map(Object::ConfigMap),
+            Kind::Middleware => self.middleware(key).cloned().map(Object::Middleware),
+            Kind::Namespace | Kind::File | Kind::Cluster | Kind::Variable => None,
+        }
+    }
+
     /// Inserts an object and returns the one that it replaces.
     pub fn insert(&mut self, object: Object) -> Option<Object> {
         match object {
@@ -428,6 +447,7 @@ mod tests {
         assert!(view.secret(&key).is_some() && view.config_map(&key).is_some());
         assert!(view.class("x").is_some() && view.middleware(&key).is_some());
         for object in objects {
+            assert_eq!(view.object(&object.reference()).as_ref(), Some(&object));
             assert_eq!(view.remove(&object.reference()), Some(object));
         }
         assert_eq!(view, ClusterView::default());

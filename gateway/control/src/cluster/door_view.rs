@@ -17,8 +17,8 @@ pub trait DoorView: fmt::Debug + Send + Sync {
     /// matter where not all of them can be had.
     fn needs_of_ingresses(&self, view: &ClusterView) -> Vec<ObjectRef>;
 
-    /// The Secrets and ConfigMaps that an Ingress refers to, needed or not.
-    fn objects_of(&self, ingress: &Ingress) -> Vec<ObjectRef>;
+    /// The Secrets, ConfigMaps and Middlewares that an Ingress or a Middleware itself refers to, needed or not.
+    fn objects_of(&self, object: &Object) -> Vec<ObjectRef>;
 
     /// Whether these may be others once `after` has taken the place of `before`. Asked of every change, so it must not
     /// look at other objects.

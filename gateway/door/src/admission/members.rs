@@ -17,7 +17,7 @@ use crate::references::{Reference, objects, services};
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     held: Vec<Arc<Ingress>>,
-    /// Who names a host, a Service, a Secret or a ConfigMap.
+    /// Who names a host, a Service, a Secret, a ConfigMap or a Middleware.
     naming: Index,
     /// How many of them pass TLS through.
     passing: usize,
@@ -51,6 +51,7 @@ enum Name<'i> {
     Service(&'i ObjectKey),
     Secret(&'i ObjectKey),
     ConfigMap(&'i ObjectKey),
+    Middleware(&'i ObjectKey),
 }
 
 impl Members {
@@ -131,19 +132,19 @@ impl Members {
         self.naming.find(&Name::Service(service))
     }
 
-    /// Who names a Secret or a ConfigMap, and perhaps others.
+    /// Who names a Secret, a ConfigMap or a Middleware itself, and perhaps others.
     pub(crate) fn naming_object(&self, object: &ObjectRef) -> &[Arc<Ingress>] {
         let namespace = object.namespace.as_deref().unwrap_or_default();
         let key = &ObjectKey::new(namespace, &*object.name);
         match object.kind {
             Kind::Secret => self.naming.find(&Name::Secret(key)),
             Kind::ConfigMap => self.naming.find(&Name::ConfigMap(key)),
+            Kind::Middleware => self.naming.find(&Name::Middleware(key)),
             Kind::Ingress
             | Kind::IngressClass
             | Kind::Service
             | Kind::EndpointSlice
             | Kind::Namespace
-            | Kind::Middleware
             | Kind::File
             | Kind::Cluster
             | Kind::Variable => &[],
@@ -286,6 +287,8 @@ fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {
     let objects = objects(ingress).map(|named| match named {
         Reference::Secret(key) | Reference::Certificate(key) => Name::Secret(key),
         Reference::ConfigMap(key) => Name::ConfigMap(key),
+        Reference::Service(key) => Name::Service(key),
+        Reference::Middleware(key) => Name::Middleware(key),
     });
     let services = services(ingress).map(Name::Service);
     claimed(ingress).map(Name::Host).chain(services).chain(objects)

@@ -5,12 +5,11 @@ use resource::{
 };
 use route::ObjectKey;
 
+use crate::references::MOST_MIDDLEWARES;
 use crate::rule::{ObjectReport, ObjectRules};
 
 /// Chains of chains, as deep as this.
 const DEEPEST: usize = 8;
-/// Middlewares of one Ingress in all.
-const MOST: usize = 64;
 
 /// A filter that an Ingress asks for.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +49,7 @@ pub(super) fn asked<'a>(
             report.add(Severity::Error, &named.field, format!("{reason}; closed (503)"));
             is_whole = false;
         }
-        if walk.count > MOST {
+        if walk.count > MOST_MIDDLEWARES {
             break;
         }
     }
@@ -69,9 +68,9 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn middleware(&mut self, key: &ObjectKey, field: &'a str) -> Result<(), String> {
         self.count += 1;
-        if self.count > MOST {
+        if self.count > MOST_MIDDLEWARES {
             return Err(format!(
-                "more than {MOST} Middlewares in all, with those of chains; name fewer"
+                "more than {MOST_MIDDLEWARES} Middlewares in all, with those of chains; name fewer"
             ));
         }
         let middleware = self.find(key)?;

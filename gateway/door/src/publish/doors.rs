@@ -9,6 +9,7 @@ use super::ledger::{DoorRecord, DoorReports, LastPublication, LastReports, Ledge
 use super::make::{make, owned};
 use super::opening::Publisher;
 use super::projections::go_live;
+use super::readers::Readers;
 use super::revision::revise;
 use super::unadmitted::explain_the_unadmitted;
 use crate::admission::{Admitted, Members, Policy, class_problems};
@@ -176,6 +177,7 @@ fn begin<S>(
         backends: backends.clone(),
         others: others.to_vec(),
         doors: entries,
+        readers: Readers::new(view),
         admission: reports.admission,
         classes: reports.classes,
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use resource::{ClusterView, ObjectRef, Problem, ProblemLists};
 use route::ListenerName;
 
+use super::readers::Readers;
 use crate::admission::{Members, Policy};
 use crate::backend::{BackendMemory, BackendPolicy};
 use crate::compile::Reports;
@@ -33,6 +34,8 @@ pub(crate) struct LastPublication {
     pub(crate) others: Vec<(ListenerName, Policy)>,
     /// In the order of the doors.
     pub(crate) doors: Vec<DoorRecord>,
+    /// Which Middlewares refer to what.
+    pub(crate) readers: Readers,
     /// What admission reported, by Ingress.
     pub(crate) admission: ProblemLists,
     /// What is wrong with classes that doors admit.

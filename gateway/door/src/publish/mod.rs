@@ -5,6 +5,7 @@ mod ledger;
 mod make;
 mod opening;
 mod projections;
+mod readers;
 mod revision;
 #[cfg(test)]
 mod tests;

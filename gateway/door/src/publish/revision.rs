@@ -35,11 +35,12 @@ pub(crate) fn revise<S>(
         && doors.iter().zip(&last.doors).all(|(door, record)| {
             *door.name() == record.name && *door.policy() == record.policy && !door.is_stale()
         });
-    let changed = view.difference(&last.view);
+    let mut changed = view.difference(&last.view);
     let few = changed.ingresses.len() <= FEW && changed.services.len() <= FEW;
     if !same_doors || *others != *last.others || *backends != last.backends || changed.rest || !few {
         return None;
     }
+    last.readers.revise(&last.view, view, &mut changed);
     let mut reported = Vec::new();
     let endpoints = |service: &ObjectKey| backends.bounds.endpoints_of(view, service);
     let memberships: Vec<MembershipChange> = doors

@@ -60,7 +60,7 @@ impl Touched {
         Some(touched)
     }
 
-    /// Adds what refers to a Secret or a ConfigMap that has changed.
+    /// Adds what refers to a Secret, a ConfigMap or a Middleware that has changed.
     fn add_readers(&mut self, record: &DoorRecord, changed: &Difference) {
         let tls = record.policy.tls.as_ref();
         let of_door = |object: &ObjectRef| {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::availability::{Obstacle, obstacle};
-use super::held::{HeldIngresses, NAMED_WAIT};
+use super::held::{HeldObjects, NAMED_WAIT};
 use super::named::NamedObjects;
 use super::pending::Pending;
 use super::permissions::missing_permissions;
@@ -37,7 +37,7 @@ pub(crate) struct Follower {
     named: NamedObjects,
     /// When it is found out again what is needed.
     follows_at: Instant,
-    held: HeldIngresses,
+    held: HeldObjects,
     reflectors: Reflectors,
     updates: mpsc::Receiver<Update>,
     /// Wakes the reporter.
@@ -70,7 +70,7 @@ impl Follower {
             named: NamedObjects::new(Rc::clone(&options), Rc::clone(&store)),
             reflectors: Reflectors::new(connection, Rc::clone(&store), sender),
             follows_at: Instant::now(),
-            held: HeldIngresses::default(),
+            held: HeldObjects::default(),
             options,
             store,
             doors,

@@ -1,14 +1,13 @@
-//! Ingresses that name an object which has not been read yet.
+//! Ingresses and Middlewares that name an object which has not been read yet.
 //!
-//! A certificate and the routes that it belongs to should go live together, so such an Ingress stays as it was sent last
-//! until the object has been read, though not for long. Everything else is sent meanwhile: who keeps naming new objects
+//! A certificate and the routes that it belongs to should go live together, and so should a password and the Middleware that
+//! asks for it, so such an object stays as it was sent last until the object has been read, though not for long. Everything else is sent meanwhile: who keeps naming new objects
 //! delays nobody but himself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use resource::{ClusterView, Kind, Object, ObjectRef};
-use route::ObjectKey;
+use resource::{ClusterView, Kind, ObjectRef};
 use tokio::time::Instant;
 
 use crate::cluster::door_view::DoorView;
@@ -16,17 +15,17 @@ use crate::cluster::door_view::DoorView;
 /// An object that has just been named is waited for, but not longer.
 pub(super) const NAMED_WAIT: Duration = Duration::from_secs(1);
 
-/// What was sent last, and which Ingresses are held back.
+/// What was sent last, and which Ingresses and Middlewares are held back.
 #[derive(Debug, Default)]
-pub(super) struct HeldIngresses {
+pub(super) struct HeldObjects {
     sent: ClusterView,
     /// Since when.
-    since: BTreeMap<ObjectKey, Instant>,
+    since: BTreeMap<ObjectRef, Instant>,
 }
 
-impl HeldIngresses {
-    /// Puts back, in what is about to be sent, the Ingresses that name one of these `young` objects. Returns when the first
-    /// of them is waited for no longer.
+impl HeldObjects {
+    /// Puts back, in what is about to be sent, the Ingresses and Middlewares that name one of these `young` objects. Returns
+    /// when the first of them is waited for no longer.
     pub(super) fn hold_back(
         &mut self,
         view: &mut ClusterView,
@@ -40,21 +39,21 @@ impl HeldIngresses {
         }
         let now = Instant::now();
         let mut since = BTreeMap::new();
-        for key in view.difference(&self.sent).ingresses {
-            let Some(ingress) = view.ingress(&key) else {
-                continue;
-            };
-            if !doors
-                .objects_of(ingress)
-                .iter()
-                .any(|named| young.contains(named))
-            {
+        let changed = view.difference(&self.sent);
+        // Of a new Middleware nothing is known yet: the Ingress that names it is held.
+        let middlewares = changed.objects.into_iter();
+        let middlewares = middlewares.filter(|object| object.kind == Kind::Middleware);
+        let middlewares = middlewares.filter(|object| self.sent.object(object).is_some());
+        let ingresses = changed.ingresses.iter();
+        let ingresses = ingresses.map(|key| ObjectRef::namespaced(Kind::Ingress, key));
+        for object in middlewares.chain(ingresses).collect::<Vec<_>>() {
+            if named(&object, view, doors).is_disjoint(young) {
                 continue;
             }
-            let begun = self.since.get(&key).copied().unwrap_or(now);
+            let begun = self.since.get(&object).copied().unwrap_or(now);
             if begun + NAMED_WAIT > now {
-                self.put_back(&key, view, doors);
-                since.insert(key, begun);
+                self.put_back(&object, view, doors);
+                since.insert(object, begun);
             }
         }
         self.since = since;
@@ -63,46 +62,44 @@ impl HeldIngresses {
         ends.min()
     }
 
-    /// Puts an Ingress back, with what it names and nothing else names any more.
-    fn put_back(&self, key: &ObjectKey, view: &mut ClusterView, doors: &dyn DoorView) {
-        let Some(before) = self.sent.ingress(key) else {
-            view.remove(&ObjectRef::namespaced(Kind::Ingress, key));
+    /// Puts an Ingress or a Middleware back, with what it names and nothing else names any more.
+    fn put_back(&self, reference: &ObjectRef, view: &mut ClusterView, doors: &dyn DoorView) {
+        let Some(before) = self.sent.object(reference) else {
+            view.remove(reference);
             return;
         };
-        for named in doors.objects_of(before) {
-            let namespace = named.namespace.as_deref().unwrap_or_default();
-            let key = ObjectKey::new(namespace, &*named.name);
-            let object = match named.kind {
-                Kind::Secret if view.secret(&key).is_none() => {
-                    self.sent.secret(&key).cloned().map(Object::Secret)
-                }
-                Kind::ConfigMap if view.config_map(&key).is_none() => {
-                    self.sent.config_map(&key).cloned().map(Object::ConfigMap)
-                }
-                Kind::Secret
-                | Kind::ConfigMap
-                | Kind::Ingress
-                | Kind::IngressClass
-                | Kind::Service
-                | Kind::EndpointSlice
-                | Kind::Namespace
-                | Kind::Middleware
-                | Kind::File
-                | Kind::Cluster
-                | Kind::Variable => None,
-            };
-            if let Some(object) = object {
-                view.insert(object);
+        let named = named(reference, &self.sent, doors);
+        let missing = named.iter().filter(|named| view.object(named).is_none());
+        for object in missing
+            .filter_map(|named| self.sent.object(named))
+            .collect::<Vec<_>>()
+        {
+            view.insert(object);
+        }
+        view.insert(before);
+    }
+}
+
+/// What an object of a view names, itself and through Middlewares.
+fn named(object: &ObjectRef, view: &ClusterView, doors: &dyn DoorView) -> BTreeSet<ObjectRef> {
+    let (mut all, mut unseen) = (BTreeSet::new(), vec![object.clone()]);
+    while let Some(object) = unseen.pop() {
+        let Some(object) = view.object(&object) else {
+            continue;
+        };
+        for named in doors.objects_of(&object) {
+            if all.insert(named.clone()) && named.kind == Kind::Middleware {
+                unseen.push(named);
             }
         }
-        view.insert(Object::Ingress(before.clone()));
     }
+    all
 }
 
 #[cfg(test)]
 mod tests {
-    use resource::manifest;
-    use route::ListenerName;
+    use resource::{Object, manifest};
+    use route::{ListenerName, ObjectKey};
 
     use super::*;
     use crate::cluster::door_view::Publish;
@@ -120,7 +117,10 @@ mod tests {
             Vec::new()
         }
 
-        fn objects_of(&self, ingress: &resource::Ingress) -> Vec<ObjectRef> {
+        fn objects_of(&self, object: &Object) -> Vec<ObjectRef> {
+            let Object::Ingress(ingress) = object else {
+                return Vec::new();
+            };
             let named = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
             named
                 .map(|key| ObjectRef::namespaced(Kind::Secret, key))
@@ -180,7 +180,7 @@ mod tests {
     /// stays as it was, with its Secret, for a second at most.
     #[tokio::test(start_paused = true)]
     async fn naming_new_objects_delays_nobody_else() {
-        let mut held = HeldIngresses::default();
+        let mut held = HeldObjects::default();
         let mut view = ClusterView::default();
         insert(&mut view, &ingress("greedy", "old"));
         insert(&mut view, &ingress("web", "web"));

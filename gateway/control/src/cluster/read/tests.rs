@@ -304,7 +304,7 @@ impl DoorView for Needing {
         self.of_ingresses.clone()
     }
 
-    fn objects_of(&self, _: &Ingress) -> Vec<ObjectRef> {
+    fn objects_of(&self, _: &Object) -> Vec<ObjectRef> {
         Vec::new()
     }
 

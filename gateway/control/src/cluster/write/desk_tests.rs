@@ -35,7 +35,7 @@ impl DoorView for OneDoor {
         Vec::new()
     }
 
-    fn objects_of(&self, _: &Ingress) -> Vec<ObjectRef> {
+    fn objects_of(&self, _: &Object) -> Vec<ObjectRef> {
         Vec::new()
     }
 
