@@ -227,6 +227,20 @@ impl Cors {
         }
     }
 
+    /// Whether both allow the same, whoever's habits they have.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let same = |left: &Option<CorsList>, right: &Option<CorsList>| match (left, right) {
+            (Some(left), Some(right)) => left.agrees_with(right),
+            (left, right) => left == right,
+        };
+        self.origins == other.origins
+            && same(&self.methods, &other.methods)
+            && same(&self.headers, &other.headers)
+            && same(&self.exposed, &other.exposed)
+            && (self.credentials, self.max_age) == (other.credentials, other.max_age)
+    }
+
     /// Whether Traefik would take it for CORS: it answers preflights only then.
     #[must_use]
     pub fn says_something(&self) -> bool {
@@ -420,6 +434,17 @@ impl CorsList {
             text: value,
             any: { elements }.any(|element| element == "*"),
         })
+    }
+
+    fn elements(&self) -> impl Iterator<Item = &[u8]> {
+        self.text
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self.elements().eq(other.elements())
     }
 
     /// A list of separate elements; `None` if there is none.
@@ -722,7 +747,22 @@ mod tests {
 
     #[test]
     fn a_list_is_sent_as_it_is_written() {
-        assert_eq!(CorsList::of(&["GET", "PUT"]).unwrap().unwrap().text, "GET,PUT");
+        let list = CorsList::of(&["GET", "PUT"]).unwrap().unwrap();
+        assert_eq!(list.text, "GET,PUT");
+        let (left, right) = (cors("*", Manner::Whole), cors("*", Manner::Traefik));
+        let as_list = Cors {
+            methods: Some(list),
+            ..right.clone()
+        };
+        assert!(left.agrees_with(&right) && left.agrees_with(&as_list));
+        assert!(!left.agrees_with(&Cors {
+            credentials: false,
+            ..right.clone()
+        }));
+        assert!(!left.agrees_with(&Cors {
+            methods: None,
+            ..right
+        }));
         assert_eq!(CorsList::of::<&str>(&[]), Ok(None));
         for bad in ["", "GET,,PUT", "GET PUT", "a\u{e9}"] {
             assert!(

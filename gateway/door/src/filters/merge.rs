@@ -85,7 +85,10 @@ fn keep_one(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectRep
 /// Whether one of the others says the same about a kind.
 fn is_among(kind: FilterKind, one: &Asked<'_>, others: &[Asked<'_>]) -> bool {
     others.iter().any(|other| match kind {
-        FilterKind::Cors => other.spec.cors() == one.spec.cors(),
+        FilterKind::Cors => match (other.spec.cors(), one.spec.cors()) {
+            (Some(other), Some(one)) => other.agrees_with(one),
+            (other, one) => other == one,
+        },
         _ => other.spec == one.spec,
     })
 }
