@@ -1,6 +1,7 @@
 //! Filters over real sockets, HTTP/1.1 and HTTP/2: object in, behaviour out. A module for each part.
 
 mod fields;
+mod passwords;
 mod redirects;
 
 use std::net::SocketAddr;
