@@ -22,10 +22,17 @@ pub enum Unread {
     /// The API server refuses access to it.
     #[error("is not read, because the right to read it is missing")]
     Denied,
+    /// The API server does not know its kind.
+    #[error(
+        "is not there, because the cluster does not know this kind of object; install its definition \
+         (`middlewares.traefik.io`)"
+    )]
+    NoSuchKind,
     /// The configuration switches it off.
     #[error("is not read, because of `secrets = \"none\"` in [source]")]
     Unwanted,
 }
 
-/// Which objects are not read, and why.
+/// Which objects are not read, and why. One without a name stands for all objects of its kind, in its namespace or, without
+/// one, in all of them.
 pub type UnreadObjects = Arc<BTreeMap<ObjectRef, Unread>>;

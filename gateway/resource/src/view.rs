@@ -182,7 +182,17 @@ impl ClusterView {
     /// Why an object is missing here although it may exist; `None` for objects that are read.
     #[must_use]
     pub fn unread(&self, object: &ObjectRef) -> Option<Unread> {
-        self.unread.get(object).copied()
+        if self.unread.is_empty() {
+            return None;
+        }
+        let all_in = |namespace: Option<Box<str>>| ObjectRef {
+            kind: object.kind,
+            namespace,
+            name: Box::default(),
+        };
+        let unread = self.unread.get(object);
+        let unread = unread.or_else(|| self.unread.get(&all_in(object.namespace.clone())));
+        unread.or_else(|| self.unread.get(&all_in(None))).copied()
     }
 
     /// Replaces the list of objects that are not read.
@@ -322,6 +332,8 @@ impl ClusterView {
             services.extend(named.map(|service| service.key.clone()));
         }
         let mut objects = self.read_differently(earlier);
+        let is_whole_kind = |object: &ObjectRef| object.name.is_empty();
+        let rest = self.classes != earlier.classes || objects.iter().any(is_whole_kind);
         self.secrets.differing(&earlier.secrets, |_, secret| {
             objects.insert(ObjectRef::namespaced(Kind::Secret, &secret.key));
         });
@@ -335,7 +347,7 @@ impl ClusterView {
             ingresses,
             services,
             objects,
-            rest: self.classes != earlier.classes,
+            rest,
         }
     }
 

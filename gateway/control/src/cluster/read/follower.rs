@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use resource::{ClusterView, Problem, ProblemLists, Severity};
+use resource::{ClusterView, Kind, Object, Problem, ProblemLists, Severity};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -201,14 +201,15 @@ impl Follower {
 
     fn content(&self) -> SourceContent {
         let store = self.store.borrow();
-        let mut own = missing_permissions(&self.server, store.targets());
+        let doors = Arc::clone(&self.doors.borrow());
+        let denied = store.targets().filter(|(target, state)| {
+            let may_be_unneeded = target.may_be_absent() && state.fault.is_some();
+            !may_be_unneeded || is_named(target.kind, &store.view, &*doors)
+        });
+        let mut own = missing_permissions(&self.server, denied);
         // Some kinds may have changed while others are out of reach.
         own.extend(self.reported.loss.clone());
-        own.extend(missing_services(
-            &**self.doors.borrow(),
-            &store.view,
-            &self.server,
-        ));
+        own.extend(missing_services(&*doors, &store.view, &self.server));
         let too_many = self.named.count_beyond_bound();
         if too_many > 0 {
             own.push(Problem::of_cluster(
@@ -227,7 +228,8 @@ impl Follower {
             problems.put(&list.object, list.problems.iter().cloned());
         }
         let mut view = store.view.clone();
-        view.replace_unread(Arc::new(self.named.unread()));
+        let unread = self.named.unread().into_iter();
+        view.replace_unread(Arc::new(unread.chain(store.unread_kinds()).collect()));
         SourceContent { view, problems }
     }
 
@@ -255,6 +257,12 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+/// Whether any Ingress names an object of a kind.
+fn is_named(kind: Kind, view: &ClusterView, doors: &dyn DoorView) -> bool {
+    let mut ingresses = view.ingresses().cloned().map(Object::Ingress);
+    ingresses.any(|ingress| doors.objects_of(&ingress).iter().any(|named| named.kind == kind))
 }
 
 /// A problem for each Service that a door is to publish and that does not exist.

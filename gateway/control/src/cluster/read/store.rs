@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use resource::{ClusterView, Kind, Object, ObjectRef, Problem, ProblemLists};
+use resource::{ClusterView, Kind, Object, ObjectRef, Problem, ProblemLists, Unread};
 use route::ObjectKey;
 use tokio::time::Instant;
 
@@ -130,6 +130,28 @@ impl Store {
         losses.max_by_key(|fault| **fault == Fault::Unauthorized)
     }
 
+    /// Kinds of objects that are not read, each without a name ([`UnreadObjects`](resource::UnreadObjects)).
+    pub(crate) fn unread_kinds(&self) -> impl Iterator<Item = (ObjectRef, Unread)> + '_ {
+        self.targets.iter().filter_map(|(target, state)| {
+            let why = match state.fault {
+                Some(Fault::Absent) => Unread::NoSuchKind,
+                Some(Fault::Forbidden(_)) if !state.is_listed => Unread::Denied,
+                _ => return None,
+            };
+            let namespace = match &target.scope {
+                Scope::Cluster => None,
+                Scope::Namespace(namespace) => Some(namespace.clone()),
+                Scope::Replicas(_) | Scope::Object(_) => return None,
+            };
+            let all = ObjectRef {
+                kind: target.kind,
+                namespace,
+                name: Box::default(),
+            };
+            target.may_be_absent().then_some((all, why))
+        })
+    }
+
     /// The problems of single objects.
     pub(crate) fn problems(&self) -> &ProblemLists {
         &self.problems
@@ -167,7 +189,12 @@ impl Store {
         match update.event {
             TargetEvent::Failed(fault) => {
                 changed.targets = state.fault.as_ref() != Some(&fault);
+                let is_gone = fault == Fault::Absent && update.target.may_be_absent();
                 state.fault = Some(fault);
+                if is_gone {
+                    // With its definition go all objects of a kind.
+                    self.replace(&update.target, Vec::new(), doors, &mut changed);
+                }
             }
             TargetEvent::Following => {
                 changed.targets = state.fault.take().is_some();

@@ -43,6 +43,11 @@ impl WatchTarget {
             && !matches!(self.scope, Scope::Replicas(_))
     }
 
+    /// Whether the API server may not know the kind: it is defined by a custom resource.
+    pub(crate) fn may_be_absent(&self) -> bool {
+        self.kind == Kind::Middleware
+    }
+
     pub(crate) fn covers(&self, object: &ObjectRef) -> bool {
         self.kind == object.kind
             && match &self.scope {
