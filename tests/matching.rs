@@ -464,7 +464,7 @@ fn annotations_that_cannot_be_honoured_close_the_ingress() {
     let table = [
         ("unrelated/key: x", "app"),
         (
-            "nginx.ingress.kubernetes.io/whitelist-source-range: 10.0.0.0/8",
+            "nginx.ingress.kubernetes.io/whitelist-source-range: nonsense",
             "503",
         ),
         ("nginx.ingress.kubernetes.io/auth-type: basic", "503"),

@@ -61,6 +61,12 @@ impl Networks {
         })
     }
 
+    /// Whether every address is in one of the networks.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        matches!(*self.ranges, [(0, u128::MAX)])
+    }
+
     /// Whether `address` is in one of the networks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -232,6 +238,19 @@ mod tests {
             Networks::parse("::1/128,10.128.0.0/9,10.0.0.0/9,10.7.0.0/16").unwrap()
         );
         assert_ne!(one, Networks::parse("10.0.0.0/8").unwrap());
+    }
+
+    #[test]
+    fn everybody_is_both_families() {
+        for (list, expected) in [
+            ("0.0.0.0/0,::/0", true),
+            ("::/0, 0.0.0.0/0, 10.0.0.1", true),
+            ("0.0.0.0/1,128.0.0.0/1,::/0", true),
+            ("::/0", false),
+            ("0.0.0.0/0", false),
+        ] {
+            assert_eq!(Networks::parse(list).unwrap().is_everybody(), expected, "{list}");
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum FilterKind {
     BasicAuth,
     /// The answer of a service.
     ForwardAuth,
+    /// How much a user may ask for, who is known only now.
+    UserRateLimit,
     /// `headers` of Traefik. Only Middlewares have it.
     Headers,
     /// Which path the backend sees. Guards have seen that of the client.
@@ -63,6 +65,7 @@ impl FilterKind {
             Self::Redirect => "a redirect",
             Self::Cors => "CORS",
             Self::RateLimit => "a rate limit",
+            Self::UserRateLimit => "a rate limit by user",
             Self::BasicAuth => "basic authentication",
             Self::ForwardAuth => "authentication by a service",
             Self::Headers => "fields",
@@ -80,7 +83,7 @@ impl FilterKind {
     /// Whether it decides who gets through at all: Middlewares run behind it.
     #[must_use]
     pub fn is_guard(self) -> bool {
-        self <= Self::ForwardAuth
+        self <= Self::UserRateLimit
     }
 
     /// Whether a route can have only one, so that a second one that says something else closes it.
@@ -97,6 +100,7 @@ impl FilterKind {
             | Self::Redirect
             | Self::Cors
             | Self::RateLimit
+            | Self::UserRateLimit
             | Self::BasicAuth
             | Self::ForwardAuth
             | Self::Headers

@@ -3,13 +3,16 @@
 //! Annotations in three spellings and Middlewares all become these. `door` merges them, resolves the objects that they
 //! name, and puts them into their order (`door::filters`).
 
+use filter::access::{Allow, Deny};
 use filter::basic_auth::BasicAuth;
 use filter::cors::Cors;
 use filter::fields::FieldEdits;
 use filter::headers::Headers;
+use filter::source::Source;
 use route::ObjectKey;
 
 use crate::filter_kind::FilterKind;
+use crate::limit_spec::RateLimitSpec;
 
 /// A filter, and where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,12 @@ pub enum Dialect {
 pub enum FilterSpec {
     /// Requests over plain HTTP are redirected to https (308).
     HttpsRedirect,
+    /// Clients of these networks are refused.
+    Deny(Deny),
+    /// Everybody but these networks is refused.
+    Allow(Allow),
+    /// Who asks too often is refused for a while.
+    RateLimit(RateLimitSpec),
     /// `headers` of Traefik.
     Headers(Box<Headers>),
     /// Who may read responses.
@@ -110,7 +119,10 @@ impl FilterSpec {
         match self {
             Self::ResponseFieldsOf(key) => vec![FilterReference::ConfigMap(key)],
             Self::BasicAuth(spec) => vec![FilterReference::Secret(&spec.secret)],
+            Self::RateLimit(limit) => limit.secrets().map(FilterReference::Secret).collect(),
             Self::HttpsRedirect
+            | Self::Deny(_)
+            | Self::Allow(_)
             | Self::Headers(_)
             | Self::Cors(_)
             | Self::RequestFields(_)
@@ -124,6 +136,14 @@ impl FilterSpec {
     pub const fn kind(&self) -> FilterKind {
         match self {
             Self::HttpsRedirect => FilterKind::HttpsRedirect,
+            Self::Deny(_) => FilterKind::Deny,
+            Self::Allow(_) => FilterKind::Allow,
+            Self::RateLimit(limit) => match limit.source {
+                Source::User => FilterKind::UserRateLimit,
+                Source::Client(_) | Source::Strategy(_) | Source::Field(_) | Source::Host => {
+                    FilterKind::RateLimit
+                }
+            },
             Self::Headers(_) => FilterKind::Headers,
             Self::Cors(_) => FilterKind::Cors,
             Self::RequestFields(_) => FilterKind::RequestFields,
@@ -141,6 +161,9 @@ impl FilterSpec {
             Self::Cors(cors) => Some(cors),
             Self::Headers(headers) => headers.cors.as_ref(),
             Self::HttpsRedirect
+            | Self::Deny(_)
+            | Self::Allow(_)
+            | Self::RateLimit(_)
             | Self::RequestFields(_)
             | Self::ResponseFields(_)
             | Self::ResponseFieldsOf(_)

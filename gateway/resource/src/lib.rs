@@ -23,6 +23,7 @@ mod filter_spec;
 mod ingress;
 mod ingress_class;
 mod labels;
+mod limit_spec;
 pub mod manifest;
 mod metadata;
 mod middleware;
@@ -54,6 +55,7 @@ pub use ingress::{
 };
 pub use ingress_class::IngressClass;
 pub use labels::Labels;
+pub use limit_spec::{RateLimitSpec, Scope, StoreSpec, StoreTlsSpec, WrittenStore};
 pub use middleware::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware, middleware_reference};
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};

@@ -1,28 +1,96 @@
 //! Which client addresses are served.
 
-use super::row::{Subject, closes, closes_except};
+use std::collections::BTreeMap;
 
-/// What cert-manager writes on each Ingress of a challenge.
-const EVERYBODY: &[&str] = &["0.0.0.0/0,::/0"];
+use filter::access::{Allow, Deny};
+use filter::cidr::Networks;
+
+use super::parsed::Annotations;
+use super::row::{Setting, Stake, Subject, honoured};
+use super::value::{Form, field};
+use crate::filter_spec::FilterSpec;
+use crate::reporter::Reporter;
 
 pub(super) const SUBJECT: Subject = Subject {
     title: "Allow and deny lists",
     ingress: &[
-        closes_except(
-            EVERYBODY,
-            "nginx.ingress.kubernetes.io/whitelist-source-range",
-            "allow lists are not supported yet",
+        honoured(
+            "blastdoor.dev/allow",
+            "whom the routes serve, by the client's address; others are answered 403",
+            ALLOW,
         ),
-        closes_except(
-            EVERYBODY,
-            "nginx.ingress.kubernetes.io/allowlist-source-range",
-            "allow lists are not supported yet",
+        honoured(
+            "blastdoor.dev/deny",
+            "whom they do not serve, by the client's address (403); counts before `allow`",
+            DENY,
         ),
-        closes(
+        honoured(
+            WHITELIST,
+            "as `blastdoor.dev/allow`; an element that is no network, or an empty list, closes the routes (ingress-nginx: \
+             the list does not count)",
+            ALLOW,
+        ),
+        honoured(ALLOWLIST, "as `whitelist-source-range`", ALLOW),
+        honoured(
             "nginx.ingress.kubernetes.io/denylist-source-range",
-            "deny lists are not supported yet",
+            "as `blastdoor.dev/deny`; an element that is no network, or an empty list, closes the routes (ingress-nginx: \
+             the list does not count)",
+            DENY,
         ),
     ],
     service: &[],
-    review: None,
+    review: Some(review),
 };
+
+const WHITELIST: &str = "nginx.ingress.kubernetes.io/whitelist-source-range";
+const ALLOWLIST: &str = "nginx.ingress.kubernetes.io/allowlist-source-range";
+
+/// Addresses and networks, all of which must be readable.
+pub(super) const NETWORKS: Form<Networks> = Form {
+    name: "addresses and networks, separated by commas",
+    parse: |written| Networks::parse(written.value).map_err(|error| error.to_string()),
+};
+
+const ALLOW: &Setting<Annotations, Networks> = &Setting {
+    value: &NETWORKS,
+    default: "everybody",
+    stake: Stake::Protection,
+    // Everybody is what cert-manager writes on each Ingress of a challenge.
+    put: |parsed, networks, written| {
+        if !networks.is_everybody() {
+            let allow = FilterSpec::Allow(Allow::clients(networks));
+            parsed.filters.push(written.filter(allow));
+        }
+    },
+};
+
+const DENY: &Setting<Annotations, Networks> = &Setting {
+    value: &NETWORKS,
+    default: "nobody",
+    stake: Stake::Protection,
+    put: |parsed, networks, written| {
+        parsed
+            .filters
+            .push(written.filter(FilterSpec::Deny(Deny { networks })));
+    },
+};
+
+/// The two names of one annotation: the list counts once, and a contradiction closes.
+fn review(parsed: &mut Annotations, raw: &BTreeMap<String, String>, report: &mut Reporter<'_>) {
+    let (Some(old), Some(new)) = (raw.get(WHITELIST), raw.get(ALLOWLIST)) else {
+        return;
+    };
+    match (Networks::parse(old), Networks::parse(new)) {
+        (Ok(old), Ok(new)) if old == new => {
+            let twin = field(WHITELIST);
+            parsed.filters.retain(|written| *written.field != *twin);
+        }
+        (Ok(_), Ok(_)) => {
+            let reason =
+                "differs from `allowlist-source-range`, which is the same annotation; remove one of them";
+            parsed.close(WHITELIST, reason, report);
+        }
+        // That has closed them.
+        _ => {}
+    }
+}

@@ -7,6 +7,7 @@
 
 // What rows are made of, and who reads them.
 mod parsed;
+mod rate_limit_parts;
 mod read;
 mod reference;
 mod row;

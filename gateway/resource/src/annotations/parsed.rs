@@ -6,8 +6,12 @@ use filter::basic_auth::BasicAuth;
 use filter::cors::{CorsList, OriginRule};
 use route::ObjectKey;
 
+use super::rate_limit_parts::RateLimitParts;
+use super::value::field;
 use crate::filter_spec::{Dialect, NamedMiddleware, WrittenFilter};
+use crate::problem::Severity;
 use crate::protocol::AppProtocol;
+use crate::reporter::Reporter;
 
 /// What the annotations of an Ingress ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct Annotations {
     pub(crate) cors: CorsDrafts,
     /// The Middlewares through which they pass as well, in this order.
     pub middlewares: Vec<NamedMiddleware>,
+    /// What several annotations say of rate limits, until they are filters.
+    pub(crate) rate_limits: RateLimitParts,
     /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
     pub ssl_passthrough: bool,
     /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every
@@ -135,6 +141,21 @@ pub(crate) struct ServiceAnnotations {
     /// The protocol of every port, whatever `appProtocol` says.
     pub(crate) scheme: Option<AppProtocol>,
     pub(crate) closes: Vec<ClosedBy>,
+}
+
+impl Annotations {
+    /// Closes the routes for what an annotation says together with others, and reports it.
+    pub(super) fn close(&mut self, annotation: &str, reason: &str, report: &mut Reporter<'_>) {
+        report.report(
+            Severity::Error,
+            &field(annotation),
+            format!("{reason}; closed (503)"),
+        );
+        self.closes.push(ClosedBy {
+            annotation: annotation.into(),
+            reason: reason.into(),
+        });
+    }
 }
 
 impl BackendAnnotations {

@@ -1,17 +1,23 @@
 //! How much clients may ask for, and who they may be.
-#![allow(
-    dead_code,
-    reason = "the conversion of each kind follows; remove this with the last of them"
-)]
 
+use std::time::Duration;
+
+use filter::access::{Allow, RejectStatus, Whose};
+use filter::caller::IpStrategy;
+use filter::cidr::Networks;
+use filter::rate::Rate;
+use filter::source::Source;
+use filter::store::host_and_port;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::duration::GoDuration;
 use super::kind::{InvalidMiddleware, MiddlewareKind};
 use super::reading::Reading;
-use super::row::Form::{Duration, Integer, Natural, Object, Text, Texts, Truth};
+use super::row::Form::{self, Integer, Natural, Object, Text, Texts, Truth};
 use super::row::{FieldRow, KindEffect, KindRow, field};
+use crate::filter_spec::FilterSpec;
+use crate::limit_spec::{CHOSEN, RateLimitSpec, Scope, StoreSpec, StoreTlsSpec, WrittenStore};
 
 pub(super) const RATE_LIMIT: KindRow = KindRow {
     name: "rateLimit",
@@ -19,7 +25,12 @@ pub(super) const RATE_LIMIT: KindRow = KindRow {
               further ones are answered 429 with `Retry-After`",
     fields: &[
         field("average", Natural, "0: no limit", "requests in each `period`"),
-        field("period", Duration, "`1s`", "the time for `average` requests"),
+        field(
+            "period",
+            Form::Duration,
+            "`1s`",
+            "the time for `average` requests",
+        ),
         field("burst", Natural, "1", "requests that may come at once"),
         field(
             "sourceCriterion",
@@ -146,7 +157,7 @@ const REDIS: &[FieldRow] = &[
     field(
         "endpoints",
         Texts,
-        "`localhost:6379`",
+        "`127.0.0.1:6379`",
         "addresses, as `host:port`; a Service as `name.namespace:port`",
     ),
     field("tls", Object(CLIENT_TLS), "without TLS", "TLS to the server"),
@@ -165,11 +176,11 @@ const REDIS: &[FieldRow] = &[
         "connections that are kept idle at least",
     ),
     field("maxActiveConns", Natural, "0: no limit", "connections at most"),
-    field("readTimeout", Duration, "`3s`", "to read an answer")
+    field("readTimeout", Form::Duration, "`3s`", "to read an answer")
         .differs("a request waits 50 ms at most, whatever is written here"),
-    field("writeTimeout", Duration, "`3s`", "to write a command")
+    field("writeTimeout", Form::Duration, "`3s`", "to write a command")
         .differs("a request waits 50 ms at most, whatever is written here"),
-    field("dialTimeout", Duration, "`5s`", "to connect"),
+    field("dialTimeout", Form::Duration, "`5s`", "to connect"),
 ];
 
 /// TLS of connections that a middleware makes.
@@ -209,16 +220,9 @@ pub(super) struct RateLimit {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct InFlightReq {
-    pub(super) amount: Option<u64>,
-    pub(super) source_criterion: Option<SourceCriterion>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct IpAllowList {
     pub(super) source_range: Vec<String>,
-    pub(super) ip_strategy: Option<IpStrategy>,
+    pub(super) ip_strategy: Option<RawStrategy>,
     pub(super) reject_status_code: Option<u64>,
 }
 
@@ -226,12 +230,12 @@ pub(super) struct IpAllowList {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct IpWhiteList {
     pub(super) source_range: Vec<String>,
-    pub(super) ip_strategy: Option<IpStrategy>,
+    pub(super) ip_strategy: Option<RawStrategy>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct IpStrategy {
+pub(super) struct RawStrategy {
     pub(super) depth: Option<i64>,
     #[serde(rename = "excludedIPs")]
     pub(super) excluded_ips: Vec<String>,
@@ -242,7 +246,7 @@ pub(super) struct IpStrategy {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct SourceCriterion {
-    pub(super) ip_strategy: Option<IpStrategy>,
+    pub(super) ip_strategy: Option<RawStrategy>,
     pub(super) request_header_name: Option<String>,
     pub(super) request_host: bool,
 }
@@ -272,17 +276,160 @@ pub(super) struct ClientTls {
     pub(super) ca_optional: bool,
 }
 
+/// What Traefik waits for a connection and for an answer.
+const DIAL: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(3);
+
 fn rate_limit(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: RateLimit = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: RateLimit = reading.raw(content)?;
+    let source = source(
+        raw.source_criterion.unwrap_or_default(),
+        Source::default(),
+        reading,
+    )?;
+    let scope = match raw.redis {
+        Some(redis) => Scope::Store(store(redis, reading)?),
+        None => Scope::Replica,
+    };
+    let average = raw.average.unwrap_or_default();
+    if average == 0 {
+        reading.warn(
+            "average",
+            "without requests in each `period` there is no limit; write a number",
+        );
+        return Ok(MiddlewareKind::Filters(Vec::new()));
+    }
+    let period = raw
+        .period
+        .map_or(Duration::from_secs(1), |GoDuration(period)| period);
+    let burst = raw.burst.unwrap_or(1).max(1);
+    let rate = Rate::new(average, period, burst).map_err(|error| reading.refuse("", error))?;
+    Ok(MiddlewareKind::Filters(vec![FilterSpec::RateLimit(
+        RateLimitSpec {
+            rates: vec![rate],
+            source,
+            except: None,
+            scope,
+        },
+    )]))
 }
 
 fn ip_allow_list(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: IpAllowList = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: IpAllowList = reading.raw(content)?;
+    allow(raw, reading)
 }
 
 fn ip_white_list(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: IpWhiteList = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let IpWhiteList {
+        source_range,
+        ip_strategy,
+    } = reading.raw(content)?;
+    let raw = IpAllowList {
+        source_range,
+        ip_strategy,
+        reject_status_code: None,
+    };
+    allow(raw, reading)
+}
+
+fn allow(raw: IpAllowList, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
+    let networks = Networks::of(raw.source_range.iter().map(String::as_str))
+        .map_err(|error| reading.refuse("sourceRange", error.to_string()))?;
+    let strategy = strategy(raw.ip_strategy.unwrap_or_default(), "ipStrategy", reading)?;
+    let code = i64::try_from(raw.reject_status_code.unwrap_or_default()).unwrap_or(i64::MAX);
+    let status = RejectStatus::new(code).map_err(|error| reading.refuse("rejectStatusCode", error))?;
+    Ok(MiddlewareKind::Filters(vec![FilterSpec::Allow(Allow {
+        networks,
+        whose: Whose::Strategy(strategy),
+        status,
+    })]))
+}
+
+fn strategy(
+    raw: RawStrategy,
+    field: &str,
+    reading: &Reading<'_, '_>,
+) -> Result<IpStrategy, InvalidMiddleware> {
+    let subnet = raw
+        .ipv6_subnet
+        .map(|bits| i64::try_from(bits).unwrap_or(i64::MAX));
+    let excluded = raw.excluded_ips.iter().map(String::as_str);
+    IpStrategy::of(raw.depth, excluded, subnet).map_err(|error| reading.refuse(field, error))
+}
+
+/// What counts as one source: what is written, or `default`.
+fn source(
+    raw: SourceCriterion,
+    default: Source,
+    reading: &mut Reading<'_, '_>,
+) -> Result<Source, InvalidMiddleware> {
+    const FIELD: &str = "sourceCriterion";
+    let name = raw.request_header_name.filter(|name| !name.is_empty());
+    match (raw.ip_strategy, name, raw.request_host) {
+        (None, None, false) => Ok(default),
+        (Some(by_address), None, false) => {
+            let by_address = strategy(by_address, "sourceCriterion.ipStrategy", reading)?;
+            Ok(Source::of_strategy(by_address))
+        }
+        (None, Some(name), false) => {
+            const FIELD: &str = "sourceCriterion.requestHeaderName";
+            let source = Source::field(&name).map_err(|error| reading.refuse(FIELD, error))?;
+            reading.note(FIELD, CHOSEN);
+            Ok(source)
+        }
+        (None, None, true) => Ok(Source::Host),
+        _ => Err(reading.refuse(
+            FIELD,
+            "it names more than one criterion; write one of `ipStrategy`, `requestHeaderName` and `requestHost`",
+        )),
+    }
+}
+
+fn store(raw: Redis, reading: &mut Reading<'_, '_>) -> Result<StoreSpec, InvalidMiddleware> {
+    let mut endpoints = Vec::new();
+    for (index, endpoint) in raw.endpoints.iter().enumerate() {
+        let read = host_and_port(endpoint);
+        let (host, port) =
+            read.map_err(|error| reading.refuse(&format!("redis.endpoints[{index}]"), error))?;
+        endpoints.push((host.into(), port));
+    }
+    if endpoints.is_empty() {
+        endpoints.push(("127.0.0.1".into(), 6379));
+    }
+    for (field, number) in [
+        ("poolSize", raw.pool_size),
+        ("minIdleConns", raw.min_idle_conns),
+        ("maxActiveConns", raw.max_active_conns),
+    ] {
+        if number > 0 {
+            let message = "without effect: each door has one connection, which all its requests share";
+            reading.note(&format!("redis.{field}"), message);
+        }
+    }
+    let db = u32::try_from(raw.db).map_err(|_| reading.refuse("redis.db", "there is no such database"))?;
+    let secret = |name: Option<String>, field: &str| {
+        let name = name.filter(|name| !name.is_empty());
+        name.map(|name| reading.local(field, &name)).transpose()
+    };
+    let login = secret(raw.secret, "redis.secret")?;
+    let tls = match raw.tls {
+        None => None,
+        Some(tls) => Some(StoreTlsSpec {
+            authorities: secret(tls.ca_secret, "redis.tls.caSecret")?,
+            identity: secret(tls.cert_secret, "redis.tls.certSecret")?,
+            unverified: tls.insecure_skip_verify,
+        }),
+    };
+    let time = |written: Option<GoDuration>, default| {
+        let written = written.map(|GoDuration(time)| time);
+        written.filter(|time| !time.is_zero()).unwrap_or(default)
+    };
+    Ok(StoreSpec::Written(Box::new(WrittenStore {
+        endpoints,
+        login,
+        db,
+        tls,
+        connect: time(raw.dial_timeout, DIAL),
+        answer: time(raw.read_timeout, ANSWER).min(time(raw.write_timeout, ANSWER)),
+    })))
 }
