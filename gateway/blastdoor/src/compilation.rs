@@ -7,7 +7,7 @@ use resource::{ClusterView, Problem, ProblemLists};
 use route::ListenerName;
 
 use crate::config::Config;
-use crate::gateway_addresses::GatewayAddresses;
+use crate::gateway_addresses::{GatewayAddresses, ready_replicas};
 use crate::platform_roots::platform_roots;
 
 /// What doors are compiled from.
@@ -61,6 +61,7 @@ impl Surroundings {
             external_names,
             platform_roots: self.platform_roots.clone(),
             bounds: config.source.bounds,
+            replicas: ready_replicas(&config.source, &view),
         };
         let others = config.others.clone();
         (

@@ -150,6 +150,22 @@ impl Replicas {
     }
 }
 
+/// How many gateways of this installation are ready, which share what applies to all together; `None` if `[source] replicas`
+/// does not name their Services. Each has one address of a family, so that those with both do not count twice.
+pub(crate) fn ready_replicas(source: &Source, view: &ClusterView) -> Option<u64> {
+    let services = &source.replicas.services;
+    if services.is_empty() {
+        return None;
+    }
+    let slices = services.iter().flat_map(|service| view.endpoint_slices(service));
+    let endpoints = slices.flat_map(|slice| &slice.endpoints);
+    let ready = endpoints.filter(|endpoint| endpoint.ready && !endpoint.terminating);
+    let addresses: BTreeSet<IpAddr> = ready.map(|endpoint| endpoint.address.to_canonical()).collect();
+    let v4 = addresses.iter().filter(|address| address.is_ipv4()).count();
+    let most = v4.max(addresses.len() - v4);
+    Some(u64::try_from(most).unwrap_or(u64::MAX).max(1))
+}
+
 fn unknown(service: &ObjectKey) -> Problem {
     Problem {
         severity: Severity::Error,

@@ -58,7 +58,7 @@ pub use backend::{
     ServiceBounds, Upstream, UpstreamProtocol,
 };
 pub use compile::{Action, Route};
-pub use filters::{Filter, Filters, PasswordFilter, PasswordMemory, WRONG_PASSWORDS};
+pub use filters::{Filter, Filters, Limiter, PasswordFilter, PasswordMemory, RateLimit, WRONG_PASSWORDS};
 pub use needs::{NeededName, Needs, concerns_needs, needs, objects_of};
 pub use pki::{
     CaBundle, CaError, Certificate, CertificateError, ChainExcess, PemError, PemLabel, client_identity,

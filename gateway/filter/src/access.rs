@@ -32,7 +32,7 @@ pub enum Whose {
     Strategy(IpStrategy),
 }
 
-/// A status that refuses: one with a name, and a final one.
+/// A status that refuses: an error with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RejectStatus(u16);
 
@@ -50,7 +50,7 @@ impl RejectStatus {
         }
         u16::try_from(code)
             .ok()
-            .filter(|code| (200..600).contains(code) && !matches!(code, 204 | 205 | 304))
+            .filter(|code| (400..600).contains(code))
             .filter(|code| {
                 http::StatusCode::from_u16(*code).is_ok_and(|code| code.canonical_reason().is_some())
             })
@@ -157,11 +157,12 @@ mod tests {
             (401, 401),
             (418, 418),
             (503, 503),
-            (200, 200),
         ] {
             assert_eq!(RejectStatus::new(code).map(RejectStatus::code), Ok(expected));
         }
-        for code in [-1, 1, 99, 100, 101, 204, 205, 304, 299, 499, 600, 999, 70_000] {
+        for code in [
+            -1, 1, 99, 200, 302, 100, 101, 204, 205, 304, 299, 499, 600, 999, 70_000,
+        ] {
             assert!(RejectStatus::new(code).is_err(), "{code}");
         }
     }

@@ -21,7 +21,7 @@ pub trait Caller {
     fn field(&self, name: &str) -> Option<&[u8]>;
 
     /// The host that is asked for, in its normal form and without port.
-    fn host(&self) -> &str;
+    fn host(&self) -> &[u8];
 
     /// The user that an authenticator before this filter has found.
     fn user(&self) -> Option<&[u8]>;
@@ -177,8 +177,8 @@ pub(crate) mod tests {
                 .map(|(_, value)| value)
         }
 
-        fn host(&self) -> &str {
-            "shop.example.com"
+        fn host(&self) -> &[u8] {
+            b"shop.example.com"
         }
 
         fn user(&self) -> Option<&[u8]> {

@@ -92,7 +92,7 @@ impl Source {
                     .unwrap_or_else(|| Ipv6Prefix::CUSTOMER.of(caller.peer())),
             ),
             Self::Field(name) => Key::Text(caller.field(name).unwrap_or_default()),
-            Self::Host => Key::Text(caller.host().as_bytes()),
+            Self::Host => Key::Text(caller.host()),
             Self::User => match caller.user() {
                 Some(user) => Key::Text(user),
                 None => Key::Address(Ipv6Prefix::CUSTOMER.of(caller.client())),

@@ -140,3 +140,29 @@ fn an_unknown_service_of_replicas_makes_every_address_own() {
     assert_eq!(policy.own_addresses, OwnAddresses::Anywhere);
     assert_eq!(told(&problems), [""; 0]);
 }
+
+#[test]
+fn replicas_that_are_ready_share_limits() {
+    let config = |services: &str| {
+        let source = format!("replicas = {{ services = [{services}] }}");
+        super::ready_replicas(&config(&source, None).source, &view(MORE))
+    };
+    const MORE: &str = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+        metadata: {name: a-1, namespace: blastdoor, labels: {kubernetes.io/service-name: a}}\n\
+        addressType: IPv4\nports: []\nendpoints:\n\
+        - {addresses: [\"10.1.1.1\"]}\n\
+        - {addresses: [\"10.1.1.2\"], conditions: {ready: true}}\n\
+        - {addresses: [\"10.1.1.3\"], conditions: {ready: false}}\n\
+        ---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+        metadata: {name: a-2, namespace: blastdoor, labels: {kubernetes.io/service-name: a}}\n\
+        addressType: IPv6\nports: []\nendpoints:\n\
+        - {addresses: [\"fd00::1\"]}\n- {addresses: [\"fd00::2\"]}\n\
+        ---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+        metadata: {name: b-1, namespace: blastdoor, labels: {kubernetes.io/service-name: b}}\n\
+        addressType: IPv4\nports: []\nendpoints:\n- {addresses: [\"10.1.1.2\"]}\n- {addresses: [\"10.1.1.4\"]}\n";
+    assert_eq!(config("\"blastdoor/a\""), Some(2));
+    assert_eq!(config("\"blastdoor/a\", \"blastdoor/b\""), Some(3));
+    assert_eq!(config("\"blastdoor/none\""), Some(1));
+    let nothing = self::config("", None);
+    assert_eq!(super::ready_replicas(&nothing.source, &view(MORE)), None);
+}

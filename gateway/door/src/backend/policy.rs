@@ -15,6 +15,9 @@ pub struct BackendPolicy {
     pub platform_roots: PlatformRoots,
     /// How much of one Service is used.
     pub bounds: ServiceBounds,
+    /// How many gateways of this installation are ready, which share limits (`[source] replicas`); `None` if they are not
+    /// named.
+    pub replicas: Option<u64>,
 }
 
 /// How Services of type ExternalName are treated.

@@ -17,6 +17,7 @@ use crate::rule::{Blocked, Condition, ObjectReport, ObjectRules, Rule, RuleActio
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are resolved once.
 pub(crate) struct Compiler<'v> {
     view: &'v ClusterView,
+    backends: &'v BackendPolicy,
     upstreams: Upstreams<'v>,
 }
 
@@ -36,6 +37,7 @@ impl<'v> Compiler<'v> {
     pub(crate) fn new(view: &'v ClusterView, backends: &'v BackendPolicy, memory: BackendMemory) -> Self {
         Self {
             view,
+            backends,
             upstreams: Upstreams::new(view, backends, memory),
         }
     }
@@ -60,6 +62,7 @@ impl<'v> Compiler<'v> {
             door,
             policy,
             view: self.view,
+            backends: self.backends,
             memory,
         };
         let mut places = Places::new(door, policy, ownership, admitted, any_passes);

@@ -3,23 +3,14 @@
 use std::sync::Arc;
 
 use filter::rate_table::LimiterId;
-use resource::{ClusterView, FilterSpec, Severity};
-use route::ListenerName;
+use resource::{FilterSpec, Severity};
 
 use super::asked::{Asked, asked};
+use super::context::{Context, Identity};
 use super::merge::merge;
-use super::{Filter, FilterMemory, Filters, PasswordFilter, headers};
-use crate::admission::Policy;
-use crate::rule::{Blocked, ObjectReport, ObjectRules, Origin, Rule};
+use super::{Filter, Filters, PasswordFilter, headers, limits};
+use crate::rule::{Blocked, ObjectReport, ObjectRules, Rule};
 use crate::scheme::Scheme;
-
-/// What filters are compiled with, at one door.
-pub(crate) struct Context<'a> {
-    pub(crate) door: &'a ListenerName,
-    pub(crate) policy: &'a Policy,
-    pub(crate) view: &'a ClusterView,
-    pub(crate) memory: &'a FilterMemory,
-}
 
 /// The filters of one Ingress at one door, in order.
 #[derive(Debug)]
@@ -50,7 +41,14 @@ impl IngressFilters {
         let mut common = Vec::new();
         let mut closed = false;
         for asked in &asked {
-            match context.filter(&object.origin, asked, report) {
+            let identity = Identity {
+                ingress: &object.origin.key,
+                kind: asked.kind(),
+                field: asked.field,
+                middleware: asked.middleware,
+                ordinal: asked.ordinal,
+            };
+            match context.filter(asked, identity, report) {
                 Ok(filter) => common.extend(filter),
                 Err(refused) => {
                     let message = match asked.middleware {
@@ -82,13 +80,19 @@ impl Context<'_> {
     /// `None` if it has nothing to do at this door.
     fn filter(
         &self,
-        origin: &Origin,
         asked: &Asked<'_>,
+        identity: Identity<'_>,
         report: &mut ObjectReport<'_>,
     ) -> Result<Option<Filter>, String> {
         Ok(match asked.spec {
             FilterSpec::HttpsRedirect => {
                 (self.policy.scheme == Scheme::Http).then_some(Filter::HttpsRedirect { port: 443 })
+            }
+            FilterSpec::Deny(deny) => Some(Filter::Deny(deny.clone())),
+            FilterSpec::Allow(allow) => Some(Filter::Allow(Box::new(allow.clone()))),
+            FilterSpec::RateLimit(spec) => {
+                let limit = limits::rate_limit(self, identity, spec)?;
+                Some(Filter::RateLimit(Box::new(limit)))
             }
             FilterSpec::Headers(headers) => headers::all(headers, self.policy.scheme),
             FilterSpec::Cors(cors) => headers::cors(cors),
@@ -99,7 +103,7 @@ impl Context<'_> {
             FilterSpec::BasicAuth(spec) => Some(Filter::Password(Arc::new(PasswordFilter {
                 settings: spec.settings.clone(),
                 users: self.memory.users.find(spec, self.view, asked.field, report)?,
-                failures: LimiterId::of(&(&origin.key, "passwords")),
+                failures: LimiterId::of(&(identity.ingress, "passwords")),
                 memory: self.memory.passwords(),
             }))),
         })

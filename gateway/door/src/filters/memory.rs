@@ -1,6 +1,9 @@
 //! What filters remember from one publication to the next.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use filter::rate_table::RateTable;
 
 use super::basic_auth::{KnownUsers, PasswordMemory};
 
@@ -11,11 +14,24 @@ pub(crate) struct FilterMemory {
     /// The users of Secrets.
     pub(super) users: KnownUsers,
     passwords: OnceLock<Arc<PasswordMemory>>,
+    rates: Mutex<Option<Arc<RateTable>>>,
 }
 
 impl FilterMemory {
     /// Which passwords were right, and how many were wrong.
     pub(super) fn passwords(&self) -> Arc<PasswordMemory> {
         Arc::clone(self.passwords.get_or_init(Arc::default))
+    }
+
+    /// The counts of rate limits. One table for all of them, whatever becomes of them; a new one when the door gets another
+    /// number of places.
+    pub(super) fn rates(&self, slots: usize) -> Arc<RateTable> {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = rates.as_ref().filter(|table| table.serves(slots)) {
+            return Arc::clone(table);
+        }
+        let table = Arc::new(RateTable::new(slots, Instant::now()));
+        *rates = Some(Arc::clone(&table));
+        table
     }
 }

@@ -9,16 +9,21 @@
 mod asked;
 mod basic_auth;
 mod compile;
+mod context;
 mod headers;
+mod limits;
 mod memory;
 mod merge;
 
 use std::sync::Arc;
 
+use filter::access::{Allow, Deny};
 use filter::headers::HeaderRules;
 
 pub use basic_auth::{PasswordFilter, PasswordMemory, WRONG_PASSWORDS};
-pub(crate) use compile::{Context, IngressFilters};
+pub(crate) use compile::IngressFilters;
+pub(crate) use context::Context;
+pub use limits::{Limiter, RateLimit};
 pub(crate) use memory::FilterMemory;
 
 /// The filters of a route, resolved and in order. Two are equal if they say the same and share their state.
@@ -36,6 +41,12 @@ pub enum Filter {
         /// The port in `Location`; 443 is left out of it.
         port: u16,
     },
+    /// Clients of some networks are refused.
+    Deny(Deny),
+    /// Everybody else is.
+    Allow(Box<Allow>),
+    /// Who asks too often is refused for a while.
+    RateLimit(Box<RateLimit>),
     /// Fields of the request and its response, and CORS.
     Headers(Arc<HeaderRules>),
     /// A request needs the name and password of a user.

@@ -81,6 +81,11 @@ impl Identity {
         }
     }
 
+    /// The other end of the connection, or who a PROXY header says it is.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer.address
+    }
+
     /// The peer as text.
     pub(crate) fn write_peer(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.peer.text.as_bytes());

@@ -13,7 +13,7 @@ use wire::Method;
 
 use crate::descriptors::Allotment;
 use crate::memory::DoorMemory;
-use crate::observe::labels::{EjectionCause, Held, Reason, Shortage};
+use crate::observe::labels::{EjectionCause, FilterKind, Held, Reason, Shortage};
 use crate::observe::metrics::{BUCKETS, CLASSES, Counter, DoorMetrics, METHODS, Metrics, WorkerMetrics};
 
 impl Collector for Metrics {
@@ -24,6 +24,7 @@ impl Collector for Metrics {
         encode_connections(&doors, &mut encoder)?;
         encode_refusals(&doors, &mut encoder)?;
         encode_ejections(&doors, &mut encoder)?;
+        encode_filters(&doors, &mut encoder)?;
         encode_idle_closed(&doors, &mut encoder)?;
         encode_descriptors(&doors, &mut encoder)?;
         encode_cut(&doors, &mut encoder)?;
@@ -43,7 +44,7 @@ impl Collector for Metrics {
 type Pick = fn(&WorkerMetrics) -> &Counter;
 
 /// Counters with no label except the listener.
-const PLAIN: [(&str, &str, Pick); 11] = [
+const PLAIN: [(&str, &str, Pick); 13] = [
     (
         "blastdoor_http2_full_connections",
         "HTTP/2 connections of clients that have held all that they may hold unsent",
@@ -88,6 +89,16 @@ const PLAIN: [(&str, &str, Pick); 11] = [
         "blastdoor_upstream_probes",
         "Probes of endpoints that were down",
         |worker| &worker.upstream_probes,
+    ),
+    (
+        "blastdoor_filter_rate_evictions",
+        "Clients whose rate was forgotten too early, for want of room",
+        |worker| &worker.filter_evictions,
+    ),
+    (
+        "blastdoor_filter_store_errors",
+        "Requests counted by this replica alone because the server of their limit did not answer",
+        |worker| &worker.filter_store_errors,
     ),
     ("blastdoor_panics", "Connections ended by a panic", |worker| {
         &worker.panics
@@ -246,6 +257,28 @@ fn encode_ejections(
                 .map(Counter::value)
                 .sum();
             let labels = [("listener", door.listener.as_str()), ("reason", cause.label())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_filters(doors: &[Arc<DoorMetrics>], encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_filter_refusals",
+        "Requests that a filter refused",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        for kind in FilterKind::ALL {
+            let count: u64 = door
+                .lock()
+                .iter()
+                .filter_map(|worker| worker.filter_refusals.get(kind as usize))
+                .map(Counter::value)
+                .sum();
+            let labels = [("listener", door.listener.as_str()), ("kind", kind.label())];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
     }

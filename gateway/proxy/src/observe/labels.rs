@@ -73,6 +73,15 @@ pub(crate) enum Shortage {
     Memory,
 }
 
+/// The filter that refused a request: a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum FilterKind {
+    Deny,
+    Allow,
+    RateLimit,
+}
+
 /// Why an exchange that was cut held memory: a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
@@ -180,6 +189,18 @@ impl Reason {
             Self::Forbidden => "forbidden",
             Self::AuthUnavailable => "auth_unavailable",
             Self::AuthDenied => "auth_denied",
+        }
+    }
+}
+
+impl FilterKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Deny, Self::Allow, Self::RateLimit];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+            Self::RateLimit => "rate_limit",
         }
     }
 }

@@ -10,7 +10,7 @@ use wire::Method;
 
 use crate::descriptors::DoorDescriptors;
 use crate::memory::DoorMemory;
-use crate::observe::labels::{EjectionCause, Held, Reason, Shortage};
+use crate::observe::labels::{EjectionCause, FilterKind, Held, Reason, Shortage};
 
 /// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
 pub(super) const BUCKETS: [u64; 13] = [
@@ -81,6 +81,11 @@ pub(crate) struct WorkerMetrics {
     pub(super) upstream_ejections: [Counter; EjectionCause::ALL.len()],
     pub(super) idle_closed: [Counter; Shortage::ALL.len()],
     pub(super) cut: [Counter; Held::ALL.len()],
+    pub(super) filter_refusals: [Counter; FilterKind::ALL.len()],
+    /// Buckets of rate limits that lost their places to others.
+    pub(crate) filter_evictions: Counter,
+    /// Requests that were counted here because the server of their limit did not answer.
+    pub(crate) filter_store_errors: Counter,
     pub(crate) panics: Counter,
     pub(crate) worker_restarts: Counter,
 }
@@ -147,6 +152,13 @@ impl WorkerMetrics {
     pub(crate) fn cut(&self, held: Held, count: usize) {
         if let Some(counter) = self.cut.get(held as usize) {
             counter.add(u64::try_from(count).unwrap_or_default());
+        }
+    }
+
+    /// Counts one request that a filter refused.
+    pub(crate) fn filtered(&self, kind: FilterKind) {
+        if let Some(counter) = self.filter_refusals.get(kind as usize) {
+            counter.add(1);
         }
     }
 

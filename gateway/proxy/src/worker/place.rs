@@ -25,6 +25,11 @@ impl Place {
         self.text.shrink_to(1024);
     }
 
+    /// The host; empty if there was none.
+    pub(crate) fn host(&self) -> &[u8] {
+        self.text.get(..self.host.unwrap_or_default()).unwrap_or_default()
+    }
+
     /// `None` if the text is not in normal form, which cannot happen.
     pub(crate) fn look_up<T>(
         &self,

@@ -6,6 +6,7 @@
 //! the filters further in.
 
 mod headers;
+mod limits;
 mod password;
 mod redirect;
 
@@ -124,6 +125,9 @@ impl Course {
     fn step(&mut self, filter: &Filter, seen: &Seen<'_>) -> Step {
         match filter {
             Filter::HttpsRedirect { port } => redirect::to_https(*port, seen),
+            Filter::Deny(deny) => limits::deny(deny, seen),
+            Filter::Allow(allow) => limits::allow(allow, seen),
+            Filter::RateLimit(limit) => limits::rate(limit, seen),
             Filter::Headers(rules) => headers::step(rules, self, seen),
             Filter::Password(filter) => password::step(filter, self, seen),
         }
@@ -136,7 +140,11 @@ impl Course {
         let reached = self.filters.request.get(..self.reached).unwrap_or_default();
         for (place, filter) in reached.iter().enumerate().rev() {
             match filter {
-                Filter::HttpsRedirect { .. } | Filter::Password(_) => {}
+                Filter::HttpsRedirect { .. }
+                | Filter::Deny(_)
+                | Filter::Allow(_)
+                | Filter::RateLimit(_)
+                | Filter::Password(_) => {}
                 Filter::Headers(rules) => headers::edit(rules, place, self, backends, &mut edits),
             }
         }

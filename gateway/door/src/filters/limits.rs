@@ -1,0 +1,71 @@
+//! Limits: from what is written to what is counted.
+
+use std::fmt;
+use std::sync::Arc;
+
+use filter::cidr::Networks;
+use filter::rate::Rate;
+use filter::rate_table::{LimiterId, RateTable};
+use filter::source::Source;
+use resource::{RateLimitSpec, Scope};
+
+use super::context::{Context, Identity};
+
+/// Rates that apply together: a request passes if each has a token for it, and takes one of each then.
+#[derive(Clone, PartialEq)]
+pub struct RateLimit {
+    /// One or two.
+    pub limiters: Box<[Limiter]>,
+    /// What counts as one source.
+    pub source: Source,
+    /// Clients that are not counted.
+    pub except: Option<Networks>,
+    /// Where this replica counts: the table of the door.
+    pub table: Arc<RateTable>,
+}
+
+/// One rate, and whose counts it goes on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limiter {
+    /// The same after each publication.
+    pub id: LimiterId,
+    /// How often a source may ask at this replica.
+    pub rate: Rate,
+}
+
+impl fmt::Debug for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit")
+            .field("limiters", &self.limiters)
+            .field("source", &self.source)
+            .field("except", &self.except)
+            .finish_non_exhaustive()
+    }
+}
+
+/// # Errors
+/// When it cannot be kept as it is written.
+pub(super) fn rate_limit(
+    context: &Context<'_>,
+    identity: Identity<'_>,
+    spec: &RateLimitSpec,
+) -> Result<RateLimit, String> {
+    let replicas = match &spec.scope {
+        Scope::Replica => 1,
+        Scope::Cluster => context.backends.replicas.ok_or(
+            "how many replicas share the limit is not known; name the Services of all of them in `[source] replicas`, or \
+             write `replica`",
+        )?,
+        Scope::Store(_) => return Err("limits at a server are not supported yet".to_owned()),
+    };
+    let limiters = spec.rates.iter().enumerate().map(|(ordinal, rate)| Limiter {
+        id: LimiterId::of(&(identity, ordinal)),
+        rate: rate.divided(replicas),
+    });
+    Ok(RateLimit {
+        limiters: limiters.collect(),
+        source: spec.source.clone(),
+        except: spec.except.clone(),
+        table: context.memory.rates(context.policy.filters.keys),
+    })
+}
