@@ -17,12 +17,14 @@ unless the table says otherwise.
   503 until it is removed. Values in brackets describe what the gateway does anyway, and are fine.
 - **ignored**: it changes nothing that a client could rely on. A warning says so, except for values in brackets.
 
+`⏎` in an example stands for a new line. The last column says what is different from ingress-nginx or Traefik.
+
 An unknown key that begins with `blastdoor.dev/`, `nginx.ingress.kubernetes.io/` or `traefik.ingress.kubernetes.io/`
 closes the Ingress if it may be a misspelling of an annotation that protects. Otherwise it gets a warning.
 `blastdoor check` lists all of it for your manifests.
 ";
 
-const TABLE: &str = "\n| annotation | effect | value | default | note |\n|---|---|---|---|---|\n";
+const TABLE: &str = "\n| annotation | effect | value | default | example | note | difference |\n|---|---|---|---|---|---|---|\n";
 
 /// The reference of annotations, in Markdown.
 #[must_use]
@@ -42,8 +44,33 @@ fn line<T>(row: &Row<T>, on: &str) -> String {
         Effect::Honoured(setting) => (setting.form(), setting.default()),
         Effect::Closes { .. } | Effect::Snippet | Effect::Ignored { .. } => ("", ""),
     };
-    let cells = [&effect(row), value, default, row.note].map(|cell| cell.replace('|', "\\|"));
+    let example = example(row);
+    let example = if example.is_empty() {
+        String::new()
+    } else {
+        format!("`{}`", example.replace('\n', "⏎"))
+    };
+    let cells = [&effect(row), value, default, &example, row.note, row.difference];
+    let cells = cells.map(|cell| cell.replace('|', "\\|"));
     format!("| `{}`{on} | {} |\n", row.key, cells.join(" | "))
+}
+
+/// A value that shows how an honoured annotation is written.
+pub(super) fn example<T>(row: &Row<T>) -> &'static str {
+    let Effect::Honoured(setting) = row.effect else {
+        return "";
+    };
+    if !row.example.is_empty() {
+        return row.example;
+    }
+    // Forms that many annotations share.
+    match setting.form() {
+        "`on` or `off`" => "on",
+        "`true` or `false`" => "true",
+        "seconds" => "60",
+        "bytes, or a number with `k`, `m` or `g`" => "8m",
+        _ => "",
+    }
 }
 
 fn effect<T>(row: &Row<T>) -> String {

@@ -29,6 +29,10 @@ pub(super) struct Row<T: 'static> {
     pub(super) effect: Effect<T>,
     /// What to know of it, in the reference; for one that is not honoured, also the reason that problems give.
     pub(super) note: &'static str,
+    /// What is different from where the annotation comes from; empty if nothing is.
+    pub(super) difference: &'static str,
+    /// A value, for the reference; empty: that of its form.
+    pub(super) example: &'static str,
 }
 
 /// What the gateway does with an annotation.
@@ -102,6 +106,18 @@ impl<T, V> Honoured<T> for Setting<T, V> {
 }
 
 impl<T> Row<T> {
+    /// The same, with a difference from where it comes from.
+    pub(super) const fn differs(mut self, difference: &'static str) -> Self {
+        self.difference = difference;
+        self
+    }
+
+    /// The same, with a value that shows how it is written.
+    pub(super) const fn example(mut self, example: &'static str) -> Self {
+        self.example = example;
+        self
+    }
+
     /// Whether some value of it closes routes, so that a key that may be a misspelling of it must close them too.
     pub(super) fn protects(&self) -> bool {
         match self.effect {
@@ -121,6 +137,8 @@ pub(super) const fn honoured<T, V>(
         key,
         effect: Effect::Honoured(setting),
         note,
+        difference: "",
+        example: "",
     }
 }
 
@@ -137,6 +155,8 @@ pub(super) const fn closes_except<T>(
         key,
         effect: Effect::Closes { except },
         note,
+        difference: "",
+        example: "",
     }
 }
 
@@ -153,5 +173,7 @@ pub(super) const fn ignored_except<T>(
         key,
         effect: Effect::Ignored { except },
         note,
+        difference: "",
+        example: "",
     }
 }

@@ -37,6 +37,8 @@ const fn snippet(key: &'static str) -> Row<Annotations> {
         key,
         effect: Effect::Snippet,
         note: "configuration of nginx",
+        difference: "",
+        example: "",
     }
 }
 
