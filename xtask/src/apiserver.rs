@@ -17,6 +17,11 @@ const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 
 /// `cargo xtask apiserver`
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    found(workspace).map(|_folder| ())
+}
+
+/// The folder that has them: the one that is named, or our own.
+pub(crate) fn found(workspace: &Workspace) -> Result<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a task of the project, not the gateway")]
     let named = env::var("KUBEBUILDER_ASSETS").ok();
     if let Some(named) = named {
@@ -24,10 +29,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             bail!("KUBEBUILDER_ASSETS={named} lacks one of {}", PROGRAMS.join(", "));
         }
         println!("KUBEBUILDER_ASSETS={named}");
-        return Ok(());
+        return Ok(PathBuf::from(named));
     }
-    built(workspace)?;
-    Ok(())
+    built(workspace)
 }
 
 /// The folder with our own.

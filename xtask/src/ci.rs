@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, deny, fuzz, image, imports, interop, nodes, sizes};
+use crate::{apiserver, deny, differential, fuzz, image, imports, interop, nodes, sizes};
 
 /// A check that could not run here, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,12 @@ pub(crate) const STEPS: &[Step] = &[
         name: "interop",
         checks: "third-party clients, servers and scanners, against `cargo build --release`",
         run: interop::check,
+        latest: None,
+    },
+    Step {
+        name: "differential",
+        checks: "what differs from Traefik and nginx is listed, and what is listed differs",
+        run: differential::check,
         latest: None,
     },
     Step {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crate::ci::LeftOut;
 use crate::command::Invocation;
 use crate::go::{self, Part};
+use crate::python;
 use crate::workspace::Workspace;
 
 const RUNNER: &str = "tests/interop/run.py";
@@ -29,11 +30,9 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
     Invocation::cargo(workspace)
         .args(["build", "--release", "--package", "blastdoor"])
         .run()?;
-    let tools = workspace.path(TOOLS);
-    fs::create_dir_all(&tools).with_context(|| format!("making {}", tools.display()))?;
-    python(workspace)?;
+    let programs = python::environment(workspace, TOOLS, REQUIREMENTS)?;
     go_programs(workspace)?;
-    Invocation::new(workspace, tools.join("venv/bin/python"))
+    Invocation::new(workspace, programs.join("python"))
         .args([RUNNER, "--binary", "target/release/blastdoor"])
         .args(["--h2spec", &format!("{TOOLS}/h2spec")])
         .args(["--grpc-go", &format!("{TOOLS}/grpc")])
@@ -41,25 +40,6 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
         .args(only)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .run()
-}
-
-/// A virtual environment with the packages of `requirements.txt`, recreated when that file changes.
-fn python(workspace: &Workspace) -> Result<()> {
-    let venv = workspace.path(TOOLS).join("venv");
-    let installed = venv.join("requirements.txt");
-    let wanted = fs::read_to_string(workspace.path(REQUIREMENTS)).context("reading the requirements")?;
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
-    }
-    Invocation::new(workspace, "python3")
-        .args(["-m", "venv", "--clear"])
-        .args([&venv])
-        .run()
-        .context("making the virtual environment takes Debian's python3-venv")?;
-    Invocation::new(workspace, venv.join("bin/pip"))
-        .args(["install", "--quiet", "--requirement", REQUIREMENTS])
-        .run()?;
-    fs::write(&installed, wanted).context("noting what is installed")
 }
 
 /// Without Go these are not built; the runner reports that they are missing.

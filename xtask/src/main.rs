@@ -16,12 +16,14 @@ mod apiserver;
 mod ci;
 mod command;
 mod deny;
+mod differential;
 mod fuzz;
 mod go;
 mod image;
 mod imports;
 mod interop;
 mod nodes;
+mod python;
 mod rings;
 mod sizes;
 mod workspace;
@@ -41,6 +43,7 @@ The project's own tasks.
   cargo xtask fuzz TARGET…   run one fuzz target, with options for libFuzzer; Ctrl-C stops it
   cargo xtask apiserver      find etcd, kube-apiserver and kubectl for the tests, or build them once with Go
   cargo xtask interop NAME…  test against third-party clients and servers, or those whose names contain NAME
+  cargo xtask differential NAME…  compare with Traefik and nginx: all cases, or those whose names contain NAME
   cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
   cargo xtask image NAME     build a container image with the `dist` build, target/image/blastdoor.tar, without a container engine
   cargo xtask rings CRATE…   files and folders of the gateway's crates that use each other, or of these crates
@@ -68,6 +71,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((task, _)) if task == "apiserver" => apiserver::run(&workspace),
         Some((task, rest)) if task == "fuzz" => fuzz::run(&workspace, rest),
         Some((task, rest)) if task == "interop" => interop::run(&workspace, rest),
+        Some((task, rest)) if task == "differential" => differential::run(&workspace, rest),
         Some((task, rest)) if task == "nodes" => nodes::run(&workspace, rest),
         Some((task, rest)) if task == "rings" => rings::run(&workspace, rest),
         Some((task, rest)) if task == "image" => image::run(&workspace, rest),
@@ -98,7 +102,7 @@ fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 fn usage() -> String {
     let steps: String = ci::STEPS
         .iter()
-        .map(|step| format!("  {:<9} {}\n", step.name, step.checks))
+        .map(|step| format!("  {:<12} {}\n", step.name, step.checks))
         .collect();
     format!("{USAGE}{steps}")
 }
