@@ -222,7 +222,7 @@ impl Cors {
                 fields.set(ACCESS_CONTROL_EXPOSE_HEADERS, exposed.text.clone());
             }
         }
-        if self.vary || self.depends_on_origin() {
+        if self.varies() {
             fields.vary(&ORIGIN, varies);
         }
     }
@@ -252,9 +252,10 @@ impl Cors {
             || self.vary
     }
 
-    /// Whether the response differs between origins, which caches must know.
-    fn depends_on_origin(&self) -> bool {
-        self.origins.iter().any(|rule| !matches!(rule, OriginRule::Any))
+    /// Whether responses say that they depend on `Origin`, which caches must know.
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        self.vary || self.origins.iter().any(|rule| !matches!(rule, OriginRule::Any))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What filters say about the fields of requests and responses, taken together.
 
+use std::borrow::Cow;
+
 use http::uri::Authority;
 
-use crate::cors::Cors;
+use crate::cors::{Cors, Verdict};
 use crate::fields::FieldEdits;
 use crate::security::Hsts;
 
@@ -25,53 +27,102 @@ pub struct Headers {
     pub cors: Option<Cors>,
 }
 
-/// The same at one door.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The same at one door, ready for requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderRules {
-    /// As in [`Headers`].
-    pub allowed_hosts: Box<[Box<str>]>,
+    allowed_hosts: Box<[Box<str>]>,
     /// As in [`Headers`].
     pub request: FieldEdits,
     /// As in [`Headers`].
     pub host: Option<Authority>,
     /// All of the response's fields, but for those of CORS, which come after them.
-    pub response: FieldEdits,
-    /// As in [`Headers`].
-    pub cors: Option<Cors>,
+    response: FieldEdits,
+    cors: Option<CorsRules>,
 }
 
+/// CORS, with what is the same for all responses of one verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CorsRules {
+    cors: Cors,
+    /// All of the response's fields, for [`Verdict::Refused`].
+    refused: FieldEdits,
+    /// The same for [`Verdict::Anybody`].
+    anybody: FieldEdits,
+}
+
+static NOTHING: FieldEdits = FieldEdits::NONE;
+
 impl Headers {
-    /// What it says at a door. `is_https`: clients speak https to it.
+    /// What it says at a door. `is_https`: clients speak https to it. `None` if there is nothing to do.
     #[must_use]
-    pub fn at(&self, is_https: bool) -> HeaderRules {
+    pub fn at(&self, is_https: bool) -> Option<HeaderRules> {
         let mut response = self.security.clone();
         if let Some(hsts) = &self.hsts {
             hsts.edit(is_https, &mut response);
         }
         response.then(&self.response);
-        HeaderRules {
+        let cors = self.cors.as_ref().map(|cors| CorsRules {
+            refused: edited(cors, &Verdict::Refused, false, &response),
+            anybody: edited(cors, &Verdict::Anybody, false, &response),
+            cors: cors.clone(),
+        });
+        let rules = HeaderRules {
             allowed_hosts: self.allowed_hosts.clone(),
             request: self.request.clone(),
             host: self.host.clone(),
             response,
-            cors: self.cors.clone(),
-        }
+            cors,
+        };
+        let says_something = !rules.allowed_hosts.is_empty()
+            || !rules.request.is_empty()
+            || rules.host.is_some()
+            || !rules.response.is_empty()
+            || rules.cors.is_some();
+        says_something.then_some(rules)
     }
 }
 
 impl HeaderRules {
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether requests for this host, as the client writes it, are served.
     #[must_use]
     pub fn allows(&self, host: Option<&[u8]>) -> bool {
         let is = |allowed: &Box<str>| host.is_some_and(|host| allowed.as_bytes().eq_ignore_ascii_case(host));
         self.allowed_hosts.is_empty() || self.allowed_hosts.iter().any(is)
     }
+
+    /// Who may read responses, if it says so.
+    #[must_use]
+    pub fn cors(&self) -> Option<&Cors> {
+        self.cors.as_ref().map(|rules| &rules.cors)
+    }
+
+    /// What changes in the response. `verdict`: that of [`Cors::verdict`] about the request; without one, CORS has answered
+    /// the request itself. `varies`: whether the response says already that it depends on `Origin`.
+    pub fn response(&self, verdict: Option<&Verdict>, varies: impl FnOnce() -> bool) -> Cow<'_, FieldEdits> {
+        let Some(CorsRules {
+            cors,
+            refused,
+            anybody,
+        }) = &self.cors
+        else {
+            return Cow::Borrowed(&self.response);
+        };
+        let Some(verdict) = verdict else {
+            return Cow::Borrowed(&NOTHING);
+        };
+        let varies = cors.varies() && varies();
+        match verdict {
+            Verdict::Refused if !varies => Cow::Borrowed(refused),
+            Verdict::Anybody if !varies => Cow::Borrowed(anybody),
+            verdict => Cow::Owned(edited(cors, verdict, varies, &self.response)),
+        }
+    }
+}
+
+fn edited(cors: &Cors, verdict: &Verdict, varies: bool, before: &FieldEdits) -> FieldEdits {
+    let mut edits = before.clone();
+    cors.edit(verdict, varies, &mut edits);
+    edits
 }
 
 #[cfg(test)]
@@ -80,7 +131,13 @@ mod tests {
     use http::header::{STRICT_TRANSPORT_SECURITY, X_FRAME_OPTIONS};
 
     use super::*;
+    use crate::cors::{Manner, OriginRule};
     use crate::security::SecurityFields;
+
+    fn response(headers: &Headers, is_https: bool) -> FieldEdits {
+        let rules = headers.at(is_https).unwrap();
+        rules.response(None, || panic!("nobody asks")).into_owned()
+    }
 
     #[test]
     fn what_is_written_wins_over_what_protects() {
@@ -89,29 +146,67 @@ mod tests {
             security: SecurityFields::WISE.edits().unwrap(),
             ..Headers::default()
         };
-        headers
-            .response
-            .set(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
+        let own = HeaderValue::from_static("SAMEORIGIN");
+        headers.response.set(X_FRAME_OPTIONS, own);
         headers.response.remove(STRICT_TRANSPORT_SECURITY);
-        let rules = headers.at(true);
-        let frame = rules
-            .response
-            .added
-            .iter()
-            .filter(|(name, _)| *name == X_FRAME_OPTIONS);
+        let edits = response(&headers, true);
+        let frame = edits.added.iter().filter(|(name, _)| *name == X_FRAME_OPTIONS);
         assert_eq!(frame.map(|(_, value)| value).collect::<Vec<_>>(), ["SAMEORIGIN"]);
-        assert!(!rules.response.adds(&STRICT_TRANSPORT_SECURITY));
+        assert!(!edits.adds(&STRICT_TRANSPORT_SECURITY));
         headers.response = FieldEdits::NONE;
-        assert!(headers.at(true).response.adds(&STRICT_TRANSPORT_SECURITY));
-        assert!(!headers.at(false).response.adds(&STRICT_TRANSPORT_SECURITY));
+        assert!(response(&headers, true).adds(&STRICT_TRANSPORT_SECURITY));
+        assert!(!response(&headers, false).adds(&STRICT_TRANSPORT_SECURITY));
+        headers.security = FieldEdits::NONE;
+        assert_eq!(headers.at(false), None, "there is nothing to do");
+    }
+
+    #[test]
+    fn what_is_ready_is_what_cors_says() {
+        for origins in ["*", "https://a.test"] {
+            let cors = Cors {
+                origins: OriginRule::list(origins).unwrap(),
+                methods: None,
+                headers: None,
+                exposed: None,
+                credentials: true,
+                max_age: None,
+                vary: false,
+                manner: Manner::Whole,
+            };
+            let mut headers = Headers {
+                cors: Some(cors.clone()),
+                ..Headers::default()
+            };
+            headers
+                .response
+                .set(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+            let rules = headers.at(true).unwrap();
+            for origin in [None, Some(&b"https://a.test"[..]), Some(b"https://b.test")] {
+                for varies in [false, true] {
+                    let verdict = cors.verdict(origin);
+                    let mut expected = headers.response.clone();
+                    cors.edit(&verdict, varies, &mut expected);
+                    assert_eq!(
+                        *rules.response(Some(&verdict), || varies),
+                        expected,
+                        "{origins} {origin:?}"
+                    );
+                }
+            }
+            assert!(
+                rules.response(None, || true).is_empty(),
+                "a preflight has said all"
+            );
+        }
     }
 
     #[test]
     fn hosts_are_allowed_as_they_are_written() {
-        let rules = HeaderRules {
+        let headers = Headers {
             allowed_hosts: ["a.test".into(), "b.test:81".into()].into(),
-            ..HeaderRules::default()
+            ..Headers::default()
         };
+        let rules = headers.at(false).unwrap();
         let table = [
             ("A.test", true),
             ("a.test:80", false),
@@ -122,6 +217,6 @@ mod tests {
         for (host, allowed) in table {
             assert_eq!(rules.allows(Some(host.as_bytes())), allowed, "{host}");
         }
-        assert!(!rules.allows(None) && HeaderRules::default().allows(None));
+        assert!(!rules.allows(None));
     }
 }

@@ -95,10 +95,12 @@ impl Context<'_> {
                 Some(Filter::RateLimit(Box::new(limit)))
             }
             FilterSpec::Headers(headers) => headers::all(headers, self.policy.scheme),
-            FilterSpec::Cors(cors) => headers::cors(cors),
-            FilterSpec::RequestFields(edits) => headers::request(edits),
-            FilterSpec::ResponseFields(edits) => headers::response(edits),
-            FilterSpec::ResponseFieldsOf(key) => headers::response(&headers::of_config_map(self.view, key)?),
+            FilterSpec::Cors(cors) => headers::cors(cors, self.policy.scheme),
+            FilterSpec::RequestFields(edits) => headers::request(edits, self.policy.scheme),
+            FilterSpec::ResponseFields(edits) => headers::response(edits, self.policy.scheme),
+            FilterSpec::ResponseFieldsOf(key) => {
+                headers::response(&headers::of_config_map(self.view, key)?, self.policy.scheme)
+            }
             FilterSpec::SecurityFields => headers::security(self.policy.scheme)?,
             FilterSpec::BasicAuth(spec) => Some(Filter::Password(Arc::new(PasswordFilter {
                 settings: spec.settings.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use filter::cors::Cors;
 use filter::fields::{FieldEdits, Message};
-use filter::headers::{HeaderRules, Headers};
+use filter::headers::Headers;
 use filter::security::{Hsts, SecurityFields};
 use resource::ClusterView;
 use route::ObjectKey;
@@ -14,31 +14,35 @@ use crate::scheme::Scheme;
 
 /// `headers` of Traefik.
 pub(super) fn all(headers: &Headers, scheme: Scheme) -> Option<Filter> {
-    filter(headers.at(scheme == Scheme::Https))
+    let rules = headers.at(scheme == Scheme::Https)?;
+    Some(Filter::Headers(Arc::new(rules)))
 }
 
 /// Who may read responses.
-pub(super) fn cors(cors: &Cors) -> Option<Filter> {
-    filter(HeaderRules {
+pub(super) fn cors(cors: &Cors, scheme: Scheme) -> Option<Filter> {
+    let headers = Headers {
         cors: Some(cors.clone()),
-        ..HeaderRules::default()
-    })
+        ..Headers::default()
+    };
+    all(&headers, scheme)
 }
 
 /// Fields of the request.
-pub(super) fn request(edits: &FieldEdits) -> Option<Filter> {
-    filter(HeaderRules {
+pub(super) fn request(edits: &FieldEdits, scheme: Scheme) -> Option<Filter> {
+    let headers = Headers {
         request: edits.clone(),
-        ..HeaderRules::default()
-    })
+        ..Headers::default()
+    };
+    all(&headers, scheme)
 }
 
 /// Fields of the response.
-pub(super) fn response(edits: &FieldEdits) -> Option<Filter> {
-    filter(HeaderRules {
+pub(super) fn response(edits: &FieldEdits, scheme: Scheme) -> Option<Filter> {
+    let headers = Headers {
         response: edits.clone(),
-        ..HeaderRules::default()
-    })
+        ..Headers::default()
+    };
+    all(&headers, scheme)
 }
 
 /// The response's fields that protect users of every site.
@@ -58,8 +62,4 @@ pub(super) fn of_config_map(view: &ClusterView, key: &ObjectKey) -> Result<Field
     };
     let fields = map.data.iter().map(|(name, value)| (&**name, &**value));
     FieldEdits::of_map(fields, Message::Response).map_err(|error| format!("ConfigMap `{key}`: {error}"))
-}
-
-fn filter(rules: HeaderRules) -> Option<Filter> {
-    (!rules.is_empty()).then(|| Filter::Headers(Arc::new(rules)))
 }

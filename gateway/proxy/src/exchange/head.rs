@@ -260,12 +260,12 @@ impl Exchange<'_> {
 
 /// What the filters of a route change in the head of a response.
 fn edits<'e>(
-    filters: Option<&dyn ResponseFilters>,
+    filters: Option<&'e dyn ResponseFilters>,
     response: &ResponseHead,
     head: &[u8],
 ) -> Cow<'e, FieldEdits> {
     match filters {
-        Some(filters) => Cow::Owned(filters.edits(response, head)),
+        Some(filters) => filters.edits(response, head),
         None => Cow::Borrowed(&UNEDITED.fields),
     }
 }

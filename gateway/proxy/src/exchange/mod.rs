@@ -16,6 +16,7 @@ mod tests;
 mod timer;
 pub(crate) mod tunnel;
 
+use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -97,7 +98,7 @@ pub(crate) struct Parts<'a> {
 /// Filters through which a response passes on its way to the client.
 pub(crate) trait ResponseFilters {
     /// What they change in this head, which lies in `head`.
-    fn edits(&self, response: &ResponseHead, head: &[u8]) -> FieldEdits;
+    fn edits(&self, response: &ResponseHead, head: &[u8]) -> Cow<'_, FieldEdits>;
 }
 
 /// An exchange under way.

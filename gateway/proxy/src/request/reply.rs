@@ -72,7 +72,7 @@ impl Reply {
 
     /// The same, with the edits of the filters that the request has reached.
     pub(crate) fn edited(self, course: &Course) -> Self {
-        Self::Edited(Box::new((self, course.response_edits(None))))
+        Self::Edited(Box::new((self, course.response_edits(None).into_owned())))
     }
 
     /// Sends it instead of a backend's answer, if that is still possible. Returns what happens to the client's side.

@@ -73,7 +73,10 @@ impl RequestDraft<'_> {
         self.write_target(out);
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
         out.extend_from_slice(self.host());
-        copied(out, self.head, &self.request.fields, |field| self.passes(field));
+        let removed = self.edits.fields.removed_lengths();
+        copied(out, self.head, &self.request.fields, |field| {
+            self.passes(field, removed)
+        });
         self.own_fields(out);
         match (self.upgrade, self.request.te_trailers) {
             (true, _) => upgrade(out, self.head, &self.request.fields),
@@ -102,7 +105,8 @@ impl RequestDraft<'_> {
             .ok()?;
         let fields = &self.request.fields;
         let mut map = Map::with_capacity(fields.len() + 12, self.head.len() + 256);
-        for field in fields.iter().filter(|field| self.passes(field)) {
+        let removed = self.edits.fields.removed_lengths();
+        for field in fields.iter().filter(|field| self.passes(field, removed)) {
             map.copied(field.name.of(self.head), field.value.of(self.head))?;
         }
         self.own_fields(&mut map);
@@ -153,14 +157,14 @@ impl RequestDraft<'_> {
         }
     }
 
-    /// Whether a client's field is forwarded.
-    fn passes(&self, field: &Field) -> bool {
+    /// Whether a client's field is forwarded. `removed`: the lengths of names that edits remove.
+    fn passes(&self, field: &Field, removed: u64) -> bool {
         let (request, forwarded) = (self.request, &self.forwarded);
         let name = field.name.of(self.head);
         vouched::passes(field.id, name, forwarded.identity.trusted, forwarded.settings)
             && (field.id != FieldId::MaxForwards || request.max_forwards.is_none())
             && !request.connection.names(field, self.head)
-            && !self.edits.fields.removes(field.name.of(self.head))
+            && !self.edits.fields.removes_one_of(removed, name)
     }
 
     /// The gateway's own fields. They come after the client's, so nothing that the client names in `Connection` can remove

@@ -75,8 +75,9 @@ impl ResponseDraft<'_> {
         out.push(b' ');
         out.extend_from_slice(response.reason.of(self.head));
         let mut dated = false;
+        let removed = self.edits.removed_lengths();
         copied(out, self.head, &response.fields, |field| {
-            let passes = self.passes(field, self.trailers);
+            let passes = self.passes(field, self.trailers, removed);
             dated |= passes && field.id == FieldId::Date;
             passes
         });
@@ -96,11 +97,12 @@ impl ResponseDraft<'_> {
         let is_upgrade = response.status == 101;
         let mut map = Map::with_capacity(response.fields.len() + 2, self.head.len() + 64);
         let mut dated = false;
+        let removed = self.edits.removed_lengths();
         for field in &response.fields {
             let name = field.name.of(self.head);
             // The handshake of an upgrade exists only in HTTP/1 (RFC 8441 5).
             let is_handshake = is_upgrade && name.eq_ignore_ascii_case(b"sec-websocket-accept");
-            if self.passes(field, true) && !is_handshake {
+            if self.passes(field, true, removed) && !is_handshake {
                 dated |= field.id == FieldId::Date;
                 map.copied(name, field.value.of(self.head))?;
             }
@@ -119,11 +121,12 @@ impl ResponseDraft<'_> {
         matches!(self.framing, Framing::None(_) | Framing::Length(0)) && self.response.status != 101
     }
 
-    fn passes(&self, field: &Field, trailers: bool) -> bool {
+    /// Whether the client sees a field. `removed`: the lengths of names that edits remove.
+    fn passes(&self, field: &Field, trailers: bool, removed: u64) -> bool {
         let response = self.response;
         passes_to_client(field.id, trailers)
             && !response.connection.names(field, self.head)
-            && !self.edits.removes(field.name.of(self.head))
+            && !self.edits.removes_one_of(removed, field.name.of(self.head))
     }
 
     fn own_fields(&self, lines: &mut impl Lines, dated: bool) {

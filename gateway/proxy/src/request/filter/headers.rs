@@ -1,5 +1,7 @@
 //! Filters that edit fields, and CORS.
 
+use std::borrow::Cow;
+
 use ::filter::cors::{Cors, CrossOrigin};
 use ::filter::fields::{FieldEdits, varies_by};
 use ::filter::headers::HeaderRules;
@@ -15,7 +17,7 @@ use crate::request::reply::Reply;
 
 /// Answers preflights and requests for hosts that are not allowed; edits all others.
 pub(super) fn step(rules: &HeaderRules, course: &mut Course, seen: &Seen<'_>) -> Step {
-    if let Some(cors) = &rules.cors {
+    if let Some(cors) = rules.cors() {
         let asked = cross_origin(seen);
         if let Some(fields) = cors.preflight(&asked) {
             return Step::Answer(preflight(cors, &fields));
@@ -35,21 +37,21 @@ pub(super) fn step(rules: &HeaderRules, course: &mut Course, seen: &Seen<'_>) ->
 }
 
 /// Edits the response of a request that has been here. `place`: where the filter stands.
-pub(super) fn edit(
-    rules: &HeaderRules,
+pub(super) fn edit<'c>(
+    rules: &'c HeaderRules,
     place: usize,
     course: &Course,
     backends: Option<(&ResponseHead, &[u8])>,
-    edits: &mut FieldEdits,
+    edits: &mut Cow<'c, FieldEdits>,
 ) {
-    let Some(cors) = &rules.cors else {
-        return edits.then(&rules.response);
-    };
     let mut readers = course.readers.iter();
-    // A filter that has answered a preflight has said all it says.
-    if let Some((_, verdict)) = readers.find(|(other, _)| *other == place) {
-        edits.then(&rules.response);
-        cors.edit(verdict, backends.is_some_and(varies_by_origin), edits);
+    let reader = readers.find(|(other, _)| *other == place);
+    let verdict = reader.map(|(_, verdict)| verdict);
+    let further = rules.response(verdict, || backends.is_some_and(varies_by_origin));
+    if edits.is_empty() {
+        *edits = further;
+    } else if !further.is_empty() {
+        edits.to_mut().then(&further);
     }
 }
 
@@ -66,11 +68,16 @@ fn preflight(cors: &Cors, fields: &FieldEdits) -> Reply {
 }
 
 fn cross_origin<'a>(seen: &Seen<'a>) -> CrossOrigin<'a> {
+    let is_options = seen.request.method == Method::Options;
+    let origin = only(seen, &ORIGIN);
+    // Most requests are no preflights, and have no `Origin`.
+    let asks = is_options && origin.is_some();
+    let preflights = |name: &HeaderName| asks.then(|| only(seen, name)).flatten();
     CrossOrigin {
-        is_options: seen.request.method == Method::Options,
-        origin: only(seen, &ORIGIN),
-        method: only(seen, &ACCESS_CONTROL_REQUEST_METHOD),
-        headers: only(seen, &ACCESS_CONTROL_REQUEST_HEADERS),
+        is_options,
+        origin,
+        method: preflights(&ACCESS_CONTROL_REQUEST_METHOD),
+        headers: preflights(&ACCESS_CONTROL_REQUEST_HEADERS),
     }
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod password;
 mod redirect;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,7 +23,7 @@ use smallvec::SmallVec;
 use wire::{BodyFraming, RequestHead, ResponseHead};
 
 use crate::exchange::ResponseFilters;
-use crate::head::draft::{FieldEdits, RequestEdits};
+use crate::head::draft::{FieldEdits, RequestEdits, UNEDITED};
 use crate::head::identity::Identity;
 use crate::refusal::Refusal;
 use crate::request::Halt;
@@ -135,8 +136,8 @@ impl Course {
 
     /// What the filters that the request has reached change in the head of its response: `None` for an answer of the
     /// gateway's own. The last edit of a field counts, so that the outermost filter decides.
-    pub(crate) fn response_edits(&self, backends: Option<(&ResponseHead, &[u8])>) -> FieldEdits {
-        let mut edits = FieldEdits::default();
+    pub(crate) fn response_edits(&self, backends: Option<(&ResponseHead, &[u8])>) -> Cow<'_, FieldEdits> {
+        let mut edits = Cow::Borrowed(&UNEDITED.fields);
         let reached = self.filters.request.get(..self.reached).unwrap_or_default();
         for (place, filter) in reached.iter().enumerate().rev() {
             match filter {
@@ -153,7 +154,7 @@ impl Course {
 }
 
 impl ResponseFilters for Course {
-    fn edits(&self, response: &ResponseHead, head: &[u8]) -> FieldEdits {
+    fn edits(&self, response: &ResponseHead, head: &[u8]) -> Cow<'_, FieldEdits> {
         self.response_edits(Some((response, head)))
     }
 }
