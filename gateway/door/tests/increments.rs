@@ -33,6 +33,33 @@ const SPEECH: [&str; 4] = [
      blastdoor.dev/backend-tls-ca: secret/rubbish",
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-ca: configmap/trust",
 ];
+/// Filters, by annotations and through Middlewares.
+const FILTERS: [&str; 7] = [
+    ", traefik.ingress.kubernetes.io/router.middlewares: \"NAMESPACE-m0@kubernetescrd\"",
+    ", blastdoor.dev/middlewares: \"m1, m2\"",
+    ", blastdoor.dev/middlewares: m2, traefik.ingress.kubernetes.io/router.middlewares: \"NAMESPACE-m0@kubernetescrd\"",
+    ", blastdoor.dev/basic-auth: users",
+    ", blastdoor.dev/https-redirect: \"on\", blastdoor.dev/middlewares: m1",
+    ", nginx.ingress.kubernetes.io/custom-headers: NAMESPACE/fields",
+    ", nginx.ingress.kubernetes.io/enable-cors: \"true\", blastdoor.dev/middlewares: m2",
+];
+/// What a Middleware may be. Chains may lead back to themselves, and to what is not there.
+const MIDDLEWARES: [&str; 8] = [
+    "chain: {middlewares: [{name: m1}, {name: m2}]}",
+    "chain: {middlewares: [{name: m0}]}",
+    "chain: {middlewares: [{name: m1, namespace: other}]}",
+    "basicAuth: {secret: users}",
+    "basicAuth: {secret: missing}",
+    "headers: {customResponseHeaders: {X-Team: shop}}",
+    "headers: {accessControlAllowOriginList: [\"https://a.test\"]}",
+    "headers: {customResponseHeader: {}}",
+];
+/// The last of them is unusable.
+const USERS: [&str; 3] = [
+    "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+    "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+    "bob",
+];
 /// The last of them does not exist.
 const SECRETS: [&str; 3] = ["ab", "wild", "missing"];
 
@@ -139,6 +166,7 @@ enum Change {
         passthrough: bool,
         speech: usize,
         class: usize,
+        filters: usize,
     },
     /// The default class, if there is one.
     DefaultClass(Option<bool>),
@@ -157,6 +185,14 @@ enum Change {
     /// A Secret with a certificate for clients is another one. Those that come and go are not here: doors remember the last
     /// good ones.
     Certificate(usize, usize),
+    /// What a Middleware says, if it is there.
+    Middleware(usize, Option<usize>),
+    /// The Secret with users: its content, if it is there.
+    Users(Option<usize>),
+    /// The ConfigMap with fields, likewise.
+    Fields(Option<usize>),
+    /// Why Middlewares are not read, if they are not.
+    UnreadMiddlewares(Option<Unread>),
     /// A Secret is missing for another reason.
     Unread(usize, bool),
 }
@@ -175,11 +211,11 @@ fn change() -> impl Strategy<Value = Change> {
         prop::collection::vec((0..=HOSTS.len(), 0..=SECRETS.len()), 0..2),
         prop::bool::weighted(0.05),
         0..8_usize,
-        0..CLASSES.len(),
+        (0..CLASSES.len(), 0..2 * FILTERS.len()),
     );
     prop_oneof![
-        6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough, speech, class)| {
-            Change::Ingress { number, label, age, rules, default, tls, passthrough, speech, class }
+        6 => ingress.prop_map(|(number, label, age, rules, default, tls, passthrough, speech, (class, filters))| {
+            Change::Ingress { number, label, age, rules, default, tls, passthrough, speech, class, filters }
         }),
         1 => (0..6_usize).prop_map(Change::NoIngress),
         1 => any::<Option<bool>>().prop_map(Change::DefaultClass),
@@ -193,6 +229,12 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (any::<bool>(), prop::option::weighted(0.8, 0..3_usize))
             .prop_map(|(is_secret, content)| Change::Authorities(is_secret, content)),
         1 => (0..2_usize, 0..2_usize).prop_map(|(secret, content)| Change::Certificate(secret, content)),
+        3 => (0..3_usize, prop::option::weighted(0.9, 0..MIDDLEWARES.len()))
+            .prop_map(|(number, content)| Change::Middleware(number, content)),
+        1 => prop::option::weighted(0.8, 0..USERS.len()).prop_map(Change::Users),
+        1 => prop::option::weighted(0.8, 0..3_usize).prop_map(Change::Fields),
+        1 => prop::sample::select(vec![None, Some(Unread::Denied), Some(Unread::NoSuchKind)])
+            .prop_map(Change::UnreadMiddlewares),
         1 => (0..SECRETS.len(), any::<bool>()).prop_map(|(secret, is_denied)| Change::Unread(secret, is_denied)),
     ]
 }
@@ -222,8 +264,11 @@ fn apply(view: &mut ClusterView, known: &mut Known, change: &Change) {
             passthrough,
             speech,
             class,
+            filters,
         } => {
-            let start = ingress(*number, *label, *age, rules, *default, *passthrough, *speech);
+            let more = [SPEECH.get(*speech), FILTERS.get(*filters)];
+            let more: String = more.into_iter().flatten().copied().collect();
+            let start = ingress(*number, *label, *age, rules, *default, *passthrough, &more);
             start + CLASSES[*class] + &tls_of(tls)
         }
         Change::DefaultClass(default) => ["x", "y"]
@@ -310,6 +355,35 @@ fn apply(view: &mut ClusterView, known: &mut Known, change: &Change) {
             let (chain, key) = &contents()[*content];
             everywhere(certificate(SECRETS[*secret], chain, key))
         }
+        Change::Middleware(number, None) => {
+            gone(view, Kind::Middleware, format!("m{number}"));
+            return;
+        }
+        Change::Middleware(number, Some(content)) => everywhere(format!(
+            "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {{name: m{number}, namespace: test}}\nspec: {{{}}}\n",
+            MIDDLEWARES[*content]
+        )),
+        Change::Users(None) => {
+            gone(view, Kind::Secret, "users".to_owned());
+            return;
+        }
+        Change::Users(Some(content)) => everywhere(format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: users, namespace: test}}\nstringData: {{auth: \"{}\"}}\n",
+            USERS[*content]
+        )),
+        Change::Fields(None) => {
+            gone(view, Kind::ConfigMap, "fields".to_owned());
+            return;
+        }
+        Change::Fields(Some(content)) => everywhere(format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: fields, namespace: test}}\ndata: {{{}: x}}\n",
+            ["X-Team", "X-Unit", "\"not a name\""][*content]
+        )),
+        Change::UnreadMiddlewares(why) => {
+            let all = ObjectRef::global(Kind::Middleware, "");
+            view.replace_unread(Arc::new(why.map(|why| (all, why)).into_iter().collect()));
+            return;
+        }
         Change::Unread(secret, is_denied) => {
             let why = if *is_denied {
                 Unread::Denied
@@ -336,14 +410,15 @@ fn ingress(
     rules: &[(usize, usize, usize)],
     default: bool,
     passthrough: bool,
-    speech: usize,
+    annotations: &str,
 ) -> String {
+    let namespace = NAMESPACES[number % NAMESPACES.len()];
     let mut yaml = format!(
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i{number}, namespace: {}, creationTimestamp: \"2026-01-0{}T00:00:00Z\", labels: {{expose: {}}}, annotations: {{nginx.ingress.kubernetes.io/ssl-passthrough: \"{passthrough}\"{}}}}}\nspec:\n",
-        NAMESPACES[number % NAMESPACES.len()],
+        namespace,
         age + 1,
         LABELS[label],
-        SPEECH.get(speech).unwrap_or(&"")
+        annotations.replace("NAMESPACE", namespace)
     );
     if default {
         yaml += "  defaultBackend: {service: {name: s0, port: {number: 80}}}\n";
