@@ -1,5 +1,7 @@
 //! The scheme of clients.
 
+use filter::redirect::HttpScheme;
+
 /// The scheme with which clients reached a door: the door's own, never taken from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -25,6 +27,15 @@ impl Scheme {
         match self {
             Self::Http => 80,
             Self::Https => 443,
+        }
+    }
+}
+
+impl From<Scheme> for HttpScheme {
+    fn from(scheme: Scheme) -> Self {
+        match scheme {
+            Scheme::Http => Self::Http,
+            Scheme::Https => Self::Https,
         }
     }
 }

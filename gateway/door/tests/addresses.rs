@@ -55,7 +55,7 @@ fn called(doors: &[Door<()>]) -> BTreeSet<SocketAddr> {
                     called.extend(upstream.endpoints.iter().map(|endpoint| endpoint.address));
                 }
                 Action::Blocked(reason) => assert_eq!(*reason, Blocked::RefusedAddress),
-                Action::RedirectToHttps { .. } => panic!("nobody asks for it"),
+                Action::Redirect => panic!("nobody asks for it"),
             }
         }
     }

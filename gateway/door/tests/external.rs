@@ -302,7 +302,7 @@ fn ports_are_those_of_the_ingress() {
                 Ok((upstream.port, upstream.protocol.clone()))
             }
             Action::Blocked(reason) => Err(reason),
-            Action::RedirectToHttps { .. } => panic!("nobody asks for it"),
+            Action::Redirect => panic!("nobody asks for it"),
         };
         assert_eq!(got, expected, "{spec} {port}");
     }

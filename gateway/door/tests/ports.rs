@@ -46,7 +46,7 @@ fn found(port: &str, service: &str, slice: &str) -> (Option<(u16, Vec<String>)>,
                 .map(|endpoint| endpoint.address.to_string());
             Some((upstream.port, endpoints.collect()))
         }
-        Action::Blocked(_) | Action::RedirectToHttps { .. } => None,
+        Action::Blocked(_) | Action::Redirect => None,
     };
     let reported = problems
         .iter()

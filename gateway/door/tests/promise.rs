@@ -95,7 +95,7 @@ fn ask(door: &Door<()>, host: &str, path: &str) -> Option<String> {
         Verdict::Matched(route) => Some(match &route.action {
             Action::Forward(_) => route.origin.key.name().to_owned(),
             Action::Blocked(_) => "blocked".to_owned(),
-            Action::RedirectToHttps { .. } => "redirect".to_owned(),
+            Action::Redirect => "redirect".to_owned(),
         }),
         Verdict::Redirect { .. } => Some("redirect".to_owned()),
         Verdict::Unknown { .. } => None,
@@ -355,7 +355,7 @@ fn standing(door: &Door<()>, open: &LetIn) -> Standing {
 fn service_of(route: &Route) -> Option<(&ObjectKey, u16)> {
     match &route.action {
         Action::Forward(upstream) => Some((&upstream.service, upstream.port)),
-        Action::RedirectToHttps { .. } | Action::Blocked(_) => None,
+        Action::Redirect | Action::Blocked(_) => None,
     }
 }
 

@@ -32,6 +32,7 @@ pub mod statuses;
 pub mod sticky;
 pub mod store;
 pub mod template;
+pub mod upstream_host;
 pub mod url;
 pub mod verdicts;
 pub mod verified;

@@ -2,7 +2,7 @@
 
 use crate::pattern::Pattern;
 use crate::replacement::Replacement;
-use crate::url::add_query;
+use crate::url::{add_query, check_text};
 
 /// A change of the path, as filters read and send it: in its normal form. The result may be no path, which the caller
 /// must check.
@@ -67,6 +67,24 @@ impl PathField {
             Self::ReplacedPath => "x-replaced-path",
         }
     }
+}
+
+/// Checks what takes the place of a path: it may have groups and a query, and must begin with `/` or a group.
+///
+/// # Errors
+/// When no result of it can be a path.
+pub fn check_target(target: &Replacement) -> Result<(), String> {
+    let text = target.as_str();
+    let begins = target.start();
+    if text.is_empty() || !(begins.is_empty() || begins.starts_with('/')) {
+        return Err(format!("`{text}` is not a path, which begins with `/`"));
+    }
+    if text.contains('#') {
+        return Err(format!(
+            "`{text}` has a `#`, which no request has; percent-encode it"
+        ));
+    }
+    target.texts().try_for_each(|part| check_text(text, part))
 }
 
 impl PathEdit {
@@ -302,6 +320,19 @@ mod tests {
                 result(&rewrite(path, target), asked, Some("q=1")).0,
                 expected,
                 "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_that_can_be_no_path_is_refused() {
+        for text in ["/", "/$1", "$1", "/a?b=$2", "/a?", "/%20"] {
+            assert_eq!(check_target(&Replacement::nginx(text).unwrap()), Ok(()), "{text}");
+        }
+        for text in ["", "a", "/a b", "/a#b", "/{x}", "https://a/"] {
+            assert!(
+                check_target(&Replacement::nginx(text).unwrap()).is_err(),
+                "{text}"
             );
         }
     }

@@ -100,6 +100,16 @@ impl Pattern {
         })
     }
 
+    /// A pattern that somebody else has compiled from this text, within the same bounds.
+    #[must_use]
+    pub fn compiled(text: &str, case: Case, regex: &Regex) -> Self {
+        Self {
+            text: text.into(),
+            case,
+            regex: regex.clone(),
+        }
+    }
+
     /// As it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {

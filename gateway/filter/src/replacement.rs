@@ -116,6 +116,24 @@ impl Replacement {
         }
     }
 
+    /// The highest number of a group in it; 0 if it has none.
+    #[must_use]
+    pub fn highest_group(&self) -> usize {
+        let groups = self.parts.iter().map(|part| match part {
+            Part::Group(group) => *group,
+            Part::Text(_) | Part::Name(_) => 0,
+        });
+        groups.max().unwrap_or_default()
+    }
+
+    /// Its texts between the groups.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(&**text),
+            Part::Group(_) | Part::Name(_) => None,
+        })
+    }
+
     /// The groups in it that `pattern` does not have, as they are written. They are always empty, which is hardly meant.
     pub fn missing<'r>(&'r self, pattern: Option<&'r Pattern>) -> impl Iterator<Item = String> + 'r {
         self.parts.iter().filter_map(move |part| match part {

@@ -21,6 +21,8 @@ pub enum FilterKind {
     Allow,
     /// A redirect to elsewhere.
     Redirect,
+    /// A redirect of `/`.
+    AppRoot,
     /// What scripts of other origins may do. Preflights carry no credentials and are not counted.
     Cors,
     /// How much a client may ask for. Who is refused before uses none of it up.
@@ -33,6 +35,8 @@ pub enum FilterKind {
     UserRateLimit,
     /// `headers` of Traefik. Only Middlewares have it.
     Headers,
+    /// `redirectScheme` of Traefik. Only Middlewares have it.
+    Scheme,
     /// Which path the backend sees. Guards have seen that of the client.
     Path,
     /// Fields of requests.
@@ -63,6 +67,8 @@ impl FilterKind {
             Self::Deny => "a deny list",
             Self::Allow => "an allow list",
             Self::Redirect => "a redirect",
+            Self::AppRoot => "a redirect of `/`",
+            Self::Scheme => "another scheme",
             Self::Cors => "CORS",
             Self::RateLimit => "a rate limit",
             Self::UserRateLimit => "a rate limit by user",
@@ -98,6 +104,8 @@ impl FilterKind {
             | Self::Deny
             | Self::Allow
             | Self::Redirect
+            | Self::AppRoot
+            | Self::Scheme
             | Self::Cors
             | Self::RateLimit
             | Self::UserRateLimit

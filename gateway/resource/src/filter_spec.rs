@@ -13,6 +13,10 @@ use route::ObjectKey;
 
 use crate::filter_kind::FilterKind;
 use crate::limit_spec::RateLimitSpec;
+use filter::path_edit::PathEdit;
+use filter::redirect::{Destination, Redirect};
+use filter::replacement::Replacement;
+use filter::upstream_host::UpstreamHost;
 
 /// A filter, and where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,18 @@ pub enum Dialect {
 pub enum FilterSpec {
     /// Requests over plain HTTP are redirected to https (308).
     HttpsRedirect,
+    /// Requests are redirected to a place that they are not asked for.
+    Redirect(Redirect),
+    /// Requests for `/` are redirected there (302).
+    AppRoot(Destination),
+    /// The path is replaced by this, with the groups of the rule's path in it. A URL instead of a path is redirected to.
+    Rewrite(Replacement),
+    /// `X-Forwarded-Prefix` is this, with the groups of the rule's path in it.
+    ForwardedPrefix(Replacement),
+    /// The path is changed.
+    Path(PathEdit),
+    /// The backend sees this host.
+    UpstreamHost(UpstreamHost),
     /// Clients of these networks are refused.
     Deny(Deny),
     /// Everybody but these networks is refused.
@@ -121,6 +137,12 @@ impl FilterSpec {
             Self::BasicAuth(spec) => vec![FilterReference::Secret(&spec.secret)],
             Self::RateLimit(limit) => limit.secrets().map(FilterReference::Secret).collect(),
             Self::HttpsRedirect
+            | Self::Redirect(_)
+            | Self::AppRoot(_)
+            | Self::Rewrite(_)
+            | Self::ForwardedPrefix(_)
+            | Self::Path(_)
+            | Self::UpstreamHost(_)
             | Self::Deny(_)
             | Self::Allow(_)
             | Self::Headers(_)
@@ -136,6 +158,11 @@ impl FilterSpec {
     pub const fn kind(&self) -> FilterKind {
         match self {
             Self::HttpsRedirect => FilterKind::HttpsRedirect,
+            Self::Redirect(Redirect::Scheme { .. }) => FilterKind::Scheme,
+            Self::Redirect(_) => FilterKind::Redirect,
+            Self::AppRoot(_) => FilterKind::AppRoot,
+            Self::Rewrite(_) | Self::ForwardedPrefix(_) | Self::Path(_) => FilterKind::Path,
+            Self::UpstreamHost(_) => FilterKind::Host,
             Self::Deny(_) => FilterKind::Deny,
             Self::Allow(_) => FilterKind::Allow,
             Self::RateLimit(limit) => match limit.source {
@@ -154,6 +181,19 @@ impl FilterSpec {
         }
     }
 
+    /// Where it stands among the filters of its kind that annotations ask for: what the backend is told of the path, what
+    /// takes its place, what is taken from it, what comes before it.
+    #[must_use]
+    pub const fn place(&self) -> u8 {
+        match self {
+            Self::ForwardedPrefix(_) => 0,
+            Self::Rewrite(_) => 1,
+            Self::Path(PathEdit::AddPrefix(_)) => 3,
+            Self::Path(_) => 2,
+            _ => 0,
+        }
+    }
+
     /// What it says about CORS, if it says anything.
     #[must_use]
     pub fn cors(&self) -> Option<&Cors> {
@@ -161,6 +201,12 @@ impl FilterSpec {
             Self::Cors(cors) => Some(cors),
             Self::Headers(headers) => headers.cors.as_ref(),
             Self::HttpsRedirect
+            | Self::Redirect(_)
+            | Self::AppRoot(_)
+            | Self::Rewrite(_)
+            | Self::ForwardedPrefix(_)
+            | Self::Path(_)
+            | Self::UpstreamHost(_)
             | Self::Deny(_)
             | Self::Allow(_)
             | Self::RateLimit(_)

@@ -41,7 +41,8 @@ mod unread;
 mod view;
 
 pub use annotations::{
-    Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, annotation_reference,
+    Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, PathMatcher, PathReading,
+    annotation_reference,
 };
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
@@ -50,8 +51,8 @@ pub use filter_spec::{
     BasicAuthSpec, Dialect, FilterReference, FilterSpec, NamedMiddleware, UsersForm, WrittenFilter,
 };
 pub use ingress::{
-    ClassRef, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, InvalidBackend, InvalidHost,
-    InvalidPath, PathType, ServicePortRef,
+    ClassRef, DerivedFrom, DerivedHost, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls,
+    InvalidBackend, InvalidHost, InvalidPath, PathType, ServicePortRef,
 };
 pub use ingress_class::IngressClass;
 pub use labels::Labels;

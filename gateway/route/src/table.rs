@@ -406,6 +406,11 @@ impl<A> TableBuilder<A> {
         }
     }
 
+    /// The hosts that have a place, as often as they have one.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        self.places.keys().map(|(host, _)| host)
+    }
+
     /// How many regular expressions a host has. Each costs every request for the host up to one match, so a caller bounds
     /// them: [`MOST_REGEXES`] are meant.
     #[must_use]

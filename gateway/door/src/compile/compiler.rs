@@ -6,13 +6,16 @@ use std::sync::Arc;
 use resource::{ClusterView, ObjectRef, Problem, Severity};
 use route::{ListenerName, Table};
 
+use super::derived::Derived;
 use super::passthrough::Passthrough;
 use super::places::Places;
 use super::route::{Action, Route};
 use crate::admission::{Admitted, Excess, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy, Upstreams};
-use crate::filters::{Context, FilterMemory, IngressFilters};
-use crate::rule::{Blocked, Condition, ObjectReport, ObjectRules, Rule, RuleAction, ingress};
+use crate::filters::{Context, FilterMemory, FilteredPlace, Filters, IngressFilters, twin_filters};
+use crate::rule::{
+    Blocked, Condition, DerivedRule, ObjectReport, ObjectRules, Rule, RuleAction, Target, Tuning, ingress,
+};
 
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are resolved once.
 pub(crate) struct Compiler<'v> {
@@ -67,6 +70,7 @@ impl<'v> Compiler<'v> {
         };
         let mut places = Places::new(door, policy, ownership, admitted, any_passes);
         let mut problems = Reports::new();
+        let mut derived = Vec::new();
         for admitted in admitted {
             let ingress = admitted.ingress();
             let mut report = ObjectReport::of_ingress(ingress);
@@ -75,12 +79,17 @@ impl<'v> Compiler<'v> {
             }
             if !admitted.is_left_out() {
                 let object = ingress::translate(door, policy, *admitted, &mut report);
-                self.object(&context, &mut places, &object, &mut report);
+                let routes = self.object(&context, &mut places, &object, &mut report);
+                if !routes.is_empty() {
+                    derived.push((&**ingress, routes));
+                }
             }
             if !report.problems.is_empty() {
                 problems.insert(report.object(), report.finish());
             }
         }
+        places.settle();
+        places.derive(&derived, &mut problems);
         let (table, passthrough) = places.finish();
         Compiled {
             table,
@@ -89,14 +98,15 @@ impl<'v> Compiler<'v> {
         }
     }
 
-    /// Gives the rules of one object their places.
+    /// Gives the rules of one object their places. Returns the routes that may only have places that are left.
     fn object(
         &mut self,
         context: &Context<'_>,
         places: &mut Places<'_>,
         object: &ObjectRules<'_>,
         report: &mut ObjectReport<'_>,
-    ) {
+    ) -> Vec<Derived> {
+        let mut derived = Vec::new();
         self.upstreams.next_asks();
         let filters = IngressFilters::compile(context, object, report);
         for named in &object.hosts {
@@ -111,9 +121,19 @@ impl<'v> Compiler<'v> {
             crate::counted::note(|work| work.compiled += 1);
             let route = self.route(rule, &filters, report);
             if let Some(host) = host {
+                let aliases = object.aliases.iter();
+                for alias in aliases.filter(|alias| places.may_have(object, alias)) {
+                    derived.extend(Derived::alias(alias, rule, &route));
+                }
                 places.place(rule, host, route, report);
             }
         }
+        let rules = object.derived.iter();
+        for rule in rules.filter(|rule| places.may_have(object, rule.host)) {
+            let route = of_derived(context, object, rule, &filters);
+            derived.push(Derived::rule(rule, route));
+        }
+        derived
     }
 
     fn route(
@@ -124,13 +144,17 @@ impl<'v> Compiler<'v> {
     ) -> Arc<Route> {
         // What a table cannot honour yet must be closed here.
         let Condition::Always = rule.condition;
-        let (action, filters) = match (self.action(rule, report), filters) {
-            // A redirect needs no backend.
-            (action @ (Action::Forward(_) | Action::Blocked(Blocked::NoSuchBackend)), Ok(filters)) => {
-                (action, filters.of(rule))
+        let (action, filters) = match (&rule.action, filters) {
+            (RuleAction::Blocked(reason), _) => (Action::Blocked(reason.clone()), None),
+            (RuleAction::Forward(_) | RuleAction::Unusable, Err(blocked)) => {
+                // What is wrong with the backend is told even so.
+                self.action(rule, report);
+                (Action::Blocked(blocked.clone()), None)
             }
-            (action @ (Action::Blocked(_) | Action::RedirectToHttps { .. }), _) => (action, None),
-            (Action::Forward(_), Err(blocked)) => (Action::Blocked(blocked.clone()), None),
+            (RuleAction::Forward(_) | RuleAction::Unusable, Ok(filters)) => {
+                let filters = filters.of(FilteredPlace::Rule(rule.path));
+                (self.behind(filters.as_deref(), rule, report), filters)
+            }
         };
         Arc::new(Route {
             origin: Arc::clone(&rule.origin),
@@ -140,10 +164,30 @@ impl<'v> Compiler<'v> {
         })
     }
 
+    /// What happens to requests that get past the filters. Behind a redirect of all requests nobody needs a backend, and many
+    /// write one that does not exist.
+    fn behind(
+        &mut self,
+        filters: Option<&Filters>,
+        rule: &Rule<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Action {
+        match filters {
+            Some(filters) if filters.answer_all => Action::Redirect,
+            Some(filters) if filters.redirects => {
+                let reported = report.problems.len();
+                let action = self.action(rule, report);
+                report.problems.truncate(reported);
+                action
+            }
+            Some(_) | None => self.action(rule, report),
+        }
+    }
+
     fn action(&mut self, rule: &Rule<'_>, report: &mut ObjectReport<'_>) -> Action {
         let backend = match &rule.action {
             RuleAction::Forward(backend) => backend,
-            RuleAction::RedirectToHttps { port } => return Action::RedirectToHttps { port: *port },
+            RuleAction::Unusable => return Action::Blocked(Blocked::InvalidRule),
             RuleAction::Blocked(reason) => return Action::Blocked(reason.clone()),
         };
         let (upstream, doubt) = self.upstreams.find(*backend, &mut report.problems);
@@ -158,6 +202,32 @@ impl<'v> Compiler<'v> {
             }
         }
     }
+}
+
+/// The route of a place that an annotation adds.
+fn of_derived(
+    context: &Context<'_>,
+    object: &ObjectRules<'_>,
+    rule: &DerivedRule<'_>,
+    filters: &Result<IngressFilters, Blocked>,
+) -> Arc<Route> {
+    let closed = object.closed.as_ref().or(filters.as_ref().err());
+    let (action, filters) = match (closed, filters) {
+        (Some(blocked), _) | (None, Err(blocked)) => (Action::Blocked(blocked.clone()), None),
+        (None, Ok(filters)) => {
+            let filters = match rule.target {
+                Target::Host(to) => twin_filters(to, context.policy.scheme.into()),
+                Target::AppRoot => filters.of(FilteredPlace::AppRoot),
+            };
+            (Action::Redirect, filters)
+        }
+    };
+    Arc::new(Route {
+        origin: Arc::clone(&object.origin),
+        action,
+        filters,
+        tuning: Tuning::default(),
+    })
 }
 
 fn report_excess(door: &ListenerName, policy: &Policy, excess: Excess, report: &mut ObjectReport<'_>) {

@@ -1,6 +1,7 @@
 //! From admitted Ingresses to a door's table.
 
 mod compiler;
+mod derived;
 mod passthrough;
 mod places;
 mod route;

@@ -1,6 +1,6 @@
 //! One door's table while it is compiled: which rule has each place, and what is reported to those that lose it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use resource::{Kind, Severity};
@@ -150,15 +150,31 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The finished table, and the names that are passed through.
-    pub(super) fn finish(mut self) -> (Table<Arc<Route>>, Passthrough) {
-        // Closed places take only free places: the neighbours of a broken rule are served.
-        for (host, pattern, blocked) in self.unreadable {
+    /// Gives closed places what is free: the neighbours of a broken rule are served.
+    pub(super) fn settle(&mut self) {
+        for (host, pattern, blocked) in std::mem::take(&mut self.unreadable) {
             let _taken = match pattern {
                 Some(pattern) => self.table.insert(host, pattern, blocked).is_err(),
                 None => self.table.set_host_default(host, blocked).is_err(),
             };
         }
+    }
+
+    /// The hosts that have a place.
+    pub(super) fn hosts(&self) -> HashSet<HostPattern> {
+        self.table.hosts().cloned().collect()
+    }
+
+    pub(super) fn table(&mut self) -> &mut TableBuilder<Arc<Route>> {
+        &mut self.table
+    }
+
+    pub(super) fn door(&self) -> &ListenerName {
+        self.door
+    }
+
+    /// The finished table, and the names that are passed through.
+    pub(super) fn finish(mut self) -> (Table<Arc<Route>>, Passthrough) {
         // Names that the door itself answers stay out of the wildcards that pass through.
         for (host, holder) in &self.holders {
             if let HostPattern::Exact(host) = host
@@ -256,7 +272,8 @@ fn holders(
         let ingress = admitted.ingress();
         let passes_through = policy.passes_through(ingress);
         let origin = Arc::new(Origin::new(Kind::Ingress, &ingress.key));
-        for host in ingress.hosts() {
+        // A host that is not that of a rule is never passed through, nor keeps one from it.
+        for host in ingress.rule_hosts() {
             let is_others = ownership
                 .of(host)
                 .is_some_and(|owner| !beside(&owner.ingress, &ingress.key));
@@ -272,13 +289,13 @@ fn holders(
 }
 
 /// The longest run of whole path elements at the start of `written` that can be read.
-fn readable_prefix(written: &str) -> Option<PathPattern> {
+pub(super) fn readable_prefix(written: &str) -> Option<PathPattern> {
     let rooted = if written.starts_with('/') {
         written.to_owned()
     } else {
         format!("/{written}")
     };
-    let refused = |character: char| character.is_control() || "`{};#?".contains(character);
+    let refused = |character: char| character.is_control() || "`{};#?()[]*+^$|\\".contains(character);
     let mut candidate = rooted.split(refused).next()?;
     loop {
         let trimmed = candidate.trim_end_matches('/');

@@ -25,11 +25,8 @@ pub struct Route {
 pub enum Action {
     /// It goes to an endpoint of this upstream.
     Forward(Arc<Upstream>),
-    /// 308 to `https` at this port: the rule is written with `ssl-redirect` and the door speaks plain HTTP.
-    RedirectToHttps {
-        /// The port in `Location`; 443 is left out of it.
-        port: u16,
-    },
+    /// None gets here: the filters redirect every request, whether or not there is a backend.
+    Redirect,
     /// 503: the rule cannot be honoured, and nothing may answer in its place.
     Blocked(Blocked),
 }

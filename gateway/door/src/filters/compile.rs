@@ -2,23 +2,54 @@
 
 use std::sync::Arc;
 
+use filter::path_edit::PathEdit;
+use filter::pattern::{Case, Pattern};
 use filter::rate_table::LimiterId;
+use filter::redirect::{Destination, HttpScheme, Redirect};
+use filter::replacement::Replacement;
 use resource::{FilterSpec, Severity};
+use route::PathPattern;
 
 use super::asked::{Asked, asked};
 use super::context::{Context, Identity};
 use super::merge::merge;
 use super::{Filter, Filters, PasswordFilter, headers, limits};
-use crate::rule::{Blocked, ObjectReport, ObjectRules, Rule};
+use crate::rule::{Blocked, ObjectReport, ObjectRules, RulePath};
 use crate::scheme::Scheme;
 
 /// The filters of one Ingress at one door, in order.
 #[derive(Debug)]
 pub(crate) struct IngressFilters {
-    /// Of every rule.
-    common: Vec<Filter>,
+    filters: Vec<Compiled>,
     /// The same, shared by the rules that need nothing of their own.
     shared: Option<Arc<Filters>>,
+    scheme: HttpScheme,
+}
+
+/// A filter of an Ingress.
+#[derive(Debug)]
+enum Compiled {
+    /// It is the same for each rule.
+    Common(Filter),
+    /// It depends on the path of the rule.
+    OfRule(OfRule),
+}
+
+/// A filter that depends on the path of the rule.
+#[derive(Debug, Clone)]
+enum OfRule {
+    Rewrite(Replacement),
+    ForwardedPrefix(Replacement),
+    AppRoot(Destination),
+}
+
+/// The place of a route, as far as filters depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum FilteredPlace<'a> {
+    /// That of a rule.
+    Rule(RulePath<'a>),
+    /// The root that is redirected.
+    AppRoot,
 }
 
 impl IngressFilters {
@@ -38,9 +69,13 @@ impl IngressFilters {
         }
         let asked = asked(context.view, object, report).ok_or(Blocked::Filter)?;
         let asked = merge(asked, report).ok_or(Blocked::Filter)?;
-        let mut common = Vec::new();
+        let mut filters = Vec::new();
         let mut closed = false;
         for asked in &asked {
+            if let Some(of_rule) = OfRule::of(asked.spec) {
+                filters.push(Compiled::OfRule(of_rule));
+                continue;
+            }
             let identity = Identity {
                 ingress: &object.origin.key,
                 kind: asked.kind(),
@@ -49,7 +84,7 @@ impl IngressFilters {
                 ordinal: asked.ordinal,
             };
             match context.filter(asked, identity, report) {
-                Ok(filter) => common.extend(filter),
+                Ok(filter) => filters.extend(filter.map(Compiled::Common)),
                 Err(refused) => {
                     let message = match asked.middleware {
                         Some(_) => format!("{}: {refused}; closed (503)", asked.place()),
@@ -63,16 +98,84 @@ impl IngressFilters {
         if closed {
             return Err(Blocked::Filter);
         }
+        let scheme = context.policy.scheme.into();
+        let common = filters.iter().filter_map(|filter| match filter {
+            Compiled::Common(filter) => Some(filter.clone()),
+            Compiled::OfRule(_) => None,
+        });
         Ok(Self {
-            shared: Filters::new(common.clone()),
-            common,
+            shared: Filters::new(common.collect(), scheme),
+            filters,
+            scheme,
         })
     }
 
-    /// The filters of one rule.
-    pub(crate) fn of(&self, _rule: &Rule<'_>) -> Option<Arc<Filters>> {
-        debug_assert_eq!(self.common.is_empty(), self.shared.is_none());
-        self.shared.clone()
+    /// The filters of one route.
+    pub(crate) fn of(&self, place: FilteredPlace<'_>) -> Option<Arc<Filters>> {
+        if !self
+            .filters
+            .iter()
+            .any(|filter| matches!(filter, Compiled::OfRule(_)))
+        {
+            return self.shared.clone();
+        }
+        let filters = self.filters.iter().filter_map(|filter| match filter {
+            Compiled::Common(filter) => Some(filter.clone()),
+            Compiled::OfRule(of_rule) => of_rule.at(place),
+        });
+        Filters::new(filters.collect(), self.scheme)
+    }
+}
+
+impl OfRule {
+    fn of(spec: &FilterSpec) -> Option<Self> {
+        match spec {
+            FilterSpec::Rewrite(target) => Some(Self::Rewrite(target.clone())),
+            FilterSpec::ForwardedPrefix(prefix) => Some(Self::ForwardedPrefix(prefix.clone())),
+            FilterSpec::AppRoot(root) => Some(Self::AppRoot(root.clone())),
+            _ => None,
+        }
+    }
+
+    fn at(&self, place: FilteredPlace<'_>) -> Option<Filter> {
+        let pattern = || place.pattern();
+        match (self, place) {
+            (Self::AppRoot(root), FilteredPlace::AppRoot) => Some(Filter::Redirect(Redirect::To {
+                destination: root.clone(),
+                status: 302,
+            })),
+            (Self::AppRoot(_), FilteredPlace::Rule(_)) => None,
+            (Self::Rewrite(target), _) => Some(match Redirect::rewrite(pattern(), target.clone()) {
+                Ok(redirect) => Filter::Redirect(redirect),
+                // It is no URL, hence a path.
+                Err(_) => Filter::Path(PathEdit::Rewrite {
+                    pattern: pattern(),
+                    target: target.clone(),
+                }),
+            }),
+            (Self::ForwardedPrefix(prefix), _) => Some(Filter::Path(PathEdit::TellPrefix {
+                pattern: pattern(),
+                prefix: prefix.clone(),
+            })),
+        }
+    }
+}
+
+impl FilteredPlace<'_> {
+    /// The regular expression of its path, if it is one.
+    fn pattern(self) -> Option<Pattern> {
+        let Self::Rule(RulePath::Pattern {
+            pattern: PathPattern::Regex(regex),
+            ..
+        }) = self
+        else {
+            return None;
+        };
+        let case = match regex.dialect().is_caseless() {
+            true => Case::Insensitive,
+            false => Case::Sensitive,
+        };
+        Some(Pattern::compiled(regex.as_str(), case, regex.compiled()))
     }
 }
 
@@ -85,15 +188,19 @@ impl Context<'_> {
         report: &mut ObjectReport<'_>,
     ) -> Result<Option<Filter>, String> {
         Ok(match asked.spec {
-            FilterSpec::HttpsRedirect => {
-                (self.policy.scheme == Scheme::Http).then_some(Filter::HttpsRedirect { port: 443 })
-            }
             FilterSpec::Deny(deny) => Some(Filter::Deny(deny.clone())),
             FilterSpec::Allow(allow) => Some(Filter::Allow(Box::new(allow.clone()))),
             FilterSpec::RateLimit(spec) => {
                 let limit = limits::rate_limit(self, identity, spec)?;
                 Some(Filter::RateLimit(Box::new(limit)))
             }
+            FilterSpec::HttpsRedirect => (self.policy.scheme == Scheme::Http)
+                .then_some(Filter::Redirect(Redirect::Https { port: 443 })),
+            FilterSpec::Redirect(redirect) => Some(Filter::Redirect(redirect.clone())),
+            FilterSpec::Path(edit) => Some(Filter::Path(edit.clone())),
+            FilterSpec::UpstreamHost(host) => Some(Filter::UpstreamHost(host.clone())),
+            // They are compiled for each rule.
+            FilterSpec::AppRoot(_) | FilterSpec::Rewrite(_) | FilterSpec::ForwardedPrefix(_) => None,
             FilterSpec::Headers(headers) => headers::all(headers, self.policy.scheme),
             FilterSpec::Cors(cors) => headers::cors(cors, self.policy.scheme),
             FilterSpec::RequestFields(edits) => headers::request(edits, self.policy.scheme),

@@ -97,10 +97,11 @@ fn is_among(kind: FilterKind, one: &Asked<'_>, others: &[Asked<'_>]) -> bool {
 fn order(asked: &mut [Asked<'_>]) {
     asked.sort_by_key(|asked| {
         let kind = asked.kind();
+        let place = asked.spec.place();
         match (asked.middleware, kind.is_guard()) {
-            (None, true) => (0, Some(kind)),
-            (Some(_), _) => (1, None),
-            (None, false) => (2, Some(kind)),
+            (None, true) => (0, Some(kind), place),
+            (Some(_), _) => (1, None, 0),
+            (None, false) => (2, Some(kind), place),
         }
     });
 }

@@ -76,7 +76,7 @@ impl Rig {
         let routes = doors.flat_map(|door| door.live().unwrap().table.iter());
         let upstreams = routes.filter_map(|row| match &row.action.action {
             Action::Forward(upstream) => Some(Arc::clone(upstream)),
-            Action::RedirectToHttps { .. } | Action::Blocked(_) => None,
+            Action::Redirect | Action::Blocked(_) => None,
         });
         upstreams.collect()
     }
@@ -339,7 +339,7 @@ impl Rig {
                 Action::Forward(_) => "served",
                 Action::Blocked(Blocked::Bound) => "closed",
                 Action::Blocked(_) => "blocked",
-                Action::RedirectToHttps { .. } => "redirected",
+                Action::Redirect => "redirected",
             };
             format!("{} {what}", row.host)
         });

@@ -11,6 +11,8 @@ pub(crate) enum Field {
     HostDefault { rule: usize },
     /// `spec.defaultBackend` without rules.
     Default,
+    /// An annotation, as `metadata.annotations[KEY]`.
+    Annotation(&'static str),
 }
 
 const DEFAULT_BACKEND: &str = "spec.defaultBackend";
@@ -23,6 +25,7 @@ impl Field {
                 format!("spec.rules[{rule}].host")
             }
             Self::Default => DEFAULT_BACKEND.to_owned(),
+            Self::Annotation(field) => field.to_owned(),
         }
     }
 
@@ -32,6 +35,7 @@ impl Field {
             Self::Rule { rule } => format!("spec.rules[{rule}]"),
             Self::Path { rule, path } => format!("spec.rules[{rule}].http.paths[{path}].path"),
             Self::HostDefault { .. } | Self::Default => DEFAULT_BACKEND.to_owned(),
+            Self::Annotation(field) => field.to_owned(),
         }
     }
 
@@ -41,6 +45,7 @@ impl Field {
             Self::Rule { rule } => format!("spec.rules[{rule}]"),
             Self::Path { rule, path } => format!("spec.rules[{rule}].http.paths[{path}].backend"),
             Self::HostDefault { .. } | Self::Default => DEFAULT_BACKEND.to_owned(),
+            Self::Annotation(field) => field.to_owned(),
         }
     }
 }

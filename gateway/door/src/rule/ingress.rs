@@ -10,7 +10,7 @@ use super::{
     Rule, RuleAction, RulePath, Tuning,
 };
 use crate::admission::{Admitted, ClientAuth, Policy};
-use crate::scheme::Scheme;
+use crate::filters::{aliases, roots, twins};
 
 /// What an admitted Ingress asks for at a door.
 pub(crate) fn translate<'v>(
@@ -26,10 +26,10 @@ pub(crate) fn translate<'v>(
     }
     let passes_through = policy.passes_through(ingress);
     let is_beyond = admitted.excess().is_some();
+    let closed = is_beyond || closed(door, policy, ingress, report);
     let translation = Translation {
         ingress,
-        policy,
-        closed: is_beyond || closed(door, policy, ingress, report),
+        closed,
         asked: ObjectRules {
             origin: Arc::new(Origin::new(Kind::Ingress, &ingress.key)),
             passes_through,
@@ -37,6 +37,9 @@ pub(crate) fn translate<'v>(
             filters: &ingress.annotations.filters,
             middlewares: &ingress.annotations.middlewares,
             rules: Vec::new(),
+            closed: closed.then_some(Blocked::Annotation),
+            aliases: Vec::new(),
+            derived: Vec::new(),
         },
     };
     if is_beyond {
@@ -49,15 +52,14 @@ pub(crate) fn translate<'v>(
 }
 
 /// One Ingress while it is translated into rules.
-struct Translation<'v, 'p> {
+struct Translation<'v> {
     ingress: &'v Ingress,
-    policy: &'p Policy,
     /// It asks for something that the door cannot give and without which it must not be served.
     closed: bool,
     asked: ObjectRules<'v>,
 }
 
-impl<'v> Translation<'v, '_> {
+impl<'v> Translation<'v> {
     /// The hosts of an Ingress that is beyond a bound are closed, whatever its rules are. Rules without a host are left out:
     /// what they answer belongs to others too.
     fn of_hosts(mut self) -> ObjectRules<'v> {
@@ -75,6 +77,7 @@ impl<'v> Translation<'v, '_> {
                 self.push(field, Some(host), path, RuleAction::Blocked(Blocked::Bound));
             }
         }
+        self.alias();
         self.asked
     }
 
@@ -134,7 +137,20 @@ impl<'v> Translation<'v, '_> {
         if let Some(backend) = &ingress.default_backend {
             self.default(backend, protocol);
         }
+        self.alias();
+        for derived in twins(ingress) {
+            self.name(derived.field, derived.host);
+            self.asked.derived.push(derived);
+        }
+        self.asked.derived.extend(roots(ingress));
         self.asked
+    }
+
+    fn alias(&mut self) {
+        for (field, host) in aliases(self.ingress) {
+            self.name(field, host);
+            self.asked.aliases.push(host);
+        }
     }
 
     /// Passthrough applies to whole hosts, whatever the paths: if it is impossible, what no path matches is closed too.
@@ -179,16 +195,13 @@ impl<'v> Translation<'v, '_> {
         if self.closed {
             return RuleAction::Blocked(Blocked::Annotation);
         }
-        if self.ingress.annotations.ssl_redirect && self.policy.scheme == Scheme::Http {
-            return RuleAction::RedirectToHttps { port: 443 };
-        }
         match backend {
             Ok(IngressBackend { service, port }) => RuleAction::Forward(BackendRef {
                 service,
                 port,
                 protocol,
             }),
-            Err(_reported) => RuleAction::Blocked(Blocked::InvalidRule),
+            Err(_reported) => RuleAction::Unusable,
         }
     }
 

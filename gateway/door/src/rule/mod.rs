@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resource::{BackendAnnotations, Kind, NamedMiddleware, ServicePortRef, WrittenFilter};
-use route::{HostPattern, ObjectKey, PathPattern};
+use route::{Host, HostPattern, ObjectKey, PathPattern};
 
 pub(crate) use field::Field;
 pub(crate) use report::{ObjectReport, bounded};
@@ -42,6 +42,29 @@ pub(crate) struct ObjectRules<'v> {
     pub(crate) middlewares: &'v [NamedMiddleware],
     /// Its rules; the first one for a place keeps it.
     pub(crate) rules: Vec<Rule<'v>>,
+    /// Further hosts for which its rules are, unless a rule of the door names them.
+    pub(crate) aliases: Vec<&'v HostPattern>,
+    /// Why all of it is closed, if it is.
+    pub(crate) closed: Option<Blocked>,
+    /// What it asks for at places where no rule of the door is.
+    pub(crate) derived: Vec<DerivedRule<'v>>,
+}
+
+/// A place that an annotation adds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DerivedRule<'v> {
+    pub(crate) field: Field,
+    pub(crate) host: &'v HostPattern,
+    pub(crate) target: Target<'v>,
+}
+
+/// Where requests for such a place are redirected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'v> {
+    /// All requests for the host: to this one.
+    Host(&'v Host),
+    /// Those for `/`: to where `app-root` says.
+    AppRoot,
 }
 
 /// A host that an object names.
@@ -97,8 +120,8 @@ pub(crate) enum Condition {
 pub(crate) enum RuleAction<'v> {
     /// They go to this backend.
     Forward(BackendRef<'v>),
-    /// 308 to `https` at this port.
-    RedirectToHttps { port: u16 },
+    /// They would go to a backend that cannot be read; what filters answer is answered.
+    Unusable,
     /// 503, whatever the state of the backend.
     Blocked(Blocked),
 }

@@ -138,7 +138,7 @@ impl<S> Snapshot<S> {
             .chain(passed.map(|(_, route)| route))
             .filter_map(|route| match &route.action {
                 Action::Forward(upstream) => Some(&**upstream),
-                Action::RedirectToHttps { .. } | Action::Blocked(_) => None,
+                Action::Redirect | Action::Blocked(_) => None,
             })
     }
 }

@@ -42,7 +42,7 @@ impl Standing {
             }
             (
                 _,
-                Action::RedirectToHttps { .. }
+                Action::Redirect
                 | Action::Blocked(
                     Blocked::InvalidRule
                     | Blocked::NoSuchBackend
@@ -54,7 +54,7 @@ impl Standing {
                     | Blocked::Bound,
                 ),
             )
-            | (Action::RedirectToHttps { .. } | Action::Blocked(_), Action::Forward(_)) => Self::Gone,
+            | (Action::Redirect | Action::Blocked(_), Action::Forward(_)) => Self::Gone,
         }
     }
 }

@@ -30,7 +30,7 @@ fn serves(doors: &Doors, door: usize, host: &str) -> Option<String> {
     match doors.doors[door].snapshot().find(Some(&host), &path) {
         Verdict::Matched(route) => Some(match &route.action {
             Action::Forward(_) => route.origin.key.name().to_owned(),
-            action @ (Action::Blocked(_) | Action::RedirectToHttps { .. }) => format!("{action:?}"),
+            action @ (Action::Blocked(_) | Action::Redirect) => format!("{action:?}"),
         }),
         Verdict::Redirect { port } => Some(format!("redirect to {port}")),
         Verdict::Unknown { .. } | Verdict::NotSynced => None,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::filter::url::push_escaped;
 use door::{Action, Filters, Matched, Route, Snapshot, Upstream, Verdict};
 use route::{RequestHost, normalise_path};
 use wire::{BodyFraming, Method, RequestHead};
@@ -91,7 +92,7 @@ pub(crate) fn decide(
         Verdict::Matched(route) => {
             record.route = Some(Arc::clone(route));
             place.set(host.as_ref(), &path);
-            act(route, &snapshot, host.as_ref(), request, head)
+            act(route, &snapshot, request)
         }
         Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
         Verdict::Unknown { owner } => {
@@ -105,13 +106,7 @@ pub(crate) fn decide(
     (decision, identity)
 }
 
-fn act(
-    route: &Arc<Route>,
-    snapshot: &Snapshot<Settings>,
-    host: Option<&RequestHost<'_>>,
-    request: &RequestHead,
-    head: &[u8],
-) -> Decision {
+fn act(route: &Arc<Route>, snapshot: &Snapshot<Settings>, request: &RequestHead) -> Decision {
     let settings = snapshot.settings();
     let matched = || Matched {
         route: Arc::clone(route),
@@ -125,8 +120,8 @@ fn act(
     }
     let limit = body_limit(route, settings);
     match (&route.action, request.framing) {
-        (Action::Blocked(_), _) => Decision::refuse(Refusal::Blocked),
-        (Action::RedirectToHttps { port }, _) => redirect(host, *port, request, head),
+        // What redirects is a filter.
+        (Action::Blocked(_) | Action::Redirect, _) => Decision::refuse(Refusal::Blocked),
         (Action::Forward(_), _) if request.max_forwards == Some(0) => Decision::Reply(Reply::Options),
         (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
             Decision::refuse(Refusal::BodyTooLarge)
@@ -159,12 +154,7 @@ fn redirect(host: Option<&RequestHost<'_>>, port: u16, request: &RequestHead, he
 }
 
 /// The same host and path over https.
-pub(crate) fn https_location(
-    host: &RequestHost<'_>,
-    port: u16,
-    request: &RequestHead,
-    head: &[u8],
-) -> Vec<u8> {
+fn https_location(host: &RequestHost<'_>, port: u16, request: &RequestHead, head: &[u8]) -> Vec<u8> {
     let mut location = b"https://".to_vec();
     location.extend_from_slice(host.as_str().as_bytes());
     if port != 443 {
@@ -179,23 +169,6 @@ pub(crate) fn https_location(
         push_escaped(&mut location, query.of(head));
     }
     location
-}
-
-/// A path or a query with the characters that a URI may hold (RFC 3986 3.3, 3.4): requests are accepted with others, but
-/// clients parse `Location` strictly.
-fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
-    for (index, byte) in bytes.iter().enumerate() {
-        let digits = bytes.get(index + 1..index + 3).unwrap_or_default();
-        let fits = match byte {
-            b'%' => digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit),
-            byte => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(byte),
-        };
-        if fits {
-            out.push(*byte);
-        } else {
-            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
 }
 
 fn is_health_check(settings: &Settings, trusted: bool, request: &RequestHead, head: &[u8]) -> bool {

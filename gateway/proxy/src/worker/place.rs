@@ -25,9 +25,15 @@ impl Place {
         self.text.shrink_to(1024);
     }
 
-    /// The host; empty if there was none.
-    pub(crate) fn host(&self) -> &[u8] {
-        self.text.get(..self.host.unwrap_or_default()).unwrap_or_default()
+    /// The host; `None` if there was none.
+    pub(crate) fn host(&self) -> Option<&str> {
+        let host = self.text.get(..self.host?)?;
+        std::str::from_utf8(host).ok()
+    }
+
+    /// The path.
+    pub(crate) fn path(&self) -> &[u8] {
+        self.text.get(self.host.unwrap_or_default()..).unwrap_or_default()
     }
 
     /// `None` if the text is not in normal form, which cannot happen.

@@ -72,10 +72,6 @@ pub(super) const SUBJECT: Subject = Subject {
             },
         ),
         closes(
-            "nginx.ingress.kubernetes.io/x-forwarded-prefix",
-            "not supported yet",
-        ),
-        closes(
             "nginx.ingress.kubernetes.io/proxy-redirect-*",
             "not supported yet",
         ),

@@ -46,6 +46,8 @@ mod timeouts;
 mod tests;
 
 pub(crate) use parsed::ServiceAnnotations;
-pub use parsed::{Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning};
+pub use parsed::{
+    Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, PathMatcher, PathReading,
+};
 pub(crate) use read::{ingress_annotations, service_annotations};
 pub use reference::annotation_reference;

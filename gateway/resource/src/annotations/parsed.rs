@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filter::basic_auth::BasicAuth;
 use filter::cors::{CorsList, OriginRule};
-use route::ObjectKey;
+use route::{HostPattern, ObjectKey};
 
 use super::rate_limit_parts::RateLimitParts;
 use super::value::field;
@@ -16,9 +16,12 @@ use crate::reporter::Reporter;
 /// What the annotations of an Ingress ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Annotations {
-    /// Requests over plain HTTP are redirected to HTTPS (308): `ssl-redirect` or `force-ssl-redirect` of
-    /// ingress-nginx is `"true"`.
-    pub ssl_redirect: bool,
+    /// How the paths of its rules are read.
+    pub paths: PathReading,
+    /// Further hosts for its rules (`server-alias`).
+    pub aliases: Vec<HostPattern>,
+    /// The twin of each exact host is redirected to the host (`from-to-www-redirect`): the field that says so.
+    pub www_redirect: Option<&'static str>,
     /// The doors that Traefik's `router.entrypoints` names; empty when it is absent.
     pub entrypoints: Vec<Box<str>>,
     /// Timeouts and limits.
@@ -62,6 +65,30 @@ pub(crate) struct CorsDraft {
     pub(crate) exposed: Option<CorsList>,
     pub(crate) credentials: Option<bool>,
     pub(crate) max_age: Option<u64>,
+}
+
+/// How the paths of an Ingress are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PathReading {
+    /// Paths that do not say how they match are regular expressions (`use-regex`), and so are prefixes that hold characters of
+    /// such.
+    pub regex: bool,
+    /// Paths that hold characters of regular expressions are such, unless they are exact: `rewrite-target` is written.
+    pub rewrites: bool,
+    /// How paths match that do not say how (`router.pathmatcher` of Traefik).
+    pub matcher: PathMatcher,
+}
+
+/// How a path of the type `ImplementationSpecific` matches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PathMatcher {
+    /// `PathPrefix`
+    #[default]
+    Prefix,
+    /// `Path`
+    Exact,
+    /// `PathRegexp`
+    Regex,
 }
 
 /// An annotation that closes its routes.

@@ -5,6 +5,7 @@ mod basic_auth;
 mod fields;
 mod limits;
 mod middlewares;
+mod redirects;
 mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::row::{Effect, Row};
 use super::table::{SUBJECTS, ingress_rows, is_ours, service_rows};
 use super::{Annotations, ingress_annotations, service_annotations};
+use crate::filter_spec::FilterSpec;
 use crate::protocol::AppProtocol;
 use crate::reporter::{Reporter, UnreadableFields};
 
@@ -58,7 +60,13 @@ fn either_spelling_of_ssl_redirect_redirects_and_an_unreadable_one_closes() {
     for (value, redirect, closes) in table {
         for name in ["ssl-redirect", "force-ssl-redirect"] {
             let (annotations, reported) = nginx(name, value);
-            assert_eq!(annotations.ssl_redirect, redirect, "{name}: {value}");
+            let specs = annotations.filters.iter().map(|filter| &filter.spec);
+            let expected: &[FilterSpec] = if redirect {
+                &[FilterSpec::HttpsRedirect]
+            } else {
+                &[]
+            };
+            assert!(specs.eq(expected), "{name}: {value}");
             assert_eq!(annotations.closes.len(), closes, "{name}: {value}");
             assert_eq!(reported.len(), closes, "{name}: {value}");
         }
@@ -67,7 +75,9 @@ fn either_spelling_of_ssl_redirect_redirects_and_an_unreadable_one_closes() {
         ("nginx.ingress.kubernetes.io/force-ssl-redirect", "true"),
         ("nginx.ingress.kubernetes.io/ssl-redirect", "false"),
     ];
-    assert!(read(&either).0.ssl_redirect);
+    assert_eq!(read(&either).0.filters.len(), 1);
+    let both = either.map(|(key, _)| (key, "true"));
+    assert_eq!(read(&both).0.filters.len(), 1, "said twice");
 }
 
 #[test]
@@ -89,11 +99,8 @@ fn protection_that_cannot_be_given_closes() {
         ("backend-protocol", "AUTO_HTTP"),
         ("backend-protocol", "FCGI"),
         ("secure-backends", "yes"),
-        ("rewrite-target", "/$1"),
-        ("use-regex", "true"),
         ("canary", "true"),
         ("ssl-passthrough", "yes"),
-        ("upstream-vhost", "internal.test"),
     ];
     for (name, value) in closing {
         let (annotations, reported) = nginx(name, value);
@@ -154,11 +161,6 @@ fn ignored_annotations_get_a_warning() {
             "enable-websockets",
             "true",
             "warning: ignored: no such annotation exists; WebSocket always works",
-        ),
-        (
-            "server-alias",
-            "a.test",
-            "warning: ignored: not supported yet; name the hosts in `spec.rules`",
         ),
     ];
     for (name, value, message) in table {

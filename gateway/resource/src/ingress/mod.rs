@@ -1,6 +1,8 @@
 //! Ingresses: which hosts and paths go to which Services.
 
 mod backend;
+mod derived;
+mod lookalike;
 mod path;
 mod rule;
 mod tls;
@@ -9,15 +11,17 @@ use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::networking::v1::Ingress as RawIngress;
 use k8s_openapi::jiff::Timestamp;
-use route::{HostPattern, ObjectKey};
+use route::{HostPattern, ObjectKey, PathPattern};
 
 use crate::annotations::{Annotations, ingress_annotations};
+use crate::filter_spec::FilterSpec;
 use crate::labels::Labels;
 use crate::metadata::Metadata;
 use crate::problem::{Kind, ObjectRef, Problem, Severity, Source};
 use crate::reporter::{Reporter, UnreadableFields};
 
 pub use backend::{IngressBackend, InvalidBackend, ServicePortRef};
+pub use derived::{DerivedFrom, DerivedHost};
 pub use path::{IngressPath, InvalidPath, PathType};
 pub use rule::{IngressRule, InvalidHost};
 pub use tls::IngressTls;
@@ -46,6 +50,8 @@ pub struct Ingress {
     pub default_backend: Option<Result<IngressBackend, InvalidBackend>>,
     /// `spec.tls`
     pub tls: Box<[IngressTls]>,
+    /// Hosts that its annotations add to those of its rules.
+    pub derived: Box<[DerivedHost]>,
     /// Where it is written, when it comes from a file.
     pub source: Option<Arc<Source>>,
 }
@@ -85,7 +91,7 @@ impl Ingress {
         let key = &meta.key;
         let raw_rules = spec.rules.unwrap_or_default().into_iter().enumerate();
         let mut rules: Vec<IngressRule> = raw_rules
-            .map(|(index, raw)| IngressRule::read(raw, key, index, &mut report))
+            .map(|(index, raw)| IngressRule::read(raw, key, annotations.paths, index, &mut report))
             .collect();
         if rules.is_empty() && (unreadable.contains("spec.rules") || unreadable.contains("spec")) {
             // Without rules `defaultBackend` would answer every host.
@@ -110,8 +116,11 @@ impl Ingress {
             meta.annotations.get(CLASS_ANNOTATION),
             &mut report,
         );
+        explain_groups(&rules, &annotations, &mut report);
+        let derived = derived::hosts(&rules, &annotations);
         Some(Self {
             class,
+            derived,
             rules: rules.into_boxed_slice(),
             default_backend,
             tls,
@@ -137,8 +146,15 @@ impl Ingress {
         self.rules = rules.into_iter().chain(closed).collect();
     }
 
-    /// The hosts that its rules name, in order, as often as they do; rules whose host cannot be read name none.
+    /// The hosts that it may have routes for: those that its rules name, in order, as often as they do, and those that are
+    /// derived from them. Rules whose host cannot be read name none.
     pub fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        let derived = self.derived.iter().map(|derived| &derived.host);
+        self.rule_hosts().chain(derived)
+    }
+
+    /// The hosts that its rules name.
+    pub fn rule_hosts(&self) -> impl Iterator<Item = &HostPattern> {
         self.rules.iter().filter_map(|rule| rule.host.as_ref().ok())
     }
 
@@ -179,6 +195,31 @@ fn explain_emptiness(rules: &[IngressRule], has_default: bool, report: &mut Repo
             &format!("spec.rules[{index}].http.paths"),
             "the rule has no paths and there is no `defaultBackend`: it serves nothing",
         );
+    }
+}
+
+/// A group that no path has is always empty, which is hardly meant.
+fn explain_groups(rules: &[IngressRule], annotations: &Annotations, report: &mut Reporter<'_>) {
+    let groups = rules
+        .iter()
+        .flat_map(|rule| &rule.paths)
+        .filter_map(|path| match &path.pattern {
+            Ok(PathPattern::Regex(regex)) => Some(regex.compiled().captures_len().saturating_sub(1)),
+            Ok(PathPattern::Exact(_) | PathPattern::Prefix(_)) => Some(0),
+            Err(_) => None,
+        });
+    let Some(groups) = groups.max() else { return };
+    for filter in &annotations.filters {
+        let (FilterSpec::Rewrite(text) | FilterSpec::ForwardedPrefix(text)) = &filter.spec else {
+            continue;
+        };
+        let highest = text.highest_group();
+        if highest > groups {
+            report.warning(
+                &filter.field,
+                format!("no path of this Ingress has a group for `${highest}`, so that it is always empty"),
+            );
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! One path of a rule, and where its requests go.
 
 use k8s_openapi::api::networking::v1::HTTPIngressPath as RawPath;
-use route::{ObjectKey, PathPattern, PathPatternError};
+use route::{ObjectKey, PathPattern, PathPatternError, RegexDialect};
 
 use super::backend::{IngressBackend, InvalidBackend};
+use super::lookalike;
+use crate::annotations::{PathMatcher, PathReading};
 use crate::reporter::Reporter;
 
 /// `spec.rules[].http.paths[]` of an Ingress.
@@ -26,7 +28,7 @@ pub enum PathType {
     Exact,
     /// The path and what is below it, element by element.
     Prefix,
-    /// Here the same as `Prefix`.
+    /// The same as `Prefix`, unless annotations say otherwise.
     ImplementationSpecific,
 }
 
@@ -71,7 +73,13 @@ impl IngressPath {
         }
     }
 
-    pub(super) fn read(raw: RawPath, ingress: &ObjectKey, field: &str, report: &mut Reporter<'_>) -> Self {
+    pub(super) fn read(
+        raw: RawPath,
+        ingress: &ObjectKey,
+        reading: PathReading,
+        field: &str,
+        report: &mut Reporter<'_>,
+    ) -> Self {
         if report.is_unreadable(field) {
             return Self::unreadable();
         }
@@ -94,10 +102,15 @@ impl IngressPath {
                 Err(invalid.clone())
             }
             Ok(_) if report.is_unreadable(&path_field) => Err(InvalidPath::Unreadable),
-            Ok(path_type) => path_type.pattern(&written).inspect_err(|invalid| {
+            Ok(path_type) => path_type.pattern(&written, reading).inspect_err(|invalid| {
                 report.error(&path_field, invalid.to_string());
             }),
         };
+        if let Ok(PathPattern::Exact(_) | PathPattern::Prefix(_)) = pattern
+            && let Some(advice) = lookalike::advice(&written)
+        {
+            report.warning(&path_field, advice);
+        }
         Self {
             path_type: path_type.ok(),
             written: written.into(),
@@ -118,7 +131,10 @@ impl PathType {
         }
     }
 
-    fn pattern(self, written: &str) -> Result<PathPattern, InvalidPath> {
+    fn pattern(self, written: &str, reading: PathReading) -> Result<PathPattern, InvalidPath> {
+        if let Some(dialect) = self.dialect(written, reading) {
+            return PathPattern::regex(written, dialect).map_err(InvalidPath::Pattern);
+        }
         // These have been used to inject configuration into other proxies, and no client sends them unescaped.
         if let Some(character) = written
             .chars()
@@ -133,8 +149,27 @@ impl PathType {
             (Self::ImplementationSpecific, "") => PathPattern::prefix("/"),
             (Self::Exact | Self::Prefix, "") => return Err(InvalidPath::Missing),
             (Self::Exact, path) => PathPattern::exact(path),
+            (Self::ImplementationSpecific, path) if reading.matcher == PathMatcher::Exact => {
+                PathPattern::exact(path)
+            }
             (Self::Prefix | Self::ImplementationSpecific, path) => PathPattern::prefix(path),
         };
         pattern.map_err(InvalidPath::Pattern)
+    }
+
+    /// Whose regular expression it is, if it is one.
+    fn dialect(self, written: &str, reading: PathReading) -> Option<RegexDialect> {
+        let is_regex = match self {
+            _ if written.is_empty() => false,
+            Self::Exact => false,
+            Self::ImplementationSpecific if reading.matcher == PathMatcher::Regex => {
+                return Some(RegexDialect::Traefik);
+            }
+            Self::ImplementationSpecific if reading.regex => true,
+            Self::Prefix | Self::ImplementationSpecific => {
+                (reading.regex || reading.rewrites) && lookalike::has_pattern_characters(written)
+            }
+        };
+        is_regex.then_some(RegexDialect::Nginx)
     }
 }

@@ -5,6 +5,7 @@ use route::{HostPattern, HostPatternError, ObjectKey};
 
 use super::backend::InvalidBackend;
 use super::path::IngressPath;
+use crate::annotations::PathReading;
 use crate::reporter::Reporter;
 
 /// `spec.rules[]` of an Ingress.
@@ -30,7 +31,13 @@ pub enum InvalidHost {
 }
 
 impl IngressRule {
-    pub(super) fn read(raw: RawRule, ingress: &ObjectKey, index: usize, report: &mut Reporter<'_>) -> Self {
+    pub(super) fn read(
+        raw: RawRule,
+        ingress: &ObjectKey,
+        reading: PathReading,
+        index: usize,
+        report: &mut Reporter<'_>,
+    ) -> Self {
         let field = format!("spec.rules[{index}]");
         let host_field = format!("{field}.host");
         let host = if report.is_unreadable(&field) || report.is_unreadable(&host_field) {
@@ -53,7 +60,7 @@ impl IngressRule {
             raw_paths
                 .into_iter()
                 .zip(fields)
-                .map(|(raw, field)| IngressPath::read(raw, ingress, &field, report))
+                .map(|(raw, field)| IngressPath::read(raw, ingress, reading, &field, report))
                 .collect()
         };
         match host.as_ref().err().and_then(InvalidHost::without_port) {

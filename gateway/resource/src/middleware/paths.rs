@@ -1,9 +1,9 @@
 //! Which path the backend sees.
-#![allow(
-    dead_code,
-    reason = "the conversion of each kind follows; remove this with the last of them"
-)]
 
+use filter::path_edit::PathEdit;
+use filter::pattern::{Case, Pattern};
+use filter::replacement::Replacement;
+use route::{PathScratch, normalise_path};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use super::kind::{InvalidMiddleware, MiddlewareKind};
 use super::reading::Reading;
 use super::row::Form::{Text, Texts, Truth};
 use super::row::{KindEffect, KindRow, field};
+use crate::filter_spec::FilterSpec;
 
 pub(super) const STRIP_PREFIX: KindRow = KindRow {
     name: "stripPrefix",
@@ -117,32 +118,110 @@ pub(super) struct ReplacePathRegex {
 }
 
 fn strip_prefix(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: StripPrefix = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: StripPrefix = reading.raw(content)?;
+    if raw.prefixes.is_empty() {
+        return Err(reading.refuse("prefixes", "it names no prefix; write `- /api`"));
+    }
+    let prefixes = raw.prefixes.iter().enumerate().map(|(index, prefix)| {
+        let prefix = with_slash(prefix.trim());
+        normal(&format!("prefixes[{index}]"), &prefix, reading)
+    });
+    Ok(edit(PathEdit::StripPrefix(prefixes.collect::<Result<_, _>>()?)))
 }
 
 fn strip_prefix_regex(
     content: Value,
     reading: &mut Reading<'_, '_>,
 ) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: StripPrefixRegex = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: StripPrefixRegex = reading.raw(content)?;
+    if raw.regex.is_empty() {
+        return Err(reading.refuse("regex", "it names no pattern; write `- /v[0-9]+`"));
+    }
+    let patterns = raw.regex.iter().enumerate().map(|(index, text)| {
+        // Traefik trims them.
+        pattern(&format!("regex[{index}]"), text.trim(), reading)
+    });
+    Ok(edit(PathEdit::StripPrefixRegex(
+        patterns.collect::<Result<_, _>>()?,
+    )))
 }
 
 fn add_prefix(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: AddPrefix = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: AddPrefix = reading.raw(content)?;
+    if raw.prefix.is_empty() {
+        return Err(reading.refuse("prefix", "it is missing; write `/api`"));
+    }
+    let prefix = normal("prefix", &with_slash(&raw.prefix), reading)?;
+    Ok(edit(PathEdit::AddPrefix(prefix)))
 }
 
 fn replace_path(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: ReplacePath = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: ReplacePath = reading.raw(content)?;
+    let path = normal("path", &raw.path, reading)?;
+    Ok(edit(PathEdit::Replace(path)))
 }
 
 fn replace_path_regex(
     content: Value,
     reading: &mut Reading<'_, '_>,
 ) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: ReplacePathRegex = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: ReplacePathRegex = reading.raw(content)?;
+    let pattern = pattern("regex", raw.regex.trim(), reading)?;
+    let replacement = Replacement::go(raw.replacement.trim());
+    if let Some(text) = replacement.texts().find(|text| text.contains(['?', '#'])) {
+        let reason =
+            format!("`{text}` has a character that no path has: `?` or `#`; only the path is replaced");
+        return Err(reading.refuse("replacement", reason));
+    }
+    warn_of_groups("replacement", &replacement, &pattern, reading);
+    Ok(edit(PathEdit::ReplaceRegex { pattern, replacement }))
+}
+
+fn edit(edit: PathEdit) -> MiddlewareKind {
+    MiddlewareKind::Filters(vec![FilterSpec::Path(edit)])
+}
+
+/// Traefik writes the `/` where it is missing.
+fn with_slash(path: &str) -> String {
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    }
+}
+
+/// A path in its normal form, which is the one that filters see.
+fn normal(field: &str, path: &str, reading: &Reading<'_, '_>) -> Result<Box<str>, InvalidMiddleware> {
+    let mut scratch = PathScratch::default();
+    let result = normalise_path(path.as_bytes(), &mut scratch);
+    let text = result.map_err(|error| {
+        let reason = format!("`{}` is not a path: {error}", path.escape_debug());
+        reading.refuse(field, reason)
+    })?;
+    Ok(String::from_utf8_lossy(text.as_bytes()).into())
+}
+
+/// A regular expression as Traefik has it: case counts.
+pub(super) fn pattern(
+    field: &str,
+    text: &str,
+    reading: &Reading<'_, '_>,
+) -> Result<Pattern, InvalidMiddleware> {
+    Pattern::new(text, Case::Sensitive).map_err(|error| reading.refuse(field, error.to_string()))
+}
+
+/// Warns of groups that are always empty: `$1x` is the group `1x`, where `${1}x` may be meant.
+pub(super) fn warn_of_groups(
+    field: &str,
+    replacement: &Replacement,
+    pattern: &Pattern,
+    reading: &mut Reading<'_, '_>,
+) {
+    let missing: Vec<String> = replacement.missing(Some(pattern)).collect();
+    if let Some(group) = missing.first() {
+        let message = format!(
+            "`{group}` is no group of the pattern, so that it is always empty; write `${{1}}x` for the first group and an `x`"
+        );
+        reading.warn(field, message);
+    }
 }

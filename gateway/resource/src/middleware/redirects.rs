@@ -1,16 +1,16 @@
 //! Where clients are sent instead.
-#![allow(
-    dead_code,
-    reason = "the conversion of each kind follows; remove this with the last of them"
-)]
 
+use filter::redirect::{HttpScheme, Redirect};
+use filter::replacement::Replacement;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::kind::{InvalidMiddleware, MiddlewareKind};
+use super::paths::{pattern, warn_of_groups};
 use super::reading::Reading;
 use super::row::Form::{Text, Truth};
 use super::row::{FieldRow, KindEffect, KindRow, field};
+use crate::filter_spec::FilterSpec;
 
 pub(super) const REDIRECT_SCHEME: KindRow = KindRow {
     name: "redirectScheme",
@@ -83,14 +83,53 @@ fn redirect_scheme(
     content: Value,
     reading: &mut Reading<'_, '_>,
 ) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: RedirectScheme = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: RedirectScheme = reading.raw(content)?;
+    let scheme = match &*raw.scheme {
+        "http" => HttpScheme::Http,
+        "https" => HttpScheme::Https,
+        "" => return Err(reading.refuse("scheme", "it is missing; write `https` or `http`")),
+        other => {
+            let reason = format!("`{other}` is not known; write `https` or `http`");
+            return Err(reading.refuse("scheme", reason));
+        }
+    };
+    let port = match raw.port.as_deref() {
+        None | Some("") => None,
+        Some(port) => match port.parse() {
+            Ok(0) | Err(_) => {
+                return Err(reading.refuse("port", format!("`{port}` is not a port from 1 to 65535")));
+            }
+            Ok(port) => Some(port),
+        },
+    };
+    Ok(redirect(Redirect::Scheme {
+        scheme,
+        port,
+        permanent: raw.permanent,
+    }))
 }
 
 fn redirect_regex(
     content: Value,
     reading: &mut Reading<'_, '_>,
 ) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: RedirectRegex = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: RedirectRegex = reading.raw(content)?;
+    let pattern = pattern("regex", &raw.regex, reading)?;
+    if raw.replacement.is_empty() {
+        return Err(reading.refuse(
+            "replacement",
+            "it is missing; write the URL that takes the place of a match",
+        ));
+    }
+    let replacement = Replacement::go(&raw.replacement);
+    warn_of_groups("replacement", &replacement, &pattern, reading);
+    Ok(redirect(Redirect::Regex {
+        pattern,
+        replacement,
+        permanent: raw.permanent,
+    }))
+}
+
+fn redirect(redirect: Redirect) -> MiddlewareKind {
+    MiddlewareKind::Filters(vec![FilterSpec::Redirect(redirect)])
 }

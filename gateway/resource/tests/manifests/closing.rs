@@ -250,7 +250,7 @@ fn labels_and_annotations_must_be_text() {
         ingress.annotations.tuning.read_timeout.map(|time| time.as_secs()),
         Some(60)
     );
-    assert!(ingress.annotations.ssl_redirect);
+    assert_eq!(ingress.annotations.filters.len(), 1, "it redirects");
     assert_eq!(
         ingress.annotations.closes.len(),
         1,

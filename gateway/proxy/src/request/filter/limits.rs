@@ -100,7 +100,7 @@ impl Caller for Seen<'_> {
     }
 
     fn host(&self) -> &[u8] {
-        self.place.host()
+        self.place.host().unwrap_or_default().as_bytes()
     }
 
     fn user(&self) -> Option<&[u8]> {

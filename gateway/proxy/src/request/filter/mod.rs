@@ -8,7 +8,9 @@
 mod headers;
 mod limits;
 mod password;
+mod path;
 mod redirect;
+mod values;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -125,7 +127,9 @@ impl Course {
 
     fn step(&mut self, filter: &Filter, seen: &Seen<'_>) -> Step {
         match filter {
-            Filter::HttpsRedirect { port } => redirect::to_https(*port, seen),
+            Filter::Redirect(redirect) => redirect::step(redirect, seen),
+            Filter::Path(edit) => path::step(edit, self, seen),
+            Filter::UpstreamHost(host) => path::host(host, self, seen),
             Filter::Deny(deny) => limits::deny(deny, seen),
             Filter::Allow(allow) => limits::allow(allow, seen),
             Filter::RateLimit(limit) => limits::rate(limit, seen),
@@ -141,7 +145,9 @@ impl Course {
         let reached = self.filters.request.get(..self.reached).unwrap_or_default();
         for (place, filter) in reached.iter().enumerate().rev() {
             match filter {
-                Filter::HttpsRedirect { .. }
+                Filter::Redirect(_)
+                | Filter::Path(_)
+                | Filter::UpstreamHost(_)
                 | Filter::Deny(_)
                 | Filter::Allow(_)
                 | Filter::RateLimit(_)
@@ -265,7 +271,7 @@ fn backend(matched: &Matched<Settings>, request: &RequestHead) -> Result<Arc<doo
     let route = &matched.route;
     let limit = body_limit(route, &matched.settings);
     match (&route.action, request.framing) {
-        (Action::Blocked(_) | Action::RedirectToHttps { .. }, _) => Err(Refusal::Blocked.into()),
+        (Action::Blocked(_) | Action::Redirect, _) => Err(Refusal::Blocked.into()),
         (Action::Forward(_), _) if request.max_forwards == Some(0) => Err(Reply::Options),
         (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
             Err(Refusal::BodyTooLarge.into())

@@ -1,21 +1,45 @@
 //! Filters that send the client elsewhere.
 
+use ::filter::redirect::{Asked, Moved, NoUrl, Redirect};
+use wire::Method;
+
+use super::values::RequestValues;
 use super::{Seen, Step};
 use crate::refusal::Refusal;
-use crate::request::decide::https_location;
 use crate::request::reply::Reply;
 
-/// 308 to the same host and path over https. A request without a host cannot be redirected.
-pub(super) fn to_https(port: u16, seen: &Seen<'_>) -> Step {
-    let location = seen
-        .place
-        .look_up(|host, _| Some(https_location(host?, port, seen.request, seen.head)))
-        .flatten();
-    Step::Answer(match location {
-        Some(location) => Reply::Redirect {
-            status: 308,
-            location,
-        },
-        None => Refusal::NoRoute.into(),
-    })
+/// Answers what is redirected. Where its host is needed, a request without one cannot be.
+pub(super) fn step(redirect: &Redirect, seen: &Seen<'_>) -> Step {
+    let needs_host = match redirect {
+        Redirect::To { .. } | Redirect::Rewrite { .. } | Redirect::Host { .. } => false,
+        Redirect::Https { .. } | Redirect::Scheme { .. } | Redirect::Regex { .. } => true,
+    };
+    let host = match seen.place.host() {
+        None if needs_host => return Step::Answer(Refusal::NoRoute.into()),
+        host => host.unwrap_or_default(),
+    };
+    let asked = Asked {
+        scheme: seen.matched.scheme.into(),
+        door_port: seen.matched.forwarded_port,
+        host,
+        port: port(seen),
+        path: seen.place.path(),
+        raw_path: seen.request.path.of(seen.head),
+        query: seen.request.query.map(|query| query.of(seen.head)),
+        is_get: seen.request.method == Method::Get,
+    };
+    match redirect.answer(&asked, &RequestValues { seen }) {
+        Ok(None) => Step::Pass,
+        Ok(Some(Moved { status, location })) => Step::Answer(Reply::Redirect { status, location }),
+        // What leads nowhere is a mistake in the rule.
+        Err(NoUrl) => Step::Answer(Refusal::Blocked.into()),
+    }
+}
+
+/// The port that the client wrote behind the host.
+fn port(seen: &Seen<'_>) -> Option<u16> {
+    let authority = seen.request.authority()?.of(seen.head);
+    let colon = authority.iter().rposition(|byte| *byte == b':')?;
+    let port = std::str::from_utf8(authority.get(colon + 1..)?).ok()?;
+    port.parse().ok()
 }

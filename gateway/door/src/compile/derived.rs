@@ -1,0 +1,138 @@
+//! Routes for places that no rule of the door has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use resource::{Ingress, Severity};
+use route::{HostPattern, PathPattern};
+
+use super::compiler::Reports;
+use super::places::Places;
+use super::route::Route;
+use crate::rule::{DerivedRule, Field, ObjectReport, Rule, RulePath, Target};
+
+/// A route that may only have a place that is left.
+pub(super) struct Derived {
+    host: HostPattern,
+    /// `None`: what no path of the host matches.
+    path: Option<PathPattern>,
+    kind: Kind,
+    field: Field,
+    route: Arc<Route>,
+}
+
+/// Earlier ones come first: the host of an alias is no twin of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// A copy of a rule, for a host that no rule names.
+    Alias,
+    /// All of a host that no rule and no alias names.
+    Twin,
+    /// `/` of a host.
+    Root,
+}
+
+impl Derived {
+    /// A rule under an alias.
+    pub(super) fn alias(alias: &HostPattern, rule: &Rule<'_>, route: &Arc<Route>) -> Option<Self> {
+        let path = match rule.path {
+            RulePath::Pattern { pattern, .. } => Some(pattern.clone()),
+            RulePath::Unreadable(written) => super::places::readable_prefix(written),
+            RulePath::HostDefault | RulePath::RestOfHost => None,
+            RulePath::Default | RulePath::Connection => return None,
+        };
+        Some(Self {
+            host: alias.clone(),
+            path,
+            kind: Kind::Alias,
+            field: Field::Annotation("metadata.annotations[nginx.ingress.kubernetes.io/server-alias]"),
+            route: Arc::clone(route),
+        })
+    }
+
+    /// A place that an annotation adds.
+    pub(super) fn rule(rule: &DerivedRule<'_>, route: Arc<Route>) -> Self {
+        let (path, kind) = match rule.target {
+            Target::Host(_) => (PathPattern::prefix("/"), Kind::Twin),
+            Target::AppRoot => (PathPattern::exact("/"), Kind::Root),
+        };
+        Self {
+            host: rule.host.clone(),
+            path: path.ok(),
+            kind,
+            field: rule.field,
+            route,
+        }
+    }
+}
+
+impl Places<'_> {
+    /// Gives out the places that are left, in order of precedence, after [`settle`](Self::settle).
+    pub(super) fn derive(&mut self, objects: &[(&Ingress, Vec<Derived>)], problems: &mut Reports) {
+        if objects.is_empty() {
+            return;
+        }
+        let named = self.hosts();
+        // Who has a host that no rule names.
+        let mut holders: HashMap<&HostPattern, &Ingress> = HashMap::new();
+        for kind in [Kind::Alias, Kind::Twin, Kind::Root] {
+            for (ingress, routes) in objects {
+                let mut report = ObjectReport::of_ingress(ingress);
+                for route in routes.iter().filter(|route| route.kind == kind) {
+                    let is_free = match kind {
+                        Kind::Alias | Kind::Twin => !named.contains(&route.host),
+                        Kind::Root => true,
+                    };
+                    let is_own = match holders.get(&route.host) {
+                        Some(holder) => holder.key == ingress.key,
+                        // A root is none of an alias that was not to be had.
+                        None => kind != Kind::Root || ingress.rule_hosts().any(|host| *host == route.host),
+                    };
+                    match (is_free && is_own, kind) {
+                        (true, Kind::Alias | Kind::Twin) => {
+                            holders.insert(&route.host, ingress);
+                            self.put(route, &mut report);
+                        }
+                        (true, Kind::Root) => self.put(route, &mut report),
+                        (false, Kind::Alias) => self.report_taken(route, &mut report),
+                        (false, Kind::Twin | Kind::Root) => {}
+                    }
+                }
+                let object = report.object();
+                let found = report.finish();
+                if !found.is_empty() {
+                    let reported = problems.entry(object).or_default();
+                    reported.extend(found);
+                    reported.sort_unstable();
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, derived: &Derived, report: &mut ObjectReport<'_>) {
+        let (host, route) = (derived.host.clone(), Arc::clone(&derived.route));
+        let placed = match &derived.path {
+            Some(path) => self.table().insert(host, path.clone(), route),
+            None => self.table().set_host_default(host, route),
+        };
+        let winner = placed.err().map(|winner| winner.origin.key.clone());
+        // Two hosts of an Ingress may have the same paths: an alias gets those of the first.
+        if let (Some(winner), Kind::Root) = (winner, derived.kind) {
+            let message = format!(
+                "a rule of Ingress `{winner}` has exactly `/` of host {} at door `{}`; it is not redirected there",
+                derived.host,
+                self.door()
+            );
+            report.add(Severity::Warning, &derived.field.path(), message);
+        }
+    }
+
+    fn report_taken(&self, derived: &Derived, report: &mut ObjectReport<'_>) {
+        let message = format!(
+            "host {} at door `{}` is named by a rule, or is an alias of an older Ingress; it is no alias there",
+            derived.host,
+            self.door()
+        );
+        report.add(Severity::Warning, &derived.field.host(), message);
+    }
+}
