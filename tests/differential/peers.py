@@ -92,8 +92,10 @@ class Traefik(Side):
         self.process = Process(folder, "traefik", command, env=environment)
 
         def knows_all():
-            told = json.dumps(_json(f"http://127.0.0.1:{api}/api/rawdata"))
-            return all(name in told for name in names)
+            told = _json(f"http://127.0.0.1:{api}/api/rawdata") or {}
+            rules = json.dumps([router.get("rule") for router in told.get("routers", {}).values()])
+            known = set(told.get("middlewares", {}))
+            return all(name in known if "@" in name else name in rules for name in names)
 
         # Ingresses and Middlewares come from two providers, one after the other.
         self.process.until("Traefik knows every host and Middleware", knows_all)

@@ -173,12 +173,7 @@ impl Cors {
                 fields.append(name, list.text.clone());
             }
         }
-        let max_age = match self.manner {
-            Manner::Whole => self.max_age,
-            // As Go writes a number that nobody has given.
-            Manner::Traefik => Some(self.max_age.unwrap_or_default()),
-        };
-        if let Some(seconds) = max_age {
+        if let Some(seconds) = self.max_age {
             fields.append(ACCESS_CONTROL_MAX_AGE, seconds.into());
         }
         Some(fields)
