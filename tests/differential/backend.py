@@ -76,6 +76,9 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, _request, _address):
+        """A gateway that gives up its connection is no news."""
+
 
 def start(name, address, *, is_auth=False, obeys=True):
     """Starts a backend and returns its port."""

@@ -1,6 +1,5 @@
 """What is compared of a response, and the list of differences."""
 
-import fnmatch
 import itertools
 import json
 import re
@@ -107,9 +106,10 @@ def _run_lengths(statuses):
 
 
 class Differences:
-    """The checked-in list, and which of its entries have occurred."""
+    """The checked-in list, and which of its patterns have occurred."""
 
-    KEYS = {"cases", "requests", "aspects", "versions", "here", "there", "reason"}
+    LISTS = ("cases", "requests", "aspects", "versions")
+    KEYS = {*LISTS, "here", "there", "reason"}
 
     def __init__(self, path):
         entries = tomllib.loads(path.read_text()).get("difference", [])
@@ -118,33 +118,37 @@ class Differences:
             if unknown or not entry.get("cases") or not entry.get("aspects") or not entry.get("reason"):
                 raise ValueError(f"{path.name}: an entry needs cases, aspects and reason, and no others: {entry}")
         self.entries = entries
-        self.counts = [0] * len(entries)
+        self.used = set()
 
     def explain(self, case, label, version, aspect, here, there):
-        """Whether an entry is about this difference. Every entry that is counts as used."""
+        """Whether an entry is about this difference. Every pattern that fits it counts as used."""
+        texts = {"cases": case, "requests": label, "aspects": aspect, "versions": version}
         found = False
         for index, entry in enumerate(self.entries):
-            matches = (
-                _any(case, entry["cases"])
-                and _any(label, entry.get("requests", ["*"]))
-                and _any(aspect, entry["aspects"])
-                and version in entry.get("versions", ["h1", "h2"])
-                and entry.get("here", here) == here
-                and entry.get("there", there) == there
-            )
-            if matches:
-                self.counts[index] += 1
+            if entry.get("here", here) != here or entry.get("there", there) != there:
+                continue
+            fitting = {name: _fitting(texts[name], entry.get(name, ["*"])) for name in self.LISTS}
+            if all(fitting.values()):
+                self.used.update((index, name, pattern) for name, patterns in fitting.items() for pattern in patterns)
                 found = True
         return found
 
     def unused(self, cases):
-        """Entries about cases that were run, which have not occurred."""
+        """What entries about cases that were run name, and what has not occurred."""
         return [
-            entry
-            for entry, count in zip(self.entries, self.counts)
-            if count == 0 and any(_any(case, entry["cases"]) for case in cases)
+            f"{name} `{pattern}` of the difference with reason \"{entry['reason']}\""
+            for index, entry in enumerate(self.entries)
+            if all(any(_fits(case, pattern) for case in cases) for pattern in entry["cases"])
+            for name in self.LISTS
+            for pattern in entry.get(name, [])
+            if (index, name, pattern) not in self.used
         ]
 
 
-def _any(text, patterns):
-    return any(fnmatch.fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in patterns)
+def _fitting(text, patterns):
+    return [pattern for pattern in patterns if _fits(text, pattern)]
+
+
+def _fits(text, pattern):
+    """`*` stands for anything; every other character for itself."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None

@@ -143,8 +143,8 @@ class Run:
         for case, label, version, aspect, one, other in unlisted:
             peer = case.split("/")[0]
             print(f"DIFFERS  {case}: {label} over {version}: {aspect}: here `{one}`, {peer} `{other}`")
-        for entry in unused:
-            print(f"GONE  {entry['cases']} {entry['aspects']}: does not differ any more; remove it from differences.toml")
+        for what in unused:
+            print(f"GONE  {what}: nothing differs there any more; remove it from differences.toml")
         print(
             f"{len(self.cases)} cases, {requests} requests at each side in {time.monotonic() - began:.1f} s: "
             f"{listed} listed differences, {len(unlisted)} that are not listed, {len(unused)} that are gone"
