@@ -3,11 +3,12 @@
 mod fields;
 mod passwords;
 mod redirects;
+mod set_up4;
 
 use std::net::SocketAddr;
 
 use gateway_tests::http2::{Http2, block};
-use gateway_tests::{Backend, Client, Gateway, gateway, manifest};
+use gateway_tests::{Backend, Client, Gateway, Response, gateway, manifest};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 /// The door of most tests: plain HTTP/1.1, and HTTP/2 by prior knowledge.
@@ -81,8 +82,12 @@ fn ask_http1(door: SocketAddr, method: &str, target: &str, fields: &[(&str, &str
     } else {
         client.response()
     };
-    let response = response.expect("an answer");
-    let mut got = HeaderMap::new();
+    got(response.expect("an answer"))
+}
+
+/// An answer over HTTP/1.1, as a client got it.
+fn got(response: Response) -> Got {
+    let mut fields = HeaderMap::new();
     for (name, value) in response
         .head
         .lines()
@@ -90,11 +95,11 @@ fn ask_http1(door: SocketAddr, method: &str, target: &str, fields: &[(&str, &str
         .filter_map(|line| line.split_once(':'))
     {
         let value = HeaderValue::from_str(value.trim()).unwrap();
-        got.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+        fields.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
     }
     Got {
         status: response.status,
-        fields: without_framing(got),
+        fields: without_framing(fields),
         body: response.text(),
     }
 }

@@ -1,7 +1,7 @@
 //! TLS for tests: authorities and certificates, clients that look at what they are shown, and a TLS front for any
 //! backend.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -194,10 +194,25 @@ impl TlsClient {
         name: Option<&str>,
         patience: Duration,
     ) -> io::Result<Shaken> {
-        let tcp = TcpStream::connect_timeout(&address, patience)?;
+        self.connect_behind(address, name, patience, b"")
+    }
+
+    /// The same, behind what a load balancer writes first.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn connect_behind(
+        &self,
+        address: SocketAddr,
+        name: Option<&str>,
+        patience: Duration,
+        header: &[u8],
+    ) -> io::Result<Shaken> {
+        let mut tcp = TcpStream::connect_timeout(&address, patience)?;
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(patience))?;
         tcp.set_write_timeout(Some(patience))?;
+        tcp.write_all(header)?;
         let connection = self.session(name);
         let mut stream = StreamOwned::new(connection, tcp);
         while stream.conn.is_handshaking() {
@@ -217,8 +232,22 @@ impl TlsClient {
     /// # Errors
     /// When the handshake fails.
     pub async fn http2(&self, address: SocketAddr, name: Option<&str>) -> io::Result<Http2> {
-        let tcp = tokio::net::TcpStream::connect(address).await?;
+        self.http2_behind(address, name, b"").await
+    }
+
+    /// Speaks HTTP/2, behind what a load balancer writes first.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn http2_behind(
+        &self,
+        address: SocketAddr,
+        name: Option<&str>,
+        header: &[u8],
+    ) -> io::Result<Http2> {
+        let mut tcp = tokio::net::TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
+        tokio::io::AsyncWriteExt::write_all(&mut tcp, header).await?;
         let stream = TlsConnector::from(Arc::clone(&self.config))
             .connect(server_name(name), tcp)
             .await?;
