@@ -57,13 +57,17 @@ pub use backend::{
     AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots,
     ServiceBounds, Upstream, UpstreamProtocol,
 };
-pub use compile::{Action, Route};
-pub use filters::{Filter, Filters, Limiter, PasswordFilter, PasswordMemory, RateLimit, WRONG_PASSWORDS};
+pub use compile::{Action, Canary, Route};
+pub use filters::{
+    BackendChoice, BackendHost, ErrorPages, Filter, Filters, Limiter, PasswordFilter, PasswordMemory,
+    RateLimit, Sticky, WRONG_PASSWORDS,
+};
 pub use needs::{NeededName, Needs, concerns_needs, needs, objects_of};
 pub use pki::{
     CaBundle, CaError, Certificate, CertificateError, ChainExcess, PemError, PemLabel, client_identity,
 };
 pub use publish::{Door, Ledger, Publisher, Reports, open, publish, publish_beside};
+pub use resource::{Balance, PageRequest};
 pub use rule::{Blocked, Origin, Tuning};
 pub use scheme::Scheme;
 pub use snapshot::{Matched, Snapshot, Standing, Verdict};

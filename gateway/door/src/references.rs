@@ -29,11 +29,18 @@ pub(crate) enum Reference<'i> {
     Middleware(&'i ObjectKey),
 }
 
-/// The Services to which an Ingress forwards. The same one may be there twice.
+/// The Services to which an Ingress forwards, or which its filters name. The same one may be there twice.
 pub(crate) fn services(ingress: &Ingress) -> impl Iterator<Item = &ObjectKey> {
     let paths = ingress.rules.iter().flat_map(|rule| &rule.paths);
     let backends = paths.map(|path| &path.backend).chain(&ingress.default_backend);
-    backends.filter_map(|backend| Some(&backend.as_ref().ok()?.service))
+    let backends = backends.filter_map(|backend| Some(&backend.as_ref().ok()?.service));
+    let filters = ingress.annotations.filters.iter();
+    let named = filters.flat_map(|written| written.spec.references());
+    let named = named.filter_map(|named| match named {
+        FilterReference::Service(key) => Some(key),
+        FilterReference::Secret(_) | FilterReference::ConfigMap(_) => None,
+    });
+    backends.chain(named)
 }
 
 /// What an Ingress refers to itself, in the order in which it matters. The same may be there twice.

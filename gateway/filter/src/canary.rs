@@ -4,7 +4,7 @@ use crate::cookie::CookieName;
 use crate::pattern::Pattern;
 
 /// The rules of a canary. A header decides before a cookie, and that before the weight.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanaryRules {
     /// The header field that decides.
     pub header: Option<HeaderRule>,
@@ -17,7 +17,7 @@ pub struct CanaryRules {
 }
 
 /// What a header field decides.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderRule {
     /// Its name.
     pub name: http::HeaderName,
@@ -26,7 +26,7 @@ pub struct HeaderRule {
 }
 
 /// Which values of a header field count.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderMatch {
     /// `always` and `never`.
     Words,

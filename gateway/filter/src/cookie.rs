@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+
 /// A cookie that the gateway sets: everything but its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetCookie {
@@ -55,6 +57,19 @@ impl CookieName {
                 "`{text}` is not the name of a cookie: one or more letters, digits and characters of `!#$%&'*+-.^_`|~`"
             ))
         }
+    }
+
+    /// A name for the cookie of a Service that has none: `_` and five hexadecimal digits, in Traefik's way.
+    #[must_use]
+    pub fn of_service(service: &str) -> Self {
+        let hash = digest::digest(&digest::SHA256, service.as_bytes());
+        let digits: String = hash
+            .as_ref()
+            .iter()
+            .take(3)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self(format!("_{}", digits.get(..5).unwrap_or_default()).into())
     }
 
     /// As it is written.

@@ -72,6 +72,13 @@ impl PageTarget {
     }
 }
 
+/// Appends a value of a query, escaped.
+pub fn write_parameter(value: &[u8], out: &mut Vec<u8>) {
+    for piece in percent_encode(value, QUERY) {
+        out.extend_from_slice(piece.as_bytes());
+    }
+}
+
 /// What must be escaped in a value of a query (Go, `url.QueryEscape`, with `%20` for a space).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')

@@ -11,6 +11,7 @@ use filter::headers::Headers;
 use filter::source::Source;
 use route::ObjectKey;
 
+use crate::error_pages::{ErrorPages, ServiceRef};
 use crate::filter_kind::FilterKind;
 use crate::limit_spec::RateLimitSpec;
 use filter::path_edit::PathEdit;
@@ -81,6 +82,10 @@ pub enum FilterSpec {
     SecurityFields,
     /// Requests need the name and password of a user.
     BasicAuth(Box<BasicAuthSpec>),
+    /// Answers in place of errors of the backend.
+    Errors(ErrorPages),
+    /// The backend while the usual one has no endpoint.
+    Fallback(ServiceRef),
 }
 
 /// Basic authentication, and where its users are.
@@ -136,6 +141,8 @@ impl FilterSpec {
             Self::ResponseFieldsOf(key) => vec![FilterReference::ConfigMap(key)],
             Self::BasicAuth(spec) => vec![FilterReference::Secret(&spec.secret)],
             Self::RateLimit(limit) => limit.secrets().map(FilterReference::Secret).collect(),
+            Self::Errors(pages) => vec![FilterReference::Service(&pages.service.service)],
+            Self::Fallback(named) => vec![FilterReference::Service(&named.service)],
             Self::HttpsRedirect
             | Self::Redirect(_)
             | Self::AppRoot(_)
@@ -178,6 +185,8 @@ impl FilterSpec {
             Self::ResponseFieldsOf(_) => FilterKind::ResponseFieldsOf,
             Self::SecurityFields => FilterKind::SecurityFields,
             Self::BasicAuth(_) => FilterKind::BasicAuth,
+            Self::Errors(_) => FilterKind::Errors,
+            Self::Fallback(_) => FilterKind::Fallback,
         }
     }
 
@@ -214,7 +223,9 @@ impl FilterSpec {
             | Self::ResponseFields(_)
             | Self::ResponseFieldsOf(_)
             | Self::SecurityFields
-            | Self::BasicAuth(_) => None,
+            | Self::BasicAuth(_)
+            | Self::Errors(_)
+            | Self::Fallback(_) => None,
         }
     }
 }

@@ -16,8 +16,10 @@
 //! - `Debug` of a [`Secret`] shows no secret.
 
 mod annotations;
+mod choosing;
 mod config_map;
 mod endpoint_slice;
+mod error_pages;
 mod filter_kind;
 mod filter_spec;
 mod ingress;
@@ -44,8 +46,10 @@ pub use annotations::{
     Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, PathMatcher, PathReading,
     annotation_reference,
 };
+pub use choosing::{Balance, Canary, Choosing, ServiceChoosing, Sticky, StickyPath};
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
+pub use error_pages::{ErrorPages, PageRequest, ServiceRef};
 pub use filter_kind::FilterKind;
 pub use filter_spec::{
     BasicAuthSpec, Dialect, FilterReference, FilterSpec, NamedMiddleware, UsersForm, WrittenFilter,

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Service as RawService, ServicePort as RawPort};
 use route::{Host, HostBuf, HostError, ObjectKey, normalise_sni};
 
 use crate::annotations::{ClosedBy, ServiceAnnotations, service_annotations};
+use crate::choosing::ServiceChoosing;
 use crate::metadata::Metadata;
 use crate::protocol::{AppProtocol, Protocol, port_number};
 use crate::reporter::{Reporter, UnreadableFields};
@@ -23,6 +24,10 @@ pub struct Service {
     pub ports: Box<[ServicePort]>,
     /// The protocol that its annotations give to every port, including those that are not in `ports`.
     pub scheme: Option<AppProtocol>,
+    /// What its annotations say about the choice of its endpoints.
+    pub choosing: ServiceChoosing,
+    /// `metadata.uid`
+    pub uid: Option<Box<str>>,
     /// Annotations that ask for something that cannot be given, and without which backends must not be called.
     pub closes: Box<[ClosedBy]>,
     /// Where it is written, when it comes from a file.
@@ -76,8 +81,12 @@ impl Service {
             problems,
         );
         let spec = object.spec.unwrap_or_default();
-        let ServiceAnnotations { scheme, closes } =
-            service_annotations(&meta.annotations, meta.key.namespace(), &mut report);
+        let ServiceAnnotations {
+            scheme,
+            choosing,
+            closes,
+            ..
+        } = service_annotations(&meta.annotations, &meta.key, &mut report);
 
         let headless = spec.cluster_ip.as_deref() == Some("None");
         let kind = match spec.type_.as_deref() {
@@ -118,6 +127,8 @@ impl Service {
             kind,
             ports: ports.into_boxed_slice(),
             scheme,
+            choosing,
+            uid: meta.uid,
             closes: closes.into_boxed_slice(),
             source: None,
         })

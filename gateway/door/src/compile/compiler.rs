@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use resource::{ClusterView, ObjectRef, Problem, Severity};
+use resource::{ClusterView, Ingress, ObjectRef, Problem, Severity};
 use route::{ListenerName, Table};
 
+use super::canaries::{Canaries, Candidate, is_canary};
 use super::derived::Derived;
 use super::passthrough::Passthrough;
 use super::places::Places;
-use super::route::{Action, Route};
+use super::route::{Action, Canary, Route};
 use crate::admission::{Admitted, Excess, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy, Upstreams};
-use crate::filters::{Context, FilterMemory, FilteredPlace, Filters, IngressFilters, twin_filters};
+use crate::filters::{
+    BackendChoice, BackendHost, Context, FilterMemory, FilteredPlace, Filters, IngressFilters, TagCache,
+    twin_filters,
+};
 use crate::rule::{
-    Blocked, Condition, DerivedRule, ObjectReport, ObjectRules, Rule, RuleAction, Target, Tuning, ingress,
+    BackendRef, Blocked, Condition, DerivedRule, ObjectReport, ObjectRules, Rule, RuleAction, Target, Tuning,
+    ingress,
 };
 
 /// Compiles doors from one view, sharing what they have in common: the endpoints of a Service are resolved once.
@@ -22,6 +27,7 @@ pub(crate) struct Compiler<'v> {
     view: &'v ClusterView,
     backends: &'v BackendPolicy,
     upstreams: Upstreams<'v>,
+    tags: TagCache,
 }
 
 /// What a door serves.
@@ -30,6 +36,12 @@ pub(crate) struct Compiled {
     /// Names whose TLS is passed through; empty at a door that terminates no TLS.
     pub(crate) passthrough: Passthrough,
     pub(crate) problems: Reports,
+}
+
+/// An Ingress while its rules are joined with canaries.
+struct Joined<'c, 'i> {
+    ingress: &'i Ingress,
+    canaries: &'c mut Canaries<'i>,
 }
 
 /// Problems by the object whose compilation found them. They may be about objects to which it refers.
@@ -42,6 +54,7 @@ impl<'v> Compiler<'v> {
             view,
             backends,
             upstreams: Upstreams::new(view, backends, memory),
+            tags: TagCache::default(),
         }
     }
 
@@ -69,9 +82,10 @@ impl<'v> Compiler<'v> {
             memory,
         };
         let mut places = Places::new(door, policy, ownership, admitted, any_passes);
+        let mut canaries = Canaries::among(door, policy, admitted);
         let mut problems = Reports::new();
         let mut derived = Vec::new();
-        for admitted in admitted {
+        for admitted in admitted.iter().filter(|admitted| !is_canary(admitted.ingress())) {
             let ingress = admitted.ingress();
             let mut report = ObjectReport::of_ingress(ingress);
             if let Some(excess) = admitted.excess() {
@@ -79,7 +93,11 @@ impl<'v> Compiler<'v> {
             }
             if !admitted.is_left_out() {
                 let object = ingress::translate(door, policy, *admitted, &mut report);
-                let routes = self.object(&context, &mut places, &object, &mut report);
+                let mut joined = Joined {
+                    ingress,
+                    canaries: &mut canaries,
+                };
+                let routes = self.object(&context, &mut places, &object, &mut joined, &mut report);
                 if !routes.is_empty() {
                     derived.push((&**ingress, routes));
                 }
@@ -88,6 +106,7 @@ impl<'v> Compiler<'v> {
                 problems.insert(report.object(), report.finish());
             }
         }
+        problems.extend(canaries.finish(door));
         places.settle();
         places.derive(&derived, &mut problems);
         let (table, passthrough) = places.finish();
@@ -104,11 +123,12 @@ impl<'v> Compiler<'v> {
         context: &Context<'_>,
         places: &mut Places<'_>,
         object: &ObjectRules<'_>,
+        joined: &mut Joined<'_, '_>,
         report: &mut ObjectReport<'_>,
     ) -> Vec<Derived> {
         let mut derived = Vec::new();
         self.upstreams.next_asks();
-        let filters = IngressFilters::compile(context, object, report);
+        let filters = IngressFilters::compile(context, object, &mut self.upstreams, report);
         for named in &object.hosts {
             places.judge_host(object, *named, report);
         }
@@ -119,7 +139,7 @@ impl<'v> Compiler<'v> {
             }
             #[cfg(test)]
             crate::counted::note(|work| work.compiled += 1);
-            let route = self.route(rule, &filters, report);
+            let route = self.route(context, object, rule, &filters, joined, report);
             if let Some(host) = host {
                 let aliases = object.aliases.iter();
                 for alias in aliases.filter(|alias| places.may_have(object, alias)) {
@@ -138,12 +158,17 @@ impl<'v> Compiler<'v> {
 
     fn route(
         &mut self,
+        context: &Context<'_>,
+        object: &ObjectRules<'_>,
         rule: &Rule<'_>,
         filters: &Result<IngressFilters, Blocked>,
+        joined: &mut Joined<'_, '_>,
         report: &mut ObjectReport<'_>,
     ) -> Arc<Route> {
         // What a table cannot honour yet must be closed here.
         let Condition::Always = rule.condition;
+        let candidate = joined.canaries.join(joined.ingress, rule.field);
+        let mut canary = None;
         let (action, filters) = match (&rule.action, filters) {
             (RuleAction::Blocked(reason), _) => (Action::Blocked(reason.clone()), None),
             (RuleAction::Forward(_) | RuleAction::Unusable, Err(blocked)) => {
@@ -153,15 +178,80 @@ impl<'v> Compiler<'v> {
             }
             (RuleAction::Forward(_) | RuleAction::Unusable, Ok(filters)) => {
                 let filters = filters.of(FilteredPlace::Rule(rule.path));
-                (self.behind(filters.as_deref(), rule, report), filters)
+                match self.behind(filters.as_deref(), rule, report) {
+                    Action::Forward(upstream) => {
+                        let tags = &mut self.tags;
+                        let choice = BackendChoice::of(context, object.choosing, rule, &upstream, tags);
+                        if let Some(candidate) = candidate {
+                            let is_sticky = choice.sticky.is_some();
+                            canary = self.canary(context, rule, &candidate, is_sticky, joined);
+                        }
+                        let filters = Filters::choosing(filters, choice, canary.is_some());
+                        (Action::Forward(upstream), filters)
+                    }
+                    // Without its Service a backend has no endpoint either.
+                    action @ Action::Blocked(Blocked::NoSuchBackend) => {
+                        let fallback = filters.as_ref().and_then(|filters| filters.fallback());
+                        (fallback.cloned().map_or(action, Action::Forward), filters)
+                    }
+                    action => (action, filters),
+                }
             }
         };
         Arc::new(Route {
             origin: Arc::clone(&rule.origin),
             action,
+            canary,
             filters,
             tuning: rule.tuning,
         })
+    }
+
+    /// The canary of a rule, if it has a backend. It is called as the rule's own backend is.
+    fn canary(
+        &mut self,
+        context: &Context<'_>,
+        rule: &Rule<'_>,
+        candidate: &Candidate<'_>,
+        is_sticky: bool,
+        joined: &mut Joined<'_, '_>,
+    ) -> Option<Box<Canary>> {
+        let RuleAction::Forward(own) = &rule.action else {
+            return None;
+        };
+        let backend = BackendRef {
+            service: &candidate.backend.service,
+            port: &candidate.backend.port,
+            protocol: own.protocol,
+        };
+        let report = joined.canaries.report(candidate)?;
+        let (upstream, doubt) = self.upstreams.find(backend, &mut report.problems);
+        if let Some(doubt) = doubt {
+            report.add(doubt.severity, &candidate.field.backend(), doubt.message);
+        }
+        let upstream = match upstream {
+            Ok(upstream) => upstream,
+            Err(refused) => {
+                let why = refused.message;
+                let why = why.strip_suffix("; the rule answers 503").unwrap_or(&why);
+                let message = format!("{why}; this canary takes no requests");
+                report.add(refused.severity, &candidate.field.backend(), message);
+                return None;
+            }
+        };
+        let service = context.view.service(&upstream.service);
+        Some(Box::new(Canary {
+            rules: candidate.rules.clone(),
+            tags: is_sticky.then(|| self.tags.of(context, &upstream)),
+            host: service.and_then(|service| BackendHost::of(service, &upstream)),
+            route: Arc::new(Route {
+                origin: Arc::clone(&candidate.origin),
+                action: Action::Forward(upstream),
+                canary: None,
+                filters: None,
+                tuning: rule.tuning,
+            }),
+        }))
     }
 
     /// What happens to requests that get past the filters. Behind a redirect of all requests nobody needs a backend, and many
@@ -225,6 +315,7 @@ fn of_derived(
     Arc::new(Route {
         origin: Arc::clone(&object.origin),
         action,
+        canary: None,
         filters,
         tuning: Tuning::default(),
     })

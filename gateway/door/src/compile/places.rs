@@ -6,6 +6,7 @@ use std::sync::Arc;
 use resource::{Kind, Severity};
 use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
 
+use super::canaries::is_canary;
 use super::passthrough::Passthrough;
 use super::route::Route;
 use crate::admission::{Admitted, Owner, Ownership, Policy, beside};
@@ -268,7 +269,8 @@ fn holders(
     admitted: &[Admitted<'_>],
 ) -> HashMap<HostPattern, HostHolder> {
     let mut holders = HashMap::new();
-    for admitted in admitted.iter().filter(|admitted| !admitted.is_left_out()) {
+    let served = admitted.iter().filter(|admitted| !admitted.is_left_out());
+    for admitted in served.filter(|admitted| !is_canary(admitted.ingress())) {
         let ingress = admitted.ingress();
         let passes_through = policy.passes_through(ingress);
         let origin = Arc::new(Origin::new(Kind::Ingress, &ingress.key));

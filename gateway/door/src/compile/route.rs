@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use filter::canary::CanaryRules;
+use filter::sticky::Tags;
+
 use crate::backend::Upstream;
-use crate::filters::Filters;
+use crate::filters::{BackendHost, Filters};
 use crate::rule::{Blocked, Origin, Tuning};
 
 /// One compiled rule.
@@ -13,11 +16,45 @@ pub struct Route {
     pub origin: Arc<Origin>,
     /// What happens to a request that has passed the filters.
     pub action: Action,
+    /// The canary that takes a part of these requests. Such a route has filters.
+    pub canary: Option<Box<Canary>>,
     /// What a request passes through before that, and its response after it. `None` where the route is closed by
     /// something that protects.
     pub filters: Option<Arc<Filters>>,
     /// Per-route timeouts and limits; `None` leaves the door's.
     pub tuning: Tuning,
+}
+
+/// The canary of a route.
+#[derive(Debug, PartialEq)]
+pub struct Canary {
+    /// Which requests it takes.
+    pub rules: CanaryRules,
+    /// Where these go. The route has no filters: those of the route that it belongs to count.
+    pub route: Arc<Route>,
+    /// What sticky cookies say of its endpoints; `None` where clients do not stay with an endpoint.
+    pub tags: Option<Arc<Tags>>,
+    /// What its backend sees as `Host`; `None`: what the client sent.
+    pub host: Option<BackendHost>,
+}
+
+impl Route {
+    /// Everything that its requests may reach.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let own = match &self.action {
+            Action::Forward(upstream) => Some(upstream),
+            Action::Redirect | Action::Blocked(_) => None,
+        };
+        let canary = self
+            .canary
+            .iter()
+            .filter_map(|canary| match &canary.route.action {
+                Action::Forward(upstream) => Some(upstream),
+                Action::Redirect | Action::Blocked(_) => None,
+            });
+        let filters = self.filters.iter().flat_map(|filters| filters.upstreams());
+        own.into_iter().chain(canary).chain(filters)
+    }
 }
 
 /// What happens to a request that a rule matched.

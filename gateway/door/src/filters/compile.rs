@@ -12,8 +12,10 @@ use route::PathPattern;
 
 use super::asked::{Asked, asked};
 use super::context::{Context, Identity};
+use super::errors::{self, ErrorPages};
 use super::merge::merge;
 use super::{Filter, Filters, PasswordFilter, headers, limits};
+use crate::backend::Upstreams;
 use crate::rule::{Blocked, ObjectReport, ObjectRules, RulePath};
 use crate::scheme::Scheme;
 
@@ -58,6 +60,7 @@ impl IngressFilters {
     pub(crate) fn compile(
         context: &Context<'_>,
         object: &ObjectRules<'_>,
+        upstreams: &mut Upstreams<'_>,
         report: &mut ObjectReport<'_>,
     ) -> Result<Self, Blocked> {
         let mut fields = object.filters.iter().map(|written| &written.field);
@@ -83,7 +86,7 @@ impl IngressFilters {
                 middleware: asked.middleware,
                 ordinal: asked.ordinal,
             };
-            match context.filter(asked, identity, report) {
+            match context.filter(asked, identity, upstreams, report) {
                 Ok(filter) => filters.extend(filter.map(Compiled::Common)),
                 Err(refused) => {
                     let message = match asked.middleware {
@@ -185,6 +188,7 @@ impl Context<'_> {
         &self,
         asked: &Asked<'_>,
         identity: Identity<'_>,
+        upstreams: &mut Upstreams<'_>,
         report: &mut ObjectReport<'_>,
     ) -> Result<Option<Filter>, String> {
         Ok(match asked.spec {
@@ -201,6 +205,13 @@ impl Context<'_> {
             FilterSpec::UpstreamHost(host) => Some(Filter::UpstreamHost(host.clone())),
             // They are compiled for each rule.
             FilterSpec::AppRoot(_) | FilterSpec::Rewrite(_) | FilterSpec::ForwardedPrefix(_) => None,
+            FilterSpec::Errors(pages) => {
+                let pages = ErrorPages::compile(self, pages, upstreams, report)?;
+                Some(Filter::Errors(Arc::new(pages)))
+            }
+            FilterSpec::Fallback(named) => {
+                Some(Filter::Fallback(errors::service(self, named, upstreams, report)?))
+            }
             FilterSpec::Headers(headers) => headers::all(headers, self.policy.scheme),
             FilterSpec::Cors(cors) => headers::cors(cors, self.policy.scheme),
             FilterSpec::RequestFields(edits) => headers::request(edits, self.policy.scheme),

@@ -8,8 +8,10 @@
 
 mod asked;
 mod basic_auth;
+mod choice;
 mod compile;
 mod context;
+mod errors;
 mod headers;
 mod hosts;
 mod limits;
@@ -24,9 +26,14 @@ use filter::path_edit::PathEdit;
 use filter::redirect::{HttpScheme, Redirect};
 use filter::upstream_host::UpstreamHost;
 
+use crate::backend::Upstream;
+
 pub use basic_auth::{PasswordFilter, PasswordMemory, WRONG_PASSWORDS};
+pub(crate) use choice::TagCache;
+pub use choice::{BackendChoice, BackendHost, Sticky};
 pub(crate) use compile::{FilteredPlace, IngressFilters};
 pub(crate) use context::Context;
+pub use errors::ErrorPages;
 pub(crate) use hosts::{aliases, roots, twin_filters, twins};
 pub use limits::{Limiter, RateLimit};
 pub(crate) use memory::FilterMemory;
@@ -40,6 +47,8 @@ pub struct Filters {
     pub redirects: bool,
     /// No request ever gets past them, so that it does not matter what is behind them.
     pub(crate) answer_all: bool,
+    /// Which backend and which endpoint a request gets that has passed them.
+    pub choice: BackendChoice,
 }
 
 /// One filter. Variants hold values, and state by `Arc`, which compares by identity.
@@ -61,6 +70,10 @@ pub enum Filter {
     Headers(Arc<HeaderRules>),
     /// A request needs the name and password of a user.
     Password(Arc<PasswordFilter>),
+    /// Errors of the backend are replaced by pages of a Service. Of several, the first that replaces a status counts.
+    Errors(Arc<ErrorPages>),
+    /// What gets the requests while the backend of the route has no endpoint.
+    Fallback(Arc<Upstream>),
 }
 
 impl Filters {
@@ -79,7 +92,51 @@ impl Filters {
                 .clone()
                 .any(|redirect| !matches!(redirect, Redirect::Https { .. })),
             request,
+            choice: BackendChoice::default(),
         }))
+    }
+
+    /// The same, with a choice of the backend. `needed`: also if there is nothing in them.
+    pub(crate) fn choosing(
+        filters: Option<Arc<Self>>,
+        choice: BackendChoice,
+        needed: bool,
+    ) -> Option<Arc<Self>> {
+        if choice.is_usual() && (filters.is_some() || !needed) {
+            return filters;
+        }
+        Some(Arc::new(match filters {
+            None => Self {
+                request: Box::default(),
+                redirects: false,
+                answer_all: false,
+                choice,
+            },
+            Some(filters) => Self {
+                request: filters.request.clone(),
+                redirects: filters.redirects,
+                answer_all: filters.answer_all,
+                choice,
+            },
+        }))
+    }
+
+    /// What gets the requests while the backend has no endpoint.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&Arc<Upstream>> {
+        self.request.iter().find_map(|filter| match filter {
+            Filter::Fallback(upstream) => Some(upstream),
+            _ => None,
+        })
+    }
+
+    /// What they may call or hand requests to.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.request.iter().filter_map(|filter| match filter {
+            Filter::Errors(pages) => Some(&pages.upstream),
+            Filter::Fallback(upstream) => Some(upstream),
+            _ => None,
+        })
     }
 }
 
@@ -93,7 +150,9 @@ impl Filter {
             | Self::Allow(_)
             | Self::RateLimit(_)
             | Self::Headers(_)
-            | Self::Password(_) => None,
+            | Self::Password(_)
+            | Self::Errors(_)
+            | Self::Fallback(_) => None,
         }
     }
 }

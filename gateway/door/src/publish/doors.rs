@@ -14,7 +14,7 @@ use super::revision::revise;
 use super::unadmitted::explain_the_unadmitted;
 use crate::admission::{Admitted, Members, Policy, class_problems};
 use crate::backend::{BackendMemory, BackendPolicy, UpstreamProtocol};
-use crate::compile::{Action, Compiler};
+use crate::compile::Compiler;
 use crate::tls::CertificateCache;
 
 /// What a publication found.
@@ -118,10 +118,10 @@ fn begin<S>(
     memory.doubt();
     let live = doors.iter().filter_map(|door| door.live());
     for row in live.flat_map(|live| live.table.iter()) {
-        if let Action::Forward(upstream) = &row.action.action
-            && let UpstreamProtocol::Tls(tls) = &upstream.protocol
-        {
-            memory.add(tls);
+        for upstream in row.action.upstreams() {
+            if let UpstreamProtocol::Tls(tls) = &upstream.protocol {
+                memory.add(tls);
+            }
         }
     }
     let mut compiler = Compiler::new(view, backends, std::mem::take(memory));
@@ -193,7 +193,10 @@ fn arriving<S>(
         .map(|door| {
             let served = door.live().into_iter().flat_map(|live| live.table.iter());
             let passed = door.tls().into_iter().flat_map(|tls| tls.passthrough_routes());
-            let served = served.map(|row| &row.action.origin.key);
+            let served = served.flat_map(|row| {
+                let canary = row.action.canary.iter().map(|canary| &canary.route.origin.key);
+                canary.chain([&row.action.origin.key])
+            });
             served.chain(passed.map(|(_, route)| &route.origin.key)).collect()
         })
         .collect();

@@ -9,7 +9,7 @@ use super::ledger::{DoorReports, by_object};
 use super::opening::Publisher;
 use super::projections::NewDoor;
 use crate::admission::{Admitted, HostOwner, Ownership, Policy, precedence};
-use crate::compile::{Compiler, Passthrough, Reports, Route};
+use crate::compile::{Compiler, Passthrough, Reports, Route, is_canary};
 use crate::rule::bounded;
 use crate::tls::{CertificateCache, DoorTls, Gathering};
 
@@ -20,7 +20,7 @@ pub(crate) fn owned<S>(doors: &[&mut Publisher<S>], admitted: &[Vec<Admitted<'_>
         if policy.host_owner == HostOwner::Any {
             return Ownership::default();
         }
-        let served = |admitted: &&Admitted<'_>| !admitted.is_left_out();
+        let served = |admitted: &&Admitted<'_>| !admitted.is_left_out() && !is_canary(admitted.ingress());
         let own = own.iter().filter(served);
         let mut naming: Vec<(&Ingress, &Policy)> = own.map(|it| (&**it.ingress(), policy)).collect();
         // A door that redirects to a sibling answers for the sibling's hosts too, and must not let other namespaces have

@@ -36,6 +36,7 @@ pub(crate) fn translate<'v>(
             hosts: Vec::new(),
             filters: &ingress.annotations.filters,
             middlewares: &ingress.annotations.middlewares,
+            choosing: &ingress.annotations.choosing,
             rules: Vec::new(),
             closed: closed.then_some(Blocked::Annotation),
             aliases: Vec::new(),
@@ -235,7 +236,12 @@ impl<'v> Translation<'v> {
 }
 
 /// Whether the Ingress asks for something that the door cannot give and without which it must not be served.
-fn closed(door: &ListenerName, policy: &Policy, ingress: &Ingress, report: &mut ObjectReport<'_>) -> bool {
+pub(crate) fn closed(
+    door: &ListenerName,
+    policy: &Policy,
+    ingress: &Ingress,
+    report: &mut ObjectReport<'_>,
+) -> bool {
     let entrypoints = &ingress.annotations.entrypoints;
     if !entrypoints.is_empty() && !entrypoints.iter().any(|name| **name == *door.as_str()) {
         let named = entrypoints

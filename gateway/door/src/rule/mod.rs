@@ -11,7 +11,7 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use resource::{BackendAnnotations, Kind, NamedMiddleware, ServicePortRef, WrittenFilter};
+use resource::{BackendAnnotations, Choosing, Kind, NamedMiddleware, ServicePortRef, WrittenFilter};
 use route::{Host, HostPattern, ObjectKey, PathPattern};
 
 pub(crate) use field::Field;
@@ -40,6 +40,8 @@ pub(crate) struct ObjectRules<'v> {
     pub(crate) filters: &'v [WrittenFilter],
     /// The Middlewares that do more of it.
     pub(crate) middlewares: &'v [NamedMiddleware],
+    /// Which backend and which endpoint they get.
+    pub(crate) choosing: &'v Choosing,
     /// Its rules; the first one for a place keeps it.
     pub(crate) rules: Vec<Rule<'v>>,
     /// Further hosts for which its rules are, unless a rule of the door names them.

@@ -69,7 +69,10 @@ impl<S> Snapshot<S> {
         path: &RequestPath<'_>,
     ) -> Standing {
         match self.find(host, path) {
-            Verdict::Matched(found) => Standing::of(route, found),
+            Verdict::Matched(found) => match &found.canary {
+                Some(canary) if canary.route.origin == route.origin => Standing::of(route, &canary.route),
+                Some(_) | None => Standing::of(route, found),
+            },
             Verdict::Redirect { .. } | Verdict::Unknown { .. } | Verdict::NotSynced => Standing::Gone,
         }
     }

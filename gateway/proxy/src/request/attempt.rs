@@ -89,7 +89,10 @@ impl Attempts<'_, '_> {
             true => Reuse::Any,
             false => Reuse::Sure,
         };
-        let mut choice = Choice::default();
+        let mut choice = match &self.plan.course {
+            None => Choice::default(),
+            Some(course) => Choice::preferring(course.preference()),
+        };
         let chosen = server.upstreams.choose(&self.plan.upstream, &choice);
         let mut chosen = chosen.ok_or(Refusal::NoEndpoint)?;
         loop {
@@ -120,6 +123,11 @@ impl Attempts<'_, '_> {
         };
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
+        if let Some(course) = &mut self.plan.course {
+            course.goes_to(&self.plan.upstream, endpoint.address());
+            self.plan
+                .name_endpoint(endpoint.address(), &mut self.scratch.to_upstream);
+        }
         // A kept connection may be at hand. Everything else takes time, and memory of its own.
         let kept = match &self.plan.message {
             None => endpoint.reuse(rule, self.record.started()),

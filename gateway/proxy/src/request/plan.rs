@@ -1,9 +1,12 @@
 //! How a request goes to its backend: computed once, and the same for each attempt.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use door::{Matched, Upstream, UpstreamProtocol};
+use door::{BackendHost, Matched, Upstream, UpstreamProtocol};
+use http::Uri;
 use wire::{BodyFraming, FieldId, RequestHead};
 
 use crate::exchange::relay::Relay;
@@ -143,6 +146,25 @@ impl Plan {
         })
     }
 
+    /// Has the head name the endpoint as its host, where the route asks for that.
+    pub(crate) fn name_endpoint(&mut self, endpoint: SocketAddr, head: &mut Vec<u8>) {
+        let text = match self.course.as_ref().and_then(|course| course.host()) {
+            None => return,
+            Some(BackendHost::Endpoint) => Cow::Owned(endpoint.to_string()),
+            Some(BackendHost::Name(name)) => Cow::Borrowed(&**name),
+        };
+        match &mut self.message {
+            Some(message) => {
+                let mut parts = message.uri().clone().into_parts();
+                parts.authority = text.parse().ok();
+                if let Ok(uri) = Uri::from_parts(parts) {
+                    *message.uri_mut() = uri;
+                }
+            }
+            None => write_host(head, text.as_bytes()),
+        }
+    }
+
     /// Nothing follows the head of the request.
     pub(crate) fn is_bodiless(&self) -> bool {
         is_bodiless(self.traits.framing)
@@ -208,6 +230,19 @@ impl Pairing {
         let limit = body_limit(&matched.route, settings).unwrap_or(u64::MAX);
         Relay::new(source, sink, limit, TrailerLimits::of(&settings.limits))
             .without_trailer(vouched::never_trails(settings))
+    }
+}
+
+/// Replaces the host in the head of a request to an HTTP/1 backend: its first field.
+fn write_host(head: &mut Vec<u8>, host: &[u8]) {
+    const NAME: &[u8] = b"\r\nHost: ";
+    let start = head.windows(NAME.len()).position(|window| window == NAME);
+    let Some(start) = start.map(|start| start + NAME.len()) else {
+        return;
+    };
+    let rest = head.get(start..).unwrap_or_default();
+    if let Some(length) = rest.windows(2).position(|window| window == b"\r\n") {
+        head.splice(start..start + length, host.iter().copied());
     }
 }
 

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use door::Upstream;
+use filter::hash::Ranking;
 use smallvec::SmallVec;
 
-use super::choice::Choice;
+use super::choice::{Choice, Preference};
 use super::endpoint::Endpoint;
 use super::health::{Availability, LastResort};
 use super::key::position;
@@ -21,12 +22,15 @@ pub(crate) struct Chosen {
 }
 
 /// How many endpoints are looked at when a draw hits none that is usable; as many again when that finds none.
-const LOOKS: usize = 64;
+pub(super) const LOOKS: usize = 64;
 
 /// How many endpoints are remembered that were found among many.
 const FOUND: usize = 4;
 
-/// Where to look in an upstream with many endpoints of which hardly any is usable.
+/// How many endpoints are looked at for a key. Each costs a pass over all of them.
+const RANKS: usize = 8;
+
+/// Where to look in an upstream with many endpoints of which hardly any is usable, and whose turn it is.
 #[derive(Default)]
 pub(super) struct Search {
     /// The next place that nobody has looked at lately.
@@ -34,6 +38,8 @@ pub(super) struct Search {
     /// What was usable.
     found: RefCell<SmallVec<[SocketAddr; FOUND]>>,
     used: Cell<Option<Instant>>,
+    /// How many requests have had their turn; `None` before the first.
+    turns: Cell<Option<usize>>,
 }
 
 /// Of two endpoints drawn at random, the one with fewer requests in flight: nearly as even as comparing all of them, at
@@ -45,11 +51,13 @@ pub(super) struct Search {
 /// last one has stopped, and remember what they find, so that one healthy endpoint among many dead ones is found sooner or
 /// later, and then always. If none is found, the choice is one that is out, and then, for a request that has tried none,
 /// one that is down; for one that has, the same once more if what failed was a single connection.
+///
+/// A preference comes before all that, as long as it leads to a usable endpoint.
 pub(super) fn power_of_two(
     upstream: &Upstream,
     choice: &Choice,
     known: impl Fn(SocketAddr) -> Rc<Endpoint>,
-    search: impl FnOnce() -> Rc<Search>,
+    search: impl Fn() -> Rc<Search>,
 ) -> Option<Chosen> {
     let all = &upstream.endpoints;
     let count = all.len();
@@ -66,6 +74,22 @@ pub(super) fn power_of_two(
             Availability::Out | Availability::Down => None,
         }
     };
+    let preferred = match choice.preference {
+        Preference::Load => None,
+        Preference::Endpoint(address) => position(upstream, address).and_then(usable),
+        Preference::Key(key) => {
+            let addresses = all.iter().map(|endpoint| endpoint.address);
+            Ranking::new(key, addresses).take(RANKS).find_map(usable)
+        }
+        Preference::Turn if count > 1 => {
+            let turn = search().turn(count);
+            (0..count.min(LOOKS)).find_map(|step| usable((turn + step) % count))
+        }
+        Preference::Turn => None,
+    };
+    if let Some((endpoint, _)) = preferred {
+        return Some(Chosen::usual(endpoint));
+    }
     let drawn = match count {
         0 => return None,
         1 => usable(0),
@@ -147,6 +171,14 @@ impl Search {
         None
     }
 
+    /// Whose turn it is. Workers begin anywhere, so that their requests do not all begin with the same endpoint.
+    fn turn(&self, count: usize) -> usize {
+        self.used.set(Some(Instant::now()));
+        let turn = self.turns.get().unwrap_or_else(|| fastrand::usize(..count));
+        self.turns.set(Some(turn.wrapping_add(1)));
+        turn % count
+    }
+
     fn remember(&self, address: SocketAddr) {
         self.used.set(Some(Instant::now()));
         let mut found = self.found.borrow_mut();
@@ -191,6 +223,7 @@ impl Chosen {
 pub(super) mod tests {
     use std::collections::HashMap;
 
+    use filter::hash::KeyHash;
     use route::ObjectKey;
 
     use super::*;
@@ -325,6 +358,90 @@ pub(super) mod tests {
                 &endpoints[&address.port()]
             ))
             .is_none()
+        );
+    }
+
+    fn prefer(ports: &[u16], preference: Preference, known: &HashMap<u16, Rc<Endpoint>>) -> Option<u16> {
+        let upstream = upstream(ports);
+        let choice = Choice::preferring(preference);
+        let known = |address: SocketAddr| Rc::clone(&known[&address.port()]);
+        let chosen = power_of_two(&upstream, &choice, known, Rc::default)?;
+        Some(chosen.endpoint.address().port())
+    }
+
+    #[test]
+    fn a_preferred_endpoint_wins_until_it_is_down_tried_or_gone() {
+        let ports = [1, 2, 3];
+        let endpoints = known(&ports);
+        let preference = Preference::Endpoint(([10, 0, 0, 1], 2).into());
+        let held: Vec<_> = (0..50).map(|_| endpoints[&2].begin()).collect();
+        for _ in 0..50 {
+            assert_eq!(
+                prefer(&ports, preference, &endpoints),
+                Some(2),
+                "whatever its load"
+            );
+        }
+        drop(held);
+        let mut choice = Choice::preferring(preference);
+        choice.tries.go_on(Again::Unreached, ([10, 0, 0, 1], 2).into());
+        let other = choose(&ports, &choice, |address| Rc::clone(&endpoints[&address.port()]));
+        assert_ne!(other.unwrap().endpoint.address().port(), 2);
+        assert!(matches!(prefer(&[1, 3], preference, &endpoints), Some(1 | 3)));
+        endpoints[&2].take_down_for_test();
+        for _ in 0..50 {
+            assert!(matches!(prefer(&ports, preference, &endpoints), Some(1 | 3)));
+        }
+        assert_eq!(prefer(&[], preference, &endpoints), None);
+    }
+
+    #[test]
+    fn a_key_always_finds_the_same_endpoint_and_the_next_one_when_that_is_down() {
+        let ports: Vec<u16> = (1..=20).collect();
+        let endpoints = known(&ports);
+        let key = Preference::Key(KeyHash::of(b"/page"));
+        let first = prefer(&ports, key, &endpoints).unwrap();
+        for _ in 0..50 {
+            assert_eq!(prefer(&ports, key, &endpoints), Some(first));
+        }
+        endpoints[&first].take_down_for_test();
+        let second = prefer(&ports, key, &endpoints).unwrap();
+        assert_ne!(second, first);
+        for _ in 0..50 {
+            assert_eq!(prefer(&ports, key, &endpoints), Some(second));
+        }
+        let left: Vec<u16> = ports.iter().copied().filter(|port| *port != first).collect();
+        assert_eq!(prefer(&left, key, &endpoints), Some(second), "as if it were gone");
+        endpoints[&first].health().reached();
+        assert_eq!(prefer(&ports, key, &endpoints), Some(first), "it is back");
+    }
+
+    #[test]
+    fn each_endpoint_has_its_turn() {
+        let ports = [1, 2, 3, 4];
+        let (upstream, endpoints, search) = (upstream(&ports), known(&ports), Rc::<Search>::default());
+        let next = || {
+            let choice = Choice::preferring(Preference::Turn);
+            let known = |address: SocketAddr| Rc::clone(&endpoints[&address.port()]);
+            let chosen = power_of_two(&upstream, &choice, known, || Rc::clone(&search));
+            chosen.unwrap().endpoint.address().port()
+        };
+        let round: Vec<u16> = (0..4).map(|_| next()).collect();
+        let mut sorted = round.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, ports);
+        for turn in 0..40 {
+            assert_eq!(next(), round[turn % 4]);
+        }
+        endpoints[&3].take_down_for_test();
+        let counts = (0..40).fold([0; 5], |mut counts, _| {
+            counts[usize::from(next())] += 1;
+            counts
+        });
+        assert_eq!(counts[3], 0);
+        assert!(
+            counts[1] >= 10 && counts[2] >= 10 && counts[4] >= 10,
+            "{counts:?}"
         );
     }
 

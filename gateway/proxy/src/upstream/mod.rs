@@ -31,10 +31,11 @@ use foldhash::fast::RandomState;
 
 pub(crate) use balance::Chosen;
 use balance::Search;
-pub(crate) use choice::Choice;
+pub(crate) use choice::{Choice, Preference};
 use conduct::{Conduct, Fault};
 pub(crate) use connect::ConnectError;
 pub(crate) use endpoint::{Endpoint, InFlight, Reuse};
+use health::Availability;
 pub(crate) use health::HealthBoard;
 use key::{Key, ProtocolKey};
 pub(crate) use multiplexed::InStream;
@@ -125,6 +126,23 @@ impl Upstreams {
             endpoint
         };
         balance::power_of_two(upstream, choice, known, || self.search(upstream, protocol))
+    }
+
+    /// Whether one of the first endpoints may take a request.
+    pub(crate) fn has_usable(&self, upstream: &Upstream) -> bool {
+        let protocol = ProtocolKey::of(&upstream.protocol);
+        upstream.endpoints.iter().take(balance::LOOKS).any(|endpoint| {
+            let key = Key {
+                address: endpoint.address,
+                protocol,
+                namespace_id: upstream.namespace_id,
+            };
+            let endpoint = self.endpoint(key, &upstream.protocol);
+            match endpoint.availability() {
+                Availability::In | Availability::Due => true,
+                Availability::Out | Availability::Down => false,
+            }
+        })
     }
 
     fn search(&self, upstream: &Upstream, protocol: ProtocolKey) -> Rc<Search> {

@@ -23,6 +23,16 @@ impl DateClock {
     }
 }
 
+/// The time since 1970.
+pub(crate) fn since_1970() -> Duration {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the end of a cookie is a time of the day"
+    )]
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
 fn now() -> (Instant, HeaderValue) {
     #[expect(clippy::disallowed_methods, reason = "`Date` is the time of the day")]
     let text = httpdate::fmt_http_date(std::time::SystemTime::now());

@@ -6,8 +6,8 @@ use filter::upstream_host::UpstreamHost;
 use route::HostPattern;
 
 use super::parsed::Annotations;
-use super::row::{Setting, Stake, Subject, closes_except, honoured};
-use super::value::{Form, NAMES, ON, Written, field};
+use super::row::{Setting, Stake, Subject, honoured};
+use super::value::{Form, NAMES, Written, field};
 use crate::filter_spec::FilterSpec;
 use crate::problem::Severity;
 use crate::reporter::Reporter;
@@ -37,11 +37,7 @@ pub(super) const SUBJECT: Subject = Subject {
             UPSTREAM_HOST,
         ),
     ],
-    service: &[closes_except(
-        ON,
-        "traefik.ingress.kubernetes.io/service.passhostheader",
-        "the backend would see another host",
-    )],
+    service: &[],
     review: Some(review),
 };
 

@@ -6,8 +6,12 @@ use filter::basic_auth::BasicAuth;
 use filter::cors::{CorsList, OriginRule};
 use route::{HostPattern, ObjectKey};
 
+use super::canaries::CanarySpellings;
+use super::error_pages::ErrorParts;
 use super::rate_limit_parts::RateLimitParts;
+use super::sessions::StickyParts;
 use super::value::field;
+use crate::choosing::{Balance, Choosing, ServiceChoosing};
 use crate::filter_spec::{Dialect, NamedMiddleware, WrittenFilter};
 use crate::problem::Severity;
 use crate::protocol::AppProtocol;
@@ -36,6 +40,8 @@ pub struct Annotations {
     pub middlewares: Vec<NamedMiddleware>,
     /// What several annotations say of rate limits, until they are filters.
     pub(crate) rate_limits: RateLimitParts,
+    /// Which backend and which endpoint a request gets.
+    pub choosing: Choosing,
     /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
     pub ssl_passthrough: bool,
     /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every
@@ -43,6 +49,18 @@ pub struct Annotations {
     pub closes: Vec<ClosedBy>,
     /// Until they are put together to a filter.
     pub(crate) basic_auth: BasicAuthParts,
+    /// What counts together with others, while annotations are read one by one.
+    pub(super) pending: Pending,
+}
+
+/// What annotations say that count together; empty once they have been reviewed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) canary: CanarySpellings,
+    pub(super) sticky: StickyParts,
+    pub(super) load_balance: Option<Balance>,
+    pub(super) hash_by: Option<Balance>,
+    pub(super) errors: ErrorParts,
 }
 
 /// Annotations about CORS, in both spellings.
@@ -167,7 +185,10 @@ pub(crate) struct BasicAuthPart {
 pub(crate) struct ServiceAnnotations {
     /// The protocol of every port, whatever `appProtocol` says.
     pub(crate) scheme: Option<AppProtocol>,
+    /// Which endpoint a request gets.
+    pub(crate) choosing: ServiceChoosing,
     pub(crate) closes: Vec<ClosedBy>,
+    pub(super) pending: Pending,
 }
 
 impl Annotations {

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use route::ObjectKey;
+
 use super::parsed::{Annotations, ClosedBy, ServiceAnnotations};
 use super::row::{Effect, Row, Stake};
-use super::snippets;
 use super::table::{SUBJECTS, ingress_rows, is_ours, nearest_row, row_of, service_rows};
 use super::value::Written;
+use super::{sessions, snippets};
 use crate::problem::Severity;
 use crate::reporter::Reporter;
 
@@ -39,11 +41,12 @@ pub(crate) fn ingress_annotations(
 /// Reads the annotations of a Service.
 pub(crate) fn service_annotations(
     raw: &BTreeMap<String, String>,
-    namespace: &str,
+    key: &ObjectKey,
     report: &mut Reporter<'_>,
 ) -> ServiceAnnotations {
-    let (mut parsed, closes) = read_rows(raw, namespace, service_rows, false, report);
+    let (mut parsed, closes) = read_rows(raw, key.namespace(), service_rows, false, report);
     parsed.closes = closes;
+    sessions::of_service(&mut parsed, key);
     parsed
 }
 

@@ -2,6 +2,7 @@
 
 mod backends;
 mod basic_auth;
+mod choosing;
 mod fields;
 mod limits;
 mod middlewares;
@@ -99,7 +100,11 @@ fn protection_that_cannot_be_given_closes() {
         ("backend-protocol", "AUTO_HTTP"),
         ("backend-protocol", "FCGI"),
         ("secure-backends", "yes"),
-        ("canary", "true"),
+        ("canary", "maybe"),
+        ("affinity", "ip"),
+        ("upstream-hash-by", "$nothing"),
+        ("custom-http-errors", "200"),
+        ("default-backend", "other/web"),
         ("ssl-passthrough", "yes"),
     ];
     for (name, value) in closing {
@@ -270,7 +275,7 @@ fn annotations_of_services_are_read() {
         let object = crate::ObjectRef::global(crate::Kind::Service, "x");
         let parsed = service_annotations(
             &raw,
-            "shop",
+            &route::ObjectKey::new("shop", "web"),
             &mut Reporter::new(object, &unreadable, &mut problems),
         );
         (parsed.scheme, parsed.closes.len(), problems.len())
@@ -293,8 +298,8 @@ fn annotations_of_services_are_read() {
         (None, 1, 1)
     );
     assert_eq!(read("service.passhostheader", "true"), (None, 0, 0));
-    assert_eq!(read("service.passhostheader", "false"), (None, 1, 1));
-    assert_eq!(read("service.sticky.cookie.name", "x"), (None, 0, 1));
+    assert_eq!(read("service.passhostheader", "false"), (None, 0, 0));
+    assert_eq!(read("service.sticky.cookie.name", "x"), (None, 0, 0));
     assert_eq!(read("router.middlewares", "x"), (None, 0, 1));
 }
 

@@ -125,8 +125,7 @@ impl<'a, 'r> Written<'a, 'r> {
 
     /// A filter whose main annotation this is.
     pub(super) fn filter(&self, spec: FilterSpec) -> WrittenFilter {
-        let (dialect, field) = self.place();
-        WrittenFilter { spec, dialect, field }
+        written_filter(self.key, spec)
     }
 
     /// The spelling of the annotation, and where it is written.
@@ -151,6 +150,15 @@ pub(super) fn dialect_of(key: &str) -> Dialect {
         Some(("nginx.ingress.kubernetes.io", _)) => Dialect::Nginx,
         Some(("traefik.ingress.kubernetes.io", _)) => Dialect::Traefik,
         _ => Dialect::Own,
+    }
+}
+
+/// A filter whose main annotation has this key.
+pub(super) fn written_filter(key: &str, spec: FilterSpec) -> WrittenFilter {
+    WrittenFilter {
+        spec,
+        dialect: dialect_of(key),
+        field: field(key).into(),
     }
 }
 

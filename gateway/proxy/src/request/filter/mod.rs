@@ -5,6 +5,7 @@
 //! passes through the filters that its request has reached, in reverse, whoever made it: the backend, the gateway, or one of
 //! the filters further in.
 
+mod backend;
 mod headers;
 mod limits;
 mod password;
@@ -20,16 +21,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::filter::cors::Verdict;
-use door::{Action, Filter, Filters, Matched};
+use door::{Filter, Filters, Matched};
 use smallvec::SmallVec;
-use wire::{BodyFraming, RequestHead, ResponseHead};
+use wire::{RequestHead, ResponseHead};
 
 use crate::exchange::ResponseFilters;
 use crate::head::draft::{FieldEdits, RequestEdits, UNEDITED};
 use crate::head::identity::Identity;
-use crate::refusal::Refusal;
 use crate::request::Halt;
-use crate::request::decide::body_limit;
 use crate::request::plan::Plan;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
@@ -52,6 +51,8 @@ pub(crate) struct Course {
     pub(crate) user: Option<Box<[u8]>>,
     /// Who may read its response, as filters of CORS have decided: their places among the filters, and the verdicts.
     readers: SmallVec<[(usize, Verdict); 1]>,
+    /// What decides which endpoint it gets.
+    chosen: backend::Chosen,
 }
 
 /// What filters see of a request.
@@ -108,6 +109,7 @@ impl Course {
             edits: RequestEdits::default(),
             user: None,
             readers: SmallVec::new(),
+            chosen: backend::Chosen::default(),
         }
     }
 
@@ -135,6 +137,8 @@ impl Course {
             Filter::RateLimit(limit) => limits::rate(limit, seen),
             Filter::Headers(rules) => headers::step(rules, self, seen),
             Filter::Password(filter) => password::step(filter, self, seen),
+            // They count for answers, and for the choice of the backend.
+            Filter::Errors(_) | Filter::Fallback(_) => Step::Pass,
         }
     }
 
@@ -151,9 +155,14 @@ impl Course {
                 | Filter::Deny(_)
                 | Filter::Allow(_)
                 | Filter::RateLimit(_)
-                | Filter::Password(_) => {}
+                | Filter::Password(_)
+                | Filter::Errors(_)
+                | Filter::Fallback(_) => {}
                 Filter::Headers(rules) => headers::edit(rules, place, self, backends, &mut edits),
             }
+        }
+        if backends.is_some() {
+            self.add_cookie(&mut edits);
         }
         edits
     }
@@ -173,7 +182,7 @@ pub(crate) fn begin(
     requester: &Requester<'_>,
     scratch: &mut Scratch,
     length: usize,
-    record: &Record,
+    record: &mut Record,
 ) -> Result<Plan, Halt> {
     let course = Box::new(Course::new(filters));
     go_on(matched, course, identity, requester, scratch, length, record)
@@ -218,13 +227,13 @@ pub(crate) async fn resume(
 }
 
 fn go_on(
-    matched: Matched<Settings>,
+    mut matched: Matched<Settings>,
     mut course: Box<Course>,
     identity: Identity,
     requester: &Requester<'_>,
     scratch: &mut Scratch,
     length: usize,
-    record: &Record,
+    record: &mut Record,
 ) -> Result<Plan, Halt> {
     let seen = Seen {
         head: scratch.from_client.filled().get(..length).unwrap_or_default(),
@@ -248,10 +257,12 @@ fn go_on(
             return Err(Halt::Wait(Box::new(suspended)));
         }
     }
-    let upstream = match backend(&matched, &scratch.request) {
-        Ok(upstream) => upstream,
+    let destination = match course.destination(&seen, &requester.server.upstreams) {
+        Ok(destination) => destination,
         Err(reply) => return Err(Halt::Reply(reply.edited(&course))),
     };
+    let upstream = destination.settle(&mut matched);
+    record.route = Some(Arc::clone(&matched.route));
     let started = record.started();
     Plan::new(
         matched,
@@ -264,18 +275,4 @@ fn go_on(
         Some(course),
     )
     .map_err(Halt::Reply)
-}
-
-/// The backend of a request that has passed all filters, or what it is answered.
-fn backend(matched: &Matched<Settings>, request: &RequestHead) -> Result<Arc<door::Upstream>, Reply> {
-    let route = &matched.route;
-    let limit = body_limit(route, &matched.settings);
-    match (&route.action, request.framing) {
-        (Action::Blocked(_) | Action::Redirect, _) => Err(Refusal::Blocked.into()),
-        (Action::Forward(_), _) if request.max_forwards == Some(0) => Err(Reply::Options),
-        (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
-            Err(Refusal::BodyTooLarge.into())
-        }
-        (Action::Forward(upstream), _) => Ok(Arc::clone(upstream)),
-    }
 }

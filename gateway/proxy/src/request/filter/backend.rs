@@ -1,0 +1,226 @@
+//! Which backend and which endpoint a request gets that has passed all filters.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ::filter::cookie::{self, SameSite};
+use ::filter::hash::KeyHash;
+use ::filter::sticky::{Tag, Tags};
+use door::{Action, BackendHost, Balance, Canary, Matched, Sticky, Upstream};
+use http::HeaderValue;
+use http::header::SET_COOKIE;
+use wire::{BodyFraming, Field};
+
+use super::values::RequestValues;
+use super::{Course, Seen};
+use crate::head::draft::FieldEdits;
+use crate::refusal::Refusal;
+use crate::request::decide::body_limit;
+use crate::request::reply::Reply;
+use crate::settings::Settings;
+use crate::upstream::{Preference, Upstreams};
+use crate::worker::date::since_1970;
+
+/// Where a request goes.
+pub(super) struct Destination {
+    pub(super) upstream: Arc<Upstream>,
+    /// The canary takes it.
+    pub(super) canary: Option<Arc<door::Route>>,
+}
+
+/// What a course knows of the choice of its endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    preference: Preference,
+    /// What the backend sees as `Host`.
+    host: Option<BackendHost>,
+    session: Option<Session>,
+}
+
+/// A request of a client that stays with an endpoint.
+#[derive(Debug)]
+struct Session {
+    tags: Arc<Tags>,
+    /// The endpoint to which its cookie belongs.
+    belongs_to: Option<SocketAddr>,
+    keeps_same_site_none: bool,
+    /// The cookie that it gets.
+    cookie: Option<HeaderValue>,
+}
+
+impl Course {
+    /// The backend of a request that has passed all filters, or what it is answered.
+    pub(super) fn destination(
+        &mut self,
+        seen: &Seen<'_>,
+        upstreams: &Upstreams,
+    ) -> Result<Destination, Reply> {
+        let filters = Arc::clone(&self.filters);
+        let route = &seen.matched.route;
+        let limit = body_limit(route, &seen.matched.settings);
+        let own = match (&route.action, seen.request.framing) {
+            (Action::Blocked(_) | Action::Redirect, _) => return Err(Refusal::Blocked.into()),
+            (Action::Forward(_), _) if seen.request.max_forwards == Some(0) => return Err(Reply::Options),
+            (Action::Forward(_), BodyFraming::Length(length))
+                if limit.is_some_and(|limit| length > limit) =>
+            {
+                return Err(Refusal::BodyTooLarge.into());
+            }
+            (Action::Forward(upstream), _) => upstream,
+        };
+        let choice = &filters.choice;
+        let sticky = choice.sticky.as_deref();
+        let tag = sticky.and_then(|sticky| Tag::parse(seen.cookie(sticky.cookie.name.as_str())?));
+        let canary = route.canary.as_deref().filter(|canary| {
+            takes(canary, sticky.zip(tag), seen)
+                && upstream_of(canary).is_some_and(|upstream| upstreams.has_usable(upstream))
+        });
+        let (upstream, tags, host) = match canary {
+            Some(canary) => (upstream_of(canary), canary.tags.as_ref(), canary.host.as_ref()),
+            None => (Some(own), sticky.map(|sticky| &sticky.tags), choice.host.as_ref()),
+        };
+        let upstream = upstream.unwrap_or(own);
+        if upstream.endpoints.is_empty()
+            && let Some(fallback) = filters.fallback()
+        {
+            return Ok(Destination {
+                upstream: Arc::clone(fallback),
+                canary: None,
+            });
+        }
+        self.chosen.host = host.cloned();
+        if let (Some(sticky), Some(tags)) = (sticky, tags) {
+            let position = tag.and_then(|tag| tags.find(tag));
+            let endpoint = position.and_then(|position| upstream.endpoints.get(position));
+            self.chosen.session = Some(Session {
+                tags: Arc::clone(tags),
+                belongs_to: endpoint.map(|endpoint| endpoint.address),
+                keeps_same_site_none: !(sticky.same_site_none_is_conditional && misreads_same_site(seen)),
+                cookie: None,
+            });
+        }
+        let belongs_to = self
+            .chosen
+            .session
+            .as_ref()
+            .and_then(|session| session.belongs_to);
+        self.chosen.preference = match (belongs_to, &choice.balance) {
+            (Some(endpoint), _) => Preference::Endpoint(endpoint),
+            (None, None | Some(Balance::PowerOfTwo)) => Preference::Load,
+            (None, Some(Balance::RoundRobin)) => Preference::Turn,
+            (None, Some(Balance::Hash(text))) => {
+                let mut key = Vec::new();
+                text.expand(&RequestValues { seen }, &mut key);
+                Preference::Key(KeyHash::of(&key))
+            }
+        };
+        Ok(Destination {
+            upstream: Arc::clone(upstream),
+            canary: canary.map(|canary| Arc::clone(&canary.route)),
+        })
+    }
+
+    /// Which endpoint the request should get.
+    pub(crate) fn preference(&self) -> Preference {
+        self.chosen.preference
+    }
+
+    /// What the backend sees as `Host`, if that depends on the choice and no filter has set it.
+    pub(crate) fn host(&self) -> Option<&BackendHost> {
+        self.chosen.host.as_ref().filter(|_| self.edits.host.is_none())
+    }
+
+    /// The request is about to be sent to this endpoint.
+    pub(crate) fn goes_to(&mut self, upstream: &Upstream, endpoint: SocketAddr) {
+        let (Some(session), Some(sticky)) = (&mut self.chosen.session, &self.filters.choice.sticky) else {
+            return;
+        };
+        let stays = match session.belongs_to {
+            Some(own) => own == endpoint || !sticky.change_on_failure,
+            None => false,
+        };
+        let endpoints = &upstream.endpoints;
+        let position = endpoints.binary_search_by_key(&endpoint, |endpoint| endpoint.address);
+        let tag = position.ok().and_then(|position| session.tags.at(position));
+        session.cookie = tag.filter(|_| !stays).and_then(|tag| {
+            let now = sticky
+                .cookie
+                .expires
+                .map_or_else(Default::default, |_| since_1970());
+            let mut value = Vec::new();
+            sticky
+                .cookie
+                .write(&tag.text(), now, session.keeps_same_site_none, &mut value);
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).ok()
+        });
+    }
+
+    /// Adds the cookie that keeps the client at its endpoint.
+    pub(super) fn add_cookie(&self, edits: &mut Cow<'_, FieldEdits>) {
+        let session = self.chosen.session.as_ref();
+        if let Some(cookie) = session.and_then(|session| session.cookie.clone()) {
+            edits.to_mut().append(SET_COOKIE, cookie);
+        }
+    }
+}
+
+/// Whether the canary takes a request: its rules decide, if no cookie has.
+fn takes(canary: &Canary, session: Option<(&Sticky, Tag)>, seen: &Seen<'_>) -> bool {
+    if let Some((sticky, tag)) = session
+        && sticky.decides_canary
+    {
+        if sticky.tags.find(tag).is_some() {
+            return false;
+        }
+        if canary.tags.as_ref().is_some_and(|tags| tags.find(tag).is_some()) {
+            return true;
+        }
+    }
+    let rules = &canary.rules;
+    let header = rules.header.as_ref().and_then(|rule| {
+        let is_named = |field: &&Field| {
+            field
+                .name
+                .of(seen.head)
+                .eq_ignore_ascii_case(rule.name.as_str().as_bytes())
+        };
+        let field = seen.request.fields.iter().find(is_named)?;
+        Some(field.value.of(seen.head))
+    });
+    let cookie = rules.cookie.as_ref().and_then(|name| seen.cookie(name.as_str()));
+    rules.takes(header, cookie, fastrand::u32(..rules.total.max(1)))
+}
+
+fn upstream_of(canary: &Canary) -> Option<&Arc<Upstream>> {
+    match &canary.route.action {
+        Action::Forward(upstream) => Some(upstream),
+        Action::Redirect | Action::Blocked(_) => None,
+    }
+}
+
+fn misreads_same_site(seen: &Seen<'_>) -> bool {
+    let mut fields = seen.request.fields.iter();
+    let agent = fields.find(|field| field.name.of(seen.head).eq_ignore_ascii_case(b"user-agent"));
+    agent.is_some_and(|agent| SameSite::is_misread_by(agent.value.of(seen.head)))
+}
+
+impl<'a> Seen<'a> {
+    /// The value of the first cookie of this name.
+    fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let head = self.head;
+        let is_cookie = |field: &&Field| field.name.of(head).eq_ignore_ascii_case(b"cookie");
+        let fields = self.request.fields.iter().filter(is_cookie);
+        cookie::read(fields.map(|field| field.value.of(head)), name)
+    }
+}
+
+impl Destination {
+    /// The request goes there: what continues it must be admitted as long as the route of its backend is.
+    pub(super) fn settle(self, matched: &mut Matched<Settings>) -> Arc<Upstream> {
+        if let Some(canary) = self.canary {
+            matched.route = canary;
+        }
+        self.upstream
+    }
+}
