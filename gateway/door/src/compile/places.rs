@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use resource::{Kind, Severity};
-use route::{HostPattern, ListenerName, ObjectKey, PathPattern, Table, TableBuilder};
+use route::{HostPattern, ListenerName, MOST_REGEXES, ObjectKey, PathPattern, Table, TableBuilder};
 
 use super::canaries::is_canary;
 use super::passthrough::Passthrough;
-use super::route::Route;
+use super::route::{Action, Route};
 use crate::admission::{Admitted, Owner, Ownership, Policy, beside};
-use crate::rule::{Field, NamedHost, ObjectReport, ObjectRules, Origin, Rule, RulePath};
+use crate::rule::{Blocked, Field, NamedHost, ObjectReport, ObjectRules, Origin, Rule, RulePath};
 
 /// The places of one door, and the rules that have them.
 pub(super) struct Places<'a> {
@@ -109,6 +109,15 @@ impl<'a> Places<'a> {
     ) {
         let host = host.clone();
         let (winner, field, what) = match rule.path {
+            RulePath::Pattern {
+                pattern: PathPattern::Regex(_),
+                written,
+            } if self.table.regexes(&host) >= MOST_REGEXES => {
+                self.too_many(rule, &host, report);
+                self.unreadable
+                    .push((host, readable_prefix(written), closed(rule)));
+                return;
+            }
             RulePath::Pattern { pattern, written } => {
                 let what = format!("{host}{written}");
                 let placed = self.table.insert(host, pattern.clone(), route);
@@ -207,6 +216,15 @@ impl<'a> Places<'a> {
         report.add(Severity::Warning, field, message);
     }
 
+    fn too_many(&self, rule: &Rule<'_>, host: &HostPattern, report: &mut ObjectReport<'_>) {
+        let message = format!(
+            "host {host} has {MOST_REGEXES} paths at door `{}` that are regular expressions already, and each costs every \
+             request; this one is not matched, and what it begins with answers 503 unless another rule has it",
+            self.door
+        );
+        report.add(Severity::Error, &rule.field.path(), message);
+    }
+
     fn not_owned(&self, field: Field, host: &HostPattern, owner: &Owner, report: &mut ObjectReport<'_>) {
         let winner = &owner.ingress;
         let message = format!(
@@ -260,6 +278,16 @@ impl<'a> Places<'a> {
         };
         report.add(Severity::Error, &field.host(), message);
     }
+}
+
+/// What stands where a rule may not.
+fn closed(rule: &Rule<'_>) -> Arc<Route> {
+    Arc::new(Route {
+        origin: Arc::clone(&rule.origin),
+        action: Action::Blocked(Blocked::Bound),
+        filters: None,
+        tuning: rule.tuning,
+    })
 }
 
 /// Which object has each host.
