@@ -2,6 +2,7 @@
 
 mod fields;
 mod passwords;
+mod paths;
 mod redirects;
 mod set_up4;
 
@@ -51,6 +52,36 @@ fn app(backend: &Backend, annotations: &[(&str, &str)]) -> String {
         "  namespace: test\n",
         &format!("  namespace: test\n  annotations:\n{lines}"),
         1,
+    )
+}
+
+/// An Ingress with one rule, for a host, a type of path and a path, with these annotations and this Service.
+fn rule_for(
+    name: &str,
+    door: &str,
+    (host, path_type, path): (&str, &str, &str),
+    annotations: &[(&str, &str)],
+    service: &str,
+) -> String {
+    let rule = manifest::ingress(name, door, &[(host, path_type, path, service)]);
+    if annotations.is_empty() {
+        return rule;
+    }
+    let lines: String = annotations
+        .iter()
+        .map(|(key, value)| format!("    {key}: {}\n", serde_json::to_string(value).unwrap()))
+        .collect();
+    rule.replacen(
+        "  namespace: test\n",
+        &format!("  namespace: test\n  annotations:\n{lines}"),
+        1,
+    )
+}
+
+/// A Middleware of Traefik with this content.
+fn middleware(name: &str, content: &str) -> String {
+    format!(
+        "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {{name: {name}, namespace: test}}\nspec:\n  {content}\n---\n"
     )
 }
 
