@@ -286,6 +286,7 @@ fn closed(rule: &Rule<'_>) -> Arc<Route> {
         origin: Arc::clone(&rule.origin),
         action: Action::Blocked(Blocked::Bound),
         filters: None,
+        canary: None,
         tuning: rule.tuning,
     })
 }
