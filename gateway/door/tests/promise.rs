@@ -46,13 +46,13 @@ fn view(yaml: &str) -> ClusterView {
     manifest::collect([&manifest::parse("test.yaml", yaml.as_bytes())]).0
 }
 
-/// Everything in a door's table, as text: routes, passed-through names, and the certificate of each name.
+/// Everything in a door's table, as text: routes with their filters, passed-through names, and the certificate of each name.
 fn table(door: &Door<()>) -> Vec<String> {
     let snapshot = door.snapshot();
     let routes = snapshot.routes().map(|row| {
         format!(
-            "{} {:?} -> {} {:?}",
-            row.host, row.path, row.action.origin.key, row.action.action
+            "{} {:?} -> {} {:?} through {:?}",
+            row.host, row.path, row.action.origin.key, row.action.action, row.action.filters
         )
     });
     let tls = snapshot.tls().expect("every door ends TLS");
@@ -130,10 +130,12 @@ impl Made {
             .annotation
             .as_ref()
             .map(|key| {
-                let value = if key.ends_with("ssl-passthrough") {
-                    "true"
-                } else {
-                    "x"
+                let value = match key.rsplit_once('/') {
+                    Some((_, "ssl-passthrough")) => "true",
+                    Some((_, "middlewares")) => "mine",
+                    Some((_, "router.middlewares")) => "test-mine@kubernetescrd",
+                    Some((_, "basic-auth")) => "users",
+                    _ => "x",
                 };
                 format!("  annotations: {{{}: {}}}\n", text(key), text(value))
             })
@@ -198,6 +200,8 @@ fn made() -> impl Strategy<Value = Made> {
         prop::option::of(pick(&[
             "nginx.ingress.kubernetes.io/auth-type",
             "traefik.ingress.kubernetes.io/router.middlewares",
+            "blastdoor.dev/middlewares",
+            "blastdoor.dev/basic-auth",
             "nginx.ingress.kubernetes.io/ssl-passthrough",
             "unrelated",
         ])),
@@ -237,8 +241,39 @@ static OBJECTS: LazyLock<String> = LazyLock::new(|| {
             text(&made.signing_key.serialize_pem()),
         )
     });
-    SERVICE.to_owned() + &SERVICE.replace("app", "more") + &certificates.concat()
+    SERVICE.to_owned() + &SERVICE.replace("app", "more") + &certificates.concat() + FILTERS
 });
+
+/// What Ingresses name on the way: two Middlewares, of which one names the other, and users.
+const FILTERS: &str = "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: mine, namespace: test}\n\
+    spec: {chain: {middlewares: [{name: inner}]}}\n---\n\
+    apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: inner, namespace: test}\n\
+    spec: {basicAuth: {secret: users}}\n---\n\
+    apiVersion: v1\nkind: Secret\nmetadata: {name: users, namespace: test}\n\
+    stringData: {auth: \"bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\"}\n---\n";
+
+/// Objects that no Ingress of `test` names: of another namespace and perhaps of the same name, or of another name.
+fn strange_objects() -> impl Strategy<Value = String> {
+    let names = prop::sample::select(vec!["mine", "inner", "users", "app", "theirs"]);
+    let specs = prop::sample::select(vec![
+        "chain: {middlewares: [{name: mine}]}",
+        "chain: {middlewares: [{name: mine, namespace: test}]}",
+        "chain: {middlewares: [{name: users}, {name: theirs}]}",
+        "basicAuth: {secret: users}",
+        "headers: {customRequestHeaders: {X-User: root}}",
+        "ipAllowList: {sourceRange: [0.0.0.0/0]}",
+        "nonsense: {}",
+    ]);
+    let one = (any::<bool>(), names, specs).prop_map(|(is_elsewhere, name, spec)| {
+        let (namespace, name) = if is_elsewhere { ("other", name) } else { ("test", "theirs") };
+        format!(
+            "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}\n---\n\
+             apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\nstringData: {{auth: \"eve:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\"}}\n---\n\
+             apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\ndata: {{X-Team: them}}\n---\n"
+        )
+    });
+    prop::collection::vec(one, 1..4).prop_map(|objects| objects.concat())
+}
 
 /// How an Ingress changes from one publication to the next.
 #[derive(Debug, Clone)]
@@ -403,6 +438,31 @@ proptest! {
         for ((before, after), name) in before.iter().zip(&after).zip(DOORS) {
             if stranger.label.as_deref() != Some(name) {
                 prop_assert_eq!(before, after, "{} changed by {:?}", name, stranger);
+            }
+        }
+    }
+
+    /// Middlewares, Secrets and ConfigMaps that a door's Ingresses do not name, themselves or through what they name, leave
+    /// its routes and what happens on the way equal: of any content, beside an Ingress of their own that names them.
+    #[test]
+    fn objects_of_strangers_do_not_interfere(
+        ingresses in prop::collection::vec(made(), 0..8),
+        stranger in made(),
+        objects in strange_objects(),
+    ) {
+        let yaml: String = ingresses.iter().map(Made::yaml).collect();
+        let stranger = Made { name: "zz-stranger".to_owned(), ..stranger };
+        let tables = |yaml: &str| {
+            let (mut publishers, doors) = four_doors();
+            publish(&mut publishers, &view(yaml), &BackendPolicy::default(), &mut door::Ledger::default());
+            doors.iter().map(table).collect::<Vec<_>>()
+        };
+        let before = tables(&(OBJECTS.to_owned() + &yaml));
+        let own = stranger.yaml().replace("namespace: test", "namespace: other").replace("test-mine@", "other-mine@");
+        let after = tables(&(OBJECTS.to_owned() + &yaml + &objects + &own));
+        for ((before, after), name) in before.iter().zip(&after).zip(DOORS) {
+            if stranger.label.as_deref() != Some(name) {
+                prop_assert_eq!(before, after, "{} changed by {}{:?}", name, objects, stranger);
             }
         }
     }
