@@ -138,7 +138,7 @@ impl Exchange<'_> {
         let download = |count: fn(&Relay) -> u64| match &self.response {
             Response::Final(answer) => count(&answer.download),
             Response::Interim(relay) => count(relay),
-            Response::Awaited => 0,
+            Response::Awaited | Response::Held(_) => 0,
         };
         match waits {
             Waits::Continue | Waits::ResponseHead => Moved::default(),
@@ -202,7 +202,7 @@ impl Exchange<'_> {
             (Response::Final(answer), _) if answer.download.waits_for() == WaitsFor::Source => {
                 Waits::ResponseBody
             }
-            (Response::Final(_) | Response::Interim(_), _) => Waits::ClientWrite,
+            (Response::Final(_) | Response::Interim(_) | Response::Held(_), _) => Waits::ClientWrite,
             (Response::Awaited, _) if self.client_full => Waits::ClientWrite,
             (Response::Awaited, Request::Sent | Request::Broken) => Waits::ResponseHead,
             (Response::Awaited, Request::Sending) if upload.waits_for() == WaitsFor::Sink => {

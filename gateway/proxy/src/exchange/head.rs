@@ -179,7 +179,14 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    fn accept_final(&mut self, length: usize) -> Result<(), Refusal> {
+    pub(super) fn accept_final(&mut self, length: usize) -> Result<(), Refusal> {
+        if let Some(filters) = self.parts.filters
+            && self.intercepts
+            && filters.intercepts(self.parts.scratch.response.status)
+        {
+            self.response = Response::Held(length);
+            return Ok(());
+        }
         let trailers = self.takes_trailers();
         let Scratch {
             from_upstream,
@@ -298,7 +305,7 @@ fn is_event_stream(field: &Field, head: &[u8]) -> bool {
 }
 
 /// Whether a status says that the backend failed, and not that the request asks for what it does not have.
-fn is_poor(status: u16) -> bool {
+pub(super) fn is_poor(status: u16) -> bool {
     status >= 500 && !matches!(status, 501 | 505)
 }
 

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use wire::{ChunkError, ResponseHead};
+use wire::{BodyFraming, ChunkError, ResponseHead};
 
 use crate::exchange::progress::{Answer, AnswerEnd, Request, Response, Word};
 use crate::exchange::relay::{Relay, RelayError, WaitsFor};
@@ -66,6 +66,8 @@ pub(crate) enum Ended {
     },
     /// With 101: the connection now belongs to another protocol.
     Upgraded,
+    /// The head of a response has arrived in whose place something else may be sent. Nothing of it has been sent.
+    Intercepted,
 }
 
 /// An exchange that failed.
@@ -97,6 +99,9 @@ pub(crate) struct Parts<'a> {
 
 /// Filters through which a response passes on its way to the client.
 pub(crate) trait ResponseFilters {
+    /// Whether something else may be sent in place of a response with this status.
+    fn intercepts(&self, status: u16) -> bool;
+
     /// What they change in this head, which lies in `head`.
     fn edits(&self, response: &ResponseHead, head: &[u8]) -> Cow<'_, FieldEdits>;
 }
@@ -121,6 +126,8 @@ pub(crate) struct Exchange<'a> {
     /// What the backend has signalled about the request instead of a response.
     word: Option<Word>,
     interims: u8,
+    /// Responses are intercepted as filters say.
+    intercepts: bool,
     timer: Timer,
     /// What is wrong with what the backend sent, as text.
     nonsense: Option<String>,
@@ -150,6 +157,7 @@ impl<'a> Exchange<'a> {
             heard: false,
             word: None,
             interims: 0,
+            intercepts: true,
             timer: Timer::default(),
             nonsense: None,
         }
@@ -165,7 +173,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn status(&self) -> u16 {
         match &self.response {
             Response::Final(answer) if !self.is_unsent() => answer.status,
-            Response::Final(_) | Response::Interim(_) | Response::Awaited => 0,
+            Response::Final(_) | Response::Interim(_) | Response::Awaited | Response::Held(_) => 0,
         }
     }
 
@@ -189,12 +197,41 @@ impl<'a> Exchange<'a> {
 
     /// Whether the head of a final response has arrived, and was not taken back.
     pub(crate) fn has_answered(&self) -> bool {
-        self.answer().is_some()
+        self.answer().is_some() || self.held().is_some()
+    }
+
+    /// The status of an intercepted response.
+    pub(crate) fn held(&self) -> Option<u16> {
+        matches!(self.response, Response::Held(_)).then_some(self.parts.scratch.response.status)
+    }
+
+    /// The intercepted response goes to the client after all.
+    pub(crate) fn release(&mut self) -> Result<(), Failure> {
+        self.intercepts = false;
+        match self.response {
+            Response::Held(length) => self.accept_final(length).map_err(|refusal| self.failure(refusal)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What an intercepted response leaves on the connection of the backend: the length of its head, and how its body is
+    /// framed. `None` if the connection can carry no other request.
+    pub(crate) fn leftover(&self) -> Option<(usize, BodyFraming)> {
+        let Response::Held(length) = self.response else {
+            return None;
+        };
+        let response = &self.parts.scratch.response;
+        (self.request == Request::Sent && response.persistent()).then_some((length, response.framing))
+    }
+
+    /// The client's side, while the response is held.
+    pub(crate) fn client(&mut self) -> &mut Stream {
+        self.parts.client
     }
 
     /// Whether the response says that the backend failed.
     pub(crate) fn is_poor(&self) -> bool {
-        self.answer().is_some_and(|answer| answer.poor)
+        self.answer().is_some_and(|answer| answer.poor) || self.held().is_some_and(head::is_poor)
     }
 
     /// Body bytes of the response that the client's side has taken so far.
@@ -252,7 +289,7 @@ impl<'a> Exchange<'a> {
     fn answer(&self) -> Option<&Answer> {
         match &self.response {
             Response::Final(answer) => Some(answer),
-            Response::Awaited | Response::Interim(_) => None,
+            Response::Awaited | Response::Interim(_) | Response::Held(_) => None,
         }
     }
 
@@ -339,6 +376,7 @@ impl<'a> Exchange<'a> {
             } = &mut **scratch;
             match &mut self.response {
                 Response::Awaited => ready!(self.poll_head(context))?,
+                Response::Held(_) => return Poll::Ready(Ok(Ended::Intercepted)),
                 Response::Interim(relay) => {
                     ready!(relay.poll(context, upstream, client, from_upstream, to_client, pipes))
                         .map_err(|_broken| Refusal::ClientGone)?;
@@ -381,7 +419,7 @@ impl<'a> Exchange<'a> {
         }
         match &mut self.response {
             Response::Final(answer) => answer.download.end_malformed(error),
-            Response::Awaited | Response::Interim(_) => false,
+            Response::Awaited | Response::Interim(_) | Response::Held(_) => false,
         }
     }
 
@@ -406,7 +444,7 @@ impl<'a> Exchange<'a> {
         let is_unread = |relay: &Relay| !relay.source_ended() && relay.waits_for() == WaitsFor::Sink;
         let backend = match &self.response {
             Response::Awaited => self.client_full,
-            Response::Interim(_) => true,
+            Response::Interim(_) | Response::Held(_) => true,
             Response::Final(answer) => is_unread(&answer.download),
         };
         let client = self.request == Request::Broken || is_unread(self.parts.upload);
@@ -434,7 +472,7 @@ impl<'a> Exchange<'a> {
             } = &mut *self.parts.scratch;
             let unwritten = match &self.response {
                 Response::Final(answer) => answer.download.unwritten(to_client),
-                Response::Awaited | Response::Interim(_) => 0,
+                Response::Awaited | Response::Interim(_) | Response::Held(_) => 0,
             };
             self.parts.client.hold(from_upstream.len() + unwritten);
             // Of a connection's streams few read at the same time.

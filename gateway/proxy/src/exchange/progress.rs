@@ -19,6 +19,8 @@ pub(super) enum Response {
     Awaited,
     /// An interim one is on its way to the client.
     Interim(Relay),
+    /// The final one has arrived with a head of this length, and waits: something else may be sent in its place.
+    Held(usize),
     /// The final one is, or its body. Once a byte of it has left, the client cannot get another answer.
     Final(Answer),
 }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
 use wire::BodyFraming;
@@ -11,6 +11,7 @@ use wire::BodyFraming;
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
 use crate::exchange::{Ended, Exchange, Failure, Parts, ResponseFilters};
+use crate::head::emit::OwnAnswer;
 use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::conduct::{self, Circumstances};
 use crate::request::plan::Plan;
@@ -19,12 +20,17 @@ use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::stream::Stream;
 use crate::stream::socket::Socket;
+use crate::upstream::body as upstream_body;
 use crate::upstream::conduct::Conduct;
 use crate::upstream::connecting::{Opened, connect, while_wanted};
 use crate::upstream::{Again, Choice, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse};
 use crate::worker::Phase;
 use crate::worker::buffers::Scratch;
 use crate::worker::room::BackendShare;
+
+/// So much of a response that nobody gets is read, so that its connection can be used again, and for so long.
+const LEFTOVER: usize = 64 * 1024;
+const SOON: Duration = Duration::from_millis(50);
 
 /// A planned request on its way to a backend.
 struct Attempts<'a, 'c> {
@@ -42,6 +48,21 @@ enum Attempt {
     Failed(Refusal),
     /// As `Failed`, and it is safe to try again.
     Retry(Refusal, Again),
+    /// A page takes the place of the backend's answer, of which nothing has been sent.
+    Page(Box<OwnAnswer>),
+}
+
+/// Why no backend's answer has been sent.
+enum Unanswered {
+    Refused(Refusal),
+    /// This is sent in its place.
+    Page(Box<OwnAnswer>),
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// Tries one endpoint after the other, as far as that is safe, and gives the client the result.
@@ -67,12 +88,15 @@ pub(crate) async fn carry_out(
     record.bytes_in += plan.upload.moved();
     match last {
         Ok(next) => next,
-        Err(refusal) => {
+        Err(unanswered) => {
             // An unread body makes the connection useless; the reply closes it then.
             if plan.upload.is_taken_whole() {
                 scratch.request.framing = BodyFraming::None;
             }
-            let mut reply = Reply::Refused(refusal);
+            let mut reply = match unanswered {
+                Unanswered::Refused(refusal) => in_place_of(refusal, plan, requester).await,
+                Unanswered::Page(page) => Reply::Filter(page, None),
+            };
             if let Some(course) = &plan.course {
                 reply = reply.edited(course);
             }
@@ -82,7 +106,7 @@ pub(crate) async fn carry_out(
 }
 
 impl Attempts<'_, '_> {
-    async fn run(&mut self) -> Result<Next, Refusal> {
+    async fn run(&mut self) -> Result<Next, Unanswered> {
         let server = Rc::clone(self.requester.server);
         // Only requests that may be sent twice use a connection that may be closing.
         let mut rule = match self.plan.traits.method.is_idempotent() && !self.plan.traits.upgrade {
@@ -99,15 +123,16 @@ impl Attempts<'_, '_> {
             let endpoint = Rc::clone(&chosen.endpoint);
             let (refusal, again) = match self.attempt(chosen, &endpoint, rule).await {
                 Attempt::Over(next) => return Ok(next),
-                Attempt::Failed(refusal) => return Err(refusal),
+                Attempt::Failed(refusal) => return Err(refusal.into()),
+                Attempt::Page(page) => return Err(Unanswered::Page(page)),
                 Attempt::Retry(refusal, again) => (refusal, again),
             };
             if !self.plan.upload.rewind() || !choice.go_on(again, &endpoint) {
-                return Err(refusal);
+                return Err(refusal.into());
             }
             chosen = match server.upstreams.choose(&self.plan.upstream, &choice) {
                 Some(other) => other,
-                None => return Err(refusal),
+                None => return Err(refusal.into()),
             };
             if again != Again::Unreached {
                 // One has just turned out to be closed, and others may be closed too.
@@ -173,22 +198,43 @@ impl Attempts<'_, '_> {
         let mut exchange = Exchange::new(parts, self.plan.timeouts, self.plan.traits, closing);
         let mut tenure = Tenure::new(worker, &self.plan.matched.route, self.plan.matched.publication);
         let downstream = self.requester.downstream;
-        let outcome = poll_fn(|context| {
-            let occupant = Occupant::Request {
-                downstream,
-                place: &exchange.scratch().place,
+        let mut page = None;
+        let outcome = loop {
+            let outcome = poll_fn(|context| {
+                let occupant = Occupant::Request {
+                    downstream,
+                    place: &exchange.scratch().place,
+                };
+                if tenure.is_over(context, exchange.nature(), occupant) {
+                    return Poll::Ready(Err(exchange.cut(Refusal::Withdrawn)));
+                }
+                let phase = worker.phase();
+                if phase == Phase::Ended {
+                    return Poll::Ready(Err(exchange.cut(Refusal::Drained)));
+                }
+                exchange.closing |= phase != Phase::Serving;
+                exchange.poll(context)
+            })
+            .await;
+            let (Ok(Ended::Intercepted), Some(course), Some(status)) =
+                (&outcome, self.plan.course.as_deref(), exchange.held())
+            else {
+                break outcome;
             };
-            if tenure.is_over(context, exchange.nature(), occupant) {
-                return Poll::Ready(Err(exchange.cut(Refusal::Withdrawn)));
+            let until = self.plan.timeouts.until;
+            let fetching = course.page(status, &self.requester.server.upstreams);
+            let deadline = self.requester.deadline;
+            page = match Box::pin(while_wanted(exchange.client(), deadline, worker, until, fetching)).await {
+                Ok(page) => page.map(Box::new),
+                Err(refusal) => break Err(exchange.cut(refusal)),
+            };
+            if page.is_some() {
+                break outcome;
             }
-            let phase = worker.phase();
-            if phase == Phase::Ended {
-                return Poll::Ready(Err(exchange.cut(Refusal::Drained)));
+            if let Err(failure) = exchange.release() {
+                break Err(failure);
             }
-            exchange.closing |= phase != Phase::Serving;
-            exchange.poll(context)
-        })
-        .await;
+        };
         drop(tenure);
         if let Some(nonsense) = exchange.nonsense() {
             self.record.explain(nonsense);
@@ -197,6 +243,7 @@ impl Attempts<'_, '_> {
         self.record.bytes_out = exchange.sent();
         self.plan.traits.continued = exchange.has_continued();
         let ends_with_connection = exchange.ends_with_connection();
+        let leftover = exchange.leftover();
         let circumstances = Circumstances {
             answered: exchange.has_answered(),
             poor: exchange.is_poor(),
@@ -212,6 +259,23 @@ impl Attempts<'_, '_> {
                     endpoint.keep(socket, Instant::now());
                 }
                 Attempt::Over(if keep { Next::Keep } else { Next::Close })
+            }
+            Ok(Ended::Intercepted) => {
+                if let (Stream::Socket(socket), Some((length, framing))) = (stream, leftover) {
+                    let read = self
+                        .scratch
+                        .from_upstream
+                        .filled()
+                        .get(length..)
+                        .unwrap_or_default();
+                    if let Some(socket) = drained(socket, read.to_vec(), framing).await {
+                        endpoint.keep(socket, Instant::now());
+                    }
+                }
+                match page {
+                    Some(page) => Attempt::Page(page),
+                    None => Attempt::Failed(Refusal::UpstreamReset),
+                }
             }
             Ok(Ended::Upgraded) => {
                 // Few requests become a tunnel: its memory is its own, and not a part of each request's.
@@ -399,6 +463,41 @@ impl Attempts<'_, '_> {
         }
         drop(upgraded);
     }
+}
+
+/// What the client gets where the backend has failed: the page in place of the status, if there is one.
+async fn in_place_of(refusal: Refusal, plan: &Plan, requester: &mut Requester<'_>) -> Reply {
+    let Disposition {
+        status, reason, side, ..
+    } = refusal.disposition();
+    let Some(course) = plan.course.as_deref() else {
+        return Reply::Refused(refusal);
+    };
+    if side != Side::Upstream || !course.replaces(status) {
+        return Reply::Refused(refusal);
+    }
+    let server = Rc::clone(requester.server);
+    let fetching = course.page(status, &server.upstreams);
+    let waiting = while_wanted(
+        requester.stream,
+        requester.deadline,
+        &server.worker,
+        None,
+        fetching,
+    );
+    match Box::pin(waiting).await {
+        Ok(Some(page)) => Reply::Filter(Box::new(page), Some(reason)),
+        Ok(None) => Reply::Refused(refusal),
+        Err(refusal) => Reply::Refused(refusal),
+    }
+}
+
+/// The connection of a backend after the rest of a response in whose place something else is sent, if that is short and
+/// arrives at once. `read`: what of it has been read.
+async fn drained(mut socket: Socket, read: Vec<u8>, framing: BodyFraming) -> Option<Socket> {
+    let body = upstream_body(&mut socket, read, framing, LEFTOVER);
+    let body = tokio::time::timeout(SOON, body).await;
+    matches!(body, Ok(Ok(_))).then_some(socket)
 }
 
 /// The gRPC status that a client gets instead of a proper end.

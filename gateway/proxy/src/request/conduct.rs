@@ -25,7 +25,7 @@ pub(crate) struct Circumstances {
 pub(crate) fn of(outcome: &Result<Ended, Failure>, with: Circumstances) -> Conduct {
     let answered = if with.poor { Conduct::Poor } else { Conduct::Good };
     let failure = match outcome {
-        Ok(Ended::Answered { .. } | Ended::Upgraded) => return answered,
+        Ok(Ended::Answered { .. } | Ended::Upgraded | Ended::Intercepted) => return answered,
         Err(failure) => failure,
     };
     if with.answered {

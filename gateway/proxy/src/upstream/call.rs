@@ -34,7 +34,7 @@ pub(super) struct Call {
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     /// The connection ended before the answer did.
     #[error("the connection broke before the answer was complete")]
     Broken(#[source] io::Error),
@@ -166,7 +166,7 @@ fn response(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, CallError
 }
 
 /// The body whose beginning has been read.
-async fn body(
+pub(crate) async fn body(
     socket: &mut Socket,
     mut read: Vec<u8>,
     framing: BodyFraming,

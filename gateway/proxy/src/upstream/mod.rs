@@ -11,6 +11,7 @@ mod connect;
 pub(crate) mod connecting;
 mod connection;
 mod endpoint;
+mod fetch;
 mod health;
 mod key;
 mod multiplexed;
@@ -31,6 +32,7 @@ use foldhash::fast::RandomState;
 
 pub(crate) use balance::Chosen;
 use balance::Search;
+pub(crate) use call::body;
 pub(crate) use choice::{Choice, Preference};
 use conduct::{Conduct, Fault};
 pub(crate) use connect::ConnectError;

@@ -10,7 +10,7 @@ use ::filter::sticky::{Tag, Tags};
 use door::{Action, BackendHost, Balance, Canary, Matched, Sticky, Upstream};
 use http::HeaderValue;
 use http::header::SET_COOKIE;
-use wire::{BodyFraming, Field};
+use wire::{BodyFraming, Field, FieldId};
 
 use super::values::RequestValues;
 use super::{Course, Seen};
@@ -69,6 +69,9 @@ impl Course {
             }
             (Action::Forward(upstream), _) => upstream,
         };
+        if !is_grpc(seen) {
+            self.keep(seen);
+        }
         let choice = &filters.choice;
         let sticky = choice.sticky.as_deref();
         let tag = sticky.and_then(|sticky| Tag::parse(seen.cookie(sticky.cookie.name.as_str())?));
@@ -197,6 +200,14 @@ fn upstream_of(canary: &Canary) -> Option<&Arc<Upstream>> {
         Action::Forward(upstream) => Some(upstream),
         Action::Redirect | Action::Blocked(_) => None,
     }
+}
+
+/// Whether the request is a gRPC call: its errors are in its trailers, and no page can take their place.
+fn is_grpc(seen: &Seen<'_>) -> bool {
+    let mut fields = seen.request.fields.iter();
+    let media = fields.find(|field| field.id == FieldId::ContentType);
+    let media = media.and_then(|field| field.value.of(seen.head).get(..16));
+    media.is_some_and(|media| media.eq_ignore_ascii_case(b"application/grpc"))
 }
 
 fn misreads_same_site(seen: &Seen<'_>) -> bool {

@@ -8,6 +8,7 @@
 mod backend;
 mod headers;
 mod limits;
+mod page;
 mod password;
 mod path;
 mod redirect;
@@ -53,6 +54,8 @@ pub(crate) struct Course {
     readers: SmallVec<[(usize, Verdict); 1]>,
     /// What decides which endpoint it gets.
     chosen: backend::Chosen,
+    /// What requests for error pages need, on routes that have some.
+    kept: Option<Box<page::Kept>>,
 }
 
 /// What filters see of a request.
@@ -110,6 +113,7 @@ impl Course {
             user: None,
             readers: SmallVec::new(),
             chosen: backend::Chosen::default(),
+            kept: None,
         }
     }
 
@@ -169,6 +173,10 @@ impl Course {
 }
 
 impl ResponseFilters for Course {
+    fn intercepts(&self, status: u16) -> bool {
+        self.replaces(status)
+    }
+
     fn edits(&self, response: &ResponseHead, head: &[u8]) -> Cow<'_, FieldEdits> {
         self.response_edits(Some((response, head)))
     }
