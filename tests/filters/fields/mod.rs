@@ -5,7 +5,7 @@ mod traefik;
 
 use gateway_tests::{Backend, Client, Gateway, Reply, gateway};
 
-use super::{DOOR, Got, app, ask, ask_http1, gateway_with};
+use super::{DOOR, Got, app, ask, ask_http1, ask_http2, gateway_with};
 
 /// A backend whose answers have fields of its own.
 fn talkative() -> Backend {
@@ -273,4 +273,91 @@ fn custom_headers_are_the_entries_of_a_config_map() {
     gateway.until_status(DOOR, "a.test", "/", 200);
     gateway.put("others.yaml", "");
     gateway.until_status(DOOR, "a.test", "/", 503);
+}
+
+const USERS: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: users, namespace: test}\n\
+                     stringData: {auth: 'admin:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ='}\n";
+
+/// A 401 carries what stands before the password, and a preflight needs none.
+#[test]
+fn refusals_of_other_filters_carry_the_fields_before_them() {
+    let backend = talkative();
+    let annotations = [
+        ("blastdoor.dev/basic-auth", "users"),
+        ("blastdoor.dev/cors", "https://a.test"),
+        ("blastdoor.dev/response-headers", "X-A: 1"),
+        ("blastdoor.dev/security-headers", "on"),
+        ("blastdoor.dev/request-headers", "X-B: 1"),
+    ];
+    let app = app(&backend, &annotations).replace(DOOR, "external-https");
+    let gateway = gateway!()
+        .door("external-https", "")
+        .manifest("app.yaml", &app)
+        .manifest("others.yaml", USERS)
+        .start();
+    let door = gateway.door("external-https");
+    let got = ask(door, "GET", "/", &PREFLIGHT[..1]);
+    assert_eq!((got.status, got.field("www-authenticate").is_some()), (401, true));
+    assert_eq!(got.field("x-a").as_deref(), Some("1"));
+    assert_eq!(
+        got.field("strict-transport-security").as_deref(),
+        Some("max-age=31536000")
+    );
+    assert_eq!(cors_of(&got), ["allow-origin: https://a.test", "vary: Origin"]);
+    assert_eq!(ask(door, "OPTIONS", "/", &PREFLIGHT).status, 204);
+    assert_eq!(backend.requests(), 0);
+    let call = [
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        PREFLIGHT[0],
+    ];
+    let got = ask_http2(door, "POST", "/s/m", &call);
+    assert_eq!(
+        (
+            got.status,
+            got.field("grpc-status").as_deref(),
+            got.field("x-a").as_deref()
+        ),
+        (200, Some("16"), Some("1"))
+    );
+    assert_eq!(cors_of(&got), ["allow-origin: https://a.test", "vary: Origin"]);
+    let with = [PREFLIGHT[0], ("authorization", "Basic YWRtaW46c2VjcmV0")];
+    let got = ask(door, "GET", "/", &with);
+    assert_eq!((got.status, got.field("x-a").as_deref()), (200, Some("1")));
+}
+
+/// Responses pass Middlewares in reverse: what stands behind the one that refuses says nothing.
+#[test]
+fn refusals_carry_nothing_of_what_stands_behind() {
+    let backend = talkative();
+    let middlewares = "\
+apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: out, namespace: test}\nspec: {headers: {customResponseHeaders: {X-Out: '1'}}}\n---\n\
+apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: in, namespace: test}\nspec: {headers: {customResponseHeaders: {X-In: '1'}}}\n---\n\
+apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: auth, namespace: test}\nspec: {basicAuth: {secret: users}}\n---\n";
+    let names = "test-out@kubernetescrd, test-auth@kubernetescrd, test-in@kubernetescrd";
+    let annotations = [("traefik.ingress.kubernetes.io/router.middlewares", names)];
+    let gateway = gateway_with(&backend, &annotations, &format!("{middlewares}{USERS}"));
+    let got = ask(gateway.door(DOOR), "GET", "/", &[]);
+    assert_eq!(
+        (
+            got.status,
+            got.field("x-out").is_some(),
+            got.field("x-in").is_some()
+        ),
+        (401, true, false)
+    );
+    let got = ask(
+        gateway.door(DOOR),
+        "GET",
+        "/",
+        &[("authorization", "Basic YWRtaW46c2VjcmV0")],
+    );
+    assert_eq!(
+        (
+            got.status,
+            got.field("x-out").is_some(),
+            got.field("x-in").is_some()
+        ),
+        (200, true, true)
+    );
 }
