@@ -122,14 +122,17 @@ impl<D: WorldDoor> World<D> {
 /// The names in DNS that objects refer to.
 pub(crate) struct FollowedNames {
     names: Names,
+    /// Only those are followed that a door lists (`call`): others are refused.
+    only_listed: bool,
     /// For which objects and doors they were found.
     found_for: Option<(ClusterView, Vec<Policy>)>,
 }
 
 impl FollowedNames {
-    pub(crate) fn new(names: Names) -> Self {
+    pub(crate) fn new(names: Names, only_listed: bool) -> Self {
         Self {
             names,
+            only_listed,
             found_for: None,
         }
     }
@@ -147,7 +150,12 @@ impl FollowedNames {
             view.refers_as(earlier) && known.iter().eq(policies.iter().copied())
         });
         if !is_known {
-            let needed = door::needs(policies.iter().copied(), view).names();
+            let needs = door::needs(policies.iter().copied(), view);
+            let needed = if self.only_listed {
+                needs.listed_names()
+            } else {
+                needs.names()
+            };
             self.names
                 .follow(needed.iter().map(|needed| (needed.service, needed.name)));
             let policies = policies.into_iter().cloned().collect();

@@ -59,8 +59,8 @@ pub use backend::{
 };
 pub use compile::{Action, Canary, Route};
 pub use filters::{
-    BackendChoice, BackendHost, ErrorPages, Filter, Filters, Limiter, PasswordFilter, PasswordMemory,
-    RateLimit, Sticky, WRONG_PASSWORDS,
+    AuthService, BackendChoice, BackendHost, ErrorPages, Filter, Filters, Limiter, PasswordFilter,
+    PasswordMemory, RateLimit, Sticky, WRONG_PASSWORDS,
 };
 pub use needs::{NeededName, Needs, concerns_needs, needs, objects_of};
 pub use pki::{

@@ -9,7 +9,7 @@ use resource::{ClusterView, Ingress, Kind, Object, ObjectRef, ServiceType};
 use route::{Host, ObjectKey};
 
 use crate::admission::{Policy, precedence};
-use crate::references::{Reference, all_objects, objects, of_middleware, services};
+use crate::references::{Reference, all_objects, callees, objects, of_middleware, services};
 
 /// What some doors need of the objects of one view. Nothing is computed before it is requested.
 #[derive(Debug, Clone)]
@@ -21,9 +21,10 @@ pub struct Needs<'v> {
 /// A name to resolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NeededName<'v> {
-    /// The Service of type ExternalName that the oldest Ingress with this name refers to.
+    /// The Service of type ExternalName that the oldest Ingress with this name refers to, or that Ingress if one of its
+    /// filters calls the name.
     pub service: &'v ObjectKey,
-    /// `spec.externalName`
+    /// The name.
     pub name: &'v Host,
 }
 
@@ -112,8 +113,8 @@ impl<'v> Needs<'v> {
         each_once(needed.map(Reference::object), self.of_doors())
     }
 
-    /// Names of Services of type ExternalName that admitted Ingresses forward to: each once, those of the oldest
-    /// Ingresses first. Names that are not valid are left out.
+    /// Names in DNS that admitted Ingresses use: those of Services of type ExternalName, and those that filters call. Each
+    /// once, those of the oldest Ingresses first. Names that are not valid are left out.
     #[must_use]
     pub fn names(&self) -> Vec<NeededName<'v>> {
         let external = self.view.services().filter_map(|service| match &service.kind {
@@ -125,25 +126,53 @@ impl<'v> Needs<'v> {
             | ServiceType::LoadBalancer => None,
         });
         let external: HashMap<&ObjectKey, &Host> = external.collect();
-        if external.is_empty() {
-            return Vec::new();
-        }
-        let forwards_to_one = |ingress: &&Ingress| {
-            self.services(ingress)
-                .any(|service| external.contains_key(service))
-        };
-        let forwarding = self.view.ingresses().map(AsRef::as_ref).filter(forwards_to_one);
-        let mut admitted: Vec<&Ingress> = forwarding
-            .filter(|ingress| self.admitting(ingress).next().is_some())
-            .collect();
-        admitted.sort_by(|left, right| precedence(left, right));
-        let mut seen = HashSet::new();
-        let named = admitted.into_iter().flat_map(|ingress| self.services(ingress));
-        let named = named.filter_map(|service| {
-            let name = *external.get(service)?;
-            seen.insert(name).then_some(NeededName { service, name })
+        self.names_of(|ingress| {
+            let forwarded = self.services(ingress).filter_map(|service| {
+                let name = *external.get(service)?;
+                Some(NeededName { service, name })
+            });
+            forwarded.chain(self.called_names(ingress)).collect()
+        })
+    }
+
+    /// Of these, the names that filters call and a door that admits the Ingress lists (`call`).
+    #[must_use]
+    pub fn listed_names(&self) -> Vec<NeededName<'v>> {
+        self.names_of(|ingress| {
+            let is_listed = |name: &Host| {
+                let name = name.to_string();
+                let mut admitting = self.admitting(ingress);
+                admitting.any(|policy| policy.filters.call.iter().any(|rule| rule.admits_name(&name)))
+            };
+            let names = self.called_names(ingress);
+            names.filter(|needed| is_listed(needed.name)).collect()
+        })
+    }
+
+    /// What the filters of an Ingress call by names that are no Services.
+    fn called_names(&self, ingress: &'v Ingress) -> impl Iterator<Item = NeededName<'v>> {
+        let names = callees(ingress, self.view).into_iter().filter_map(|callee| {
+            let service = callee.service.as_ref();
+            let is_service = service.is_some_and(|service| self.view.service(service).is_some());
+            callee.name.as_ref().filter(|_| !is_service)
         });
-        named.collect()
+        names.map(|name| NeededName {
+            service: &ingress.key,
+            name,
+        })
+    }
+
+    fn names_of(&self, of: impl Fn(&'v Ingress) -> Vec<NeededName<'v>>) -> Vec<NeededName<'v>> {
+        let naming = self.view.ingresses().map(AsRef::as_ref);
+        let naming = naming.map(|ingress| (ingress, of(ingress)));
+        let naming = naming.filter(|(_, names)| !names.is_empty());
+        let mut admitted: Vec<(&Ingress, Vec<NeededName<'v>>)> = naming
+            .filter(|(ingress, _)| self.admitting(ingress).next().is_some())
+            .collect();
+        admitted.sort_by(|(left, _), (right, _)| precedence(left, right));
+        let mut seen = HashSet::new();
+        let named = admitted.into_iter().flat_map(|(_, names)| names);
+        named.filter(|needed| seen.insert(needed.name)).collect()
     }
 
     /// The Services that are called for an Ingress, by its rules and its filters.

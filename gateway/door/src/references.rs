@@ -6,8 +6,8 @@
 //! compiles from these only.
 
 use resource::{
-    AuthoritySource, ClusterView, FilterReference, FilterSpec, Ingress, Kind, Middleware, MiddlewareKind,
-    ObjectRef,
+    AuthoritySource, Callee, ClusterView, FilterReference, FilterSpec, Ingress, Kind, Middleware,
+    MiddlewareKind, ObjectRef,
 };
 use route::ObjectKey;
 
@@ -92,6 +92,25 @@ pub(crate) fn all_objects<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Ve
         }
     }
     all
+}
+
+/// What the filters of an Ingress call, its own and those of Middlewares.
+pub(crate) fn callees<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Vec<&'v Callee> {
+    let own = ingress.annotations.filters.iter().map(|written| &written.spec);
+    let mut callees: Vec<&Callee> = own.filter_map(FilterSpec::callee).collect();
+    // Most Ingresses name no Middleware.
+    if ingress.annotations.middlewares.is_empty() {
+        return callees;
+    }
+    for reference in all_objects(ingress, view) {
+        if let Reference::Middleware(key) = reference
+            && let Some(middleware) = view.middleware(key)
+            && let Ok(MiddlewareKind::Filters(filters)) = &middleware.kind
+        {
+            callees.extend(filters.iter().filter_map(FilterSpec::callee));
+        }
+    }
+    callees
 }
 
 fn of_filter(spec: &FilterSpec) -> impl Iterator<Item = Reference<'_>> {

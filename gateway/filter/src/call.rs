@@ -1,6 +1,9 @@
 //! URLs that the gateway itself calls.
 
 use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
 
 use crate::redirect::HttpScheme;
 use crate::template::{Part, Template, Values};
@@ -14,6 +17,17 @@ pub struct CallUrl {
     port: u16,
     /// Path and query.
     target: Template,
+}
+
+/// What a platform lets filters call, as `call` of a door lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallRule {
+    /// A Service, by namespace and name.
+    Service(Box<str>, Box<str>),
+    /// A name in DNS.
+    Name(Box<str>),
+    /// The addresses of a network.
+    Network(IpNet),
 }
 
 /// The host of a call.
@@ -124,6 +138,53 @@ impl CallUrl {
     }
 }
 
+impl FromStr for CallRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(network) = text.parse::<IpNet>() {
+            return Ok(Self::Network(network.trunc()));
+        }
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::Network(IpNet::from(address)));
+        }
+        let rule = match text.split_once('/') {
+            Some((namespace, service)) => {
+                let is_label = |text: &str| !text.contains('.') && name(text).as_deref() == Some(text);
+                (is_label(namespace) && is_label(service))
+                    .then(|| Self::Service(namespace.into(), service.into()))
+            }
+            None => name(text).map(Self::Name),
+        };
+        rule.ok_or_else(|| {
+            format!(
+                "`{text}` is nothing that can be called; allowed: a Service as `namespace/name`, a name in DNS, a network such \
+                 as `10.20.0.0/16`"
+            )
+        })
+    }
+}
+
+impl CallRule {
+    /// Whether it lets this Service be called.
+    #[must_use]
+    pub fn admits_service(&self, namespace: &str, name: &str) -> bool {
+        matches!(self, Self::Service(of, service) if **of == *namespace && **service == *name)
+    }
+
+    /// Whether it lets this name in DNS be called.
+    #[must_use]
+    pub fn admits_name(&self, name: &str) -> bool {
+        matches!(self, Self::Name(admitted) if **admitted == *name)
+    }
+
+    /// Whether it lets this address be called, where it is written itself.
+    #[must_use]
+    pub fn admits_address(&self, address: IpAddr) -> bool {
+        matches!(self, Self::Network(network) if network.contains(&address.to_canonical()) || network.contains(&address))
+    }
+}
+
 impl std::fmt::Display for CallHost {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -226,6 +287,44 @@ mod tests {
                 target,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_platform_lists_services_names_and_networks() {
+        let rule = |text: &str| text.parse::<CallRule>();
+        assert_eq!(
+            rule("auth/oauth2-proxy"),
+            Ok(CallRule::Service("auth".into(), "oauth2-proxy".into()))
+        );
+        assert_eq!(
+            rule("Login.Example.com"),
+            Ok(CallRule::Name("login.example.com".into()))
+        );
+        let network = rule("10.20.1.0/16").unwrap();
+        assert!(network.admits_address("10.20.200.1".parse().unwrap()));
+        assert!(network.admits_address("::ffff:10.20.0.1".parse().unwrap()));
+        assert!(!network.admits_address("10.21.0.1".parse().unwrap()));
+        assert!(!network.admits_name("login.example.com"));
+        assert!(
+            rule("10.0.0.1")
+                .unwrap()
+                .admits_address("10.0.0.1".parse().unwrap())
+        );
+        assert!(rule("a/b").unwrap().admits_service("a", "b"));
+        assert!(!rule("a/b").unwrap().admits_service("b", "a"));
+        for text in [
+            "",
+            "auth/",
+            "/x",
+            "a/b/c",
+            "a_/b",
+            "a.b/c",
+            "http://a",
+            "10.0.0.0/33",
+            "*",
+        ] {
+            assert!(rule(text).is_err(), "{text}");
         }
     }
 

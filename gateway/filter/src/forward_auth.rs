@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+pub use http::{HeaderName, Method};
 
 use crate::call::CallUrl;
 use crate::pattern::Pattern;

@@ -7,10 +7,13 @@ use filter::access::{Allow, Deny};
 use filter::basic_auth::BasicAuth;
 use filter::cors::Cors;
 use filter::fields::FieldEdits;
+use filter::forward_auth::ForwardAuth;
 use filter::headers::Headers;
 use filter::source::Source;
 use route::ObjectKey;
 
+use crate::annotations::{AuthoritySource, BackendAnnotations};
+use crate::callee::Callee;
 use crate::error_pages::{ErrorPages, ServiceRef};
 use crate::filter_kind::FilterKind;
 use crate::limit_spec::RateLimitSpec;
@@ -86,6 +89,8 @@ pub enum FilterSpec {
     Errors(ErrorPages),
     /// The backend while the usual one has no endpoint.
     Fallback(ServiceRef),
+    /// A service is asked whether requests may pass.
+    ForwardAuth(Box<ForwardAuthSpec>),
 }
 
 /// Basic authentication, and where its users are.
@@ -112,6 +117,19 @@ pub enum UsersForm {
     Any,
 }
 
+/// Forward auth, with the objects that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardAuthSpec {
+    /// What is asked, and what follows.
+    pub rule: ForwardAuth,
+    /// What the host of its URL means.
+    pub callee: Callee,
+    /// How the service is spoken to. Its certificate is always verified.
+    pub connection: BackendAnnotations,
+    /// A ConfigMap, each entry of which is a field that the service gets.
+    pub adds: Option<ObjectKey>,
+}
+
 /// An object that a filter names. Nothing else of the cluster may be looked up for it: what is not listed is not fetched, and
 /// a change of it does not recompile the Ingress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +151,21 @@ pub struct NamedMiddleware {
     pub field: Box<str>,
 }
 
+impl ForwardAuthSpec {
+    fn references(&self) -> Vec<FilterReference<'_>> {
+        let authorities = self.connection.authorities.iter().map(|source| match source {
+            AuthoritySource::Secret(key) => FilterReference::Secret(key),
+            AuthoritySource::ConfigMap(key) => FilterReference::ConfigMap(key),
+        });
+        let certificate = self.connection.client_certificate.iter();
+        authorities
+            .chain(certificate.map(FilterReference::Secret))
+            .chain(self.adds.iter().map(FilterReference::ConfigMap))
+            .chain(self.callee.service.iter().map(FilterReference::Service))
+            .collect()
+    }
+}
+
 impl FilterSpec {
     /// The objects that it names, which must be fetched before it can be compiled.
     #[must_use]
@@ -143,6 +176,7 @@ impl FilterSpec {
             Self::RateLimit(limit) => limit.secrets().map(FilterReference::Secret).collect(),
             Self::Errors(pages) => vec![FilterReference::Service(&pages.service.service)],
             Self::Fallback(named) => vec![FilterReference::Service(&named.service)],
+            Self::ForwardAuth(spec) => spec.references(),
             Self::HttpsRedirect
             | Self::Redirect(_)
             | Self::AppRoot(_)
@@ -158,6 +192,15 @@ impl FilterSpec {
             | Self::ResponseFields(_)
             | Self::SecurityFields => Vec::new(),
         }
+    }
+
+    /// Whom it calls.
+    #[must_use]
+    pub fn callee(&self) -> Option<&Callee> {
+        let Self::ForwardAuth(spec) = self else {
+            return None;
+        };
+        Some(&spec.callee)
     }
 
     /// Its kind.
@@ -187,6 +230,7 @@ impl FilterSpec {
             Self::BasicAuth(_) => FilterKind::BasicAuth,
             Self::Errors(_) => FilterKind::Errors,
             Self::Fallback(_) => FilterKind::Fallback,
+            Self::ForwardAuth(_) => FilterKind::ForwardAuth,
         }
     }
 
@@ -224,6 +268,7 @@ impl FilterSpec {
             | Self::ResponseFieldsOf(_)
             | Self::SecurityFields
             | Self::BasicAuth(_)
+            | Self::ForwardAuth(_)
             | Self::Errors(_)
             | Self::Fallback(_) => None,
         }

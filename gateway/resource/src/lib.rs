@@ -16,6 +16,7 @@
 //! - `Debug` of a [`Secret`] shows no secret.
 
 mod annotations;
+mod callee;
 mod choosing;
 mod config_map;
 mod endpoint_slice;
@@ -46,13 +47,15 @@ pub use annotations::{
     Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, PathMatcher, PathReading,
     annotation_reference,
 };
+pub use callee::Callee;
 pub use choosing::{Balance, Canary, Choosing, ServiceChoosing, Sticky, StickyPath};
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use error_pages::{ErrorPages, PageRequest, ServiceRef};
 pub use filter_kind::FilterKind;
 pub use filter_spec::{
-    BasicAuthSpec, Dialect, FilterReference, FilterSpec, NamedMiddleware, UsersForm, WrittenFilter,
+    BasicAuthSpec, Dialect, FilterReference, FilterSpec, ForwardAuthSpec, NamedMiddleware, UsersForm,
+    WrittenFilter,
 };
 pub use ingress::{
     ClassRef, DerivedFrom, DerivedHost, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls,

@@ -28,6 +28,8 @@ pub struct Service {
     pub choosing: ServiceChoosing,
     /// `metadata.uid`
     pub uid: Option<Box<str>>,
+    /// Namespaces, as names or patterns with `*`, whose filters may call the Service (`allow-calls-from`).
+    pub allow_calls_from: Box<[Box<str>]>,
     /// Annotations that ask for something that cannot be given, and without which backends must not be called.
     pub closes: Box<[ClosedBy]>,
     /// Where it is written, when it comes from a file.
@@ -84,6 +86,7 @@ impl Service {
         let ServiceAnnotations {
             scheme,
             choosing,
+            allow_calls_from,
             closes,
             ..
         } = service_annotations(&meta.annotations, &meta.key, &mut report);
@@ -129,6 +132,7 @@ impl Service {
             scheme,
             choosing,
             uid: meta.uid,
+            allow_calls_from: allow_calls_from.into(),
             closes: closes.into_boxed_slice(),
             source: None,
         })

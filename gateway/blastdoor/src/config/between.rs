@@ -19,6 +19,13 @@ pub(super) fn doors_and_source(
     written: &BTreeMap<String, RawListener>,
 ) {
     let is_files = matches!(source.kind, SourceKind::Files(_));
+    let mut policies = doors.iter().map(|door| &door.policy.filters);
+    let looks_up = source.external_names.is_some() || policies.any(|filters| filters.calls_names());
+    if !source.resolvers.is_empty() && !looks_up {
+        let message = "has no effect without allow_external_names = true, or a name in `call` of a door's filters: no name \
+                       is looked up";
+        diagnostics.warn("source.resolvers", message);
+    }
     for door in doors {
         let key = format!("listeners.{}", door.name);
         if is_files && door.publish != Publish::Nothing {

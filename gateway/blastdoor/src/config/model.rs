@@ -51,6 +51,8 @@ pub struct Source {
     /// The DNS servers that resolve Services of type ExternalName; empty: those of the system. `None`: such Services are
     /// refused.
     pub external_names: Option<Vec<SocketAddr>>,
+    /// The DNS servers for names that doors let filters call; empty: those of the system.
+    pub resolvers: Vec<SocketAddr>,
     /// Networks that are never called, in addition to the built-in ones.
     pub refuse_backends: Vec<IpNet>,
     /// The gateways of this installation.

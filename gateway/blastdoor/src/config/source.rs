@@ -31,7 +31,8 @@ pub(super) fn source(section: &mut Section<'_, '_>, raw: &RawSource, options: &O
     ];
     let secrets = section.word("secrets", raw.secrets.as_deref(), SecretScope::Auto, &scopes);
     let namespaces = namespaces(section, raw);
-    let external_names = external_names(section, raw);
+    let resolvers = resolvers(section, raw);
+    let external_names = (raw.allow_external_names == Some(true)).then(|| resolvers.clone());
     let most_followed = most_followed(section, raw);
     let instance = instance(section, raw);
     let kind = match (&options.manifests, files, &raw.path) {
@@ -67,6 +68,7 @@ pub(super) fn source(section: &mut Section<'_, '_>, raw: &RawSource, options: &O
         instance,
         allow_loopback_backends: raw.allow_loopback_backends.unwrap_or(false),
         external_names,
+        resolvers,
         refuse_backends: refuse_backends(section, raw),
         replicas,
     }
@@ -112,8 +114,8 @@ fn instance(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Box<str>> 
     Some(written.into())
 }
 
-/// The DNS servers for names of Services; `None` if such Services are refused.
-fn external_names(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Vec<SocketAddr>> {
+/// The DNS servers for names of Services, and of what filters call.
+fn resolvers(section: &mut Section<'_, '_>, raw: &RawSource) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     for (index, written) in raw.resolvers.iter().flatten().enumerate() {
         let key = format!("resolvers[{index}]");
@@ -130,12 +132,7 @@ fn external_names(section: &mut Section<'_, '_>, raw: &RawSource) -> Option<Vec<
         let message = "names no server; leave it out to use those of /etc/resolv.conf";
         section.error("resolvers", message.to_owned());
     }
-    let allowed = raw.allow_external_names == Some(true);
-    if raw.resolvers.is_some() && !allowed {
-        let message = "has no effect without allow_external_names = true: no name is looked up";
-        section.warn("resolvers", message.to_owned());
-    }
-    allowed.then_some(servers)
+    servers
 }
 
 /// Names of namespaces; unlike at a door no patterns, because each is watched by itself.

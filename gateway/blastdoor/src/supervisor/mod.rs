@@ -169,7 +169,7 @@ impl Supervisor {
             reporting.gauges.contact(cluster.contact.clone());
         }
         let servers = config.source.external_names.as_ref();
-        let names = servers.map(|servers| FollowedNames::new(Names::start(Resolver::new(servers))));
+        let names = servers.map(|servers| FollowedNames::new(Names::start(Resolver::new(servers)), false));
         let mut surroundings = Surroundings::default();
         surroundings.addresses.declare(&config);
         let compiler = Compiler::start().map_err(OpenError::Compiler)?;

@@ -1,12 +1,14 @@
 //! Publications: what is compiled when, and what happens once it is live.
 
 use ::door::ExternalNames;
+use control::names::{Names, Resolver};
 use resource::{Problem, Severity};
 
 use super::Supervisor;
 use super::compiler::{Job, JobDoor, Outcome, Published};
 use super::door::{LeavingDoor, RunningDoor};
 use crate::problems::Finder;
+use crate::world::FollowedNames;
 
 /// How many new problems of one namespace are logged in 10 s. `blastdoor check` and Events have them all.
 const MOST_LINES: usize = 100;
@@ -21,14 +23,20 @@ impl Supervisor {
         self.publications.is_outdated = false;
         let bound = self.world.doors.iter().map(|door| door.listener.address());
         self.surroundings.addresses.listen(bound);
-        let external_names = match &mut self.names {
-            Some(names) => {
-                let leaving = self.leaving.iter().map(|door| &*door.config);
-                self.world.resolve(names, leaving);
-                ExternalNames::Resolved
-            }
+        let source = &self.world.config.source;
+        let external_names = match source.external_names {
+            Some(_) => ExternalNames::Resolved,
             None => ExternalNames::Refused,
         };
+        let lists_names = |door: &RunningDoor| door.config.policy.filters.calls_names();
+        if self.names.is_none() && self.world.doors.iter().any(lists_names) {
+            let resolver = Resolver::new(&source.resolvers);
+            self.names = Some(FollowedNames::new(Names::start(resolver), true));
+        }
+        if let Some(names) = &mut self.names {
+            let leaving = self.leaving.iter().map(|door| &*door.config);
+            self.world.resolve(names, leaving);
+        }
         let Some(input) = self.world.input(&mut self.surroundings, external_names) else {
             // There are no backends either that could be a new door.
             self.open_up();

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use filter::call::CallRule;
 use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{HostPattern, HostRestriction, ListenerName};
 
@@ -49,7 +50,15 @@ pub struct FilterPolicy {
     /// How many clients' rates are remembered at once: a power of two.
     pub keys: usize,
     /// Whom filters may ask beside the Services of their own namespace and those that allow it.
-    pub call: Vec<Box<str>>,
+    pub call: Vec<CallRule>,
+}
+
+impl FilterPolicy {
+    /// Whether a name in DNS may be called.
+    #[must_use]
+    pub fn calls_names(&self) -> bool {
+        self.call.iter().any(|rule| matches!(rule, CallRule::Name(_)))
+    }
 }
 
 impl Default for FilterPolicy {

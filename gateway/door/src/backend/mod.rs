@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bounds;
+mod called;
 mod endpoints;
 mod external;
 mod fault;

@@ -13,9 +13,11 @@ use route::ObjectKey;
 
 use super::endpoints::{EndpointList, EndpointLists};
 use super::external::{External, implied_port};
+use super::fault::BackendFault;
 use super::memory::BackendMemory;
 use super::policy::BackendPolicy;
 use super::refused::{Doubt, Refused};
+use super::tls::BackendTls;
 use super::upstream::{Upstream, UpstreamProtocol};
 use crate::rule::{BackendProtocol, BackendRef, Blocked};
 
@@ -24,7 +26,7 @@ const MOST_PORTS: usize = 10;
 
 /// Hashes namespaces to numbers. Each process has a new key, so that nobody can choose a name that shares another's
 /// number.
-static NAMESPACE_IDS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+pub(super) static NAMESPACE_IDS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The upstreams of one view. Each is computed once.
 pub(crate) struct Upstreams<'v> {
@@ -79,6 +81,30 @@ impl<'v> Upstreams<'v> {
     pub(crate) fn next_asks(&mut self) {
         self.asking += 1;
         self.speech = None;
+    }
+
+    /// Annotations are no longer those that were met last, wherever they are.
+    pub(super) fn forget_speech(&mut self) {
+        self.speech = None;
+    }
+
+    pub(super) fn view(&self) -> &'v ClusterView {
+        self.view
+    }
+
+    pub(super) fn policy(&self) -> &'v BackendPolicy {
+        self.backends
+    }
+
+    /// TLS settings towards what is called `name`.
+    pub(super) fn settings(
+        &mut self,
+        name: String,
+        asked: &BackendAnnotations,
+        h2: bool,
+    ) -> Result<Arc<BackendTls>, BackendFault> {
+        let roots = &self.backends.platform_roots;
+        self.memory.clients.settings(name, asked, h2, self.view, roots)
     }
 
     pub(crate) fn into_memory(self) -> BackendMemory {

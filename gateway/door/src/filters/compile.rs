@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use filter::call::CallUrl;
 use filter::path_edit::PathEdit;
 use filter::pattern::{Case, Pattern};
 use filter::rate_table::LimiterId;
 use filter::redirect::{Destination, HttpScheme, Redirect};
 use filter::replacement::Replacement;
-use resource::{FilterSpec, Severity};
+use resource::{BackendAnnotations, Callee, FilterSpec, Severity};
 use route::PathPattern;
 
 use super::asked::{Asked, asked};
+use super::calls::Call;
 use super::context::{Context, Identity};
 use super::errors::{self, ErrorPages};
 use super::merge::merge;
-use super::{Filter, Filters, PasswordFilter, headers, limits};
+use super::{Filter, Filters, PasswordFilter, forward_auth, headers, limits};
 use crate::backend::Upstreams;
 use crate::rule::{Blocked, ObjectReport, ObjectRules, RulePath};
 use crate::scheme::Scheme;
@@ -86,7 +88,7 @@ impl IngressFilters {
                 middleware: asked.middleware,
                 ordinal: asked.ordinal,
             };
-            match context.filter(asked, identity, upstreams, report) {
+            match context.filter(asked, identity, object, upstreams, report) {
                 Ok(filter) => filters.extend(filter.map(Compiled::Common)),
                 Err(refused) => {
                     let message = match asked.middleware {
@@ -188,6 +190,7 @@ impl Context<'_> {
         &self,
         asked: &Asked<'_>,
         identity: Identity<'_>,
+        object: &ObjectRules<'_>,
         upstreams: &mut Upstreams<'_>,
         report: &mut ObjectReport<'_>,
     ) -> Result<Option<Filter>, String> {
@@ -226,6 +229,32 @@ impl Context<'_> {
                 failures: LimiterId::of(&(identity.ingress, "passwords")),
                 memory: self.memory.passwords(),
             }))),
+            FilterSpec::ForwardAuth(spec) => {
+                let call = self.call(object, &spec.rule.url, &spec.callee, &spec.connection);
+                let place = format!("{}\n{}\n{}", object.origin.text, asked.place(), asked.ordinal);
+                let service =
+                    forward_auth::compile(&call, upstreams, self.memory, &place, spec, &mut report.problems)?;
+                Some(Filter::ForwardAuth(service))
+            }
         })
+    }
+
+    /// A call of a filter of this object.
+    fn call<'c>(
+        &'c self,
+        object: &'c ObjectRules<'_>,
+        url: &'c CallUrl,
+        callee: &'c Callee,
+        connection: &'c BackendAnnotations,
+    ) -> Call<'c> {
+        Call {
+            door: self.door,
+            policy: self.policy,
+            view: self.view,
+            url,
+            callee,
+            connection,
+            namespace: object.origin.key.namespace(),
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use filter::rate_table::RateTable;
 
+use filter::verdicts::Verdicts;
+
 use super::basic_auth::{KnownUsers, PasswordMemory};
 
 /// The state of the filters of one door. Publications share it, doors never do: a filter that needs some of it gets an
@@ -15,6 +17,7 @@ pub(crate) struct FilterMemory {
     pub(super) users: KnownUsers,
     passwords: OnceLock<Arc<PasswordMemory>>,
     rates: Mutex<Option<Arc<RateTable>>>,
+    verdicts: OnceLock<Arc<Verdicts>>,
 }
 
 impl FilterMemory {
@@ -33,5 +36,20 @@ impl FilterMemory {
         let table = Arc::new(RateTable::new(slots, Instant::now()));
         *rates = Some(Arc::clone(&table));
         table
+    }
+
+    /// The answers of authenticators.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn verdicts(&self) -> Result<Arc<Verdicts>, String> {
+        if let Some(verdicts) = self.verdicts.get() {
+            return Ok(Arc::clone(verdicts));
+        }
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system has no random numbers".to_owned())?;
+        Ok(Arc::clone(
+            self.verdicts.get_or_init(|| Arc::new(Verdicts::new(&key))),
+        ))
     }
 }

@@ -8,10 +8,12 @@
 
 mod asked;
 mod basic_auth;
+mod calls;
 mod choice;
 mod compile;
 mod context;
 mod errors;
+mod forward_auth;
 mod headers;
 mod hosts;
 mod limits;
@@ -34,6 +36,7 @@ pub use choice::{BackendChoice, BackendHost, Sticky};
 pub(crate) use compile::{FilteredPlace, IngressFilters};
 pub(crate) use context::Context;
 pub use errors::ErrorPages;
+pub use forward_auth::AuthService;
 pub(crate) use hosts::{aliases, roots, twin_filters, twins};
 pub use limits::{Limiter, RateLimit};
 pub(crate) use memory::FilterMemory;
@@ -74,6 +77,8 @@ pub enum Filter {
     Errors(Arc<ErrorPages>),
     /// What gets the requests while the backend of the route has no endpoint.
     Fallback(Arc<Upstream>),
+    /// A service is asked whether a request may pass.
+    ForwardAuth(Arc<AuthService>),
 }
 
 impl Filters {
@@ -151,6 +156,7 @@ impl Filter {
             | Self::RateLimit(_)
             | Self::Headers(_)
             | Self::Password(_)
+            | Self::ForwardAuth(_)
             | Self::Errors(_)
             | Self::Fallback(_) => None,
         }

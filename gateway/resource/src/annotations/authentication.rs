@@ -1,7 +1,6 @@
 //! Who a client is: passwords, other services' verdicts, client certificates.
 
-use super::row::{Subject, closes, closes_except};
-use super::value::OFF;
+use super::row::{Subject, closes};
 
 const NOT_YET: &str = "authentication is not supported yet";
 
@@ -9,7 +8,6 @@ pub(super) const SUBJECT: Subject = Subject {
     title: "Authentication",
     ingress: &[
         closes("nginx.ingress.kubernetes.io/auth-*", NOT_YET),
-        closes_except(OFF, "nginx.ingress.kubernetes.io/enable-global-auth", NOT_YET),
         closes("nginx.ingress.kubernetes.io/satisfy", NOT_YET),
     ],
     service: &[],

@@ -16,6 +16,7 @@ mod value;
 
 // The subjects.
 mod access_lists;
+mod auth_drafts;
 mod authentication;
 mod backend_protocol;
 mod backend_tls;
@@ -28,6 +29,7 @@ mod cors;
 mod doors;
 mod error_pages;
 mod firewall;
+mod forward_auth;
 mod header_fields;
 mod hosts;
 mod middlewares;
@@ -45,6 +47,7 @@ mod timeouts;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use forward_auth::{connection, header_names};
 pub(crate) use parsed::ServiceAnnotations;
 pub use parsed::{
     Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, PathMatcher, PathReading,

@@ -6,6 +6,7 @@ use filter::basic_auth::BasicAuth;
 use filter::cors::{CorsList, OriginRule};
 use route::{HostPattern, ObjectKey};
 
+use super::auth_drafts::ForwardAuthDrafts;
 use super::canaries::CanarySpellings;
 use super::error_pages::ErrorParts;
 use super::rate_limit_parts::RateLimitParts;
@@ -42,6 +43,8 @@ pub struct Annotations {
     pub(crate) rate_limits: RateLimitParts,
     /// Which backend and which endpoint a request gets.
     pub choosing: Choosing,
+    /// What annotations about forward auth say, until they are read together.
+    pub(crate) forward_auth: ForwardAuthDrafts,
     /// TLS goes to the backend as it is (`ssl-passthrough` of ingress-nginx).
     pub ssl_passthrough: bool,
     /// What is parsed for and cannot be honoured, although serving without it would be unsafe. Not empty: every
@@ -187,6 +190,8 @@ pub(crate) struct ServiceAnnotations {
     pub(crate) scheme: Option<AppProtocol>,
     /// Which endpoint a request gets.
     pub(crate) choosing: ServiceChoosing,
+    /// Namespaces whose filters may call the Service.
+    pub(crate) allow_calls_from: Vec<Box<str>>,
     pub(crate) closes: Vec<ClosedBy>,
     pub(super) pending: Pending,
 }

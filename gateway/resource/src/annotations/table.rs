@@ -4,8 +4,8 @@ use super::parsed::{Annotations, ServiceAnnotations};
 use super::row::{Row, Subject};
 use super::{
     access_lists, authentication, backend_protocol, backend_tls, balancing, basic_auth, bodies, canaries,
-    client_tls, cors, doors, error_pages, firewall, header_fields, hosts, middlewares, mirrors, misplaced,
-    observability, paths, rate_limits, redirects, retries, sessions, snippets, timeouts,
+    client_tls, cors, doors, error_pages, firewall, forward_auth, header_fields, hosts, middlewares, mirrors,
+    misplaced, observability, paths, rate_limits, redirects, retries, sessions, snippets, timeouts,
 };
 use crate::spelling::nearest;
 
@@ -26,6 +26,7 @@ pub(super) const SUBJECTS: &[Subject] = &[
     canaries::SUBJECT,
     mirrors::SUBJECT,
     access_lists::SUBJECT,
+    forward_auth::SUBJECT,
     authentication::SUBJECT,
     basic_auth::SUBJECT,
     rate_limits::SUBJECT,

@@ -84,7 +84,7 @@ fn either_spelling_of_ssl_redirect_redirects_and_an_unreadable_one_closes() {
 #[test]
 fn protection_that_cannot_be_given_closes() {
     let closing = [
-        ("auth-url", "https://auth.test/"),
+        ("auth-url", "https://$host/"),
         ("auth-type", "basic"),
         ("auth-tls-secret", "shop/ca"),
         ("auth-tls-verify-client", "on"),
@@ -231,7 +231,7 @@ fn snippets_close_unless_ignored_explicitly() {
     let (annotations, reported) = read(&[snippet, ("blastdoor.dev/ignore-snippets", "perhaps")]);
     assert_eq!(annotations.closes.len(), 1);
     assert_eq!(reported.len(), 2);
-    let auth = ("nginx.ingress.kubernetes.io/auth-url", "http://auth.test");
+    let auth = ("nginx.ingress.kubernetes.io/auth-url", "http://$host");
     let (annotations, _) = read(&[auth, ("blastdoor.dev/ignore-snippets", "true")]);
     assert_eq!(annotations.closes.len(), 1, "it concerns snippets alone");
 }

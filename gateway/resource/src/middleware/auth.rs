@@ -9,12 +9,19 @@ use filter::realm::Realm;
 use serde::Deserialize;
 use serde_json::Value;
 
+use filter::call::CallUrl;
+use filter::forward_auth::{Cookies, MOST, Manner, Method, Sends, Signin};
+use filter::pattern::{Case, Pattern};
+use filter::redirect::Destination;
+
 use super::kind::{InvalidMiddleware, MiddlewareKind};
 use super::limits::{CLIENT_TLS, ClientTls};
 use super::reading::Reading;
 use super::row::Form::{Integer, Object, Text, Texts, Truth};
 use super::row::{FieldRow, KindEffect, KindRow, field};
-use crate::filter_spec::{BasicAuthSpec, FilterSpec, UsersForm};
+use crate::annotations::{connection, header_names};
+use crate::callee::Callee;
+use crate::filter_spec::{BasicAuthSpec, FilterSpec, ForwardAuthSpec, UsersForm};
 
 pub(super) const BASIC_AUTH: KindRow = KindRow {
     name: "basicAuth",
@@ -233,6 +240,94 @@ fn basic(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind
 }
 
 fn forward_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
-    let _raw: ForwardAuth = reading.raw(content)?;
-    Err(reading.refuse("", "not supported yet"))
+    let raw: ForwardAuth = reading.raw(content)?;
+    let refuse = |field: &str| {
+        let reading = &*reading;
+        let field = field.to_owned();
+        move |reason: String| reading.refuse(&field, reason)
+    };
+    if raw.address.is_empty() {
+        return Err(reading.refuse("address", "it is missing; write the URL of the service"));
+    }
+    let url = CallUrl::parse(&raw.address).map_err(refuse("address"))?;
+    let names =
+        |field: &str, names: &[String]| header_names(names.iter().map(String::as_str)).map_err(refuse(field));
+    let copies = names("authResponseHeaders", &raw.auth_response_headers)?;
+    let sends = match raw.auth_request_headers.as_slice() {
+        [] => Sends::All,
+        list => Sends::These(names("authRequestHeaders", list)?),
+    };
+    let user = match raw.header_field.as_deref() {
+        None | Some("") => None,
+        Some(name) => names("headerField", &[name.to_owned()])?.into_iter().next(),
+    };
+    let copies_matching = match raw.auth_response_headers_regex.as_deref() {
+        None | Some("") => None,
+        Some(text) => {
+            let pattern = Pattern::new(text, Case::Insensitive);
+            Some(
+                pattern
+                    .map_err(|error| error.to_string())
+                    .map_err(refuse("authResponseHeadersRegex"))?,
+            )
+        }
+    };
+    let signin = match raw.auth_signin_url.as_deref() {
+        None | Some("") => None,
+        Some(text) => Some(Signin {
+            page: Destination::parse(text).map_err(refuse("authSigninURL"))?,
+            parameter: None,
+        }),
+    };
+    let tls = raw.tls.unwrap_or_default();
+    if tls.insecure_skip_verify {
+        let reason = "who may make requests is not for whoever answers to decide: the certificate of the service is always \
+                      verified; name its authorities in `tls.caSecret`";
+        return Err(reading.refuse("tls.insecureSkipVerify", reason));
+    }
+    let named = |field: &str, name: Option<&str>| match name {
+        None | Some("") => Ok(None),
+        Some(name) => reading.local(field, name).map(Some),
+    };
+    let authorities = named("tls.caSecret", tls.ca_secret.as_deref())?;
+    let mut connection = connection(&url, authorities.map(|key| (false, key)));
+    connection.client_certificate = named("tls.certSecret", tls.cert_secret.as_deref())?;
+    let rule = filter::forward_auth::ForwardAuth {
+        manner: Manner::Traefik,
+        method: (!raw.preserve_request_method).then_some(Method::GET),
+        sends,
+        adds: Vec::new(),
+        copies,
+        copies_matching,
+        cookies: Cookies::Named(
+            raw.add_auth_cookies_to_response
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+        ),
+        signin,
+        body: raw.forward_body.then_some(most(raw.max_body_size)),
+        most_answer: most(raw.max_response_body_size),
+        trusts_forwarded: raw.trust_forward_header,
+        keeps_location: raw.preserve_location_header,
+        user,
+        cache: None,
+        url,
+    };
+    let callee = Callee::of(&rule.url, reading.namespace());
+    let spec = ForwardAuthSpec {
+        rule,
+        callee,
+        connection,
+        adds: None,
+    };
+    Ok(MiddlewareKind::Filters(vec![FilterSpec::ForwardAuth(Box::new(
+        spec,
+    ))]))
+}
+
+/// A size of Traefik: negative is no limit, which is 1 MiB here.
+fn most(written: Option<i64>) -> u64 {
+    let size = written.and_then(|size| u64::try_from(size).ok());
+    size.map_or(MOST, |size| size.min(MOST))
 }

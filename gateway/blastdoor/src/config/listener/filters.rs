@@ -12,12 +12,7 @@ pub(super) fn policy(section: &mut Section<'_, '_>, raw: &RawFilters) -> FilterP
     let keys = section.bound("filters.keys", raw.keys, default.keys);
     FilterPolicy {
         keys: keys.next_power_of_two(),
-        call: raw
-            .call
-            .iter()
-            .flatten()
-            .map(|written| written.as_str().into())
-            .collect(),
+        call: section.list("filters.call", raw.call.as_deref(), str::parse),
     }
 }
 

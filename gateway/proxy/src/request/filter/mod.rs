@@ -29,6 +29,7 @@ use wire::{RequestHead, ResponseHead};
 use crate::exchange::ResponseFilters;
 use crate::head::draft::{FieldEdits, RequestEdits, UNEDITED};
 use crate::head::identity::Identity;
+use crate::observe::labels::Reason;
 use crate::request::Halt;
 use crate::request::plan::Plan;
 use crate::request::record::Record;
@@ -143,6 +144,7 @@ impl Course {
             Filter::Password(filter) => password::step(filter, self, seen),
             // They count for answers, and for the choice of the backend.
             Filter::Errors(_) | Filter::Fallback(_) => Step::Pass,
+            Filter::ForwardAuth(_) => Step::Answer(Reply::denied(503, Reason::AuthUnavailable)),
         }
     }
 
@@ -160,6 +162,7 @@ impl Course {
                 | Filter::Allow(_)
                 | Filter::RateLimit(_)
                 | Filter::Password(_)
+                | Filter::ForwardAuth(_)
                 | Filter::Errors(_)
                 | Filter::Fallback(_) => {}
                 Filter::Headers(rules) => headers::edit(rules, place, self, backends, &mut edits),
