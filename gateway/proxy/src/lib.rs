@@ -27,7 +27,6 @@ mod refusal;
 mod request;
 mod serve;
 mod settings;
-mod store;
 mod stream;
 mod upstream;
 mod worker;

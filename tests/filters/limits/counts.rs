@@ -26,8 +26,12 @@ fn storm(door: SocketAddr, connections: usize, each: usize, until: Option<Instan
             scope.spawn(|| {
                 let mut client = Client::connect(door);
                 for _ in 0..each {
-                    if until.is_some_and(|until| Instant::now() >= until) {
-                        return;
+                    if let Some(until) = until {
+                        if Instant::now() >= until {
+                            return;
+                        }
+                        // Faster than the limit by far, and leaving the gateway some of the machine.
+                        std::thread::sleep(Duration::from_millis(4));
                     }
                     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
                     let status = client.response().expect("an answer").status;

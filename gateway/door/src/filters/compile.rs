@@ -199,7 +199,7 @@ impl Context<'_> {
             FilterSpec::Allow(allow) => Some(Filter::Allow(Box::new(allow.clone()))),
             FilterSpec::RateLimit(spec) => {
                 let limit = limits::rate_limit(self, identity, spec)?;
-                Some(Filter::RateLimit(Box::new(limit)))
+                Some(Filter::RateLimit(Arc::new(limit)))
             }
             FilterSpec::HttpsRedirect => (self.policy.scheme == Scheme::Http)
                 .then_some(Filter::Redirect(Redirect::Https { port: 443 })),

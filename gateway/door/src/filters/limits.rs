@@ -7,6 +7,7 @@ use filter::cidr::Networks;
 use filter::rate::Rate;
 use filter::rate_table::{LimiterId, RateTable};
 use filter::source::Source;
+use filter::store::Store;
 use resource::{RateLimitSpec, Scope};
 
 use super::context::{Context, Identity};
@@ -22,6 +23,8 @@ pub struct RateLimit {
     pub except: Option<Networks>,
     /// Where this replica counts: the table of the door.
     pub table: Arc<RateTable>,
+    /// Where all replicas count, if they do so together. The table counts while it is away.
+    pub store: Option<Arc<Store>>,
 }
 
 /// One rate, and whose counts it goes on with.
@@ -31,6 +34,8 @@ pub struct Limiter {
     pub id: LimiterId,
     /// How often a source may ask at this replica.
     pub rate: Rate,
+    /// What the names of its buckets begin with at a server; empty without one.
+    pub prefix: Box<str>,
 }
 
 impl fmt::Debug for RateLimit {
@@ -39,6 +44,7 @@ impl fmt::Debug for RateLimit {
             .field("limiters", &self.limiters)
             .field("source", &self.source)
             .field("except", &self.except)
+            .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }
@@ -61,11 +67,13 @@ pub(super) fn rate_limit(
     let limiters = spec.rates.iter().enumerate().map(|(ordinal, rate)| Limiter {
         id: LimiterId::of(&(identity, ordinal)),
         rate: rate.divided(replicas),
+        prefix: Box::default(),
     });
     Ok(RateLimit {
         limiters: limiters.collect(),
         source: spec.source.clone(),
         except: spec.except.clone(),
         table: context.memory.rates(context.policy.filters.keys),
+        store: None,
     })
 }

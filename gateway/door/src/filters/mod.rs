@@ -68,7 +68,7 @@ pub enum Filter {
     /// Everybody else is.
     Allow(Box<Allow>),
     /// Who asks too often is refused for a while.
-    RateLimit(Box<RateLimit>),
+    RateLimit(Arc<RateLimit>),
     /// Fields of the request and its response, and CORS.
     Headers(Arc<HeaderRules>),
     /// A request needs the name and password of a user.

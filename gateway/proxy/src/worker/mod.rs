@@ -15,6 +15,7 @@ pub(crate) mod place;
 pub(crate) mod read_buffer;
 pub(crate) mod room;
 mod shed;
+pub(crate) mod stores;
 pub(crate) mod turns;
 pub(crate) mod verifiers;
 pub(crate) mod warnings;
@@ -40,6 +41,7 @@ use crate::worker::deadlines::Deadlines;
 use crate::worker::memory::{CONNECTION, Charge, Memory, NEW_CONNECTION, Newcomer};
 use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
+use crate::worker::stores::Stores;
 use crate::worker::turns::Turns;
 use crate::worker::verifiers::Verifiers;
 use crate::worker::warnings::Warnings;
@@ -71,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) warnings: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
     verifiers: Verifiers,
+    stores: Arc<Stores>,
     peers: Arc<Peers>,
 }
 
@@ -104,9 +107,11 @@ impl Shared {
         let memory = Arc::new(DoorMemory::new(memory));
         metrics.shows(&memory);
         let verifiers = Verifiers::new(door.name().clone());
+        let stores = Arc::new(Stores::new(door.name().clone()));
         Self {
             door,
             verifiers,
+            stores,
             metrics,
             connections: AtomicUsize::new(0),
             clients: ClientCounts::default(),
@@ -284,6 +289,11 @@ impl Worker {
             clock: DateClock::new(),
             turns: Turns::new(),
         })
+    }
+
+    /// The servers that keep limits for all replicas.
+    pub(crate) fn stores(&self) -> Arc<Stores> {
+        Arc::clone(&self.shared.stores)
     }
 
     /// The threads of the door that verify passwords.

@@ -1,29 +1,35 @@
 //! Who is let in, and how often.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use ::filter::access::{Allow, Deny};
 use ::filter::caller::Caller;
-use ::filter::rate::Wait;
+use ::filter::cidr::Networks;
+use ::filter::rate::Wait as TooSoon;
 use ::filter::rate_table::Bucket;
+use ::filter::store::{Store, bucket_name};
 use door::RateLimit;
 use smallvec::SmallVec;
 use wire::forwarded::{MOST_HOPS, parse_hop};
 use wire::{FieldId, elements};
 
-use super::{Seen, Step};
+use super::{Awaited, Course, Seen, Step};
 use crate::observe::labels::{FilterKind, Reason};
+use crate::observe::metrics::WorkerMetrics;
 use crate::request::reply::Reply;
+use crate::worker::stores::{Silent, Stores, Taking, Takings};
 
-pub(super) fn deny(deny: &Deny, seen: &Seen<'_>) -> Step {
-    if deny.admits(seen) {
+pub(super) fn deny(deny: &Deny, course: &Course, seen: &Seen<'_>) -> Step {
+    if deny.admits(&Known { seen, course }) {
         return Step::Pass;
     }
     refuse(403, FilterKind::Deny, seen)
 }
 
-pub(super) fn allow(allow: &Allow, seen: &Seen<'_>) -> Step {
-    if allow.admits(seen) {
+pub(super) fn allow(allow: &Allow, course: &Course, seen: &Seen<'_>) -> Step {
+    if allow.admits(&Known { seen, course }) {
         return Step::Pass;
     }
     refuse(allow.status.code(), FilterKind::Allow, seen)
@@ -34,76 +40,132 @@ fn refuse(status: u16, kind: FilterKind, seen: &Seen<'_>) -> Step {
     Step::Answer(Reply::denied(status, Reason::AccessDenied))
 }
 
-pub(super) fn rate(limit: &RateLimit, seen: &Seen<'_>) -> Step {
-    let is_exempt = |networks: &::filter::cidr::Networks| networks.contains(seen.client());
+pub(super) fn rate(limit: &Arc<RateLimit>, course: &Course, seen: &Seen<'_>) -> Step {
+    let is_exempt = |networks: &Networks| networks.contains(seen.identity.client);
     if limit.except.as_ref().is_some_and(is_exempt) {
         return Step::Pass;
     }
-    match take(limit, seen) {
-        Ok(()) => Step::Pass,
-        Err(wait) => {
-            seen.worker.metrics.filtered(FilterKind::RateLimit);
-            let seconds = wait.seconds().to_string().into_bytes();
-            let reply = Reply::denied(429, Reason::RateLimited).with("Retry-After", seconds);
-            Step::Answer(reply)
+    let caller = Known { seen, course };
+    let key = limit.source.key(&caller);
+    let counted = Counted {
+        buckets: limit
+            .limiters
+            .iter()
+            .map(|limiter| limit.table.bucket(limiter.id, key))
+            .collect(),
+        limit: Arc::clone(limit),
+        now: seen.started,
+        metrics: Arc::clone(&seen.worker.metrics),
+    };
+    match &limit.store {
+        None => counted.settle(counted.take()),
+        Some(store) => {
+            let takings = limit.limiters.iter().map(|limiter| Taking {
+                bucket: bucket_name(&limiter.prefix, key),
+                rate: limiter.rate,
+            });
+            ask(
+                seen.worker.stores(),
+                Arc::clone(store),
+                takings.collect(),
+                counted,
+            )
         }
     }
 }
 
-/// Takes a token of each rate, if all have one.
-fn take(limit: &RateLimit, seen: &Seen<'_>) -> Result<(), Wait> {
-    let (table, now) = (&limit.table, seen.started);
-    let key = limit.source.key(seen);
-    let buckets: SmallVec<[Bucket; 2]> = limit
-        .limiters
-        .iter()
-        .map(|limiter| table.bucket(limiter.id, key))
-        .collect();
-    let each = || limit.limiters.iter().zip(&buckets);
-    if limit.limiters.len() > 1 {
-        let early = each().filter_map(|(limiter, bucket)| table.check(*bucket, &limiter.rate, now).err());
-        if let Some(longest) = early.max() {
-            return Err(longest);
-        }
-    }
-    for (limiter, bucket) in each() {
-        let taken = table.take(*bucket, &limiter.rate, now)?;
-        if taken.evicted {
-            seen.worker.metrics.filter_evictions.add(1);
-        }
-    }
-    Ok(())
+/// Waits for a server that counts for all replicas. If it does not answer, this one counts for itself.
+fn ask(stores: Arc<Stores>, store: Arc<Store>, takings: Takings, counted: Counted) -> Step {
+    Step::Wait(Box::pin(async move {
+        let verdict = match stores.take(&store, takings).await {
+            Ok(verdict) => verdict,
+            Err(Silent) => {
+                counted.metrics.filter_store_errors.add(1);
+                counted.take()
+            }
+        };
+        Awaited(Box::new(move |_course| counted.settle(verdict)))
+    }))
 }
 
-impl Caller for Seen<'_> {
+/// The buckets of one request at this replica.
+struct Counted {
+    limit: Arc<RateLimit>,
+    buckets: SmallVec<[Bucket; 2]>,
+    now: Instant,
+    metrics: Arc<WorkerMetrics>,
+}
+
+impl Counted {
+    /// Takes a token of each bucket, if all have one.
+    fn take(&self) -> Result<(), TooSoon> {
+        let (table, now) = (&self.limit.table, self.now);
+        let each = || self.limit.limiters.iter().zip(&self.buckets);
+        if self.buckets.len() > 1 {
+            let early = each().filter_map(|(limiter, bucket)| table.check(*bucket, &limiter.rate, now).err());
+            if let Some(longest) = early.max() {
+                return Err(longest);
+            }
+        }
+        for (limiter, bucket) in each() {
+            let taken = table.take(*bucket, &limiter.rate, now)?;
+            if taken.evicted {
+                self.metrics.filter_evictions.add(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&self, verdict: Result<(), TooSoon>) -> Step {
+        let Err(wait) = verdict else {
+            return Step::Pass;
+        };
+        self.metrics.filtered(FilterKind::RateLimit);
+        let seconds = wait.seconds().to_string().into_bytes();
+        Step::Answer(Reply::denied(429, Reason::RateLimited).with("Retry-After", seconds))
+    }
+}
+
+/// A request, and what filters before this one have found.
+struct Known<'a> {
+    seen: &'a Seen<'a>,
+    course: &'a Course,
+}
+
+impl Caller for Known<'_> {
     fn client(&self) -> IpAddr {
-        self.identity.client
+        self.seen.identity.client
     }
 
     fn peer(&self) -> IpAddr {
-        self.identity.peer()
+        self.seen.identity.peer()
     }
 
     fn hops(&self) -> impl Iterator<Item = Option<IpAddr>> {
-        let fields = self.request.fields.iter().rev();
-        let values = fields.filter(|field| self.identity.trusted && field.id == FieldId::XForwardedFor);
+        let fields = self.seen.request.fields.iter().rev();
+        let values = fields.filter(|field| self.seen.identity.trusted && field.id == FieldId::XForwardedFor);
         values
-            .flat_map(|field| elements(field.value.of(self.head)).rev())
+            .flat_map(|field| elements(field.value.of(self.seen.head)).rev())
             .take(MOST_HOPS)
             .map(parse_hop)
     }
 
     fn field(&self, name: &str) -> Option<&[u8]> {
-        let mut fields = self.request.fields.iter();
-        let field = fields.find(|field| field.name.of(self.head).eq_ignore_ascii_case(name.as_bytes()))?;
-        Some(field.value.of(self.head))
+        let mut fields = self.seen.request.fields.iter();
+        let field = fields.find(|field| {
+            field
+                .name
+                .of(self.seen.head)
+                .eq_ignore_ascii_case(name.as_bytes())
+        })?;
+        Some(field.value.of(self.seen.head))
     }
 
     fn host(&self) -> &[u8] {
-        self.place.host().unwrap_or_default().as_bytes()
+        self.seen.place.host().unwrap_or_default().as_bytes()
     }
 
     fn user(&self) -> Option<&[u8]> {
-        None
+        self.course.user.as_deref()
     }
 }

@@ -137,9 +137,9 @@ impl Course {
             Filter::Redirect(redirect) => redirect::step(redirect, seen),
             Filter::Path(edit) => path::step(edit, self, seen),
             Filter::UpstreamHost(host) => path::host(host, self, seen),
-            Filter::Deny(deny) => limits::deny(deny, seen),
-            Filter::Allow(allow) => limits::allow(allow, seen),
-            Filter::RateLimit(limit) => limits::rate(limit, seen),
+            Filter::Deny(deny) => limits::deny(deny, self, seen),
+            Filter::Allow(allow) => limits::allow(allow, self, seen),
+            Filter::RateLimit(limit) => limits::rate(limit, self, seen),
             Filter::Headers(rules) => headers::step(rules, self, seen),
             Filter::Password(filter) => password::step(filter, self, seen),
             // They count for answers, and for the choice of the backend.

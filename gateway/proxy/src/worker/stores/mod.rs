@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::store::link::{Link, Links};
+use crate::worker::stores::link::{Link, Links};
 
 /// How long a request waits for a server.
 const PATIENCE: Duration = Duration::from_millis(50);
