@@ -18,25 +18,23 @@ pub(super) const SUBJECT: Subject = Subject {
             "blastdoor.dev/allow",
             "whom the routes serve, by the client's address; others are answered 403",
             ALLOW,
-        ),
+        )
+        .example("10.0.0.0/8, 2001:db8::/32"),
         honoured(
             "blastdoor.dev/deny",
             "whom they do not serve, by the client's address (403); counts before `allow`",
             DENY,
         ),
-        honoured(
-            WHITELIST,
-            "as `blastdoor.dev/allow`; an element that is no network, or an empty list, closes the routes (ingress-nginx: \
-             the list does not count)",
-            ALLOW,
-        ),
-        honoured(ALLOWLIST, "as `whitelist-source-range`", ALLOW),
+        honoured(WHITELIST, "as `blastdoor.dev/allow`", ALLOW)
+            .differs(FLAWS)
+            .example("10.0.0.0/8,2001:db8::/32"),
+        honoured(ALLOWLIST, "as `whitelist-source-range`", ALLOW).differs(FLAWS),
         honoured(
             "nginx.ingress.kubernetes.io/denylist-source-range",
-            "as `blastdoor.dev/deny`; an element that is no network, or an empty list, closes the routes (ingress-nginx: \
-             the list does not count)",
+            "as `blastdoor.dev/deny`",
             DENY,
-        ),
+        )
+        .differs(FLAWS),
     ],
     service: &[],
     review: Some(review),
@@ -44,6 +42,9 @@ pub(super) const SUBJECT: Subject = Subject {
 
 const WHITELIST: &str = "nginx.ingress.kubernetes.io/whitelist-source-range";
 const ALLOWLIST: &str = "nginx.ingress.kubernetes.io/allowlist-source-range";
+
+const FLAWS: &str = "an element that is no network, or an empty list, closes the routes; there the list does not count then. \
+                     `X-Forwarded-For` counts as the door's `client_ip` says";
 
 /// Addresses and networks, all of which must be readable.
 pub(super) const NETWORKS: Form<Networks> = Form {

@@ -27,9 +27,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &RATE,
                 default: "no limit",
                 stake: Stake::Protection,
-                put: |parsed, rate, _| parsed.rate_limits.own.rate = Some(rate),
+                put: |parsed: &mut Annotations, rate, _| parsed.rate_limits.own.rate = Some(rate),
             },
-        ),
+        )
+        .example("100/1m"),
         honoured(
             "blastdoor.dev/rate-limit-burst",
             "how many requests may come at once",
@@ -91,15 +92,15 @@ pub(super) const SUBJECT: Subject = Subject {
         ),
         honoured(
             RPS,
-            "requests of a client in a second; further ones are answered 429 with `Retry-After` (ingress-nginx: 503). 0 is no \
-             limit",
+            "requests of a client in a second; further ones are answered 429 with `Retry-After`. 0 is no limit",
             &Setting {
                 value: &NATURAL,
                 default: "no limit",
                 stake: Stake::Protection,
-                put: |parsed, rps, _| parsed.rate_limits.nginx.per_second = Some(rps),
+                put: |parsed: &mut Annotations, rps, _| parsed.rate_limits.nginx.per_second = Some(rps),
             },
-        ),
+        )
+        .differs(NGINX),
         honoured(
             RPM,
             "requests of a client in a minute; as `limit-rps`, and both apply",
@@ -107,9 +108,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &NATURAL,
                 default: "no limit",
                 stake: Stake::Protection,
-                put: |parsed, rpm, _| parsed.rate_limits.nginx.per_minute = Some(rpm),
+                put: |parsed: &mut Annotations, rpm, _| parsed.rate_limits.nginx.per_minute = Some(rpm),
             },
-        ),
+        )
+        .differs(NGINX),
         honoured(
             "nginx.ingress.kubernetes.io/limit-burst-multiplier",
             "how many times the limit may come at once, beyond the first request",
@@ -146,6 +148,8 @@ pub(super) const SUBJECT: Subject = Subject {
     service: &[],
     review: Some(review),
 };
+
+const NGINX: &str = "429, there 503; an IPv6 client is its /64; counts survive reloads";
 
 const RATE_LIMIT: &str = "blastdoor.dev/rate-limit";
 const RPS: &str = "nginx.ingress.kubernetes.io/limit-rps";
