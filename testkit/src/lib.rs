@@ -3,6 +3,7 @@
 //! Fuzz targets and the tests that replay the corpora call them. Each computes the answer a second time, in the simplest
 //! possible way, and compares. The program does not contain this crate.
 
+pub mod fields;
 pub mod grammar;
 pub mod manifests;
 pub mod names;

@@ -11,6 +11,12 @@ fn the_properties_of_htpasswd_hold_for_the_corpus_and_its_variations() {
     assert!(replay("htpasswd", testkit::passwords::htpasswd_properties) > 100 * BYTES.len());
 }
 
+#[test]
+fn the_properties_of_fields_hold_for_the_corpus_and_its_variations() {
+    assert!(replay("field_lines", testkit::fields::field_line_properties) > 100 * BYTES.len());
+    assert!(replay("origins", testkit::fields::origin_properties) > 100 * BYTES.len());
+}
+
 /// The number of texts.
 fn replay(target: &str, properties: impl Fn(&[u8])) -> usize {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -406,7 +406,8 @@ fn parts(origin: &[u8]) -> Option<(&[u8], &[u8], Option<u16>)> {
         scheme if scheme.eq_ignore_ascii_case(b"http") => Some(80),
         _ => None,
     };
-    let is_host = !host.is_empty() && !host.iter().any(|byte| b"/?#@\\ ".contains(byte));
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._*[]:".contains(byte);
+    let is_host = !host.is_empty() && host.iter().all(is_part);
     is_host.then_some((scheme, host, port.filter(|port| Some(*port) != default)))
 }
 
