@@ -129,7 +129,10 @@ impl Kept {
         let mut say = |name: &'static str, value: &[u8]| {
             let name = HeaderName::from_static(name);
             headers.remove(&name);
-            if let Ok(value) = HeaderValue::from_bytes(value) {
+            // nginx sends no field without a value.
+            if !value.is_empty()
+                && let Ok(value) = HeaderValue::from_bytes(value)
+            {
                 headers.insert(name, value);
             }
         };
