@@ -8,6 +8,7 @@
 //     -s S      seconds to measure (3)
 //     -n N      instead of a time: stop after N answers, without a warm-up
 //     -H LINE   a further header field; may be repeated
+//     -x        each request is another client's: X-Forwarded-For names another network of IPv6 each time
 //     -r RATE   open loop: RATE requests a second in all, by schedule, whether or not answers came
 //
 // Prints one line of JSON: requests, seconds, errors, bytes, latency in µs, and `cpu_ns`, the CPU time that all threads
@@ -34,6 +35,7 @@
 
 enum { HEAD_MAX = 4096, REQUEST_MAX = 1024, SINK = 262144, EVENTS = 256, LATENCY_MAX_US = 2000000 };
 static const uint64_t SECOND = 1000000000;
+#define CLIENT "X-Forwarded-For: 2001:db8:0000:0000::1"
 
 struct connection {
   int fd;
@@ -60,6 +62,9 @@ static struct connection *connections;
 static char request[REQUEST_MAX];
 static int request_length, host_turn;
 static char *host_digits;  // in `request`
+static bool many_clients;
+static uint32_t client_turn;
+static char *client_digits;  // in `request`
 static bool measuring;
 static uint64_t answers, errors, bytes;
 static uint32_t latencies[LATENCY_MAX_US + 1];  // answers by latency in µs
@@ -109,6 +114,7 @@ static void prepare_request(void) {
                             path, host_count ? "-00000" : "", fields);
   if (request_length >= REQUEST_MAX) die("the request is too long");
   host_digits = strstr(request, "-00000") + 1;
+  if (many_clients) client_digits = strstr(request, CLIENT) + strlen(CLIENT) - strlen("0000:0000::1");
 }
 
 // One request that is edited, not one per host: they would push the proxy's table out of the cache both cores share.
@@ -116,6 +122,15 @@ static void name_next_host(void) {
   int rest = host_turn;
   for (int i = 4; i >= 0; i--, rest /= 10) host_digits[i] = (char)('0' + rest % 10);
   if (++host_turn == host_count) host_turn = 0;
+}
+
+static void name_next_client(void) {
+  uint32_t rest = client_turn++;
+  for (int i = 8; i >= 0; i--) {
+    if (i == 4) continue;  // the colon
+    client_digits[i] = "0123456789abcdef"[rest & 15];
+    rest >>= 4;
+  }
 }
 
 static void open_connection(struct connection *self) {
@@ -138,6 +153,7 @@ static void reopen(struct connection *self) {
 
 static void send_request(struct connection *self, uint64_t due) {
   if (host_count) name_next_host();
+  if (many_clients) name_next_client();
   self->busy = true;
   self->due = due;
   if (send(self->fd, request, (size_t)request_length, MSG_NOSIGNAL) != request_length) errors++;
@@ -233,7 +249,7 @@ static uint64_t quantile(double share, uint64_t total) {
 }
 
 static void read_options(int argc, char **argv) {
-  for (int option; (option = getopt(argc, argv, "c:u:v:w:s:n:r:H:")) != -1;) {
+  for (int option; (option = getopt(argc, argv, "c:u:v:w:s:n:r:H:x")) != -1;) {
     switch (option) {
       case 'c': connection_count = atoi(optarg); break;
       case 'u': path = optarg; break;
@@ -246,10 +262,14 @@ static void read_options(int argc, char **argv) {
         if (strlen(fields) + strlen(optarg) + 3 > sizeof fields / 2) die("too many fields");
         strcat(strcat(fields, optarg), "\r\n");
         break;
+      case 'x':
+        many_clients = true;
+        strcat(fields, CLIENT "\r\n");
+        break;
       default: exit(2);
     }
   }
-  if (optind == argc) die("usage: load [-c N] [-u PATH] [-v N] [-w S] [-s S] [-n N] [-r RATE] [-H LINE] PORT [PID…]");
+  if (optind == argc) die("usage: load [-c N] [-u PATH] [-v N] [-w S] [-s S] [-n N] [-r RATE] [-x] [-H LINE] PORT [PID…]");
   port = atoi(argv[optind]);
 }
 

@@ -40,7 +40,7 @@ impl Scheme {
             Self::Md5Crypt => u64::from(md5_crypt::ROUNDS) * MD5_ROUND,
             Self::Sha256Crypt(rounds) => u64::from(rounds) * SHA256_ROUND,
             Self::Sha512Crypt(rounds) => u64::from(rounds) * SHA512_ROUND,
-            Self::Bcrypt(cost) => BCRYPT_UNIT << cost,
+            Self::Bcrypt(cost) => BCRYPT_START + (BCRYPT_UNIT << cost),
         }
     }
 
@@ -64,19 +64,19 @@ impl Scheme {
                 Self::Sha512Crypt(rounds).work()
             }
             Self::Bcrypt(dearest) => {
-                let mut left = work;
-                // Each cost is twice the one below, so `work` is a sum of them, as a number is one of powers of two.
-                for cost in (MIN_BCRYPT_COST..=dearest).rev() {
+                let (mut left, mut spent) = (work, 0);
+                // Each cost is twice the one below, so `work` is a sum of them, as a number is one of powers of two; the
+                // least one a second time where that comes nearer.
+                for cost in (MIN_BCRYPT_COST..=dearest).rev().chain([MIN_BCRYPT_COST]) {
                     let step = Self::Bcrypt(cost).work();
-                    if left >= step {
+                    let is_near = cost == MIN_BCRYPT_COST && left >= step / 2;
+                    if left >= step || is_near {
                         let _ = black_box(bcrypt(cost, [0; 16], password));
-                        left -= step;
+                        spent += step;
+                        left = left.saturating_sub(step);
                     }
                 }
-                while left >= Self::Md5Crypt.work() {
-                    left -= Self::Md5Crypt.spend(left, password);
-                }
-                work - left
+                spent
             }
         }
     }
@@ -88,6 +88,7 @@ const MD5_ROUND: u64 = 170;
 const SHA256_ROUND: u64 = 100;
 const SHA512_ROUND: u64 = 350;
 const BCRYPT_UNIT: u64 = 80_000;
+const BCRYPT_START: u64 = 56_000;
 
 pub(super) fn params(rounds: u32) -> Params {
     Params::new(rounds).unwrap_or_default()
