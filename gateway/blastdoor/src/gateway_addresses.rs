@@ -176,6 +176,7 @@ fn unknown(service: &ObjectKey) -> Problem {
                   address; create the Service, or correct its name"
             .to_owned(),
         source: None,
+        topic: resource::Topic::Field,
     }
 }
 

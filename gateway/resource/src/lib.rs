@@ -66,7 +66,7 @@ pub use labels::Labels;
 pub use limit_spec::{RateLimitSpec, Scope, StoreSpec, StoreTlsSpec, WrittenStore};
 pub use middleware::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware, middleware_reference};
 pub use object::Object;
-pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine};
+pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine, Topic};
 pub use problem_lists::{ProblemList, ProblemLists};
 pub use protocol::{AppProtocol, Protocol};
 pub use resolution::{NameFault, Resolution, Resolutions};

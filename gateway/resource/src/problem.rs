@@ -95,6 +95,41 @@ pub struct Problem {
     pub message: String,
     /// Where it is written, for objects that come from a file.
     pub source: Option<SourceLine>,
+    /// What it is about.
+    pub topic: Topic,
+}
+
+/// What a problem is about, as far as its field does not say it. Events have a reason for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// What the field says.
+    #[default]
+    Field,
+    /// A filter cannot be honoured: its routes answer 503.
+    FilterRefused,
+    /// Two filters contradict each other: their routes answer 503.
+    FilterConflict,
+    /// An object that a filter names does not exist, or is not read.
+    ReferenceMissing,
+    /// An object of another namespace is named.
+    ReferenceForeign,
+    /// A canary without an Ingress that it belongs to.
+    CanaryUnpaired,
+    /// A filter means something else here than where its spelling comes from.
+    FilterDiffers,
+}
+
+impl Topic {
+    /// What a refusal is about that says this. Every refusal of an object of another namespace says which one would be its
+    /// own.
+    #[must_use]
+    pub fn of_refusal(reason: &str, otherwise: Self) -> Self {
+        if reason.contains("own namespace") {
+            Self::ReferenceForeign
+        } else {
+            otherwise
+        }
+    }
 }
 
 impl Severity {
@@ -227,7 +262,15 @@ impl Problem {
             field: field.to_owned(),
             message: message.into(),
             source,
+            topic: Topic::Field,
         }
+    }
+
+    /// The same, about something that its field does not say.
+    #[must_use]
+    pub fn about(mut self, topic: Topic) -> Self {
+        self.topic = topic;
+        self
     }
 
     /// A problem with the API server as a whole; `server` is its address.
@@ -259,6 +302,7 @@ impl Problem {
             field: String::new(),
             message: message.into(),
             source: None,
+            topic: Topic::Field,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::problem::{ObjectRef, Problem, Severity};
+use crate::problem::{ObjectRef, Problem, Severity, Topic};
 
 /// Fields that are written and cannot be read, by their path. Each has been reported already.
 ///
@@ -80,11 +80,22 @@ impl<'a> Reporter<'a> {
         self.report(Severity::Note, field, message);
     }
 
-    /// An unreadable field has been reported with a better reason than what its absence causes.
-    pub(crate) fn report(&mut self, severity: Severity, field: &str, message: impl Into<String>) {
+    /// The same, about something that the field does not say.
+    pub(crate) fn report_about(
+        &mut self,
+        topic: Topic,
+        severity: Severity,
+        field: &str,
+        message: impl Into<String>,
+    ) {
         if !self.is_unreadable(field) {
             let problem = Problem::of(self.object.clone(), None, severity, field, message);
-            self.problems.push(problem);
+            self.problems.push(problem.about(topic));
         }
+    }
+
+    /// An unreadable field has been reported with a better reason than what its absence causes.
+    pub(crate) fn report(&mut self, severity: Severity, field: &str, message: impl Into<String>) {
+        self.report_about(Topic::Field, severity, field, message);
     }
 }

@@ -1,7 +1,8 @@
 //! What an Ingress asks for: by annotations, and through the Middlewares that it names.
 
 use resource::{
-    ClusterView, Dialect, FilterKind, FilterSpec, Kind, Middleware, MiddlewareKind, ObjectRef, Severity,
+    ClusterView, Dialect, FilterKind, FilterReference, FilterSpec, Kind, Middleware, MiddlewareKind,
+    ObjectRef, Severity, Topic,
 };
 use route::ObjectKey;
 
@@ -45,8 +46,9 @@ pub(super) fn asked<'a>(
     }
     let mut is_whole = true;
     for named in object.middlewares {
-        if let Err(reason) = walk.middleware(&named.key, &named.field) {
-            report.add(Severity::Error, &named.field, format!("{reason}; closed (503)"));
+        if let Err((topic, reason)) = walk.middleware(&named.key, &named.field) {
+            let message = format!("{reason}; closed (503)");
+            report.add_about(topic, Severity::Error, &named.field, message);
             is_whole = false;
         }
         if walk.count > MOST_MIDDLEWARES {
@@ -54,6 +56,13 @@ pub(super) fn asked<'a>(
         }
     }
     is_whole.then_some(walk.asked)
+}
+
+/// Why a Middleware cannot be used.
+type Unusable = (Topic, String);
+
+fn refused(reason: String) -> Unusable {
+    (Topic::of_refusal(&reason, Topic::FilterRefused), reason)
 }
 
 struct Walk<'a> {
@@ -66,16 +75,16 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn middleware(&mut self, key: &ObjectKey, field: &'a str) -> Result<(), String> {
+    fn middleware(&mut self, key: &ObjectKey, field: &'a str) -> Result<(), Unusable> {
         self.count += 1;
         if self.count > MOST_MIDDLEWARES {
-            return Err(format!(
+            return Err(refused(format!(
                 "more than {MOST_MIDDLEWARES} Middlewares in all, with those of chains; name fewer"
-            ));
+            )));
         }
         let middleware = self.find(key)?;
         match &middleware.kind {
-            Err(invalid) => Err(format!("Middleware `{key}` cannot be used: {invalid}")),
+            Err(invalid) => Err(refused(format!("Middleware `{key}` cannot be used: {invalid}"))),
             Ok(MiddlewareKind::Filters(filters)) => {
                 for spec in filters {
                     self.push(spec, Dialect::Traefik, field, Some(&middleware.key));
@@ -84,10 +93,14 @@ impl<'a> Walk<'a> {
             }
             Ok(MiddlewareKind::Chain(keys)) => {
                 if self.path.contains(&&middleware.key) {
-                    return Err(format!("Middleware `{key}` is a chain that leads back to itself"));
+                    return Err(refused(format!(
+                        "Middleware `{key}` is a chain that leads back to itself"
+                    )));
                 }
                 if self.path.len() >= DEEPEST {
-                    return Err(format!("Middleware `{key}` is a chain more than {DEEPEST} deep"));
+                    return Err(refused(format!(
+                        "Middleware `{key}` is a chain more than {DEEPEST} deep"
+                    )));
                 }
                 self.path.push(&middleware.key);
                 let followed = keys.iter().try_for_each(|key| self.middleware(key, field));
@@ -97,7 +110,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn find(&self, key: &ObjectKey) -> Result<&'a Middleware, String> {
+    fn find(&self, key: &ObjectKey) -> Result<&'a Middleware, Unusable> {
         if let Some(middleware) = self.view.middleware(key) {
             return Ok(middleware);
         }
@@ -107,10 +120,11 @@ impl<'a> Walk<'a> {
             .last()
             .map(|chain| format!(", which chain `{chain}` names,"));
         let by = by.unwrap_or_default();
-        Err(match self.view.unread(&object) {
+        let reason = match self.view.unread(&object) {
             Some(unread) => format!("Middleware `{key}`{by} {unread}"),
             None => format!("Middleware `{key}`{by} does not exist"),
-        })
+        };
+        Err((Topic::ReferenceMissing, reason))
     }
 
     fn push(
@@ -146,6 +160,23 @@ impl Asked<'_> {
     /// Whether it is of a kind, or a part of it is: `headers` of Traefik may ask for CORS.
     pub(crate) fn asks_for(&self, kind: FilterKind) -> bool {
         self.kind() == kind || (kind == FilterKind::Cors && self.spec.cors().is_some())
+    }
+
+    /// What it is about that it cannot be honoured.
+    pub(crate) fn topic(&self, view: &ClusterView, refused: &str) -> Topic {
+        let is_missing = |named: &FilterReference<'_>| {
+            let object = match named {
+                FilterReference::Secret(key) => ObjectRef::namespaced(Kind::Secret, key),
+                FilterReference::ConfigMap(key) => ObjectRef::namespaced(Kind::ConfigMap, key),
+                FilterReference::Service(key) => ObjectRef::namespaced(Kind::Service, key),
+            };
+            view.object(&object).is_none()
+        };
+        if self.spec.references().iter().any(is_missing) {
+            Topic::ReferenceMissing
+        } else {
+            Topic::of_refusal(refused, Topic::FilterRefused)
+        }
     }
 
     /// Where it is written, for a problem at the Ingress.

@@ -91,11 +91,12 @@ impl IngressFilters {
             match context.filter(asked, identity, object, upstreams, report) {
                 Ok(filter) => filters.extend(filter.map(Compiled::Common)),
                 Err(refused) => {
+                    let topic = asked.topic(context.view, &refused);
                     let message = match asked.middleware {
                         Some(_) => format!("{}: {refused}; closed (503)", asked.place()),
                         None => format!("{refused}; closed (503)"),
                     };
-                    report.add(Severity::Error, asked.field, message);
+                    report.add_about(topic, Severity::Error, asked.field, message);
                     closed = true;
                 }
             }

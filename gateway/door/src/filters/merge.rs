@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use resource::{Dialect, FilterKind, Severity};
+use resource::{Dialect, FilterKind, Severity, Topic};
 
 use super::asked::Asked;
 use crate::rule::ObjectReport;
@@ -49,8 +49,13 @@ fn merge_kind(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectR
                 other.place(),
                 kind.name()
             );
-            report.add(Severity::Error, first.field, message.clone());
-            report.add(Severity::Error, other.field, message);
+            report.add_about(
+                Topic::FilterConflict,
+                Severity::Error,
+                first.field,
+                message.clone(),
+            );
+            report.add_about(Topic::FilterConflict, Severity::Error, other.field, message);
             return false;
         }
     }
@@ -74,7 +79,7 @@ fn keep_one(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectRep
             other.place(),
             kind.name()
         );
-        report.add(Severity::Error, other.field, message);
+        report.add_about(Topic::FilterConflict, Severity::Error, other.field, message);
         return false;
     }
     let mut is_first = true;

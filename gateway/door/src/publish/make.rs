@@ -108,6 +108,7 @@ pub(crate) fn gather<S>(
             field: String::new(),
             message,
             source,
+            topic: resource::Topic::Field,
         };
         let problems = bounded(problems, more);
         (object, problems)

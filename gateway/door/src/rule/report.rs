@@ -1,6 +1,6 @@
 //! What is reported about an object while it is compiled.
 
-use resource::{Ingress, Kind, ObjectRef, Problem, Severity, Source};
+use resource::{Ingress, Kind, ObjectRef, Problem, Severity, Source, Topic};
 use route::ObjectKey;
 
 /// How many problems are reported about one object at one door.
@@ -28,6 +28,18 @@ impl<'v> ObjectReport<'v> {
     /// Reports a problem of the object itself.
     pub(crate) fn add(&mut self, severity: Severity, field: &str, message: impl Into<String>) {
         let problem = self.problem(severity, field, message);
+        self.problems.push(problem);
+    }
+
+    /// The same, about something that the field does not say.
+    pub(crate) fn add_about(
+        &mut self,
+        topic: Topic,
+        severity: Severity,
+        field: &str,
+        message: impl Into<String>,
+    ) {
+        let problem = self.problem(severity, field, message).about(topic);
         self.problems.push(problem);
     }
 

@@ -442,6 +442,7 @@ fn of_secret(key: &ObjectKey, severity: Severity, message: String) -> Problem {
         field: String::new(),
         message,
         source: None,
+        topic: resource::Topic::Field,
     }
 }
 

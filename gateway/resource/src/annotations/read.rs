@@ -9,7 +9,7 @@ use super::row::{Effect, Row, Stake};
 use super::table::{SUBJECTS, ingress_rows, is_ours, nearest_row, row_of, service_rows};
 use super::value::Written;
 use super::{sessions, snippets};
-use crate::problem::Severity;
+use crate::problem::{Severity, Topic};
 use crate::reporter::Reporter;
 
 /// What happens to an annotation.
@@ -76,7 +76,12 @@ impl<T> Row<T> {
     fn apply(&self, into: &mut T, written: &mut Written<'_, '_>, ignore_snippets: bool) -> Outcome {
         match self.effect {
             Effect::Honoured(setting) => match setting.read(into, written) {
-                Ok(()) => Outcome::Fine,
+                Ok(()) if self.difference.is_empty() => Outcome::Fine,
+                Ok(()) => {
+                    let message = format!("not quite as where it comes from: {}", self.difference);
+                    written.report_about(Topic::FilterDiffers, Severity::Note, message);
+                    Outcome::Fine
+                }
                 Err(reason) if setting.stake() == Stake::Convenience => {
                     Outcome::Ignored(Severity::Error, format!("{reason}; it is ignored"))
                 }
@@ -134,7 +139,8 @@ impl Outcome {
                 None
             }
             Self::Closes(reason) => {
-                written.report(Severity::Error, format!("{reason}; closed (503)"));
+                let topic = Topic::of_refusal(&reason, Topic::Field);
+                written.report_about(topic, Severity::Error, format!("{reason}; closed (503)"));
                 Some(ClosedBy {
                     annotation: written.key.into(),
                     reason: reason.into(),

@@ -6,7 +6,7 @@ use route::ObjectKey;
 
 use crate::filter_spec::{Dialect, FilterSpec, WrittenFilter};
 use crate::metadata::is_label;
-use crate::problem::Severity;
+use crate::problem::{Severity, Topic};
 use crate::reporter::Reporter;
 
 /// An annotation as it is written on an object.
@@ -136,6 +136,12 @@ impl<'a, 'r> Written<'a, 'r> {
     /// Where it is written, as problems name it.
     pub(super) fn field(&self) -> String {
         field(self.key)
+    }
+
+    /// Reports something about it that its key does not say.
+    pub(super) fn report_about(&mut self, topic: Topic, severity: Severity, message: impl Into<String>) {
+        self.reporter
+            .report_about(topic, severity, &field(self.key), message);
     }
 
     /// Reports something about the annotation.

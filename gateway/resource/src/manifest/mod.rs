@@ -85,6 +85,7 @@ pub fn collect<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> (Cluste
                 field: "metadata.name".to_owned(),
                 message: format!("written a second time and ignored; the first one, at {first}, counts"),
                 source: Some(placed.at.clone()),
+                topic: crate::Topic::Field,
             });
             continue;
         }

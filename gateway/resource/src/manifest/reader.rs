@@ -97,6 +97,7 @@ impl Reader {
             field: field.to_owned(),
             message: message.into(),
             source,
+            topic: crate::Topic::Field,
         });
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::kind::InvalidMiddleware;
 use crate::metadata::is_label;
+use crate::problem::{Severity, Topic};
 use crate::reporter::Reporter;
 
 /// What conversions know of the Middleware, and where they put what is wrong with it.
@@ -49,7 +50,8 @@ impl<'a, 'r> Reading<'a, 'r> {
     /// Something means another thing here than in Traefik.
     pub(super) fn note(&mut self, field: &str, message: impl Into<String>) {
         let field = self.field(field);
-        self.reporter.note(&field, message);
+        self.reporter
+            .report_about(Topic::FilterDiffers, Severity::Note, &field, message);
     }
 
     /// The namespace of the Middleware.

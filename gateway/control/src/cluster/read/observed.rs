@@ -45,6 +45,7 @@ impl Observed {
                     field: String::new(),
                     message: format!("not as the API describes it: {error}"),
                     source: None,
+                    topic: resource::Topic::Field,
                 });
                 let object =
                     manifest::read_malformed(json, &K::api_version(&()), &K::kind(&()), &mut problems);

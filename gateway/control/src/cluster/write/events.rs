@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
-use resource::{Ingress, IngressClass, Kind, ObjectRef, Problem, ProblemLists, Severity};
+use resource::{Ingress, IngressClass, Kind, ObjectRef, Problem, ProblemLists, Severity, Topic};
 use route::ObjectKey;
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ const CROWD: u32 = 100;
 const CROWD_PAUSE: Duration = Duration::from_secs(10);
 
 /// The reasons of Events, and what each says of an Ingress.
-pub const EVENT_REASONS: [(&str, &str); 9] = [
+pub const EVENT_REASONS: [(&str, &str); 15] = [
     (
         "RuleBlocked",
         "a rule, path or backend cannot be served as written; it answers 503",
@@ -57,6 +57,30 @@ pub const EVENT_REASONS: [(&str, &str); 9] = [
         "an annotation cannot be honoured; it is ignored, or its routes answer 503",
     ),
     ("AnnotationIgnored", "an annotation is unknown or has no effect"),
+    (
+        "FilterRefused",
+        "a filter or a Middleware cannot be honoured; its routes answer 503",
+    ),
+    (
+        "FilterConflict",
+        "two annotations or Middlewares contradict each other; their routes answer 503",
+    ),
+    (
+        "ReferenceMissing",
+        "an object that a filter names does not exist or is not read; its routes answer 503",
+    ),
+    (
+        "ReferenceForeign",
+        "an object of another namespace is named; its routes answer 503",
+    ),
+    (
+        "CanaryUnpaired",
+        "a canary has no Ingress of its namespace with the same host and path; it is not served",
+    ),
+    (
+        "FilterDiffers",
+        "an annotation is honoured, and means something else here than in ingress-nginx or Traefik",
+    ),
     (
         "UnknownLabelValue",
         "the label that selects a door has a value that no door accepts",
@@ -404,7 +428,8 @@ async fn write_event(mark: u64, ingress: &Ingress, problem: &Problem, writer: &W
 }
 
 fn is_worth_an_event(problem: &Problem) -> bool {
-    problem.object.kind == Kind::Ingress && problem.severity != Severity::Note
+    let is_told = problem.severity != Severity::Note || problem.topic == Topic::FilterDiffers;
+    problem.object.kind == Kind::Ingress && is_told
 }
 
 /// Whether this installation reports the problem. Other installations have Ingresses in the same cluster and report
@@ -447,6 +472,15 @@ fn mark(me: &str, ingress: &Ingress, problem: &Problem) -> u64 {
 }
 
 fn reason(problem: &Problem) -> &'static str {
+    match problem.topic {
+        Topic::Field => {}
+        Topic::FilterRefused => return "FilterRefused",
+        Topic::FilterConflict => return "FilterConflict",
+        Topic::ReferenceMissing => return "ReferenceMissing",
+        Topic::ReferenceForeign => return "ReferenceForeign",
+        Topic::CanaryUnpaired => return "CanaryUnpaired",
+        Topic::FilterDiffers => return "FilterDiffers",
+    }
     let is_error = problem.severity == Severity::Error;
     let field = problem.field.as_str();
     let begins = |start: &str| field.starts_with(start);
@@ -515,6 +549,20 @@ mod tests {
                 field.clone_into(&mut problem.field);
                 reasons.insert(reason(&problem));
             }
+        }
+        let topics = [
+            Topic::FilterRefused,
+            Topic::FilterConflict,
+            Topic::ReferenceMissing,
+            Topic::ReferenceForeign,
+            Topic::CanaryUnpaired,
+            Topic::FilterDiffers,
+        ];
+        for topic in topics {
+            let mut problem = Problem::of_file(Severity::Note, "x", "x").about(topic);
+            problem.object = ingress.clone();
+            reasons.insert(reason(&problem));
+            assert_eq!(is_worth_an_event(&problem), topic == Topic::FilterDiffers);
         }
         let documented: HashSet<&str> = EVENT_REASONS.iter().map(|(reason, _)| *reason).collect();
         assert_eq!(reasons, documented);
