@@ -81,7 +81,6 @@ fn served(door: &Door<()>, host: &str) -> Result<Vec<String>, Blocked> {
             Ok(filters.map(short).collect())
         }
         Action::Blocked(why) => Err(why.clone()),
-        Action::RedirectToHttps { .. } => panic!("{route:?}"),
     }
 }
 
