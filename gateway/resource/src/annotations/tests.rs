@@ -27,6 +27,8 @@ fn read(pairs: &[(&str, &str)]) -> (Annotations, Vec<String>) {
     let object = crate::ObjectRef::global(crate::Kind::Ingress, "x");
     let mut report = Reporter::new(object, &unreadable, &mut problems);
     let annotations = ingress_annotations(&raw, "shop", &mut report);
+    // What differs from where an annotation comes from is in its row, and has a test of its own.
+    problems.retain(|problem| problem.topic != crate::Topic::FilterDiffers);
     let reported = problems
         .into_iter()
         .map(|problem| format!("{}: {}", problem.severity.as_str(), problem.message));
@@ -325,4 +327,25 @@ fn every_row_has_a_known_prefix_a_note_and_a_key_of_its_own() {
 fn every_subject_has_a_title_of_its_own() {
     let titles: BTreeSet<&str> = SUBJECTS.iter().map(|subject| subject.title).collect();
     assert_eq!(titles.len(), SUBJECTS.len());
+}
+
+/// Whoever migrates is told what is different, where it is written.
+#[test]
+fn a_difference_is_told() {
+    let (unreadable, mut problems) = (UnreadableFields::default(), Vec::new());
+    let object = crate::ObjectRef::global(crate::Kind::Ingress, "x");
+    let mut report = Reporter::new(object, &unreadable, &mut problems);
+    let key = "nginx.ingress.kubernetes.io/limit-rps";
+    let raw = [(key.to_owned(), "5".to_owned())].into();
+    ingress_annotations(&raw, "shop", &mut report);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].topic, crate::Topic::FilterDiffers);
+    assert_eq!(problems[0].severity, crate::Severity::Note);
+    assert_eq!(problems[0].field, format!("metadata.annotations[{key}]"));
+    assert!(
+        problems[0]
+            .message
+            .starts_with("not quite as where it comes from: 429"),
+        "{problems:?}"
+    );
 }
