@@ -1,5 +1,7 @@
 //! Filters over real sockets, HTTP/1.1 and HTTP/2: object in, behaviour out. A module for each part.
 
+mod choosing;
+mod errors;
 mod fields;
 mod limits;
 mod passwords;

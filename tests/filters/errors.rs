@@ -1,0 +1,388 @@
+//! Pages in place of errors, and what stands in for a backend.
+
+use std::net::SocketAddr;
+
+use gateway_tests::{Backend, Client, Gateway, Reply, gateway, manifest};
+
+use super::{DOOR, Got, ask, ask_http1, middleware, rule_for};
+
+/// Answers `/N…` with status N and the body `original`; anything else with 200.
+fn backend() -> Backend {
+    Backend::with(
+        "app",
+        Reply::computed(|seen| {
+            let target = seen.line().split(' ').nth(1).unwrap_or_default().to_owned();
+            let status = target
+                .get(1..4)
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(200);
+            format!("HTTP/1.1 {status} Own\r\nX-From: app\r\nContent-Length: 8\r\n\r\noriginal").into_bytes()
+        }),
+    )
+}
+
+/// Answers with 203, and the head of the request as the body.
+fn pages() -> Backend {
+    Backend::with(
+        "pages",
+        Reply::computed(|seen| {
+            let head = seen.head.trim();
+            format!(
+            "HTTP/1.1 203 Page\r\nX-From: pages\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{head}",
+            head.len()
+        )
+        .into_bytes()
+        }),
+    )
+}
+
+fn start(annotations: &[(&str, &str)], app: &Backend, pages: &Backend, others: &str) -> Gateway {
+    let yaml = rule_for("app", DOOR, ("a.test", "Prefix", "/"), annotations, "app")
+        + &manifest::service("app", &[app.port()])
+        + &manifest::service("pages", &[pages.port()]);
+    gateway!()
+        .door(DOOR, "")
+        .manifest("app.yaml", &yaml)
+        .manifest("others.yaml", others)
+        .start()
+}
+
+/// What the page was asked with.
+fn asked(got: &Got) -> (String, impl Fn(&str) -> Option<String> + '_) {
+    let line = got.body.lines().next().unwrap_or_default().to_owned();
+    let field = |name: &str| {
+        let fields = got.body.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let mut named = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.trim().to_owned())
+    };
+    (line, field)
+}
+
+#[test]
+fn custom_http_errors_are_answered_by_the_default_backend() {
+    let (app, pages) = (backend(), pages());
+    let gateway = start(
+        &[
+            ("nginx.ingress.kubernetes.io/custom-http-errors", "404,503"),
+            ("nginx.ingress.kubernetes.io/default-backend", "pages"),
+        ],
+        &app,
+        &pages,
+        "",
+    );
+    let door = gateway.door(DOOR);
+    let fields = &[
+        ("accept", "text/html"),
+        ("x-code", "1"),
+        ("cookie", "secret"),
+        ("authorization", "secret"),
+        ("if-none-match", "x"),
+    ];
+    let got = super::ask_http1(door, "GET", "/404/x?y=z", fields);
+    assert_eq!(got.status, 203, "that of the page");
+    assert_eq!(got.field("x-from").as_deref(), Some("pages"));
+    assert_eq!(got.field("content-type").as_deref(), Some("text/html"));
+    let (line, field) = asked(&got);
+    assert_eq!(line, "GET / HTTP/1.1");
+    let expected = [
+        ("x-code", Some("404")),
+        ("x-format", Some("text/html")),
+        ("x-original-uri", Some("/404/x?y=z")),
+        ("x-namespace", Some("test")),
+        ("x-ingress-name", Some("app")),
+        ("x-service-name", Some("app")),
+        ("x-service-port", Some("80")),
+        ("host", Some("a.test")),
+        ("cookie", None),
+        ("authorization", None),
+        ("if-none-match", None),
+    ];
+    for (name, value) in expected {
+        assert_eq!(field(name).as_deref(), value, "{name}");
+    }
+    assert!(field("x-request-id").is_some());
+    // Other methods and versions get it too, and other statuses do not.
+    for method in ["GET", "DELETE"] {
+        let got = without_id(ask_without_id(door, method, "/503"));
+        assert!(
+            got.status == 203 && got.body.starts_with("GET / HTTP/1.1"),
+            "{got:?}"
+        );
+    }
+    let got = ask(door, "GET", "/500", &[]);
+    assert_eq!(
+        (got.status, got.body.as_str(), got.field("x-from").as_deref()),
+        (500, "original", Some("app"))
+    );
+    assert_eq!(ask(door, "GET", "/", &[]).status, 200);
+    let head = ask(door, "HEAD", "/404", &[]);
+    assert_eq!((head.status, head.body.as_str()), (203, ""));
+}
+
+fn ask_without_id(door: SocketAddr, method: &str, target: &str) -> Got {
+    let [first, second] =
+        [super::ask_http1, super::ask_http2].map(|ask| without_id(ask(door, method, target, &[])));
+    assert_eq!(first, second, "{method} {target}");
+    first
+}
+
+/// Each request has an id of its own.
+fn without_id(mut got: Got) -> Got {
+    let lines = got
+        .body
+        .lines()
+        .filter(|line| !line.to_ascii_lowercase().starts_with("x-request-id"));
+    got.body = lines.collect::<Vec<_>>().join("\n");
+    got
+}
+
+#[test]
+fn disabled_interception_leaves_errors_as_they_are() {
+    let (app, pages) = (backend(), pages());
+    let gateway = start(
+        &[
+            ("nginx.ingress.kubernetes.io/custom-http-errors", "404"),
+            ("nginx.ingress.kubernetes.io/default-backend", "pages"),
+            (
+                "nginx.ingress.kubernetes.io/disable-proxy-intercept-errors",
+                "true",
+            ),
+        ],
+        &app,
+        &pages,
+        "",
+    );
+    let got = ask(gateway.door(DOOR), "GET", "/404", &[]);
+    assert_eq!((got.status, got.body.as_str()), (404, "original"));
+}
+
+#[test]
+fn the_errors_middleware_keeps_or_rewrites_the_status() {
+    let (app, pages) = (backend(), pages());
+    let content = "errors: {status: ['404', '418', 500-599], statusRewrites: {'418': 404}, service: {name: pages, port: 80}, query: '/{status}-{originalStatus}.html?u={url}'}";
+    let gateway = start(
+        &[(
+            "traefik.ingress.kubernetes.io/router.middlewares",
+            "test-pages@kubernetescrd",
+        )],
+        &app,
+        &pages,
+        &middleware("pages", content),
+    );
+    let door = gateway.door(DOOR);
+    for (target, status, line) in [
+        ("/404?a=b", 404, "GET /404-404.html?u=%2F404%3Fa%3Db HTTP/1.1"),
+        ("/418", 404, "GET /404-418.html?u=%2F418 HTTP/1.1"),
+        ("/599", 599, "GET /599-599.html?u=%2F599 HTTP/1.1"),
+    ] {
+        let got = ask_without_id(door, "POST", target);
+        assert_eq!((got.status, got.body.lines().next()), (status, Some(line)));
+    }
+    assert_eq!(ask(door, "GET", "/403", &[]).status, 403);
+    let fields = &[
+        ("cookie", "c"),
+        ("authorization", "a"),
+        ("x-mine", "m"),
+        ("if-modified-since", "x"),
+    ];
+    let got = ask_http1(door, "GET", "/404", fields);
+    let (_, field) = asked(&got);
+    assert_eq!(
+        [field("cookie"), field("authorization"), field("x-mine")],
+        [None, None, Some("m".to_owned())]
+    );
+}
+
+#[test]
+fn listed_fields_alone_go_to_the_page() {
+    let (app, pages) = (backend(), pages());
+    let content =
+        "errors: {status: ['404'], service: {name: pages, port: 80}, errorRequestHeaders: [Cookie]}";
+    let gateway = start(
+        &[(
+            "traefik.ingress.kubernetes.io/router.middlewares",
+            "test-pages@kubernetescrd",
+        )],
+        &app,
+        &pages,
+        &middleware("pages", content),
+    );
+    let got = ask_http1(
+        gateway.door(DOOR),
+        "GET",
+        "/404",
+        &[("cookie", "c"), ("x-mine", "m")],
+    );
+    let (line, field) = asked(&got);
+    assert_eq!(line, "GET / HTTP/1.1");
+    assert_eq!([field("cookie"), field("x-mine")], [Some("c".to_owned()), None]);
+}
+
+#[test]
+fn own_errors_have_a_service_and_a_path() {
+    let (app, pages) = (backend(), pages());
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (
+            &[
+                ("blastdoor.dev/errors", "404"),
+                ("blastdoor.dev/errors-service", "pages"),
+            ],
+            "GET /404.html HTTP/1.1",
+        ),
+        (
+            &[
+                ("blastdoor.dev/errors", "400-499"),
+                ("blastdoor.dev/errors-service", "pages:80"),
+                ("blastdoor.dev/errors-path", "/e?c={status}"),
+            ],
+            "GET /e?c=404 HTTP/1.1",
+        ),
+        (
+            &[
+                ("blastdoor.dev/errors", "404"),
+                ("blastdoor.dev/fallback", "pages"),
+            ],
+            "GET /404.html HTTP/1.1",
+        ),
+    ];
+    for (annotations, line) in table {
+        let gateway = start(annotations, &app, &pages, "");
+        let got = ask_without_id(gateway.door(DOOR), "GET", "/404");
+        assert_eq!((got.status, got.body.lines().next()), (404, Some(*line)));
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_had_leaves_the_original() {
+    let (app, pages) = (backend(), pages());
+    let own: &[(&str, &str)] = &[
+        ("blastdoor.dev/errors", "404"),
+        ("blastdoor.dev/errors-service", "pages"),
+    ];
+    let gateway = start(own, &app, &pages, "");
+    let door = gateway.door(DOOR);
+    for reply in [
+        Reply::Close,
+        Reply::RawThenClose(b"nonsense\r\n\r\n".to_vec()),
+        Reply::Raw(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n".to_vec()),
+    ] {
+        pages.reply(reply);
+        let got = ask(door, "GET", "/404", &[]);
+        assert_eq!(
+            (got.status, got.body.as_str(), got.field("x-from").as_deref()),
+            (404, "original", Some("app"))
+        );
+    }
+    pages.stop();
+    assert_eq!(ask(door, "GET", "/404", &[]).body, "original");
+}
+
+#[test]
+fn a_backend_that_fails_is_replaced_too_and_filters_never_are() {
+    let (app, pages) = (backend(), pages());
+    let own: &[(&str, &str)] = &[
+        ("blastdoor.dev/errors", "400-599"),
+        ("blastdoor.dev/errors-service", "pages"),
+        ("blastdoor.dev/deny", "127.0.0.1"),
+    ];
+    let gateway = start(own, &app, &pages, "");
+    let got = ask(gateway.door(DOOR), "GET", "/", &[]);
+    assert_eq!((got.status, pages.requests()), (403, 0), "{got:?}");
+    let gateway = start(&own[..2], &app, &pages, "");
+    let door = gateway.door(DOOR);
+    for (reply, line) in [
+        (Reply::Close, "GET /502.html HTTP/1.1"),
+        (
+            Reply::RawThenClose(b"nonsense\r\n\r\n".to_vec()),
+            "GET /502.html HTTP/1.1",
+        ),
+    ] {
+        app.reply(reply);
+        let got = ask_without_id(door, "GET", "/");
+        assert_eq!((got.status, got.body.lines().next()), (502, Some(line)));
+    }
+    gateway.until("the log has the reason", |gateway| {
+        let log = gateway.access_log();
+        log.iter().any(|line| line["refusal"] == "upstream_reset")
+    });
+    app.stop();
+    let got = ask_without_id(door, "GET", "/");
+    assert_eq!(
+        got.body.lines().next(),
+        Some(if got.status == 502 {
+            "GET /502.html HTTP/1.1"
+        } else {
+            "GET /503.html HTTP/1.1"
+        })
+    );
+}
+
+#[test]
+fn the_backends_connection_is_used_again() {
+    let (app, pages) = (backend(), pages());
+    let own: &[(&str, &str)] = &[
+        ("blastdoor.dev/errors", "404"),
+        ("blastdoor.dev/errors-service", "pages"),
+    ];
+    let yaml = rule_for("app", DOOR, ("a.test", "Prefix", "/"), own, "app")
+        + &manifest::service("app", &[app.port()])
+        + &manifest::service("pages", &[pages.port()]);
+    let gateway = gateway!()
+        .door(DOOR, "workers = 1\n")
+        .manifest("app.yaml", &yaml)
+        .start();
+    let mut client = Client::connect(gateway.door(DOOR));
+    for _ in 0..10 {
+        assert_eq!(client.get("a.test", "/404").unwrap().status, 404);
+        assert_eq!(client.get("a.test", "/200").unwrap().status, 200);
+    }
+    assert_eq!((app.requests(), app.connections(), pages.requests()), (20, 1, 10));
+}
+
+#[test]
+fn a_default_backend_gets_the_requests_of_a_backend_without_endpoints() {
+    let spare = Backend::start("spare");
+    for (annotation, service) in [
+        (
+            "nginx.ingress.kubernetes.io/default-backend",
+            manifest::service("app", &[]),
+        ),
+        ("blastdoor.dev/fallback", manifest::service("app", &[])),
+        // Without its Service a backend has no endpoint either.
+        ("blastdoor.dev/fallback", String::new()),
+    ] {
+        let yaml = rule_for(
+            "app",
+            DOOR,
+            ("a.test", "Prefix", "/"),
+            &[(annotation, "spare")],
+            "app",
+        ) + &service
+            + &manifest::service("spare", &[spare.port()]);
+        let gateway = gateway!().door(DOOR, "").manifest("app.yaml", &yaml).start();
+        let got = ask(gateway.door(DOOR), "GET", "/path?query", &[]);
+        assert_eq!((got.status, got.body.as_str()), (200, "spare"), "{annotation}");
+        assert_eq!(spare.last().line(), "GET /path?query HTTP/1.1");
+    }
+}
+
+#[test]
+fn a_service_that_does_not_exist_closes() {
+    let app = backend();
+    for annotations in [
+        vec![
+            ("blastdoor.dev/errors", "404"),
+            ("blastdoor.dev/errors-service", "nowhere"),
+        ],
+        vec![("blastdoor.dev/fallback", "nowhere")],
+        vec![("nginx.ingress.kubernetes.io/default-backend", "nowhere")],
+    ] {
+        let gateway = start(&annotations, &app, &app, "");
+        assert_eq!(
+            ask(gateway.door(DOOR), "GET", "/", &[]).status,
+            503,
+            "{annotations:?}"
+        );
+    }
+}
