@@ -34,7 +34,7 @@ const SPEECH: [&str; 4] = [
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-ca: configmap/trust",
 ];
 /// Filters, by annotations and through Middlewares.
-const FILTERS: [&str; 7] = [
+const FILTERS: [&str; 13] = [
     ", traefik.ingress.kubernetes.io/router.middlewares: \"NAMESPACE-m0@kubernetescrd\"",
     ", blastdoor.dev/middlewares: \"m1, m2\"",
     ", blastdoor.dev/middlewares: m2, traefik.ingress.kubernetes.io/router.middlewares: \"NAMESPACE-m0@kubernetescrd\"",
@@ -42,6 +42,12 @@ const FILTERS: [&str; 7] = [
     ", blastdoor.dev/https-redirect: \"on\", blastdoor.dev/middlewares: m1",
     ", nginx.ingress.kubernetes.io/custom-headers: NAMESPACE/fields",
     ", nginx.ingress.kubernetes.io/enable-cors: \"true\", blastdoor.dev/middlewares: m2",
+    ", nginx.ingress.kubernetes.io/server-alias: \"c.test, d.test, *.test, x.y.test\"",
+    ", nginx.ingress.kubernetes.io/server-alias: \"a.test, www.b.test\", blastdoor.dev/app-root: /x",
+    ", nginx.ingress.kubernetes.io/from-to-www-redirect: \"true\"",
+    ", blastdoor.dev/www-redirect: \"on\", nginx.ingress.kubernetes.io/server-alias: \"www.a.test, d.test\"",
+    ", nginx.ingress.kubernetes.io/app-root: /x, blastdoor.dev/basic-auth: users",
+    ", nginx.ingress.kubernetes.io/permanent-redirect: /y, nginx.ingress.kubernetes.io/use-regex: \"true\"",
 ];
 /// What a Middleware may be. Chains may lead back to themselves, and to what is not there.
 const MIDDLEWARES: [&str; 8] = [

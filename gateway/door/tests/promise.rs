@@ -15,7 +15,7 @@ use door::{
     Scheme, Selector, Standing, TlsPolicy, Verdict, open, publish, publish_beside,
 };
 use proptest::prelude::*;
-use resource::{ClusterView, manifest};
+use resource::{ClusterView, Ingress, manifest};
 use route::{
     HostBuf, HostPattern, ObjectKey, PathScratch, RowPath, normalise_authority, normalise_path, normalise_sni,
 };
@@ -130,11 +130,14 @@ impl Made {
             .annotation
             .as_ref()
             .map(|key| {
-                let value = match key.rsplit_once('/') {
-                    Some((_, "ssl-passthrough")) => "true",
-                    Some((_, "middlewares")) => "mine",
-                    Some((_, "router.middlewares")) => "test-mine@kubernetescrd",
-                    Some((_, "basic-auth")) => "users",
+                let name = key.rsplit('/').next().unwrap_or_default();
+                let value = match name {
+                    "middlewares" => "mine",
+                    "router.middlewares" => "test-mine@kubernetescrd",
+                    "basic-auth" => "users",
+                    "ssl-passthrough" | "from-to-www-redirect" | "use-regex" => "true",
+                    "server-alias" => "b.test, x.a.test, *.test, elsewhere.invalid",
+                    "app-root" | "permanent-redirect" | "rewrite-target" => "/x",
                     _ => "x",
                 };
                 format!("  annotations: {{{}: {}}}\n", text(key), text(value))
@@ -203,6 +206,12 @@ fn made() -> impl Strategy<Value = Made> {
             "blastdoor.dev/middlewares",
             "blastdoor.dev/basic-auth",
             "nginx.ingress.kubernetes.io/ssl-passthrough",
+            "nginx.ingress.kubernetes.io/server-alias",
+            "nginx.ingress.kubernetes.io/from-to-www-redirect",
+            "nginx.ingress.kubernetes.io/app-root",
+            "nginx.ingress.kubernetes.io/permanent-redirect",
+            "nginx.ingress.kubernetes.io/use-regex",
+            "nginx.ingress.kubernetes.io/rewrite-target",
             "unrelated",
         ])),
         any::<bool>(),
@@ -311,6 +320,8 @@ fn turn() -> impl Strategy<Value = Turn> {
     let annotations = [
         "nginx.ingress.kubernetes.io/auth-type",
         "nginx.ingress.kubernetes.io/ssl-passthrough",
+        "nginx.ingress.kubernetes.io/server-alias",
+        "nginx.ingress.kubernetes.io/permanent-redirect",
     ];
     prop_oneof![
         2 => Just(Turn::Stays),
@@ -336,7 +347,9 @@ fn mostly_sound() -> impl Strategy<Value = Made> {
             },
             path_type: "Prefix".to_owned(),
             service: "app".to_owned(),
-            annotation: made.annotation.filter(|key| key.ends_with("ssl-passthrough")),
+            annotation: made
+                .annotation
+                .filter(|key| key.ends_with("ssl-passthrough") || key.ends_with("server-alias")),
             ..made
         },
     })
@@ -617,7 +630,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     /// Where hosts have owners, every rule of a host, and every name that is passed through, is of the namespace of the
-    /// oldest Ingress that names the host, or a wildcard above it.
+    /// oldest Ingress that names the host, or a wildcard above it; of a host that no rule names, of the oldest to which it is
+    /// a further host.
     #[test]
     fn a_host_has_one_namespace(
         ours in prop::collection::vec(made(), 1..6),
@@ -633,12 +647,15 @@ proptest! {
             publish(&mut [publisher], &view, &BackendPolicy::default(), &mut door::Ledger::default());
             let owner = |host: &HostPattern| {
                 let names = [Some(host.clone()), host.wildcard()];
-                let naming = view.ingresses().filter(|ingress| {
-                    let mut hosts = ingress.rules.iter().filter_map(|rule| rule.host.as_ref().ok());
-                    selector.match_labels(&ingress.labels) && hosts.any(|it| names.contains(&Some(it.clone())))
+                let admitted = || view.ingresses().filter(|ingress| selector.match_labels(&ingress.labels));
+                let naming = admitted().filter(|ingress| {
+                    ingress.rule_hosts().any(|it| names.contains(&Some(it.clone())))
                 });
+                let deriving = admitted().filter(|ingress| ingress.derived.iter().any(|it| it.host == *host));
+                let age = |ingress: &&Arc<Ingress>| (ingress.created.is_none(), ingress.created, ingress.key.clone());
                 naming
-                    .min_by_key(|ingress| (ingress.created.is_none(), ingress.created, ingress.key.clone()))
+                    .min_by_key(age)
+                    .or_else(|| deriving.min_by_key(age))
                     .map(|ingress| ingress.key.namespace().to_owned())
             };
             let snapshot = door.snapshot();

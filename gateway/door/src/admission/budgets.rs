@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use resource::Ingress;
+use resource::{DerivedFrom, Ingress};
 use route::ObjectKey;
 
 use crate::references::services;
@@ -95,7 +95,13 @@ impl Bounds {
 fn rules(ingress: &Ingress) -> usize {
     let paths = ingress.rules.iter().map(|rule| rule.paths.len().max(1));
     let names = ingress.tls.iter().map(|tls| tls.hosts.len().max(1));
-    paths.chain(names).sum::<usize>() + usize::from(ingress.default_backend.is_some())
+    let own = paths.clone().sum::<usize>();
+    // An alias has all of the rules.
+    let derived = ingress.derived.iter().map(|derived| match derived.from {
+        DerivedFrom::Alias => own.max(1),
+        DerivedFrom::WwwTwinOf(_) => 1,
+    });
+    own + names.chain(derived).sum::<usize>() + usize::from(ingress.default_backend.is_some())
 }
 
 impl Budgets {

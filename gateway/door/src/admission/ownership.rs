@@ -35,22 +35,17 @@ impl Ownership {
     /// Decides who owns the hosts that these Ingresses name, each at the door whose policy is beside it. They are in order
     /// of precedence. A namespace that owned a host `before`, and still names it, keeps it.
     pub(crate) fn decide<'i>(naming: impl Iterator<Item = (&'i Ingress, &'i Policy)>, before: &Self) -> Self {
-        let mut exact: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
-        let mut wildcard: HashMap<&str, (&Host, Claims<'_>), RandomState> = HashMap::default();
+        let mut exact: Named<'_> = HashMap::default();
+        let mut wildcard: Named<'_> = HashMap::default();
+        let (mut further, mut further_wildcard): (Named<'_>, Named<'_>) = Default::default();
         for (place, (ingress, policy)) in naming.enumerate() {
-            let hosts = ingress.hosts();
-            for host in hosts.filter(|host| policy.host_admits(host)) {
-                let (named, host) = match host {
-                    HostPattern::Any => continue,
-                    HostPattern::Exact(host) => (&mut exact, host),
-                    HostPattern::Wildcard(suffix) => (&mut wildcard, suffix),
-                };
-                let (_, claims) = named
-                    .entry(host.as_str())
-                    .or_insert_with(|| (host, Claims::default()));
-                if !claims.iter().any(|(_, other)| beside(other, &ingress.key)) {
-                    claims.push((place, &ingress.key));
-                }
+            let claimed = (place, &ingress.key);
+            for host in ingress.rule_hosts().filter(|host| policy.host_admits(host)) {
+                claim(host, claimed, &mut exact, &mut wildcard);
+            }
+            let derived = ingress.derived.iter().map(|derived| &derived.host);
+            for host in derived.filter(|host| policy.host_admits(host)) {
+                claim(host, claimed, &mut further, &mut further_wildcard);
             }
         }
         let mut decided = Self::default();
@@ -71,6 +66,26 @@ impl Ownership {
                 above.and_then(|suffix| before.wildcard.get(suffix)),
             ];
             if let Some(owner) = Owner::among(&claims, held) {
+                decided.exact.insert(host.clone(), owner);
+            }
+        }
+        // What an annotation adds counts only where no rule names it, or a wildcard above it.
+        for (suffix, claims) in further_wildcard.into_values() {
+            let held = before.wildcard.get(suffix);
+            if let (false, Some(owner)) = (
+                wildcard.contains_key(suffix.as_str()),
+                Owner::among(&claims, [held, None]),
+            ) {
+                decided.wildcard.insert(suffix.clone(), owner);
+            }
+        }
+        for (host, claims) in further.into_values() {
+            let above = parent(host).filter(|suffix| wildcard.contains_key(suffix));
+            let owner = match above.and_then(|suffix| decided.wildcard.get(suffix)) {
+                Some(owner) => Some(owner.clone()),
+                None => Owner::among(&claims, [before.exact.get(host), None]),
+            };
+            if let (false, Some(owner)) = (decided.exact.contains_key(host), owner) {
                 decided.exact.insert(host.clone(), owner);
             }
         }
@@ -105,6 +120,28 @@ impl Ownership {
                 })
         };
         agrees(self, other) && agrees(other, self)
+    }
+}
+
+/// The hosts that are named, and by whom.
+type Named<'i> = HashMap<&'i str, (&'i Host, Claims<'i>), RandomState>;
+
+fn claim<'i>(
+    host: &'i HostPattern,
+    claim: (usize, &'i ObjectKey),
+    exact: &mut Named<'i>,
+    wildcard: &mut Named<'i>,
+) {
+    let (named, host) = match host {
+        HostPattern::Any => return,
+        HostPattern::Exact(host) => (exact, host),
+        HostPattern::Wildcard(suffix) => (wildcard, suffix),
+    };
+    let (_, claims) = named
+        .entry(host.as_str())
+        .or_insert_with(|| (host, Claims::default()));
+    if !claims.iter().any(|(_, other)| beside(other, claim.1)) {
+        claims.push(claim);
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use resource::{Ingress, Severity};
-use route::{HostPattern, PathPattern};
+use route::{HostPattern, MOST_REGEXES, PathPattern};
 
 use super::compiler::Reports;
-use super::places::Places;
+use super::places::{Places, readable_prefix};
 use super::route::Route;
-use crate::rule::{DerivedRule, Field, ObjectReport, Rule, RulePath, Target};
+use crate::rule::{Blocked, DerivedRule, Field, ObjectReport, Rule, RulePath, Target};
 
 /// A route that may only have a place that is left.
 pub(super) struct Derived {
@@ -37,7 +37,7 @@ impl Derived {
     pub(super) fn alias(alias: &HostPattern, rule: &Rule<'_>, route: &Arc<Route>) -> Option<Self> {
         let path = match rule.path {
             RulePath::Pattern { pattern, .. } => Some(pattern.clone()),
-            RulePath::Unreadable(written) => super::places::readable_prefix(written),
+            RulePath::Unreadable(written) => readable_prefix(written),
             RulePath::HostDefault | RulePath::RestOfHost => None,
             RulePath::Default | RulePath::Connection => return None,
         };
@@ -112,6 +112,20 @@ impl Places<'_> {
     fn put(&mut self, derived: &Derived, report: &mut ObjectReport<'_>) {
         let (host, route) = (derived.host.clone(), Arc::clone(&derived.route));
         let placed = match &derived.path {
+            // An alias has the rules of several hosts, whose patterns may be too many for one.
+            Some(PathPattern::Regex(regex)) if self.table().regexes(&host) >= MOST_REGEXES => {
+                let message = format!(
+                    "host {host} has {MOST_REGEXES} paths at door `{}` that are regular expressions already; others of this \
+                     alias answer 503 there",
+                    self.door()
+                );
+                report.add(Severity::Error, &derived.field.host(), message);
+                let closed = Route::closed(&route, Blocked::Bound);
+                match readable_prefix(regex.as_str()) {
+                    Some(prefix) => self.table().insert(host, prefix, closed),
+                    None => self.table().set_host_default(host, closed),
+                }
+            }
             Some(path) => self.table().insert(host, path.clone(), route),
             None => self.table().set_host_default(host, route),
         };

@@ -39,6 +39,17 @@ pub struct Canary {
 }
 
 impl Route {
+    /// What stands in the place of a route that cannot be there.
+    pub(super) fn closed(route: &Self, blocked: Blocked) -> Arc<Self> {
+        Arc::new(Self {
+            origin: Arc::clone(&route.origin),
+            action: Action::Blocked(blocked),
+            canary: None,
+            filters: None,
+            tuning: route.tuning,
+        })
+    }
+
     /// Everything that its requests may reach.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         let own = match &self.action {
