@@ -3,6 +3,7 @@
 mod cors;
 mod traefik;
 
+use gateway_tests::http2::{Http2, block, fields, request};
 use gateway_tests::{Backend, Client, Gateway, Reply, gateway};
 
 use super::{DOOR, Got, app, ask, ask_http1, ask_http2, gateway_with};
@@ -74,6 +75,35 @@ fn fields_of_the_request_are_replaced_and_removed() {
             assert_eq!(seen.field(gone), None, "{gone}");
         }
         assert!(seen.head.contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"));
+    }
+}
+
+/// What is removed from the head must not come back behind the body.
+#[test]
+fn trailers_bring_back_no_field() {
+    let backend = Backend::start("app");
+    let gateway = gateway_with(
+        &backend,
+        &[("blastdoor.dev/request-headers", "X-User:\nX-Team: shop")],
+        "",
+    );
+    let door = gateway.door(DOOR);
+    let mut client = Client::connect(door);
+    let text = "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\
+                x_user: mine\r\nX-TEAM: mine\r\nx-fine: 1\r\n\r\n";
+    assert_eq!(client.request(text).unwrap().status, 200);
+    let trailers = fields(&[("x_user", "mine"), ("x-team", "mine"), ("x-fine", "1")]);
+    block(async {
+        let http2 = Http2::connect(door).await;
+        let answer = http2
+            .try_exchange(request("POST", "a.test", "/"), b"a", Some(trailers))
+            .await;
+        assert_eq!(answer.unwrap().status, 200);
+    });
+    let seen = backend.seen();
+    assert_eq!(seen.len(), 2);
+    for seen in seen {
+        assert_eq!(seen.trailers, ["x-fine: 1"]);
     }
 }
 

@@ -85,7 +85,10 @@ impl Plan {
         let head = from_client.filled().get(..length).unwrap_or_default();
         let pairing = Pairing::of(requester, &upstream.protocol);
         let mut traits = RequestTraits::of(request, head);
-        traits.upgrade = pairing.upgrades(request, &traits)?;
+        traits.upgrade = match pairing.upgrades(request, &traits) {
+            Ok(upgrades) => upgrades,
+            Err(refusal) => return Err(Reply::from(refusal).edited_by(course.as_deref())),
+        };
         if traits.upgrade {
             protocols.clear();
             for field in request.fields.iter().filter(|field| field.id == FieldId::Upgrade) {
@@ -116,7 +119,10 @@ impl Plan {
         };
         to_upstream.clear();
         let message = match pairing.backend_scheme() {
-            Some(scheme) => Some(Box::new(draft.to_http2(scheme)?)),
+            Some(scheme) => match draft.to_http2(scheme) {
+                Ok(message) => Some(Box::new(message)),
+                Err(refusal) => return Err(Reply::from(refusal).edited_by(course.as_deref())),
+            },
             None => {
                 draft.write_http1(to_upstream);
                 None
@@ -137,7 +143,7 @@ impl Plan {
                 }
                 None => Asker::unknown(),
             },
-            upload: pairing.upload(&matched, &traits),
+            upload: pairing.upload(&matched, &traits, course.as_deref()),
             course,
             matched,
             upstream,
@@ -211,7 +217,7 @@ impl Pairing {
     }
 
     /// How the body goes from one side to the other.
-    fn upload(self, matched: &Matched<Settings>, traits: &RequestTraits) -> Relay {
+    fn upload(self, matched: &Matched<Settings>, traits: &RequestTraits, course: Option<&Course>) -> Relay {
         let settings = &matched.settings;
         let source = match (self, traits.framing) {
             // The head to the backend says that nothing follows.
@@ -230,6 +236,7 @@ impl Pairing {
         let limit = body_limit(&matched.route, settings).unwrap_or(u64::MAX);
         Relay::new(source, sink, limit, TrailerLimits::of(&settings.limits))
             .without_trailer(vouched::never_trails(settings))
+            .without_trailers_of(course.map_or(&UNEDITED.fields, |course| &course.edits.fields))
     }
 }
 

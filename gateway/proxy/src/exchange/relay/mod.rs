@@ -17,7 +17,8 @@ use tokio::io::ReadBuf;
 use wire::{BodyFraming, ChunkDecoder, ChunkError, ChunkLimits};
 
 use crate::exchange::relay::pace::{LONG_READ, Pace, SHORT_READ};
-use crate::exchange::relay::trailers::{last_chunk, without};
+use crate::exchange::relay::trailers::{NeverTrails, last_chunk, without};
+use crate::head::draft::FieldEdits;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
 use crate::stream::http2::TrailersTooLarge;
@@ -73,8 +74,8 @@ pub(crate) struct Relay {
     waits_for: WaitsFor,
     /// The sink continues after this body, so its end is not announced.
     open: bool,
-    /// A name that none of its trailers may have.
-    never_trails: Option<Arc<str>>,
+    /// Names that none of its trailers may have.
+    never_trails: NeverTrails,
 }
 
 /// The side that a stalled body waits for.
@@ -129,7 +130,7 @@ impl Relay {
             replayable: true,
             waits_for: WaitsFor::Source,
             open: false,
-            never_trails: None,
+            never_trails: NeverTrails::default(),
         }
     }
 
@@ -143,7 +144,16 @@ impl Relay {
 
     /// Drops trailers of this name, in any spelling that a backend may read as it.
     pub(crate) fn without_trailer(mut self, name: Option<&Arc<str>>) -> Self {
-        self.never_trails = name.cloned();
+        self.never_trails.of_door = name.cloned();
+        self
+    }
+
+    /// Drops trailers of the names that these edits remove from its head.
+    pub(crate) fn without_trailers_of(mut self, edits: &FieldEdits) -> Self {
+        // Only these have trailers.
+        if !edits.removed.is_empty() && matches!(self.source, Source::Chunked(_) | Source::UntilClose) {
+            self.never_trails.of_edits = Some(Box::new(edits.clone()));
+        }
         self
     }
 
@@ -355,7 +365,7 @@ impl Relay {
                 let trailers = from
                     .take_trailers(self.trailer_limits)
                     .map_err(|TrailersTooLarge| RelayError::Trailers)?;
-                let trailers = trailers.and_then(|trailers| without(trailers, self.never_trails.as_deref()));
+                let trailers = trailers.and_then(|trailers| without(trailers, &self.never_trails));
                 match self.sink {
                     Sink::Plain => {}
                     Sink::Frames => self.trailers = trailers.map(Box::new),

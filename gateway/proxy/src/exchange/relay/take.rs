@@ -2,7 +2,7 @@
 
 use wire::{CHUNK_END, ChunkStep, LAST_CHUNK_BEFORE_TRAILERS, chunk_head};
 
-use super::trailers::{header_map, is_named};
+use super::trailers::header_map;
 use super::{COPIED, GATHERED, Relay, RelayError, Source};
 use crate::stream::body::Sink;
 use crate::worker::read_buffer::ReadBuffer;
@@ -70,8 +70,8 @@ impl Relay {
                     if decoder.trailers().nth(self.trailer_limits.fields).is_some() {
                         return Err(RelayError::Trailers);
                     }
-                    let never = self.never_trails.as_deref();
-                    let may_pass = |(name, _): &(&[u8], &[u8])| !is_named(name, never);
+                    let never = &self.never_trails;
+                    let may_pass = |(name, _): &(&[u8], &[u8])| !never.has(name);
                     match self.sink {
                         Sink::Plain => {}
                         Sink::Frames => {

@@ -1,18 +1,35 @@
 //! The trailers of a body.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::{CHUNK_END, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS, is_same_name};
 
-/// Whether a trailer has this name, in any spelling that a backend may read as it.
-pub(super) fn is_named(name: &[u8], other: Option<&str>) -> bool {
-    other.is_some_and(|other| is_same_name(name, other.as_bytes()))
+use crate::head::draft::FieldEdits;
+
+/// Names that no trailer of a body may have, in any spelling that a backend may read as them.
+#[derive(Debug, Default)]
+pub(super) struct NeverTrails {
+    /// A field of the door's.
+    pub(super) of_door: Option<Arc<str>>,
+    /// What edits remove from the head: it must not come back behind the body.
+    pub(super) of_edits: Option<Box<FieldEdits>>,
 }
 
-/// Trailers without those of this name, if any are left.
-pub(super) fn without(mut trailers: HeaderMap, name: Option<&str>) -> Option<HeaderMap> {
+impl NeverTrails {
+    /// Whether no trailer may have this name.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        let (of_door, of_edits) = (self.of_door.as_deref(), self.of_edits.as_deref());
+        of_door.is_some_and(|own| is_same_name(name, own.as_bytes()))
+            || of_edits.is_some_and(|edits| edits.removes(name))
+    }
+}
+
+/// Trailers that may pass, if there are any.
+pub(super) fn without(mut trailers: HeaderMap, never: &NeverTrails) -> Option<HeaderMap> {
     let refused: Vec<HeaderName> = trailers
         .keys()
-        .filter(|own| is_named(own.as_str().as_bytes(), name))
+        .filter(|own| never.has(own.as_str().as_bytes()))
         .cloned()
         .collect();
     for name in refused {
