@@ -97,7 +97,7 @@ pub(crate) fn all_objects<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Ve
 /// What the filters of an Ingress call, its own and those of Middlewares.
 pub(crate) fn callees<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Vec<&'v Callee> {
     let own = ingress.annotations.filters.iter().map(|written| &written.spec);
-    let mut callees: Vec<&Callee> = own.filter_map(FilterSpec::callee).collect();
+    let mut callees: Vec<&Callee> = own.flat_map(FilterSpec::callees).collect();
     // Most Ingresses name no Middleware.
     if ingress.annotations.middlewares.is_empty() {
         return callees;
@@ -107,7 +107,7 @@ pub(crate) fn callees<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Vec<&'
             && let Some(middleware) = view.middleware(key)
             && let Ok(MiddlewareKind::Filters(filters)) = &middleware.kind
         {
-            callees.extend(filters.iter().filter_map(FilterSpec::callee));
+            callees.extend(filters.iter().flat_map(FilterSpec::callees));
         }
     }
     callees

@@ -173,7 +173,11 @@ impl FilterSpec {
         match self {
             Self::ResponseFieldsOf(key) => vec![FilterReference::ConfigMap(key)],
             Self::BasicAuth(spec) => vec![FilterReference::Secret(&spec.secret)],
-            Self::RateLimit(limit) => limit.secrets().map(FilterReference::Secret).collect(),
+            Self::RateLimit(limit) => {
+                let services = limit.callees().filter_map(|callee| callee.service.as_ref());
+                let secrets = limit.secrets().map(FilterReference::Secret);
+                secrets.chain(services.map(FilterReference::Service)).collect()
+            }
             Self::Errors(pages) => vec![FilterReference::Service(&pages.service.service)],
             Self::Fallback(named) => vec![FilterReference::Service(&named.service)],
             Self::ForwardAuth(spec) => spec.references(),
@@ -196,11 +200,12 @@ impl FilterSpec {
 
     /// Whom it calls.
     #[must_use]
-    pub fn callee(&self) -> Option<&Callee> {
-        let Self::ForwardAuth(spec) = self else {
-            return None;
-        };
-        Some(&spec.callee)
+    pub fn callees(&self) -> Vec<&Callee> {
+        match self {
+            Self::ForwardAuth(spec) => vec![&spec.callee],
+            Self::RateLimit(limit) => limit.callees().collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// Its kind.

@@ -63,7 +63,7 @@ pub use ingress::{
 };
 pub use ingress_class::IngressClass;
 pub use labels::Labels;
-pub use limit_spec::{RateLimitSpec, Scope, StoreSpec, StoreTlsSpec, WrittenStore};
+pub use limit_spec::{RateLimitSpec, Scope, StoreHost, StoreSpec, StoreTlsSpec, WrittenStore};
 pub use middleware::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware, middleware_reference};
 pub use object::Object;
 pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine, Topic};

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use filter::call::CallUrl;
 use filter::cidr::Networks;
 use filter::rate::Rate;
 use filter::source::Source;
 use route::ObjectKey;
+
+use crate::callee::Callee;
 
 /// What to know of a limit by field.
 pub(crate) const CHOSEN: &str = "clients choose the value of this field themselves: one that changes it with each request is \
@@ -48,8 +51,8 @@ pub enum StoreSpec {
 /// `redis` of a `rateLimit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenStore {
-    /// Hosts and ports, of one server.
-    pub endpoints: Vec<(Box<str>, u16)>,
+    /// Where the server is: the first that answers is used.
+    pub hosts: Vec<StoreHost>,
     /// A Secret with `username` and `password`.
     pub login: Option<ObjectKey>,
     /// The number of the database.
@@ -60,6 +63,35 @@ pub struct WrittenStore {
     pub connect: Duration,
     /// For an answer.
     pub answer: Duration,
+}
+
+/// A host and a port of a server that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreHost {
+    /// The host as it is written.
+    pub name: Box<str>,
+    /// Host and port, as calls name them.
+    pub url: CallUrl,
+    /// What the host means.
+    pub callee: Callee,
+}
+
+impl StoreHost {
+    /// What a host and a port mean to an object of this namespace.
+    ///
+    /// # Errors
+    /// When they are none, ready for a problem.
+    pub fn new(host: &str, port: u16, namespace: &str) -> Result<Self, String> {
+        let url = match host.contains(':') {
+            true => CallUrl::parse(&format!("http://[{host}]:{port}/")),
+            false => CallUrl::parse(&format!("http://{host}:{port}/")),
+        }?;
+        Ok(Self {
+            name: host.into(),
+            callee: Callee::of(&url, namespace),
+            url,
+        })
+    }
 }
 
 /// TLS to a server that counts.
@@ -74,6 +106,16 @@ pub struct StoreTlsSpec {
 }
 
 impl RateLimitSpec {
+    /// Whom it calls.
+    pub fn callees(&self) -> impl Iterator<Item = &Callee> {
+        let written = match &self.scope {
+            Scope::Store(StoreSpec::Written(written)) => Some(written),
+            Scope::Store(StoreSpec::Secret(_)) | Scope::Replica | Scope::Cluster => None,
+        };
+        let hosts = written.into_iter().flat_map(|written| &written.hosts);
+        hosts.map(|host| &host.callee)
+    }
+
     /// The Secrets that it names.
     pub fn secrets(&self) -> impl Iterator<Item = &ObjectKey> {
         let store = match &self.scope {

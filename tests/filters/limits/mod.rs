@@ -3,6 +3,7 @@
 mod counts;
 mod lists;
 mod rates;
+mod stores;
 
 use gateway_tests::{Backend, Gateway, gateway};
 

@@ -16,6 +16,7 @@ use super::calls::Call;
 use super::context::{Context, Identity};
 use super::errors::{self, ErrorPages};
 use super::merge::merge;
+use super::stores::StoreSearch;
 use super::{Filter, Filters, PasswordFilter, forward_auth, headers, limits};
 use crate::backend::Upstreams;
 use crate::rule::{Blocked, ObjectReport, ObjectRules, RulePath};
@@ -199,7 +200,13 @@ impl Context<'_> {
             FilterSpec::Deny(deny) => Some(Filter::Deny(deny.clone())),
             FilterSpec::Allow(allow) => Some(Filter::Allow(Box::new(allow.clone()))),
             FilterSpec::RateLimit(spec) => {
-                let limit = limits::rate_limit(self, identity, spec)?;
+                let search = StoreSearch {
+                    context: self,
+                    namespace: object.origin.key.namespace(),
+                    upstreams,
+                    problems: &mut report.problems,
+                };
+                let limit = limits::rate_limit(self, identity, spec, search)?;
                 Some(Filter::RateLimit(Arc::new(limit)))
             }
             FilterSpec::HttpsRedirect => (self.policy.scheme == Scheme::Http)

@@ -11,6 +11,7 @@ use filter::store::Store;
 use resource::{RateLimitSpec, Scope};
 
 use super::context::{Context, Identity};
+use super::stores::StoreSearch;
 
 /// Rates that apply together: a request passes if each has a token for it, and takes one of each then.
 #[derive(Clone, PartialEq)]
@@ -55,6 +56,7 @@ pub(super) fn rate_limit(
     context: &Context<'_>,
     identity: Identity<'_>,
     spec: &RateLimitSpec,
+    mut search: StoreSearch<'_, '_>,
 ) -> Result<RateLimit, String> {
     let replicas = match &spec.scope {
         Scope::Replica => 1,
@@ -62,18 +64,40 @@ pub(super) fn rate_limit(
             "how many replicas share the limit is not known; name the Services of all of them in `[source] replicas`, or \
              write `replica`",
         )?,
-        Scope::Store(_) => return Err("limits at a server are not supported yet".to_owned()),
+        Scope::Store(_) => 1,
+    };
+    let store = match &spec.scope {
+        Scope::Store(store) => Some(search.find(store)?),
+        Scope::Replica | Scope::Cluster => None,
+    };
+    let prefix = |ordinal| match store {
+        Some(_) => bucket_prefix(context, identity, ordinal).into(),
+        None => Box::default(),
     };
     let limiters = spec.rates.iter().enumerate().map(|(ordinal, rate)| Limiter {
         id: LimiterId::of(&(identity, ordinal)),
         rate: rate.divided(replicas),
-        prefix: Box::default(),
+        prefix: prefix(ordinal),
     });
     Ok(RateLimit {
         limiters: limiters.collect(),
         source: spec.source.clone(),
         except: spec.except.clone(),
         table: context.memory.rates(context.policy.filters.keys),
-        store: None,
+        store,
     })
+}
+
+/// What the names of buckets begin with at a server: replicas agree on it, and no two limits share it.
+fn bucket_prefix(context: &Context<'_>, identity: Identity<'_>, ordinal: usize) -> String {
+    let place = match identity.middleware {
+        Some(middleware) => middleware.name(),
+        None => identity
+            .field
+            .strip_prefix("metadata.annotations[")
+            .and_then(|key| key.strip_suffix(']'))
+            .unwrap_or(identity.field),
+    };
+    let (door, ingress, nth) = (context.door, identity.ingress, identity.ordinal);
+    format!("blastdoor:{door}:{ingress}:{place}:{nth}.{ordinal}:")
 }

@@ -1,11 +1,13 @@
 //! What filters remember from one publication to the next.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use filter::rate_table::RateTable;
 
 use filter::verdicts::Verdicts;
+use route::ObjectKey;
 
 use super::basic_auth::{KnownUsers, PasswordMemory};
 
@@ -17,6 +19,8 @@ pub(crate) struct FilterMemory {
     pub(super) users: KnownUsers,
     passwords: OnceLock<Arc<PasswordMemory>>,
     rates: Mutex<Option<Arc<RateTable>>>,
+    /// Secrets that name servers, by the Services at which these are.
+    stores: Mutex<BTreeMap<ObjectKey, BTreeSet<ObjectKey>>>,
     verdicts: OnceLock<Arc<Verdicts>>,
 }
 
@@ -24,6 +28,23 @@ impl FilterMemory {
     /// Which passwords were right, and how many were wrong.
     pub(super) fn passwords(&self) -> Arc<PasswordMemory> {
         Arc::clone(self.passwords.get_or_init(Arc::default))
+    }
+
+    /// Remembers that the addresses of this Service are needed for what this Secret says.
+    pub(super) fn watch_store(&self, service: &ObjectKey, secret: &ObjectKey) {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.entry(service.clone()).or_default().insert(secret.clone());
+    }
+
+    /// The Secrets whose servers may be elsewhere when these Services have changed.
+    pub(crate) fn stores_at(&self, services: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nearly always there are none.
+        if stores.is_empty() {
+            return Vec::new();
+        }
+        let named = services.iter().filter_map(|service| stores.get(service));
+        named.flatten().cloned().collect()
     }
 
     /// The counts of rate limits. One table for all of them, whatever becomes of them; a new one when the door gets another

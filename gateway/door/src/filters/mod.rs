@@ -19,6 +19,7 @@ mod hosts;
 mod limits;
 mod memory;
 mod merge;
+mod stores;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //!
 //! This decides how much work is done and never what the result is. In doubt, everything is compiled.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::unadmitted::explain;
 use crate::admission::{Admitted, HostOwner, MembershipChange, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy};
 use crate::compile::{Compiler, Route};
+use crate::filters::FilterMemory;
 use crate::tls::{CertificateCache, winners};
 
 /// More changes than this at once are not compiled one by one.
@@ -170,7 +172,7 @@ fn revise_door<'v, S>(
     cache: &mut CertificateCache,
 ) -> Option<NewDoor> {
     let Change { membership, view, .. } = *change;
-    let mut touched = Touched::find(record, membership, change.changed);
+    let mut touched = Touched::find(record, membership, &change.with_stores(door.filters()));
     let before = Arc::clone(door.ownership());
     if let Some(owned) = owned {
         // A host may change owners by a change of the wildcard above it, or at the sibling.
@@ -244,6 +246,18 @@ fn revise_door<'v, S>(
 }
 
 impl Change<'_, '_> {
+    /// What has changed, and the Secrets that name servers at Services that have changed.
+    fn with_stores(&self, memory: &FilterMemory) -> Cow<'_, Difference> {
+        let secrets = memory.stores_at(&self.changed.services);
+        if secrets.is_empty() {
+            return Cow::Borrowed(self.changed);
+        }
+        let mut changed = self.changed.clone();
+        let secrets = secrets.iter().map(|key| ObjectRef::namespaced(Kind::Secret, key));
+        changed.objects.extend(secrets);
+        Cow::Owned(changed)
+    }
+
     /// Whether other Ingresses than before serve any of these hosts: names have the certificates of those that serve them.
     fn moves_hosts(
         &self,

@@ -17,7 +17,7 @@ use super::reading::Reading;
 use super::row::Form::{self, Integer, Natural, Object, Text, Texts, Truth};
 use super::row::{FieldRow, KindEffect, KindRow, field};
 use crate::filter_spec::FilterSpec;
-use crate::limit_spec::{CHOSEN, RateLimitSpec, Scope, StoreSpec, StoreTlsSpec, WrittenStore};
+use crate::limit_spec::{CHOSEN, RateLimitSpec, Scope, StoreHost, StoreSpec, StoreTlsSpec, WrittenStore};
 
 pub(super) const RATE_LIMIT: KindRow = KindRow {
     name: "rateLimit",
@@ -386,15 +386,15 @@ fn source(
 }
 
 fn store(raw: Redis, reading: &mut Reading<'_, '_>) -> Result<StoreSpec, InvalidMiddleware> {
-    let mut endpoints = Vec::new();
+    let mut hosts = Vec::new();
     for (index, endpoint) in raw.endpoints.iter().enumerate() {
         let read = host_and_port(endpoint);
-        let (host, port) =
-            read.map_err(|error| reading.refuse(&format!("redis.endpoints[{index}]"), error))?;
-        endpoints.push((host.into(), port));
+        let read = read.and_then(|(host, port)| StoreHost::new(host, port, reading.namespace()));
+        hosts.push(read.map_err(|error| reading.refuse(&format!("redis.endpoints[{index}]"), error))?);
     }
-    if endpoints.is_empty() {
-        endpoints.push(("127.0.0.1".into(), 6379));
+    if hosts.is_empty() {
+        let own = StoreHost::new("127.0.0.1", 6379, reading.namespace());
+        hosts.push(own.map_err(|error| reading.refuse("redis.endpoints", error))?);
     }
     for (field, number) in [
         ("poolSize", raw.pool_size),
@@ -407,6 +407,10 @@ fn store(raw: Redis, reading: &mut Reading<'_, '_>) -> Result<StoreSpec, Invalid
         }
     }
     let db = u32::try_from(raw.db).map_err(|_| reading.refuse("redis.db", "there is no such database"))?;
+    if raw.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify) {
+        let message = "whoever answers at that address counts, and learns the password: its certificate is not verified";
+        reading.warn("redis.tls.insecureSkipVerify", message);
+    }
     let secret = |name: Option<String>, field: &str| {
         let name = name.filter(|name| !name.is_empty());
         name.map(|name| reading.local(field, &name)).transpose()
@@ -425,7 +429,7 @@ fn store(raw: Redis, reading: &mut Reading<'_, '_>) -> Result<StoreSpec, Invalid
         written.filter(|time| !time.is_zero()).unwrap_or(default)
     };
     Ok(StoreSpec::Written(Box::new(WrittenStore {
-        endpoints,
+        hosts,
         login,
         db,
         tls,
