@@ -1,5 +1,6 @@
 //! Limits that a server keeps for several gateways.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -93,14 +94,15 @@ fn replica(backend: &Backend, annotations: &[(&str, &str)], others: &str) -> Gat
 
 /// Waits until a request has been answered by the server, so that both know each other. Returns how many passed until then.
 fn settle(gateway: &Gateway) -> u64 {
-    let mut passed = 0;
+    let passed = Cell::new(0);
     let errors = || gateway.metric("blastdoor_filter_store_errors_total", &[("listener", DOOR)]);
     gateway.until("the server of limits answers", |gateway| {
         let before = errors();
-        passed += u64::from(get(gateway.door(DOOR), "a.test", "/").status == 200);
+        let one = get(gateway.door(DOOR), "a.test", "/").status == 200;
+        passed.set(passed.get() + u64::from(one));
         errors() == before
     });
-    passed
+    passed.get()
 }
 
 fn errors(gateways: &[Gateway]) -> f64 {
@@ -146,7 +148,10 @@ fn no_request_fails_for_the_server() {
     let backend = Backend::start("app");
     let port = free_port();
     let mut server = Some(Server::start(program, port, "hunter2"));
-    let redis = REDIS.replace("burst: 100", "burst: 1000000");
+    let redis = REDIS.replace(
+        "average: 1, period: 10h, burst: 100",
+        "average: 1000000, burst: 1000000",
+    );
     let others = objects(port, "hunter2") + &middleware("rateLimit", &redis);
     let gateway = replica(&backend, &[NAMED], &others);
     settle(&gateway);
