@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use filter::canary::CanaryRules;
-use resource::{Ingress, IngressBackend, Kind, ObjectRef, PathType, Severity};
+use resource::{Ingress, IngressBackend, Kind, ObjectRef, PathType, Severity, Topic};
 use route::{HostPattern, ListenerName};
 
 use crate::admission::{Admitted, Policy};
@@ -150,7 +150,8 @@ impl<'i> Canaries<'i> {
                  is not served there; label the Ingress that it belongs to alike",
                 ingress.key.namespace()
             );
-            report.add(Severity::Error, &candidate.field.path(), message);
+            let field = candidate.field.path();
+            report.add_about(Topic::CanaryUnpaired, Severity::Error, &field, message);
         }
         let finished = self
             .ingresses

@@ -8,7 +8,7 @@ use super::parsed::{Annotations, ServiceAnnotations};
 use super::row::{Setting, Stake, Subject, closes_except, honoured, ignored, ignored_except};
 use super::value::{Form, TRUTH};
 use crate::choosing::Balance;
-use crate::problem::Severity;
+use crate::problem::{Severity, Topic};
 use crate::reporter::Reporter;
 
 const ENDPOINTS: &str = "endpoints are always used";
@@ -26,18 +26,19 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: |parsed: &mut Annotations, balance, _| parsed.choosing.balance = Some(balance),
             },
-        ),
+        )
+        .example("hash:$cookie_user"),
         honoured(
             "nginx.ingress.kubernetes.io/load-balance",
             "`round_robin` is done; for `ewma` power of two choices is used, which evens the load out as well",
             &Setting {
                 value: &LOAD_BALANCE,
-                default: "power of two choices (difference: `round_robin` in ingress-nginx)",
+                default: "power of two choices",
                 stake: Stake::Convenience,
                 put: |parsed: &mut Annotations, balance, written| {
                     if balance == Balance::PowerOfTwo {
                         let message = "means something else here: power of two choices is used";
-                        written.report(Severity::Note, message);
+                        written.report_about(Topic::FilterDiffers, Severity::Note, message);
                     }
                     parsed.pending.load_balance = Some(balance);
                 },
@@ -46,14 +47,16 @@ pub(super) const SUBJECT: Subject = Subject {
         honoured(
             "nginx.ingress.kubernetes.io/upstream-hash-by",
             "rendezvous hashing: an endpoint that comes or goes moves only its own keys; takes precedence over \
-             `load-balance` (difference: not the numbers of ingress-nginx)",
+             `load-balance`",
             &Setting {
                 value: &HASH_BY,
                 default: "none",
                 stake: Stake::Reliance,
                 put: |parsed: &mut Annotations, text, _| parsed.pending.hash_by = Some(Balance::Hash(text)),
             },
-        ),
+        )
+        .differs("keys go to other endpoints than with ingress-nginx")
+        .example("$request_uri"),
         closes_except(
             &["false"],
             "nginx.ingress.kubernetes.io/upstream-hash-by-subset",

@@ -30,7 +30,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Protection,
                 put: |parsed, on, written| parts(parsed, written).on = Some(on),
             },
-        ),
+        )
+        .example("on"),
         honoured("blastdoor.dev/canary-header", HEADER_NOTE, HEADER),
         honoured("blastdoor.dev/canary-value", VALUE_NOTE, VALUE),
         honoured("blastdoor.dev/canary-pattern", PATTERN_NOTE, PATTERN),
@@ -44,16 +45,17 @@ pub(super) const SUBJECT: Subject = Subject {
         honoured(
             "nginx.ingress.kubernetes.io/canary",
             "the Ingress has no places of its own: at each door that admits both, it joins the Ingress of the same \
-             namespace with the same host, path and path type, and takes the requests that its rules say (difference: \
-             ingress-nginx joins Ingresses of other namespaces too); without one it is not served; of two the older \
-             counts; its other annotations have no effect",
+             namespace with the same host, path and path type, and takes the requests that its rules say; without one it \
+             is not served; of two the older counts; its other annotations have no effect",
             &Setting {
                 value: &TRUTH,
                 default: "`false`",
                 stake: Stake::Protection,
                 put: |parsed, on, written| parts(parsed, written).on = Some(on),
             },
-        ),
+        )
+        .differs("an Ingress of another namespace never gets a canary, so that no stranger takes its requests")
+        .example("true"),
         honoured(
             "nginx.ingress.kubernetes.io/canary-by-header",
             HEADER_NOTE,

@@ -33,7 +33,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: |parsed: &mut Annotations, statuses, _| parsed.pending.errors.own = Some(statuses),
             },
-        ),
+        )
+        .example("404, 500-599"),
         honoured(
             "blastdoor.dev/errors-service",
             "the Service that has the pages, in the namespace of the Ingress",
@@ -72,14 +73,16 @@ pub(super) const SUBJECT: Subject = Subject {
             "these statuses of the backend, and of the gateway where the backend fails (502, 503, 504), are answered by \
              `default-backend`, with the fields `X-Code`, `X-Format`, `X-Original-URI`, `X-Namespace`, `X-Ingress-Name`, \
              `X-Service-Name`, `X-Service-Port` and `X-Request-ID` in the request; the client gets its status; never for \
-             gRPC (difference: what a filter answers, such as 401 or 403, is never replaced)",
+             gRPC",
             &Setting {
                 value: &STATUSES,
                 default: "none",
                 stake: Stake::Reliance,
                 put: |parsed: &mut Annotations, statuses, _| parsed.pending.errors.codes = Some(statuses),
             },
-        ),
+        )
+        .differs("what a filter answers, such as 401 or 403, is never replaced")
+        .example("404,503"),
         honoured(
             "nginx.ingress.kubernetes.io/default-backend",
             "its first port answers `custom-http-errors`, and gets the requests while the backend has no endpoint",

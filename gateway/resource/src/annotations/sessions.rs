@@ -11,7 +11,7 @@ use super::parsed::{Annotations, ServiceAnnotations};
 use super::row::{Setting, Stake, Subject, closes_except, honoured, ignored};
 use super::value::{Form, SWITCH, TRUTH, Written, field};
 use crate::choosing::{Sticky, StickyPath};
-use crate::problem::Severity;
+use crate::problem::{Severity, Topic};
 use crate::reporter::Reporter;
 
 const OWN: &str = "blastdoor.dev/sticky";
@@ -30,7 +30,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: |parsed: &mut Annotations, name, _| parsed.pending.sticky.own.name = Some(name),
             },
-        ),
+        )
+        .example("shop-session"),
         honoured("blastdoor.dev/sticky-max-age", OWN_AGE, &own_age::<Annotations>()),
         honoured(
             "blastdoor.dev/sticky-path",
@@ -55,8 +56,7 @@ pub(super) const SUBJECT: Subject = Subject {
         honoured(
             "nginx.ingress.kubernetes.io/affinity",
             "a cookie keeps a client at its endpoint, with `HttpOnly`; its value names the endpoint at this door, and means \
-             nothing at another (difference: other values than those of ingress-nginx, so that clients are distributed \
-             anew once)",
+             nothing at another",
             &Setting {
                 value: &Form {
                     name: "`cookie`",
@@ -69,11 +69,13 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: |parsed: &mut Annotations, (), _| parsed.pending.sticky.affinity = true,
             },
-        ),
+        )
+        .differs("cookies have other values than those of ingress-nginx, so that clients are distributed anew once")
+        .example("cookie"),
         honoured(
             "nginx.ingress.kubernetes.io/affinity-mode",
-            "`balanced` is done as `persistent`: new endpoints get new clients alone (difference: ingress-nginx moves some \
-             of the others to them)",
+            "`balanced` is done as `persistent`: new endpoints get new clients alone, where ingress-nginx moves some \
+             of the others to them",
             &Setting {
                 value: &Form {
                     name: "`balanced` or `persistent`",
@@ -83,13 +85,13 @@ pub(super) const SUBJECT: Subject = Subject {
                         other => Err(format!("`{other}` is not `balanced` or `persistent`")),
                     },
                 },
-                default: "`persistent` (difference: `balanced` in ingress-nginx)",
+                default: "`persistent`",
                 stake: Stake::Convenience,
                 put: |_: &mut Annotations, persistent, written| {
                     if !persistent {
                         let message =
                             "means something else here: clients stay where they are, as with `persistent`";
-                        written.report(Severity::Note, message);
+                        written.report_about(Topic::FilterDiffers, Severity::Note, message);
                     }
                 },
             },
