@@ -6,6 +6,7 @@
 //! subject, and a new subject is a module and its line in [`table`].
 
 // What rows are made of, and who reads them.
+mod examples;
 mod parsed;
 mod rate_limit_parts;
 mod read;

@@ -1,5 +1,6 @@
 //! The reference of annotations, `docs/reference-annotations.md`.
 
+use super::examples::example;
 use super::read::listed;
 use super::row::{Effect, Row};
 use super::table::SUBJECTS;
@@ -53,24 +54,6 @@ fn line<T>(row: &Row<T>, on: &str) -> String {
     let cells = [&effect(row), value, default, &example, row.note, row.difference];
     let cells = cells.map(|cell| cell.replace('|', "\\|"));
     format!("| `{}`{on} | {} |\n", row.key, cells.join(" | "))
-}
-
-/// A value that shows how an honoured annotation is written.
-pub(super) fn example<T>(row: &Row<T>) -> &'static str {
-    let Effect::Honoured(setting) = row.effect else {
-        return "";
-    };
-    if !row.example.is_empty() {
-        return row.example;
-    }
-    // Forms that many annotations share.
-    match setting.form() {
-        "`on` or `off`" => "on",
-        "`true` or `false`" => "true",
-        "seconds" => "60",
-        "bytes, or a number with `k`, `m` or `g`" => "8m",
-        _ => "",
-    }
 }
 
 fn effect<T>(row: &Row<T>) -> String {

@@ -349,3 +349,49 @@ fn a_difference_is_told() {
         "{problems:?}"
     );
 }
+
+/// Examples stand in the reference; one that is wrong there would be copied.
+#[test]
+fn every_honoured_annotation_has_an_example_that_is_read() {
+    fn check<T: 'static>(
+        rows: impl Iterator<Item = &'static Row<T>>,
+        read: impl Fn(&str, &str) -> Vec<String>,
+    ) {
+        let wrong: Vec<String> = rows
+            .filter(|row| matches!(row.effect, Effect::Honoured(_)))
+            .filter_map(|row| {
+                let example = super::examples::example(row);
+                let told = read(row.key, example);
+                let refused = told.iter().find(|told| told.starts_with("error"));
+                let is_wrong = example.is_empty() || refused.is_some();
+                is_wrong.then(|| format!("{}: `{example}` {refused:?}", row.key))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+    // Options close what they belong to where that is missing.
+    let mains = [
+        ("blastdoor.dev/basic-auth", "users"),
+        ("blastdoor.dev/forward-auth", "http://auth.shop/verify"),
+        ("nginx.ingress.kubernetes.io/auth-secret", "users"),
+        ("nginx.ingress.kubernetes.io/auth-type", "basic"),
+        ("nginx.ingress.kubernetes.io/auth-url", "http://auth.shop/verify"),
+    ];
+    check(ingress_rows(), |key, value| {
+        let mains = mains.iter().copied().filter(|(main, _)| *main != key);
+        read(&mains.chain([(key, value)]).collect::<Vec<_>>()).1
+    });
+    check(service_rows(), |key, value| {
+        let (unreadable, mut problems) = (UnreadableFields::default(), Vec::new());
+        let object = crate::ObjectRef::global(crate::Kind::Service, "x");
+        let mut report = Reporter::new(object, &unreadable, &mut problems);
+        service_annotations(
+            &[(key.to_owned(), value.to_owned())].into(),
+            &route::ObjectKey::new("shop", "web"),
+            &mut report,
+        );
+        let told = problems.into_iter();
+        told.map(|problem| format!("{}: {}", problem.severity.as_str(), problem.message))
+            .collect()
+    });
+}
