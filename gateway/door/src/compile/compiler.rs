@@ -1,15 +1,15 @@
 //! From admitted objects to a door's table.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use resource::{ClusterView, Ingress, ObjectRef, Problem, Severity};
+use resource::{ClusterView, Ingress, Severity};
 use route::{ListenerName, Table};
 
 use super::canaries::{Canaries, Candidate, is_canary};
 use super::derived::Derived;
 use super::passthrough::Passthrough;
 use super::places::Places;
+use super::reports::Reports;
 use super::route::{Action, Canary, Route};
 use crate::admission::{Admitted, Excess, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy, Upstreams};
@@ -43,9 +43,6 @@ struct Joined<'c, 'i> {
     ingress: &'i Ingress,
     canaries: &'c mut Canaries<'i>,
 }
-
-/// Problems by the object whose compilation found them. They may be about objects to which it refers.
-pub(crate) type Reports = BTreeMap<ObjectRef, Vec<Problem>>;
 
 impl<'v> Compiler<'v> {
     /// `memory` is that of the publication before: an unchanged route stays equal and keeps its sessions.

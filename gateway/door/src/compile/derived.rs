@@ -6,8 +6,8 @@ use std::sync::Arc;
 use resource::{Ingress, Severity};
 use route::{HostPattern, MOST_REGEXES, PathPattern};
 
-use super::compiler::Reports;
 use super::places::{Places, readable_prefix};
+use super::reports::Reports;
 use super::route::Route;
 use crate::rule::{Blocked, DerivedRule, Field, ObjectReport, Rule, RulePath, Target};
 

@@ -38,7 +38,7 @@ pub(crate) use compile::{FilteredPlace, IngressFilters};
 pub(crate) use context::Context;
 pub use errors::ErrorPages;
 pub use forward_auth::AuthService;
-pub(crate) use hosts::{aliases, roots, twin_filters, twins};
+pub(crate) use hosts::twin_filters;
 pub use limits::{Limiter, RateLimit};
 pub(crate) use memory::FilterMemory;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use resource::{Ingress, IngressBackend, InvalidBackend, Kind, Severity};
 use route::{HostPattern, ListenerName};
 
+use super::derived::{aliases, roots, twins};
 use super::{
     BackendProtocol, BackendRef, Blocked, Condition, Field, NamedHost, ObjectReport, ObjectRules, Origin,
     Rule, RuleAction, RulePath, Tuning,
 };
 use crate::admission::{Admitted, ClientAuth, Policy};
-use crate::filters::{aliases, roots, twins};
 
 /// What an admitted Ingress asks for at a door.
 pub(crate) fn translate<'v>(

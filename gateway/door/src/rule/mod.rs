@@ -4,6 +4,7 @@
 //! object. Which hosts may be exposed, which rule wins a place, and what is closed if a rule cannot be honoured, is decided
 //! by `compile`.
 
+mod derived;
 mod field;
 pub(crate) mod ingress;
 mod report;

@@ -10,6 +10,7 @@ use super::progress::{Answer, AnswerEnd, Request, Response, Word};
 use super::{Exchange, Parts, ResponseFilters, STREAM_IDLE};
 use crate::exchange::relay::Relay;
 use crate::head::draft::{Connection, FieldEdits, Framing, ResponseDraft, UNEDITED, client_framing};
+use crate::head::status::is_poor;
 use crate::refusal::Refusal;
 use crate::stream::body::Sink;
 use crate::stream::trailer_limits::TrailerLimits;
@@ -304,12 +305,7 @@ fn is_event_stream(field: &Field, head: &[u8]) -> bool {
     field.id == FieldId::ContentType && field.value.of(head).get(..17).is_some_and(starts)
 }
 
-/// Whether a status says that the backend failed, and not that the request asks for what it does not have.
-pub(super) fn is_poor(status: u16) -> bool {
-    status >= 500 && !matches!(status, 501 | 505)
-}
-
-/// The same for the status field in the head of a gRPC call without a body (gRPC, "Status codes and their use"): UNKNOWN,
+/// Whether the backend failed, by the status field in the head of a gRPC call without a body (gRPC, "Status codes and their use"): UNKNOWN,
 /// INTERNAL, UNAVAILABLE and DATA_LOSS correspond to 5xx in HTTP.
 fn says_failure(field: &Field, head: &[u8]) -> bool {
     field.name.of(head).eq_ignore_ascii_case(b"grpc-status")

@@ -27,6 +27,7 @@ use crate::exchange::relay::{Relay, RelayError, WaitsFor};
 use crate::exchange::tenure::Nature;
 use crate::exchange::timer::Timer;
 use crate::head::draft::FieldEdits;
+use crate::head::status::is_poor;
 use crate::head::traits::RequestTraits;
 use crate::refusal::Refusal;
 use crate::settings::Limits;
@@ -231,7 +232,7 @@ impl<'a> Exchange<'a> {
 
     /// Whether the response says that the backend failed.
     pub(crate) fn is_poor(&self) -> bool {
-        self.answer().is_some_and(|answer| answer.poor) || self.held().is_some_and(head::is_poor)
+        self.answer().is_some_and(|answer| answer.poor) || self.held().is_some_and(is_poor)
     }
 
     /// Body bytes of the response that the client's side has taken so far.

@@ -52,3 +52,8 @@ pub(crate) fn text(status: u16) -> &'static str {
 pub(crate) fn phrase(status: u16) -> &'static str {
     text(status).trim_ascii_end()
 }
+
+/// Whether a status says that the backend failed, and not that the request asks for what it does not have.
+pub(crate) fn is_poor(status: u16) -> bool {
+    status >= 500 && !matches!(status, 501 | 505)
+}

@@ -10,6 +10,7 @@ mod attempt;
 mod conduct;
 mod decide;
 pub(crate) mod filter;
+mod passage;
 mod plan;
 pub(crate) mod record;
 pub(crate) mod reply;
@@ -22,7 +23,7 @@ use wire::Glimpse;
 use crate::head::identity::Identity;
 use crate::refusal::Refusal;
 use crate::request::decide::{Decision, decide};
-use crate::request::filter::Suspended;
+use crate::request::passage::{Halt, Suspended};
 use crate::request::plan::Plan;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
@@ -49,14 +50,6 @@ pub(crate) async fn serve(
     }
 }
 
-/// Why there is no plan yet.
-pub(crate) enum Halt {
-    /// There will be none: the request is answered.
-    Reply(Reply),
-    /// A filter waits for something.
-    Wait(Box<Suspended>),
-}
-
 /// What to do with the request: how it goes to a backend, or what it is answered.
 fn prepare(
     requester: &Requester<'_>,
@@ -74,7 +67,7 @@ fn prepare(
             .map_err(Halt::Reply)
         }
         Decision::Filter(matched, filters) => {
-            filter::begin(matched, filters, identity, requester, scratch, length, record)
+            passage::begin(matched, filters, identity, requester, scratch, length, record)
         }
         Decision::Reply(reply) => Err(Halt::Reply(reply)),
     };
@@ -92,7 +85,7 @@ async fn wait(
     length: usize,
     record: &mut Record,
 ) -> Next {
-    let mut prepared = filter::resume(suspended, requester, scratch, length, record).await;
+    let mut prepared = passage::resume(suspended, requester, scratch, length, record).await;
     scratch.from_client.consume(length);
     match prepared {
         Ok(ref mut plan) => attempt::carry_out(plan, requester, scratch, record).await,

@@ -13,7 +13,6 @@ use crate::head::emit::{self, Delivery, OwnAnswer, OwnField};
 use crate::head::status;
 use crate::observe::labels::Reason;
 use crate::refusal::{Refusal, grpc_status};
-use crate::request::filter::Course;
 use crate::request::record::Record;
 use crate::request::requester::{Next, Requester};
 use crate::worker::buffers::Scratch;
@@ -71,8 +70,8 @@ impl Reply {
     }
 
     /// The same, with the edits of the filters that the request has reached.
-    pub(crate) fn edited(self, course: &Course) -> Self {
-        Self::Edited(Box::new((self, course.response_edits(None).into_owned())))
+    pub(crate) fn edited(self, edits: FieldEdits) -> Self {
+        Self::Edited(Box::new((self, edits)))
     }
 
     /// As [`Self::edited`], if there are filters.

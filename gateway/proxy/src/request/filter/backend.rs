@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use ::filter::cookie::{self, SameSite};
 use ::filter::hash::KeyHash;
-use ::filter::sticky::{Tag, Tags};
+use ::filter::sticky::Tag;
 use door::{Action, BackendHost, Balance, Canary, Matched, Sticky, Upstream};
 use http::HeaderValue;
 use http::header::SET_COOKIE;
 use wire::{BodyFraming, Field, FieldId};
 
+use super::chosen::Session;
+use super::course::{Course, Seen};
 use super::values::RequestValues;
-use super::{Course, Seen};
 use crate::head::draft::FieldEdits;
 use crate::refusal::Refusal;
 use crate::request::decide::body_limit;
@@ -23,35 +24,15 @@ use crate::upstream::{Preference, Upstreams};
 use crate::worker::date::since_1970;
 
 /// Where a request goes.
-pub(super) struct Destination {
+pub(crate) struct Destination {
     pub(super) upstream: Arc<Upstream>,
     /// The canary takes it.
     pub(super) canary: Option<Arc<door::Route>>,
 }
 
-/// What a course knows of the choice of its endpoint.
-#[derive(Debug, Default)]
-pub(super) struct Chosen {
-    preference: Preference,
-    /// What the backend sees as `Host`.
-    host: Option<BackendHost>,
-    session: Option<Session>,
-}
-
-/// A request of a client that stays with an endpoint.
-#[derive(Debug)]
-struct Session {
-    tags: Arc<Tags>,
-    /// The endpoint to which its cookie belongs.
-    belongs_to: Option<SocketAddr>,
-    keeps_same_site_none: bool,
-    /// The cookie that it gets.
-    cookie: Option<HeaderValue>,
-}
-
 impl Course {
     /// The backend of a request that has passed all filters, or what it is answered.
-    pub(super) fn destination(
+    pub(crate) fn destination(
         &mut self,
         seen: &Seen<'_>,
         upstreams: &Upstreams,
@@ -228,7 +209,7 @@ impl<'a> Seen<'a> {
 
 impl Destination {
     /// The request goes there: what continues it must be admitted as long as the route of its backend is.
-    pub(super) fn settle(self, matched: &mut Matched<Settings>) -> Arc<Upstream> {
+    pub(crate) fn settle(self, matched: &mut Matched<Settings>) -> Arc<Upstream> {
         if let Some(canary) = self.canary {
             matched.route = canary;
         }

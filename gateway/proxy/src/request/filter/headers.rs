@@ -10,7 +10,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD
 use smallvec::SmallVec;
 use wire::{Method, ResponseHead};
 
-use super::{Course, Seen, Step};
+use super::course::{Course, Seen, Step};
 use crate::head::emit::OwnAnswer;
 use crate::observe::labels::Reason;
 use crate::request::reply::Reply;

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use wire::forwarded::{MOST_HOPS, parse_hop};
 use wire::{FieldId, elements};
 
-use super::{Awaited, Course, Seen, Step};
+use super::course::{Awaited, Course, Seen, Step};
 use crate::observe::labels::{FilterKind, Reason};
 use crate::observe::metrics::WorkerMetrics;
 use crate::request::reply::Reply;

@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use smallvec::SmallVec;
 use wire::{Field, FieldId};
 
-use super::{Course, Seen};
+use super::course::{Course, Seen};
+use super::kept::Kept;
 use crate::head::emit::OwnAnswer;
 use crate::head::vouched;
 use crate::upstream::Upstreams;
@@ -20,22 +21,6 @@ use crate::upstream::Upstreams;
 const MOST: usize = 1024 * 1024;
 /// A page takes no longer than this.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a request for a page needs of the client's request, whose head has left the buffer by then.
-#[derive(Debug)]
-pub(super) struct Kept {
-    head: Vec<u8>,
-    /// Those that may be passed on.
-    fields: Vec<Field>,
-    target: Vec<u8>,
-    host: Vec<u8>,
-    /// What the gateway says about the client.
-    own: HeaderMap,
-    namespace: Box<str>,
-    ingress: Box<str>,
-    service: Box<str>,
-    port: u16,
-}
 
 impl Kept {
     pub(super) fn of(seen: &Seen<'_>) -> Self {

@@ -15,7 +15,7 @@ use door::{PasswordFilter, WRONG_PASSWORDS};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
-use super::{Awaited, Course, Seen, Step};
+use super::course::{Awaited, Course, Seen, Step};
 use crate::observe::labels::Reason;
 use crate::request::reply::Reply;
 use crate::worker::verifiers::Full;

@@ -8,8 +8,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use route::{HostError, PathError, PathScratch, normalise_path};
 
+use super::course::{Course, Seen, Step};
 use super::values::RequestValues;
-use super::{Course, Seen, Step};
 use crate::refusal::Refusal;
 
 /// Changes the path as the filters before have left it.

@@ -3,8 +3,8 @@
 use ::filter::redirect::{Asked, Moved, NoUrl, Redirect};
 use wire::Method;
 
+use super::course::{Seen, Step};
 use super::values::RequestValues;
-use super::{Seen, Step};
 use crate::refusal::Refusal;
 use crate::request::reply::Reply;
 

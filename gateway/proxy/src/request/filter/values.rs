@@ -6,7 +6,7 @@ use ::filter::url::push_encoded;
 use door::Action;
 use wire::is_same_name;
 
-use super::Seen;
+use super::course::Seen;
 
 /// The variables of one request. Their values are the client's bytes: who puts them into a URL escapes them.
 pub(super) struct RequestValues<'a, 's> {

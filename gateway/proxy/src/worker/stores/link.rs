@@ -18,7 +18,7 @@ use route::ListenerName;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Silent, Taking};
+use super::taking::{Silent, Taking};
 
 /// Between two attempts to reach a server, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

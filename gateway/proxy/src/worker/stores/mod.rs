@@ -5,6 +5,7 @@
 //! this replica instead: a limit that is somewhat off is better than one that is not kept, or than a route that fails.
 
 mod link;
+mod taking;
 #[cfg(test)]
 mod tests;
 
@@ -12,35 +13,21 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use filter::rate::{Rate, Wait};
+use filter::rate::Wait;
 use filter::store::Store;
 use route::ListenerName;
-use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::worker::stores::link::{Link, Links};
+
+pub(crate) use taking::{Silent, Taking, Takings};
 
 /// How long a request waits for a server.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Requests of a door that wait for servers; more are counted here.
 const MOST_WAITING: usize = 4096;
-
-/// What one request takes at a server: tokens of all its limits, or none.
-pub(crate) type Takings = SmallVec<[Taking; 2]>;
-
-/// One token of one bucket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Taking {
-    /// The bucket's name at the server.
-    pub(crate) bucket: String,
-    pub(crate) rate: Rate,
-}
-
-/// The server has not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Silent;
 
 /// The servers of a door.
 pub(crate) struct Stores {

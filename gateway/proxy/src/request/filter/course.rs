@@ -1,0 +1,91 @@
+//! The course of one request through the filters of its route, and what they see of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::filter::cors::Verdict;
+use door::{Filters, Matched};
+use smallvec::SmallVec;
+use wire::RequestHead;
+
+use super::chosen::Chosen;
+use super::kept::Kept;
+use crate::head::draft::RequestEdits;
+use crate::head::identity::Identity;
+use crate::request::reply::Reply;
+use crate::settings::Settings;
+use crate::worker::Worker;
+use crate::worker::place::Place;
+
+/// One request on its way through the filters of its route: how far it is, and what they have decided so far.
+#[derive(Debug)]
+pub(crate) struct Course {
+    pub(super) filters: Arc<Filters>,
+    /// How many of them it has reached.
+    pub(super) reached: usize,
+    /// What changes in its head on the way to the backend.
+    pub(crate) edits: RequestEdits,
+    /// The user that a filter has found.
+    pub(crate) user: Option<Box<[u8]>>,
+    /// Who may read its response, as filters of CORS have decided: their places among the filters, and the verdicts.
+    pub(super) readers: SmallVec<[(usize, Verdict); 1]>,
+    /// What decides which endpoint it gets.
+    pub(super) chosen: Chosen,
+    /// What requests for error pages need, on routes that have some.
+    pub(super) kept: Option<Box<Kept>>,
+}
+
+/// What filters see of a request.
+pub(crate) struct Seen<'a> {
+    /// The head, as it lies in the buffer.
+    pub(crate) head: &'a [u8],
+    pub(crate) request: &'a RequestHead,
+    /// Host and path in normal form.
+    pub(crate) place: &'a Place,
+    pub(crate) identity: &'a Identity,
+    pub(crate) matched: &'a Matched<Settings>,
+    /// When it began.
+    pub(crate) started: Instant,
+    pub(crate) worker: &'a Worker,
+}
+
+/// What a filter does with a request.
+pub(crate) enum Step {
+    /// It lets it pass.
+    Pass,
+    /// It answers it.
+    Answer(Reply),
+    /// It has to wait.
+    Wait(Wait),
+}
+
+/// What a filter waits for: a hash, an answer, a store. It ends by itself, within its own time.
+pub(crate) type Wait = Pin<Box<dyn Future<Output = Awaited>>>;
+
+/// What came of a wait: a change to the course of the request, and the step that follows from it.
+pub(crate) struct Awaited(pub(crate) Box<dyn FnOnce(&mut Course) -> Step>);
+
+/// How far a request has come.
+pub(crate) enum Passed {
+    /// It has passed all filters.
+    Through,
+    Answered(Reply),
+    Waits(Wait),
+}
+
+impl Course {
+    /// It has reached none yet.
+    pub(crate) fn new(filters: Arc<Filters>) -> Self {
+        Self {
+            filters,
+            reached: 0,
+            edits: RequestEdits::default(),
+            user: None,
+            readers: SmallVec::new(),
+            chosen: Chosen::default(),
+            kept: None,
+        }
+    }
+}

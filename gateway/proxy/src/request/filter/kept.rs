@@ -1,0 +1,20 @@
+//! What a course keeps of its request for pages in place of errors.
+
+use http::HeaderMap;
+use wire::Field;
+
+/// What a request for a page needs of the client's request, whose head has left the buffer by then.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) head: Vec<u8>,
+    /// Those that may be passed on.
+    pub(super) fields: Vec<Field>,
+    pub(super) target: Vec<u8>,
+    pub(super) host: Vec<u8>,
+    /// What the gateway says about the client.
+    pub(super) own: HeaderMap,
+    pub(super) namespace: Box<str>,
+    pub(super) ingress: Box<str>,
+    pub(super) service: Box<str>,
+    pub(super) port: u16,
+}

@@ -1,0 +1,82 @@
+//! Running the filters: each in its turn for the request, and in reverse for the response.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use door::Filter;
+use wire::ResponseHead;
+
+use super::course::{Course, Passed, Seen, Step};
+use super::{headers, limits, password, path, redirect};
+use crate::exchange::ResponseFilters;
+use crate::head::draft::{FieldEdits, UNEDITED};
+use crate::observe::labels::Reason;
+use crate::request::reply::Reply;
+
+impl Course {
+    /// Goes on until a filter answers or waits.
+    pub(crate) fn advance(&mut self, seen: &Seen<'_>) -> Passed {
+        let filters = Arc::clone(&self.filters);
+        while let Some(filter) = filters.request.get(self.reached) {
+            self.reached += 1;
+            match self.step(filter, seen) {
+                Step::Pass => {}
+                Step::Answer(reply) => return Passed::Answered(reply),
+                Step::Wait(wait) => return Passed::Waits(wait),
+            }
+        }
+        Passed::Through
+    }
+
+    fn step(&mut self, filter: &Filter, seen: &Seen<'_>) -> Step {
+        match filter {
+            Filter::Redirect(redirect) => redirect::step(redirect, seen),
+            Filter::Path(edit) => path::step(edit, self, seen),
+            Filter::UpstreamHost(host) => path::host(host, self, seen),
+            Filter::Deny(deny) => limits::deny(deny, self, seen),
+            Filter::Allow(allow) => limits::allow(allow, self, seen),
+            Filter::RateLimit(limit) => limits::rate(limit, self, seen),
+            Filter::Headers(rules) => headers::step(rules, self, seen),
+            Filter::Password(filter) => password::step(filter, self, seen),
+            // They count for answers, and for the choice of the backend.
+            Filter::Errors(_) | Filter::Fallback(_) => Step::Pass,
+            Filter::ForwardAuth(_) => Step::Answer(Reply::denied(503, Reason::AuthUnavailable)),
+        }
+    }
+
+    /// What the filters that the request has reached change in the head of its response: `None` for an answer of the
+    /// gateway's own. The last edit of a field counts, so that the outermost filter decides.
+    pub(crate) fn response_edits(&self, backends: Option<(&ResponseHead, &[u8])>) -> Cow<'_, FieldEdits> {
+        let mut edits = Cow::Borrowed(&UNEDITED.fields);
+        let reached = self.filters.request.get(..self.reached).unwrap_or_default();
+        for (place, filter) in reached.iter().enumerate().rev() {
+            match filter {
+                Filter::Redirect(_)
+                | Filter::Path(_)
+                | Filter::UpstreamHost(_)
+                | Filter::Deny(_)
+                | Filter::Allow(_)
+                | Filter::RateLimit(_)
+                | Filter::Password(_)
+                | Filter::ForwardAuth(_)
+                | Filter::Errors(_)
+                | Filter::Fallback(_) => {}
+                Filter::Headers(rules) => headers::edit(rules, place, self, backends, &mut edits),
+            }
+        }
+        if backends.is_some() {
+            self.add_cookie(&mut edits);
+        }
+        edits
+    }
+}
+
+impl ResponseFilters for Course {
+    fn intercepts(&self, status: u16) -> bool {
+        self.replaces(status)
+    }
+
+    fn edits(&self, response: &ResponseHead, head: &[u8]) -> Cow<'_, FieldEdits> {
+        self.response_edits(Some((response, head)))
+    }
+}

@@ -1,0 +1,143 @@
+//! The passage of a request through the filters of its route: from the decision to the plan, and the waits between them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use door::{Filters, Matched};
+
+use crate::head::identity::Identity;
+use crate::request::filter::{Awaited, Course, Passed, Seen, Step, Wait};
+use crate::request::plan::Plan;
+use crate::request::record::Record;
+use crate::request::reply::Reply;
+use crate::request::requester::Requester;
+use crate::settings::Settings;
+use crate::upstream::connecting::while_wanted;
+use crate::worker::buffers::Scratch;
+
+/// Why there is no plan yet.
+pub(crate) enum Halt {
+    /// There will be none: the request is answered.
+    Reply(Reply),
+    /// A filter waits for something.
+    Wait(Box<Suspended>),
+}
+
+/// A request that waits for something outside its worker, so that its head stays in the buffer.
+pub(crate) struct Suspended {
+    matched: Matched<Settings>,
+    course: Box<Course>,
+    identity: Identity,
+    wait: Wait,
+}
+
+/// Begins the course of a request whose head is the first `length` bytes of the client's buffer.
+pub(crate) fn begin(
+    matched: Matched<Settings>,
+    filters: Arc<Filters>,
+    identity: Identity,
+    requester: &Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> Result<Plan, Halt> {
+    let course = Box::new(Course::new(filters));
+    go_on(matched, course, identity, requester, scratch, length, record)
+}
+
+/// Waits until the request can go on, for as long as its client does, and goes on until it is planned or answered.
+pub(crate) async fn resume(
+    mut suspended: Box<Suspended>,
+    requester: &mut Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> Result<Plan, Reply> {
+    loop {
+        let Suspended {
+            matched,
+            mut course,
+            identity,
+            wait,
+        } = *suspended;
+        let server = Rc::clone(requester.server);
+        let waited = while_wanted(requester.stream, requester.deadline, &server.worker, None, wait);
+        let Awaited(settle) = waited.await?;
+        let halt = match settle(&mut course) {
+            Step::Pass => match go_on(matched, course, identity, requester, scratch, length, record) {
+                Ok(plan) => return Ok(plan),
+                Err(halt) => halt,
+            },
+            Step::Answer(reply) => Halt::Reply(reply.edited(course.response_edits(None).into_owned())),
+            Step::Wait(wait) => Halt::Wait(Box::new(Suspended {
+                matched,
+                course,
+                identity,
+                wait,
+            })),
+        };
+        suspended = match halt {
+            Halt::Reply(reply) => return Err(reply),
+            Halt::Wait(again) => again,
+        };
+    }
+}
+
+fn go_on(
+    mut matched: Matched<Settings>,
+    mut course: Box<Course>,
+    identity: Identity,
+    requester: &Requester<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    record: &mut Record,
+) -> Result<Plan, Halt> {
+    let seen = Seen {
+        head: scratch.from_client.filled().get(..length).unwrap_or_default(),
+        request: &scratch.request,
+        place: &scratch.place,
+        identity: &identity,
+        matched: &matched,
+        started: record.started(),
+        worker: &requester.server.worker,
+    };
+    match course.advance(&seen) {
+        Passed::Through => {}
+        Passed::Answered(reply) => {
+            return Err(Halt::Reply(
+                reply.edited(course.response_edits(None).into_owned()),
+            ));
+        }
+        Passed::Waits(wait) => {
+            let suspended = Suspended {
+                matched,
+                course,
+                identity,
+                wait,
+            };
+            return Err(Halt::Wait(Box::new(suspended)));
+        }
+    }
+    let destination = match course.destination(&seen, &requester.server.upstreams) {
+        Ok(destination) => destination,
+        Err(reply) => {
+            return Err(Halt::Reply(
+                reply.edited(course.response_edits(None).into_owned()),
+            ));
+        }
+    };
+    let upstream = destination.settle(&mut matched);
+    record.route = Some(Arc::clone(&matched.route));
+    let started = record.started();
+    Plan::new(
+        matched,
+        upstream,
+        &identity,
+        requester,
+        scratch,
+        length,
+        started,
+        Some(course),
+    )
+    .map_err(Halt::Reply)
+}
