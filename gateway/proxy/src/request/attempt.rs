@@ -98,7 +98,7 @@ pub(crate) async fn carry_out(
                 Unanswered::Page(page) => Reply::Filter(page, None),
             };
             if let Some(course) = &plan.course {
-                reply = reply.edited(course.response_edits(None).into_owned());
+                reply = course.edit(reply);
             }
             reply.send(requester, scratch, record).await
         }

@@ -68,7 +68,7 @@ pub(crate) async fn resume(
                 Ok(plan) => return Ok(plan),
                 Err(halt) => halt,
             },
-            Step::Answer(reply) => Halt::Reply(reply.edited(course.response_edits(None).into_owned())),
+            Step::Answer(reply) => Halt::Reply(course.edit(reply)),
             Step::Wait(wait) => Halt::Wait(Box::new(Suspended {
                 matched,
                 course,
@@ -104,9 +104,7 @@ fn go_on(
     match course.advance(&seen) {
         Passed::Through => {}
         Passed::Answered(reply) => {
-            return Err(Halt::Reply(
-                reply.edited(course.response_edits(None).into_owned()),
-            ));
+            return Err(Halt::Reply(course.edit(reply)));
         }
         Passed::Waits(wait) => {
             let suspended = Suspended {
@@ -121,9 +119,7 @@ fn go_on(
     let destination = match course.destination(&seen, &requester.server.upstreams) {
         Ok(destination) => destination,
         Err(reply) => {
-            return Err(Halt::Reply(
-                reply.edited(course.response_edits(None).into_owned()),
-            ));
+            return Err(Halt::Reply(course.edit(reply)));
         }
     };
     let upstream = destination.settle(&mut matched);

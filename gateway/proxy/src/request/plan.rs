@@ -87,7 +87,7 @@ impl Plan {
         let mut traits = RequestTraits::of(request, head);
         traits.upgrade = match pairing.upgrades(request, &traits) {
             Ok(upgrades) => upgrades,
-            Err(refusal) => return Err(Reply::from(refusal).edited_by(course.as_deref())),
+            Err(refusal) => return Err(edited(refusal, course.as_deref())),
         };
         if traits.upgrade {
             protocols.clear();
@@ -121,7 +121,7 @@ impl Plan {
         let message = match pairing.backend_scheme() {
             Some(scheme) => match draft.to_http2(scheme) {
                 Ok(message) => Some(Box::new(message)),
-                Err(refusal) => return Err(Reply::from(refusal).edited_by(course.as_deref())),
+                Err(refusal) => return Err(edited(refusal, course.as_deref())),
             },
             None => {
                 draft.write_http1(to_upstream);
@@ -279,4 +279,12 @@ fn timeouts(matched: &Matched<Settings>, traits: &RequestTraits, until: Option<I
 
 fn is_bodiless(framing: BodyFraming) -> bool {
     matches!(framing, BodyFraming::None | BodyFraming::Length(0))
+}
+
+/// A refusal, as the filters that the request has passed change it.
+fn edited(refusal: Refusal, course: Option<&Course>) -> Reply {
+    match course {
+        Some(course) => course.edit(refusal.into()),
+        None => refusal.into(),
+    }
 }

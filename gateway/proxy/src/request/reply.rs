@@ -74,14 +74,6 @@ impl Reply {
         Self::Edited(Box::new((self, edits)))
     }
 
-    /// As [`Self::edited`], if there are filters.
-    pub(crate) fn edited_by(self, course: Option<&Course>) -> Self {
-        match course {
-            Some(course) => self.edited(course),
-            None => self,
-        }
-    }
-
     /// Sends it instead of a backend's answer, if that is still possible. Returns what happens to the client's side.
     pub(crate) async fn send(
         self,

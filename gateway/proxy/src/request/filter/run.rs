@@ -44,6 +44,11 @@ impl Course {
         }
     }
 
+    /// An answer of the gateway's own, as the filters that the request has reached change it.
+    pub(crate) fn edit(&self, reply: Reply) -> Reply {
+        reply.edited(self.response_edits(None).into_owned())
+    }
+
     /// What the filters that the request has reached change in the head of its response: `None` for an answer of the
     /// gateway's own. The last edit of a field counts, so that the outermost filter decides.
     pub(crate) fn response_edits(&self, backends: Option<(&ResponseHead, &[u8])>) -> Cow<'_, FieldEdits> {
