@@ -150,17 +150,8 @@ impl<'i> Canaries<'i> {
                  is not served there; label the Ingress that it belongs to alike",
                 ingress.key.namespace()
             );
-<<<<<<< HEAD
             let field = candidate.field.path();
             report.add_about(Topic::CanaryUnpaired, Severity::Error, &field, message);
-=======
-            report.add_about(
-                Topic::CanaryUnpaired,
-                Severity::Error,
-                &candidate.field.path(),
-                message,
-            );
->>>>>>> 76710ee (Show an example of every annotation, which a test reads)
         }
         let finished = self
             .ingresses
