@@ -34,7 +34,7 @@ const SPEECH: [&str; 4] = [
     ", nginx.ingress.kubernetes.io/backend-protocol: HTTPS, blastdoor.dev/backend-tls-ca: configmap/trust",
 ];
 /// Filters, by annotations and through Middlewares.
-const FILTERS: [&str; 13] = [
+const FILTERS: [&str; 18] = [
     ", traefik.ingress.kubernetes.io/router.middlewares: \"NAMESPACE-m0@kubernetescrd\"",
     ", blastdoor.dev/middlewares: \"m1, m2\"",
     ", blastdoor.dev/middlewares: m2, traefik.ingress.kubernetes.io/router.middlewares: \"NAMESPACE-m0@kubernetescrd\"",
@@ -48,6 +48,11 @@ const FILTERS: [&str; 13] = [
     ", blastdoor.dev/www-redirect: \"on\", nginx.ingress.kubernetes.io/server-alias: \"www.a.test, d.test\"",
     ", nginx.ingress.kubernetes.io/app-root: /x, blastdoor.dev/basic-auth: users",
     ", nginx.ingress.kubernetes.io/permanent-redirect: /y, nginx.ingress.kubernetes.io/use-regex: \"true\"",
+    ", nginx.ingress.kubernetes.io/canary: \"true\", nginx.ingress.kubernetes.io/canary-weight: \"10\"",
+    ", blastdoor.dev/canary: \"on\", blastdoor.dev/canary-cookie: c",
+    ", nginx.ingress.kubernetes.io/affinity: cookie, blastdoor.dev/balance: round-robin",
+    ", nginx.ingress.kubernetes.io/default-backend: s1, nginx.ingress.kubernetes.io/custom-http-errors: \"404\"",
+    ", blastdoor.dev/errors: \"500-599\", blastdoor.dev/errors-service: \"s0:80\", blastdoor.dev/sticky: c",
 ];
 /// What a Middleware may be. Chains may lead back to themselves, and to what is not there.
 const MIDDLEWARES: [&str; 8] = [

@@ -51,8 +51,13 @@ fn table(door: &Door<()>) -> Vec<String> {
     let snapshot = door.snapshot();
     let routes = snapshot.routes().map(|row| {
         format!(
-            "{} {:?} -> {} {:?} through {:?}",
-            row.host, row.path, row.action.origin.key, row.action.action, row.action.filters
+            "{} {:?} -> {} {:?} through {:?} beside {:?}",
+            row.host,
+            row.path,
+            row.action.origin.key,
+            row.action.action,
+            row.action.filters,
+            row.action.canary
         )
     });
     let tls = snapshot.tls().expect("every door ends TLS");
@@ -138,6 +143,9 @@ impl Made {
                     "ssl-passthrough" | "from-to-www-redirect" | "use-regex" => "true",
                     "server-alias" => "b.test, x.a.test, *.test, elsewhere.invalid",
                     "app-root" | "permanent-redirect" | "rewrite-target" => "/x",
+                    "canary" => "true",
+                    "affinity" => "cookie",
+                    "default-backend" => "more",
                     _ => "x",
                 };
                 format!("  annotations: {{{}: {}}}\n", text(key), text(value))
@@ -212,6 +220,10 @@ fn made() -> impl Strategy<Value = Made> {
             "nginx.ingress.kubernetes.io/permanent-redirect",
             "nginx.ingress.kubernetes.io/use-regex",
             "nginx.ingress.kubernetes.io/rewrite-target",
+            "nginx.ingress.kubernetes.io/canary",
+            "blastdoor.dev/canary",
+            "nginx.ingress.kubernetes.io/affinity",
+            "nginx.ingress.kubernetes.io/default-backend",
             "unrelated",
         ])),
         any::<bool>(),
@@ -423,6 +435,15 @@ proptest! {
             for row in door.snapshot().routes() {
                 let ingress = view.ingress(&row.action.origin.key).expect("a route comes from an object");
                 prop_assert!(selector.matches(&ingress.labels), "{} at {name}", row.action.origin.key);
+                // A canary takes no request that its door did not admit, has no route, and serves its own namespace alone.
+                prop_assert!(ingress.annotations.choosing.canary.is_none(), "{} at {name}", ingress.key);
+                if let Some(canary) = &row.action.canary {
+                    let key = &canary.route.origin.key;
+                    let taking = view.ingress(key).expect("a canary comes from an object");
+                    prop_assert!(selector.matches(&taking.labels), "canary {key} at {name}");
+                    prop_assert!(taking.annotations.choosing.canary.is_some(), "canary {key} at {name}");
+                    prop_assert_eq!(key.namespace(), ingress.key.namespace());
+                }
             }
             for (_, route) in door.snapshot().tls().expect("every door ends TLS").passthrough_routes() {
                 let ingress = view.ingress(&route.origin.key).expect("a route comes from an object");
