@@ -30,12 +30,15 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Convenience,
                 put: aliases,
             },
-        ),
+        )
+        .differs("for the rules of its own Ingress, not for all of the host; no regular expressions")
+        .example("b.example.com, *.c.example.com"),
         honoured(
             "nginx.ingress.kubernetes.io/upstream-vhost",
             "as `host`",
             UPSTREAM_HOST,
-        ),
+        )
+        .example("internal.example.com"),
     ],
     service: &[],
     review: Some(review),

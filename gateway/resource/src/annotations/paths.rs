@@ -25,7 +25,7 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &SWITCH,
                 default: "`off`",
                 stake: Stake::Reliance,
-                put: |parsed, regex, _| parsed.paths.regex |= regex,
+                put: |parsed: &mut Annotations, regex, _| parsed.paths.regex |= regex,
             },
         ),
         honoured(
@@ -38,7 +38,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: rewrite,
             },
-        ),
+        )
+        .example("/$2"),
         honoured(
             "blastdoor.dev/strip-prefix",
             "the first of these prefixes that the path has is removed, by whole elements, and told in `X-Forwarded-Prefix`",
@@ -46,12 +47,13 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &PREFIXES,
                 default: "none",
                 stake: Stake::Reliance,
-                put: |parsed, prefixes, written| {
+                put: |parsed: &mut Annotations, prefixes, written| {
                     let edit = PathEdit::StripPrefix(prefixes);
                     parsed.filters.push(written.filter(FilterSpec::Path(edit)));
                 },
             },
-        ),
+        )
+        .example("/api, /v1"),
         honoured(
             "blastdoor.dev/add-prefix",
             "is written before the path that the backend sees",
@@ -59,34 +61,37 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &PREFIX,
                 default: "none",
                 stake: Stake::Reliance,
-                put: |parsed, prefix, written| {
+                put: |parsed: &mut Annotations, prefix, written| {
                     let edit = PathEdit::AddPrefix(prefix);
                     parsed.filters.push(written.filter(FilterSpec::Path(edit)));
                 },
             },
-        ),
+        )
+        .example("/api"),
         honoured(
             "nginx.ingress.kubernetes.io/rewrite-target",
             "the backend sees this path; `$1` to `$9` are the groups of the path of the rule, which is a regular expression if \
-             it holds one of `()[]{}*+?^$|\\` and is not exact. An http(s) URL redirects (302). In ingress-nginx it makes \
-             regular expressions of the paths of all Ingresses of the host; here it acts on its own Ingress alone",
+             it holds one of `()[]{}*+?^$|\\` and is not exact. An http(s) URL redirects (302)",
             &Setting {
                 value: &TARGET,
                 default: "none",
                 stake: Stake::Reliance,
                 put: rewrite,
             },
-        ),
+        )
+        .differs("acts on its own Ingress, not on all of the host; a result that is no path is answered 400")
+        .example("/$2"),
         honoured(
             "nginx.ingress.kubernetes.io/use-regex",
-            "as `path-regex`. In ingress-nginx it acts on all Ingresses of the host; here on its own alone",
+            "as `path-regex`",
             &Setting {
                 value: &TRUTH,
                 default: "`false`",
                 stake: Stake::Reliance,
-                put: |parsed, regex, _| parsed.paths.regex |= regex,
+                put: |parsed: &mut Annotations, regex, _| parsed.paths.regex |= regex,
             },
-        ),
+        )
+        .differs("acts on its own Ingress, not on all of the host; a prefix without characters of a pattern stays one"),
         honoured(
             "nginx.ingress.kubernetes.io/x-forwarded-prefix",
             "the backend gets this `X-Forwarded-Prefix`; `$1` to `$9` as in `rewrite-target`. The client's is dropped",
@@ -94,12 +99,14 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &FORWARDED_PREFIX,
                 default: "none",
                 stake: Stake::Reliance,
-                put: |parsed, prefix, written| {
+                put: |parsed: &mut Annotations, prefix, written| {
                     let filter = written.filter(FilterSpec::ForwardedPrefix(prefix));
                     parsed.filters.push(filter);
                 },
             },
-        ),
+        )
+        .differs("without `rewrite-target` too")
+        .example("/shop"),
         ignored_except(
             &["true"],
             "nginx.ingress.kubernetes.io/preserve-trailing-slash",
@@ -108,14 +115,16 @@ pub(super) const SUBJECT: Subject = Subject {
         honoured(
             "traefik.ingress.kubernetes.io/router.pathmatcher",
             "how paths of the type ImplementationSpecific match. `PathRegexp` is case-sensitive and matches anywhere in the \
-             path; `PathPrefix` goes by whole elements, in Traefik by characters",
+             path",
             &Setting {
                 value: &MATCHER,
                 default: "`PathPrefix`",
                 stake: Stake::Reliance,
-                put: |parsed, matcher, _| parsed.paths.matcher = matcher,
+                put: |parsed: &mut Annotations, matcher, _| parsed.paths.matcher = matcher,
             },
-        ),
+        )
+        .differs("`PathPrefix` goes by whole elements, not by characters")
+        .example("PathRegexp"),
         ignored(
             "traefik.ingress.kubernetes.io/router.priority",
             "the rules of Ingress v1 decide",

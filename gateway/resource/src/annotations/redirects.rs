@@ -44,9 +44,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &DESTINATION,
                 default: "none",
                 stake: Stake::Reliance,
-                put: |parsed, destination, written| redirect(parsed, destination, 302, written),
+                put: |parsed: &mut Annotations, destination, written| redirect(parsed, destination, 302, written),
             },
-        ),
+        )
+        .example("https://new.example.com$request_uri"),
         honoured(
             "blastdoor.dev/redirect-status",
             "the status of `redirect`",
@@ -56,7 +57,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: status,
             },
-        ),
+        )
+        .example("308"),
         honoured(
             "blastdoor.dev/app-root",
             "requests for `/` of its hosts are redirected there (302), unless the door has a rule for exactly `/`",
@@ -66,18 +68,19 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: app_root,
             },
-        ),
+        )
+        .example("/app"),
         honoured(
             "nginx.ingress.kubernetes.io/ssl-redirect",
-            "as `https-redirect`. In ingress-nginx it is on wherever there is a certificate; here it acts only where it is \
-             written. A trailing `/` is kept",
+            "as `https-redirect`",
             &Setting {
                 value: &TRUTH,
                 default: "`false`",
                 stake: Stake::Reliance,
                 put: https,
             },
-        ),
+        )
+        .differs("acts only where it is written, not wherever there is a certificate; a trailing `/` is kept"),
         honoured(
             "nginx.ingress.kubernetes.io/force-ssl-redirect",
             "as `ssl-redirect`; either of the two is enough",
@@ -87,7 +90,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: https,
             },
-        ),
+        )
+        .differs("acts only at doors with `scheme = \"http\"`"),
         honoured(
             "nginx.ingress.kubernetes.io/app-root",
             "requests for `/` of its hosts are redirected there (302), unless the door has a rule for exactly `/`. Only a path \
@@ -98,7 +102,9 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: app_root,
             },
-        ),
+        )
+        .differs("only a path; it yields to a rule for exactly `/`")
+        .example("/app"),
         honoured(
             "nginx.ingress.kubernetes.io/from-to-www-redirect",
             "the twin of each exact host (with or without `www.`) is redirected to the host (308), unless the door has rules \
@@ -109,7 +115,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: www,
             },
-        ),
+        )
+        .differs("with the scheme of the door"),
         honoured(
             "nginx.ingress.kubernetes.io/permanent-redirect",
             "all requests are redirected there, without their query unless a variable puts it there; the Service need not \
@@ -118,9 +125,11 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &DESTINATION,
                 default: "none",
                 stake: Stake::Reliance,
-                put: |parsed, destination, written| redirect(parsed, destination, 301, written),
+                put: |parsed: &mut Annotations, destination, written| redirect(parsed, destination, 301, written),
             },
-        ),
+        )
+        .differs("no open redirects: clients cannot choose the host; a path may not begin with `//`")
+        .example("https://new.example.com$request_uri"),
         honoured(
             "nginx.ingress.kubernetes.io/permanent-redirect-code",
             "the status of `permanent-redirect`. 304 is none: it sends nobody anywhere",
@@ -130,7 +139,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: status,
             },
-        ),
+        )
+        .example("308"),
         honoured(
             "nginx.ingress.kubernetes.io/temporal-redirect",
             "as `permanent-redirect`",
@@ -138,9 +148,11 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &DESTINATION,
                 default: "none",
                 stake: Stake::Reliance,
-                put: |parsed, destination, written| redirect(parsed, destination, 302, written),
+                put: |parsed: &mut Annotations, destination, written| redirect(parsed, destination, 302, written),
             },
-        ),
+        )
+        .differs("as `permanent-redirect`")
+        .example("/maintenance"),
         honoured(
             "nginx.ingress.kubernetes.io/temporal-redirect-code",
             "the status of `temporal-redirect`. 304 is none: it sends nobody anywhere",
@@ -150,7 +162,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: status,
             },
-        ),
+        )
+        .example("307"),
     ],
     service: &[],
     review: Some(review),

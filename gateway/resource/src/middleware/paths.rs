@@ -34,7 +34,8 @@ pub(super) const STRIP_PREFIX_REGEX: KindRow = KindRow {
     name: "stripPrefixRegex",
     meaning: "removes what the first of these patterns matches at the start of the path, and tells the backend with \
               `X-Forwarded-Prefix`",
-    fields: &[field("regex", Texts, "required", "the patterns")],
+    fields: &[field("regex", Texts, "required", "the patterns")
+        .differs("a match ends where an element of the path does: `/v[0-9]` does not fit `/v1x`")],
     example: "\
 stripPrefixRegex:
   regex: ['/v[0-9]+']
@@ -74,7 +75,8 @@ pub(super) const REPLACE_PATH_REGEX: KindRow = KindRow {
             Text,
             "empty",
             "what takes the place of each match; `$1` or `${name}` are its groups",
-        ),
+        )
+        .differs("a `?` closes: only the path is replaced"),
     ],
     example: "\
 replacePathRegex:
