@@ -159,6 +159,11 @@ fn every_spelling_asks_for_a_password_and_lets_users_in() {
             &[("listener", DOOR), ("reason", "unauthenticated")],
             14.0,
         );
+        gateway.counts(
+            "blastdoor_filter_refusals_total",
+            &[("listener", DOOR), ("kind", "basic_auth")],
+            14.0,
+        );
     }
 }
 

@@ -80,6 +80,7 @@ pub(crate) enum FilterKind {
     Deny,
     Allow,
     RateLimit,
+    BasicAuth,
 }
 
 /// Why an exchange that was cut held memory: a label.
@@ -194,13 +195,14 @@ impl Reason {
 }
 
 impl FilterKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Deny, Self::Allow, Self::RateLimit];
+    pub(crate) const ALL: [Self; 4] = [Self::Deny, Self::Allow, Self::RateLimit, Self::BasicAuth];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Deny => "deny",
             Self::Allow => "allow",
             Self::RateLimit => "rate_limit",
+            Self::BasicAuth => "basic_auth",
         }
     }
 }

@@ -16,7 +16,8 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
 use super::course::{Awaited, Course, Seen, Step};
-use crate::observe::labels::Reason;
+use crate::observe::labels::{FilterKind, Reason};
+use crate::observe::metrics::WorkerMetrics;
 use crate::request::reply::Reply;
 use crate::worker::verifiers::Full;
 
@@ -50,7 +51,9 @@ pub(super) fn step(filter: &Arc<PasswordFilter>, course: &mut Course, seen: &See
             .eq_ignore_ascii_case(AUTHORIZATION.as_str().as_bytes());
         is_named.then(|| field.value.of(seen.head))
     });
+    let metrics = &seen.worker.metrics;
     let Some(credentials) = Credentials::from_fields(fields) else {
+        metrics.filtered(FilterKind::BasicAuth);
         return challenge(filter);
     };
     let memory = &filter.memory;
@@ -59,7 +62,7 @@ pub(super) fn step(filter: &Arc<PasswordFilter>, course: &mut Course, seen: &See
         (verified, verified.proof(&credentials, claim.hash()))
     });
     if proof.is_some_and(|(verified, proof)| verified.holds(&proof)) {
-        return settle(filter, Outcome::Right(credentials), course);
+        return settle(filter, Outcome::Right(credentials), course, metrics);
     }
     let client = Key::Address(Ipv6Prefix::CUSTOMER.of(seen.identity.client));
     let attempt = Attempt {
@@ -72,11 +75,11 @@ pub(super) fn step(filter: &Arc<PasswordFilter>, course: &mut Course, seen: &See
         .failures
         .check(attempt.bucket, &WRONG_PASSWORDS, seen.started)
     {
-        return settle(filter, Outcome::TooOften(too_soon), course);
+        return settle(filter, Outcome::TooOften(too_soon), course, metrics);
     }
     if filter.users.scheme() == Scheme::Sha1 {
         let outcome = attempt.verify(seen.started);
-        return settle(filter, outcome, course);
+        return settle(filter, outcome, course, metrics);
     }
     let threads = seen.matched.settings.filters.verifiers;
     // Others of the client may fail before its turn comes.
@@ -86,15 +89,15 @@ pub(super) fn step(filter: &Arc<PasswordFilter>, course: &mut Course, seen: &See
         .submit(threads, move || attempt.verify(Instant::now()));
     let verification = match verification {
         Ok(verification) => verification,
-        Err(Full) => return settle(filter, Outcome::Unverified, course),
+        Err(Full) => return settle(filter, Outcome::Unverified, course, metrics),
     };
-    let filter = Arc::clone(filter);
+    let (filter, metrics) = (Arc::clone(filter), Arc::clone(metrics));
     Step::Wait(Box::pin(async move {
         let outcome = match tokio::time::timeout(PATIENCE, verification).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Outcome::Unverified,
         };
-        Awaited(Box::new(move |course| settle(&filter, outcome, course)))
+        Awaited(Box::new(move |course| settle(&filter, outcome, course, &metrics)))
     }))
 }
 
@@ -117,7 +120,10 @@ impl Attempt {
     }
 }
 
-fn settle(filter: &PasswordFilter, outcome: Outcome, course: &mut Course) -> Step {
+fn settle(filter: &PasswordFilter, outcome: Outcome, course: &mut Course, metrics: &WorkerMetrics) -> Step {
+    if !matches!(outcome, Outcome::Right(_)) {
+        metrics.filtered(FilterKind::BasicAuth);
+    }
     match outcome {
         Outcome::Right(credentials) => {
             admit(filter, &credentials, course);
