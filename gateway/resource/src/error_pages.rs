@@ -5,7 +5,7 @@ use filter::statuses::StatusSet;
 use http::HeaderName;
 use route::ObjectKey;
 
-use crate::ingress::ServicePortRef;
+use crate::service_port::ServicePortRef;
 
 /// Pages in place of errors.
 #[derive(Debug, Clone, PartialEq, Eq)]

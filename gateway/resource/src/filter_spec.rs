@@ -12,7 +12,7 @@ use filter::headers::Headers;
 use filter::source::Source;
 use route::ObjectKey;
 
-use crate::annotations::{AuthoritySource, BackendAnnotations};
+use crate::backend_annotations::{AuthoritySource, BackendAnnotations};
 use crate::callee::Callee;
 use crate::error_pages::{ErrorPages, ServiceRef};
 use crate::filter_kind::FilterKind;

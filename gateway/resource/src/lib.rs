@@ -16,6 +16,7 @@
 //! - `Debug` of a [`Secret`] shows no secret.
 
 mod annotations;
+mod backend_annotations;
 mod callee;
 mod choosing;
 mod config_map;
@@ -38,15 +39,14 @@ mod reporter;
 mod resolution;
 mod secret;
 mod service;
+mod service_port;
 mod sorted;
 mod spelling;
 mod unread;
 mod view;
 
-pub use annotations::{
-    Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, PathMatcher, PathReading,
-    annotation_reference,
-};
+pub use annotations::{Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading, annotation_reference};
+pub use backend_annotations::{AuthoritySource, BackendAnnotations};
 pub use callee::Callee;
 pub use choosing::{Balance, Canary, Choosing, ServiceChoosing, Sticky, StickyPath};
 pub use config_map::ConfigMap;
@@ -59,7 +59,7 @@ pub use filter_spec::{
 };
 pub use ingress::{
     ClassRef, DerivedFrom, DerivedHost, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls,
-    InvalidBackend, InvalidHost, InvalidPath, PathType, ServicePortRef,
+    InvalidBackend, InvalidHost, InvalidPath, PathType,
 };
 pub use ingress_class::IngressClass;
 pub use labels::Labels;
@@ -72,5 +72,6 @@ pub use protocol::{AppProtocol, Protocol};
 pub use resolution::{NameFault, Resolution, Resolutions};
 pub use secret::Secret;
 pub use service::{Service, ServicePort, ServiceType};
+pub use service_port::ServicePortRef;
 pub use unread::{Unread, UnreadObjects};
 pub use view::{ClusterView, Difference};

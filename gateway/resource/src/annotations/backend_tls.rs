@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::parsed::{Annotations, AuthoritySource};
+use super::parsed::Annotations;
 use super::row::{Setting, Stake, Subject, closes, honoured, ignored, ignored_except};
 use super::value::{Form, QUALIFIED_SECRET, SECRET, SWITCH, field, local};
+use crate::backend_annotations::AuthoritySource;
 use crate::protocol::AppProtocol;
 use crate::reporter::Reporter;
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use filter::basic_auth::user_field;
 use filter::realm::Realm;
 
-use super::parsed::{Annotations, BasicAuthParts, ClosedBy};
+use super::drafts::BasicAuthParts;
+use super::parsed::{Annotations, ClosedBy};
 use super::row::{Setting, Stake, Subject, honoured};
 use super::value::{Form, QUALIFIED_SECRET, SECRET, SWITCH, dialect_of, field};
 use crate::filter_spec::{BasicAuthSpec, Dialect, FilterSpec, UsersForm, WrittenFilter};

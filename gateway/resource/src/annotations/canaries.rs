@@ -7,9 +7,10 @@ use filter::cookie::CookieName;
 use filter::pattern::{Case, Pattern};
 use http::HeaderName;
 
+use super::drafts::{CanaryParts, CanarySpellings};
+use super::keys::is_ours;
 use super::parsed::Annotations;
 use super::row::{Setting, Stake, Subject, honoured};
-use super::table::is_ours;
 use super::value::{Form, SWITCH, TRUTH, Written, field};
 use crate::choosing::Canary;
 use crate::problem::Severity;
@@ -166,25 +167,6 @@ const NUMBER: Form<u32> = Form {
         number.ok_or_else(|| format!("`{}` is not a number from 0 to 1000000000", written.value))
     },
 };
-
-/// What the annotations of one spelling say, one by one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct CanaryParts {
-    on: Option<bool>,
-    header: Option<HeaderName>,
-    value: Option<Box<str>>,
-    pattern: Option<Pattern>,
-    cookie: Option<CookieName>,
-    weight: Option<u32>,
-    total: Option<u32>,
-}
-
-/// Those of our spelling, and of ingress-nginx.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct CanarySpellings {
-    own: CanaryParts,
-    nginx: CanaryParts,
-}
 
 fn parts<'p>(parsed: &'p mut Annotations, written: &Written<'_, '_>) -> &'p mut CanaryParts {
     if written.key.starts_with(OWN) {

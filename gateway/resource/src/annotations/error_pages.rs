@@ -126,18 +126,6 @@ const SERVICE: Form<ServiceRef> = Form {
     parse: |written| ServiceRef::parse(written.value, written.namespace),
 };
 
-/// What the annotations say, one by one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ErrorParts {
-    own: Option<StatusSet>,
-    own_service: Option<ServiceRef>,
-    own_path: Option<PageTarget>,
-    fallback: Option<ServiceRef>,
-    codes: Option<StatusSet>,
-    default_backend: Option<ServiceRef>,
-    disabled: bool,
-}
-
 fn review(parsed: &mut Annotations, raw: &BTreeMap<String, String>, report: &mut Reporter<'_>) {
     let parts = std::mem::take(&mut parsed.pending.errors);
     let is_closed = |key: &str| parsed.closes.iter().any(|closed| *closed.annotation == *key);

@@ -13,9 +13,10 @@ use filter::template::Template;
 use route::ObjectKey;
 
 use super::auth_drafts::ForwardAuthDraft;
-use super::parsed::{Annotations, AuthoritySource, BackendAnnotations, ClosedBy};
+use super::parsed::{Annotations, ClosedBy};
 use super::row::{Setting, Stake, Subject, honoured, ignored, ignored_except};
 use super::value::{Form, NAMES, OFF, SIZE, TRUTH, field, local};
+use crate::backend_annotations::{AuthoritySource, BackendAnnotations};
 use crate::callee::Callee;
 use crate::filter_spec::{Dialect, FilterSpec, ForwardAuthSpec, WrittenFilter};
 use crate::protocol::AppProtocol;

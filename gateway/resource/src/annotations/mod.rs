@@ -28,11 +28,13 @@ mod canaries;
 mod client_tls;
 mod cors;
 mod doors;
+mod drafts;
 mod error_pages;
 mod firewall;
 mod forward_auth;
 mod header_fields;
 mod hosts;
+mod keys;
 mod middlewares;
 mod mirrors;
 mod misplaced;
@@ -50,8 +52,6 @@ mod tests;
 
 pub(crate) use forward_auth::{connection, header_names};
 pub(crate) use parsed::ServiceAnnotations;
-pub use parsed::{
-    Annotations, AuthoritySource, BackendAnnotations, ClosedBy, IngressTuning, PathMatcher, PathReading,
-};
+pub use parsed::{Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading};
 pub(crate) use read::{ingress_annotations, service_annotations};
 pub use reference::annotation_reference;

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use filter::basic_auth::BasicAuth;
 use filter::cors::{CorsList, OriginRule};
-use route::{HostPattern, ObjectKey};
+use route::HostPattern;
 
 use super::auth_drafts::ForwardAuthDrafts;
-use super::canaries::CanarySpellings;
-use super::error_pages::ErrorParts;
+use super::drafts::{BasicAuthParts, CanarySpellings, ErrorParts, StickyParts};
 use super::rate_limit_parts::RateLimitParts;
-use super::sessions::StickyParts;
 use super::value::field;
+use crate::backend_annotations::BackendAnnotations;
 use crate::choosing::{Balance, Choosing, ServiceChoosing};
 use crate::filter_spec::{Dialect, NamedMiddleware, WrittenFilter};
 use crate::problem::Severity;
@@ -134,55 +132,6 @@ pub struct IngressTuning {
     pub body_size: Option<u64>,
 }
 
-/// Protocol and TLS of connections to backends, as the annotations of an Ingress set them. What they leave open, the
-/// Service decides.
-///
-/// Where an annotation is written in both spellings, the gateway's own counts, not that of ingress-nginx.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct BackendAnnotations {
-    /// `backend-protocol` or `secure-backends` of ingress-nginx.
-    pub protocol: Option<AppProtocol>,
-    /// `backend-tls-verify`, `proxy-ssl-verify`: whether the backend's certificate is verified.
-    pub verify: Option<bool>,
-    /// `backend-tls-ca`: the authorities that may have signed the backend's certificate.
-    pub authorities: Option<AuthoritySource>,
-    /// `backend-tls-client-certificate`: the certificate that the gateway shows to backends.
-    pub client_certificate: Option<ObjectKey>,
-    /// `proxy-ssl-secret`: both of the above, in one Secret.
-    pub secret: Option<ObjectKey>,
-    /// `backend-tls-name`, `proxy-ssl-name`: the name that is sent and verified.
-    pub name: Option<Box<str>>,
-    /// `proxy-ssl-server-name`: whether the name is sent (SNI).
-    pub send_name: Option<bool>,
-}
-
-/// An object with authorities under `ca.crt`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum AuthoritySource {
-    /// A Secret.
-    Secret(ObjectKey),
-    /// A ConfigMap.
-    ConfigMap(ObjectKey),
-}
-
-/// What annotations say of names and passwords, until it is known whether they ask for them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct BasicAuthParts {
-    pub(super) own: BasicAuthPart,
-    pub(super) nginx: BasicAuthPart,
-}
-
-/// The same in one spelling.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct BasicAuthPart {
-    /// The annotation that asks for a password says so.
-    pub(super) asked: bool,
-    pub(super) secret: Option<ObjectKey>,
-    /// Each entry of the Secret is a user.
-    pub(super) is_map: bool,
-    pub(super) settings: BasicAuth,
-}
-
 /// What the annotations of a Service ask for.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceAnnotations {
@@ -208,16 +157,5 @@ impl Annotations {
             annotation: annotation.into(),
             reason: reason.into(),
         });
-    }
-}
-
-impl BackendAnnotations {
-    /// Whether the certificates of backends that speak TLS are verified. ingress-nginx verifies only where it is told
-    /// to, and so do annotations that ask for TLS in its spelling. Everywhere else certificates are verified unless
-    /// that is switched off.
-    #[must_use]
-    pub fn is_verified(&self) -> bool {
-        self.verify
-            .unwrap_or(self.authorities.is_some() || self.protocol.is_none())
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use route::ObjectKey;
 
+use super::keys::is_ours;
 use super::parsed::{Annotations, ClosedBy, ServiceAnnotations};
 use super::row::{Effect, Row, Stake};
-use super::table::{SUBJECTS, ingress_rows, is_ours, nearest_row, row_of, service_rows};
+use super::table::{SUBJECTS, ingress_rows, nearest_row, row_of, service_rows};
 use super::value::Written;
 use super::{sessions, snippets};
 use crate::problem::{Severity, Topic};

@@ -7,6 +7,7 @@ use filter::cookie::{AttributeValue, CookieName, SameSite, SetCookie};
 use filter::duration::parse_duration;
 use route::ObjectKey;
 
+use super::drafts::{CookieParts, StickyParts};
 use super::parsed::{Annotations, ServiceAnnotations};
 use super::row::{Setting, Stake, Subject, closes_except, honoured, ignored};
 use super::value::{Form, SWITCH, TRUTH, Written, field};
@@ -327,32 +328,6 @@ const SAME_SITE: Form<SameSite> = Form {
     name: "`Strict`, `Lax` or `None`",
     parse: |written| SameSite::parse(written.value),
 };
-
-/// What the annotations of one spelling say about the cookie, one by one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct CookieParts {
-    name: Option<CookieName>,
-    path: Option<AttributeValue>,
-    domain: Option<AttributeValue>,
-    max_age: Option<i64>,
-    expires: Option<Duration>,
-    same_site: Option<SameSite>,
-    secure: Option<bool>,
-}
-
-/// Those of all spellings.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct StickyParts {
-    own: CookieParts,
-    nginx: CookieParts,
-    traefik: CookieParts,
-    affinity: bool,
-    legacy_canary: bool,
-    change_on_failure: bool,
-    conditional: bool,
-    traefik_on: Option<bool>,
-    http_only: bool,
-}
 
 /// What has these parts while it is read.
 pub(super) trait HasSticky: 'static {

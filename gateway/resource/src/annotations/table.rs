@@ -1,5 +1,6 @@
 //! Every annotation under the three prefixes that the gateway knows.
 
+use super::keys::split;
 use super::parsed::{Annotations, ServiceAnnotations};
 use super::row::{Row, Subject};
 use super::{
@@ -40,13 +41,6 @@ pub(super) const SUBJECTS: &[Subject] = &[
     misplaced::SUBJECT,
 ];
 
-/// The prefixes of the gateway's own annotations, and of those of ingress-nginx and Traefik.
-const PREFIXES: [&str; 3] = [
-    "blastdoor.dev/",
-    "nginx.ingress.kubernetes.io/",
-    "traefik.ingress.kubernetes.io/",
-];
-
 /// Every annotation of Ingresses.
 pub(super) fn ingress_rows() -> impl Iterator<Item = &'static Row<Annotations>> {
     SUBJECTS.iter().flat_map(|subject| subject.ingress)
@@ -79,16 +73,4 @@ pub(super) fn nearest_row<T>(
     let meant = nearest(name, candidates.iter().map(|(name, _)| *name))?;
     let (_, row) = candidates.iter().find(|(name, _)| *name == meant)?;
     Some(row)
-}
-
-/// Whether the gateway has a say in an annotation: its key has one of the three prefixes.
-pub(super) fn is_ours(key: &str) -> bool {
-    split(key).is_some()
-}
-
-/// The prefix of a key, if it is one of the three, and the rest.
-fn split(key: &str) -> Option<(&'static str, &str)> {
-    PREFIXES
-        .into_iter()
-        .find_map(|prefix| Some((prefix, key.strip_prefix(prefix)?)))
 }

@@ -11,8 +11,9 @@ mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::keys::is_ours;
 use super::row::{Effect, Row};
-use super::table::{SUBJECTS, ingress_rows, is_ours, service_rows};
+use super::table::{SUBJECTS, ingress_rows, service_rows};
 use super::{Annotations, ingress_annotations, service_annotations};
 use crate::filter_spec::FilterSpec;
 use crate::protocol::AppProtocol;

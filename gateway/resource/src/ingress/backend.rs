@@ -8,6 +8,7 @@ use route::ObjectKey;
 use crate::metadata::is_label;
 use crate::protocol::port_number;
 use crate::reporter::Reporter;
+use crate::service_port::ServicePortRef;
 
 /// A port of a Service, as an Ingress names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -16,15 +17,6 @@ pub struct IngressBackend {
     pub service: ObjectKey,
     /// Which of its ports.
     pub port: ServicePortRef,
-}
-
-/// `service.port` of an Ingress backend.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ServicePortRef {
-    /// `number`, 1 to 65535: the port of the Service, not of its pods.
-    Number(u16),
-    /// `name`
-    Name(Box<str>),
 }
 
 /// Why a backend cannot be used.

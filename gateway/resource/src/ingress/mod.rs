@@ -20,7 +20,7 @@ use crate::metadata::Metadata;
 use crate::problem::{Kind, ObjectRef, Problem, Severity, Source};
 use crate::reporter::{Reporter, UnreadableFields};
 
-pub use backend::{IngressBackend, InvalidBackend, ServicePortRef};
+pub use backend::{IngressBackend, InvalidBackend};
 pub use derived::{DerivedFrom, DerivedHost};
 pub use path::{IngressPath, InvalidPath, PathType};
 pub use rule::{IngressRule, InvalidHost};

@@ -14,7 +14,7 @@ use super::row::Form::{Any, NumberMap, Object, Port, Text, Texts};
 use super::row::{FieldRow, KindEffect, KindRow, field};
 use crate::error_pages::{ErrorPages, PageRequest, ServiceRef};
 use crate::filter_spec::FilterSpec;
-use crate::ingress::ServicePortRef;
+use crate::service_port::ServicePortRef;
 
 pub(super) const ERRORS: KindRow = KindRow {
     name: "errors",

@@ -3,7 +3,7 @@
 use route::ObjectKey;
 
 use super::read;
-use crate::annotations::{AuthoritySource, BackendAnnotations};
+use crate::backend_annotations::{AuthoritySource, BackendAnnotations};
 use crate::protocol::AppProtocol;
 
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
