@@ -44,7 +44,7 @@ impl PageTarget {
     }
 
     /// The target for one request. `status` is what the client gets, `original` what the backend sent, `url` what the client
-    /// asked for.
+    /// asked for, with scheme and host.
     #[must_use]
     pub fn fill(&self, status: u16, original: u16, url: &[u8]) -> String {
         let mut out = String::with_capacity(self.0.len() + 16);

@@ -10,6 +10,7 @@ pub(super) struct Kept {
     /// Those that may be passed on.
     pub(super) fields: Vec<Field>,
     pub(super) target: Vec<u8>,
+    pub(super) scheme: &'static str,
     pub(super) host: Vec<u8>,
     /// What the gateway says about the client.
     pub(super) own: HeaderMap,

@@ -63,6 +63,7 @@ impl Kept {
             head: head.to_vec(),
             fields: request.fields.iter().filter(passes).copied().collect(),
             target,
+            scheme: seen.matched.scheme.as_str(),
             host: host.to_vec(),
             own,
             namespace: route.origin.key.namespace().into(),
@@ -77,7 +78,8 @@ impl Kept {
 
     /// The request for the page in place of a status; the client gets it with the status `shown`.
     fn request(&self, pages: &ErrorPages, status: u16, shown: u16) -> Option<Request<Bytes>> {
-        let fill = |target: &PageTarget| target.fill(shown, status, &self.target);
+        let url = || [self.scheme.as_bytes(), b"://", &self.host, &self.target].concat();
+        let fill = |target: &PageTarget| target.fill(shown, status, &url());
         let (target, listed) = match &pages.request {
             PageRequest::Fields => ("/".to_owned(), None),
             PageRequest::Target { target, fields, .. } => (fill(target), fields.as_deref()),
