@@ -3,6 +3,7 @@
 mod choosing;
 mod errors;
 mod fields;
+mod forward_auth;
 mod limits;
 mod passwords;
 mod paths;

@@ -274,7 +274,9 @@ impl Destination {
         self.template.as_str()
     }
 
-    fn location(&self, values: &dyn Values) -> Vec<u8> {
+    /// Where it leads for one request.
+    #[must_use]
+    pub fn location(&self, values: &dyn Values) -> Vec<u8> {
         let mut location = Vec::with_capacity(self.template.as_str().len() + 64);
         let mut value = Vec::new();
         for part in self.template.parts() {

@@ -100,6 +100,9 @@ fn go_on(
         matched: &matched,
         started: record.started(),
         worker: &requester.server.worker,
+        server: requester.server,
+        downstream: requester.downstream,
+        body: None,
     };
     match course.advance(&seen) {
         Passed::Through => {}

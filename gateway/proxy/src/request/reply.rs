@@ -48,17 +48,23 @@ impl From<Refusal> for Reply {
     }
 }
 
-impl Reply {
-    /// What a filter answers whom it does not let pass.
-    pub(crate) fn denied(status: u16, reason: Reason) -> Self {
-        let answer = OwnAnswer {
+impl OwnAnswer {
+    /// The answer of a filter with this status, in a few words.
+    pub(crate) fn plain(status: u16) -> Self {
+        Self {
             status,
             fields: SmallVec::new(),
             media_type: TEXT.into(),
             body: Bytes::from_static(status::text(status).as_bytes()),
             grpc: Some(grpc_status(status)),
-        };
-        Self::Filter(Box::new(answer), Some(reason))
+        }
+    }
+}
+
+impl Reply {
+    /// What a filter answers whom it does not let pass.
+    pub(crate) fn denied(status: u16, reason: Reason) -> Self {
+        Self::Filter(Box::new(OwnAnswer::plain(status)), Some(reason))
     }
 
     /// The same, with one more field. Only what a filter answers takes one.

@@ -2,19 +2,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ::filter::cors::Verdict;
+use bytes::Bytes;
 use door::{Filters, Matched};
+use http::HeaderValue;
 use smallvec::SmallVec;
 use wire::RequestHead;
 
 use super::chosen::Chosen;
 use super::kept::Kept;
+use crate::head::downstream::Downstream;
 use crate::head::draft::RequestEdits;
 use crate::head::identity::Identity;
 use crate::request::reply::Reply;
+use crate::request::requester::Server;
 use crate::settings::Settings;
 use crate::worker::Worker;
 use crate::worker::place::Place;
@@ -31,6 +36,8 @@ pub(crate) struct Course {
     pub(crate) user: Option<Box<[u8]>>,
     /// Who may read its response, as filters of CORS have decided: their places among the filters, and the verdicts.
     pub(super) readers: SmallVec<[(usize, Verdict); 1]>,
+    /// Cookies that services have granted its client: the places of their filters, and the cookies.
+    pub(super) granted: SmallVec<[(usize, Vec<HeaderValue>); 1]>,
     /// What decides which endpoint it gets.
     pub(super) chosen: Chosen,
     /// What requests for error pages need, on routes that have some.
@@ -49,6 +56,12 @@ pub(crate) struct Seen<'a> {
     /// When it began.
     pub(crate) started: Instant,
     pub(crate) worker: &'a Worker,
+    /// With what its worker serves requests.
+    pub(crate) server: &'a Rc<Server>,
+    /// What its connection has settled.
+    pub(crate) downstream: &'a Downstream,
+    /// Its body, where a filter has asked for it.
+    pub(crate) body: Option<&'a Bytes>,
 }
 
 /// What a filter does with a request.
@@ -84,6 +97,7 @@ impl Course {
             edits: RequestEdits::default(),
             user: None,
             readers: SmallVec::new(),
+            granted: SmallVec::new(),
             chosen: Chosen::default(),
             kept: None,
         }

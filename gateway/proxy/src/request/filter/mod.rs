@@ -8,6 +8,7 @@
 mod backend;
 mod chosen;
 mod course;
+mod forward_auth;
 mod headers;
 mod kept;
 mod limits;

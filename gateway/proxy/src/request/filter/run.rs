@@ -7,10 +7,9 @@ use door::Filter;
 use wire::ResponseHead;
 
 use super::course::{Course, Passed, Seen, Step};
-use super::{headers, limits, password, path, redirect};
+use super::{forward_auth, headers, limits, password, path, redirect};
 use crate::exchange::ResponseFilters;
 use crate::head::draft::{FieldEdits, UNEDITED};
-use crate::observe::labels::Reason;
 use crate::request::reply::Reply;
 
 impl Course {
@@ -40,7 +39,7 @@ impl Course {
             Filter::Password(filter) => password::step(filter, self, seen),
             // They count for answers, and for the choice of the backend.
             Filter::Errors(_) | Filter::Fallback(_) => Step::Pass,
-            Filter::ForwardAuth(_) => Step::Answer(Reply::denied(503, Reason::AuthUnavailable)),
+            Filter::ForwardAuth(service) => forward_auth::step(service, self, seen),
         }
     }
 
@@ -63,10 +62,12 @@ impl Course {
                 | Filter::Allow(_)
                 | Filter::RateLimit(_)
                 | Filter::Password(_)
-                | Filter::ForwardAuth(_)
                 | Filter::Errors(_)
                 | Filter::Fallback(_) => {}
                 Filter::Headers(rules) => headers::edit(rules, place, self, backends, &mut edits),
+                Filter::ForwardAuth(service) => {
+                    forward_auth::edit(service, place, self, backends, &mut edits);
+                }
             }
         }
         if backends.is_some() {

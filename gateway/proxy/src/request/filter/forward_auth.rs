@@ -1,0 +1,588 @@
+//! Asks a service whether a request may pass.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::filter::call::CallUrl;
+use ::filter::fields::{self, Message};
+use ::filter::forward_auth::{Cookies, ForwardAuth, Manner, Sends};
+use ::filter::template::{Values, Variable};
+use ::filter::url::push_encoded;
+use ::filter::verdicts::{Verdict, VerdictKey};
+use bytes::Bytes;
+use door::AuthService;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use wire::{BodyFraming, ResponseHead};
+
+use super::course::{Awaited, Course, Seen, Step};
+use super::values::RequestValues;
+use crate::head::draft::{FieldEdits, Forwarded, RequestDraft, RequestEdits};
+use crate::head::emit::OwnAnswer;
+use crate::observe::labels::Reason;
+use crate::refusal::{Refusal, grpc_status};
+use crate::request::reply::Reply;
+
+/// The whole answer takes no longer than this.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the question says of the request. Clients' fields of these names never pass, in any spelling.
+const SAID: [&str; 15] = [
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-method",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-uri",
+    "x-real-ip",
+    "x-request-id",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-scheme",
+    "x-sent-from",
+    "x-auth-request-redirect",
+];
+
+/// Fields of an answer that are about its connection or its framing.
+const OF_CONNECTION: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+];
+
+/// What is needed of a request once its answer is there.
+struct Asked {
+    service: Arc<AuthService>,
+    /// Where the filter stands.
+    place: usize,
+    /// Where the client goes to sign in.
+    signin: Option<Vec<u8>>,
+    /// The client's fields that only the service may set.
+    dropped: Vec<HeaderName>,
+}
+
+/// Lets a request pass whose answer is known, or asks.
+pub(super) fn step(service: &Arc<AuthService>, course: &mut Course, seen: &Seen<'_>) -> Step {
+    let rule = &service.rule;
+    let asked = Asked {
+        service: Arc::clone(service),
+        place: course.reached - 1,
+        signin: signin(rule, seen),
+        dropped: dropped(rule, seen),
+    };
+    if rule.body.is_some() && seen.body.is_none() {
+        return unavailable();
+    }
+    let key = key(service, seen);
+    if let (Some(key), Some(verdicts)) = (&key, &service.verdicts)
+        && let Some(known) = verdicts.find(key, seen.started)
+    {
+        return asked.follow(&known, course);
+    }
+    let request = match question(rule, course, seen) {
+        Ok(request) => request,
+        Err(refusal) => return Step::Answer(refusal.into()),
+    };
+    let server = Rc::clone(seen.server);
+    let (client, most) = (seen.identity.client, usize::try_from(rule.most_answer));
+    Step::Wait(Box::pin(async move {
+        let upstream = &asked.service.upstream;
+        let most = most.unwrap_or(usize::MAX);
+        let answer = server.upstreams.fetch(upstream, request, most, TIMEOUT).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let url = asked.service.rule.url.origin();
+                let reason = format!("no answer of {url}, which is asked whether requests may pass: {error}");
+                server.worker.warn(client, "request refused", &reason);
+                return Awaited(Box::new(|_| unavailable()));
+            }
+        };
+        Awaited(Box::new(move |course| asked.settle(answer, key, course)))
+    }))
+}
+
+/// Adds cookies of the answer to the response.
+pub(super) fn edit(
+    service: &AuthService,
+    place: usize,
+    course: &Course,
+    backends: Option<(&ResponseHead, &[u8])>,
+    edits: &mut Cow<'_, FieldEdits>,
+) {
+    let mut granted = course.granted.iter();
+    let Some((_, cookies)) = granted.find(|(other, _)| *other == place) else {
+        return;
+    };
+    match (&service.rule.cookies, backends) {
+        (cookies @ Cookies::All { .. }, Some((response, _))) if !cookies.come_with(response.status) => return,
+        (Cookies::All { always: false }, None) => return,
+        (Cookies::All { .. }, _) | (Cookies::Named(_), None) => {}
+        (Cookies::Named(names), Some((response, head))) => replace_cookies(names, response, head, edits),
+    }
+    for cookie in cookies {
+        edits.to_mut().append(SET_COOKIE, cookie.clone());
+    }
+}
+
+/// Cookies of these names come from the service alone.
+fn replace_cookies(
+    names: &[Box<str>],
+    response: &ResponseHead,
+    head: &[u8],
+    edits: &mut Cow<'_, FieldEdits>,
+) {
+    let fields = response.fields.iter();
+    let backends: Vec<&[u8]> = fields
+        .filter(|field| field.name.of(head).eq_ignore_ascii_case(b"set-cookie"))
+        .map(|field| field.value.of(head))
+        .collect();
+    if !backends.iter().any(|cookie| is_named(cookie, names)) || edits.removes(b"set-cookie") {
+        return;
+    }
+    let edits = edits.to_mut();
+    let added: Vec<HeaderValue> = edits
+        .added
+        .iter()
+        .filter(|(name, _)| *name == SET_COOKIE)
+        .map(|(_, value)| value.clone())
+        .collect();
+    edits.remove(SET_COOKIE);
+    let others = backends.into_iter().filter(|cookie| !is_named(cookie, names));
+    let others = others.filter_map(|cookie| HeaderValue::from_bytes(cookie).ok());
+    for cookie in others.chain(added) {
+        edits.append(SET_COOKIE, cookie);
+    }
+}
+
+fn is_named(cookie: &[u8], names: &[Box<str>]) -> bool {
+    let name = cookie.split(|byte| *byte == b'=').next().unwrap_or_default();
+    names.iter().any(|other| other.as_bytes() == name.trim_ascii())
+}
+
+impl Asked {
+    /// What follows from an answer.
+    fn settle(self, answer: Response<Bytes>, key: Option<VerdictKey>, course: &mut Course) -> Step {
+        let rule = &self.service.rule;
+        let status = answer.status().as_u16();
+        if rule.manner == Manner::Traefik
+            && !answer.status().is_success()
+            && (status != 401 || self.signin.is_none())
+        {
+            return Step::Answer(relayed(rule, answer));
+        }
+        let verdict = Arc::new(verdict(rule, &answer));
+        let time = rule.cache.as_ref().and_then(|cache| cache.time_of(status));
+        if let (Some(key), Some(verdicts), Some(time)) = (key, &self.service.verdicts, time)
+            && let Some(until) = Instant::now().checked_add(time)
+        {
+            verdicts.keep(key, Arc::clone(&verdict), until);
+        }
+        self.follow(&verdict, course)
+    }
+
+    /// What follows from a verdict.
+    fn follow(self, verdict: &Verdict, course: &mut Course) -> Step {
+        let rule = &self.service.rule;
+        let values = |name: &HeaderName| {
+            let named = verdict.fields.iter().filter(move |(other, _)| other == name);
+            named
+                .map(|(_, value)| value.clone())
+                .collect::<Vec<HeaderValue>>()
+        };
+        let cookies = || {
+            let mut cookies = values(&SET_COOKIE);
+            if let Cookies::Named(names) = &rule.cookies {
+                cookies.retain(|cookie| is_named(cookie.as_bytes(), names));
+            }
+            cookies
+        };
+        match (verdict.status, &self.signin) {
+            (200..=299, _) => {
+                let edits = &mut course.edits.fields;
+                for name in rule.copies.iter().chain(&self.dropped) {
+                    edits.remove(name.clone());
+                }
+                for (name, value) in &verdict.fields {
+                    if is_copied(rule, name) {
+                        edits.append(name.clone(), value.clone());
+                    }
+                }
+                if let Some(user) = rule
+                    .user
+                    .as_ref()
+                    .and_then(|name| values(name).into_iter().next())
+                {
+                    course.user = Some(user.as_bytes().into());
+                }
+                let cookies = cookies();
+                if !cookies.is_empty() {
+                    course.granted.push((self.place, cookies));
+                }
+                Step::Pass
+            }
+            (401, Some(location)) => {
+                let mut answer = OwnAnswer::plain(302);
+                answer
+                    .fields
+                    .push((LOCATION.as_str().into(), location.clone().into()));
+                push(&mut answer, &SET_COOKIE, cookies());
+                Step::Answer(Reply::Filter(Box::new(answer), Some(Reason::Redirect)))
+            }
+            (401, None) => {
+                let mut answer = OwnAnswer::plain(401);
+                push(&mut answer, &WWW_AUTHENTICATE, values(&WWW_AUTHENTICATE));
+                Step::Answer(Reply::Filter(Box::new(answer), Some(Reason::Unauthenticated)))
+            }
+            (403, _) => Step::Answer(Reply::denied(403, Reason::Forbidden)),
+            _ => unavailable(),
+        }
+    }
+}
+
+fn unavailable() -> Step {
+    Step::Answer(Reply::denied(503, Reason::AuthUnavailable).with("Retry-After", &b"1"[..]))
+}
+
+fn push(answer: &mut OwnAnswer, name: &HeaderName, values: Vec<HeaderValue>) {
+    for value in values {
+        let name = name.as_str().to_owned();
+        answer
+            .fields
+            .push((name.into(), value.as_bytes().to_vec().into()));
+    }
+}
+
+/// What counts of an answer.
+fn verdict(rule: &ForwardAuth, answer: &Response<Bytes>) -> Verdict {
+    let counts = |name: &HeaderName| {
+        is_copied(rule, name)
+            || *name == SET_COOKIE
+            || *name == WWW_AUTHENTICATE
+            || rule.user.as_ref() == Some(name)
+    };
+    let fields = answer.headers().iter().filter(|(name, _)| counts(name));
+    Verdict {
+        status: answer.status().as_u16(),
+        fields: fields
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    }
+}
+
+/// Whether the backend gets a field of the answer.
+fn is_copied(rule: &ForwardAuth, name: &HeaderName) -> bool {
+    let matches = || {
+        let pattern = rule.copies_matching.as_ref();
+        pattern.is_some_and(|pattern| pattern.is_match(name.as_str().as_bytes()))
+            && fields::name(name.as_str(), Message::Request).is_ok()
+    };
+    rule.copies.contains(name) || matches()
+}
+
+/// The client's fields that match what only the service may set, however they are spelt.
+fn dropped(rule: &ForwardAuth, seen: &Seen<'_>) -> Vec<HeaderName> {
+    let Some(pattern) = &rule.copies_matching else {
+        return Vec::new();
+    };
+    let mut dropped = Vec::new();
+    for field in &seen.request.fields {
+        let name = field.name.of(seen.head).to_ascii_lowercase();
+        let folded: Vec<u8> = name
+            .iter()
+            .map(|byte| if byte.is_ascii_alphanumeric() { *byte } else { b'-' })
+            .collect();
+        if (pattern.is_match(&name) || pattern.is_match(&folded))
+            && let Ok(name) = HeaderName::from_bytes(&name)
+            && fields::name(name.as_str(), Message::Request).is_ok()
+        {
+            dropped.push(name);
+        }
+    }
+    dropped
+}
+
+/// Where a client that must sign in goes: with the URL of its request in a parameter.
+fn signin(rule: &ForwardAuth, seen: &Seen<'_>) -> Option<Vec<u8>> {
+    let signin = rule.signin.as_ref()?;
+    let values = RequestValues { seen };
+    let mut location = signin.page.location(&values);
+    if let Some(parameter) = &signin.parameter {
+        location.push(if location.contains(&b'?') { b'&' } else { b'?' });
+        location.extend_from_slice(parameter.as_bytes());
+        location.push(b'=');
+        push_encoded(&mut location, &url(&values));
+    }
+    Some(location)
+}
+
+/// The URL of the request, as its client has it.
+fn url(values: &RequestValues<'_, '_>) -> Vec<u8> {
+    let mut url = Vec::new();
+    values.write(&Variable::Scheme, &mut url);
+    url.extend_from_slice(b"://");
+    values.write(&Variable::HttpHost, &mut url);
+    values.write(&Variable::RequestUri, &mut url);
+    url
+}
+
+/// What tells this request from others, if answers are kept.
+fn key(service: &AuthService, seen: &Seen<'_>) -> Option<VerdictKey> {
+    let (verdicts, cache) = (service.verdicts.as_ref()?, service.rule.cache.as_ref()?);
+    let mut text = Vec::new();
+    cache.key.expand(&RequestValues { seen }, &mut text);
+    let fields = |name: &'static [u8]| {
+        let fields = seen.request.fields.iter();
+        let named = fields.filter(move |field| field.name.of(seen.head).eq_ignore_ascii_case(name));
+        named.map(|field| field.value.of(seen.head))
+    };
+    let key = verdicts.key().part(service.scope.as_bytes()).part(&text);
+    let key = key.parts(fields(b"cookie")).parts(fields(b"authorization"));
+    Some(key.finish())
+}
+
+/// The request that describes the client's.
+fn question(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Result<Request<Bytes>, Refusal> {
+    let values = RequestValues { seen };
+    let invalid = |_| Refusal::Blocked;
+    let target = Bytes::from(rule.url.target_for(&values));
+    let edits = RequestEdits {
+        method: rule.method.clone(),
+        host: Some(Authority::try_from(rule.url.authority()).map_err(invalid)?),
+        target: Some(PathAndQuery::from_maybe_shared(target).map_err(invalid)?),
+        framing: Some(BodyFraming::None),
+        fields: match rule.manner {
+            // Middlewares run as they are listed: the service sees what those before have done.
+            Manner::Traefik => course.edits.fields.clone(),
+            Manner::Nginx { .. } | Manner::Own => FieldEdits::NONE,
+        },
+    };
+    let draft = RequestDraft {
+        head: seen.head,
+        request: seen.request,
+        edits: &edits,
+        forwarded: Forwarded {
+            identity: seen.identity,
+            settings: &seen.matched.settings,
+            scheme: seen.matched.scheme.as_str(),
+            port: seen.matched.forwarded_port,
+            door: seen.worker.door.name(),
+            certificate: seen.downstream.certificate(),
+        },
+        upgrade: false,
+    };
+    let mut head = draft.to_http2(rule.url.scheme().as_str())?;
+    let headers = head.headers_mut();
+    for name in ["te", "expect", "max-forwards", "content-length"] {
+        headers.remove(name);
+    }
+    describe(rule, course, seen, &values, headers);
+    if let Sends::These(names) = &rule.sends {
+        keep(names, rule, headers);
+    }
+    Ok(head.map(|()| seen.body.cloned().unwrap_or_default()))
+}
+
+/// Says what the request is.
+fn describe(
+    rule: &ForwardAuth,
+    course: &Course,
+    seen: &Seen<'_>,
+    values: &RequestValues<'_, '_>,
+    headers: &mut HeaderMap,
+) {
+    let ours = |variable: Variable| {
+        let mut value = Vec::new();
+        values.write(&variable, &mut value);
+        value
+    };
+    let trusted = |name: &str| -> Option<Vec<u8>> {
+        let is_trusted = rule.trusts_forwarded && seen.identity.trusted;
+        let mut fields = seen.request.fields.iter().filter(|_| is_trusted);
+        let field = fields.find(|field| field.name.of(seen.head).eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(field.value.of(seen.head).to_vec())
+    };
+    let target = match (&rule.manner, &course.edits.target) {
+        (Manner::Traefik, Some(target)) => target.as_str().as_bytes().to_vec(),
+        _ => ours(Variable::RequestUri),
+    };
+    // What the gateway says already stays; what a client says goes, however it is spelt.
+    let said: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_said(name) && !is_written(name))
+        .cloned()
+        .collect();
+    for name in said {
+        headers.remove(name);
+    }
+    let mut say = |name: &'static str, value: Vec<u8>| {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    let mut or_trusted = |name: &'static str, value: Vec<u8>| say(name, trusted(name).unwrap_or(value));
+    or_trusted("x-forwarded-method", ours(Variable::RequestMethod));
+    or_trusted("x-forwarded-uri", target.clone());
+    for name in ["x-forwarded-host", "x-forwarded-proto", "x-forwarded-port"] {
+        if let Some(value) = trusted(name) {
+            say(name, value);
+        }
+    }
+    if let Manner::Nginx { redirect } = &rule.manner {
+        say("x-original-url", url(values));
+        say("x-original-uri", target.clone());
+        say("x-original-method", ours(Variable::RequestMethod));
+        say("x-scheme", ours(Variable::Scheme));
+        say("x-sent-from", b"nginx-ingress-controller".to_vec());
+        let redirect = match redirect {
+            Some(redirect) => {
+                let mut value = Vec::new();
+                redirect.expand(values, &mut value);
+                value
+            }
+            None => target,
+        };
+        say("x-auth-request-redirect", redirect);
+    }
+    for (name, template) in &rule.adds {
+        let mut value = Vec::new();
+        template.expand(values, &mut value);
+        headers.remove(name);
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+            headers.insert(name.clone(), value);
+        }
+    }
+}
+
+/// Whether a name can be read as one of those that describe the request.
+fn is_said(name: &HeaderName) -> bool {
+    SAID.iter()
+        .any(|said| wire::is_same_name(said.as_bytes(), name.as_str().as_bytes()))
+}
+
+/// Whether the gateway has written a field of this name itself.
+fn is_written(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-proto"
+            | "x-real-ip"
+            | "x-request-id"
+    )
+}
+
+/// Keeps these of the client's fields, and what the gateway says.
+fn keep(names: &[HeaderName], rule: &ForwardAuth, headers: &mut HeaderMap) {
+    let others: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let is_own = is_said(name)
+                || matches!(name.as_str(), "x-blastdoor-door" | "x-forwarded-client-cert")
+                || rule.adds.iter().any(|(added, _)| added == *name);
+            !is_own && !names.contains(name)
+        })
+        .cloned()
+        .collect();
+    for name in others {
+        headers.remove(name);
+    }
+}
+
+/// The answer of the service, for the client.
+fn relayed(rule: &ForwardAuth, answer: Response<Bytes>) -> Reply {
+    let (parts, body) = answer.into_parts();
+    let mut headers = parts.headers;
+    let connection = headers.get_all("connection").iter();
+    let named: Vec<HeaderName> = connection
+        .flat_map(|value| wire::elements(value.as_bytes()))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect();
+    for name in OF_CONNECTION {
+        headers.remove(name);
+    }
+    for name in named.iter().chain([&CONTENT_LENGTH, &DATE]) {
+        headers.remove(name);
+    }
+    if let Some(location) = headers.get(LOCATION).filter(|_| !rule.keeps_location) {
+        let resolved = resolve(&rule.url, location.as_bytes());
+        if let Ok(resolved) = HeaderValue::from_bytes(&resolved) {
+            headers.insert(LOCATION, resolved);
+        }
+    }
+    let media_type = headers.remove(CONTENT_TYPE);
+    let media_type = media_type.and_then(|value| Some(value.to_str().ok()?.to_owned()));
+    let status = parts.status.as_u16();
+    let fields = headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned().into(), value.as_bytes().to_vec().into()));
+    let answer = OwnAnswer {
+        status,
+        fields: fields.collect(),
+        media_type: media_type.unwrap_or_default().into(),
+        body,
+        grpc: Some(grpc_status(status)),
+    };
+    Reply::Filter(Box::new(answer), Some(Reason::AuthDenied))
+}
+
+/// A reference, from where the service is (RFC 3986 5.2, without dots).
+fn resolve(base: &CallUrl, reference: &[u8]) -> Vec<u8> {
+    let has_scheme = reference
+        .iter()
+        .position(|byte| b":/?#".contains(byte))
+        .is_some_and(|at| reference.get(at) == Some(&b':'));
+    if has_scheme || reference.is_empty() {
+        return reference.to_vec();
+    }
+    let mut url = match reference {
+        [b'/', b'/', ..] => format!("{}:", base.scheme().as_str()).into_bytes(),
+        [b'/', ..] => base.origin().into_bytes(),
+        _ => {
+            let path = base.target().as_str();
+            let path = path.split(['?', '#']).next().unwrap_or_default();
+            let folder = path.rfind('/').and_then(|end| path.get(..=end));
+            format!("{}{}", base.origin(), folder.unwrap_or("/")).into_bytes()
+        }
+    };
+    url.extend_from_slice(reference);
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_resolved_against_the_service() {
+        let base = CallUrl::parse("http://auth.shop:81/a/verify?x=/y").unwrap();
+        let table = [
+            ("https://login.test/x", "https://login.test/x"),
+            ("//login.test/x", "http://login.test/x"),
+            ("/login?a=b:c", "http://auth.shop:81/login?a=b:c"),
+            ("login", "http://auth.shop:81/a/login"),
+            ("?x", "http://auth.shop:81/a/?x"),
+            ("mailto:a@b", "mailto:a@b"),
+            ("", ""),
+        ];
+        for (reference, expected) in table {
+            assert_eq!(
+                resolve(&base, reference.as_bytes()),
+                expected.as_bytes(),
+                "{reference}"
+            );
+        }
+    }
+}
