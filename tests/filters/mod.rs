@@ -5,6 +5,7 @@ mod errors;
 mod fields;
 mod forward_auth;
 mod limits;
+mod middlewares;
 mod passwords;
 mod paths;
 mod redirects;

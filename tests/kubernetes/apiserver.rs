@@ -504,6 +504,7 @@ pub fn collection(object: &Value) -> String {
         "Secret" => "secrets",
         "ConfigMap" => "configmaps",
         "Namespace" => "namespaces",
+        "Middleware" => "middlewares",
         other => panic!("which plural has {other}?"),
     };
     match object["metadata"]["namespace"].as_str() {

@@ -11,6 +11,7 @@ mod conformance;
 mod handover;
 mod installations;
 mod link;
+mod middlewares;
 mod moving;
 mod objects;
 mod order;

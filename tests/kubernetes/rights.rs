@@ -24,12 +24,12 @@ fn service_account(server: &ApiServer) -> std::path::PathBuf {
     server.token("account", token.trim())
 }
 
-fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
+pub fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
     json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs })
 }
 
 /// Gives a user these rights, everywhere.
-fn give(server: &ApiServer, user: &str, rules: &[Value]) {
+pub fn give(server: &ApiServer, user: &str, rules: &[Value]) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": { "name": user }, "rules": rules
@@ -84,6 +84,7 @@ fn allowed(server: &ApiServer, path: &str) -> BTreeSet<(String, String, String)>
 fn the_documented_rights_are_sufficient_and_none_is_unused() {
     let server = api_server!();
     server.apply(&manifest("cluster.yaml"));
+    crate::middlewares::define(&server);
     let backend = Backend::start("app");
     for object in app("app", &backend) {
         server.create(&object);
@@ -109,7 +110,7 @@ fn the_documented_rights_are_sufficient_and_none_is_unused() {
     drop(gateway);
     // Watches are logged when they end.
     until("the watches have ended", || {
-        has("endpointslices", "watch") && has("ingressclasses", "watch")
+        has("endpointslices", "watch") && has("ingressclasses", "watch") && has("middlewares", "watch")
     });
     let used: BTreeSet<_> = asked()
         .into_iter()
