@@ -1,5 +1,7 @@
 //! Lines of fields, and origins. Each is read a second time, in the simplest way.
 
+#![allow(clippy::expect_used, reason = "a property that does not hold panics")]
+
 use filter::cors::{Cors, CorsList, CrossOrigin, Manner, OriginRule, Verdict};
 use filter::fields::{FieldEdits, Message};
 

@@ -86,8 +86,9 @@ impl HeaderRules {
     /// Whether requests for this host, as the client writes it, are served.
     #[must_use]
     pub fn allows(&self, host: Option<&[u8]>) -> bool {
-        let is = |allowed: &Box<str>| host.is_some_and(|host| allowed.as_bytes().eq_ignore_ascii_case(host));
-        self.allowed_hosts.is_empty() || self.allowed_hosts.iter().any(is)
+        let mut allowed = self.allowed_hosts.iter().map(|host| host.as_bytes());
+        self.allowed_hosts.is_empty()
+            || host.is_some_and(|host| allowed.any(|allowed| allowed.eq_ignore_ascii_case(host)))
     }
 
     /// Who may read responses, if it says so.
@@ -114,7 +115,9 @@ impl HeaderRules {
         match verdict {
             Verdict::Refused if !varies => Cow::Borrowed(refused),
             Verdict::Anybody if !varies => Cow::Borrowed(anybody),
-            verdict => Cow::Owned(edited(cors, verdict, varies, &self.response)),
+            Verdict::Refused | Verdict::Anybody | Verdict::Origin(_) => {
+                Cow::Owned(edited(cors, verdict, varies, &self.response))
+            }
         }
     }
 }

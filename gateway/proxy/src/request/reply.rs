@@ -152,22 +152,21 @@ impl Reply {
     }
 
     fn split(self) -> (Self, Option<FieldEdits>) {
-        match self {
-            Self::Edited(edited) => {
-                let (reply, edits) = *edited;
-                (reply, Some(edits))
-            }
-            reply => (reply, None),
-        }
+        let Self::Edited(edited) = self else {
+            return (self, None);
+        };
+        let (reply, edits) = *edited;
+        (reply, Some(edits))
     }
 
     fn into_answer(self) -> OwnAnswer {
-        let this = match self {
-            Self::Filter(answer, _) => return *answer,
-            Self::Edited(edited) => return edited.0.into_answer(),
-            reply => reply,
-        };
-        let (status, grpc) = match &this {
+        if let Self::Filter(answer, _) = self {
+            return *answer;
+        }
+        if let Self::Edited(edited) = self {
+            return edited.0.into_answer();
+        }
+        let (status, grpc) = match &self {
             Self::Refused(refusal) => {
                 let disposition = refusal.disposition();
                 (disposition.status, Some(disposition.grpc_status()))
@@ -176,7 +175,7 @@ impl Reply {
             Self::Healthy | Self::Options | Self::Filter(..) | Self::Edited(_) => (200, None),
             Self::NoRoom => (503, None),
         };
-        let body = match &this {
+        let body = match &self {
             // It is unknown whether the request is a HEAD.
             Self::NoRoom => "",
             Self::Refused(_)
@@ -186,7 +185,7 @@ impl Reply {
             | Self::Filter(..)
             | Self::Edited(_) => status::text(status),
         };
-        let fields: SmallVec<[_; 2]> = match this {
+        let fields: SmallVec<[_; 2]> = match self {
             Self::Redirect { location, .. } => smallvec![("Location".into(), Cow::Owned(location))],
             Self::Options => smallvec![text("Allow", ALLOW)],
             Self::Refused(_) | Self::NoRoom if status == 503 => smallvec![text("Retry-After", "1")],

@@ -21,7 +21,7 @@ pub(super) const SUBJECT: Subject = Subject {
                 put: |parsed, edits, written| {
                     parsed
                         .filters
-                        .push(written.filter(FilterSpec::RequestFields(edits)))
+                        .push(written.filter(FilterSpec::RequestFields(edits)));
                 },
             },
         ),
@@ -36,7 +36,7 @@ pub(super) const SUBJECT: Subject = Subject {
                 put: |parsed, edits, written| {
                     parsed
                         .filters
-                        .push(written.filter(FilterSpec::ResponseFields(edits)))
+                        .push(written.filter(FilterSpec::ResponseFields(edits)));
                 },
             },
         ),
@@ -67,7 +67,7 @@ pub(super) const SUBJECT: Subject = Subject {
                 put: |parsed, key, written| {
                     parsed
                         .filters
-                        .push(written.filter(FilterSpec::ResponseFieldsOf(key)))
+                        .push(written.filter(FilterSpec::ResponseFieldsOf(key)));
                 },
             },
         ),

@@ -98,6 +98,7 @@ fn lines_of_text(text: &str) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
     let table: [(&str, RequestEdits, String); 10] = [
         (
