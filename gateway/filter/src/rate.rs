@@ -165,7 +165,9 @@ impl Rate {
     }
 
     /// What becomes of a request at `now`, when the bucket is full at `full`: full later by one token, or not admitted.
-    #[must_use]
+    ///
+    /// # Errors
+    /// For how long it comes too early.
     pub fn judge(&self, full: u64, now: u64) -> Verdict {
         let arrival = full.max(now);
         let ahead = arrival - now;

@@ -34,7 +34,9 @@ return 0
 ";
 
 /// What the server says of a request.
-#[must_use]
+///
+/// # Errors
+/// For how long it comes too early.
 pub fn verdict(early: i64) -> Result<(), Wait> {
     match u64::try_from(early) {
         Ok(early @ 1..) => Err(Wait::of_nanos(early.saturating_mul(1000))),
@@ -111,10 +113,13 @@ pub struct StoreTls {
     /// The authorities that may have signed the server's certificate, PEM; without, those of this machine.
     pub authorities: Option<Box<[u8]>>,
     /// What the gateway shows: certificate and key, PEM.
-    pub identity: Option<(Box<[u8]>, Box<[u8]>)>,
+    pub identity: Option<ShownCertificate>,
     /// The server's certificate is not verified.
     pub unverified: bool,
 }
+
+/// A certificate with its key, PEM both.
+pub type ShownCertificate = (Box<[u8]>, Box<[u8]>);
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,6 +201,22 @@ mod tests {
             !shown.contains("hunter2") && !shown.contains("104, 117"),
             "{shown}"
         );
+    }
+
+    proptest::proptest! {
+        /// Whatever somebody writes: an error, or something that is checked.
+        #[test]
+        fn no_text_is_too_odd(text in "[0-9a-f.:/,smh% \\[\\]-]{0,24}|\\PC{0,16}") {
+            let _ = crate::cidr::Networks::parse(&text);
+            let _ = crate::rate::Rate::parse(&text, None);
+            let _ = crate::source::Source::parse(&text);
+            if let Ok(time) = crate::duration::parse_duration(&text) {
+                proptest::prop_assert!(time <= crate::duration::LONGEST);
+            }
+            if let Ok((host, port)) = host_and_port(&text) {
+                proptest::prop_assert!(port > 0 && text.contains(host));
+            }
+        }
     }
 
     #[test]

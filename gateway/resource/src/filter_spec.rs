@@ -201,11 +201,13 @@ impl FilterSpec {
     /// Whom it calls.
     #[must_use]
     pub fn callees(&self) -> Vec<&Callee> {
-        match self {
-            Self::ForwardAuth(spec) => vec![&spec.callee],
-            Self::RateLimit(limit) => limit.callees().collect(),
-            _ => Vec::new(),
+        if let Self::ForwardAuth(spec) = self {
+            return vec![&spec.callee];
         }
+        if let Self::RateLimit(limit) = self {
+            return limit.callees().collect();
+        }
+        Vec::new()
     }
 
     /// Its kind.

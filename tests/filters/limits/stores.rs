@@ -141,6 +141,50 @@ fn two_gateways_keep_one_limit() {
     }
 }
 
+/// A hundred a minute with a burst of two hundred, at sixty times the pace, by two gateways together: 1,200 in ten.
+#[test]
+fn two_gateways_keep_one_rate() {
+    let Some(program) = program() else { return };
+    let backend = Backend::start("app");
+    let port = free_port();
+    let _server = Server::start(program, port, "hunter2");
+    let redis = REDIS.replace(
+        "average: 1, period: 10h, burst: 100",
+        "average: 100, period: 1s, burst: 200",
+    );
+    let others = objects(port, "hunter2") + &middleware("rateLimit", &redis);
+    let replicas = [(); 2].map(|()| replica(&backend, &[NAMED], &others));
+    replicas.iter().for_each(|replica| drop(settle(replica)));
+    // The bucket is full again.
+    std::thread::sleep(Duration::from_millis(200));
+    let (before, passed, started) = (errors(&replicas), AtomicU64::new(0), Instant::now());
+    std::thread::scope(|scope| {
+        for connection in 0..8 {
+            let (door, passed) = (replicas[connection % 2].door(DOOR), &passed);
+            scope.spawn(move || {
+                let mut client = Client::connect(door);
+                while started.elapsed() < Duration::from_secs(10) {
+                    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+                    let status = client.response().expect("an answer").status;
+                    assert!(matches!(status, 200 | 429), "{status}");
+                    passed.fetch_add(u64::from(status == 200), Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+    });
+    #[expect(clippy::cast_precision_loss, reason = "some thousands at most")]
+    let passed = passed.into_inner() as f64;
+    let (missed, most) = (
+        errors(&replicas) - before,
+        200.0 + 100.0 * started.elapsed().as_secs_f64(),
+    );
+    assert!(
+        passed <= most * 1.02 + missed && passed >= 1200.0 * 0.98 - missed,
+        "{passed} of {most}, {missed} missed"
+    );
+}
+
 /// The server is killed and started again while requests come: none of them fails for it, and limits are kept here.
 #[test]
 fn no_request_fails_for_the_server() {

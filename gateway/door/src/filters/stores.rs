@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filter::call::CallUrl;
-use filter::store::{Login, Store, StoreEndpoint, StoreTls, host_and_port};
+use filter::store::{Login, ShownCertificate, Store, StoreEndpoint, StoreTls, host_and_port};
 use resource::{
-    BackendAnnotations, Callee, ClusterView, Kind, ObjectRef, Problem, StoreHost, StoreSpec, StoreTlsSpec,
+    BackendAnnotations, ClusterView, Kind, ObjectRef, Problem, StoreHost, StoreSpec, StoreTlsSpec,
     WrittenStore,
 };
 use route::ObjectKey;
@@ -192,9 +191,7 @@ fn authorities(entries: &Entries) -> Result<Option<Box<[u8]>>, String> {
     Ok(Some(pem.clone()))
 }
 
-type Identity = (Box<[u8]>, Box<[u8]>);
-
-fn identity(entries: &Entries) -> Result<Option<Identity>, String> {
+fn identity(entries: &Entries) -> Result<Option<ShownCertificate>, String> {
     match (entries.get("tls.crt"), entries.get("tls.key")) {
         (Some(certificate), Some(key)) => {
             Certificate::from_pem(certificate, key).map_err(|error| error.to_string())?;

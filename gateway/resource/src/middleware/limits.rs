@@ -335,7 +335,7 @@ fn ip_white_list(content: Value, reading: &mut Reading<'_, '_>) -> Result<Middle
 fn allow(raw: IpAllowList, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind, InvalidMiddleware> {
     let networks = Networks::of(raw.source_range.iter().map(String::as_str))
         .map_err(|error| reading.refuse("sourceRange", error.to_string()))?;
-    let strategy = strategy(raw.ip_strategy.unwrap_or_default(), "ipStrategy", reading)?;
+    let strategy = strategy(&raw.ip_strategy.unwrap_or_default(), "ipStrategy", reading)?;
     let code = i64::try_from(raw.reject_status_code.unwrap_or_default()).unwrap_or(i64::MAX);
     let status = RejectStatus::new(code).map_err(|error| reading.refuse("rejectStatusCode", error))?;
     Ok(MiddlewareKind::Filters(vec![FilterSpec::Allow(Allow {
@@ -346,7 +346,7 @@ fn allow(raw: IpAllowList, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKi
 }
 
 fn strategy(
-    raw: RawStrategy,
+    raw: &RawStrategy,
     field: &str,
     reading: &Reading<'_, '_>,
 ) -> Result<IpStrategy, InvalidMiddleware> {
@@ -368,7 +368,7 @@ fn source(
     match (raw.ip_strategy, name, raw.request_host) {
         (None, None, false) => Ok(default),
         (Some(by_address), None, false) => {
-            let by_address = strategy(by_address, "sourceCriterion.ipStrategy", reading)?;
+            let by_address = strategy(&by_address, "sourceCriterion.ipStrategy", reading)?;
             Ok(Source::of_strategy(by_address))
         }
         (None, Some(name), false) => {

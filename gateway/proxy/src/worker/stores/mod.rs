@@ -19,8 +19,7 @@ use route::ListenerName;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::worker::stores::link::{Link, Links};
-
+use link::{Link, Links};
 pub(crate) use taking::{Silent, Taking, Takings};
 
 /// How long a request waits for a server.
@@ -58,7 +57,7 @@ impl Stores {
         store: &Arc<Store>,
         takings: Takings,
     ) -> Result<Result<(), Wait>, Silent> {
-        let asks = self.asks.get_or_init(|| start(self.listener.clone()));
+        let asks = self.asks.get_or_init(|| start(&self.listener));
         let (answer, answered) = oneshot::channel();
         let ask = Ask {
             store: Arc::clone(store),
@@ -74,7 +73,7 @@ impl Stores {
 }
 
 /// Starts the thread. It ends with the door: when nobody can ask it any more.
-fn start(listener: ListenerName) -> Option<mpsc::Sender<Ask>> {
+fn start(listener: &ListenerName) -> Option<mpsc::Sender<Ask>> {
     let (asks, asked) = mpsc::channel(MOST_WAITING);
     let name = format!("{listener}-store");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
