@@ -60,9 +60,10 @@ fn what_is_beyond_a_hundred_of_a_host_is_closed() {
         let (mut host, mut scratch) = (HostBuf::new(), PathScratch::default());
         let host = normalise_authority(b"a.test", &mut host).unwrap();
         let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
-        match snapshot.find(Some(&host), &path) {
-            Verdict::Matched(route) => Some(route.action.clone()),
-            _ => None,
+        if let Verdict::Matched(route) = snapshot.find(Some(&host), &path) {
+            Some(route.action.clone())
+        } else {
+            None
         }
     };
     assert!(matches!(find("/p000/1"), Some(Action::Forward(_))));

@@ -164,12 +164,14 @@ fn compile(pattern: &str, written: &str, dialect: RegexDialect) -> Result<Regex,
         .dfa_size_limit(CACHE_BYTES)
         .nest_limit(NESTING)
         .build();
-    compiled.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => PathRegexError::TooLarge(written.to_owned()),
-        error => PathRegexError::Syntax {
-            pattern: written.to_owned(),
-            reason: reason(&error),
-        },
+    compiled.map_err(|error| {
+        let pattern = written.to_owned();
+        if matches!(error, regex::Error::CompiledTooBig(_)) {
+            PathRegexError::TooLarge(pattern)
+        } else {
+            let reason = reason(&error);
+            PathRegexError::Syntax { pattern, reason }
+        }
     })
 }
 

@@ -77,12 +77,13 @@ fn naive(rules: &[Rule], request: &Request) -> Option<usize> {
     }
     for (index, rule) in mine() {
         let Kind::Regex(dialect) = rule.kind else { continue };
-        let beats = longest.is_none_or(|(_, held)| match held.kind {
-            Kind::Regex(other) => {
-                let order = |rule: &Rule, dialect| (usize::MAX - rule.path.len(), rule.path.clone(), dialect);
+        let order = |rule: &Rule, dialect| (usize::MAX - rule.path.len(), rule.path.clone(), dialect);
+        let beats = longest.is_none_or(|(_, held)| {
+            if let Kind::Regex(other) = held.kind {
                 order(rule, dialect) < order(held, other)
+            } else {
+                rule.path.len() > held.path.len()
             }
-            _ => rule.path.len() > held.path.len(),
         });
         if beats && backtrack(rule, dialect, &request.path) {
             longest = Some((index, rule));
