@@ -171,9 +171,21 @@ fn the_errors_middleware_keeps_or_rewrites_the_status() {
     );
     let door = gateway.door(DOOR);
     for (target, status, line) in [
-        ("/404?a=b", 404, "GET /404-404.html?u=http%3A%2F%2Fa.test%2F404%3Fa%3Db HTTP/1.1"),
-        ("/418", 404, "GET /404-418.html?u=http%3A%2F%2Fa.test%2F418 HTTP/1.1"),
-        ("/599", 599, "GET /599-599.html?u=http%3A%2F%2Fa.test%2F599 HTTP/1.1"),
+        (
+            "/404?a=b",
+            404,
+            "GET /404-404.html?u=http%3A%2F%2Fa.test%2F404%3Fa%3Db HTTP/1.1",
+        ),
+        (
+            "/418",
+            404,
+            "GET /404-418.html?u=http%3A%2F%2Fa.test%2F418 HTTP/1.1",
+        ),
+        (
+            "/599",
+            599,
+            "GET /599-599.html?u=http%3A%2F%2Fa.test%2F599 HTTP/1.1",
+        ),
     ] {
         let got = ask_without_id(door, "POST", target);
         assert_eq!((got.status, got.body.lines().next()), (status, Some(line)));

@@ -237,3 +237,24 @@ fn only_what_passes_is_counted() {
     assert_eq!(passing(&gateway, 3, &[("x-forwarded-for", "192.0.2.7")]), 0);
     assert_eq!(passing(&gateway, 3, &[("x-forwarded-for", "192.0.2.8")]), 2);
 }
+
+/// Each user has a bucket, wherever the requests come from. Who has no password uses up nobody's.
+#[test]
+fn users_are_counted_once_they_are_known() {
+    let backend = Backend::start("app");
+    let annotations = [
+        (OWN, "2/1h"),
+        ("blastdoor.dev/rate-limit-by", "user"),
+        ("blastdoor.dev/basic-auth", "users"),
+    ];
+    // `secret`, for both.
+    let users = "apiVersion: v1\nkind: Secret\nmetadata: {name: users, namespace: test}\nstringData:\n  auth: |\n    \
+                 ada:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n    bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n";
+    let gateway = gateway_with(&backend, &annotations, users);
+    let (ada, bob) = ("Basic YWRhOnNlY3JldA==", "Basic Ym9iOnNlY3JldA==");
+    let door = gateway.door(DOOR);
+    assert_eq!(ask(door, "GET", "/", &[]).status, 401);
+    assert_eq!(passing(&gateway, 2, &[("authorization", ada)]), 2);
+    assert_eq!(passing(&gateway, 2, &[("authorization", bob)]), 2);
+    assert_eq!(ask(door, "GET", "/", &[("authorization", ada)]).status, 429);
+}
