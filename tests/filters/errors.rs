@@ -398,3 +398,28 @@ fn a_service_that_does_not_exist_closes() {
         );
     }
 }
+
+/// The errors of gRPC are in trailers, and its clients read no pages.
+#[test]
+fn grpc_calls_keep_their_errors() {
+    let (app, pages) = (backend(), pages());
+    let gateway = start(
+        &[
+            ("blastdoor.dev/errors", "404"),
+            ("blastdoor.dev/errors-service", "pages"),
+        ],
+        &app,
+        &pages,
+        "",
+    );
+    let got = ask(
+        gateway.door(DOOR),
+        "POST",
+        "/404",
+        &[("content-type", "application/grpc")],
+    );
+    assert_eq!(
+        (got.status, got.body.as_str(), pages.requests()),
+        (404, "original", 0)
+    );
+}

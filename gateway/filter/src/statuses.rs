@@ -23,7 +23,7 @@ impl StatusSet {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             match (status(first), status(last)) {
                 (Some(first), Some(last)) if first <= last => {
-                    (first..=last).for_each(|status| set.add(status))
+                    (first..=last).for_each(|status| set.add(status));
                 }
                 _ => {
                     return Err(format!(

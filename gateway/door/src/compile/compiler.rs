@@ -191,7 +191,7 @@ impl<'v> Compiler<'v> {
                         let fallback = filters.as_ref().and_then(|filters| filters.fallback());
                         (fallback.cloned().map_or(action, Action::Forward), filters)
                     }
-                    action => (action, filters),
+                    action @ (Action::Redirect | Action::Blocked(_)) => (action, filters),
                 }
             }
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use filter::cookie::{AttributeValue, SetCookie};
 use filter::sticky::{TagKey, Tags};
 use resource::{Balance, Choosing, Service, ServiceType, StickyPath};
-use route::{ListenerName, ObjectKey};
+use route::{ListenerName, ObjectKey, PathPattern};
 
 use super::Context;
 use crate::backend::Upstream;
@@ -136,7 +136,15 @@ impl BackendHost {
 /// The path whose requests carry the cookie of a rule.
 fn cookie_path<'r>(rule: &Rule<'r>) -> &'r str {
     match rule.path {
-        RulePath::Pattern { written, .. } if !written.is_empty() => written,
-        _ => "/",
+        RulePath::Pattern {
+            pattern: PathPattern::Exact(_) | PathPattern::Prefix(_),
+            written,
+        } if !written.is_empty() => written,
+        RulePath::Pattern { .. }
+        | RulePath::Unreadable(_)
+        | RulePath::HostDefault
+        | RulePath::RestOfHost
+        | RulePath::Default
+        | RulePath::Connection => "/",
     }
 }

@@ -130,18 +130,25 @@ impl Filters {
     /// What gets the requests while the backend has no endpoint.
     #[must_use]
     pub fn fallback(&self) -> Option<&Arc<Upstream>> {
-        self.request.iter().find_map(|filter| match filter {
-            Filter::Fallback(upstream) => Some(upstream),
-            _ => None,
+        self.request.iter().find_map(|filter| {
+            if let Filter::Fallback(upstream) = filter {
+                Some(upstream)
+            } else {
+                None
+            }
         })
     }
 
     /// What they may call or hand requests to.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        self.request.iter().filter_map(|filter| match filter {
-            Filter::Errors(pages) => Some(&pages.upstream),
-            Filter::Fallback(upstream) => Some(upstream),
-            _ => None,
+        self.request.iter().filter_map(|filter| {
+            if let Filter::Errors(pages) = filter {
+                Some(&pages.upstream)
+            } else if let Filter::Fallback(upstream) = filter {
+                Some(upstream)
+            } else {
+                None
+            }
         })
     }
 }

@@ -211,7 +211,7 @@ impl<'a> Exchange<'a> {
         self.intercepts = false;
         match self.response {
             Response::Held(length) => self.accept_final(length).map_err(|refusal| self.failure(refusal)),
-            _ => Ok(()),
+            Response::Awaited | Response::Interim(_) | Response::Final(_) => Ok(()),
         }
     }
 

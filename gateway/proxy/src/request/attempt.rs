@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue};
 use wire::BodyFraming;
@@ -11,26 +11,23 @@ use wire::BodyFraming;
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
 use crate::exchange::{Ended, Exchange, Failure, Parts, ResponseFilters};
+use crate::head::downstream::Downstream;
 use crate::head::emit::OwnAnswer;
 use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::conduct::{self, Circumstances};
+use crate::request::page;
 use crate::request::plan::Plan;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::stream::Stream;
 use crate::stream::socket::Socket;
-use crate::upstream::body as upstream_body;
 use crate::upstream::conduct::Conduct;
 use crate::upstream::connecting::{Opened, connect, while_wanted};
 use crate::upstream::{Again, Choice, Chosen, ConnectError, Endpoint, InFlight, InStream, Reuse};
-use crate::worker::Phase;
 use crate::worker::buffers::Scratch;
 use crate::worker::room::BackendShare;
-
-/// So much of a response that nobody gets is read, so that its connection can be used again, and for so long.
-const LEFTOVER: usize = 64 * 1024;
-const SOON: Duration = Duration::from_millis(50);
+use crate::worker::{Phase, Worker};
 
 /// A planned request on its way to a backend.
 struct Attempts<'a, 'c> {
@@ -94,7 +91,7 @@ pub(crate) async fn carry_out(
                 scratch.request.framing = BodyFraming::None;
             }
             let mut reply = match unanswered {
-                Unanswered::Refused(refusal) => in_place_of(refusal, plan, requester).await,
+                Unanswered::Refused(refusal) => page::of_refusal(refusal, plan, requester).await,
                 Unanswered::Page(page) => Reply::Filter(page, None),
             };
             if let Some(course) = &plan.course {
@@ -200,39 +197,20 @@ impl Attempts<'_, '_> {
         let downstream = self.requester.downstream;
         let mut page = None;
         let outcome = loop {
-            let outcome = poll_fn(|context| {
-                let occupant = Occupant::Request {
-                    downstream,
-                    place: &exchange.scratch().place,
-                };
-                if tenure.is_over(context, exchange.nature(), occupant) {
-                    return Poll::Ready(Err(exchange.cut(Refusal::Withdrawn)));
-                }
-                let phase = worker.phase();
-                if phase == Phase::Ended {
-                    return Poll::Ready(Err(exchange.cut(Refusal::Drained)));
-                }
-                exchange.closing |= phase != Phase::Serving;
-                exchange.poll(context)
-            })
-            .await;
-            let (Ok(Ended::Intercepted), Some(course), Some(status)) =
-                (&outcome, self.plan.course.as_deref(), exchange.held())
-            else {
+            let outcome = follow(&mut exchange, &mut tenure, worker, downstream).await;
+            let (Ok(Ended::Intercepted), Some(course)) = (&outcome, self.plan.course.as_deref()) else {
                 break outcome;
             };
+            let (server, deadline) = (&**self.requester.server, self.requester.deadline);
             let until = self.plan.timeouts.until;
-            let fetching = course.page(status, &self.requester.server.upstreams);
-            let deadline = self.requester.deadline;
-            page = match Box::pin(while_wanted(exchange.client(), deadline, worker, until, fetching)).await {
-                Ok(page) => page.map(Box::new),
-                Err(refusal) => break Err(exchange.cut(refusal)),
-            };
-            if page.is_some() {
-                break outcome;
-            }
-            if let Err(failure) = exchange.release() {
-                break Err(failure);
+            match Box::pin(page::of_response(&mut exchange, course, server, deadline, until)).await {
+                // The response goes on.
+                Ok(None) => {}
+                Ok(found) => {
+                    page = found;
+                    break outcome;
+                }
+                Err(failure) => break Err(failure),
             }
         };
         drop(tenure);
@@ -261,16 +239,9 @@ impl Attempts<'_, '_> {
                 Attempt::Over(if keep { Next::Keep } else { Next::Close })
             }
             Ok(Ended::Intercepted) => {
-                if let (Stream::Socket(socket), Some((length, framing))) = (stream, leftover) {
-                    let read = self
-                        .scratch
-                        .from_upstream
-                        .filled()
-                        .get(length..)
-                        .unwrap_or_default();
-                    if let Some(socket) = drained(socket, read.to_vec(), framing).await {
-                        endpoint.keep(socket, Instant::now());
-                    }
+                if let (Stream::Socket(socket), Some(leftover)) = (stream, leftover) {
+                    let read = &self.scratch.from_upstream;
+                    Box::pin(page::keep(socket, read.filled(), leftover, endpoint)).await;
                 }
                 match page {
                     Some(page) => Attempt::Page(page),
@@ -465,39 +436,29 @@ impl Attempts<'_, '_> {
     }
 }
 
-/// What the client gets where the backend has failed: the page in place of the status, if there is one.
-async fn in_place_of(refusal: Refusal, plan: &Plan, requester: &mut Requester<'_>) -> Reply {
-    let Disposition {
-        status, reason, side, ..
-    } = refusal.disposition();
-    let Some(course) = plan.course.as_deref() else {
-        return Reply::Refused(refusal);
-    };
-    if side != Side::Upstream || !course.replaces(status) {
-        return Reply::Refused(refusal);
-    }
-    let server = Rc::clone(requester.server);
-    let fetching = course.page(status, &server.upstreams);
-    let waiting = while_wanted(
-        requester.stream,
-        requester.deadline,
-        &server.worker,
-        None,
-        fetching,
-    );
-    match Box::pin(waiting).await {
-        Ok(Some(page)) => Reply::Filter(Box::new(page), Some(reason)),
-        Ok(None) => Reply::Refused(refusal),
-        Err(refusal) => Reply::Refused(refusal),
-    }
-}
-
-/// The connection of a backend after the rest of a response in whose place something else is sent, if that is short and
-/// arrives at once. `read`: what of it has been read.
-async fn drained(mut socket: Socket, read: Vec<u8>, framing: BodyFraming) -> Option<Socket> {
-    let body = upstream_body(&mut socket, read, framing, LEFTOVER);
-    let body = tokio::time::timeout(SOON, body).await;
-    matches!(body, Ok(Ok(_))).then_some(socket)
+/// Follows an exchange to its end, for as long as it may continue.
+async fn follow(
+    exchange: &mut Exchange<'_>,
+    tenure: &mut Tenure<'_>,
+    worker: &Worker,
+    downstream: &Downstream,
+) -> Result<Ended, Failure> {
+    poll_fn(|context| {
+        let occupant = Occupant::Request {
+            downstream,
+            place: &exchange.scratch().place,
+        };
+        if tenure.is_over(context, exchange.nature(), occupant) {
+            return Poll::Ready(Err(exchange.cut(Refusal::Withdrawn)));
+        }
+        let phase = worker.phase();
+        if phase == Phase::Ended {
+            return Poll::Ready(Err(exchange.cut(Refusal::Drained)));
+        }
+        exchange.closing |= phase != Phase::Serving;
+        exchange.poll(context)
+    })
+    .await
 }
 
 /// The gRPC status that a client gets instead of a proper end.

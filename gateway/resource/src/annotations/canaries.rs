@@ -118,7 +118,7 @@ const VALUE: &Setting<Annotations, Box<str>> = &Setting {
     stake: Stake::Reliance,
     // An empty value is none (ingress-nginx).
     put: |parsed, value, written| {
-        parts(parsed, written).value = Some(value).filter(|value| !value.is_empty())
+        parts(parsed, written).value = Some(value).filter(|value| !value.is_empty());
     },
 };
 

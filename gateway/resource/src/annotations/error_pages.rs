@@ -91,7 +91,7 @@ pub(super) const SUBJECT: Subject = Subject {
                 default: "none",
                 stake: Stake::Reliance,
                 put: |parsed: &mut Annotations, service, _| {
-                    parsed.pending.errors.default_backend = Some(service)
+                    parsed.pending.errors.default_backend = Some(service);
                 },
             },
         ),

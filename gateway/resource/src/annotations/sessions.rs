@@ -243,7 +243,7 @@ pub(super) const SUBJECT: Subject = Subject {
                 default: "`_` and five hexadecimal digits of a hash of the Service's name",
                 stake: Stake::Reliance,
                 put: |parsed: &mut ServiceAnnotations, name, _| {
-                    parsed.pending.sticky.traefik.name = Some(name)
+                    parsed.pending.sticky.traefik.name = Some(name);
                 },
             },
         ),

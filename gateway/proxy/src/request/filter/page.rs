@@ -42,7 +42,7 @@ impl Kept {
         add("x-forwarded-for", &|out| seen.identity.write_peer(out));
         add("x-forwarded-host", &|out| out.extend_from_slice(host));
         add("x-forwarded-proto", &|out| {
-            out.extend_from_slice(seen.matched.scheme.as_str().as_bytes())
+            out.extend_from_slice(seen.matched.scheme.as_str().as_bytes());
         });
         add("x-real-ip", &|out| seen.identity.write_client(out));
         add("x-request-id", &|out| seen.identity.request_id.write(head, out));
@@ -188,9 +188,14 @@ impl Course {
     /// The pages for a status; the outermost that replaces it counts.
     fn pages(&self, status: u16) -> Option<&ErrorPages> {
         self.kept.as_ref()?;
-        self.filters.request.iter().find_map(|filter| match filter {
-            Filter::Errors(pages) if pages.statuses.has(status) => Some(&**pages),
-            _ => None,
+        self.filters.request.iter().find_map(|filter| {
+            if let Filter::Errors(pages) = filter
+                && pages.statuses.has(status)
+            {
+                Some(&**pages)
+            } else {
+                None
+            }
         })
     }
 
