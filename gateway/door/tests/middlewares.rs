@@ -7,11 +7,11 @@
 )]
 
 use door::{
-    Action, BackendPolicy, Blocked, Door, Filter, Ledger, Policy, Publisher, Scheme, Selector, Verdict,
-    concerns_needs, needs, objects_of, open, publish,
+    Action, BackendPolicy, Blocked, Door, ExternalNames, Filter, Ledger, Policy, Publisher, Scheme, Selector,
+    Verdict, concerns_needs, needs, objects_of, open, publish,
 };
-use resource::{ClusterView, Kind, Object, ObjectRef, Severity, Unread, manifest};
-use route::{HostBuf, ObjectKey, PathScratch, normalise_authority, normalise_path};
+use resource::{ClusterView, Kind, Object, ObjectRef, Resolution, Severity, Unread, manifest};
+use route::{Host, HostBuf, ObjectKey, PathScratch, normalise_authority, normalise_path};
 
 const TRAEFIK: &str = "traefik.ingress.kubernetes.io/router.middlewares";
 const OWN: &str = "blastdoor.dev/middlewares";
@@ -81,6 +81,7 @@ fn served(door: &Door<()>, host: &str) -> Result<Vec<String>, Blocked> {
             Ok(filters.map(short).collect())
         }
         Action::Blocked(why) => Err(why.clone()),
+        Action::Redirect => panic!("{route:?}"),
     }
 }
 
@@ -393,4 +394,45 @@ fn an_unread_kind_closes_those_that_name_it() {
         assert_eq!(problems[0].severity, Severity::Error);
         assert!(problems[0].message.contains(words), "{problems:?}");
     }
+}
+
+/// A name that a Middleware calls and for which no Service stands: its addresses count as soon as they are known.
+#[test]
+fn addresses_of_a_called_name_count_as_they_come() {
+    let guard = middleware(
+        "guard",
+        "forwardAuth: {address: \"http://login.example.com/verify\"}",
+    );
+    let mut view = view(&[ingress("a", &[(OWN, "guard")]), guard]);
+    let backends = BackendPolicy {
+        external_names: ExternalNames::Resolved,
+        ..BackendPolicy::default()
+    };
+    let (mut publishers, doors) = door();
+    let mut ledger = Ledger::default();
+    let routes = |door: &Door<()>| -> Vec<String> {
+        let snapshot = door.snapshot();
+        snapshot.routes().map(|row| format!("{row:?}")).collect()
+    };
+    let mut host_buf = HostBuf::new();
+    let name = normalise_authority(b"login.example.com", &mut host_buf).unwrap();
+    let name = Host::of(&name).unwrap();
+    let mut seen = Vec::new();
+    for last in [None, Some(1), Some(2)] {
+        let resolution = last.map(|last| Resolution {
+            addresses: [std::net::IpAddr::from([203, 0, 113, last])]
+                .into_iter()
+                .collect(),
+            left_out: 0,
+            fault: None,
+        });
+        let known = resolution.map(|resolution| (name.clone(), std::sync::Arc::new(resolution)));
+        view.replace_resolutions(std::sync::Arc::new(known.into_iter().collect()));
+        publish(&mut publishers, &view, &backends, &mut ledger);
+        let (mut fresh, fresh_doors) = door();
+        publish(&mut fresh, &view, &backends, &mut Ledger::default());
+        assert_eq!(routes(&doors[0]), routes(&fresh_doors[0]), "{last:?}");
+        seen.push(routes(&doors[0]));
+    }
+    assert!(seen[0] != seen[1] && seen[1] != seen[2], "{seen:?}");
 }

@@ -294,6 +294,8 @@ pub struct Difference {
     pub services: BTreeSet<ObjectKey>,
     /// Secrets, ConfigMaps and Middlewares that were, and those that are now missing for another reason.
     pub objects: BTreeSet<ObjectRef>,
+    /// Names whose addresses were.
+    pub names: BTreeSet<Host>,
     /// Whether anything else was.
     pub rest: bool,
 }
@@ -343,7 +345,9 @@ impl ClusterView {
         self.middlewares.differing(&earlier.middlewares, |_, middleware| {
             objects.insert(ObjectRef::namespaced(Kind::Middleware, &middleware.key));
         });
+        let names = names.into_iter().cloned().collect();
         Difference {
+            names,
             ingresses,
             services,
             objects,

@@ -172,7 +172,7 @@ fn revise_door<'v, S>(
     cache: &mut CertificateCache,
 ) -> Option<NewDoor> {
     let Change { membership, view, .. } = *change;
-    let mut touched = Touched::find(record, membership, &change.with_stores(door.filters()));
+    let mut touched = Touched::find(record, membership, &change.with_stores(door.filters()), view);
     let before = Arc::clone(door.ownership());
     if let Some(owned) = owned {
         // A host may change owners by a change of the wildcard above it, or at the sibling.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use resource::{Difference, Ingress, Kind, ObjectRef};
+use resource::{ClusterView, Difference, Ingress, Kind, ObjectRef};
 use route::{HostPattern, ObjectKey};
 
 use super::ledger::DoorRecord;
 use crate::admission::{MembershipChange, claimed};
-use crate::references::{is, objects};
+use crate::references::{callees, is, objects};
 
 /// So many Ingresses are always compiled one by one. Of more, up to half of the door's.
 const FEW: usize = 500;
@@ -32,6 +32,7 @@ impl Touched {
         record: &DoorRecord,
         membership: &MembershipChange,
         changed: &Difference,
+        view: &ClusterView,
     ) -> Option<Self> {
         // If any TLS is passed through, every name of the door is either passed or kept.
         if membership.begins_or_ends_passing {
@@ -48,6 +49,7 @@ impl Touched {
             touched.add(ingress);
         }
         touched.add_readers(record, changed);
+        touched.add_callers(record, changed, view);
         let most = FEW.max(record.members.len() / 2);
         while let Some(host) = touched.unseen.pop() {
             for ingress in record.members.naming_host(&host) {
@@ -77,6 +79,22 @@ impl Touched {
                         self.add(ingress);
                     }
                 }
+            }
+        }
+    }
+
+    /// Adds what calls a name whose addresses have changed: no Service stands for it, so no index has it.
+    fn add_callers(&mut self, record: &DoorRecord, changed: &Difference, view: &ClusterView) {
+        if changed.names.is_empty() {
+            return;
+        }
+        for admitted in record.members.admitted() {
+            let ingress = admitted.ingress();
+            let mut names = callees(ingress, view)
+                .into_iter()
+                .filter_map(|callee| callee.name.as_ref());
+            if names.any(|name| changed.names.contains(name)) {
+                self.add(ingress);
             }
         }
     }
