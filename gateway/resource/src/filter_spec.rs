@@ -245,12 +245,14 @@ impl FilterSpec {
     /// takes its place, what is taken from it, what comes before it.
     #[must_use]
     pub const fn place(&self) -> u8 {
-        match self {
-            Self::ForwardedPrefix(_) => 0,
-            Self::Rewrite(_) => 1,
-            Self::Path(PathEdit::AddPrefix(_)) => 3,
-            Self::Path(_) => 2,
-            _ => 0,
+        if matches!(self, Self::Rewrite(_)) {
+            1
+        } else if matches!(self, Self::Path(PathEdit::AddPrefix(_))) {
+            3
+        } else if matches!(self, Self::Path(_)) {
+            2
+        } else {
+            0
         }
     }
 

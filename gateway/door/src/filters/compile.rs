@@ -136,11 +136,14 @@ impl IngressFilters {
 
 impl OfRule {
     fn of(spec: &FilterSpec) -> Option<Self> {
-        match spec {
-            FilterSpec::Rewrite(target) => Some(Self::Rewrite(target.clone())),
-            FilterSpec::ForwardedPrefix(prefix) => Some(Self::ForwardedPrefix(prefix.clone())),
-            FilterSpec::AppRoot(root) => Some(Self::AppRoot(root.clone())),
-            _ => None,
+        if let FilterSpec::Rewrite(target) = spec {
+            Some(Self::Rewrite(target.clone()))
+        } else if let FilterSpec::ForwardedPrefix(prefix) = spec {
+            Some(Self::ForwardedPrefix(prefix.clone()))
+        } else if let FilterSpec::AppRoot(root) = spec {
+            Some(Self::AppRoot(root.clone()))
+        } else {
+            None
         }
     }
 

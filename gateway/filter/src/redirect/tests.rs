@@ -16,17 +16,18 @@ struct Request(&'static str);
 
 impl Values for Request {
     fn write(&self, variable: &Variable, out: &mut Vec<u8>) {
-        let value = match variable {
-            Variable::Host => "shop.test",
-            Variable::HttpHost => "shop.test:8080",
-            Variable::Scheme => "https",
-            Variable::RequestUri => self.0,
-            Variable::Uri => "/a",
-            Variable::Args => "x=1",
-            Variable::IsArgs => "?",
-            Variable::Arg(_) => "evil \"",
-            _ => "other",
-        };
+        let known = [
+            (Variable::Host, "shop.test"),
+            (Variable::HttpHost, "shop.test:8080"),
+            (Variable::Scheme, "https"),
+            (Variable::RequestUri, self.0),
+            (Variable::Uri, "/a"),
+            (Variable::Args, "x=1"),
+            (Variable::IsArgs, "?"),
+            (Variable::Arg("next".into()), "evil \""),
+        ];
+        let value = known.iter().find(|(known, _)| known == variable);
+        let value = value.map_or("other", |(_, value)| value);
         out.extend_from_slice(value.as_bytes());
     }
 }

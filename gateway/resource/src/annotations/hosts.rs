@@ -51,7 +51,7 @@ const UPSTREAM_HOST: &Setting<Annotations, UpstreamHost> = &Setting {
     put: |parsed, host, written| {
         parsed
             .filters
-            .push(written.filter(FilterSpec::UpstreamHost(host)))
+            .push(written.filter(FilterSpec::UpstreamHost(host)));
     },
 };
 
