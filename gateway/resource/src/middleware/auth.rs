@@ -1,8 +1,4 @@
 //! Who may make requests: passwords, and an answer from somebody else.
-#![allow(
-    dead_code,
-    reason = "the conversion of each kind follows; remove this with the last of them"
-)]
 
 use filter::basic_auth;
 use filter::realm::Realm;
