@@ -8,7 +8,7 @@ use regex::bytes::{Captures, Regex, RegexBuilder};
 /// Longest text of a pattern, in bytes.
 const TEXT_BYTES: usize = 1024;
 /// Largest compiled pattern, in bytes.
-const PROGRAM_BYTES: usize = 256 << 10;
+const PROGRAM_BYTES: usize = 64 << 10;
 /// Largest cache of a search, in bytes, for each thread that searches.
 const CACHE_BYTES: usize = 64 << 10;
 /// How deeply groups may nest.
@@ -58,7 +58,7 @@ pub enum PatternError {
     )]
     Possessive(String),
     /// Too large when it is compiled: a repetition of a repetition, for instance.
-    #[error("`{0}` is a regular expression that takes more than 256 KiB of memory; repeat less in it")]
+    #[error("`{0}` is a regular expression that takes more than 64 KiB of memory; repeat less in it")]
     TooLarge(String),
     /// Not a regular expression.
     #[error("`{text}` is not a regular expression: {detail}")]
@@ -294,7 +294,7 @@ mod tests {
             ("/a(", "`/a(` is not a regular expression: unclosed group"),
             ("[a", "`[a` is not a regular expression: unclosed character class"),
             (r"\p{L}", "not a regular expression"),
-            ("((a{100}){100}){100}", "more than 256 KiB"),
+            ("((a{100}){100}){100}", "more than 64 KiB"),
         ];
         for (text, expected) in table {
             let message = sensitive(text).unwrap_err().to_string();

@@ -12,7 +12,7 @@ use crate::path::canonical_escape;
 /// The longest pattern, in bytes.
 const LONGEST: usize = 1024;
 /// What a compiled pattern may take. Each worker that matches it takes a cache of its own beside it.
-const PROGRAM_BYTES: usize = 256 * 1024;
+const PROGRAM_BYTES: usize = 64 * 1024;
 /// What that cache may take.
 const CACHE_BYTES: usize = 64 * 1024;
 /// How deep groups may be nested.
