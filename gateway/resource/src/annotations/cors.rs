@@ -84,30 +84,31 @@ pub(super) const SUBJECT: Subject = Subject {
         ),
         honoured(
             NGINX,
-            "preflights (OPTIONS with `Origin` and `Access-Control-Request-Method`) are answered here (204); other OPTIONS \
-             go to the backend, unlike in ingress-nginx, and fields of CORS that the backend sends are replaced",
+            "preflights (OPTIONS with `Origin` and `Access-Control-Request-Method`) are answered here (204), and fields of \
+             CORS that the backend sends are replaced",
             &Setting {
                 value: &TRUTH,
                 default: "`false`",
                 stake: Stake::Reliance,
-                put: |parsed, enabled, written| {
+                put: |parsed: &mut Annotations, enabled, written| {
                     parsed.cors.nginx.main = enabled.then(|| written.place());
                     parsed.cors.nginx.off = !enabled;
                 },
             },
-        ),
+        )
+        .differs("OPTIONS requests that are no preflights go to the backend"),
         honoured(
             "nginx.ingress.kubernetes.io/cors-allow-origin",
-            "the origins whose scripts may read responses; `*.` stands for one label. An element that is no origin closes; \
-             ingress-nginx skips it. `*` is answered as `*` and never with the origin of the request, so that browsers \
-             send it no credentials",
+            "the origins whose scripts may read responses; `*.` stands for one label. `*` is answered as `*` and never with \
+             the origin of the request, so that browsers send it no credentials",
             &Setting {
                 value: &ORIGINS,
                 default: "`*`",
                 stake: Stake::Reliance,
-                put: |parsed, origins, _| parsed.cors.nginx.origins = Some(origins),
+                put: |parsed: &mut Annotations, origins, _| parsed.cors.nginx.origins = Some(origins),
             },
-        ),
+        )
+        .differs("an element that is no origin closes; it is not skipped"),
         honoured(
             "nginx.ingress.kubernetes.io/cors-allow-methods",
             "the methods that scripts may use",

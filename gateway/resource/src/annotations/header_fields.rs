@@ -3,6 +3,7 @@
 use filter::fields::{FieldEdits, Message};
 use route::ObjectKey;
 
+use super::parsed::Annotations;
 use super::row::{Setting, Stake, Subject, closes, honoured, ignored};
 use super::value::{Form, SWITCH, local};
 use crate::filter_spec::FilterSpec;
@@ -18,13 +19,14 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &REQUEST_FIELDS,
                 default: "none",
                 stake: Stake::Protection,
-                put: |parsed, edits, written| {
+                put: |parsed: &mut Annotations, edits, written| {
                     parsed
                         .filters
                         .push(written.filter(FilterSpec::RequestFields(edits)));
                 },
             },
-        ),
+        )
+        .example("X-Team: shop"),
         honoured(
             "blastdoor.dev/response-headers",
             "fields that clients get, one `Name: value` a line. They replace the backend's, in every answer of the route, \
@@ -33,13 +35,14 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &RESPONSE_FIELDS,
                 default: "none",
                 stake: Stake::Protection,
-                put: |parsed, edits, written| {
+                put: |parsed: &mut Annotations, edits, written| {
                     parsed
                         .filters
                         .push(written.filter(FilterSpec::ResponseFields(edits)));
                 },
             },
-        ),
+        )
+        .example("Cache-Control: no-store"),
         honoured(
             "blastdoor.dev/security-headers",
             "`X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY`, `Referrer-Policy: strict-origin-when-cross-origin`, \
@@ -58,19 +61,19 @@ pub(super) const SUBJECT: Subject = Subject {
         honoured(
             "nginx.ingress.kubernetes.io/custom-headers",
             "fields that clients get: each entry of this ConfigMap replaces the backend's field, and an empty one removes \
-             it. There is no list of allowed fields, unlike in ingress-nginx: those of a connection and of framing are never \
-             allowed",
+             it",
             &Setting {
                 value: &QUALIFIED_CONFIG_MAP,
                 default: "none",
                 stake: Stake::Protection,
-                put: |parsed, key, written| {
+                put: |parsed: &mut Annotations, key, written| {
                     parsed
                         .filters
                         .push(written.filter(FilterSpec::ResponseFieldsOf(key)));
                 },
             },
-        ),
+        )
+        .differs("there is no list of allowed fields: all are but those of a connection and of framing"),
         closes(
             "nginx.ingress.kubernetes.io/proxy-redirect-*",
             "not supported yet",

@@ -15,6 +15,12 @@ fn written(dialect: Dialect, key: &str, spec: FilterSpec) -> WrittenFilter {
     }
 }
 
+/// What is wrong, and not only different from where an annotation comes from.
+fn without_notes(mut problems: Vec<String>) -> Vec<String> {
+    problems.retain(|problem| !problem.starts_with("note: "));
+    problems
+}
+
 /// What `enable-cors` alone means.
 fn plain() -> Cors {
     Cors {
@@ -99,7 +105,7 @@ fn cors_of_ingress_nginx_has_its_defaults() {
         let (annotations, problems) = read(&[ENABLE, (&key, value)]);
         let expected = written(Dialect::Nginx, ENABLE.0, FilterSpec::Cors(Box::new(cors)));
         assert_eq!(annotations.filters, [expected], "{name}: {value}");
-        assert!(problems.is_empty(), "{name}: {problems:?}");
+        assert!(without_notes(problems).is_empty(), "{name}");
     }
 }
 
@@ -132,14 +138,15 @@ fn options_of_cors_without_cors_are_told() {
     let (annotations, problems) = read(&[option]);
     assert!(annotations.filters.is_empty());
     assert_eq!(
-        problems,
+        without_notes(problems),
         ["warning: without effect while `nginx.ingress.kubernetes.io/enable-cors` is not set"]
     );
     let off = ("nginx.ingress.kubernetes.io/enable-cors", "false");
-    assert_eq!(read(&[option, off]), read(&[]));
+    let (annotations, problems) = read(&[option, off]);
+    assert_eq!((annotations.filters, without_notes(problems)), (vec![], vec![]));
     let (_, problems) = read(&[("blastdoor.dev/cors-credentials", "on")]);
     assert_eq!(
-        problems,
+        without_notes(problems),
         ["warning: without effect while `blastdoor.dev/cors` is not set"]
     );
     let (_, problems) = read(&[
@@ -194,7 +201,7 @@ fn fields_are_read_line_by_line() {
         let (annotations, problems) = read(&[(key, value)]);
         let expected: Vec<_> = spec.map(|spec| written(dialect, key, spec)).into_iter().collect();
         assert_eq!(
-            (annotations.filters, problems),
+            (annotations.filters, without_notes(problems)),
             (expected, vec![]),
             "{key}: {value}"
         );
