@@ -10,6 +10,7 @@ mod attempt;
 mod conduct;
 mod decide;
 pub(crate) mod filter;
+mod gathering;
 mod page;
 mod passage;
 mod plan;

@@ -7,6 +7,7 @@ use door::{Filters, Matched};
 
 use crate::head::identity::Identity;
 use crate::request::filter::{Awaited, Course, Passed, Seen, Step, Wait};
+use crate::request::gathering::{Gathered, gather};
 use crate::request::plan::Plan;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
@@ -28,7 +29,17 @@ pub(crate) struct Suspended {
     matched: Matched<Settings>,
     course: Box<Course>,
     identity: Identity,
-    wait: Wait,
+    /// What a filter has asked for, and has got.
+    body: Option<Gathered>,
+    wait: For,
+}
+
+/// What a request waits for.
+enum For {
+    /// Something that a filter does.
+    Filter(Wait),
+    /// Its body, of at most so many bytes.
+    Body(u64),
 }
 
 /// Begins the course of a request whose head is the first `length` bytes of the client's buffer.
@@ -42,7 +53,9 @@ pub(crate) fn begin(
     record: &mut Record,
 ) -> Result<Plan, Halt> {
     let course = Box::new(Course::new(filters));
-    go_on(matched, course, identity, requester, scratch, length, record)
+    go_on(
+        matched, course, identity, None, requester, scratch, length, record,
+    )
 }
 
 /// Waits until the request can go on, for as long as its client does, and goes on until it is planned or answered.
@@ -58,13 +71,28 @@ pub(crate) async fn resume(
             matched,
             mut course,
             identity,
+            mut body,
             wait,
         } = *suspended;
-        let server = Rc::clone(requester.server);
-        let waited = while_wanted(requester.stream, requester.deadline, &server.worker, None, wait);
-        let Awaited(settle) = waited.await?;
-        let halt = match settle(&mut course) {
-            Step::Pass => match go_on(matched, course, identity, requester, scratch, length, record) {
+        let step = match wait {
+            For::Filter(wait) => {
+                let server = Rc::clone(requester.server);
+                let waited = while_wanted(requester.stream, requester.deadline, &server.worker, None, wait);
+                let Awaited(settle) = waited.await?;
+                settle(&mut course)
+            }
+            For::Body(most) => match gather(requester, scratch, length, most, &matched.settings).await {
+                Ok(gathered) => {
+                    body = Some(gathered);
+                    Step::Pass
+                }
+                Err(refusal) => Step::Answer(refusal.into()),
+            },
+        };
+        let halt = match step {
+            Step::Pass => match go_on(
+                matched, course, identity, body, requester, scratch, length, record,
+            ) {
                 Ok(plan) => return Ok(plan),
                 Err(halt) => halt,
             },
@@ -73,7 +101,15 @@ pub(crate) async fn resume(
                 matched,
                 course,
                 identity,
-                wait,
+                body,
+                wait: For::Filter(wait),
+            })),
+            Step::Body(most) => Halt::Wait(Box::new(Suspended {
+                matched,
+                course,
+                identity,
+                body,
+                wait: For::Body(most),
             })),
         };
         suspended = match halt {
@@ -83,10 +119,12 @@ pub(crate) async fn resume(
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is borrowed or moved on its own")]
 fn go_on(
     mut matched: Matched<Settings>,
     mut course: Box<Course>,
     identity: Identity,
+    body: Option<Gathered>,
     requester: &Requester<'_>,
     scratch: &mut Scratch,
     length: usize,
@@ -102,7 +140,7 @@ fn go_on(
         worker: &requester.server.worker,
         server: requester.server,
         downstream: requester.downstream,
-        body: None,
+        body: body.as_ref().map(|body| &body.bytes),
     };
     match course.advance(&seen) {
         Passed::Through => {}
@@ -110,13 +148,11 @@ fn go_on(
             return Err(Halt::Reply(course.edit(reply)));
         }
         Passed::Waits(wait) => {
-            let suspended = Suspended {
-                matched,
-                course,
-                identity,
-                wait,
-            };
-            return Err(Halt::Wait(Box::new(suspended)));
+            let wait = For::Filter(wait);
+            return Err(halted(matched, course, identity, body, wait));
+        }
+        Passed::NeedsBody(most) => {
+            return Err(halted(matched, course, identity, body, For::Body(most)));
         }
     }
     let destination = match course.destination(&seen, &requester.server.upstreams) {
@@ -139,4 +175,20 @@ fn go_on(
         Some(course),
     )
     .map_err(Halt::Reply)
+}
+
+fn halted(
+    matched: Matched<Settings>,
+    course: Box<Course>,
+    identity: Identity,
+    body: Option<Gathered>,
+    wait: For,
+) -> Halt {
+    Halt::Wait(Box::new(Suspended {
+        matched,
+        course,
+        identity,
+        body,
+        wait,
+    }))
 }

@@ -97,6 +97,8 @@ pub(crate) struct Worker {
     /// Requests under way, including those that became tunnels.
     requests: Cell<usize>,
     upgraded: Cell<usize>,
+    /// Bytes of bodies that are gathered for filters, or may be.
+    pub(crate) gathered: Cell<usize>,
     open: Cell<usize>,
     pub(crate) clock: DateClock,
     pub(crate) turns: Turns,
@@ -285,6 +287,7 @@ impl Worker {
             publication: Cell::new(0),
             requests: Cell::new(0),
             upgraded: Cell::new(0),
+            gathered: Cell::new(0),
             open: Cell::new(0),
             clock: DateClock::new(),
             turns: Turns::new(),

@@ -72,6 +72,8 @@ pub(crate) enum Step {
     Answer(Reply),
     /// It has to wait.
     Wait(Wait),
+    /// It needs the body, of at most so many bytes; it has its turn again then.
+    Body(u64),
 }
 
 /// What a filter waits for: a hash, an answer, a store. It ends by itself, within its own time.
@@ -86,6 +88,7 @@ pub(crate) enum Passed {
     Through,
     Answered(Reply),
     Waits(Wait),
+    NeedsBody(u64),
 }
 
 impl Course {

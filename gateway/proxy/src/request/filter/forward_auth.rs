@@ -75,15 +75,15 @@ struct Asked {
 /// Lets a request pass whose answer is known, or asks.
 pub(super) fn step(service: &Arc<AuthService>, course: &mut Course, seen: &Seen<'_>) -> Step {
     let rule = &service.rule;
+    if let (Some(most), None) = (rule.body, seen.body) {
+        return Step::Body(most);
+    }
     let asked = Asked {
         service: Arc::clone(service),
         place: course.reached - 1,
         signin: signin(rule, seen),
         dropped: dropped(rule, seen),
     };
-    if rule.body.is_some() && seen.body.is_none() {
-        return unavailable();
-    }
     let key = key(service, seen);
     if let (Some(key), Some(verdicts)) = (&key, &service.verdicts)
         && let Some(known) = verdicts.find(key, seen.started)
@@ -391,7 +391,8 @@ fn question(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Result<Requ
     if let Sends::These(names) = &rule.sends {
         keep(names, rule, headers);
     }
-    Ok(head.map(|()| seen.body.cloned().unwrap_or_default()))
+    let body = seen.body.filter(|_| rule.body.is_some());
+    Ok(head.map(|()| body.cloned().unwrap_or_default()))
 }
 
 /// Says what the request is.

@@ -22,6 +22,10 @@ impl Course {
                 Step::Pass => {}
                 Step::Answer(reply) => return Passed::Answered(reply),
                 Step::Wait(wait) => return Passed::Waits(wait),
+                Step::Body(most) => {
+                    self.reached -= 1;
+                    return Passed::NeedsBody(most);
+                }
             }
         }
         Passed::Through
