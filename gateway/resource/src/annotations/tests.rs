@@ -4,6 +4,7 @@ mod backends;
 mod basic_auth;
 mod choosing;
 mod fields;
+mod forward_auth;
 mod limits;
 mod middlewares;
 mod redirects;
