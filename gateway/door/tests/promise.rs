@@ -668,7 +668,12 @@ proptest! {
             publish(&mut [publisher], &view, &BackendPolicy::default(), &mut door::Ledger::default());
             let owner = |host: &HostPattern| {
                 let names = [Some(host.clone()), host.wildcard()];
-                let admitted = || view.ingresses().filter(|ingress| selector.match_labels(&ingress.labels));
+                // A canary has no place of its own.
+                let has_places = |ingress: &&Arc<Ingress>| ingress.annotations.choosing.canary.is_none();
+                let admitted = || {
+                    let admitted = view.ingresses().filter(|ingress| selector.match_labels(&ingress.labels));
+                    admitted.filter(has_places)
+                };
                 let naming = admitted().filter(|ingress| {
                     ingress.rule_hosts().any(|it| names.contains(&Some(it.clone())))
                 });
