@@ -54,10 +54,11 @@ impl Rig {
         let (mut host, mut scratch) = (HostBuf::new(), PathScratch::default());
         let host = normalise_authority(b"a.test", &mut host).unwrap();
         let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
-        match self.doors[door].snapshot().find(Some(&host), &path) {
-            Verdict::Matched(route) => Some(Arc::clone(route)),
-            _ => None,
-        }
+        let snapshot = self.doors[door].snapshot();
+        let Verdict::Matched(route) = snapshot.find(Some(&host), &path) else {
+            return None;
+        };
+        Some(Arc::clone(route))
     }
 
     /// The name of the canary of a route.

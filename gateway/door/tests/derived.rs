@@ -225,5 +225,5 @@ fn a_redirect_of_everything_needs_no_backend() {
         &mut rig.ledger,
     );
     rig.expect(&[("a.test", "/", "moved redirects")]);
-    assert_eq!(report.problems().iter().count(), 0);
+    assert_eq!(report.problems().len(), 0);
 }

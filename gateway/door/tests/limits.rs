@@ -64,9 +64,11 @@ impl Rig {
             panic!("{}", host.as_str())
         };
         let filters = route.filters.iter().flat_map(|filters| &filters.request);
-        let limits = filters.filter_map(|filter| match filter {
-            Filter::RateLimit(limit) => Some(Arc::clone(limit)),
-            _ => None,
+        let limits = filters.filter_map(|filter| {
+            let Filter::RateLimit(limit) = filter else {
+                return None;
+            };
+            Some(Arc::clone(limit))
         });
         limits.collect()
     }

@@ -294,10 +294,11 @@ fn a_changed_middleware_or_secret_concerns_those_that_name_it() {
             let (mut host_buf, mut scratch) = (HostBuf::new(), PathScratch::default());
             let host = normalise_authority(host.as_bytes(), &mut host_buf).unwrap();
             let path = normalise_path(b"/", &mut scratch).unwrap();
-            match doors[0].snapshot().find(Some(&host), &path) {
-                Verdict::Matched(route) => std::sync::Arc::clone(route),
-                _ => panic!("nothing is served"),
-            }
+            let snapshot = doors[0].snapshot();
+            let Verdict::Matched(route) = snapshot.find(Some(&host), &path) else {
+                panic!("nothing is served")
+            };
+            std::sync::Arc::clone(route)
         })
     };
     let same = |before: &[std::sync::Arc<door::Route>; 3], after: &[std::sync::Arc<door::Route>; 3]| {
@@ -341,7 +342,10 @@ fn what_middlewares_name_is_fetched() {
     ]);
     let policy = Policy::new(Selector::parse("expose=one").unwrap(), Scheme::Http);
     let secret = ObjectRef::namespaced(Kind::Secret, &ObjectKey::new("shop", "users"));
-    assert_eq!(needs([&policy], &view).of_ingresses(), [secret.clone()]);
+    assert_eq!(
+        needs([&policy], &view).of_ingresses(),
+        std::slice::from_ref(&secret)
+    );
     let object = |kind, name| {
         view.object(&ObjectRef::namespaced(kind, &ObjectKey::new("shop", name)))
             .unwrap()

@@ -64,10 +64,11 @@ impl Rig {
         let (mut host_scratch, mut path_scratch) = (HostBuf::new(), PathScratch::default());
         let host = normalise_authority(host.as_bytes(), &mut host_scratch).unwrap();
         let path = normalise_path(b"/", &mut path_scratch).unwrap();
-        match self.doors[door].snapshot().find(Some(&host), &path) {
-            Verdict::Matched(route) => Arc::clone(route),
-            _ => panic!("{}", host.as_str()),
-        }
+        let snapshot = self.doors[door].snapshot();
+        let Verdict::Matched(route) = snapshot.find(Some(&host), &path) else {
+            panic!("{}", host.as_str())
+        };
+        Arc::clone(route)
     }
 
     fn filter(&self, door: usize, host: &str) -> Arc<PasswordFilter> {

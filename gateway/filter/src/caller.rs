@@ -190,10 +190,19 @@ pub(crate) mod tests {
         IpStrategy::of(depth, excluded.iter().copied(), subnet)
     }
 
+    /// Depth, excluded networks, length of IPv6 networks, chain, and the address that counts.
+    type Case = (
+        Option<i64>,
+        &'static [&'static str],
+        Option<i64>,
+        &'static str,
+        Option<&'static str>,
+    );
+
     #[test]
     fn the_address_that_a_strategy_names() {
         let chain = "1.1.1.1, 2.2.2.2,, 10.0.0.3 ,10.0.0.4";
-        let table: &[(Option<i64>, &[&str], Option<i64>, &'static str, Option<&str>)] = &[
+        let table: &[Case] = &[
             (None, &[], None, chain, Some("10.0.0.9")),
             (Some(0), &[], None, chain, Some("10.0.0.9")),
             (Some(1), &[], None, chain, Some("10.0.0.4")),

@@ -208,7 +208,7 @@ mod tests {
         #[test]
         fn no_text_is_too_odd(text in "[0-9a-f.:/,smh% \\[\\]-]{0,24}|\\PC{0,16}") {
             let _ = crate::cidr::Networks::parse(&text);
-            let _ = crate::rate::Rate::parse(&text, None);
+            let _ = Rate::parse(&text, None);
             let _ = crate::source::Source::parse(&text);
             if let Ok(time) = crate::duration::parse_duration(&text) {
                 proptest::prop_assert!(time <= crate::duration::LONGEST);

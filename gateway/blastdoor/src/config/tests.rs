@@ -501,6 +501,7 @@ fn two_doors(one: &str, other: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn membership_is_by_labels_by_class_or_by_both() {
     const MEET: &str =
         "can admit the same Ingress; make them exclude each other, or set overlap = true on both";

@@ -143,9 +143,9 @@ fn an_unknown_service_of_replicas_makes_every_address_own() {
 
 #[test]
 fn replicas_that_are_ready_share_limits() {
-    let config = |services: &str| {
+    let ready = |services: &str| {
         let source = format!("replicas = {{ services = [{services}] }}");
-        super::ready_replicas(&config(&source, None).source, &view(MORE))
+        ready_replicas(&config(&source, None).source, &view(MORE))
     };
     const MORE: &str = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
         metadata: {name: a-1, namespace: blastdoor, labels: {kubernetes.io/service-name: a}}\n\
@@ -160,9 +160,9 @@ fn replicas_that_are_ready_share_limits() {
         ---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
         metadata: {name: b-1, namespace: blastdoor, labels: {kubernetes.io/service-name: b}}\n\
         addressType: IPv4\nports: []\nendpoints:\n- {addresses: [\"10.1.1.2\"]}\n- {addresses: [\"10.1.1.4\"]}\n";
-    assert_eq!(config("\"blastdoor/a\""), Some(2));
-    assert_eq!(config("\"blastdoor/a\", \"blastdoor/b\""), Some(3));
-    assert_eq!(config("\"blastdoor/none\""), Some(1));
-    let nothing = self::config("", None);
-    assert_eq!(super::ready_replicas(&nothing.source, &view(MORE)), None);
+    assert_eq!(ready("\"blastdoor/a\""), Some(2));
+    assert_eq!(ready("\"blastdoor/a\", \"blastdoor/b\""), Some(3));
+    assert_eq!(ready("\"blastdoor/none\""), Some(1));
+    let nothing = config("", None);
+    assert_eq!(ready_replicas(&nothing.source, &view(MORE)), None);
 }

@@ -89,12 +89,14 @@ fn keep_one(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectRep
 
 /// Whether one of the others says the same about a kind.
 fn is_among(kind: FilterKind, one: &Asked<'_>, others: &[Asked<'_>]) -> bool {
-    others.iter().any(|other| match kind {
-        FilterKind::Cors => match (other.spec.cors(), one.spec.cors()) {
+    others.iter().any(|other| {
+        if kind != FilterKind::Cors {
+            return other.spec == one.spec;
+        }
+        match (other.spec.cors(), one.spec.cors()) {
             (Some(other), Some(one)) => other.agrees_with(one),
             (other, one) => other == one,
-        },
-        _ => other.spec == one.spec,
+        }
     })
 }
 

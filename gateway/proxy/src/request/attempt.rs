@@ -15,6 +15,7 @@ use crate::head::downstream::Downstream;
 use crate::head::emit::OwnAnswer;
 use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::conduct::{self, Circumstances};
+use crate::request::filter::Course;
 use crate::request::page;
 use crate::request::plan::Plan;
 use crate::request::record::Record;
@@ -145,11 +146,7 @@ impl Attempts<'_, '_> {
         };
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
-        if let Some(course) = &mut self.plan.course {
-            course.goes_to(&self.plan.upstream, endpoint.address());
-            self.plan
-                .name_endpoint(endpoint.address(), &mut self.scratch.to_upstream);
-        }
+        self.direct(endpoint);
         // A kept connection may be at hand. Everything else takes time, and memory of its own.
         let kept = match &self.plan.message {
             None => endpoint.reuse(rule, self.record.started()),
@@ -186,31 +183,22 @@ impl Attempts<'_, '_> {
             clock: &worker.clock,
             pipes: &worker.pipes,
             limits: &self.plan.matched.settings.limits,
-            filters: self
-                .plan
-                .course
-                .as_deref()
-                .map(|course| course as &dyn ResponseFilters),
+            filters: self.plan.course.as_deref().map(response_filters),
         };
         let mut exchange = Exchange::new(parts, self.plan.timeouts, self.plan.traits, closing);
         let mut tenure = Tenure::new(worker, &self.plan.matched.route, self.plan.matched.publication);
-        let downstream = self.requester.downstream;
+        let (course, server) = (self.plan.course.as_deref(), &**self.requester.server);
+        let (deadline, until) = (self.requester.deadline, self.plan.timeouts.until);
         let mut page = None;
         let outcome = loop {
-            let outcome = follow(&mut exchange, &mut tenure, worker, downstream).await;
-            let (Ok(Ended::Intercepted), Some(course)) = (&outcome, self.plan.course.as_deref()) else {
+            let outcome = follow(&mut exchange, &mut tenure, worker, self.requester.downstream).await;
+            let (Ok(Ended::Intercepted), Some(course)) = (&outcome, course) else {
                 break outcome;
             };
-            let (server, deadline) = (&**self.requester.server, self.requester.deadline);
-            let until = self.plan.timeouts.until;
             match Box::pin(page::of_response(&mut exchange, course, server, deadline, until)).await {
                 // The response goes on.
                 Ok(None) => {}
-                Ok(found) => {
-                    page = found;
-                    break outcome;
-                }
-                Err(failure) => break Err(failure),
+                found => break found.map(|found| page = found).and(outcome),
             }
         };
         drop(tenure);
@@ -243,10 +231,7 @@ impl Attempts<'_, '_> {
                     let read = &self.scratch.from_upstream;
                     Box::pin(page::keep(socket, read.filled(), leftover, endpoint)).await;
                 }
-                match page {
-                    Some(page) => Attempt::Page(page),
-                    None => Attempt::Failed(Refusal::UpstreamReset),
-                }
+                page.map_or(Attempt::Failed(Refusal::UpstreamReset), Attempt::Page)
             }
             Ok(Ended::Upgraded) => {
                 // Few requests become a tunnel: its memory is its own, and not a part of each request's.
@@ -257,6 +242,15 @@ impl Attempts<'_, '_> {
                 Attempt::Over(self.cut(&failure.refusal, ends_with_connection).await)
             }
             Err(failure) => self.failed(failure, fresh),
+        }
+    }
+
+    /// Tells the filters which endpoint gets the request, and the endpoint its name if that is what it sees as `Host`.
+    fn direct(&mut self, endpoint: &Endpoint) {
+        if let Some(course) = &mut self.plan.course {
+            course.goes_to(&self.plan.upstream, endpoint.address());
+            self.plan
+                .name_endpoint(endpoint.address(), &mut self.scratch.to_upstream);
         }
     }
 
@@ -434,6 +428,11 @@ impl Attempts<'_, '_> {
         }
         drop(upgraded);
     }
+}
+
+/// A course, as an exchange sees it.
+fn response_filters(course: &Course) -> &dyn ResponseFilters {
+    course
 }
 
 /// Follows an exchange to its end, for as long as it may continue.

@@ -392,8 +392,10 @@ fn review(parsed: &mut Annotations, raw: &BTreeMap<String, String>, report: &mut
         option.is_some_and(|option| NGINX_OPTIONS.contains(&option))
     };
     let own = |key: &str| key.starts_with("blastdoor.dev/forward-auth-");
-    let spellings: [(ForwardAuthDraft, &str, &dyn Fn(&str) -> bool); 2] =
-        [(drafts.own, OWN, &own), (drafts.nginx, NGINX, &nginx)];
+    let spellings = [
+        (drafts.own, OWN, &own as &dyn Fn(&str) -> bool),
+        (drafts.nginx, NGINX, &nginx),
+    ];
     for (draft, main, is_option) in spellings {
         if draft.url.is_some() {
             if let Some(written) = complete(draft) {

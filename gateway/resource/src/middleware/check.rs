@@ -119,12 +119,20 @@ fn mismatch(form: Form, value: &Value, at: &str) -> InvalidMiddleware {
     let is_quoted = |text: &str| match form {
         Form::Truth => matches!(text, "true" | "false"),
         Form::Natural | Form::Integer => text.parse::<i64>().is_ok(),
-        _ => false,
+        Form::Text
+        | Form::Duration
+        | Form::Port
+        | Form::Texts
+        | Form::TextMap
+        | Form::NumberMap
+        | Form::Object(_)
+        | Form::Objects(_)
+        | Form::Any => false,
     };
     match (form, value) {
         (Form::Text, Value::Bool(_) | Value::Number(_)) => reason.push_str("; write it in quotes"),
         (Form::TextMap, Value::Object(_)) => {
-            reason.push_str(" with other values; write each value in quotes")
+            reason.push_str(" with other values; write each value in quotes");
         }
         (Form::NumberMap, Value::Object(_)) => reason.push_str(" with other values"),
         (Form::Texts, Value::Array(_)) => reason.push_str(" with other items; write each item in quotes"),

@@ -367,6 +367,7 @@ mod tests {
 
     type Read = (Result<filter::headers::Headers, String>, Vec<String>);
 
+    #[expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
     fn read(content: Value) -> Read {
         let raw = json!({"metadata": {"namespace": "shop", "name": "m"}, "spec": {"headers": content}});
         let raw: RawMiddleware = serde_json::from_value(raw).unwrap();
@@ -392,6 +393,7 @@ mod tests {
 
     /// One field each, and what it becomes.
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn each_field_becomes_what_it_says() {
         let none = filter::headers::Headers::default;
         let response = |lines: &str| edits(lines, Message::Response);

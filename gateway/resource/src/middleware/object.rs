@@ -114,7 +114,7 @@ fn read_spec(
     let written = match spec {
         Value::Object(written) => written,
         Value::Null => serde_json::Map::new(),
-        _ => {
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             return Err(wrong(
                 "spec",
                 "expected a map with one kind of middleware".to_owned(),

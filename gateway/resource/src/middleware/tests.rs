@@ -8,6 +8,7 @@ use super::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware};
 use crate::filter_spec::{BasicAuthSpec, FilterSpec, UsersForm};
 use crate::{Object, Problem};
 
+#[expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
 fn read(spec: Value) -> (Middleware, Vec<Problem>) {
     let raw: RawMiddleware =
         serde_json::from_value(json!({"metadata": {"namespace": "shop", "name": "m"}, "spec": spec}))
@@ -96,7 +97,16 @@ fn a_field_that_does_not_fit_is_named() {
                         put(json!({row.name: [value]}))
                     });
                 }
-                _ => {}
+                Form::Text
+                | Form::Truth
+                | Form::Natural
+                | Form::Integer
+                | Form::Duration
+                | Form::Port
+                | Form::Texts
+                | Form::TextMap
+                | Form::NumberMap
+                | Form::Any => {}
             }
         }
         if !fields.is_empty() {
@@ -260,7 +270,7 @@ fn examples_are_read() {
             (KindEffect::Honoured(_), Ok(_)) => assert_eq!(manifest.problems, [], "{}", kind.name),
             (KindEffect::Honoured(_), Err(invalid)) => panic!("{}: {invalid}", kind.name),
             (KindEffect::Closes(reason), Err(invalid)) => {
-                assert_eq!(*invalid.reason, **reason, "{}", kind.name)
+                assert_eq!(*invalid.reason, **reason, "{}", kind.name);
             }
             (KindEffect::Closes(_), Ok(_)) => panic!("{}", kind.name),
         }

@@ -19,7 +19,7 @@ use route::{HostRestriction, ListenerName};
 use self::client::{client_ip, proxy_protocol, trusted};
 use self::limits::{limits, timeouts};
 use self::membership::{Membership, membership};
-use self::preset::presets;
+use self::preset::{Preset, presets};
 use self::publish::publish;
 use self::tls::{Tls, tls};
 use super::diagnostics::Section;
@@ -81,18 +81,7 @@ pub(super) fn door(
         raw.idle_timeout.as_deref(),
         Duration::from_secs(preset.idle),
     );
-    let drain = Drain {
-        wait: section.duration_or_zero(
-            "drain.wait",
-            raw.drain.wait.as_deref(),
-            Duration::from_secs(preset.wait),
-        ),
-        timeout: section.duration_or_zero(
-            "drain.timeout",
-            raw.drain.timeout.as_deref(),
-            Duration::from_secs(preset.timeout),
-        ),
-    };
+    let drain = drain(section, raw, &preset);
     let redirect = raw.redirect.as_deref().and_then(|name| match name.parse() {
         Ok(name) => Some(name),
         Err(error) => {
@@ -142,6 +131,21 @@ pub(super) fn door(
         trusted_proxies_file,
         tls_files,
     })
+}
+
+fn drain(section: &mut Section<'_, '_>, raw: &RawListener, preset: &Preset) -> Drain {
+    Drain {
+        wait: section.duration_or_zero(
+            "drain.wait",
+            raw.drain.wait.as_deref(),
+            Duration::from_secs(preset.wait),
+        ),
+        timeout: section.duration_or_zero(
+            "drain.timeout",
+            raw.drain.timeout.as_deref(),
+            Duration::from_secs(preset.timeout),
+        ),
+    }
 }
 
 fn bounds(section: &mut Section<'_, '_>, raw: &RawListener) -> Bounds {

@@ -22,7 +22,7 @@ pub(super) fn step(edit: &PathEdit, course: &mut Course, seen: &Seen<'_>) -> Ste
         }
     };
     if let Some(target) = edited.target {
-        match checked(target) {
+        match checked(&target) {
             Ok(target) => course.edits.target = Some(target),
             Err(error) => return Step::Answer(Refusal::Path(error).into()),
         }
@@ -55,7 +55,7 @@ pub(super) fn host(host: &UpstreamHost, course: &mut Course, seen: &Seen<'_>) ->
 }
 
 /// A path and its query, if a backend may see them: the path in its normal form.
-fn checked(target: Vec<u8>) -> Result<PathAndQuery, PathError> {
+fn checked(target: &[u8]) -> Result<PathAndQuery, PathError> {
     let at = target
         .iter()
         .position(|byte| *byte == b'?')
@@ -97,7 +97,7 @@ mod tests {
             ("/a b", Err(PathError::Character)),
         ];
         for (target, expected) in table {
-            let result = checked(target.as_bytes().to_vec());
+            let result = checked(target.as_bytes());
             let result = result.as_ref().map(PathAndQuery::as_str).map_err(|error| *error);
             assert_eq!(result, expected, "{target}");
         }
