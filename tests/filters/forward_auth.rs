@@ -1,5 +1,7 @@
 //! A service decides about each request, in every spelling.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gateway_tests::http2::{Http2, block, request_with};
 use gateway_tests::{Backend, Client, Gateway, Output, Reply, gateway, manifest};
 
@@ -14,7 +16,12 @@ const NO: &str = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"
 
 /// Lets those pass that say `Authorization: let-me-in`.
 fn service() -> Backend {
-    let answer = |seen: &gateway_tests::Seen| {
+    service_with(true)
+}
+
+/// The same; with or without cookies.
+fn service_with(cookies: bool) -> Backend {
+    let answer = move |seen: &gateway_tests::Seen| {
         let answer = match seen.fields("authorization").first() {
             Some(&"let-me-in") => {
                 "HTTP/1.1 200 OK\r\nX-User: alice\r\nX_Team: red\r\nX-Other: no\r\nSet-Cookie: s=1; Path=/\r\nSet-Cookie: \
@@ -28,7 +35,9 @@ fn service() -> Backend {
             Some(&"break") => "HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\noops",
             _ => NO,
         };
-        answer.as_bytes().to_vec()
+        let lines = answer.split_inclusive("\r\n");
+        let lines = lines.filter(|line| cookies || !line.starts_with("Set-Cookie"));
+        lines.collect::<String>().into_bytes()
     };
     Backend::with("auth", Reply::computed(answer))
 }
@@ -400,7 +409,7 @@ fn answers_are_kept_for_the_same_credentials_alone() {
         ("blastdoor.dev/forward-auth-headers", "X-User"),
     ];
     for (annotations, by_path) in [(nginx, false), (own, true)] {
-        let (backend, service) = (Backend::start("app"), service());
+        let (backend, service) = (Backend::start("app"), service_with(false));
         let gateway = start(&backend, &service, annotations, "");
         let door = gateway.door(DOOR);
         let status = |path: &str, fields: &[(&str, &str)]| {
@@ -421,6 +430,41 @@ fn answers_are_kept_for_the_same_credentials_alone() {
         // What is no answer is asked again.
         assert_eq!(status("/", &[("authorization", "break")]), (503, asked + 1));
         assert_eq!(status("/", &[("authorization", "break")]), (503, asked + 2));
+    }
+}
+
+/// The cookie in an answer is its client's alone, even if clients without cookies or credentials look the same.
+#[test]
+fn an_answer_with_a_cookie_is_not_kept() {
+    let nginx: &[(&str, &str)] = &[
+        (URL, "http://auth"),
+        ("nginx.ingress.kubernetes.io/auth-cache-key", "$host"),
+        ("nginx.ingress.kubernetes.io/auth-cache-duration", "200 401 5m"),
+    ];
+    let own: &[(&str, &str)] = &[
+        (OWN, "http://auth"),
+        ("blastdoor.dev/forward-auth-cache", "5m"),
+        ("blastdoor.dev/forward-auth-cookies", "s"),
+        ("blastdoor.dev/forward-auth-signin", "https://login.test"),
+    ];
+    for annotations in [nginx, own] {
+        for line in ["200 OK", "401 Unauthorized"] {
+            let count = AtomicUsize::new(0);
+            let answer = move |_: &gateway_tests::Seen| {
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                format!("HTTP/1.1 {line}\r\nSet-Cookie: s={number}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+            };
+            let service = Backend::with("auth", Reply::computed(answer));
+            let backend = Backend::start("app");
+            let gateway = start(&backend, &service, annotations, "");
+            for number in 0..3 {
+                let got = ask_http1(gateway.door(DOOR), "GET", "/", &[]);
+                if let Some(cookie) = got.field("set-cookie") {
+                    assert_eq!(cookie, format!("s={number}"), "{annotations:?} {line}");
+                }
+                assert_eq!(service.requests(), number + 1, "{annotations:?} {line}");
+            }
+        }
     }
 }
 

@@ -183,7 +183,10 @@ impl Asked {
             return Step::Answer(relayed(rule, answer));
         }
         let verdict = Arc::new(verdict(rule, &answer));
-        let time = rule.cache.as_ref().and_then(|cache| cache.time_of(status));
+        // A cookie is its client's alone, and others may look the same as long as they have none.
+        let may_be_kept = !answer.headers().contains_key(SET_COOKIE);
+        let cache = rule.cache.as_ref().filter(|_| may_be_kept);
+        let time = cache.and_then(|cache| cache.time_of(status));
         if let (Some(key), Some(verdicts), Some(time)) = (key, &self.service.verdicts, time)
             && let Some(until) = Instant::now().checked_add(time)
         {
