@@ -74,6 +74,39 @@ fn backends_are_believed_only_with_a_valid_certificate() {
             200,
         ),
         (
+            "ingress-nginx's other word for TLS",
+            vec![("nginx.ingress.kubernetes.io/secure-backends", "true")],
+            200,
+        ),
+        (
+            "another name that it has, in ingress-nginx's words",
+            vec![
+                HTTPS,
+                ("nginx.ingress.kubernetes.io/proxy-ssl-secret", "test/good"),
+                ("nginx.ingress.kubernetes.io/proxy-ssl-verify", "on"),
+                ("nginx.ingress.kubernetes.io/proxy-ssl-name", "b.test"),
+            ],
+            200,
+        ),
+        (
+            "the wrong name, in ingress-nginx's words",
+            vec![
+                HTTPS,
+                ("nginx.ingress.kubernetes.io/proxy-ssl-secret", "test/good"),
+                ("nginx.ingress.kubernetes.io/proxy-ssl-verify", "on"),
+                ("nginx.ingress.kubernetes.io/proxy-ssl-name", "c.test"),
+            ],
+            502,
+        ),
+        (
+            "a name that is not sent",
+            vec![
+                HTTPS,
+                ("nginx.ingress.kubernetes.io/proxy-ssl-server-name", "off"),
+            ],
+            200,
+        ),
+        (
             "authorities that are not there",
             vec![HTTPS, verify, ca("secret/missing")],
             503,
@@ -98,6 +131,40 @@ fn backends_are_believed_only_with_a_valid_certificate() {
         names.contains(&Some("app.test.svc".to_owned())) && names.contains(&Some("b.test".to_owned())),
         "{names:?}"
     );
+    assert_eq!(names.iter().filter(|name| name.is_none()).count(), 1, "{names:?}");
+}
+
+/// A Service of Traefik says what it speaks; its certificate is verified, since nothing says otherwise.
+#[test]
+fn a_service_says_its_scheme() {
+    let authority = Authority::new("good");
+    let backend = Backend::start("app");
+    let front = TlsFront::start(&authority.server(&["app.test.svc"]), H1, None, backend.port());
+    let objects = secret_of("good", "Opaque", &[("ca.crt", authority.pem())]);
+    for (port, scheme, annotations, status) in [
+        (
+            front.port(),
+            "https",
+            vec![("blastdoor.dev/backend-tls-ca", "secret/good")],
+            200,
+        ),
+        (front.port(), "https", vec![], 502),
+        (backend.port(), "http", vec![], 200),
+    ] {
+        let app = annotated(&manifest::app("app", DOOR, "a.test", port), &annotations).replacen(
+            "kind: Service\nmetadata:\n",
+            &format!(
+                "kind: Service\nmetadata:\n  annotations: {{traefik.ingress.kubernetes.io/service.serversscheme: {scheme}}}\n"
+            ),
+            1,
+        );
+        let gateway = gateway!()
+            .manifest("app.yaml", &app)
+            .manifest("objects.yaml", &objects)
+            .start();
+        assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, status, "{scheme}");
+    }
+    assert_eq!(backend.requests(), 2);
 }
 
 fn indented(text: &str) -> String {

@@ -215,6 +215,7 @@ fn cookie(got: &Got) -> Option<(String, String)> {
 fn a_sticky_cookie_has_the_attributes_that_are_written() {
     let affinity = ("nginx.ingress.kubernetes.io/affinity", "cookie");
     let traefik = "traefik.ingress.kubernetes.io/service.sticky.cookie";
+    let of_traefik = |name: &str| format!("traefik.ingress.kubernetes.io/{name}");
     let of_service = |lines: &[(&str, &str)]| {
         let lines: String = lines
             .iter()
@@ -226,6 +227,16 @@ fn a_sticky_cookie_has_the_attributes_that_are_written() {
     let table: Vec<(Annotations<'_>, String, &str, &str)> = vec![
         (
             vec![affinity],
+            String::new(),
+            "INGRESSCOOKIE",
+            "Path=/shop; HttpOnly",
+        ),
+        // Done as `persistent`.
+        (
+            vec![
+                affinity,
+                ("nginx.ingress.kubernetes.io/affinity-mode", "balanced"),
+            ],
             String::new(),
             "INGRESSCOOKIE",
             "Path=/shop; HttpOnly",
@@ -267,13 +278,13 @@ fn a_sticky_cookie_has_the_attributes_that_are_written() {
         (
             vec![],
             of_service(&[
-                (&format!("{traefik}.name"), "t"),
-                (&format!("{traefik}.secure"), "true"),
-                (&format!("{traefik}.httponly"), "true"),
-                (&format!("{traefik}.samesite"), "lax"),
-                (&format!("{traefik}.maxage"), "7"),
-                (&format!("{traefik}.path"), "/p"),
-                (&format!("{traefik}.domain"), "a.test"),
+                (&of_traefik("service.sticky.cookie.name"), "t"),
+                (&of_traefik("service.sticky.cookie.secure"), "true"),
+                (&of_traefik("service.sticky.cookie.httponly"), "true"),
+                (&of_traefik("service.sticky.cookie.samesite"), "lax"),
+                (&of_traefik("service.sticky.cookie.maxage"), "7"),
+                (&of_traefik("service.sticky.cookie.path"), "/p"),
+                (&of_traefik("service.sticky.cookie.domain"), "a.test"),
             ]),
             "t",
             "Path=/p; Domain=a.test; Max-Age=7; HttpOnly; Secure; SameSite=Lax",

@@ -399,6 +399,36 @@ fn a_service_that_does_not_exist_closes() {
     }
 }
 
+/// How a Service is called is for its own annotations to say.
+#[test]
+fn a_middleware_that_says_how_its_service_is_called_closes() {
+    let app = backend();
+    let named = ("blastdoor.dev/middlewares", "pages");
+    for (field, status) in [
+        ("kind: Service", 200),
+        ("namespace: test", 200),
+        ("namespace: other", 503),
+        ("kind: TraefikService", 503),
+        ("scheme: https", 503),
+        ("strategy: wrr", 503),
+        ("sticky: {cookie: {}}", 503),
+        ("passHostHeader: true", 503),
+        ("responseForwarding: {flushInterval: 1ms}", 503),
+        ("serversTransport: mine", 503),
+        ("weight: 1", 503),
+        ("nativeLB: true", 503),
+        ("nodePortLB: true", 503),
+        ("healthCheck: {path: /}", 503),
+        ("passiveHealthCheck: {failureWindow: 10s}", 503),
+        ("middlewares: [{name: a}]", 503),
+    ] {
+        let content = format!("errors: {{status: [\"404\"], service: {{name: pages, port: 80, {field}}}}}");
+        let gateway = start(&[named], &app, &app, &middleware("pages", &content));
+        let got = ask(gateway.door(DOOR), "GET", "/", &[]);
+        assert_eq!(got.status, status, "{field}");
+    }
+}
+
 /// The errors of gRPC are in trailers, and its clients read no pages.
 #[test]
 fn grpc_calls_keep_their_errors() {

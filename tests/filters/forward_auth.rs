@@ -1,5 +1,7 @@
 //! A service decides about each request, in every spelling.
 
+mod asked;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gateway_tests::http2::{Http2, block, request_with};

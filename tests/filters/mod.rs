@@ -1,6 +1,7 @@
 //! Filters over real sockets, HTTP/1.1 and HTTP/2: object in, behaviour out. A module for each part.
 
 mod choosing;
+mod coverage;
 mod errors;
 mod fields;
 mod forward_auth;

@@ -1,6 +1,6 @@
 //! CORS, in our spelling and that of ingress-nginx.
 
-use gateway_tests::Reply;
+use gateway_tests::{Backend, Reply};
 
 use super::super::{DOOR, ask, gateway_with};
 use super::{PREFLIGHT, answer, cors_of, talkative};
@@ -75,12 +75,24 @@ fn preflights_are_answered_without_the_backend() {
 #[test]
 fn responses_say_who_may_read_them() {
     let backend = talkative();
-    let annotations = [
+    let ours = [
+        ("blastdoor.dev/cors", "https://a.test"),
+        ("blastdoor.dev/cors-expose", "X-B"),
+        ("blastdoor.dev/cors-credentials", "on"),
+    ];
+    let theirs = [
         ("nginx.ingress.kubernetes.io/enable-cors", "true"),
         ("nginx.ingress.kubernetes.io/cors-allow-origin", "https://a.test"),
         ("nginx.ingress.kubernetes.io/cors-expose-headers", "X-B"),
     ];
-    let gateway = gateway_with(&backend, &annotations, "");
+    for annotations in [ours, theirs] {
+        read_by_one_origin(&backend, &annotations);
+    }
+}
+
+/// What these annotations say: `https://a.test` may read responses, their `X-B` too.
+fn read_by_one_origin(backend: &Backend, annotations: &[(&str, &str)]) {
+    let gateway = gateway_with(backend, annotations, "");
     let door = gateway.door(DOOR);
     for status in ["200 OK", "304 Not Modified", "401 No", "500 Oh"] {
         backend.reply(answer(status));
@@ -92,7 +104,7 @@ fn responses_say_who_may_read_them() {
             "vary: Accept",
             "vary: Origin",
         ];
-        assert_eq!(cors_of(&got), expected, "{status}");
+        assert_eq!(cors_of(&got), expected, "{annotations:?} {status}");
     }
     for fields in [
         &[("origin", "https://c.test")][..],

@@ -152,7 +152,11 @@ fn headers_of_traefik_edit_responses() {
             &[
                 "publicKey: x",
                 "sslRedirect: true",
+                "sslTemporaryRedirect: true",
                 "sslHost: b.test",
+                "sslForceHost: true",
+                "sslProxyHeaders: {X-Forwarded-Proto: https}",
+                "hostsProxyHeaders: [X-Forwarded-Host]",
                 "frameDeny: true",
             ],
             "public-key-pins",

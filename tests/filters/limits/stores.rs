@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use gateway_tests::tls::{Authority, H1, TlsFront, secret, secret_of};
 use gateway_tests::{Backend, Client, Gateway, gateway, get};
 
 use super::super::{DOOR, app};
@@ -82,7 +83,8 @@ const OWN: &[(&str, &str)] = &[
     ("blastdoor.dev/rate-limit-store", "store"),
 ];
 const REDIS: &str = "average: 1, period: 10h, burst: 100, \
-                     redis: {endpoints: [\"counts:6379\"], secret: login, db: 3, poolSize: 5}";
+                     redis: {endpoints: [\"counts:6379\"], secret: login, db: 3, poolSize: 5, minIdleConns: 1, \
+                     maxActiveConns: 9, dialTimeout: 5s, readTimeout: 3s, writeTimeout: 3s}";
 
 fn replica(backend: &Backend, annotations: &[(&str, &str)], others: &str) -> Gateway {
     gateway!()
@@ -276,6 +278,46 @@ fn a_server_that_must_not_be_used_closes() {
         let gateway = replica(&backend, &annotations, &objects(free_port(), "x"));
         assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 503, "{secret}");
     }
+}
+
+/// The server is believed only with a valid certificate, unless the Middleware says that none is verified, and is shown that of
+/// `certSecret`. Where it is not believed, the replica counts.
+#[test]
+fn a_server_is_asked_over_tls() {
+    let Some(program) = program() else { return };
+    let backend = Backend::start("app");
+    let (good, other, clients) = (
+        Authority::new("good"),
+        Authority::new("other"),
+        Authority::new("clients"),
+    );
+    let own = clients.client("gateway");
+    let secrets = secret_of("good", "Opaque", &[("tls.ca", good.pem())])
+        + &secret_of("other", "Opaque", &[("ca.crt", other.pem())])
+        + &secret("own", &own);
+    let port = free_port();
+    let _server = Server::start(program, port, "hunter2");
+    let front = TlsFront::start(&good.server(&["counts"]), H1, Some(&clients), port);
+    for (tls, answers) in [
+        ("caSecret: good, certSecret: own, caOptional: true", true),
+        ("insecureSkipVerify: true, certSecret: own", true),
+        ("caSecret: other, certSecret: own", false),
+        ("caSecret: good", false),
+    ] {
+        let redis = REDIS.replace("db: 3", &format!("db: 3, tls: {{{tls}}}"));
+        let others = objects(front.port(), "hunter2") + &secrets + &middleware("rateLimit", &redis);
+        let gateway = replica(&backend, &[NAMED], &others);
+        if answers {
+            assert!(settle(&gateway) > 0, "{tls}");
+        } else {
+            for _ in 0..5 {
+                assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 200, "{tls}");
+            }
+            gateway.counts("blastdoor_filter_store_errors_total", &[("listener", DOOR)], 5.0);
+        }
+    }
+    let shown: Vec<_> = front.met().into_iter().filter_map(|met| met.client).collect();
+    assert!(shown.contains(&own.der()));
 }
 
 /// The server moves: its Service has another endpoint, which is found although a Secret alone names it.

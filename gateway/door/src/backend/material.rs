@@ -133,7 +133,8 @@ impl Materials {
     }
 
     fn of_secret(&mut self, secret: &Arc<Secret>) -> Result<Arc<CaBundle>, BackendFault> {
-        let pem = entry(secret, "ca.crt")?;
+        // `tls.ca` is the name that Secrets for Traefik use.
+        let pem = entry(secret, "ca.crt").or_else(|fault| entry(secret, "tls.ca").map_err(|_| fault))?;
         let read = self
             .secret_authorities
             .read(&secret.key, secret, || CaBundle::from_pem(pem));
