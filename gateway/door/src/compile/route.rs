@@ -50,6 +50,11 @@ impl Route {
         })
     }
 
+    /// Whether every request is redirected, but for challenges of ACME.
+    pub(crate) fn redirects(&self) -> bool {
+        self.filters.as_ref().is_some_and(|filters| filters.redirects)
+    }
+
     /// Everything that its requests may reach.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         let own = match &self.action {

@@ -26,6 +26,10 @@ impl Standing {
         if was.origin != is.origin {
             return Self::Gone;
         }
+        // What is admitted no more in clear text must not go on in it.
+        if is.redirects() && !was.redirects() {
+            return Self::Gone;
+        }
         match (&was.action, &is.action) {
             (Action::Forward(was), Action::Forward(is)) => {
                 // Keys and authorities may be renewed, but TLS must not replace clear text.
