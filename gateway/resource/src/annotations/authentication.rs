@@ -1,14 +1,16 @@
-//! Who a client is: passwords, other services' verdicts, client certificates.
+//! What is not supported of asking who a client is.
 
 use super::row::{Subject, closes};
 
-const NOT_YET: &str = "authentication is not supported yet";
+const OPTION: &str = "no such way to authenticate is supported; `auth-url` and `auth-type: basic` are, and the door verifies \
+                      certificates of clients";
+const SATISFY: &str = "not supported: a request must pass every filter";
 
 pub(super) const SUBJECT: Subject = Subject {
     title: "Authentication",
     ingress: &[
-        closes("nginx.ingress.kubernetes.io/auth-*", NOT_YET),
-        closes("nginx.ingress.kubernetes.io/satisfy", NOT_YET),
+        closes("nginx.ingress.kubernetes.io/auth-*", OPTION),
+        closes("nginx.ingress.kubernetes.io/satisfy", SATISFY),
     ],
     service: &[],
     review: None,
