@@ -55,7 +55,7 @@ pub use admission::{
 };
 pub use backend::{
     AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots,
-    ServiceBounds, Upstream, UpstreamProtocol,
+    ServiceBounds, Upstream, UpstreamProtocol, store_client,
 };
 pub use compile::{Action, Canary, Route};
 pub use filters::{

@@ -17,7 +17,7 @@ mod upstream;
 pub use addresses::{AddressPolicy, OwnAddresses};
 pub use bounds::ServiceBounds;
 pub use policy::{BackendPolicy, ExternalNames};
-pub use tls::{BackendTls, PlatformRoots};
+pub use tls::{BackendTls, PlatformRoots, store_client};
 pub use upstream::{Endpoint, Upstream, UpstreamProtocol};
 
 pub(crate) use memory::BackendMemory;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
+use filter::store::StoreTls;
 use resource::{BackendAnnotations, ClusterView, ObjectRef};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::fault::BackendFault;
 use super::material::{Material, Materials};
-use crate::pki::{Bounded, Digest, PROVIDER};
+use crate::pki::{Bounded, CaBundle, Certificate, Digest, PROVIDER};
 
 /// The TLS settings for the endpoints of an upstream. Equal settings are one value: [`crate::publish()`] keeps the live
 /// ones, and with them their sessions.
@@ -212,6 +213,40 @@ fn client_config(
         b"http/1.1".to_vec()
     }];
     Ok(config)
+}
+
+/// The TLS settings for a server of limits. Each connection gets its own: a server is connected to rarely.
+///
+/// # Errors
+/// When its material cannot be used, or the platform has no authorities and it has none of its own.
+pub fn store_client(tls: &StoreTls, platform: &PlatformRoots) -> Result<ClientConfig, String> {
+    let settings = |error: rustls::Error| error.to_string();
+    let trusted = match (tls.unverified, &tls.authorities) {
+        (true, _) => Ok(Arc::new(Unverified) as Arc<dyn ServerCertVerifier>),
+        (false, Some(pem)) => {
+            let bundle = CaBundle::from_pem(pem).map_err(|error| error.to_string())?;
+            verifier(bundle.roots())
+        }
+        (false, None) => platform
+            .0
+            .as_ref()
+            .ok_or(BackendFault::NoPlatformRoots)
+            .and_then(verifier),
+    };
+    let trusted = trusted.map_err(|fault| fault.to_string())?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(settings)?
+        .dangerous()
+        .with_custom_certificate_verifier(trusted);
+    Ok(match &tls.identity {
+        Some((certificate, key)) => {
+            let shown = Certificate::from_pem(certificate, key).map_err(|error| error.to_string())?;
+            let shown = SingleCertAndKey::from(rustls::sign::CertifiedKey::clone(shown.key()));
+            builder.with_client_cert_resolver(Arc::new(shown))
+        }
+        None => builder.with_no_client_auth(),
+    })
 }
 
 /// Verifies certificates against these authorities.

@@ -6,28 +6,28 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use door::PlatformRoots;
 use filter::rate::Wait;
 use filter::store::{SCRIPT, Store, StoreEndpoint, arguments, verdict};
 use redis::aio::MultiplexedConnection;
-use redis::io::AsyncDNSResolver;
-use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, RedisFuture, Script, TlsCertificates,
-};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, Script};
 use route::ListenerName;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
 
 use super::taking::{Silent, Taking};
+use super::vetted::Vetted;
 
 /// Between two attempts to reach a server, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// The most that an attempt takes, whatever is configured.
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
-
-/// So many requests without an answer, one after another, and a connection is given up.
-const MOST_MISSED: u32 = 3;
 
 /// How long the connection to a server that nobody asks is kept.
 const UNUSED: Duration = Duration::from_secs(600);
@@ -49,15 +49,27 @@ pub(super) struct Link {
     changed: Notify,
     /// The connection is of no use any more.
     lost: Notify,
-    missed: Cell<u32>,
     used: Cell<Instant>,
 }
 
 enum State {
     /// The first connection is being made.
     New,
-    Connected(MultiplexedConnection),
+    Connected(Connection),
     Away,
+}
+
+/// A connection, and the task that reads from it.
+struct Connection {
+    asks: MultiplexedConnection,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    /// Not once its last request is answered: a server must not go on sending until then.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }
 
 impl Links {
@@ -88,7 +100,6 @@ impl Links {
             state: RefCell::new(State::New),
             changed: Notify::new(),
             lost: Notify::new(),
-            missed: Cell::new(0),
             used: Cell::new(now),
         });
         tokio::task::spawn_local(keep(Rc::downgrade(&link)));
@@ -109,20 +120,15 @@ impl Link {
             }
         }
         match timeout_at(until, asked.invoke_async::<i64>(&mut connection)).await {
-            Ok(Ok(early)) => {
-                self.missed.set(0);
-                Ok(verdict(early))
-            }
+            Ok(Ok(early)) => Ok(verdict(early)),
             // Of no use, whatever the reason: it may have become a replica, or its password may be another.
             Ok(Err(error)) => {
                 self.give_up(&error);
                 Err(Silent)
             }
+            // The library would keep a place for each answer that is still to come.
             Err(_late) => {
-                self.missed.set(self.missed.get() + 1);
-                if self.missed.get() >= MOST_MISSED {
-                    self.give_up(&"it does not answer in time");
-                }
+                self.give_up(&"it does not answer in time");
                 Err(Silent)
             }
         }
@@ -132,7 +138,7 @@ impl Link {
         loop {
             let changed = self.changed.notified();
             match &*self.state.borrow() {
-                State::Connected(connection) => return Ok(connection.clone()),
+                State::Connected(connection) => return Ok(connection.asks.clone()),
                 State::Away => return Err(Silent),
                 State::New => {}
             }
@@ -151,7 +157,6 @@ impl Link {
 
     fn set(&self, state: State) {
         *self.state.borrow_mut() = state;
-        self.missed.set(0);
         self.changed.notify_waiters();
     }
 
@@ -183,12 +188,16 @@ async fn keep(link: Weak<Link>) {
                     tracing::info!(%listener, store, "the server of limits answers again");
                 }
                 held.set(State::Connected(connection));
-                pause = PAUSES.0;
+                let since = Instant::now();
                 // Without holding it, so that it can end.
                 while timeout(UNUSED, held.lost.notified()).await.is_err() {
                     if Rc::strong_count(&held) == 1 {
                         return;
                     }
+                }
+                // One that is given up at once, again and again, costs more than one that is away.
+                if since.elapsed() > PAUSES.1 {
+                    pause = PAUSES.0;
                 }
             }
             Err(error) => {
@@ -205,25 +214,47 @@ async fn keep(link: Weak<Link>) {
 }
 
 /// A connection to the first address that answers.
-async fn connect(store: &Store) -> Result<MultiplexedConnection, String> {
+async fn connect(store: &Store) -> Result<Connection, String> {
     let mut failed = "it has no address".to_owned();
     for endpoint in &store.endpoints {
         for address in &endpoint.addresses {
-            match connect_to(store, endpoint, *address).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => failed = format!("{address}: {error}"),
+            let connecting = connect_to(store, endpoint, *address);
+            match timeout(store.connect.min(LONGEST_CONNECT), connecting).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => failed = format!("{address}: {error}"),
+                Err(_late) => failed = format!("{address}: it does not answer in time"),
             }
         }
     }
     Err(failed)
 }
 
+/// Names are resolved ahead, as those of backends: whoever wrote one does not choose what the gateway connects to.
 async fn connect_to(
     store: &Store,
     endpoint: &StoreEndpoint,
     address: SocketAddr,
-) -> Result<MultiplexedConnection, RedisError> {
-    let (host, port) = (endpoint.host.to_string(), endpoint.port);
+) -> Result<Connection, Box<dyn std::error::Error>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let Some(tls) = &store.tls else {
+        return log_in(store, stream).await;
+    };
+    // Only where they are needed: reading them takes a while.
+    let platform = match tls.authorities.is_none() && !tls.unverified {
+        true => PlatformRoots::new(rustls_native_certs::load_native_certs().certs),
+        false => PlatformRoots::default(),
+    };
+    let config = door::store_client(tls, &platform)?;
+    let name = ServerName::try_from(endpoint.host.to_string())?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    log_in(store, stream).await
+}
+
+async fn log_in(
+    store: &Store,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Connection, Box<dyn std::error::Error>> {
     let mut login = RedisConnectionInfo::default()
         .set_db(store.db.into())
         .set_skip_set_lib_name();
@@ -233,48 +264,9 @@ async fn connect_to(
     if let Some(password) = &store.login.password {
         login = login.set_password(password);
     }
-    let client = match &store.tls {
-        None => Client::open(
-            ConnectionAddr::Tcp(host, port)
-                .into_connection_info()?
-                .set_redis_settings(login),
-        )?,
-        Some(tls) => {
-            let to = ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: tls.unverified,
-                tls_params: None,
-            };
-            let identity = tls.identity.as_ref().map(|(certificate, key)| ClientTlsConfig {
-                client_cert: certificate.to_vec(),
-                client_key: key.to_vec(),
-            });
-            let certificates = TlsCertificates {
-                client_tls: identity,
-                root_cert: tls.authorities.as_ref().map(|authorities| authorities.to_vec()),
-            };
-            Client::build_with_tls(to.into_connection_info()?.set_redis_settings(login), certificates)?
-        }
-    };
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(store.connect.min(LONGEST_CONNECT)))
-        // Each request has its own time.
-        .set_response_timeout(None)
-        .set_dns_resolver(Resolved(address));
-    client.get_multiplexed_async_connection_with_config(&config).await
-}
-
-/// Names are resolved ahead, as those of backends: whoever wrote one does not choose what the gateway connects to.
-struct Resolved(SocketAddr);
-
-impl AsyncDNSResolver for Resolved {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        _host: &'b str,
-        _port: u16,
-    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        let only: Box<dyn Iterator<Item = SocketAddr> + Send> = Box::new(std::iter::once(self.0));
-        Box::pin(std::future::ready(Ok(only)))
-    }
+    // Each request has its own time.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let (asks, driver) = MultiplexedConnection::new_with_config(&login, Vetted::new(stream), config).await?;
+    let driver = tokio::task::spawn_local(driver);
+    Ok(Connection { asks, driver })
 }

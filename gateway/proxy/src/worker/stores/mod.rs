@@ -8,6 +8,7 @@ mod link;
 mod taking;
 #[cfg(test)]
 mod tests;
+mod vetted;
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};

@@ -1,7 +1,9 @@
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use filter::rate::{Rate, Wait};
@@ -186,5 +188,55 @@ async fn a_wrong_password_is_no_answer() {
             stores.take(&store, smallvec![taking("a", 1, 1)]).await,
             Err(Silent)
         );
+    }
+}
+
+/// Answers each connection with these bytes and then goes on sending; counts what it could send and the connections.
+fn flooding(answer: &'static [u8], more: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let counted = Arc::clone(&counted);
+            std::thread::spawn(move || {
+                let mut asked = [0; 4096];
+                // The database is chosen first.
+                let chosen = stream.read(&mut asked).is_ok() && stream.write_all(b"+OK\r\n").is_ok();
+                if !chosen || stream.read(&mut asked).is_err() || stream.write_all(answer).is_err() {
+                    return;
+                }
+                let more = more.repeat(16 << 10);
+                while counted.load(Ordering::Relaxed) < FLOOD && stream.write_all(&more).is_ok() {
+                    counted.fetch_add(more.len(), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    (address, sent)
+}
+
+/// More than sockets hold.
+const FLOOD: usize = 256 << 20;
+
+#[tokio::test]
+async fn a_server_that_sends_for_ever_is_left() {
+    for (answer, more) in [
+        (b"$9000000000\r\n".as_slice(), b"aaaa".as_slice()),
+        (b"*9000000000\r\n", b":0\r\n"),
+        (b"+", b"aaaa"),
+        (b":0\r\n", b":0\r\n"),
+    ] {
+        let (address, sent) = flooding(answer, more);
+        let (stores, store) = (stores(), store(address, None));
+        let started = Instant::now();
+        // Until it has been asked at all: a machine under load may be slow to connect.
+        while sent.load(Ordering::Relaxed) == 0 && started.elapsed() < Duration::from_secs(10) {
+            let _ = stores.take(&store, smallvec![taking("a", 1, 1)]).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let sent = sent.load(Ordering::Relaxed);
+        assert!(sent < FLOOD / 4, "{}: {sent} bytes", answer.escape_ascii());
     }
 }
