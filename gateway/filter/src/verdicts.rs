@@ -1,7 +1,8 @@
 //! Answers of authenticators that were given a moment ago.
 //!
-//! A key is a keyed digest of everything that the answer may depend on, each part with its length in front: nobody who does
-//! not know the process's key can make two requests meet, and no secret is kept.
+//! A key is a keyed digest of parts, each with its length in front: nobody who does not know the process's key can make two
+//! lists of parts meet, and what the client has sent is not kept. Whoever makes a key chooses the parts; the answer must depend
+//! on nothing else. The fields of answers that are passed on are kept as they are, and may be secrets: no output shows them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,12 +49,12 @@ struct Kept {
 }
 
 impl Verdict {
-    /// Bytes of memory, about.
+    /// Bytes of memory, about: those of the fields themselves count as well, or many empty ones would be free.
     #[must_use]
     pub fn size(&self) -> usize {
         let fields = self.fields.iter();
         fields
-            .map(|(name, value)| name.as_str().len() + value.len())
+            .map(|(name, value)| size_of::<(HeaderName, HeaderValue)>() + name.as_str().len() + value.len())
             .sum()
     }
 }

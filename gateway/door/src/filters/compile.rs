@@ -119,18 +119,29 @@ impl IngressFilters {
 
     /// The filters of one route.
     pub(crate) fn of(&self, place: FilteredPlace<'_>) -> Option<Arc<Filters>> {
-        if !self
-            .filters
-            .iter()
-            .any(|filter| matches!(filter, Compiled::OfRule(_)))
-        {
+        if !self.filters.iter().any(Compiled::depends_on_rule) {
             return self.shared.clone();
         }
         let filters = self.filters.iter().filter_map(|filter| match filter {
+            // What is answered about one rule opens no other.
+            Compiled::Common(Filter::ForwardAuth(service)) => {
+                Some(Filter::ForwardAuth(forward_auth::of_rule(service, place)))
+            }
             Compiled::Common(filter) => Some(filter.clone()),
             Compiled::OfRule(of_rule) => of_rule.at(place),
         });
         Filters::new(filters.collect(), self.scheme)
+    }
+}
+
+impl Compiled {
+    fn depends_on_rule(&self) -> bool {
+        match self {
+            Self::OfRule(_) => true,
+            Self::Common(filter) => {
+                matches!(filter, Filter::ForwardAuth(service) if service.verdicts.is_some())
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use resource::{ClusterView, ForwardAuthSpec, Problem};
 use route::ObjectKey;
 
 use super::calls::Call;
+use super::compile::FilteredPlace;
 use super::memory::FilterMemory;
 use crate::backend::{Upstream, Upstreams};
 
@@ -22,7 +23,8 @@ pub struct AuthService {
     pub upstream: Arc<Upstream>,
     /// The answers of the door that are kept; `None` if none of this filter are.
     pub verdicts: Option<Arc<Verdicts>>,
-    /// What tells its answers from those of other filters: the Ingress, where it is written there, and what it says.
+    /// What tells its answers from those of other filters and rules: the Ingress, where it is written there, what it says, and
+    /// the path of the rule.
     pub scope: Box<str>,
 }
 
@@ -63,6 +65,19 @@ pub(super) fn compile(
         verdicts,
         scope: scope.into(),
     }))
+}
+
+/// The same service, whose answers are kept for this place alone.
+pub(super) fn of_rule(service: &Arc<AuthService>, place: FilteredPlace<'_>) -> Arc<AuthService> {
+    if service.verdicts.is_none() {
+        return Arc::clone(service);
+    }
+    Arc::new(AuthService {
+        rule: service.rule.clone(),
+        upstream: Arc::clone(&service.upstream),
+        verdicts: service.verdicts.clone(),
+        scope: format!("{}\n{place:?}", service.scope).into(),
+    })
 }
 
 /// The entries of a ConfigMap, as fields of the question.

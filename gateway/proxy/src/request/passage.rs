@@ -6,6 +6,7 @@ use std::sync::Arc;
 use door::{Filters, Matched};
 
 use crate::head::identity::Identity;
+use crate::head::traits::grpc_timeout;
 use crate::request::filter::{Awaited, Course, Passed, Seen, Step, Wait};
 use crate::request::gathering::{Gathered, gather};
 use crate::request::plan::Plan;
@@ -66,6 +67,16 @@ pub(crate) async fn resume(
     length: usize,
     record: &mut Record,
 ) -> Result<Plan, Reply> {
+    // The deadline of a call holds while its filters wait, too.
+    let until = requester
+        .grpc
+        .then(|| {
+            let head = scratch.from_client.filled().get(..length)?;
+            record
+                .started()
+                .checked_add(grpc_timeout(&scratch.request, head)?)
+        })
+        .flatten();
     loop {
         let Suspended {
             matched,
@@ -77,7 +88,7 @@ pub(crate) async fn resume(
         let step = match wait {
             For::Filter(wait) => {
                 let server = Rc::clone(requester.server);
-                let waited = while_wanted(requester.stream, requester.deadline, &server.worker, None, wait);
+                let waited = while_wanted(requester.stream, requester.deadline, &server.worker, until, wait);
                 let Awaited(settle) = waited.await?;
                 settle(&mut course)
             }

@@ -236,7 +236,7 @@ impl Pairing {
         let limit = body_limit(&matched.route, settings).unwrap_or(u64::MAX);
         Relay::new(source, sink, limit, TrailerLimits::of(&settings.limits))
             .without_trailer(vouched::never_trails(settings))
-            .without_trailers_of(course.map_or(&UNEDITED.fields, |course| &course.edits.fields))
+            .without_trailers_of(course.map_or(&UNEDITED, |course| &course.edits))
     }
 }
 

@@ -18,7 +18,7 @@ use wire::{BodyFraming, ChunkDecoder, ChunkError, ChunkLimits};
 
 use crate::exchange::relay::pace::{LONG_READ, Pace, SHORT_READ};
 use crate::exchange::relay::trailers::{NeverTrails, last_chunk, without};
-use crate::head::draft::FieldEdits;
+use crate::head::draft::RequestEdits;
 use crate::stream::Stream;
 use crate::stream::body::Sink;
 use crate::stream::http2::TrailersTooLarge;
@@ -148,8 +148,10 @@ impl Relay {
         self
     }
 
-    /// Drops trailers of the names that these edits remove from its head.
-    pub(crate) fn without_trailers_of(mut self, edits: &FieldEdits) -> Self {
+    /// Drops trailers of the names that these edits remove from its head, or all.
+    pub(crate) fn without_trailers_of(mut self, edits: &RequestEdits) -> Self {
+        self.never_trails.all = edits.no_trailers;
+        let edits = &edits.fields;
         // Only these have trailers.
         if !edits.removed.is_empty() && matches!(self.source, Source::Chunked(_) | Source::UntilClose) {
             self.never_trails.of_edits = Some(Box::new(edits.clone()));

@@ -10,6 +10,8 @@ use crate::head::draft::FieldEdits;
 /// Names that no trailer of a body may have, in any spelling that a backend may read as them.
 #[derive(Debug, Default)]
 pub(super) struct NeverTrails {
+    /// None may pass.
+    pub(super) all: bool,
     /// A field of the door's.
     pub(super) of_door: Option<Arc<str>>,
     /// What edits remove from the head: it must not come back behind the body.
@@ -20,7 +22,8 @@ impl NeverTrails {
     /// Whether no trailer may have this name.
     pub(super) fn has(&self, name: &[u8]) -> bool {
         let (of_door, of_edits) = (self.of_door.as_deref(), self.of_edits.as_deref());
-        of_door.is_some_and(|own| is_same_name(name, own.as_bytes()))
+        self.all
+            || of_door.is_some_and(|own| is_same_name(name, own.as_bytes()))
             || of_edits.is_some_and(|edits| edits.removes(name))
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct RequestEdits {
     /// client's certificate. Never a field of framing or of a connection: the writers do not look, so what compiles an edit
     /// must refuse these names ([`filter::fields::name`]).
     pub(crate) fields: FieldEdits,
+    /// The body loses its trailers.
+    pub(crate) no_trailers: bool,
 }
 
 /// The head is forwarded as it arrived.
@@ -29,4 +31,5 @@ pub(crate) static UNEDITED: RequestEdits = RequestEdits {
     target: None,
     framing: None,
     fields: FieldEdits::NONE,
+    no_trailers: false,
 };

@@ -95,7 +95,7 @@ impl Course {
             (None, Some(Balance::RoundRobin)) => Preference::Turn,
             (None, Some(Balance::Hash(text))) => {
                 let mut key = Vec::new();
-                text.expand(&RequestValues { seen }, &mut key);
+                text.expand(&RequestValues::new(seen, self), &mut key);
                 Preference::Key(KeyHash::of(&key))
             }
         };
@@ -199,7 +199,7 @@ fn misreads_same_site(seen: &Seen<'_>) -> bool {
 
 impl<'a> Seen<'a> {
     /// The value of the first cookie of this name.
-    fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+    pub(super) fn cookie(&self, name: &str) -> Option<&'a [u8]> {
         let head = self.head;
         let is_cookie = |field: &&Field| field.name.of(head).eq_ignore_ascii_case(b"cookie");
         let fields = self.request.fields.iter().filter(is_cookie);

@@ -13,7 +13,9 @@ use ::filter::url::push_encoded;
 use ::filter::verdicts::{Verdict, VerdictKey};
 use bytes::Bytes;
 use door::AuthService;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use wire::{BodyFraming, ResponseHead};
@@ -81,19 +83,19 @@ pub(super) fn step(service: &Arc<AuthService>, course: &mut Course, seen: &Seen<
     let asked = Asked {
         service: Arc::clone(service),
         place: course.reached - 1,
-        signin: signin(rule, seen),
+        signin: signin(rule, course, seen),
         dropped: dropped(rule, seen),
     };
-    let key = key(service, seen);
+    let request = match question(rule, course, seen) {
+        Ok(request) => request,
+        Err(refusal) => return Step::Answer(refusal.into()),
+    };
+    let key = key(service, course, seen, &request);
     if let (Some(key), Some(verdicts)) = (&key, &service.verdicts)
         && let Some(known) = verdicts.find(key, seen.started)
     {
         return asked.follow(&known, course);
     }
-    let request = match question(rule, course, seen) {
-        Ok(request) => request,
-        Err(refusal) => return Step::Answer(refusal.into()),
-    };
     let server = Rc::clone(seen.server);
     let (client, most) = (seen.identity.client, usize::try_from(rule.most_answer));
     Step::Wait(Box::pin(async move {
@@ -183,9 +185,7 @@ impl Asked {
             return Step::Answer(relayed(rule, answer));
         }
         let verdict = Arc::new(verdict(rule, &answer));
-        // A cookie is its client's alone, and others may look the same as long as they have none.
-        let may_be_kept = !answer.headers().contains_key(SET_COOKIE);
-        let cache = rule.cache.as_ref().filter(|_| may_be_kept);
+        let cache = rule.cache.as_ref().filter(|_| may_be_kept(answer.headers()));
         let time = cache.and_then(|cache| cache.time_of(status));
         if let (Some(key), Some(verdicts), Some(time)) = (key, &self.service.verdicts, time)
             && let Some(until) = Instant::now().checked_add(time)
@@ -213,6 +213,8 @@ impl Asked {
         };
         match (verdict.status, &self.signin) {
             (200..=299, _) => {
+                // A trailer that matches would come after the fields that the service has set.
+                course.edits.no_trailers |= rule.copies_matching.is_some();
                 let edits = &mut course.edits.fields;
                 for name in rule.copies.iter().chain(&self.dropped) {
                     edits.remove(name.clone());
@@ -267,7 +269,23 @@ fn push(answer: &mut OwnAnswer, name: &HeaderName, values: Vec<HeaderValue>) {
     }
 }
 
-/// What counts of an answer.
+/// Whether others may get the same answer, as far as it says so itself.
+fn may_be_kept(answer: &HeaderMap) -> bool {
+    // A cookie is its client's alone, and others may look the same as long as they have none.
+    if answer.contains_key(SET_COOKIE) {
+        return false;
+    }
+    let values = answer.get_all(CACHE_CONTROL).iter();
+    let mut directives = values.flat_map(|value| wire::elements(value.as_bytes()));
+    !directives.any(|directive| {
+        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let forbidding = ["no-store", "no-cache", "private"].iter();
+        let mut forbidding = forbidding.map(|other| other.as_bytes());
+        forbidding.any(|other| name.trim_ascii().eq_ignore_ascii_case(other))
+    })
+}
+
+/// What counts of an answer. It is copied: its parts are slices of whole heads and frames, which would be kept with it.
 fn verdict(rule: &ForwardAuth, answer: &Response<Bytes>) -> Verdict {
     let counts = |name: &HeaderName| {
         is_copied(rule, name)
@@ -279,7 +297,11 @@ fn verdict(rule: &ForwardAuth, answer: &Response<Bytes>) -> Verdict {
     Verdict {
         status: answer.status().as_u16(),
         fields: fields
-            .map(|(name, value)| (name.clone(), value.clone()))
+            .filter_map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_str().as_bytes());
+                let value = HeaderValue::from_bytes(value.as_bytes());
+                name.ok().zip(value.ok())
+            })
             .collect(),
     }
 }
@@ -317,9 +339,9 @@ fn dropped(rule: &ForwardAuth, seen: &Seen<'_>) -> Vec<HeaderName> {
 }
 
 /// Where a client that must sign in goes: with the URL of its request in a parameter.
-fn signin(rule: &ForwardAuth, seen: &Seen<'_>) -> Option<Vec<u8>> {
+fn signin(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Option<Vec<u8>> {
     let signin = rule.signin.as_ref()?;
-    let values = RequestValues { seen };
+    let values = RequestValues::new(seen, course);
     let mut location = signin.page.location(&values);
     if let Some(parameter) = &signin.parameter {
         location.push(if location.contains(&b'?') { b'&' } else { b'?' });
@@ -340,24 +362,50 @@ fn url(values: &RequestValues<'_, '_>) -> Vec<u8> {
     url
 }
 
-/// What tells this request from others, if answers are kept.
-fn key(service: &AuthService, seen: &Seen<'_>) -> Option<VerdictKey> {
+/// What tells this request from others, if answers are kept. Whatever the service can read counts as the question has it, in
+/// every spelling and with all values: another reading of the request could give one client the answer of another.
+fn key(
+    service: &AuthService,
+    course: &Course,
+    seen: &Seen<'_>,
+    question: &Request<Bytes>,
+) -> Option<VerdictKey> {
     let (verdicts, cache) = (service.verdicts.as_ref()?, service.rule.cache.as_ref()?);
-    let mut text = Vec::new();
-    cache.key.expand(&RequestValues { seen }, &mut text);
-    let fields = |name: &'static [u8]| {
-        let fields = seen.request.fields.iter();
-        let named = fields.filter(move |field| field.name.of(seen.head).eq_ignore_ascii_case(name));
-        named.map(|field| field.value.of(seen.head))
+    let fields = |name: &str| {
+        let fields = question.headers().iter();
+        let named = fields
+            .filter(|(other, _)| wire::is_same_name(other.as_str().as_bytes(), name.as_bytes()))
+            .flat_map(|(other, value)| [other.as_str().as_bytes(), value.as_bytes()]);
+        named.collect::<Vec<&[u8]>>()
     };
-    let key = verdicts.key().part(service.scope.as_bytes()).part(&text);
-    let key = key.parts(fields(b"cookie")).parts(fields(b"authorization"));
-    Some(key.finish())
+    let mut key = verdicts
+        .key()
+        .part(service.scope.as_bytes())
+        .part(seen.place.host().unwrap_or_default().as_bytes())
+        .part(seen.request.method_span.of(seen.head));
+    let values = RequestValues::new(seen, course);
+    let mut text = Vec::new();
+    for variable in cache.key.variables() {
+        text.clear();
+        values.write(variable, &mut text);
+        key = key.part(&text);
+        if let Variable::Http(name) = variable {
+            key = key.parts(fields(name).into_iter());
+        }
+        // A parameter may come twice, and be written in many ways.
+        if let Variable::Arg(_) = variable {
+            key = key.part(values.query());
+        }
+    }
+    for name in ["cookie", "authorization"] {
+        key = key.parts(fields(name).into_iter());
+    }
+    Some(key.part(question.body()).finish())
 }
 
 /// The request that describes the client's.
 fn question(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Result<Request<Bytes>, Refusal> {
-    let values = RequestValues { seen };
+    let values = RequestValues::new(seen, course);
     let invalid = |_| Refusal::Blocked;
     let target = Bytes::from(rule.url.target_for(&values));
     let edits = RequestEdits {
@@ -370,6 +418,7 @@ fn question(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Result<Requ
             Manner::Traefik => course.edits.fields.clone(),
             Manner::Nginx { .. } | Manner::Own => FieldEdits::NONE,
         },
+        no_trailers: true,
     };
     let draft = RequestDraft {
         head: seen.head,
@@ -459,10 +508,18 @@ fn describe(
         };
         say("x-auth-request-redirect", redirect);
     }
+    // The client's field goes, in every spelling that the service may read as this one.
+    let is_added = |name: &HeaderName| {
+        let mut adds = rule.adds.iter();
+        adds.any(|(added, _)| wire::is_same_name(added.as_str().as_bytes(), name.as_str().as_bytes()))
+    };
+    let replaced: Vec<HeaderName> = headers.keys().filter(|name| is_added(name)).cloned().collect();
+    for name in replaced {
+        headers.remove(name);
+    }
     for (name, template) in &rule.adds {
         let mut value = Vec::new();
         template.expand(values, &mut value);
-        headers.remove(name);
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
             headers.insert(name.clone(), value);
         }

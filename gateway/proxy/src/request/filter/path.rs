@@ -45,7 +45,7 @@ pub(super) fn step(edit: &PathEdit, course: &mut Course, seen: &Seen<'_>) -> Ste
 
 /// Changes the host that the backend sees.
 pub(super) fn host(host: &UpstreamHost, course: &mut Course, seen: &Seen<'_>) -> Step {
-    match host.authority(&RequestValues { seen }) {
+    match host.authority(&RequestValues::new(seen, course)) {
         Some(authority) => {
             course.edits.host = Some(authority);
             Step::Pass

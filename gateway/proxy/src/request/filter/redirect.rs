@@ -3,13 +3,13 @@
 use ::filter::redirect::{Asked, Moved, NoUrl, Redirect};
 use wire::Method;
 
-use super::course::{Seen, Step};
+use super::course::{Course, Seen, Step};
 use super::values::RequestValues;
 use crate::refusal::Refusal;
 use crate::request::reply::Reply;
 
 /// Answers what is redirected. Where its host is needed, a request without one cannot be.
-pub(super) fn step(redirect: &Redirect, seen: &Seen<'_>) -> Step {
+pub(super) fn step(redirect: &Redirect, course: &Course, seen: &Seen<'_>) -> Step {
     let needs_host = match redirect {
         Redirect::To { .. } | Redirect::Rewrite { .. } | Redirect::Host { .. } => false,
         Redirect::Https { .. } | Redirect::Scheme { .. } | Redirect::Regex { .. } => true,
@@ -28,7 +28,7 @@ pub(super) fn step(redirect: &Redirect, seen: &Seen<'_>) -> Step {
         query: seen.request.query.map(|query| query.of(seen.head)),
         is_get: seen.request.method == Method::Get,
     };
-    match redirect.answer(&asked, &RequestValues { seen }) {
+    match redirect.answer(&asked, &RequestValues::new(seen, course)) {
         Ok(None) => Step::Pass,
         Ok(Some(Moved { status, location })) => Step::Answer(Reply::Redirect { status, location }),
         // What leads nowhere is a mistake in the rule.

@@ -33,7 +33,7 @@ impl Course {
 
     fn step(&mut self, filter: &Filter, seen: &Seen<'_>) -> Step {
         match filter {
-            Filter::Redirect(redirect) => redirect::step(redirect, seen),
+            Filter::Redirect(redirect) => redirect::step(redirect, self, seen),
             Filter::Path(edit) => path::step(edit, self, seen),
             Filter::UpstreamHost(host) => path::host(host, self, seen),
             Filter::Deny(deny) => limits::deny(deny, self, seen),

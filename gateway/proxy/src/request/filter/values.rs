@@ -6,11 +6,13 @@ use ::filter::url::push_encoded;
 use door::Action;
 use wire::is_same_name;
 
-use super::course::Seen;
+use super::course::{Course, Seen};
 
 /// The variables of one request. Their values are the client's bytes: who puts them into a URL escapes them.
 pub(super) struct RequestValues<'a, 's> {
-    pub(super) seen: &'a Seen<'s>,
+    seen: &'a Seen<'s>,
+    /// Whom a filter has found to be logged in.
+    user: Option<&'a [u8]>,
 }
 
 impl Values for RequestValues<'_, '_> {
@@ -37,12 +39,11 @@ impl Values for RequestValues<'_, '_> {
             Variable::IsArgs => out.push(b'?'),
             Variable::RequestMethod => out.extend_from_slice(seen.request.method_span.of(seen.head)),
             Variable::RemoteAddr => seen.identity.write_client(out),
-            // Who has logged in is known to the backend alone.
-            Variable::RemoteUser => {}
+            Variable::RemoteUser => out.extend_from_slice(self.user.unwrap_or_default()),
             Variable::RequestId => seen.identity.request_id.write(seen.head, out),
             Variable::Http(name) => self.field(name, out),
             Variable::Arg(name) => out.extend_from_slice(self.parameter(name).unwrap_or_default()),
-            Variable::Cookie(name) => out.extend_from_slice(self.cookie(name).unwrap_or_default()),
+            Variable::Cookie(name) => out.extend_from_slice(self.seen.cookie(name).unwrap_or_default()),
             Variable::Namespace => {
                 out.extend_from_slice(seen.matched.route.origin.key.namespace().as_bytes());
             }
@@ -60,8 +61,14 @@ impl Values for RequestValues<'_, '_> {
     }
 }
 
-impl RequestValues<'_, '_> {
-    fn query(&self) -> &[u8] {
+impl<'a, 's> RequestValues<'a, 's> {
+    /// Those of a request that has come so far on its course.
+    pub(super) fn new(seen: &'a Seen<'s>, course: &'a Course) -> Self {
+        let user = course.user.as_deref();
+        Self { seen, user }
+    }
+
+    pub(super) fn query(&self) -> &[u8] {
         let query = self.seen.request.query;
         query.map(|query| query.of(self.seen.head)).unwrap_or_default()
     }
@@ -77,11 +84,15 @@ impl RequestValues<'_, '_> {
         }
     }
 
-    /// The first field of a name, in any spelling of it.
+    /// The first field of a name, in which `-` and `_` are alike.
     fn field(&self, name: &str, out: &mut Vec<u8>) {
         let seen = self.seen;
         let mut fields = seen.request.fields.iter();
-        let field = fields.find(|field| is_same_name(field.name.of(seen.head), name.as_bytes()));
+        let field = fields.find(|field| {
+            let own = field.name.of(seen.head);
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            own.iter().all(is_plain) && is_same_name(own, name.as_bytes())
+        });
         if let Some(field) = field {
             out.extend_from_slice(field.value.of(seen.head));
         }
@@ -92,17 +103,5 @@ impl RequestValues<'_, '_> {
             let value = pair.strip_prefix(name.as_bytes())?;
             value.strip_prefix(b"=")
         })
-    }
-
-    fn cookie(&self, name: &str) -> Option<&[u8]> {
-        let seen = self.seen;
-        let fields = seen.request.fields.iter();
-        let cookies = fields.filter(|field| field.name.of(seen.head).eq_ignore_ascii_case(b"cookie"));
-        cookies
-            .flat_map(|field| field.value.of(seen.head).split(|byte| *byte == b';'))
-            .find_map(|pair| {
-                let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-                value.strip_prefix(b"=")
-            })
     }
 }
