@@ -53,7 +53,11 @@ impl Rig {
     }
 
     fn publish(&mut self, ingresses: &[Written<'_>]) {
-        let manifest = manifest::parse("test.yaml", yaml(ingresses).as_bytes());
+        self.publish_text(&yaml(ingresses));
+    }
+
+    fn publish_text(&mut self, text: &str) {
+        let manifest = manifest::parse("test.yaml", text.as_bytes());
         let (view, _) = manifest::collect([&manifest]);
         let report = publish(
             &mut self.publisher,
@@ -202,6 +206,48 @@ fn what_is_closed_is_closed_under_its_further_hosts() {
         ("www.a.test", "/", "closed closed"),
         ("a.test", "/", "closed closed"),
     ]);
+}
+
+/// Each alias is closed once, and not once for each rule: whoever is beyond a bound must not cost more than others.
+#[test]
+fn the_aliases_of_an_ingress_beyond_a_bound_are_closed_with_one_route_each() {
+    let mut rig = Rig::new(|policy| {
+        policy.bounds.ingress_rules = 50;
+        policy.bounds.namespace_rules = 50;
+    });
+    let names = |prefix: &str| (0..20).map(|n| format!("{prefix}{n}.test")).collect::<Vec<_>>();
+    let large = |hosts: &[String], aliases: &[String]| {
+        let backend = "backend: {service: {name: app, port: {number: 80}}}";
+        let rules = hosts.iter().map(|host| {
+            format!("{{host: {host}, http: {{paths: [{{path: /x, pathType: Prefix, {backend}}}]}}}}")
+        });
+        let rules = rules.collect::<Vec<_>>().join(", ");
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: large, namespace: one, labels: {{expose: x}}, annotations: {{{ALIAS}: \"{}\"}}}}\nspec: {{rules: [{rules}]}}\n---\n",
+            aliases.join(",")
+        )
+    };
+    let real = ("two", "real", 9, "alias3.test", "/y", ("x", "y"));
+    rig.publish_text(&(large(&names("host"), &names("alias")) + &yaml(&[real])));
+    rig.expect(&[
+        ("host7.test", "/x", "large closed"),
+        ("alias7.test", "/x", "large closed"),
+        ("alias7.test", "/", "large closed"),
+        ("alias3.test", "/x", ""),
+        ("alias3.test", "/y", "real"),
+    ]);
+    // 20 hosts, 19 aliases that are left, and the other Ingress.
+    assert_eq!(rig.door.snapshot().routes().count(), 40);
+
+    // So many names are not closed either.
+    let aliases = [names("alias"), names("more")].concat();
+    rig.publish_text(&large(&names("host"), &aliases));
+    rig.expect(&[("host7.test", "/x", ""), ("alias7.test", "/x", "")]);
+    assert!(
+        rig.lines
+            .iter()
+            .any(|line| line.contains("are not closed either"))
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Lists of networks.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -15,8 +16,8 @@ const MAPPED_LAST: u128 = 0xffff_ffff_ffff;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Networks {
     /// First and last address of each range, sorted, with gaps in between. IPv4 addresses are mapped, so that one search
-    /// does for both families.
-    ranges: Box<[(u128, u128)]>,
+    /// does for both families. A clone shares them: each route of an Ingress has its list.
+    ranges: Arc<[(u128, u128)]>,
 }
 
 /// Why a list of networks cannot be honoured.
@@ -122,7 +123,7 @@ fn ranges_of(element: &str, ranges: &mut Vec<(u128, u128)>) -> Option<()> {
 }
 
 /// Sorted, and without overlaps.
-fn united(mut ranges: Vec<(u128, u128)>) -> Box<[(u128, u128)]> {
+fn united(mut ranges: Vec<(u128, u128)>) -> Arc<[(u128, u128)]> {
     ranges.sort_unstable();
     let mut united: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {
@@ -131,7 +132,7 @@ fn united(mut ranges: Vec<(u128, u128)>) -> Box<[(u128, u128)]> {
             _ => united.push((first, last)),
         }
     }
-    united.into_boxed_slice()
+    united.into()
 }
 
 #[cfg(test)]
@@ -238,6 +239,12 @@ mod tests {
             Networks::parse("::1/128,10.128.0.0/9,10.0.0.0/9,10.7.0.0/16").unwrap()
         );
         assert_ne!(one, Networks::parse("10.0.0.0/8").unwrap());
+    }
+
+    #[test]
+    fn a_clone_shares_the_list() {
+        let list = Networks::parse("10.0.0.0/8, ::1").unwrap();
+        assert!(Arc::ptr_eq(&list.ranges, &list.clone().ranges));
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Budgets {
                 }
             };
             let excess = bound.map(|bound| {
-                let hosts = ingress.rules.len();
+                let hosts = ingress.rules.len() + ingress.derived.len();
                 let closes = closed + hosts <= bounds.namespace_rules;
                 closed += if closes { hosts } else { 0 };
                 Excess { bound, closes }

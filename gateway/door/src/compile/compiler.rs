@@ -300,11 +300,13 @@ fn of_derived(
 ) -> Arc<Route> {
     let closed = object.closed.as_ref().or(filters.as_ref().err());
     let (action, filters) = match (closed, filters) {
+        _ if matches!(rule.target, Target::Closed) => (Action::Blocked(Blocked::Bound), None),
         (Some(blocked), _) | (None, Err(blocked)) => (Action::Blocked(blocked.clone()), None),
         (None, Ok(filters)) => {
             let filters = match rule.target {
                 Target::Host(to) => twin_filters(to, context.policy.scheme.into()),
                 Target::AppRoot => filters.of(FilteredPlace::AppRoot),
+                Target::Closed => None,
             };
             (Action::Redirect, filters)
         }

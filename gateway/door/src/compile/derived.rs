@@ -53,12 +53,13 @@ impl Derived {
     /// A place that an annotation adds.
     pub(super) fn rule(rule: &DerivedRule<'_>, route: Arc<Route>) -> Self {
         let (path, kind) = match rule.target {
-            Target::Host(_) => (PathPattern::prefix("/"), Kind::Twin),
-            Target::AppRoot => (PathPattern::exact("/"), Kind::Root),
+            Target::Host(_) => (PathPattern::prefix("/").ok(), Kind::Twin),
+            Target::AppRoot => (PathPattern::exact("/").ok(), Kind::Root),
+            Target::Closed => (None, Kind::Alias),
         };
         Self {
             host: rule.host.clone(),
-            path: path.ok(),
+            path,
             kind,
             field: rule.field,
             route,

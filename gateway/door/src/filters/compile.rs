@@ -212,7 +212,7 @@ impl Context<'_> {
     ) -> Result<Option<Filter>, String> {
         Ok(match asked.spec {
             FilterSpec::Deny(deny) => Some(Filter::Deny(deny.clone())),
-            FilterSpec::Allow(allow) => Some(Filter::Allow(Box::new(allow.clone()))),
+            FilterSpec::Allow(allow) => Some(Filter::Allow(Arc::new(allow.clone()))),
             FilterSpec::RateLimit(spec) => {
                 let search = StoreSearch {
                     context: self,

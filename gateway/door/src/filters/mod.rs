@@ -67,7 +67,7 @@ pub enum Filter {
     /// Clients of some networks are refused.
     Deny(Deny),
     /// Everybody else is.
-    Allow(Box<Allow>),
+    Allow(Arc<Allow>),
     /// Who asks too often is refused for a while.
     RateLimit(Arc<RateLimit>),
     /// Fields of the request and its response, and CORS.
@@ -144,6 +144,8 @@ impl Filters {
         self.request.iter().filter_map(|filter| {
             if let Filter::Errors(pages) = filter {
                 Some(&pages.upstream)
+            } else if let Filter::ForwardAuth(service) = filter {
+                Some(&service.upstream)
             } else if let Filter::Fallback(upstream) = filter {
                 Some(upstream)
             } else {

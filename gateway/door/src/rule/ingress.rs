@@ -7,8 +7,8 @@ use route::{HostPattern, ListenerName};
 
 use super::derived::{aliases, roots, twins};
 use super::{
-    BackendProtocol, BackendRef, Blocked, Condition, Field, NamedHost, ObjectReport, ObjectRules, Origin,
-    Rule, RuleAction, RulePath, Tuning,
+    BackendProtocol, BackendRef, Blocked, Condition, DerivedRule, Field, NamedHost, ObjectReport,
+    ObjectRules, Origin, Rule, RuleAction, RulePath, Target, Tuning,
 };
 use crate::admission::{Admitted, ClientAuth, Policy};
 
@@ -78,7 +78,17 @@ impl<'v> Translation<'v> {
                 self.push(field, Some(host), path, RuleAction::Blocked(Blocked::Bound));
             }
         }
-        self.alias();
+        // One route closes an alias: with the rules of every host there would be as many as hosts times aliases.
+        if !self.asked.passes_through {
+            for (field, host) in aliases(self.ingress) {
+                self.name(field, host);
+                self.asked.derived.push(DerivedRule {
+                    field,
+                    host,
+                    target: Target::Closed,
+                });
+            }
+        }
         self.asked
     }
 

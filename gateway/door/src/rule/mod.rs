@@ -61,13 +61,15 @@ pub(crate) struct DerivedRule<'v> {
     pub(crate) target: Target<'v>,
 }
 
-/// Where requests for such a place are redirected.
+/// What requests for such a place get: most are redirected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target<'v> {
     /// All requests for the host: to this one.
     Host(&'v Host),
     /// Those for `/`: to where `app-root` says.
     AppRoot,
+    /// All requests for the host: 503, as the rules that an alias would repeat are beyond a bound.
+    Closed,
 }
 
 /// A host that an object names.

@@ -7,7 +7,7 @@ use route::{ListenerName, RequestHost, RequestPath};
 
 use super::routes::{Routes, owner};
 use crate::backend::Upstream;
-use crate::compile::{Action, Route};
+use crate::compile::Route;
 use crate::scheme::Scheme;
 use crate::tls::DoorTls;
 
@@ -130,16 +130,15 @@ impl<S> Snapshot<S> {
         self.routes.iter().flat_map(|routes| routes.table.iter())
     }
 
-    /// Every upstream of the door, once for each rule and each name that is passed through.
+    /// Every upstream of the door, once for each rule and each name that is passed through: with those of canaries, fallbacks,
+    /// error pages and services that are asked.
     pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
         let passed = self.tls.iter().flat_map(|tls| tls.passthrough_routes());
         let routes = self.routes().map(|row| row.action);
         routes
             .chain(passed.map(|(_, route)| route))
-            .filter_map(|route| match &route.action {
-                Action::Forward(upstream) => Some(&**upstream),
-                Action::Redirect | Action::Blocked(_) => None,
-            })
+            .flat_map(|route| route.upstreams())
+            .map(|upstream| &**upstream)
     }
 }
 
