@@ -76,8 +76,8 @@ pub(crate) enum Step {
     Body(u64),
 }
 
-/// What a filter waits for: a hash, an answer, a store. The answer and the store have a time limit of their own; a hash waits
-/// for its turn, in a queue of bounded length. The wait is dropped when the client leaves, or its call is over time.
+/// What a filter waits for: a hash, an answer, a store. Each has a time limit of its own, so that it ends by itself. It is dropped
+/// before that when the client leaves, or when its call is over time.
 pub(crate) type Wait = Pin<Box<dyn Future<Output = Awaited>>>;
 
 /// What came of a wait: a change to the course of the request, and the step that follows from it.

@@ -19,6 +19,7 @@ use filter::store::Store;
 use route::ListenerName;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
+use tokio::time::timeout_at;
 
 use link::{Link, Links};
 pub(crate) use taking::{Silent, Taking, Takings};
@@ -60,16 +61,19 @@ impl Stores {
     ) -> Result<Result<(), Wait>, Silent> {
         let asks = self.asks.get_or_init(|| start(&self.listener));
         let (answer, answered) = oneshot::channel();
+        let until = Instant::now() + PATIENCE.min(store.answer);
         let ask = Ask {
             store: Arc::clone(store),
             takings,
-            until: Instant::now() + PATIENCE.min(store.answer),
+            until,
             answer,
         };
         asks.as_ref()
             .and_then(|asks| asks.try_send(ask).ok())
             .ok_or(Silent)?;
-        answered.await.unwrap_or(Err(Silent))
+        // The thread keeps the time as well, but it may be held up.
+        let answered = timeout_at(until.into(), answered).await;
+        answered.map_or(Err(Silent), |answer| answer.unwrap_or(Err(Silent)))
     }
 }
 
