@@ -1,11 +1,11 @@
 //! A service decides about each request, in every spelling.
 
 mod asked;
-
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gateway_tests::http2::{Http2, block, request_with};
-use gateway_tests::{Backend, Client, Gateway, Output, Reply, gateway, manifest};
+use gateway_tests::{Backend, Client, Gateway, Http2Backend, Output, Reply, gateway, manifest};
 
 use super::{DOOR, Got, app, ask, ask_http1, gateway_with};
 
@@ -470,6 +470,105 @@ fn an_answer_with_a_cookie_is_not_kept() {
     }
 }
 
+/// Questions use the connections of the worker again, as requests do.
+#[test]
+fn questions_share_connections() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let denied = "HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno";
+    let post: &[(&str, &str)] = &[
+        (URL, "http://auth"),
+        ("nginx.ingress.kubernetes.io/auth-method", "POST"),
+    ];
+    let body: &[(&str, &str)] = &[(OWN, "http://auth"), ("blastdoor.dev/forward-auth-body", "1k")];
+    for (annotations, answer, status) in [
+        (&[(URL, "http://auth")][..], chunked, 200),
+        (&[(URL, "http://auth")], denied, 401),
+        (post, "HTTP/1.1 204 No Content\r\n\r\n", 200),
+        (body, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200),
+    ] {
+        let backend = Backend::start("app");
+        let service = Backend::with("auth", Reply::Raw(answer.as_bytes().to_vec()));
+        let gateway = start(&backend, &service, annotations, "");
+        let mut client = Client::connect(gateway.door(DOOR));
+        let request = if annotations == body {
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello"
+        } else {
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n"
+        };
+        for _ in 0..100 {
+            client.send(request);
+            assert_eq!(
+                client.response().expect("an answer").status,
+                status,
+                "{annotations:?}"
+            );
+        }
+        assert_eq!(service.requests(), 100, "{annotations:?}");
+        let connections = service.connections();
+        assert!(connections <= 2, "{annotations:?}: {connections} connections");
+    }
+}
+
+/// A connection that the service closes between two questions costs nothing but another connection.
+#[test]
+fn a_question_is_repeated_on_a_connection_that_was_closing() {
+    let backend = Backend::start("app");
+    // It closes without saying so, and the second question on each connection gets no answer.
+    let service = Backend::with(
+        "auth",
+        Reply::script(|stream, _| {
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            let mut next = [0; 1024];
+            let _read = stream.read(&mut next);
+        }),
+    );
+    let gateway = start(&backend, &service, &[(URL, "http://auth")], "");
+    let mut client = Client::connect(gateway.door(DOOR));
+    for number in 0..20 {
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(client.response().expect("an answer").status, 200, "{number}");
+    }
+    assert_eq!(service.connections(), 20);
+    let none = gateway.metric("blastdoor_upstream_ejections_total", &[]);
+    assert!(none <= 0.0, "{none}");
+}
+
+#[test]
+fn questions_share_connections_over_http2() {
+    let body: &[(&str, &str)] = &[(OWN, "http://auth"), ("blastdoor.dev/forward-auth-body", "1k")];
+    for annotations in [&[(URL, "http://auth")][..], body] {
+        let service = Http2Backend::start(|request, mut respond| async move {
+            let (head, mut body) = request.into_parts();
+            let mut length = 0;
+            while let Some(Ok(piece)) = body.data().await {
+                length += piece.len();
+            }
+            let user = format!("{}-{length}", head.method);
+            let answer = http::Response::builder().header("x-user", user);
+            let mut stream = respond.send_response(answer.body(()).unwrap(), false).unwrap();
+            stream.send_data("ignored".into(), true).unwrap();
+        });
+        let backend = Backend::start("app");
+        let services = manifest::service_speaking("auth", &[service.port()], "kubernetes.io/h2c");
+        let mut annotations = annotations.to_vec();
+        let asks_with_body = annotations.len() > 1;
+        annotations.push(match asks_with_body {
+            true => ("blastdoor.dev/forward-auth-headers", "X-User"),
+            false => ("nginx.ingress.kubernetes.io/auth-response-headers", "X-User"),
+        });
+        let gateway = gateway_with(&backend, &annotations, &services);
+        let mut client = Client::connect(gateway.door(DOOR));
+        for _ in 0..20 {
+            client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello");
+            assert_eq!(client.response().expect("an answer").status, 200);
+            let user = backend.last().field("x-user").map(str::to_owned);
+            let expected = if asks_with_body { "GET-5" } else { "GET-0" };
+            assert_eq!(user.as_deref(), Some(expected));
+        }
+        assert_eq!((service.requests(), service.connections()), (20, 1));
+    }
+}
+
 /// What `check` says of an Ingress with this annotation and Services of two namespaces.
 fn checked(lines: &str, url: &str, annotations: &str) -> Output {
     let backend = Backend::start("app");
@@ -667,5 +766,45 @@ fn the_service_gets_the_body_where_it_is_asked_for() {
         assert_eq!(client.any_response(false).expect("an interim answer").status, 100);
         client.send("ok");
         assert_eq!(client.response().expect("an answer").status, 200);
+    }
+}
+
+/// Bodies that wait at all workers of a door have the buffer together, each as much of it as its length.
+#[test]
+fn bodies_that_wait_share_the_buffer_of_the_door() {
+    let (backend, service) = (Backend::with("app", Reply::echo()), service());
+    let annotations = [(OWN, "http://auth"), ("blastdoor.dev/forward-auth-body", "1m")];
+    let gateway = gateway!()
+        .door(DOOR, "workers = 2\nfilters = { buffer = \"1MiB\" }")
+        .manifest("app.yaml", &app(&backend, &annotations))
+        .manifest("others.yaml", &auth_service(&service))
+        .start();
+    let door = gateway.door(DOOR);
+    const LENGTH: usize = 100 * 1024;
+    let head = "POST / HTTP/1.1\r\nHost: a.test\r\nAuthorization: let-me-in\r\n";
+    let waits = || {
+        let mut client = Client::connect(door);
+        client.send(format!(
+            "{head}Content-Length: {LENGTH}\r\nExpect: 100-continue\r\n\r\n"
+        ));
+        let status = client.any_response(false).expect("an answer").status;
+        (client, status)
+    };
+    let chunked = |chunks: &str| {
+        let mut client = Client::connect(door);
+        client.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}"));
+        client.response().expect("an answer").status
+    };
+    for round in 0..2 {
+        let clients: Vec<_> = (0..10).map(|_| waits()).collect();
+        assert!(clients.iter().all(|(_, status)| *status == 100), "{round}");
+        assert_eq!(waits().1, 503, "{round}: the buffer is full");
+        assert_eq!(chunked(""), 503, "{round}");
+        for (mut client, _) in clients {
+            client.send("x".repeat(LENGTH));
+            let answer = client.response().expect("an answer");
+            assert_eq!((answer.status, answer.text().len()), (200, LENGTH), "{round}");
+        }
+        assert_eq!(chunked("1\r\nx\r\n0\r\n\r\n"), 200, "{round}");
     }
 }

@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
@@ -22,6 +23,11 @@ const AT_ONCE: usize = 64 * 1024;
 /// A body in memory. What it takes is counted for as long as it lives.
 pub(crate) struct Gathered {
     pub(crate) bytes: Bytes,
+    room: Room,
+}
+
+/// What is counted for one body, of what bodies may take at all workers of the door together.
+struct Room {
     worker: Rc<Worker>,
     counted: usize,
 }
@@ -32,10 +38,24 @@ impl std::fmt::Debug for Gathered {
     }
 }
 
-impl Drop for Gathered {
+impl Room {
+    /// Counts so many bytes in all, if that leaves the total below `limit`.
+    fn extend_to(&mut self, bytes: usize, limit: usize) -> Result<(), Refusal> {
+        let more = bytes.saturating_sub(self.counted);
+        if more == 0 {
+            return Ok(());
+        }
+        let sum = |total: usize| total.checked_add(more).filter(|sum| *sum <= limit);
+        let counted = self.worker.gathered().fetch_update(Relaxed, Relaxed, sum);
+        counted.map_err(|_full| Refusal::Overload)?;
+        self.counted = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Room {
     fn drop(&mut self) {
-        let gathered = &self.worker.gathered;
-        gathered.set(gathered.get().saturating_sub(self.counted));
+        self.worker.gathered().fetch_sub(self.counted, Relaxed);
     }
 }
 
@@ -62,8 +82,10 @@ pub(crate) async fn gather(
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut body = Gathered {
         bytes: Bytes::new(),
-        worker: Rc::clone(&worker),
-        counted: 0,
+        room: Room {
+            worker: Rc::clone(&worker),
+            counted: 0,
+        },
     };
     let mut rest = match scratch.request.framing {
         BodyFraming::None | BodyFraming::Length(0) => return Ok(body),
@@ -78,12 +100,13 @@ pub(crate) async fn gather(
             length,
         ),
     };
-    let gathered = worker.gathered.get().saturating_add(most);
-    if gathered > settings.filters.buffer {
-        return Err(Refusal::Overload);
-    }
-    worker.gathered.set(gathered);
-    body.counted = most;
+    let buffer = settings.filters.buffer;
+    // Where no length is stated, room is found for each piece before it is read.
+    let stated = match scratch.request.framing {
+        BodyFraming::Length(stated) => Some(usize::try_from(stated).unwrap_or(usize::MAX)),
+        _ => None,
+    };
+    body.room.extend_to(stated.unwrap_or(0), buffer)?;
     if scratch.request.expect_continue {
         say_continue(requester, scratch).await?;
         scratch.request.expect_continue = false;
@@ -100,8 +123,16 @@ pub(crate) async fn gather(
         }
         loop {
             let input = &mut scratch.from_client;
+            let has = input.filled().len().saturating_sub(length);
+            if stated.is_none() {
+                body.room.extend_to(has.min(most), buffer)?;
+            }
             if rest.is_over(input.filled(), length, most)? {
                 return Poll::Ready(Ok(()));
+            }
+            if stated.is_none() {
+                body.room
+                    .extend_to(has.saturating_add(AT_ONCE).min(most), buffer)?;
             }
             let mut room = ReadBuf::new(input.room_for(limit, AT_ONCE));
             if room.remaining() == 0 {

@@ -76,7 +76,7 @@ pub(super) async fn keep(
 ) {
     let read = read.get(length..).unwrap_or_default().to_vec();
     let rest = tokio::time::timeout(SOON, body(&mut socket, read, framing, LEFTOVER)).await;
-    if matches!(rest, Ok(Ok(_))) {
+    if matches!(rest, Ok(Ok((_, true)))) {
         endpoint.keep(socket, Instant::now());
     }
 }

@@ -1,7 +1,9 @@
 //! A request of the gateway's own: no client waits for it, and it contains no client's bytes.
 //!
-//! A call has its own connection, and its small answer is buffered completely.
+//! Its small answer is buffered completely.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -10,10 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use door::UpstreamProtocol;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use wire::{BodyFraming, ChunkDecoder, ChunkLimits, ChunkStep, HeadLimits, ResponseHead, ResponseTo};
 
 use super::connect::{ConnectError, dial};
+use crate::stream::http2::{Http2Error, Http2Stream};
 use crate::stream::socket::Socket;
 
 /// The largest head of an answer.
@@ -26,7 +29,7 @@ const HEAD: HeadLimits = HeadLimits {
 /// Interim responses before the answer; more are a flood.
 const INTERIM: usize = 16;
 
-/// A connection to an endpoint, for one request.
+/// A connection to an endpoint, for one request, counted nowhere: that of a probe.
 pub(super) struct Call {
     socket: Socket,
     is_http2: bool,
@@ -35,6 +38,15 @@ pub(super) struct Call {
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
+    /// The connection ended before the first byte of an answer.
+    #[error("the connection broke without an answer")]
+    Silent(#[source] io::Error),
+    /// The peer reset the request over HTTP/2.
+    #[error("the request was given up: {0}")]
+    GivenUp(h2::Reason),
+    /// The peer has said that it did not process the request.
+    #[error("the request was refused unprocessed")]
+    Unprocessed,
     /// The connection ended before the answer did.
     #[error("the connection broke before the answer was complete")]
     Broken(#[source] io::Error),
@@ -81,7 +93,9 @@ impl Call {
             if self.is_http2 {
                 over_http2(self.socket, request, most).await
             } else {
-                over_http1(self.socket, &request, most).await
+                let (mut socket, begun) = (self.socket, Cell::new(false));
+                let answer = over_http1(&mut socket, &request, most, Persistence::Ends, &begun).await;
+                answer.map(|(answer, _)| answer)
             }
         };
         let answer = tokio::time::timeout(timeout, answer).await;
@@ -89,56 +103,74 @@ impl Call {
     }
 }
 
-async fn over_http1(
-    mut socket: Socket,
+/// Whether a connection may carry other requests afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// If the endpoint agrees.
+    Lasts,
+    /// It carries this request alone.
+    Ends,
+}
+
+/// The answer, and whether the connection can carry another request. `begun` is set when the answer's head is there.
+pub(super) async fn over_http1(
+    socket: &mut Socket,
     request: &Request<Bytes>,
     most: Option<usize>,
-) -> Result<Response<Bytes>, CallError> {
-    let text = as_http1(request);
-    socket.write_all(&text).await.map_err(CallError::Broken)?;
-    socket.flush().await.map_err(CallError::Broken)?;
+    persistence: Persistence,
+    begun: &Cell<bool>,
+) -> Result<(Response<Bytes>, bool), CallError> {
+    let text = as_http1(request, persistence);
+    socket.write_all(&text).await.map_err(CallError::Silent)?;
+    socket.flush().await.map_err(CallError::Silent)?;
     let kind = if request.method() == Method::HEAD {
         ResponseTo::Head
     } else {
         ResponseTo::Other
     };
-    let (mut buffer, mut head) = (Vec::new(), ResponseHead::new());
+    let (mut buffer, mut head, mut silent) = (Vec::new(), ResponseHead::new(), true);
     for _ in 0..=INTERIM {
         let length = loop {
             match head.parse(&buffer, &HEAD, kind) {
                 Ok(Some(length)) => break length,
-                Ok(None) => more(&mut socket, &mut buffer).await?,
+                Ok(None) => match more(socket, &mut buffer).await {
+                    Err(CallError::Broken(error)) if silent && buffer.is_empty() => {
+                        return Err(CallError::Silent(error));
+                    }
+                    read => read?,
+                },
                 Err(_) => return Err(CallError::Malformed),
             }
         };
+        silent = false;
         match head.status {
             // The request did not ask for another protocol.
             101 => return Err(CallError::Malformed),
             100..=199 => drop(buffer.drain(..length)),
             _ => {
+                begun.set(true);
                 let parts = response(&head, &buffer)?;
                 buffer.drain(..length);
-                let body = match most {
-                    Some(most) => body(&mut socket, buffer, head.framing, most).await?,
-                    None => Vec::new(),
+                let (body, is_clean) = match most {
+                    Some(most) => body(socket, buffer, head.framing, most).await?,
+                    None => (Vec::new(), false),
                 };
-                return Ok(parts.map(|()| body.into()));
+                return Ok((parts.map(|()| body.into()), is_clean && head.persistent()));
             }
         }
     }
     Err(CallError::Malformed)
 }
 
-/// The request as HTTP/1 text. The connection carries only this request.
-fn as_http1(request: &Request<Bytes>) -> Vec<u8> {
+/// The request as HTTP/1 text.
+fn as_http1(request: &Request<Bytes>, persistence: Persistence) -> Vec<u8> {
     let uri = request.uri();
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let host = uri.authority().map_or("", http::uri::Authority::as_str);
-    let mut text = format!(
-        "{} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n",
-        request.method()
-    )
-    .into_bytes();
+    let mut text = format!("{} {target} HTTP/1.1\r\nHost: {host}\r\n", request.method()).into_bytes();
+    if persistence == Persistence::Ends {
+        text.extend_from_slice(b"Connection: close\r\n");
+    }
     for (name, value) in request.headers() {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");
@@ -165,15 +197,15 @@ fn response(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, CallError
     response.body(()).map_err(|_| CallError::Malformed)
 }
 
-/// The body whose beginning has been read.
+/// The body whose beginning has been read, and whether the connection is where its next response begins: nothing follows.
 pub(crate) async fn body(
     socket: &mut Socket,
     mut read: Vec<u8>,
     framing: BodyFraming,
     most: usize,
-) -> Result<Vec<u8>, CallError> {
+) -> Result<(Vec<u8>, bool), CallError> {
     match framing {
-        BodyFraming::None => Ok(Vec::new()),
+        BodyFraming::None => Ok((Vec::new(), read.is_empty())),
         BodyFraming::Length(length) => {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             if length > most {
@@ -182,15 +214,16 @@ pub(crate) async fn body(
             while read.len() < length {
                 more(socket, &mut read).await?;
             }
+            let is_clean = read.len() == length;
             read.truncate(length);
-            Ok(read)
+            Ok((read, is_clean))
         }
         BodyFraming::UntilClose => loop {
             if read.len() > most {
                 return Err(CallError::TooLarge);
             }
             if socket.read_buf(&mut read).await.map_err(CallError::Broken)? == 0 {
-                return Ok(read);
+                return Ok((read, false));
             }
         },
         BodyFraming::Chunked => {
@@ -209,7 +242,7 @@ pub(crate) async fn body(
                             return Err(CallError::TooLarge);
                         }
                     }
-                    ChunkStep::Done { .. } => return Ok(body),
+                    ChunkStep::Done { consumed } => return Ok((body, consumed == read.len())),
                 }
             }
         }
@@ -223,6 +256,62 @@ async fn more(socket: &mut Socket, into: &mut Vec<u8>) -> Result<(), CallError> 
         Ok(_) => Ok(()),
         Err(error) => Err(CallError::Broken(error)),
     }
+}
+
+/// The answer to a request whose head has been sent on a stream. `begun` is set when the answer's head is there.
+pub(super) async fn over_stream(
+    stream: &mut Http2Stream,
+    content: &Bytes,
+    most: usize,
+    begun: &Cell<bool>,
+) -> Result<Response<Bytes>, CallError> {
+    let mut written = 0;
+    while let Some(left) = content.get(written..).filter(|left| !left.is_empty()) {
+        match poll_fn(|context| stream.poll_write(context, left)).await {
+            Ok(count) => written += count,
+            // What has come says why.
+            Err(_broken) => break,
+        }
+    }
+    if written == content.len() {
+        let _what_has_come_says_why = stream.finish(None);
+    }
+    for _ in 0..=INTERIM {
+        let head = poll_fn(|context| stream.poll_head(context)).await;
+        let head = head.map_err(|error| match error {
+            Http2Error::Unprocessed => CallError::Unprocessed,
+            Http2Error::Reset(reason) => CallError::GivenUp(reason),
+            Http2Error::Broken => CallError::Silent(io::ErrorKind::ConnectionReset.into()),
+            Http2Error::Malformed => CallError::Malformed,
+        })?;
+        if head.status().is_informational() {
+            continue;
+        }
+        let fields = head.headers();
+        let bytes: usize = fields
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if bytes > HEAD.bytes || fields.len() > HEAD.fields {
+            return Err(CallError::Malformed);
+        }
+        begun.set(true);
+        let mut body = Vec::new();
+        loop {
+            let mut piece = [0; 4096];
+            let mut into = ReadBuf::new(&mut piece);
+            let read = poll_fn(|context| stream.poll_read(context, &mut into)).await;
+            read.map_err(CallError::Broken)?;
+            if into.filled().is_empty() {
+                return Ok(head.map(|()| body.into()));
+            }
+            body.extend_from_slice(into.filled());
+            if body.len() > most {
+                return Err(CallError::TooLarge);
+            }
+        }
+    }
+    Err(CallError::Malformed)
 }
 
 async fn over_http2(
@@ -377,7 +466,7 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
                 broken(),
             ),
-            ("", broken()),
+            ("", failed(&CallError::Silent(io::ErrorKind::Other.into()))),
         ];
         run(async {
             for (answer, expected) in table {

@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) cut: AtomicUsize,
     pub(crate) warnings: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
+    /// Bytes of bodies that are gathered for filters.
+    gathered: AtomicUsize,
     verifiers: Verifiers,
     stores: Arc<Stores>,
     peers: Arc<Peers>,
@@ -97,8 +99,6 @@ pub(crate) struct Worker {
     /// Requests under way, including those that became tunnels.
     requests: Cell<usize>,
     upgraded: Cell<usize>,
-    /// Bytes of bodies that are gathered for filters, or may be.
-    pub(crate) gathered: Cell<usize>,
     open: Cell<usize>,
     pub(crate) clock: DateClock,
     pub(crate) turns: Turns,
@@ -122,6 +122,7 @@ impl Shared {
             warnings: Warnings::default(),
             peers: Arc::default(),
             memory,
+            gathered: AtomicUsize::new(0),
         }
     }
 }
@@ -287,7 +288,6 @@ impl Worker {
             publication: Cell::new(0),
             requests: Cell::new(0),
             upgraded: Cell::new(0),
-            gathered: Cell::new(0),
             open: Cell::new(0),
             clock: DateClock::new(),
             turns: Turns::new(),
@@ -297,6 +297,11 @@ impl Worker {
     /// The servers that keep limits for all replicas.
     pub(crate) fn stores(&self) -> Arc<Stores> {
         Arc::clone(&self.shared.stores)
+    }
+
+    /// Bytes of bodies that all workers of the door have gathered for filters, or have promised room to.
+    pub(crate) fn gathered(&self) -> &AtomicUsize {
+        &self.shared.gathered
     }
 
     /// The threads of the door that verify passwords.
