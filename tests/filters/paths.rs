@@ -345,6 +345,36 @@ fn paths_match_as_annotations_say() {
 }
 
 #[test]
+fn a_path_that_would_cost_too_much_is_refused() {
+    let backend = Backend::start("app");
+    let many = format!(
+        "replacePathRegex: {{regex: '(.*)', replacement: '/{}'}}",
+        "$1".repeat(2000)
+    );
+    let long = format!(
+        "replacePathRegex: {{regex: 'x', replacement: '{}'}}",
+        "y".repeat(5000)
+    );
+    let gateway = start(
+        &backend,
+        &[
+            edited("square", "replacePathRegex: {regex: '.*[^a/]|a', replacement: b}"),
+            edited("many", &many),
+            edited("long", &long),
+        ],
+    );
+    let path = format!("/{}", "a".repeat(6000));
+    assert_eq!(target(&gateway, &backend, "square.test", "/aaa"), "/bbb");
+    assert_eq!(target(&gateway, &backend, "square.test", &path), "400");
+    assert_eq!(target(&gateway, &backend, "many.test", &path), "400");
+    assert_eq!(
+        target(&gateway, &backend, "long.test", "/x"),
+        "503",
+        "the Middleware is refused"
+    );
+}
+
+#[test]
 fn a_result_that_is_no_path_is_refused() {
     let backend = Backend::start("app");
     let rewrite = |target| [("nginx.ingress.kubernetes.io/rewrite-target", target)];

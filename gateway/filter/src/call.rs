@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::bounds::TooMuch;
 use crate::redirect::HttpScheme;
 use crate::template::{Part, Template, Values};
 use crate::url;
@@ -122,13 +123,15 @@ impl CallUrl {
     }
 
     /// Path and query for one request, with only the characters that a URL may have.
-    #[must_use]
-    pub fn target_for(&self, values: &dyn Values) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// When they become too long.
+    pub fn target_for(&self, values: &dyn Values) -> Result<Vec<u8>, TooMuch> {
         let mut raw = Vec::new();
-        self.target.expand(values, &mut raw);
+        self.target.expand(values, &mut raw)?;
         let mut target = Vec::with_capacity(raw.len());
         url::push_escaped(&mut target, &raw);
-        target
+        Ok(target)
     }
 
     /// Its scheme, host and port, for messages.
@@ -283,7 +286,7 @@ mod tests {
             let url = CallUrl::parse(text).unwrap();
             assert_eq!(url.origin(), origin, "{text}");
             assert_eq!(
-                String::from_utf8(url.target_for(&Named)).unwrap(),
+                String::from_utf8(url.target_for(&Named).unwrap()).unwrap(),
                 target,
                 "{text}"
             );

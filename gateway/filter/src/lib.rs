@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod basic_auth;
+pub mod bounds;
 pub mod call;
 pub mod caller;
 pub mod canary;

@@ -1,5 +1,6 @@
 //! What a backend sees instead of the client's path.
 
+use crate::bounds::TooMuch;
 use crate::pattern::Pattern;
 use crate::replacement::Replacement;
 use crate::url::{add_query, check_text};
@@ -101,10 +102,12 @@ impl PathEdit {
     }
 
     /// The result for a path in its normal form, and the query without its `?`.
-    #[must_use]
-    pub fn apply(&self, path: &[u8], query: Option<&[u8]>) -> EditedPath {
+    ///
+    /// # Errors
+    /// When it becomes too long, or takes too long to make.
+    pub fn apply(&self, path: &[u8], query: Option<&[u8]>) -> Result<EditedPath, TooMuch> {
         let moved = |path: &[u8]| Some(with_query(path, query));
-        match self {
+        Ok(match self {
             Self::StripPrefix(prefixes) => {
                 let length = prefixes
                     .iter()
@@ -126,12 +129,12 @@ impl PathEdit {
                 told: None,
             },
             Self::Replace(new) => replaced(path, new.as_bytes(), query),
-            Self::ReplaceRegex { pattern, replacement } => match replacement.replace_all(pattern, path) {
+            Self::ReplaceRegex { pattern, replacement } => match replacement.replace_all(pattern, path)? {
                 Some(new) => replaced(path, &new, query),
                 None => EditedPath::default(),
             },
             Self::Rewrite { pattern, target } => {
-                let mut new = expand(target, pattern.as_ref(), path);
+                let mut new = expand(target, pattern.as_ref(), path)?;
                 add_query(&mut new, query);
                 EditedPath {
                     target: Some(new),
@@ -140,20 +143,23 @@ impl PathEdit {
             }
             Self::TellPrefix { pattern, prefix } => EditedPath {
                 target: None,
-                told: Some((PathField::ForwardedPrefix, expand(prefix, pattern.as_ref(), path))),
+                told: Some((
+                    PathField::ForwardedPrefix,
+                    expand(prefix, pattern.as_ref(), path)?,
+                )),
             },
-        }
+        })
     }
 }
 
-fn expand(replacement: &Replacement, pattern: Option<&Pattern>, path: &[u8]) -> Vec<u8> {
+fn expand(replacement: &Replacement, pattern: Option<&Pattern>, path: &[u8]) -> Result<Vec<u8>, TooMuch> {
     let captures = match replacement.literal() {
         Some(_) => None,
         None => pattern.and_then(|pattern| pattern.captures(path)),
     };
     let mut out = Vec::with_capacity(replacement.as_str().len() + path.len());
-    replacement.expand(captures.as_ref(), &mut out);
-    out
+    replacement.expand(captures.as_ref(), &mut out)?;
+    Ok(out)
 }
 
 /// Whether an element of the path ends where its prefix does.
@@ -208,7 +214,7 @@ mod tests {
 
     /// The target and the field that is told, as text.
     fn result(edit: &PathEdit, path: &str, query: Option<&str>) -> (String, String) {
-        let edited = edit.apply(path.as_bytes(), query.map(str::as_bytes));
+        let edited = edit.apply(path.as_bytes(), query.map(str::as_bytes)).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let target = edited.target.map_or_else(|| "stays".to_owned(), text);
         let told = edited.told.map_or_else(String::new, |(field, value)| {
@@ -281,7 +287,7 @@ mod tests {
         assert_eq!(result(&replace, "/fixed", None), ("stays".into(), String::new()));
         let regex = |pattern: &str, replacement: &str| PathEdit::ReplaceRegex {
             pattern: Pattern::new(pattern, Case::Sensitive).unwrap(),
-            replacement: Replacement::go(replacement),
+            replacement: Replacement::go(replacement).unwrap(),
         };
         let table = [
             ("^/api/(.*)", "/$1", "/x/y?q", "x-replaced-path: /api/x/y"),

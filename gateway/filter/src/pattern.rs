@@ -1,4 +1,5 @@
-//! Regular expressions, in bounded memory and linear time.
+//! Regular expressions, in bounded memory. One search takes linear time; many searches in one text, one behind each match,
+//! may take the square of it, and [`Replacement::replace_all`](crate::replacement::Replacement::replace_all) bounds them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -160,11 +161,15 @@ impl Pattern {
         self.regex.capture_names().flatten().any(|group| group == name)
     }
 
-    pub(crate) fn captures_iter<'p, 'b: 'p>(
-        &'p self,
-        bytes: &'b [u8],
-    ) -> impl Iterator<Item = Captures<'b>> + 'p {
-        self.regex.captures_iter(bytes)
+    /// The groups of the first match that begins at `at` or later, which is in `bytes` or at its end.
+    pub(crate) fn captures_at<'b>(&self, bytes: &'b [u8], at: usize) -> Option<Captures<'b>> {
+        self.regex.captures_at(bytes, at)
+    }
+
+    /// No match is longer, if that can be told from the text: without a repetition each character of it matches one
+    /// character at most, which `(?u)` may make one of Unicode.
+    pub(crate) fn longest(&self) -> Option<usize> {
+        (!self.text.contains(['*', '+', '{'])).then_some(4 * self.text.len())
     }
 }
 

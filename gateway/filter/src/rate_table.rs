@@ -90,6 +90,8 @@ impl std::fmt::Debug for RateTable {
 
 impl RateTable {
     /// A table with at least `slots` places, within [`SLOTS`]; `now` is when its time begins.
+    ///
+    /// All of it is written now, so that the kernel counts it now: what is left for traffic is known from its figure.
     #[must_use]
     pub fn new(slots: usize, now: Instant) -> Self {
         Self {
@@ -282,6 +284,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The memory that this process has, as the kernel counts it.
+    #[cfg(target_os = "linux")]
+    fn resident() -> usize {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn all_of_a_table_counts_from_the_beginning() {
+        let before = resident();
+        let table = table(1 << 23);
+        let grown = resident().saturating_sub(before);
+        // 128 MiB, while other tests free theirs.
+        assert!(grown >= 96 << 20, "{grown}");
+        assert_eq!(table.0.slots(), 1 << 23);
+    }
 
     fn table(slots: usize) -> (RateTable, Instant) {
         let now = Instant::now();

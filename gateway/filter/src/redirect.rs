@@ -1,5 +1,6 @@
 //! Where the gateway sends a client instead of asking a backend.
 
+use crate::bounds::{TooMuch, push};
 use crate::pattern::Pattern;
 use crate::replacement::Replacement;
 use crate::template::{Part, Template, Values, Variable};
@@ -101,10 +102,16 @@ pub struct Moved {
     pub location: Vec<u8>,
 }
 
-/// A replacement has made something else than an http(s) URL.
+/// Why a request cannot be redirected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the redirect does not lead to an http(s) URL")]
-pub struct NoUrl;
+pub enum NoMove {
+    /// A replacement has made something else than an http(s) URL.
+    #[error("the redirect does not lead to an http(s) URL")]
+    NoUrl,
+    /// The request makes a URL that is too long, or takes too long to make.
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
+}
 
 impl Redirect {
     /// A redirect to a URL with groups of the path in it.
@@ -129,8 +136,8 @@ impl Redirect {
     /// The answer to a request; `None` if it passes.
     ///
     /// # Errors
-    /// When the result of a replacement is no http(s) URL.
-    pub fn answer(&self, asked: &Asked<'_>, values: &dyn Values) -> Result<Option<Moved>, NoUrl> {
+    /// When the result of a replacement is no http(s) URL, or too long.
+    pub fn answer(&self, asked: &Asked<'_>, values: &dyn Values) -> Result<Option<Moved>, NoMove> {
         let moved = match self {
             Self::Https { port } => {
                 if asked.scheme == HttpScheme::Https || is_acme_challenge(asked.path) {
@@ -144,7 +151,7 @@ impl Redirect {
             }
             Self::To { destination, status } => Moved {
                 status: *status,
-                location: destination.location(values),
+                location: destination.location(values)?,
             },
             Self::Host { host } => Moved {
                 status: 308,
@@ -170,23 +177,23 @@ impl Redirect {
                 permanent,
             } => {
                 let url = asked.url();
-                match replacement.replace_all(pattern, &url) {
+                match replacement.replace_all(pattern, &url)? {
                     None => return Ok(None),
                     Some(same) if same == url => return Ok(None),
                     Some(new) => Moved {
                         status: asked.status(*permanent),
-                        location: url::checked(&new).ok_or(NoUrl)?,
+                        location: url::checked(&new).ok_or(NoMove::NoUrl)?,
                     },
                 }
             }
             Self::Rewrite { pattern, target } => {
                 let captures = pattern.as_ref().and_then(|pattern| pattern.captures(asked.path));
                 let mut new = Vec::new();
-                target.expand(captures.as_ref(), &mut new);
+                target.expand(captures.as_ref(), &mut new)?;
                 url::add_query(&mut new, asked.query);
                 Moved {
                     status: 302,
-                    location: url::checked(&new).ok_or(NoUrl)?,
+                    location: url::checked(&new).ok_or(NoMove::NoUrl)?,
                 }
             }
         };
@@ -275,20 +282,23 @@ impl Destination {
     }
 
     /// Where it leads for one request.
-    #[must_use]
-    pub fn location(&self, values: &dyn Values) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// When that becomes too long.
+    pub fn location(&self, values: &dyn Values) -> Result<Vec<u8>, TooMuch> {
         let mut location = Vec::with_capacity(self.template.as_str().len() + 64);
         let mut value = Vec::new();
         for part in self.template.parts() {
             match part {
-                Part::Text(text) => location.extend_from_slice(text.as_bytes()),
+                Part::Text(text) => push(&mut location, text.as_bytes())?,
                 Part::Variable(variable) => {
                     value.clear();
                     values.write(variable, &mut value);
                     if variable.is_free() {
                         push_escaped(&mut location, &value);
+                        push(&mut location, b"")?;
                     } else {
-                        location.extend_from_slice(&value);
+                        push(&mut location, &value)?;
                     }
                 }
             }
@@ -299,7 +309,7 @@ impl Destination {
             location.drain(..slashes);
             location.insert(0, b'/');
         }
-        location
+        Ok(location)
     }
 }
 

@@ -4,7 +4,15 @@ use std::fmt;
 
 use regex::bytes::Captures;
 
+use crate::bounds::{TooMuch, check_length, push};
 use crate::pattern::Pattern;
+
+/// How many bytes all searches in one text may look at, for each of its bytes. Each match of many may look at all that
+/// follows it, so that the time would grow with the square of the length.
+const SEARCHES: usize = 16;
+
+/// Shorter texts may be searched as often as texts of this length.
+const SEARCHED_BYTES: usize = 16 << 10;
 
 /// A text with the groups of a match in it. A group that is not set is empty.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -24,8 +32,10 @@ impl Replacement {
     /// As nginx reads it: `$1` to `$9`, one digit each, so that `$1x` is the first group and an `x`; `${1}` too.
     ///
     /// # Errors
-    /// When a `$` begins something else: nginx has variables there, which are not known at this place.
+    /// When it has more than 4 KiB, or a `$` begins something else: nginx has variables there, which are not known at this
+    /// place.
     pub fn nginx(text: &str) -> Result<Self, String> {
+        check_length(text)?;
         let mut builder = Builder::default();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
@@ -55,8 +65,11 @@ impl Replacement {
     /// As Go reads it (`Regexp.Expand`), and Traefik with it: a name is as long as letters, digits and `_` follow, so that
     /// `$1x` is the group of the name `1x`, which is empty; `${1}x` is the first group and an `x`; `$$` is a `$`. A `$`
     /// that begins nothing stands for itself.
-    #[must_use]
-    pub fn go(text: &str) -> Self {
+    ///
+    /// # Errors
+    /// When it has more than 4 KiB.
+    pub fn go(text: &str) -> Result<Self, String> {
+        check_length(text)?;
         let mut builder = Builder::default();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
@@ -88,7 +101,7 @@ impl Replacement {
             }
         }
         builder.text(rest);
-        builder.finish(text)
+        Ok(builder.finish(text))
     }
 
     /// As it is written.
@@ -150,33 +163,60 @@ impl Replacement {
     }
 
     /// Appends it to `out`, with the groups of a match; without one they are empty.
-    pub fn expand(&self, captures: Option<&Captures<'_>>, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// When `out` would become too long.
+    pub fn expand(&self, captures: Option<&Captures<'_>>, out: &mut Vec<u8>) -> Result<(), TooMuch> {
         for part in &self.parts {
             let group = match part {
                 Part::Text(text) => {
-                    out.extend_from_slice(text.as_bytes());
+                    push(out, text.as_bytes())?;
                     continue;
                 }
                 Part::Group(group) => captures.and_then(|captures| captures.get(*group)),
                 Part::Name(name) => captures.and_then(|captures| captures.name(name)),
             };
-            out.extend_from_slice(group.map(|group| group.as_bytes()).unwrap_or_default());
+            push(out, group.map(|group| group.as_bytes()).unwrap_or_default())?;
         }
+        Ok(())
     }
 
     /// `bytes` with each match replaced; `None` if there is none.
-    #[must_use]
-    pub fn replace_all(&self, pattern: &Pattern, bytes: &[u8]) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// When the result would become too long, or so many matches look at so much of `bytes` that it takes too long.
+    pub fn replace_all(&self, pattern: &Pattern, bytes: &[u8]) -> Result<Option<Vec<u8>>, TooMuch> {
+        let mut budget = bytes.len().max(SEARCHED_BYTES) * SEARCHES;
         let mut out = Vec::with_capacity(bytes.len());
-        let mut end = None;
-        for captures in pattern.captures_iter(bytes) {
-            let Some(whole) = captures.get(0) else { continue };
-            out.extend_from_slice(bytes.get(end.unwrap_or(0)..whole.start()).unwrap_or_default());
-            self.expand(Some(&captures), &mut out);
+        let (mut at, mut end) = (0, None);
+        while at <= bytes.len() {
+            let Some(captures) = pattern.captures_at(bytes, at) else {
+                break;
+            };
+            let Some(whole) = captures.get(0) else { break };
+            let left = bytes.len() - at;
+            // How far a search has looked is not known, but never further than the longest match would reach.
+            let looked = match pattern.longest() {
+                Some(longest) => left.min(whole.end().saturating_sub(at).saturating_add(longest)),
+                None => left,
+            };
+            budget = budget.checked_sub(looked).ok_or(TooMuch)?;
+            // An empty match right behind another is none.
+            if whole.is_empty() && end == Some(whole.end()) {
+                at += 1;
+                continue;
+            }
+            push(
+                &mut out,
+                bytes.get(end.unwrap_or(0)..whole.start()).unwrap_or_default(),
+            )?;
+            self.expand(Some(&captures), &mut out)?;
             end = Some(whole.end());
+            at = whole.end();
         }
-        out.extend_from_slice(bytes.get(end?..).unwrap_or_default());
-        Some(out)
+        let Some(end) = end else { return Ok(None) };
+        push(&mut out, bytes.get(end..).unwrap_or_default())?;
+        Ok(Some(out))
     }
 }
 
@@ -227,7 +267,7 @@ mod tests {
         let pattern = Pattern::new(pattern, Case::Sensitive).unwrap();
         let captures = pattern.captures(text.as_bytes()).unwrap();
         let mut out = Vec::new();
-        replacement.expand(Some(&captures), &mut out);
+        replacement.expand(Some(&captures), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -271,7 +311,7 @@ mod tests {
             ("a${1", "a${1"),
         ];
         for (text, expected) in table {
-            let replacement = Replacement::go(text);
+            let replacement = Replacement::go(text).unwrap();
             let out = expanded(&replacement, "/(?P<name>v)/(.*)", "/v/rest");
             assert_eq!(out, expected, "{text}");
         }
@@ -285,10 +325,16 @@ mod tests {
             ("^/api", "", "/api/x", Some("/x")),
             ("x", "y", "banana", None),
             ("z*", "-", "ab", Some("-a-b-")),
+            ("a*", "-", "baac", Some("-b-c-")),
+            ("a|", "-", "aab", Some("--b-")),
+            (r"\b", "|", "ab c", Some("|ab| |c|")),
         ];
         for (pattern, replacement, text, expected) in table {
             let pattern = Pattern::new(pattern, Case::Sensitive).unwrap();
-            let replaced = Replacement::go(replacement).replace_all(&pattern, text.as_bytes());
+            let replaced = Replacement::go(replacement)
+                .unwrap()
+                .replace_all(&pattern, text.as_bytes())
+                .unwrap();
             let replaced = replaced.map(|bytes| String::from_utf8(bytes).unwrap());
             assert_eq!(replaced.as_deref(), expected, "{pattern} {replacement} {text}");
         }
@@ -297,12 +343,67 @@ mod tests {
     #[test]
     fn groups_that_a_pattern_lacks_are_known() {
         let pattern = Pattern::new("/(a)(?P<b>.*)", Case::Sensitive).unwrap();
-        let missing = |text| Replacement::go(text).missing(Some(&pattern)).collect::<Vec<_>>();
+        let missing = |text| {
+            Replacement::go(text)
+                .unwrap()
+                .missing(Some(&pattern))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(missing("/$1$2${b}"), Vec::<String>::new());
         assert_eq!(missing("/$3/$1x"), ["$3", "$1x"]);
         let replacement = Replacement::nginx("/$1").unwrap();
         assert_eq!(replacement.missing(None).collect::<Vec<_>>(), ["$1"]);
         assert_eq!(replacement.start(), "/");
-        assert_eq!(Replacement::go("/x").literal(), Some("/x"));
+        assert_eq!(Replacement::go("/x").unwrap().literal(), Some("/x"));
+    }
+
+    #[test]
+    fn what_would_take_too_long_is_not_made() {
+        let replaced = |pattern: &str, replacement: &str, length| {
+            let pattern = Pattern::new(pattern, Case::Sensitive).unwrap();
+            let replacement = Replacement::go(replacement).unwrap();
+            let bytes = "a".repeat(length);
+            replacement
+                .replace_all(&pattern, bytes.as_bytes())
+                .map(|out| out.map(|out| out.len()))
+        };
+        assert_eq!(
+            replaced(".*[^a]|a", "b", 8000),
+            Err(TooMuch),
+            "each match looks at all"
+        );
+        assert_eq!(replaced(".*[^a]|a", "b", 500), Ok(Some(500)));
+        assert_eq!(
+            replaced("a", "b", 60_000),
+            Ok(Some(60_000)),
+            "no match looks further than itself"
+        );
+        assert_eq!(replaced("a+", "b", 60_000), Ok(Some(1)));
+        assert_eq!(replaced("a", &"b".repeat(100), 655), Ok(Some(65_500)));
+        assert_eq!(
+            replaced("a", &"b".repeat(100), 656),
+            Err(TooMuch),
+            "the result is too long"
+        );
+        assert_eq!(
+            replaced("(.*)", &"$1".repeat(2048), 8000),
+            Err(TooMuch),
+            "the result is too long"
+        );
+    }
+
+    #[test]
+    fn long_texts_are_refused() {
+        assert!(Replacement::go(&"b".repeat(4096)).is_ok());
+        for message in [
+            Replacement::go(&"b".repeat(4097)),
+            Replacement::nginx(&"$1".repeat(2049)),
+        ] {
+            let message = message.unwrap_err();
+            assert!(
+                message.contains("at most 4096") && message.len() < 200,
+                "{message}"
+            );
+        }
     }
 }

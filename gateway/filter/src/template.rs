@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::bounds::{TooMuch, check_length, push};
+
 /// A text with variables in it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Template {
@@ -69,8 +71,9 @@ impl Template {
     /// Parses a text. `$name` and `${name}` are variables.
     ///
     /// # Errors
-    /// When it has a `$` that does not begin a known variable.
+    /// When it has more than 4 KiB, or a `$` that does not begin a known variable.
     pub fn parse(text: &str) -> Result<Self, String> {
+        check_length(text)?;
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
@@ -135,13 +138,20 @@ impl Template {
     }
 
     /// Appends it to `out`, with the values of one request.
-    pub fn expand(&self, values: &dyn Values, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// When `out` becomes too long.
+    pub fn expand(&self, values: &dyn Values, out: &mut Vec<u8>) -> Result<(), TooMuch> {
         for part in &self.parts {
             match part {
-                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Variable(variable) => values.write(variable, out),
+                Part::Text(text) => push(out, text.as_bytes())?,
+                Part::Variable(variable) => {
+                    values.write(variable, out);
+                    push(out, b"")?;
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -225,7 +235,7 @@ mod tests {
         for (text, expected) in table {
             let template = Template::parse(text).unwrap();
             let mut out = Vec::new();
-            template.expand(&Named, &mut out);
+            template.expand(&Named, &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{text}");
         }
     }
@@ -245,5 +255,29 @@ mod tests {
             let message = Template::parse(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn long_texts_are_refused_and_long_results_not_made() {
+        struct Long;
+
+        impl Values for Long {
+            fn write(&self, _: &Variable, out: &mut Vec<u8>) {
+                out.extend_from_slice(&[b'a'; 1024]);
+            }
+        }
+
+        assert!(
+            Template::parse(&"a".repeat(4097))
+                .unwrap_err()
+                .contains("at most 4096")
+        );
+        let mut out = Vec::new();
+        let fitting = Template::parse(&"$uri".repeat(64)).unwrap();
+        assert_eq!(fitting.expand(&Long, &mut out), Ok(()));
+        out.clear();
+        let template = Template::parse(&"$uri".repeat(1024)).unwrap();
+        assert_eq!(template.expand(&Long, &mut out), Err(TooMuch));
+        assert_eq!(out.len(), 65 << 10);
     }
 }

@@ -44,7 +44,7 @@ impl UpstreamHost {
     #[must_use]
     pub fn authority(&self, values: &dyn Values) -> Option<Authority> {
         let mut text = Vec::with_capacity(self.as_str().len() + 32);
-        self.0.expand(values, &mut text);
+        self.0.expand(values, &mut text).ok()?;
         let fits = is_of_host(&text);
         Authority::from_maybe_shared(text).ok().filter(|_| fits)
     }

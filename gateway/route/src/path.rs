@@ -32,6 +32,9 @@ pub enum PathError {
     /// A segment `.` or `..`, in some reading of it.
     #[error("the path has a `.` or `..` segment")]
     DotSegment,
+    /// What a rule makes of it is too long, or takes too long to make.
+    #[error("what the rule makes of the path is too long, or takes too long to make")]
+    TooMuch,
 }
 
 /// Normalises the path of a request, without its query. Borrows `raw` when it is normal already.

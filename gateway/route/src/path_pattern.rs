@@ -204,7 +204,7 @@ fn normal_text(written: &str) -> Result<Arc<str>, PathPatternError> {
     let path = normalise_path(written.as_bytes(), &mut scratch).map_err(|error| match error {
         PathError::Relative => PathPatternError::Relative(owned()),
         PathError::Character => PathPatternError::Character(owned()),
-        PathError::Escape | PathError::Control | PathError::DotSegment => {
+        PathError::Escape | PathError::Control | PathError::DotSegment | PathError::TooMuch => {
             PathPatternError::Refused(owned(), error)
         }
     })?;

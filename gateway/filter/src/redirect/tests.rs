@@ -247,7 +247,7 @@ fn the_scheme_changes_as_in_traefik() {
 fn regex(pattern: &str, replacement: &str, permanent: bool) -> Redirect {
     Redirect::Regex {
         pattern: Pattern::new(pattern, Case::Sensitive).unwrap(),
-        replacement: Replacement::go(replacement),
+        replacement: Replacement::go(replacement).unwrap(),
         permanent,
     }
 }
@@ -310,7 +310,7 @@ fn what_is_no_url_is_not_sent() {
         let redirect = regex("^.*$", replacement, false);
         assert_eq!(
             redirect.answer(&ASKED, &Request("/")),
-            Err(NoUrl),
+            Err(NoMove::NoUrl),
             "{replacement}"
         );
     }

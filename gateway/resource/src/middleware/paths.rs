@@ -169,7 +169,8 @@ fn replace_path_regex(
 ) -> Result<MiddlewareKind, InvalidMiddleware> {
     let raw: ReplacePathRegex = reading.raw(content)?;
     let pattern = pattern("regex", raw.regex.trim(), reading)?;
-    let replacement = Replacement::go(raw.replacement.trim());
+    let replacement =
+        Replacement::go(raw.replacement.trim()).map_err(|reason| reading.refuse("replacement", reason))?;
     if let Some(text) = replacement.texts().find(|text| text.contains(['?', '#'])) {
         let reason =
             format!("`{text}` has a character that no path has: `?` or `#`; only the path is replaced");

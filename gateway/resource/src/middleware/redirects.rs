@@ -121,7 +121,8 @@ fn redirect_regex(
             "it is missing; write the URL that takes the place of a match",
         ));
     }
-    let replacement = Replacement::go(&raw.replacement);
+    let replacement =
+        Replacement::go(&raw.replacement).map_err(|reason| reading.refuse("replacement", reason))?;
     warn_of_groups("replacement", &replacement, &pattern, reading);
     Ok(redirect(Redirect::Regex {
         pattern,

@@ -95,7 +95,8 @@ impl Course {
             (None, Some(Balance::RoundRobin)) => Preference::Turn,
             (None, Some(Balance::Hash(text))) => {
                 let mut key = Vec::new();
-                text.expand(&RequestValues::new(seen, self), &mut key);
+                // The beginning of what is too long tells requests apart as well.
+                let _ = text.expand(&RequestValues::new(seen, self), &mut key);
                 Preference::Key(KeyHash::of(&key))
             }
         };

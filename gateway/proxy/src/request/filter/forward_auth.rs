@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::filter::bounds::TooMuch;
 use ::filter::call::CallUrl;
 use ::filter::fields::{self, Message};
 use ::filter::forward_auth::{Cookies, ForwardAuth, Manner, Sends};
@@ -18,6 +19,7 @@ use http::header::{
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use route::PathError;
 use wire::{BodyFraming, ResponseHead};
 
 use super::course::{Awaited, Course, Seen, Step};
@@ -342,7 +344,7 @@ fn dropped(rule: &ForwardAuth, seen: &Seen<'_>) -> Vec<HeaderName> {
 fn signin(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Option<Vec<u8>> {
     let signin = rule.signin.as_ref()?;
     let values = RequestValues::new(seen, course);
-    let mut location = signin.page.location(&values);
+    let mut location = signin.page.location(&values).ok()?;
     if let Some(parameter) = &signin.parameter {
         location.push(if location.contains(&b'?') { b'&' } else { b'?' });
         location.extend_from_slice(parameter.as_bytes());
@@ -407,7 +409,8 @@ fn key(
 fn question(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Result<Request<Bytes>, Refusal> {
     let values = RequestValues::new(seen, course);
     let invalid = |_| Refusal::Blocked;
-    let target = Bytes::from(rule.url.target_for(&values));
+    let too_much = |_| Refusal::Path(PathError::TooMuch);
+    let target = Bytes::from(rule.url.target_for(&values).map_err(too_much)?);
     let edits = RequestEdits {
         method: rule.method.clone(),
         host: Some(Authority::try_from(rule.url.authority()).map_err(invalid)?),
@@ -439,7 +442,7 @@ fn question(rule: &ForwardAuth, course: &Course, seen: &Seen<'_>) -> Result<Requ
     for name in ["te", "expect", "max-forwards", "content-length"] {
         headers.remove(name);
     }
-    describe(rule, course, seen, &values, headers);
+    describe(rule, course, seen, &values, headers).map_err(too_much)?;
     if let Sends::These(names) = &rule.sends {
         keep(names, rule, headers);
     }
@@ -454,7 +457,7 @@ fn describe(
     seen: &Seen<'_>,
     values: &RequestValues<'_, '_>,
     headers: &mut HeaderMap,
-) {
+) -> Result<(), TooMuch> {
     let ours = |variable: Variable| {
         let mut value = Vec::new();
         values.write(&variable, &mut value);
@@ -501,7 +504,7 @@ fn describe(
         let redirect = match redirect {
             Some(redirect) => {
                 let mut value = Vec::new();
-                redirect.expand(values, &mut value);
+                redirect.expand(values, &mut value)?;
                 value
             }
             None => target,
@@ -519,11 +522,12 @@ fn describe(
     }
     for (name, template) in &rule.adds {
         let mut value = Vec::new();
-        template.expand(values, &mut value);
+        template.expand(values, &mut value)?;
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
             headers.insert(name.clone(), value);
         }
     }
+    Ok(())
 }
 
 /// Whether a name can be read as one of those that describe the request.

@@ -21,6 +21,9 @@ pub(super) fn step(edit: &PathEdit, course: &mut Course, seen: &Seen<'_>) -> Ste
             edit.apply(seen.place.path(), query)
         }
     };
+    let Ok(edited) = edited else {
+        return Step::Answer(Refusal::Path(PathError::TooMuch).into());
+    };
     if let Some(target) = edited.target {
         match checked(&target) {
             Ok(target) => course.edits.target = Some(target),

@@ -1,6 +1,7 @@
 //! Filters that send the client elsewhere.
 
-use ::filter::redirect::{Asked, Moved, NoUrl, Redirect};
+use ::filter::redirect::{Asked, Moved, NoMove, Redirect};
+use route::PathError;
 use wire::Method;
 
 use super::course::{Course, Seen, Step};
@@ -32,7 +33,8 @@ pub(super) fn step(redirect: &Redirect, course: &Course, seen: &Seen<'_>) -> Ste
         Ok(None) => Step::Pass,
         Ok(Some(Moved { status, location })) => Step::Answer(Reply::Redirect { status, location }),
         // What leads nowhere is a mistake in the rule.
-        Err(NoUrl) => Step::Answer(Refusal::Blocked.into()),
+        Err(NoMove::NoUrl) => Step::Answer(Refusal::Blocked.into()),
+        Err(NoMove::TooMuch(_)) => Step::Answer(Refusal::Path(PathError::TooMuch).into()),
     }
 }
 
