@@ -569,6 +569,160 @@ fn questions_share_connections_over_http2() {
     }
 }
 
+/// Answers with the tenant that it has been asked about, and with no cookie.
+fn tenants(cache_control: &'static str) -> Backend {
+    let answer = move |seen: &gateway_tests::Seen| {
+        let tenant = seen.fields("x-tenant").first().copied().unwrap_or("none");
+        format!("HTTP/1.1 200 OK\r\nX-User: {tenant}\r\n{cache_control}Content-Length: 0\r\n\r\n")
+            .into_bytes()
+    };
+    Backend::with("auth", Reply::computed(answer))
+}
+
+const BY_TENANT: [(&str, &str); 3] = [
+    (URL, "http://auth"),
+    ("nginx.ingress.kubernetes.io/auth-cache-key", "$http_x_tenant"),
+    ("nginx.ingress.kubernetes.io/auth-response-headers", "X-User"),
+];
+
+/// An answer about one request is never that about another, whatever a client makes of its fields.
+#[test]
+fn answers_are_kept_by_what_the_service_was_asked() {
+    let (backend, service) = (Backend::start("app"), tenants(""));
+    let gateway = start(&backend, &service, &BY_TENANT, "");
+    let user = |fields: &[(&str, &str)]| {
+        assert_eq!(ask_http1(gateway.door(DOOR), "GET", "/", fields).status, 200);
+        backend.last().field("x-user").map(str::to_owned)
+    };
+    let is = |name: &str| Some(name.to_owned());
+    assert_eq!(user(&[("X.Tenant", "victim"), ("X-Tenant", "mine")]), is("mine"));
+    assert_eq!(user(&[("X-Tenant", "victim")]), is("victim"));
+    user(&[("X_Tenant", "victim2"), ("X-Tenant", "mine")]);
+    assert_eq!(user(&[("X-Tenant", "victim2")]), is("victim2"));
+    assert_eq!(
+        user(&[("X-Tenant", "victim3"), ("Connection", "X-Tenant")]),
+        is("none")
+    );
+    assert_eq!(user(&[("X-Tenant", "victim3")]), is("victim3"));
+    user(&[("X-Tenant", "mine"), ("X-Tenant", "victim4")]);
+    assert_eq!(user(&[("X-Tenant", "victim4")]), is("victim4"));
+    // The same is asked once.
+    let asked = service.requests();
+    assert_eq!(user(&[("x-tenant", "victim3")]), is("victim3"));
+    assert_eq!(service.requests(), asked);
+}
+
+/// What opens one rule opens no other.
+#[test]
+fn answers_are_kept_for_one_host_method_and_rule() {
+    let (backend, service) = (Backend::start("app"), tenants(""));
+    let rules = [
+        ("a.test", "Prefix", "/user", "app"),
+        ("a.test", "Prefix", "/admin", "app"),
+        ("b.test", "Prefix", "/user", "app"),
+    ];
+    let lines: String = BY_TENANT
+        .iter()
+        .map(|(key, value)| format!("    {key}: \"{value}\"\n"))
+        .collect();
+    let ingress = manifest::ingress("app", DOOR, &rules).replacen(
+        "  namespace: test\n",
+        &format!("  namespace: test\n  annotations:\n{lines}"),
+        1,
+    );
+    let services = manifest::service("app", &[backend.port()]) + "---\n" + &auth_service(&service);
+    let gateway = gateway!()
+        .door(DOOR, "")
+        .manifest("app.yaml", &(ingress + "---\n" + &services))
+        .start();
+    let asked = |method: &str, host: &str, path: &str| {
+        let fields = [("host", host), ("x-tenant", "a")];
+        assert_eq!(ask_http1(gateway.door(DOOR), method, path, &fields).status, 200);
+        service.requests()
+    };
+    assert_eq!(asked("GET", "a.test", "/user"), 1);
+    assert_eq!(asked("GET", "a.test", "/user/more"), 1);
+    assert_eq!(asked("GET", "a.test", "/admin"), 2);
+    assert_eq!(asked("GET", "b.test", "/user"), 3);
+    assert_eq!(asked("DELETE", "a.test", "/user"), 4);
+}
+
+#[test]
+fn an_answer_that_is_for_one_client_is_not_kept() {
+    for (line, count) in [
+        ("Cache-Control: max-age=5\r\n", 1),
+        ("Cache-Control: no-store\r\n", 2),
+        ("Cache-Control: max-age=5, No-Cache\r\n", 2),
+        ("Cache-Control: private=\"x-user\"\r\n", 2),
+    ] {
+        let (backend, service) = (Backend::start("app"), tenants(line));
+        let gateway = start(&backend, &service, &BY_TENANT, "");
+        for _ in 0..2 {
+            assert_eq!(ask_http1(gateway.door(DOOR), "GET", "/", &[]).status, 200);
+        }
+        assert_eq!(service.requests(), count, "{line}");
+    }
+}
+
+/// A client's field in a spelling that the service may read as the gateway's own is gone, and the user is known to what comes later.
+#[test]
+fn fields_that_are_set_come_once() {
+    let (backend, service) = (Backend::start("app"), service());
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fields, namespace: test}\ndata: {X-Api-Key: ours}\n";
+    let annotations = [
+        (URL, "http://auth"),
+        (
+            "nginx.ingress.kubernetes.io/auth-proxy-set-headers",
+            "test/fields",
+        ),
+    ];
+    let gateway = start(&backend, &service, &annotations, map);
+    let fields = [
+        ("authorization", "let-me-in"),
+        ("X_Api_Key", "theirs"),
+        ("X.Api-Key", "theirs"),
+    ];
+    assert_eq!(ask(gateway.door(DOOR), "GET", "/", &fields).status, 200);
+    let seen = service.last();
+    assert_eq!(seen.field("x-api-key"), Some("ours"), "{}", seen.head);
+    assert!(!seen.head.contains("theirs"), "{}", seen.head);
+}
+
+#[test]
+fn trailers_do_not_get_past_a_pattern() {
+    let (backend, service) = (Backend::start("app"), service());
+    let others = middleware("address: \"http://auth/\", authResponseHeadersRegex: \"^X-\"");
+    let gateway = start(&backend, &service, &[NAMED], &others);
+    let mut client = Client::connect(gateway.door(DOOR));
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nAuthorization: let-me-in\r\nTransfer-Encoding: chunked\r\nTrailer: X-User\r\n\r\n\
+         2\r\nhi\r\n0\r\nX-User: mallory\r\n\r\n",
+    );
+    assert_eq!(client.response().expect("an answer").status, 200);
+    let seen = backend.last();
+    assert_eq!(seen.field("x-user"), Some("alice"), "{}", seen.head);
+    assert!(seen.trailers.is_empty(), "{:?}", seen.trailers);
+}
+
+/// A call that is over time ends, whatever its service does.
+#[test]
+fn a_call_ends_in_time_while_its_service_is_silent() {
+    let (backend, service) = (Backend::start("app"), Backend::with("auth", Reply::Silence));
+    let gateway = start(&backend, &service, &[(URL, "http://auth")], "");
+    block(async {
+        let http2 = Http2::connect(gateway.door(DOOR)).await;
+        let fields = [
+            ("content-type", "application/grpc"),
+            ("grpc-timeout", "200m"),
+            ("te", "trailers"),
+        ];
+        let answer = http2
+            .exchange(request_with("POST", "a.test", "/a.B/C", &fields), b"")
+            .await;
+        assert_eq!(answer.headers.get("grpc-status").unwrap(), "4");
+    });
+}
+
 /// What `check` says of an Ingress with this annotation and Services of two namespaces.
 fn checked(lines: &str, url: &str, annotations: &str) -> Output {
     let backend = Backend::start("app");
