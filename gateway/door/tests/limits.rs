@@ -178,6 +178,16 @@ fn what_a_secret_says_of_a_server_is_never_told() {
             "is a name in DNS",
         ),
         ("address: \"app\", password: hunter2", "is not a host and a port"),
+        (
+            "address: \"app:80,redis://:hunter2@redis.shop:6379\"",
+            "`address`, element 2, is not a host and a port",
+        ),
+        ("address: \"hunter2..x:6379\"", "is not a host and a port"),
+        (
+            "address: \"hunter2:6379\"",
+            "`address`, element 1, cannot be called",
+        ),
+        ("address: \"hunter2.example.com:6379\"", "is a name in DNS"),
         ("address: \"app:80\", db: hunter2", "`db` is not a number"),
         ("address: \"app:80\", tls: hunter2", "`tls` is neither"),
         ("address: \"app:80\", ca.crt: hunter2", "Secret `shop/store`"),

@@ -140,7 +140,12 @@ impl fmt::Debug for StoreTls {
 /// # Errors
 /// If `text` is no such endpoint, ready for a problem.
 pub fn host_and_port(text: &str) -> Result<(&str, u16), String> {
-    let unreadable = || format!("`{text}` is not a host and a port like `redis:6379`");
+    // A URL may have a password before its `@`.
+    let unreadable = || match text.contains('@') {
+        true => "it is not a host and a port like `redis:6379`; write neither a user nor a password there"
+            .to_owned(),
+        false => format!("`{text}` is not a host and a port like `redis:6379`"),
+    };
     let (host, port) = text.rsplit_once(':').ok_or_else(unreadable)?;
     let plain = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse::<u16>().ok().filter(|port| plain && *port > 0);
@@ -248,5 +253,7 @@ mod tests {
         ] {
             assert!(host_and_port(text).is_err(), "{text}");
         }
+        let message = host_and_port("redis://:s3cretpw@redis:6379").unwrap_err();
+        assert!(!message.contains("s3cretpw"), "{message}");
     }
 }

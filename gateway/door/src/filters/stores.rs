@@ -84,19 +84,29 @@ impl StoreSearch<'_, '_> {
         });
         let tls = tls.transpose().map_err(fault)?;
         let login = login(entries).map_err(fault)?;
-        let endpoints: Result<_, String> = address
-            .split(',')
-            .map(|endpoint| {
-                let (host, port) = host_and_port(endpoint.trim())?;
-                let host = StoreHost::new(host, port, self.namespace)?;
+        // Somebody may have written more than an address there: no message quotes any of it.
+        let endpoints: Result<_, String> = (1..)
+            .zip(address.split(','))
+            .map(|(place, endpoint)| {
+                let fault = |what: String| format!("`address`, element {place}, {what}");
+                let host = host_and_port(endpoint.trim())
+                    .and_then(|(host, port)| StoreHost::new(host, port, self.namespace))
+                    .map_err(|_| fault("is not a host and a port like `redis:6379`".to_owned()))?;
                 if let Some(service) = &host.callee.service {
                     self.context.memory.watch_store(service, key);
                 } else if host.callee.name.is_some() {
-                    return Err(format!(
-                        "`{endpoint}` is a name in DNS; write a Service or an address, or use `redis` of a Middleware"
+                    return Err(fault(
+                        "is a name in DNS; write a Service or an address, or use `redis` of a Middleware".to_owned(),
                     ));
                 }
-                self.endpoint(&host)
+                self.endpoint(&host).map_err(|_| {
+                    fault(format!(
+                        "cannot be called: a Service must exist and have this port, and the owner of one in another namespace \
+                         must allow it by `blastdoor.dev/allow-calls-from: \"{}\"`; the platform must list an address in `call` \
+                         under `[listeners.{}.filters]`",
+                        self.namespace, self.context.door
+                    ))
+                })
             })
             .collect();
         Ok(Store {
