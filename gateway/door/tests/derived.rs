@@ -160,9 +160,56 @@ fn a_root_is_redirected_beside_prefixes() {
     rig.expect(&[
         ("a.test", "/", "own redirects"),
         ("a.test", "/x", "own"),
-        ("b.test", "/", "deep redirects"),
+        // That of another namespace stays with it.
+        ("b.test", "/", "other"),
         ("b.test", "/y", "other"),
     ]);
+}
+
+/// Whoever is older or younger: what is derived takes nothing from rules of other namespaces.
+#[test]
+fn what_is_derived_takes_nothing_from_other_namespaces() {
+    let mut rig = Rig::new(|_| {});
+    let theirs = [
+        ("one", "wild", 5, "*.example.test", "/", ("x", "y")),
+        ("one", "whole", 5, "h.test", "/", ("x", "y")),
+    ];
+    let ours = |namespace| {
+        [
+            (namespace, "www", 1, "example.test", "/", (WWW, "true")),
+            (namespace, "alias", 1, "b.test", "/", (ALIAS, "a.example.test")),
+            (namespace, "root", 1, "h.test", "/nothing", (ROOT, "/app")),
+        ]
+    };
+    let taken = [
+        ("www.example.test", "/", "www redirects"),
+        ("a.example.test", "/", "alias"),
+        ("h.test", "/", "root redirects"),
+    ];
+    let left = [
+        ("www.example.test", "/", "wild"),
+        ("a.example.test", "/", "wild"),
+        ("h.test", "/", "whole"),
+    ];
+    rig.publish(&ours("two"));
+    rig.expect(&taken);
+    rig.publish(&[&theirs[..], &ours("two")].concat());
+    rig.expect(&left);
+    for what in [
+        "`one/wild` of another namespace; it is no alias",
+        "`one/wild` of another namespace; it is not redirected",
+        "`one/whole` of another namespace has `/`",
+    ] {
+        assert!(
+            rig.lines.iter().any(|line| line.contains(what)),
+            "{what}: {:#?}",
+            rig.lines
+        );
+    }
+    rig.publish(&ours("two"));
+    rig.expect(&taken);
+    rig.publish(&[&theirs[..], &ours("one")].concat());
+    rig.expect(&taken);
 }
 
 #[test]

@@ -260,6 +260,21 @@ fn of_one_kind_in_two_spellings_one_counts_or_none() {
         &[allow("203.0.113.0/24")],
         "`nginx.ingress.kubernetes.io/whitelist-source-range` and Middleware `shop/m` ask for an allow list in different ways",
     );
+    // The same list, of which each is about another address.
+    closed(
+        &[nginx, (OWN, "m")],
+        &[allow("192.0.2.0/24")],
+        "in different ways (the first is about the client that the door resolves; the second about the peer",
+    );
+    // Ours counts where it asks for nothing too.
+    let everybody = ("blastdoor.dev/allow", "0.0.0.0/0,::/0");
+    let off = ("blastdoor.dev/https-redirect", "off");
+    let on = ("nginx.ingress.kubernetes.io/ssl-redirect", "true");
+    for (ours, theirs) in [(everybody, nginx), (off, on)] {
+        let (served, told) = compiled(&[ours, theirs], &[]);
+        assert_eq!(served.unwrap().len(), 0);
+        assert_eq!(told, [format!("note: `{}` counts instead of it", ours.0)]);
+    }
     // Ours beside one of Traefik: both apply.
     let (served, told) = compiled(&[ours, (OWN, "m")], &[allow("203.0.113.0/24")]);
     assert_eq!((served.unwrap().len(), told.len()), (2, 0));

@@ -45,7 +45,9 @@ mod spelling;
 mod unread;
 mod view;
 
-pub use annotations::{Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading, annotation_reference};
+pub use annotations::{
+    Annotations, ClosedBy, IngressTuning, NoFilter, PathMatcher, PathReading, annotation_reference,
+};
 pub use backend_annotations::{AuthoritySource, BackendAnnotations};
 pub use callee::Callee;
 pub use choosing::{Balance, Canary, Choosing, ServiceChoosing, Sticky, StickyPath};

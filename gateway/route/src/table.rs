@@ -411,6 +411,12 @@ impl<A> TableBuilder<A> {
         self.places.keys().map(|(host, _)| host)
     }
 
+    /// Every place but the table's default, in no order. A host's default has no path.
+    pub fn places(&self) -> impl Iterator<Item = (&HostPattern, Option<&PathPattern>, &A)> {
+        let places = self.places.iter();
+        places.map(|((host, path), action)| (host, path.as_ref(), action))
+    }
+
     /// How many regular expressions a host has. Each costs every request for the host up to one match, so a caller bounds
     /// them: [`MOST_REGEXES`] are meant.
     #[must_use]

@@ -294,8 +294,15 @@ fn names(ingress: &Ingress) -> impl Iterator<Item = Name<'_>> {
     claimed(ingress).map(Name::Host).chain(services).chain(objects)
 }
 
-/// The hosts for which an Ingress may have rules. A default backend without rules answers every host.
+/// The hosts for which an Ingress may have rules, and the wildcards to which derived ones yield. A default backend without rules answers every host.
 pub(crate) fn claimed(ingress: &Ingress) -> impl Iterator<Item = &HostPattern> {
     let is_default = ingress.rules.is_empty() && ingress.default_backend.is_some();
-    ingress.hosts().chain(is_default.then_some(&HostPattern::Any))
+    let above = ingress
+        .derived
+        .iter()
+        .filter_map(|derived| derived.above.as_ref());
+    ingress
+        .hosts()
+        .chain(above)
+        .chain(is_default.then_some(&HostPattern::Any))
 }

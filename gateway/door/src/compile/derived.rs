@@ -1,14 +1,15 @@
 //! Routes for places that no rule of the door has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use resource::{Ingress, Severity};
-use route::{HostPattern, MOST_REGEXES, PathPattern};
+use route::{HostPattern, MOST_REGEXES, ObjectKey, PathPattern, PathScratch, normalise_path};
 
 use super::places::{Places, readable_prefix};
 use super::reports::Reports;
 use super::route::Route;
+use crate::admission::beside;
 use crate::rule::{Blocked, DerivedRule, Field, ObjectReport, Rule, RulePath, Target};
 
 /// A route that may only have a place that is left.
@@ -74,9 +75,14 @@ impl Places<'_> {
             return;
         }
         let named = self.hosts();
+        let covering = self.covering(objects);
+        let mut roots = HashMap::new();
         // Who has a host that no rule names.
         let mut holders: HashMap<&HostPattern, &Ingress> = HashMap::new();
         for kind in [Kind::Alias, Kind::Twin, Kind::Root] {
+            if kind == Kind::Root {
+                roots = self.roots(objects);
+            }
             for (ingress, routes) in objects {
                 let mut report = ObjectReport::of_ingress(ingress);
                 for route in routes.iter().filter(|route| route.kind == kind) {
@@ -89,6 +95,20 @@ impl Places<'_> {
                         // A root is none of an alias that was not to be had.
                         None => kind != Kind::Root || ingress.rule_hosts().any(|host| *host == route.host),
                     };
+                    let winner = match kind {
+                        Kind::Alias | Kind::Twin => route.host.wildcard().and_then(|above| {
+                            let mut holders = covering.get(&above)?.values();
+                            holders.find(|holder| !beside(holder, &ingress.key))
+                        }),
+                        Kind::Root => {
+                            let holder = roots.get(&route.host);
+                            holder.filter(|holder| !beside(holder, &ingress.key))
+                        }
+                    };
+                    if let (true, Some(winner)) = (is_free && is_own, winner) {
+                        self.report_yields(route, winner, &mut report);
+                        continue;
+                    }
                     match (is_free && is_own, kind) {
                         (true, Kind::Alias | Kind::Twin) => {
                             holders.insert(&route.host, ingress);
@@ -140,6 +160,90 @@ impl Places<'_> {
             );
             report.add(Severity::Warning, &derived.field.path(), message);
         }
+    }
+
+    /// Who has rules for the wildcards that cover derived hosts: the first Ingress of each namespace.
+    fn covering(
+        &self,
+        objects: &[(&Ingress, Vec<Derived>)],
+    ) -> HashMap<HostPattern, BTreeMap<Box<str>, ObjectKey>> {
+        let routes = objects.iter().flat_map(|(_, routes)| routes);
+        let derived = routes.filter(|route| route.kind != Kind::Root);
+        let above: HashSet<HostPattern> = derived.filter_map(|route| route.host.wildcard()).collect();
+        let mut covering: HashMap<HostPattern, BTreeMap<Box<str>, ObjectKey>> = HashMap::new();
+        if above.is_empty() {
+            return covering;
+        }
+        for (host, _, route) in self.places().filter(|(host, ..)| above.contains(*host)) {
+            let key = &route.origin.key;
+            let holders = covering.entry(host.clone()).or_default();
+            let first = holders
+                .entry(key.namespace().into())
+                .or_insert_with(|| key.clone());
+            if key < first {
+                *first = key.clone();
+            }
+        }
+        covering
+    }
+
+    /// Who answers `/` of the hosts whose roots are to be redirected, where no rule has exactly `/`.
+    fn roots(&self, objects: &[(&Ingress, Vec<Derived>)]) -> HashMap<HostPattern, ObjectKey> {
+        let routes = objects.iter().flat_map(|(_, routes)| routes);
+        let roots = routes.filter(|route| route.kind == Kind::Root);
+        let hosts: HashSet<&HostPattern> = roots.map(|route| &route.host).collect();
+        if hosts.is_empty() {
+            return HashMap::new();
+        }
+        let mut scratch = PathScratch::default();
+        let Ok(root) = normalise_path(b"/", &mut scratch) else {
+            return HashMap::new();
+        };
+        let mut found = HashMap::new();
+        for (host, path, route) in self.places().filter(|(host, ..)| hosts.contains(host)) {
+            // Regular expressions come before prefixes, and longer ones first.
+            let rank = match path {
+                Some(PathPattern::Exact(_)) => continue,
+                Some(path) if !path.matches(&root) => continue,
+                Some(PathPattern::Regex(regex)) => (0, Some(regex)),
+                Some(PathPattern::Prefix(_)) => (1, None),
+                None => (2, None),
+            };
+            let best = found.entry(host).or_insert((rank, route));
+            if rank < best.0 {
+                *best = (rank, route);
+            }
+        }
+        let keys = found.into_iter();
+        keys.map(|(host, (_, route))| (host.clone(), route.origin.key.clone()))
+            .collect()
+    }
+
+    fn report_yields(&self, derived: &Derived, winner: &ObjectKey, report: &mut ObjectReport<'_>) {
+        let (host, door) = (&derived.host, self.door());
+        let (field, message) = match derived.kind {
+            Kind::Alias => (
+                derived.field.host(),
+                format!(
+                    "host {host} at door `{door}` is covered by a wildcard of Ingress `{winner}` of another namespace; it is no \
+                     alias there"
+                ),
+            ),
+            Kind::Twin => (
+                derived.field.host(),
+                format!(
+                    "host {host} at door `{door}` is covered by a wildcard of Ingress `{winner}` of another namespace; it is \
+                     not redirected there"
+                ),
+            ),
+            Kind::Root => (
+                derived.field.path(),
+                format!(
+                    "Ingress `{winner}` of another namespace has `/` of host {host} at door `{door}`; it is not redirected there"
+                ),
+            ),
+        };
+        report.add(Severity::Warning, &field, message);
     }
 
     fn report_taken(&self, derived: &Derived, report: &mut ObjectReport<'_>) {

@@ -175,6 +175,11 @@ impl<'a> Places<'a> {
         self.table.hosts().cloned().collect()
     }
 
+    /// Every place that is taken, in no order.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&HostPattern, Option<&PathPattern>, &Arc<Route>)> {
+        self.table.places()
+    }
+
     pub(super) fn table(&mut self) -> &mut TableBuilder<Arc<Route>> {
         &mut self.table
     }

@@ -74,7 +74,7 @@ impl IngressFilters {
             return Err(Blocked::Filter);
         }
         let asked = asked(context.view, object, report).ok_or(Blocked::Filter)?;
-        let asked = merge(asked, report).ok_or(Blocked::Filter)?;
+        let asked = merge(asked, object.none, report).ok_or(Blocked::Filter)?;
         let mut filters = Vec::new();
         let mut closed = false;
         for asked in &asked {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use resource::{Dialect, FilterKind, Severity, Topic};
+use filter::access::Whose;
+use resource::{Dialect, FilterKind, FilterSpec, NoFilter, Severity, Topic};
 
 use super::asked::Asked;
 use crate::rule::ObjectReport;
@@ -10,11 +11,16 @@ use crate::rule::ObjectReport;
 /// Of one kind, the gateway's own spelling counts beside that of ingress-nginx, with a note; where ingress-nginx and
 /// Traefik say the same, it counts once. `None` where they say something else, or where only one can count: the Ingress is
 /// closed, which is reported.
-pub(super) fn merge<'a>(mut asked: Vec<Asked<'a>>, report: &mut ObjectReport<'_>) -> Option<Vec<Asked<'a>>> {
+/// `none`: what our own spelling asks not to be done, which counts as well.
+pub(super) fn merge<'a>(
+    mut asked: Vec<Asked<'a>>,
+    none: &[NoFilter],
+    report: &mut ObjectReport<'_>,
+) -> Option<Vec<Asked<'a>>> {
     let kinds: BTreeSet<FilterKind> = asked.iter().map(Asked::kind).collect();
     let mut is_sound = true;
     for kind in kinds {
-        is_sound &= merge_kind(kind, &mut asked, report);
+        is_sound &= merge_kind(kind, &mut asked, none, report);
     }
     if !is_sound {
         return None;
@@ -24,7 +30,12 @@ pub(super) fn merge<'a>(mut asked: Vec<Asked<'a>>, report: &mut ObjectReport<'_>
 }
 
 /// Leaves the filters of one kind that count. Says whether there is no conflict.
-fn merge_kind(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectReport<'_>) -> bool {
+fn merge_kind(
+    kind: FilterKind,
+    asked: &mut Vec<Asked<'_>>,
+    none: &[NoFilter],
+    report: &mut ObjectReport<'_>,
+) -> bool {
     let of = |dialect: Dialect| {
         let own = asked.iter().copied();
         own.filter(|asked| asked.asks_for(kind) && asked.dialect == dialect)
@@ -32,10 +43,13 @@ fn merge_kind(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectR
     };
     let [own, nginx, traefik] = [Dialect::Own, Dialect::Nginx, Dialect::Traefik].map(of);
     let mut nginx_counts = true;
-    if let (Some(counts), false) = (own.first(), nginx.is_empty()) {
+    let none = none.iter().find(|none| none.kind == kind);
+    let none = none.map(|none| format!("`{}`", none.annotation));
+    let own_place = own.first().map(Asked::place).or(none);
+    if let (Some(counts), false) = (own_place, nginx.is_empty()) {
         nginx_counts = false;
         for ignored in nginx.iter().filter(|ignored| !is_among(kind, ignored, &own)) {
-            let message = format!("{} counts instead of it", counts.place());
+            let message = format!("{counts} counts instead of it");
             report.add(Severity::Note, ignored.field, message);
         }
     } else if let (Some(first), Some(other)) = (nginx.first(), traefik.first()) {
@@ -44,10 +58,11 @@ fn merge_kind(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectR
             && traefik.iter().all(|one| is_among(kind, one, &nginx));
         if !same {
             let message = format!(
-                "{} and {} ask for {} in different ways; closed (503); remove one of the two",
+                "{} and {} ask for {} in different ways{}; closed (503); remove one of the two",
                 first.place(),
                 other.place(),
-                kind.name()
+                kind.name(),
+                difference(first.spec, other.spec)
             );
             report.add_about(
                 Topic::FilterConflict,
@@ -64,6 +79,20 @@ fn merge_kind(kind: FilterKind, asked: &mut Vec<Asked<'_>>, report: &mut ObjectR
         return keep_one(kind, asked, report);
     }
     true
+}
+
+/// In which way two of one kind differ, where the objects do not show it.
+fn difference(nginx: &FilterSpec, traefik: &FilterSpec) -> &'static str {
+    let (FilterSpec::Allow(nginx), FilterSpec::Allow(traefik)) = (nginx, traefik) else {
+        return "";
+    };
+    match (&nginx.whose, &traefik.whose) {
+        (Whose::Client, Whose::Strategy(_)) => {
+            " (the first is about the client that the door resolves; the second about the peer of the connection, or the \
+             address that its `ipStrategy` finds)"
+        }
+        (Whose::Client | Whose::Strategy(_), _) => "",
+    }
 }
 
 /// Of a kind of which only one can count, leaves one if all say the same.

@@ -35,6 +35,7 @@ pub(crate) fn translate<'v>(
             passes_through,
             hosts: Vec::new(),
             filters: &ingress.annotations.filters,
+            none: &ingress.annotations.none,
             middlewares: &ingress.annotations.middlewares,
             choosing: &ingress.annotations.choosing,
             rules: Vec::new(),

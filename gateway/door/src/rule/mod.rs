@@ -12,7 +12,9 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use resource::{BackendAnnotations, Choosing, Kind, NamedMiddleware, ServicePortRef, WrittenFilter};
+use resource::{
+    BackendAnnotations, Choosing, Kind, NamedMiddleware, NoFilter, ServicePortRef, WrittenFilter,
+};
 use route::{Host, HostPattern, ObjectKey, PathPattern};
 
 pub(crate) use field::Field;
@@ -39,6 +41,8 @@ pub(crate) struct ObjectRules<'v> {
     pub(crate) hosts: Vec<NamedHost<'v>>,
     /// What happens to the requests of all its rules on their way.
     pub(crate) filters: &'v [WrittenFilter],
+    /// What it asks not to be done to them.
+    pub(crate) none: &'v [NoFilter],
     /// The Middlewares that do more of it.
     pub(crate) middlewares: &'v [NamedMiddleware],
     /// Which backend and which endpoint they get.

@@ -8,6 +8,7 @@ use filter::cidr::Networks;
 use super::parsed::Annotations;
 use super::row::{Setting, Stake, Subject, honoured};
 use super::value::{Form, field};
+use crate::filter_kind::FilterKind;
 use crate::filter_spec::FilterSpec;
 use crate::reporter::Reporter;
 
@@ -61,6 +62,8 @@ const ALLOW: &Setting<Annotations, Networks> = &Setting {
         if !networks.is_everybody() {
             let allow = FilterSpec::Allow(Allow::clients(networks));
             parsed.filters.push(written.filter(allow));
+        } else {
+            parsed.none.extend(written.no_filter(FilterKind::Allow));
         }
     },
 };

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use filter::cors::{Cors, CorsList, Manner, OriginRule};
 use filter::duration::parse_duration;
 
-use super::parsed::{Annotations, CorsDraft};
+use super::parsed::{Annotations, CorsDraft, NoFilter};
 use super::row::{Setting, Stake, Subject, honoured};
 use super::value::{Form, SWITCH, TRUTH, field};
+use crate::filter_kind::FilterKind;
 use crate::filter_spec::{FilterSpec, WrittenFilter};
 use crate::reporter::Reporter;
 
@@ -200,6 +201,12 @@ fn review(parsed: &mut Annotations, raw: &BTreeMap<String, String>, report: &mut
     ] {
         let keys = || raw.keys().filter(|key| key.starts_with(options));
         let Some((dialect, place)) = draft.main.clone() else {
+            if draft.off && main == OWN {
+                parsed.none.push(NoFilter {
+                    kind: FilterKind::Cors,
+                    annotation: OWN.into(),
+                });
+            }
             for key in keys().filter(|_| !draft.off) {
                 report.warning(&field(key), format!("without effect while `{main}` is not set"));
             }

@@ -11,6 +11,7 @@ use super::rate_limit_parts::RateLimitParts;
 use super::value::field;
 use crate::backend_annotations::BackendAnnotations;
 use crate::choosing::{Balance, Choosing, ServiceChoosing};
+use crate::filter_kind::FilterKind;
 use crate::filter_spec::{Dialect, NamedMiddleware, WrittenFilter};
 use crate::problem::Severity;
 use crate::protocol::AppProtocol;
@@ -33,6 +34,8 @@ pub struct Annotations {
     pub backend: BackendAnnotations,
     /// What happens to requests and responses on their way, in the order of its annotations.
     pub filters: Vec<WrittenFilter>,
+    /// What the gateway's own spelling asks not to be done: it counts instead of that of ingress-nginx.
+    pub none: Vec<NoFilter>,
     /// What annotations about CORS say, until they are read together.
     pub(crate) cors: CorsDrafts,
     /// The Middlewares through which they pass as well, in this order.
@@ -108,6 +111,15 @@ pub enum PathMatcher {
     Exact,
     /// `PathRegexp`
     Regex,
+}
+
+/// An annotation of the gateway that asks for no filter of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoFilter {
+    /// The kind.
+    pub kind: FilterKind,
+    /// Its key.
+    pub annotation: Box<str>,
 }
 
 /// An annotation that closes its routes.

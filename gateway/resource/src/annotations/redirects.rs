@@ -7,6 +7,7 @@ use filter::redirect::{Destination, Redirect};
 use super::parsed::Annotations;
 use super::row::{Setting, Stake, Subject, honoured};
 use super::value::{Form, SWITCH, TRUTH, Written, field};
+use crate::filter_kind::FilterKind;
 use crate::filter_spec::{Dialect, FilterSpec, WrittenFilter};
 use crate::problem::Severity;
 use crate::reporter::Reporter;
@@ -192,6 +193,9 @@ const STATUS: Form<u16> = Form {
 };
 
 fn https(parsed: &mut Annotations, redirects: bool, written: &mut Written<'_, '_>) {
+    if !redirects {
+        parsed.none.extend(written.no_filter(FilterKind::HttpsRedirect));
+    }
     let filter = written.filter(FilterSpec::HttpsRedirect);
     // Both keys of ingress-nginx say the same.
     let is_said = |other: &WrittenFilter| other.dialect == filter.dialect && other.spec == filter.spec;

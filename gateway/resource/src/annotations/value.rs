@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use route::ObjectKey;
 
+use super::parsed::NoFilter;
+use crate::filter_kind::FilterKind;
 use crate::filter_spec::{Dialect, FilterSpec, WrittenFilter};
 use crate::metadata::is_label;
 use crate::problem::{Severity, Topic};
@@ -126,6 +128,14 @@ impl<'a, 'r> Written<'a, 'r> {
     /// A filter whose main annotation this is.
     pub(super) fn filter(&self, spec: FilterSpec) -> WrittenFilter {
         written_filter(self.key, spec)
+    }
+
+    /// It asks for no filter of a kind. `None` if it is not the gateway's own, which says nothing about other spellings.
+    pub(super) fn no_filter(&self, kind: FilterKind) -> Option<NoFilter> {
+        (dialect_of(self.key) == Dialect::Own).then(|| NoFilter {
+            kind,
+            annotation: self.key.into(),
+        })
     }
 
     /// The spelling of the annotation, and where it is written.

@@ -13,6 +13,8 @@ use crate::annotations::Annotations;
 pub struct DerivedHost {
     /// The host.
     pub host: HostPattern,
+    /// The wildcard that covers it, whose rules it must not take from other namespaces.
+    pub above: Option<HostPattern>,
     /// Why it is there.
     pub from: DerivedFrom,
 }
@@ -36,7 +38,8 @@ pub(super) fn hosts(rules: &[IngressRule], annotations: &Annotations) -> Box<[De
     let mut derived = Vec::new();
     let mut add = |host: HostPattern, from: DerivedFrom| {
         if taken.insert(host.clone()) {
-            derived.push(DerivedHost { host, from });
+            let above = host.wildcard();
+            derived.push(DerivedHost { host, above, from });
         }
     };
     for alias in &annotations.aliases {
