@@ -149,6 +149,13 @@ fn a_canary_without_an_ingress_of_its_own_namespace_is_not_served() {
             "{what}: {}",
             told.message
         );
+        let advice = match what {
+            "another path type" => {
+                "Ingress `shop/main` has this host and path with `pathType: Exact`; write the same here"
+            }
+            _ => "label the Ingress that it belongs to alike",
+        };
+        assert!(told.message.ends_with(advice), "{what}: {}", told.message);
         if let Some(route) = rig.route(0, "/") {
             assert_eq!(route.origin.key.name(), "main", "{what}");
         }

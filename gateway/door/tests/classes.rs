@@ -364,6 +364,16 @@ fn an_ingress_that_no_door_admits_is_told_why() {
             ),
         );
     }
+    // The label of a door says that the class is a mistake, also where no door has that class.
+    let told = report(&DOORS[4..], false);
+    has(
+        &told,
+        "warning: Ingress test/wrong-class spec.ingressClassName: served nowhere: its labels select door `both`, which admits only Ingresses of class `nginx-public`",
+    );
+    has(
+        &told,
+        "note: Ingress test/typo spec.ingressClassName: not served here: the Ingress belongs to another class",
+    );
     let told = report(&by_class, true);
     has(
         &told,

@@ -153,7 +153,11 @@ fn middlewares_run_as_they_are_named_and_chains_in_their_place() {
 #[test]
 fn a_middleware_that_cannot_be_used_closes() {
     let own = |name| [(OWN, name)];
-    closed(&own("gone"), &[], "Middleware `shop/gone` does not exist");
+    closed(
+        &own("gone"),
+        &[],
+        "Middleware `shop/gone` does not exist (apiVersion `traefik.io/v1alpha1`)",
+    );
     closed(
         &own("there"),
         &[in_namespace("other", "there", "addPrefix: {prefix: /a}")],

@@ -39,7 +39,7 @@ pub(super) struct RawSource {
     pub(super) path: Option<String>,
     /// `kubernetes`: the namespaces to watch; absent means all.
     pub(super) namespaces: Option<Vec<String>>,
-    /// Ingress classes that are admitted, by name; absent: the labels alone decide.
+    /// Ingress classes that are admitted at all doors, by name; absent: `selector` and `classes` of each door alone decide.
     pub(super) ingress_class: Option<Vec<String>>,
     /// Allow backends on loopback addresses: for the demo and for tests. Default false.
     pub(super) allow_loopback_backends: Option<bool>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use filter::canary::CanaryRules;
 use resource::{Ingress, IngressBackend, Kind, ObjectRef, PathType, Severity, Topic};
-use route::{HostPattern, ListenerName};
+use route::{HostPattern, ListenerName, ObjectKey};
 
 use crate::admission::{Admitted, Policy};
 use crate::rule::{Field, ObjectReport, Origin, ingress};
@@ -42,6 +42,8 @@ pub(super) struct Candidate<'i> {
     /// Its place among the canaries.
     index: usize,
     joined: bool,
+    /// The first Ingress that has its host and path with another path type.
+    near: Option<(&'i ObjectKey, Option<PathType>)>,
 }
 
 impl<'i> Canaries<'i> {
@@ -95,6 +97,7 @@ impl<'i> Canaries<'i> {
                     field,
                     index,
                     joined: false,
+                    near: None,
                 };
                 if let Some(older) = self.places.get(&place) {
                     let message = format!(
@@ -126,9 +129,26 @@ impl<'i> Canaries<'i> {
             path: &path.written,
             path_type: path.path_type,
         };
-        let candidate = self.places.get_mut(&place)?;
-        candidate.joined = true;
-        Some(candidate.clone())
+        if let Some(candidate) = self.places.get_mut(&place) {
+            candidate.joined = true;
+            return Some(candidate.clone());
+        }
+        self.note_near_miss(&ingress.key, place);
+        None
+    }
+
+    /// A canary that differs in its path type alone is told so.
+    fn note_near_miss(&mut self, ingress: &'i ObjectKey, place: Place<'i>) {
+        let written = [
+            PathType::Exact,
+            PathType::Prefix,
+            PathType::ImplementationSpecific,
+        ];
+        for path_type in written.map(Some).into_iter().chain([None]) {
+            if let Some(candidate) = self.places.get_mut(&Place { path_type, ..place }) {
+                candidate.near.get_or_insert((ingress, place.path_type));
+            }
+        }
     }
 
     /// Adds a problem to that of a canary.
@@ -145,9 +165,21 @@ impl<'i> Canaries<'i> {
             let Some(Joining { ingress, report }) = self.ingresses.get_mut(candidate.index) else {
                 continue;
             };
+            let advice = match candidate.near {
+                Some((other, Some(path_type))) => format!(
+                    "Ingress `{other}` has this host and path with `pathType: {}`; write the same here",
+                    path_type.as_str()
+                ),
+                Some((other, None)) => {
+                    format!(
+                        "Ingress `{other}` has this host and path without a usable `pathType`; correct it there"
+                    )
+                }
+                None => "label the Ingress that it belongs to alike".to_owned(),
+            };
             let message = format!(
                 "door `{door}` admits no Ingress of namespace `{}` with this host, path and path type, so that this canary \
-                 is not served there; label the Ingress that it belongs to alike",
+                 is not served there; {advice}",
                 ingress.key.namespace()
             );
             let field = candidate.field.path();

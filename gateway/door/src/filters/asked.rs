@@ -122,7 +122,7 @@ impl<'a> Walk<'a> {
         let by = by.unwrap_or_default();
         let reason = match self.view.unread(&object) {
             Some(unread) => format!("Middleware `{key}`{by} {unread}"),
-            None => format!("Middleware `{key}`{by} does not exist"),
+            None => format!("Middleware `{key}`{by} does not exist (apiVersion `traefik.io/v1alpha1`)"),
         };
         Err((Topic::ReferenceMissing, reason))
     }

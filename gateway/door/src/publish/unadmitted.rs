@@ -68,21 +68,15 @@ pub(crate) fn explain<S>(
             format!("not served here: door `{door}` selects it, which this process does not open"),
         ));
     }
-    if keys.is_empty() {
-        // Its labels concern the controller of its class.
-        let why = match &ingress.class {
-            Some(_) => "the Ingress belongs to another class",
-            None => "the Ingress has no class, and no class of a door is the default one",
-        };
-        return Some(ingress.problem(
-            Severity::Note,
-            "spec.ingressClassName",
-            format!("not served here: {why}"),
-        ));
-    }
+    // Who has written the label of a door means the door: the class is the mistake.
     let of_labels = doors.iter().find(|door| {
         let selectors = &door.policy().selectors;
-        !selectors.is_empty() && selectors.match_labels(&ingress.labels)
+        let names_a_key = || {
+            selectors
+                .positive_keys()
+                .any(|key| ingress.labels.get(key).is_some())
+        };
+        names_a_key() && selectors.match_labels(&ingress.labels)
     });
     if let Some(door) = of_labels {
         return Some(ingress.problem(
@@ -93,6 +87,18 @@ pub(crate) fn explain<S>(
                 door.name(),
                 one_of(&door.policy().classes)
             ),
+        ));
+    }
+    if keys.is_empty() {
+        // Its labels concern the controller of its class.
+        let why = match &ingress.class {
+            Some(_) => "the Ingress belongs to another class",
+            None => "the Ingress has no class, and no class of a door is the default one",
+        };
+        return Some(ingress.problem(
+            Severity::Note,
+            "spec.ingressClassName",
+            format!("not served here: {why}"),
         ));
     }
     Some(match labelled {

@@ -263,7 +263,8 @@ pub(crate) fn closed(
             Severity::Error,
             "metadata.annotations[traefik.ingress.kubernetes.io/router.entrypoints]",
             format!(
-                "the labels select door `{door}` but the annotation names {}; closed (503) until both agree",
+                "door `{door}` admits the Ingress ({}), but the annotation names {}; closed (503) until both agree",
+                policy.membership(),
                 named.join(", ")
             ),
         );

@@ -8,10 +8,10 @@ pub(super) const SUBJECT: Subject = Subject {
     title: "Doors",
     ingress: &[honoured(
         "traefik.ingress.kubernetes.io/router.entrypoints",
-        "must agree with the door that the labels select",
+        "must name the door that admits the Ingress by its labels or class",
         &Setting {
             value: &NAMES,
-            default: "the labels alone",
+            default: "labels and class alone",
             stake: Stake::Convenience,
             put: |parsed, names, written| {
                 if names.is_empty() {

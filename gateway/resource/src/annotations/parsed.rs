@@ -99,6 +99,8 @@ pub struct PathReading {
     pub rewrites: bool,
     /// How paths match that do not say how (`router.pathmatcher` of Traefik).
     pub matcher: PathMatcher,
+    /// Another Ingress says how the paths match: this one is a canary.
+    pub borrowed: bool,
 }
 
 /// How a path of the type `ImplementationSpecific` matches.

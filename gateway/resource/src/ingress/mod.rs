@@ -88,10 +88,12 @@ impl Ingress {
         let spec = object.spec.unwrap_or_default();
         let annotations = ingress_annotations(&meta.annotations, meta.key.namespace(), &mut report);
 
+        let mut reading = annotations.paths;
+        reading.borrowed = annotations.choosing.canary.is_some();
         let key = &meta.key;
         let raw_rules = spec.rules.unwrap_or_default().into_iter().enumerate();
         let mut rules: Vec<IngressRule> = raw_rules
-            .map(|(index, raw)| IngressRule::read(raw, key, annotations.paths, index, &mut report))
+            .map(|(index, raw)| IngressRule::read(raw, key, reading, index, &mut report))
             .collect();
         if rules.is_empty() && (unreadable.contains("spec.rules") || unreadable.contains("spec")) {
             // Without rules `defaultBackend` would answer every host.

@@ -107,6 +107,7 @@ impl IngressPath {
             }),
         };
         if let Ok(PathPattern::Exact(_) | PathPattern::Prefix(_)) = pattern
+            && !reading.borrowed
             && let Some(advice) = lookalike::advice(&written)
         {
             report.warning(&path_field, advice);

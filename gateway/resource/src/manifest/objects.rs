@@ -105,8 +105,13 @@ impl Reader {
         let kind = match this.recognise() {
             Recognised::Known(kind) => kind,
             Recognised::Foreign => {
+                let advice = if this.is_former_middleware() {
+                    format!("; write apiVersion: {}", Kind::Middleware.api_version())
+                } else {
+                    String::new()
+                };
                 let message = format!(
-                    "{} is not a kind that the gateway reads; the object is ignored",
+                    "{} is not a kind that the gateway reads; the object is ignored{advice}",
                     this.describe()
                 );
                 let object = ObjectRef::global(Kind::File, &self.file);
@@ -319,6 +324,12 @@ impl Type<'_> {
             ));
         }
         Recognised::Known(*kind)
+    }
+
+    /// Whether it is a Middleware of the group that Traefik had before version 3.
+    fn is_former_middleware(&self) -> bool {
+        let is_former = |version: &str| version.starts_with("traefik.containo.us/");
+        self.kind == Kind::Middleware.as_str() && self.api_version.is_some_and(is_former)
     }
 
     fn describe(&self) -> String {

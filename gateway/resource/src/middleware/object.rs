@@ -83,8 +83,9 @@ impl Middleware {
             None => read_spec(&meta.key, object.spec, &mut reporter),
         };
         if let Err(InvalidMiddleware { field, reason }) = &kind {
+            // A cluster may have any number of Middlewares that no Ingress of ours names. One that does is told as an error.
             let message = format!("{reason}; Ingresses that name this Middleware answer 503");
-            reporter.error(field, message);
+            reporter.note(field, message);
         }
         Some(Self {
             key: meta.key,

@@ -6,7 +6,7 @@ use super::row::{FieldRow, Form, KindEffect};
 use super::table::KINDS;
 use super::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware};
 use crate::filter_spec::{BasicAuthSpec, FilterSpec, UsersForm};
-use crate::{Object, Problem};
+use crate::{Object, Problem, Severity};
 
 #[expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
 fn read(spec: Value) -> (Middleware, Vec<Problem>) {
@@ -22,6 +22,8 @@ fn invalid(spec: Value) -> InvalidMiddleware {
     let (middleware, problems) = read(spec);
     let invalid = middleware.kind.unwrap_err();
     assert_eq!(problems.last().unwrap().field, *invalid.field);
+    // An Ingress that names it has the error.
+    assert_eq!(problems.last().unwrap().severity, Severity::Note);
     assert!(problems.last().unwrap().message.starts_with(&*invalid.reason));
     invalid
 }

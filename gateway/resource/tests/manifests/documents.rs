@@ -34,6 +34,10 @@ fn a_document_of_another_kind_or_version_is_reported_and_ignored() {
             "2: note: File f.yaml kind: `Deployment` (apps/v1) is not a kind that the gateway reads; the object is ignored",
         ),
         (
+            "apiVersion: traefik.containo.us/v1alpha1\nkind: Middleware\n",
+            "2: note: File f.yaml kind: `Middleware` (traefik.containo.us/v1alpha1) is not a kind that the gateway reads; the object is ignored; write apiVersion: traefik.io/v1alpha1",
+        ),
+        (
             "a: 1\n",
             "1: error: File f.yaml: the document has no `kind` and is ignored",
         ),

@@ -5,7 +5,7 @@ use resource::{
 };
 use route::{HostPattern, ObjectKey, PathPattern};
 
-use crate::{SOUND, ingress, ingress_with_annotations, read, view, with_path, with_spec};
+use crate::{SOUND, ingress, ingress_with_annotations, read, reported, view, with_path, with_spec};
 
 #[test]
 fn a_valid_ingress_is_read_completely() {
@@ -339,4 +339,20 @@ fn the_class_annotation_takes_precedence_over_the_field() {
             "12: warning: Ingress shop/web spec.ingressClassName: the annotation `kubernetes.io/ingress.class` says `old`, and the annotation counts"
         ]
     );
+}
+
+#[test]
+fn a_canary_is_not_told_how_its_paths_match() {
+    let ingress = |annotations: &str| {
+        let text = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: a, annotations: {{{annotations}}}}}\nspec:\n  \
+             rules:\n  - host: a.test\n    http: {{paths: [{{path: '/a/(.*)', pathType: Prefix, backend: {{service: \
+             {{name: web, port: {{number: 80}}}}}}}}]}}\n"
+        );
+        reported(&read(&text)).join("\n")
+    };
+    assert!(ingress("").contains("looks like a pattern"));
+    let canary =
+        "nginx.ingress.kubernetes.io/canary: 'true', nginx.ingress.kubernetes.io/canary-weight: '10'";
+    assert!(!ingress(canary).contains("looks like a pattern"));
 }

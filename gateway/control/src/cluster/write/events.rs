@@ -328,12 +328,13 @@ impl EventWriter {
         let found = problems.get(&ObjectRef::namespaced(Kind::Ingress, &ingress.key));
         let worth = found.iter().filter(|problem| is_worth_an_event(problem));
         let ours = worth.filter(|problem| concerns_us(problem, ingress, doors, &store, me));
-        ours.take(MOST_EVENTS)
-            .map(|problem| Current {
-                mark: mark(me, ingress, problem),
-                problem: Arc::clone(problem),
-            })
-            .collect()
+        let ours: Vec<Arc<Problem>> = ours.cloned().collect();
+        let told = together(ours).into_iter().take(MOST_EVENTS);
+        told.map(|problem| Current {
+            mark: mark(me, ingress, &problem),
+            problem,
+        })
+        .collect()
     }
 
     /// Notes which problems there are now. Returns when the first of those that have not been reported will have lasted
@@ -418,13 +419,37 @@ async fn write_event(mark: u64, ingress: &Ingress, problem: &Problem, writer: &W
         // The name that our IngressClasses have in `spec.controller`.
         reporting_controller: Some(IngressClass::CONTROLLER.to_owned()),
         reporting_instance: Some(shortened(&writer.instance(), INSTANCE).to_owned()),
-        type_: Some("Warning".to_owned()),
+        type_: Some(event_type(problem).to_owned()),
         ..Event::default()
     };
     let api: Api<Event> = Api::namespaced(writer.client(), key.namespace());
     let params = PostParams::default();
     writer.answer(api.create(&params, &event)).await?;
     Ok(())
+}
+
+/// Nothing is wrong where an annotation only differs from its origin.
+fn event_type(problem: &Problem) -> &'static str {
+    match problem.severity {
+        Severity::Error | Severity::Warning => "Warning",
+        Severity::Note => "Normal",
+    }
+}
+
+/// The same problems, with all that is honoured and differs in one, the last: it is no news that needs an Event each.
+fn together(problems: Vec<Arc<Problem>>) -> Vec<Arc<Problem>> {
+    let differs = |problem: &Arc<Problem>| problem.topic == Topic::FilterDiffers;
+    let (differing, mut told): (Vec<_>, Vec<_>) = problems.into_iter().partition(differs);
+    if let Some(first) = differing.first() {
+        let mut all = Problem::clone(first);
+        if differing.len() > 1 {
+            let notes: Vec<String> = differing.iter().map(|problem| note(problem)).collect();
+            all.field = String::new();
+            all.message = notes.join("; ");
+        }
+        told.push(Arc::new(all));
+    }
+    told
 }
 
 fn is_worth_an_event(problem: &Problem) -> bool {
@@ -457,11 +482,16 @@ fn mark(me: &str, ingress: &Ingress, problem: &Problem) -> u64 {
         Some(value) => (&[], value),
         None => (&generation, &problem.message),
     };
+    // One Event for each generation, whatever its list says: a Middleware may change often.
+    let (field, what) = match problem.topic {
+        Topic::FilterDiffers => ("", "differs"),
+        _ => (&*problem.field, what),
+    };
     let parts = [
         me.as_bytes(),
         ingress.uid.as_deref().unwrap_or_default().as_bytes(),
         generation,
-        problem.field.as_bytes(),
+        field.as_bytes(),
         what.as_bytes(),
     ];
     // Separated by a byte that occurs in no text.
@@ -566,6 +596,24 @@ mod tests {
         }
         let documented: HashSet<&str> = EVENT_REASONS.iter().map(|(reason, _)| *reason).collect();
         assert_eq!(reasons, documented);
+    }
+
+    #[test]
+    fn differences_are_told_together() {
+        let problem = |severity, topic, field: &str| {
+            let mut problem = Problem::of_file(severity, "x", format!("{field} is so")).about(topic);
+            field.clone_into(&mut problem.field);
+            Arc::new(problem)
+        };
+        let told = together(vec![
+            problem(Severity::Note, Topic::FilterDiffers, "a"),
+            problem(Severity::Error, Topic::FilterRefused, "b"),
+            problem(Severity::Note, Topic::FilterDiffers, "c"),
+        ]);
+        let notes: Vec<String> = told.iter().map(|problem| note(problem)).collect();
+        assert_eq!(notes, ["b: b is so", "a: a is so; c: c is so"]);
+        let types: Vec<&str> = told.iter().map(|problem| event_type(problem)).collect();
+        assert_eq!(types, ["Warning", "Normal"]);
     }
 
     #[test]
