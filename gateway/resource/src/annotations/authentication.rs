@@ -11,6 +11,10 @@ pub(super) const SUBJECT: Subject = Subject {
     ingress: &[
         closes("nginx.ingress.kubernetes.io/auth-*", OPTION),
         closes("nginx.ingress.kubernetes.io/satisfy", SATISFY),
+        closes("blastdoor.dev/jwt-*", "not supported yet"),
+        closes("blastdoor.dev/oidc-*", "not supported yet"),
+        closes("blastdoor.dev/client-cert*", "not supported yet"),
+        closes("blastdoor.dev/satisfy", SATISFY),
     ],
     service: &[],
     review: None,

@@ -1,6 +1,6 @@
 //! Bodies of requests and responses.
 
-use super::row::{Setting, Stake, Subject, honoured, ignored, ignored_except};
+use super::row::{Setting, Stake, Subject, closes, honoured, ignored, ignored_except};
 use super::value::{OFF, SIZE};
 
 const STREAMED: &str = "bodies are always streamed";
@@ -18,6 +18,9 @@ pub(super) const SUBJECT: Subject = Subject {
                 put: |parsed, size, _| parsed.tuning.body_size = Some(size),
             },
         ),
+        closes("blastdoor.dev/body-limit", "not supported yet"),
+        closes("blastdoor.dev/request-buffering", "not supported yet"),
+        closes("blastdoor.dev/compress*", "not supported yet"),
         ignored_except(OFF, "nginx.ingress.kubernetes.io/proxy-buffering", STREAMED),
         ignored_except(
             OFF,

@@ -159,11 +159,7 @@ const TOTAL: &Setting<Annotations, u32> = &Setting {
 const NUMBER: Form<u32> = Form {
     name: "number from 0 to 1000000000",
     parse: |written| {
-        let number = written
-            .value
-            .parse()
-            .ok()
-            .filter(|number| *number <= 1_000_000_000);
+        let number = super::value::digits(written.value).filter(|number| *number <= 1_000_000_000);
         number.ok_or_else(|| format!("`{}` is not a number from 0 to 1000000000", written.value))
     },
 };

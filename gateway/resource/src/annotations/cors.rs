@@ -187,8 +187,8 @@ const AGE: Form<u64> = Form {
 const WHOLE_SECONDS: Form<u64> = Form {
     name: "seconds",
     parse: |written| {
-        let seconds = written.value.parse::<u32>().map(u64::from);
-        seconds.map_err(|_| format!("`{}` is not a number of seconds", written.value))
+        let seconds = super::value::digits::<u32>(written.value).map(u64::from);
+        seconds.ok_or_else(|| format!("`{}` is not a number of seconds", written.value))
     },
 };
 

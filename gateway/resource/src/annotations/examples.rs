@@ -47,6 +47,7 @@ fn of_name(name: &str) -> Option<&'static str> {
         "canary-weight" => "10",
         "canary-total" | "canary-weight-total" => "100",
         "canary-weights" => "10",
+        "forward-auth-body" => "64k",
         "forward-auth" | "auth-url" => "http://auth.shop/verify",
         "forward-auth-headers" | "auth-response-headers" => "X-User, X-Groups",
         "forward-auth-send" => "Cookie, Authorization",

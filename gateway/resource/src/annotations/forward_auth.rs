@@ -99,7 +99,7 @@ pub(super) const SUBJECT: Subject = Subject {
             "blastdoor.dev/forward-auth-body",
             "the service gets the body of the request, up to this size; a larger one is answered 413. At most 1m",
             &Setting {
-                value: &SIZE,
+                value: &BODY,
                 default: "no body",
                 stake: Stake::Protection,
                 put: |parsed, size, _| parsed.forward_auth.own.body = Some(size),
@@ -266,6 +266,14 @@ pub(super) const SUBJECT: Subject = Subject {
 const URL: Form<CallUrl> = Form {
     name: "an http(s) URL; its path and query may have variables",
     parse: |written| CallUrl::parse(written.value),
+};
+
+const BODY: Form<u64> = Form {
+    name: SIZE.name,
+    parse: |written| match (SIZE.parse)(written)? {
+        size if size > MOST => Err(format!("`{}` is more than 1m, which is the most", written.value)),
+        size => Ok(size),
+    },
 };
 
 const FIELDS: Form<Vec<HeaderName>> = Form {

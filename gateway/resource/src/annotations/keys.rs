@@ -1,8 +1,11 @@
 //! The keys of annotations.
 
+/// The prefix of the gateway's own annotations.
+pub(super) const OWN: &str = "blastdoor.dev/";
+
 /// The prefixes of the gateway's own annotations, and of those of ingress-nginx and Traefik.
-const PREFIXES: [&str; 3] = [
-    "blastdoor.dev/",
+pub(super) const PREFIXES: [&str; 3] = [
+    OWN,
     "nginx.ingress.kubernetes.io/",
     "traefik.ingress.kubernetes.io/",
 ];

@@ -1,10 +1,13 @@
 //! Copies of requests to another backend.
 
-use super::row::{Subject, ignored};
+use super::row::{Subject, closes, ignored};
 
 pub(super) const SUBJECT: Subject = Subject {
     title: "Mirrors",
-    ingress: &[ignored("nginx.ingress.kubernetes.io/mirror-*", "not supported")],
+    ingress: &[
+        closes("blastdoor.dev/mirror*", "not supported yet"),
+        ignored("nginx.ingress.kubernetes.io/mirror-*", "not supported"),
+    ],
     service: &[],
     review: None,
 };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use route::ObjectKey;
 
-use super::keys::is_ours;
+use super::keys::{OWN, PREFIXES, is_ours, split};
 use super::parsed::{Annotations, ClosedBy, ServiceAnnotations};
 use super::row::{Effect, Row, Stake};
 use super::table::{SUBJECTS, ingress_rows, nearest_row, row_of, service_rows};
@@ -30,7 +30,14 @@ pub(crate) fn ingress_annotations(
     report: &mut Reporter<'_>,
 ) -> Annotations {
     let ignore_snippets = snippets::are_ignored(raw);
-    let (mut parsed, mut closes) = read_rows(raw, namespace, ingress_rows, ignore_snippets, report);
+    let (mut parsed, mut closes) = read_rows(
+        raw,
+        namespace,
+        ingress_rows,
+        ignore_snippets,
+        unknown_on_ingress,
+        report,
+    );
     closes.extend(unreadable(report));
     parsed.closes = closes;
     for review in SUBJECTS.iter().filter_map(|subject| subject.review) {
@@ -45,7 +52,14 @@ pub(crate) fn service_annotations(
     key: &ObjectKey,
     report: &mut Reporter<'_>,
 ) -> ServiceAnnotations {
-    let (mut parsed, closes) = read_rows(raw, key.namespace(), service_rows, false, report);
+    let (mut parsed, closes) = read_rows(
+        raw,
+        key.namespace(),
+        service_rows,
+        false,
+        unknown_on_service,
+        report,
+    );
     parsed.closes = closes;
     sessions::of_service(&mut parsed, key);
     parsed
@@ -58,6 +72,7 @@ fn read_rows<T: Default + 'static, R: Iterator<Item = &'static Row<T>>>(
     namespace: &str,
     rows: fn() -> R,
     ignore_snippets: bool,
+    unknown: fn(&str) -> Outcome,
     report: &mut Reporter<'_>,
 ) -> (T, Vec<ClosedBy>) {
     let mut parsed = T::default();
@@ -66,7 +81,7 @@ fn read_rows<T: Default + 'static, R: Iterator<Item = &'static Row<T>>>(
         let mut written = Written::new(key, value, namespace, report);
         let outcome = match row_of(key, rows()) {
             Some(row) => row.apply(&mut parsed, &mut written, ignore_snippets),
-            None => unknown(nearest_row(key, rows())),
+            None => unknown(key),
         };
         closes.extend(outcome.report(written));
     }
@@ -111,14 +126,75 @@ impl<T> Row<T> {
     }
 }
 
+/// What happens to an annotation of an Ingress without a row.
+fn unknown_on_ingress(key: &str) -> Outcome {
+    let (prefix, name) = split(key).unwrap_or_default();
+    let nearest = nearest_row(key, ingress_rows());
+    if prefix != OWN {
+        return match protects_as(name) {
+            Some(own) if nearest.is_none() => {
+                Outcome::Closes(format!("unknown annotation; did you mean `{}`?", own.key))
+            }
+            _ => unknown(nearest),
+        };
+    }
+    // Nobody knows what it was meant to be: it may have been a protection, perhaps of a later version.
+    if let Some(meant) = nearest {
+        return Outcome::Closes(misspelt(meant));
+    }
+    let elsewhere = PREFIXES.into_iter().find_map(|prefix| {
+        row_of(
+            &format!("{prefix}{name}"),
+            ingress_rows().filter(|row| !row.key.ends_with('*')),
+        )
+    });
+    Outcome::Closes(match elsewhere {
+        Some(meant) => format!("unknown annotation; did you mean `{}`?", meant.key),
+        None => {
+            "unknown annotation, which may ask for protection; remove it, or see the reference of annotations"
+                .to_owned()
+        }
+    })
+}
+
+/// What happens to an annotation of a Service without a row.
+fn unknown_on_service(key: &str) -> Outcome {
+    match row_of(key, ingress_rows()) {
+        // Whoever wrote it believes that the Service is protected.
+        Some(row) if row.protects() => {
+            Outcome::Closes("it belongs on the Ingress, and protects nothing here".to_owned())
+        }
+        Some(_) => Outcome::Ignored(
+            Severity::Error,
+            "it belongs on the Ingress; it is ignored".to_owned(),
+        ),
+        None => unknown(nearest_row(key, service_rows())),
+    }
+}
+
+/// The annotation of ours that protects and has this name, or one that it begins with (`deny-list`).
+fn protects_as(name: &str) -> Option<&'static Row<Annotations>> {
+    let begins = |own: &str| name.strip_prefix(own).is_some_and(|rest| rest.starts_with('-'));
+    let mut own = ingress_rows().filter(|row| row.protects());
+    row_of(
+        &format!("{OWN}{name}"),
+        ingress_rows().filter(|row| row.protects()),
+    )
+    .or_else(|| own.find(|row| row.key.strip_prefix(OWN).is_some_and(begins)))
+}
+
+fn misspelt<T>(meant: &Row<T>) -> String {
+    format!(
+        "unknown annotation, which may be a misspelling of `{}`",
+        meant.key
+    )
+}
+
 /// What happens to an annotation without a row. `nearest` is the row whose key it may be a misspelling of.
 fn unknown<T>(nearest: Option<&Row<T>>) -> Outcome {
     match nearest {
         // A misspelt protection must not be a missing one.
-        Some(meant) if meant.protects() => Outcome::Closes(format!(
-            "unknown annotation, which may be a misspelling of `{}`",
-            meant.key
-        )),
+        Some(meant) if meant.protects() => Outcome::Closes(misspelt(meant)),
         Some(meant) => Outcome::Ignored(
             Severity::Warning,
             format!(

@@ -182,10 +182,10 @@ const APP_ROOT: Form<Destination> = Form {
 
 const STATUS: Form<u16> = Form {
     name: "300 to 308, but not 304",
-    parse: |written| match written.value.parse() {
-        Ok(status @ (300..=303 | 305..=308)) => Ok(status),
-        Ok(304) => Err("`304` is no redirect; write a status from 300 to 308".to_owned()),
-        Ok(_) | Err(_) => Err(format!(
+    parse: |written| match super::value::digits(written.value) {
+        Some(status @ (300..=303 | 305..=308)) => Ok(status),
+        Some(304) => Err("`304` is no redirect; write a status from 300 to 308".to_owned()),
+        Some(_) | None => Err(format!(
             "`{}` is not the status of a redirect; write one from 300 to 308",
             written.value
         )),

@@ -20,8 +20,9 @@ unless the table says otherwise.
 
 `⏎` in an example stands for a new line. The last column says what is different from ingress-nginx or Traefik.
 
-An unknown key that begins with `blastdoor.dev/`, `nginx.ingress.kubernetes.io/` or `traefik.ingress.kubernetes.io/`
-closes the Ingress if it may be a misspelling of an annotation that protects. Otherwise it gets a warning.
+An unknown key that begins with `blastdoor.dev/` closes the Ingress. One that begins with `nginx.ingress.kubernetes.io/` or
+`traefik.ingress.kubernetes.io/` closes it if it may be a misspelling of an annotation that protects, or has the name of
+one of ours that protects. Otherwise it gets a warning. What protects and is written on a Service closes the routes to it.
 `blastdoor check` lists all of it for your manifests.
 ";
 

@@ -183,8 +183,47 @@ fn ignored_annotations_get_a_warning() {
 
 #[test]
 fn an_unknown_key_is_ignored_unless_it_may_be_a_misspelt_protection() {
+    for (key, told) in [
+        ("blastdoor.dev/sparkle", "may ask for protection"),
+        (
+            "blastdoor.dev/appp-root",
+            "misspelling of `blastdoor.dev/app-root`",
+        ),
+        (
+            "blastdoor.dev/whitelist-source-range",
+            "did you mean `nginx.ingress.kubernetes.io/whitelist-source-range`?",
+        ),
+        ("blastdoor.dev/jwt-issuer", "not supported yet"),
+        ("blastdoor.dev/client-cert", "not supported yet"),
+        ("blastdoor.dev/in-flight", "not supported yet"),
+        (
+            "nginx.ingress.kubernetes.io/deny-list",
+            "did you mean `blastdoor.dev/deny`?",
+        ),
+        (
+            "traefik.ingress.kubernetes.io/basic-auth",
+            "did you mean `blastdoor.dev/basic-auth`?",
+        ),
+    ] {
+        let (annotations, reported) = read(&[(key, "1")]);
+        assert_eq!(annotations.closes.len(), 1, "{key}");
+        assert!(reported[0].contains(told), "{key}: {reported:?}");
+    }
+    for (key, closes) in [
+        ("deny", 1),
+        ("forward-auth", 1),
+        ("app-root", 0),
+        ("health-check", 0),
+    ] {
+        let raw = BTreeMap::from([(format!("blastdoor.dev/{key}"), "1".to_owned())]);
+        let (unreadable, mut problems) = (UnreadableFields::default(), Vec::new());
+        let object = crate::ObjectRef::global(crate::Kind::Service, "x");
+        let mut report = Reporter::new(object, &unreadable, &mut problems);
+        let parsed = service_annotations(&raw, &route::ObjectKey::new("shop", "web"), &mut report);
+        assert_eq!((parsed.closes.len(), problems.len()), (closes, 1), "{key}");
+    }
     assert_eq!(
-        read(&[("blastdoor.dev/sparkle", "1")]),
+        nginx("sparkle", "1"),
         (
             Annotations::default(),
             vec!["warning: unknown annotation; it is ignored".to_owned()]
@@ -212,6 +251,20 @@ fn an_unknown_key_is_ignored_unless_it_may_be_a_misspelt_protection() {
         ["error: unknown annotation, which may be a misspelling of \
           `nginx.ingress.kubernetes.io/whitelist-source-range`; closed (503)"]
     );
+}
+
+#[test]
+fn numbers_have_no_sign() {
+    let table = [
+        ("5", Some(5)),
+        ("+5", None),
+        ("-5", None),
+        ("", None),
+        ("256", None),
+    ];
+    for (text, number) in table {
+        assert_eq!(super::value::digits::<u8>(text), number, "{text}");
+    }
 }
 
 #[test]

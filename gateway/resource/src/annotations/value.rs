@@ -55,9 +55,9 @@ pub(super) const SWITCH: Form<bool> = Form {
 /// Whole seconds.
 pub(super) const SECONDS: Form<Duration> = Form {
     name: "seconds",
-    parse: |written| match written.value.parse::<u32>() {
-        Ok(0) | Err(_) => Err(format!("`{}` is not a number of seconds from 1", written.value)),
-        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+    parse: |written| match digits::<u32>(written.value) {
+        Some(0) | None => Err(format!("`{}` is not a number of seconds from 1", written.value)),
+        Some(seconds) => Ok(Duration::from_secs(seconds.into())),
     },
 };
 
@@ -181,6 +181,12 @@ pub(super) fn written_filter(key: &str, spec: FilterSpec) -> WrittenFilter {
 /// Where an annotation is written, as problems name it.
 pub(super) fn field(key: &str) -> String {
     format!("metadata.annotations[{key}]")
+}
+
+/// A number of digits alone: no sign.
+pub(super) fn digits<N: std::str::FromStr>(text: &str) -> Option<N> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| plain)
 }
 
 pub(super) fn truth(value: &str) -> Option<bool> {

@@ -32,6 +32,9 @@ const REFERENCE: &[FieldRow] = &[
         .differs("another namespace than that of the chain closes"),
 ];
 
+/// As many as an Ingress may have in all.
+const MOST: usize = 64;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Chain {
@@ -49,6 +52,13 @@ fn chain(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKind
     let raw: Chain = reading.raw(content)?;
     if raw.middlewares.is_empty() {
         return Err(reading.refuse("middlewares", "it names no Middleware; write `- name: …`"));
+    }
+    if raw.middlewares.len() > MOST {
+        let reason = format!(
+            "it names {} Middlewares; at most {MOST} are followed",
+            raw.middlewares.len()
+        );
+        return Err(reading.refuse("middlewares", reason));
     }
     let mut keys = Vec::with_capacity(raw.middlewares.len());
     for (index, Reference { name, namespace }) in raw.middlewares.into_iter().enumerate() {

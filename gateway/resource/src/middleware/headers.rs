@@ -314,6 +314,10 @@ impl Conversion<'_, '_, '_> {
                 OriginRule::literal(origin).map_err(|error| self.reading.refuse(&at, error.to_string()))?,
             );
         }
+        if raw.access_control_allow_origin_list_regex.len() > 100 {
+            let reason = "it has more than 100 patterns; write fewer";
+            return Err(self.reading.refuse("accessControlAllowOriginListRegex", reason));
+        }
         for (index, pattern) in raw.access_control_allow_origin_list_regex.iter().enumerate() {
             let at = format!("accessControlAllowOriginListRegex[{index}]");
             let rule =

@@ -139,6 +139,9 @@ fn strip_prefix_regex(
     if raw.regex.is_empty() {
         return Err(reading.refuse("regex", "it names no pattern; write `- /v[0-9]+`"));
     }
+    if raw.regex.len() > 100 {
+        return Err(reading.refuse("regex", "it has more than 100 patterns; write fewer"));
+    }
     let patterns = raw.regex.iter().enumerate().map(|(index, text)| {
         // Traefik trims them.
         pattern(&format!("regex[{index}]"), text.trim(), reading)

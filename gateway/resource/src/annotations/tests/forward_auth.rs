@@ -67,7 +67,7 @@ fn options_belong_to_their_main_annotation() {
     assert_eq!(own("method", "request").rule.method, None);
     assert!(matches!(own("send", "Cookie").rule.sends, Sends::These(names) if names.len() == 1));
     assert_eq!(
-        own("body", "4m").rule.body,
+        own("body", "1m").rule.body,
         Some(1 << 20),
         "never more than 1 MiB"
     );
