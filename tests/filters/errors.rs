@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use gateway_tests::http2::{Http2, block};
 use gateway_tests::{Backend, Client, Gateway, Reply, gateway, manifest};
 
 use super::{DOOR, Got, ask, ask_http1, middleware, rule_for};
@@ -452,4 +453,186 @@ fn grpc_calls_keep_their_errors() {
         (got.status, got.body.as_str(), pages.requests()),
         (404, "original", 0)
     );
+}
+
+/// An answer with such a status ends with its head: whatever followed would be the beginning of the next answer.
+#[test]
+fn a_page_never_makes_an_answer_longer_than_its_status_allows() {
+    let (app, pages) = (backend(), pages());
+    let own: &[(&str, &str)] = &[
+        ("nginx.ingress.kubernetes.io/custom-http-errors", "404"),
+        ("nginx.ingress.kubernetes.io/default-backend", "pages"),
+    ];
+    let gateway = start(own, &app, &pages, "");
+    let door = gateway.door(DOOR);
+    for (status, length) in [(204, None), (205, Some("0")), (304, None)] {
+        let head = if status == 205 {
+            "Content-Length: 4\r\n"
+        } else {
+            ""
+        };
+        let body = if status == 205 { "page" } else { "" };
+        pages.reply(Reply::Raw(
+            format!("HTTP/1.1 {status} Odd\r\n{head}\r\n{body}").into_bytes(),
+        ));
+        let mut client = Client::connect(door);
+        client.send("GET /404 HTTP/1.1\r\nHost: a.test\r\n\r\nGET /200 HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let first = client.response().unwrap();
+        assert_eq!((first.status, first.text().as_str()), (status, ""));
+        let stated = first
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "));
+        assert_eq!(stated, length, "{}", first.head);
+        let second = client.response().unwrap();
+        assert_eq!((second.status, second.text().as_str()), (200, "original"));
+        let got = super::ask_http2(door, "GET", "/404", &[]);
+        assert_eq!((got.status, got.body.as_str()), (status, ""));
+    }
+    for status in [204, 205, 304] {
+        let content = format!(
+            "errors: {{status: ['404'], statusRewrites: {{'404': {status}}}, service: {{name: pages, port: 80}}}}"
+        );
+        let gateway = start(
+            &[(
+                "traefik.ingress.kubernetes.io/router.middlewares",
+                "test-pages@kubernetescrd",
+            )],
+            &app,
+            &pages,
+            &middleware("pages", &content),
+        );
+        assert_eq!(
+            ask(gateway.door(DOOR), "GET", "/404", &[]).status,
+            503,
+            "{status}"
+        );
+    }
+}
+
+/// What a page reads about the client is what the filters have made of it, as for the backend.
+#[test]
+fn a_page_learns_nothing_that_only_the_client_says() {
+    let (app, pages) = (backend(), pages());
+    let own: &[(&str, &str)] = &[
+        ("nginx.ingress.kubernetes.io/custom-http-errors", "404"),
+        ("nginx.ingress.kubernetes.io/default-backend", "pages"),
+        ("blastdoor.dev/request-headers", "X-User: alice\nX-Gone:"),
+    ];
+    let gateway = start(own, &app, &pages, "");
+    let forged = &[
+        ("x-user", "root"),
+        ("x_user", "root"),
+        ("x-gone", "1"),
+        ("x_code", "200"),
+        ("x.service.name", "other"),
+        ("x-namespace", "other"),
+        ("x-mine", "m"),
+    ];
+    for ask in [super::ask_http1, super::ask_http2] {
+        let got = ask(gateway.door(DOOR), "GET", "/404", forged);
+        let (_, field) = asked(&got);
+        let expected = [
+            ("x-user", Some("alice")),
+            ("x_user", None),
+            ("x-gone", None),
+            ("x-code", Some("404")),
+            ("x_code", None),
+            ("x.service.name", None),
+            ("x-service-name", Some("app")),
+            ("x-namespace", Some("test")),
+            ("x-mine", Some("m")),
+        ];
+        for (name, value) in expected {
+            assert_eq!(field(name).as_deref(), value, "{name}");
+        }
+    }
+}
+
+/// The rest of a response in whose place a page is sent never arrives: the client does not wait for it, and its connection
+/// is not used again. Nor is one on which more has arrived than the response.
+#[test]
+fn a_page_does_not_wait_for_what_it_replaces() {
+    let (app, pages) = (backend(), pages());
+    let own: &[(&str, &str)] = &[
+        ("blastdoor.dev/errors", "404"),
+        ("blastdoor.dev/errors-service", "pages"),
+    ];
+    let yaml = rule_for("app", DOOR, ("a.test", "Prefix", "/"), own, "app")
+        + &manifest::service("app", &[app.port()])
+        + &manifest::service("pages", &[pages.port()]);
+    let gateway = gateway!()
+        .door(DOOR, "workers = 1\n")
+        .manifest("app.yaml", &yaml)
+        .start();
+    let mut client = Client::connect(gateway.door(DOOR));
+    for (index, text) in [
+        "HTTP/1.1 404 Own\r\nContent-Length: 8\r\n\r\nori",
+        "HTTP/1.1 404 Own\r\nContent-Length: 3\r\n\r\noriHTTP/1.1 200 Forged\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 404 Own\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 Forged\r\nContent-Length: 0\r\n\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        app.reply(Reply::Raw(text.as_bytes().to_vec()));
+        let got = client.get("a.test", "/404").unwrap();
+        assert_eq!(got.status, 404);
+        assert!(got.text().starts_with("GET /404.html"), "{}", got.text());
+        assert_eq!(app.connections(), index + 1, "{text}");
+    }
+}
+
+/// Over HTTP/2 a 2xx says that the WebSocket is open (RFC 8441 5): no page may say so in place of an error.
+#[test]
+fn no_page_opens_a_websocket() {
+    let (app, pages) = (backend(), pages());
+    let own: &[(&str, &str)] = &[
+        ("nginx.ingress.kubernetes.io/custom-http-errors", "404,502"),
+        ("nginx.ingress.kubernetes.io/default-backend", "pages"),
+    ];
+    let gateway = start(own, &app, &pages, "");
+    block(async {
+        let client = Http2::connect(gateway.door(DOOR)).await;
+        let _settings = client.get("a.test", "/200").await;
+        for (target, status) in [("/404", 404), ("/200", 502)] {
+            let mut asked = http::Request::builder()
+                .method("CONNECT")
+                .uri(format!("http://a.test{target}"))
+                .header("sec-websocket-version", "13")
+                .body(())
+                .unwrap();
+            asked
+                .extensions_mut()
+                .insert(h2::ext::Protocol::from_static("websocket"));
+            assert_eq!(client.exchange(asked, &[]).await.status, status);
+        }
+        assert_eq!(pages.requests(), 0);
+        assert_eq!(client.get("a.test", "/404").await.status, 203);
+    });
+}
+
+/// A closed route answers 503 and nothing else: no filter has a say, and no field of theirs is on the answer.
+#[test]
+fn a_closed_route_has_no_filters() {
+    let app = backend();
+    for annotations in [
+        vec![("blastdoor.dev/response-headers", "X-Edited: 1")],
+        vec![
+            ("blastdoor.dev/response-headers", "X-Edited: 1"),
+            ("blastdoor.dev/deny", "127.0.0.1"),
+        ],
+        vec![("nginx.ingress.kubernetes.io/enable-cors", "true")],
+    ] {
+        // Its Service does not exist.
+        let yaml = rule_for("app", DOOR, ("a.test", "Prefix", "/"), &annotations, "nowhere")
+            + &manifest::service("app", &[app.port()]);
+        let gateway = gateway!().door(DOOR, "").manifest("app.yaml", &yaml).start();
+        let got = ask(gateway.door(DOOR), "GET", "/", &[("origin", "http://b.test")]);
+        assert_eq!(
+            (got.status, got.field("x-edited")),
+            (503, None),
+            "{annotations:?}"
+        );
+        assert_eq!(got.field("access-control-allow-origin"), None);
+    }
 }

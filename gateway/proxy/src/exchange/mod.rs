@@ -103,6 +103,9 @@ pub(crate) trait ResponseFilters {
     /// Whether something else may be sent in place of a response with this status.
     fn intercepts(&self, status: u16) -> bool;
 
+    /// A final head has gone to the client: nothing is sent in its place any more.
+    fn settled(&self);
+
     /// What they change in this head, which lies in `head`.
     fn edits(&self, response: &ResponseHead, head: &[u8]) -> Cow<'_, FieldEdits>;
 }
@@ -386,6 +389,12 @@ impl<'a> Exchange<'a> {
                 }
                 Response::Final(Answer { download, .. }) => {
                     let moved = download.poll(context, upstream, client, from_upstream, to_client, pipes);
+                    if moved.is_pending()
+                        && let Some(filters) = self.parts.filters
+                        && !self.is_unsent()
+                    {
+                        filters.settled();
+                    }
                     return Poll::Ready(match ready!(moved) {
                         Ok(()) => Ok(self.ended()),
                         Err(RelayError::Chunk(error)) if self.may_send_the_rest(error) => continue,

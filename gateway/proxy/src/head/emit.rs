@@ -55,21 +55,32 @@ impl OwnAnswer {
         }
     }
 
-    /// Whether it may state the length of its body (RFC 9110 8.6).
+    /// What of its body is sent: nothing with a status whose answers end with their heads. A byte more would be the
+    /// beginning of the next answer on the connection (RFC 9112 6.3).
+    pub(crate) fn content(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        match self.status {
+            100..=199 | 204 | 205 | 304 => &NONE,
+            _ => &self.body,
+        }
+    }
+
+    /// Whether it may state the length of its body (RFC 9110 8.6). With 304 that would be the length of another answer's.
     pub(crate) fn states_length(&self) -> bool {
-        self.status != 204
+        !matches!(self.status, 100..=199 | 204 | 304)
     }
 }
 
-/// Writes an answer of the gateway's own. It depends only on its arguments, so that two answers of one kind are the same
-/// bytes.
-pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer, delivery: &Delivery<'_>) {
+/// Writes an answer of the gateway's own, and returns the body that follows. It depends only on its arguments, so that two
+/// answers of one kind are the same bytes.
+pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer, delivery: &Delivery<'_>) -> Bytes {
+    let content = answer.content();
     status_line(out, answer.status, phrase(answer.status).as_bytes());
-    if !answer.body.is_empty() && !answer.media_type.is_empty() {
+    if !content.is_empty() && !answer.media_type.is_empty() {
         line(out, "Content-Type", answer.media_type.as_bytes());
     }
     if answer.states_length() {
-        content_length(out, answer.body.len() as u64);
+        content_length(out, content.len() as u64);
     }
     if let Some(date) = delivery.date {
         line(out, "Date", date.as_bytes());
@@ -83,8 +94,9 @@ pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer, delivery: &Delivery<'_>
         Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
     }
     out.extend_from_slice(b"\r\n");
-    if delivery.method != Method::Head {
-        out.extend_from_slice(&answer.body);
+    match delivery.method {
+        Method::Head => Bytes::new(),
+        _ => content.clone(),
     }
 }
 
@@ -111,4 +123,49 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
 
 fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::http2;
+
+    /// Whatever else followed on a kept connection would be read as the next answer.
+    #[test]
+    fn a_status_without_a_body_has_none() {
+        for (status, length) in [
+            (199, None),
+            (204, None),
+            (205, Some("0")),
+            (304, None),
+            (200, Some("4")),
+            (404, Some("4")),
+        ] {
+            let answer = OwnAnswer {
+                body: Bytes::from_static(b"page"),
+                grpc: None,
+                ..OwnAnswer::plain(status)
+            };
+            let delivery = Delivery {
+                method: Method::Get,
+                date: None,
+                connection: Connection::Keep,
+            };
+            let mut head = Vec::new();
+            let body = own(&mut head, &answer, &delivery);
+            let head = String::from_utf8(head).unwrap();
+            let expected: &[u8] = if length == Some("4") { b"page" } else { b"" };
+            assert_eq!(body, expected, "{status}");
+            assert!(head.ends_with("\r\n\r\n"), "{head}");
+            let stated = head
+                .lines()
+                .find_map(|line| line.strip_prefix("Content-Length: "));
+            assert_eq!(stated, length, "{status}");
+            assert_eq!(head.contains("Content-Type"), !expected.is_empty(), "{status}");
+            let (head, body) = http2::answer(&answer, &delivery).unwrap();
+            let stated = head.headers().get("content-length");
+            assert_eq!(stated.map(|value| value.to_str().unwrap()), length, "{status}");
+            assert_eq!(body, expected, "{status}");
+        }
+    }
 }

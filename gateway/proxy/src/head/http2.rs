@@ -125,18 +125,19 @@ pub(crate) fn answer(answer: &OwnAnswer, delivery: &Delivery<'_>) -> http::Resul
     }
     *head.status_mut() = StatusCode::from_u16(answer.status)?;
     let headers = head.headers_mut();
-    if !answer.body.is_empty() && !answer.media_type.is_empty() {
+    let content = answer.content();
+    if !content.is_empty() && !answer.media_type.is_empty() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(&answer.media_type)?);
     }
     if answer.states_length() {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     }
     headers.extend(date);
     further(headers, answer)?;
     if delivery.method == wire::Method::Head {
         return Ok((head, Bytes::new()));
     }
-    Ok((head, answer.body.clone()))
+    Ok((head, content.clone()))
 }
 
 fn further(headers: &mut HeaderMap, answer: &OwnAnswer) -> http::Result<()> {

@@ -4,10 +4,17 @@
 pub(crate) fn text(status: u16) -> &'static str {
     match status {
         200 => "OK\n",
+        201 => "Created\n",
+        202 => "Accepted\n",
+        203 => "Non-Authoritative Information\n",
         204 => "No Content\n",
+        205 => "Reset Content\n",
+        206 => "Partial Content\n",
+        300 => "Multiple Choices\n",
         301 => "Moved Permanently\n",
         302 => "Found\n",
         303 => "See Other\n",
+        304 => "Not Modified\n",
         307 => "Temporary Redirect\n",
         308 => "Permanent Redirect\n",
         400 => "Bad Request\n",

@@ -106,6 +106,13 @@ pub(crate) async fn carry_out(
 impl Attempts<'_, '_> {
     async fn run(&mut self) -> Result<Next, Unanswered> {
         let server = Rc::clone(self.requester.server);
+        if let Some(course) = &self.plan.course
+            && self.plan.traits.upgrade
+            && self.requester.stream.upgraded_status() != 101
+        {
+            // To the client a page with 2xx would mean that the WebSocket is open (RFC 8441 5).
+            course.forget();
+        }
         // Only requests that may be sent twice use a connection that may be closing.
         let mut rule = match self.plan.traits.method.is_idempotent() && !self.plan.traits.upgrade {
             true => Reuse::Any,
@@ -228,12 +235,14 @@ impl Attempts<'_, '_> {
             }
             Ok(Ended::Intercepted) => {
                 if let (Stream::Socket(socket), Some(leftover)) = (stream, leftover) {
-                    let read = &self.scratch.from_upstream;
-                    Box::pin(page::keep(socket, read.filled(), leftover, endpoint)).await;
+                    page::keep(socket, self.scratch.from_upstream.filled(), leftover, endpoint);
                 }
                 page.map_or(Attempt::Failed(Refusal::UpstreamReset), Attempt::Page)
             }
             Ok(Ended::Upgraded) => {
+                if let Some(course) = &self.plan.course {
+                    course.forget();
+                }
                 // Few requests become a tunnel: its memory is its own, and not a part of each request's.
                 Box::pin(self.tunnel(&mut stream, in_flight)).await;
                 Attempt::Over(Next::Drop)

@@ -1,7 +1,10 @@
 //! Pages in place of errors, while a request is under way.
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use wire::BodyFraming;
 
@@ -17,9 +20,8 @@ use crate::upstream::connecting::while_wanted;
 use crate::upstream::{Endpoint, body};
 use crate::worker::deadlines::Deadline;
 
-/// So much of a response that nobody gets is read, so that its connection can be used again, and for so long.
+/// So much of a response that nobody gets is read, so that its connection can be used again.
 const LEFTOVER: usize = 64 * 1024;
-const SOON: Duration = Duration::from_millis(50);
 
 /// The page in place of an intercepted response. `None` if it cannot be had: the response goes to the client after all.
 pub(super) async fn of_response(
@@ -67,16 +69,20 @@ pub(super) async fn of_refusal(refusal: Refusal, plan: &Plan, requester: &mut Re
 }
 
 /// Keeps the connection of a backend after a response in whose place something else is sent, if the rest of that is short and
-/// arrives at once. `read`: what has been read of it, whose head has this length.
-pub(super) async fn keep(
+/// has arrived: the client waits for its page. `read`: what has been read of it, whose head has this length.
+pub(super) fn keep(
     mut socket: Socket,
     read: &[u8],
     (length, framing): (usize, BodyFraming),
     endpoint: &Endpoint,
 ) {
     let read = read.get(length..).unwrap_or_default().to_vec();
-    let rest = tokio::time::timeout(SOON, body(&mut socket, read, framing, LEFTOVER)).await;
-    if matches!(rest, Ok(Ok((_, true)))) {
+    let rest = {
+        let rest = pin!(body(&mut socket, read, framing, LEFTOVER));
+        rest.poll(&mut Context::from_waker(Waker::noop()))
+    };
+    // What comes after it answers no request.
+    if matches!(rest, Poll::Ready(Ok((_, true)))) {
         endpoint.keep(socket, Instant::now());
     }
 }

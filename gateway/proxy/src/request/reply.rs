@@ -23,6 +23,9 @@ const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// The media type of bodies of the gateway's own.
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Bodies up to this length are copied behind their heads, and cost no write of their own.
+const LITTLE: usize = 4096;
+
 /// An answer of the gateway's own.
 #[derive(Debug)]
 pub(crate) enum Reply {
@@ -148,7 +151,8 @@ impl Reply {
             date: None,
             connection: Connection::Close,
         };
-        emit::own(out, &self.into_answer(), &delivery);
+        let body = emit::own(out, &self.into_answer(), &delivery);
+        out.extend_from_slice(&body);
     }
 
     fn split(self) -> (Self, Option<FieldEdits>) {
@@ -216,7 +220,7 @@ async fn deliver(
     delivery: &Delivery<'_>,
 ) -> Next {
     out.clear();
-    requester.stream.answer(answer, delivery, out);
+    let body = requester.stream.answer(answer, delivery, out);
     let Some(socket) = requester.stream.socket() else {
         return Next::Drop;
     };
@@ -230,16 +234,30 @@ async fn deliver(
         .timeouts
         .write_stall;
     deadline.set(stall);
+    // A small body leaves with its head; a large one from where it is.
+    let mut body: &[u8] = &body;
+    if body.len() <= LITTLE {
+        out.extend_from_slice(std::mem::take(&mut body));
+    }
     let mut rest: &[u8] = out;
     let sent = poll_fn(|context| {
         loop {
+            if rest.is_empty() {
+                rest = std::mem::take(&mut body);
+            }
             let step = match rest {
                 [] => socket.poll_flush(context).map_ok(|()| 0),
                 rest => socket.poll_write(context, rest),
             };
             match step {
                 Poll::Ready(Ok(0)) => return Poll::Ready(rest.is_empty()),
-                Poll::Ready(Ok(count)) => rest = rest.get(count..).unwrap_or_default(),
+                Poll::Ready(Ok(count)) => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    if !rest.is_empty() || !body.is_empty() {
+                        // Only a client that takes nothing for so long has stalled.
+                        deadline.set(stall);
+                    }
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending if deadline.has_passed(context) => return Poll::Ready(false),
                 Poll::Pending => return Poll::Pending,

@@ -9,6 +9,7 @@ pub(crate) mod trailer_limits;
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::io::ReadBuf;
@@ -120,8 +121,9 @@ impl Stream {
         }
     }
 
-    /// Sends the client a whole answer of the gateway's own. Text is added to `out`, and must still be written.
-    pub(crate) fn answer(&mut self, answer: &OwnAnswer, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+    /// Sends the client a whole answer of the gateway's own. Over HTTP/1 its head is added to `out`, and must still be written,
+    /// and after it the body that is returned.
+    pub(crate) fn answer(&mut self, answer: &OwnAnswer, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> Bytes {
         match self {
             Self::Socket(_) => emit::own(out, answer, delivery),
             Self::Http2(stream) => {
@@ -129,6 +131,7 @@ impl Stream {
                     // A stream that has gone needs no answer.
                     let _gone = stream.respond_whole(head, body);
                 }
+                Bytes::new()
             }
         }
     }

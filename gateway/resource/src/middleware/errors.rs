@@ -139,6 +139,12 @@ fn errors(content: Value, reading: &mut Reading<'_, '_>) -> Result<MiddlewareKin
             .ok()
             .filter(|status| (200..=599).contains(status));
         let status = status.ok_or_else(|| reading.refuse(&field, "write a status from 200 to 599"))?;
+        if matches!(status, 204 | 205 | 304) {
+            let reason = format!(
+                "an answer with {status} has no body, so that no page can be sent with it; write another status"
+            );
+            return Err(reading.refuse(&field, reason));
+        }
         rewrites.push((set, status));
     }
     let fields = match &raw.error_request_headers {
@@ -295,6 +301,18 @@ mod tests {
             (
                 json!({"status": ["404"], "statusRewrites": {"404": 99}, "service": {"name": "p", "port": 80}}),
                 "statusRewrites[404]",
+            ),
+            (
+                json!({"status": ["404"], "statusRewrites": {"404": 204}, "service": {"name": "p", "port": 80}}),
+                "statusRewrites[404]: an answer with 204 has no body",
+            ),
+            (
+                json!({"status": ["404"], "statusRewrites": {"404": 304}, "service": {"name": "p", "port": 80}}),
+                "has no body",
+            ),
+            (
+                json!({"status": ["404"], "statusRewrites": {"404": 205}, "service": {"name": "p", "port": 80}}),
+                "has no body",
             ),
             (
                 json!({"status": ["404"], "query": "/a b", "service": {"name": "p", "port": 80}}),

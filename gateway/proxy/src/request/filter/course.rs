@@ -1,5 +1,6 @@
 //! The course of one request through the filters of its route, and what they see of it.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -41,7 +42,7 @@ pub(crate) struct Course {
     /// What decides which endpoint it gets.
     pub(super) chosen: Chosen,
     /// What requests for error pages need, on routes that have some.
-    pub(super) kept: Option<Box<Kept>>,
+    pub(super) kept: RefCell<Option<Box<Kept>>>,
 }
 
 /// What filters see of a request.
@@ -103,7 +104,7 @@ impl Course {
             readers: SmallVec::new(),
             granted: SmallVec::new(),
             chosen: Chosen::default(),
-            kept: None,
+            kept: RefCell::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Pages in place of errors of the backend: how they are asked for, and what the client gets.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use door::{Action, ErrorPages, Filter, PageRequest};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use smallvec::SmallVec;
-use wire::{Field, FieldId};
+use wire::{Field, FieldId, is_same_name};
 
 use super::course::{Course, Seen};
 use super::kept::Kept;
+use crate::head::draft::FieldEdits;
 use crate::head::emit::OwnAnswer;
 use crate::head::vouched;
 use crate::upstream::Upstreams;
@@ -23,15 +25,21 @@ const MOST: usize = 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Kept {
-    pub(super) fn of(seen: &Seen<'_>) -> Self {
+    /// `edits`: what the filters have made of its fields. The page learns about the client what the backend learns, and
+    /// nothing that only the client says.
+    pub(super) fn of(seen: &Seen<'_>, edits: &FieldEdits) -> Self {
         let (request, head, settings) = (seen.request, seen.head, &seen.matched.settings);
         let passes = |field: &&Field| {
             vouched::passes(field.id, field.name.of(head), seen.identity.trusted, settings)
                 && !request.connection.names(field, head)
                 && is_of_client(field, head)
+                && !edits.removes(field.name.of(head))
         };
         let mut own = HeaderMap::new();
         let mut add = |name: &'static str, write: &dyn Fn(&mut Vec<u8>)| {
+            if edits.removes(name.as_bytes()) {
+                return;
+            }
             let mut value = Vec::new();
             write(&mut value);
             if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
@@ -62,6 +70,7 @@ impl Kept {
         Self {
             head: head.to_vec(),
             fields: request.fields.iter().filter(passes).copied().collect(),
+            added: edits.added.clone(),
             target,
             scheme: seen.matched.scheme.as_str(),
             host: host.to_vec(),
@@ -92,18 +101,23 @@ impl Kept {
             .method(Method::GET)
             .uri(format!("http://{host}{target}"));
         let headers = request.headers_mut()?;
+        let is_passed = |name: &HeaderName| match listed {
+            Some(listed) => listed.contains(name),
+            None => *name != AUTHORIZATION && *name != COOKIE,
+        };
         for field in &self.fields {
             let name = HeaderName::from_bytes(field.name.of(&self.head)).ok()?;
-            let is_passed = match listed {
-                Some(listed) => listed.contains(&name),
-                None => name != AUTHORIZATION && name != COOKIE,
-            };
-            if is_passed && let Ok(value) = HeaderValue::from_bytes(field.value.of(&self.head)) {
+            if is_passed(&name)
+                && let Ok(value) = HeaderValue::from_bytes(field.value.of(&self.head))
+            {
                 headers.append(name, value);
             }
         }
         for (name, value) in &self.own {
             headers.insert(name, value.clone());
+        }
+        for (name, value) in self.added.iter().filter(|(name, _)| is_passed(name)) {
+            headers.append(name, value.clone());
         }
         if matches!(pages.request, PageRequest::Fields) {
             self.describe(headers, status);
@@ -111,11 +125,16 @@ impl Kept {
         request.body(Bytes::new()).ok()
     }
 
-    /// What ingress-nginx says about the error. Copies of the client have no effect.
+    /// What ingress-nginx says about the error. Copies of the client have no effect, in whatever spelling a program may read
+    /// as the same.
     fn describe(&self, headers: &mut HeaderMap, status: u16) {
         let mut say = |name: &'static str, value: &[u8]| {
+            let is_copy = |other: &&HeaderName| is_same_name(other.as_str().as_bytes(), name.as_bytes());
+            let copies: SmallVec<[HeaderName; 1]> = headers.keys().filter(is_copy).cloned().collect();
+            for copy in &copies {
+                headers.remove(copy);
+            }
             let name = HeaderName::from_static(name);
-            headers.remove(&name);
             // nginx sends no field without a value.
             if !value.is_empty()
                 && let Ok(value) = HeaderValue::from_bytes(value)
@@ -181,13 +200,13 @@ impl Course {
             .iter()
             .any(|filter| matches!(filter, Filter::Errors(_)))
         {
-            self.kept = Some(Box::new(Kept::of(seen)));
+            self.kept = RefCell::new(Some(Box::new(Kept::of(seen, &self.edits.fields))));
         }
     }
 
     /// The pages for a status; the outermost that replaces it counts.
     fn pages(&self, status: u16) -> Option<&ErrorPages> {
-        self.kept.as_ref()?;
+        self.kept.borrow().as_ref()?;
         self.filters.request.iter().find_map(|filter| {
             if let Filter::Errors(pages) = filter
                 && pages.statuses.has(status)
@@ -197,6 +216,11 @@ impl Course {
                 None
             }
         })
+    }
+
+    /// No page takes the place of its response any more. A response may last for days.
+    pub(crate) fn forget(&self) {
+        self.kept.take();
     }
 
     /// Whether a page takes the place of a response with this status.
@@ -211,7 +235,7 @@ impl Course {
             PageRequest::Fields => status,
             PageRequest::Target { rewrites, .. } => rewrites.of(status).unwrap_or(status),
         };
-        let request = self.kept.as_ref()?.request(pages, status, shown)?;
+        let request = self.kept.borrow().as_ref()?.request(pages, status, shown)?;
         let page = match upstreams.fetch(&pages.upstream, request, MOST, TIMEOUT).await {
             Ok(page) => page,
             Err(error) => {
@@ -219,6 +243,9 @@ impl Course {
                 return None;
             }
         };
+        if page.status().is_informational() {
+            return None;
+        }
         match &pages.request {
             PageRequest::Fields => Some(answer(page.status().as_u16(), page)),
             // An error in place of an error says less than the first.

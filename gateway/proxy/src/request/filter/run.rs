@@ -10,6 +10,7 @@ use super::course::{Course, Passed, Seen, Step};
 use super::{forward_auth, headers, limits, password, path, redirect};
 use crate::exchange::ResponseFilters;
 use crate::head::draft::{FieldEdits, UNEDITED};
+use crate::refusal::Refusal;
 use crate::request::reply::Reply;
 
 impl Course {
@@ -47,8 +48,12 @@ impl Course {
         }
     }
 
-    /// An answer of the gateway's own, as the filters that the request has reached change it.
+    /// An answer of the gateway's own, as the filters that the request has reached change it. They change nothing for closed
+    /// routes.
     pub(crate) fn edit(&self, reply: Reply) -> Reply {
+        if matches!(reply, Reply::Refused(Refusal::Blocked)) {
+            return reply;
+        }
         reply.edited(self.response_edits(None).into_owned())
     }
 
@@ -84,6 +89,10 @@ impl Course {
 impl ResponseFilters for Course {
     fn intercepts(&self, status: u16) -> bool {
         self.replaces(status)
+    }
+
+    fn settled(&self) {
+        self.forget();
     }
 
     fn edits(&self, response: &ResponseHead, head: &[u8]) -> Cow<'_, FieldEdits> {
