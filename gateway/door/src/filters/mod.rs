@@ -102,6 +102,12 @@ impl Filters {
         }))
     }
 
+    /// Whether some of them redirects some requests.
+    #[must_use]
+    pub fn may_redirect(&self) -> bool {
+        self.request.iter().any(|filter| filter.redirect().is_some())
+    }
+
     /// The same, with a choice of the backend. `needed`: also if there is nothing in them.
     pub(crate) fn choosing(
         filters: Option<Arc<Self>>,

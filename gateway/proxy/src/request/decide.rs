@@ -116,9 +116,9 @@ fn act(route: &Arc<Route>, snapshot: &Snapshot<Settings>, request: &RequestHead)
         publication: snapshot.publication(),
     };
     if let Some(filters) = &route.filters {
-        // Nothing may answer in the place of a closed route, and nobody is asked about its requests. A redirect to https
-        // needs no backend, so that it answers whether or not there is one.
-        if matches!(route.action, Action::Blocked(_)) && !filters.redirects {
+        // Nothing may answer in the place of a closed route, and nobody is asked about its requests. A redirect needs no
+        // backend, so that it answers whether or not there is one.
+        if matches!(route.action, Action::Blocked(_)) && !filters.may_redirect() {
             return Decision::refuse(Refusal::Blocked);
         }
         return Decision::Filter(matched(), Arc::clone(filters));
