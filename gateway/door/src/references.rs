@@ -5,6 +5,8 @@
 //! up in a view by a name from an Ingress or a Middleware must be a reference; a property test in `tests/increments.rs`
 //! compiles from these only.
 
+use std::collections::BTreeSet;
+
 use resource::{
     AuthoritySource, Callee, ClusterView, FilterReference, FilterSpec, Ingress, Kind, Middleware,
     MiddlewareKind, ObjectRef,
@@ -77,6 +79,8 @@ pub(crate) fn of_middleware(middleware: &Middleware) -> Vec<Reference<'_>> {
 pub(crate) fn all_objects<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Vec<Reference<'v>> {
     let mut all: Vec<Reference<'v>> = objects(ingress).collect();
     let mut followed: Vec<&ObjectKey> = Vec::new();
+    // A chain may name the same one many times.
+    let mut seen: BTreeSet<&ObjectKey> = BTreeSet::new();
     let mut next = 0;
     while let Some(reference) = all.get(next).copied() {
         next += 1;
@@ -88,7 +92,10 @@ pub(crate) fn all_objects<'v>(ingress: &'v Ingress, view: &'v ClusterView) -> Ve
         }
         followed.push(key);
         if let Some(middleware) = view.middleware(key) {
-            all.extend(of_middleware(middleware));
+            let named = of_middleware(middleware).into_iter();
+            let is_new =
+                |named: &Reference<'v>| !matches!(named, Reference::Middleware(key) if !seen.insert(key));
+            all.extend(named.filter(is_new));
         }
     }
     all

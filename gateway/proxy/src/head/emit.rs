@@ -94,10 +94,10 @@ pub(crate) fn own(out: &mut Vec<u8>, answer: &OwnAnswer, delivery: &Delivery<'_>
         Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
     }
     out.extend_from_slice(b"\r\n");
-    match delivery.method {
-        Method::Head => Bytes::new(),
-        _ => content.clone(),
+    if delivery.method == Method::Head {
+        return Bytes::new();
     }
+    content.clone()
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {

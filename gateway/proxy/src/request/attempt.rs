@@ -240,9 +240,7 @@ impl Attempts<'_, '_> {
                 page.map_or(Attempt::Failed(Refusal::UpstreamReset), Attempt::Page)
             }
             Ok(Ended::Upgraded) => {
-                if let Some(course) = &self.plan.course {
-                    course.forget();
-                }
+                self.plan.course.iter().for_each(|course| course.forget());
                 // Few requests become a tunnel: its memory is its own, and not a part of each request's.
                 Box::pin(self.tunnel(&mut stream, in_flight)).await;
                 Attempt::Over(Next::Drop)

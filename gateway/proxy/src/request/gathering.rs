@@ -104,7 +104,7 @@ pub(crate) async fn gather(
     // Where no length is stated, room is found for each piece before it is read.
     let stated = match scratch.request.framing {
         BodyFraming::Length(stated) => Some(usize::try_from(stated).unwrap_or(usize::MAX)),
-        _ => None,
+        BodyFraming::None | BodyFraming::Chunked | BodyFraming::UntilClose => None,
     };
     body.room.extend_to(stated.unwrap_or(0), buffer)?;
     if scratch.request.expect_continue {

@@ -32,7 +32,7 @@ pub(super) async fn of_response(
     until: Option<Instant>,
 ) -> Result<Option<Box<OwnAnswer>>, Failure> {
     let status = exchange.held().unwrap_or_default();
-    let fetching = course.page(status, &server.upstreams);
+    let fetching = Box::pin(course.page(status, &server.upstreams));
     let waiting = while_wanted(exchange.client(), deadline, &server.worker, until, fetching);
     match waiting.await {
         Ok(Some(page)) => Ok(Some(Box::new(page))),

@@ -206,7 +206,12 @@ fn again(error: &CallError, fresh: bool) -> Option<Again> {
         CallError::Unprocessed => Some(Again::Unprocessed),
         CallError::Silent(_) if fresh => Some(Again::Elsewhere),
         CallError::Silent(_) => Some(Again::Anywhere),
-        _ => None,
+        CallError::GivenUp(_)
+        | CallError::Broken(_)
+        | CallError::Http2(_)
+        | CallError::Malformed
+        | CallError::TooLarge
+        | CallError::Late => None,
     }
 }
 

@@ -483,9 +483,10 @@ fn mark(me: &str, ingress: &Ingress, problem: &Problem) -> u64 {
         None => (&generation, &problem.message),
     };
     // One Event for each generation, whatever its list says: a Middleware may change often.
-    let (field, what) = match problem.topic {
-        Topic::FilterDiffers => ("", "differs"),
-        _ => (&*problem.field, what),
+    let (field, what) = if problem.topic == Topic::FilterDiffers {
+        ("", "differs")
+    } else {
+        (&*problem.field, what)
     };
     let parts = [
         me.as_bytes(),
