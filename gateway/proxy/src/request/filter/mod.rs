@@ -15,6 +15,7 @@ mod limits;
 mod page;
 mod password;
 mod path;
+mod question;
 mod redirect;
 mod run;
 mod values;
