@@ -118,3 +118,12 @@ impl FilterKind {
         }
     }
 }
+
+/// An annotation of the gateway that asks for no filter of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoFilter {
+    /// The kind.
+    pub kind: FilterKind,
+    /// Its key.
+    pub annotation: Box<str>,
+}

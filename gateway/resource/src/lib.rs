@@ -45,16 +45,14 @@ mod spelling;
 mod unread;
 mod view;
 
-pub use annotations::{
-    Annotations, ClosedBy, IngressTuning, NoFilter, PathMatcher, PathReading, annotation_reference,
-};
+pub use annotations::{Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading, annotation_reference};
 pub use backend_annotations::{AuthoritySource, BackendAnnotations};
 pub use callee::Callee;
 pub use choosing::{Balance, Canary, Choosing, ServiceChoosing, Sticky, StickyPath};
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{Endpoint, EndpointPort, EndpointSlice};
 pub use error_pages::{ErrorPages, PageRequest, ServiceRef};
-pub use filter_kind::FilterKind;
+pub use filter_kind::{FilterKind, NoFilter};
 pub use filter_spec::{
     BasicAuthSpec, Dialect, FilterReference, FilterSpec, ForwardAuthSpec, NamedMiddleware, UsersForm,
     WrittenFilter,

@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use filter::call::CallUrl;
 use filter::path_edit::PathEdit;
-use filter::pattern::{Case, Pattern};
 use filter::rate_table::LimiterId;
 use filter::redirect::{Destination, HttpScheme, Redirect};
 use filter::replacement::Replacement;
 use resource::{BackendAnnotations, Callee, FilterSpec, Severity};
-use route::PathPattern;
 
 use super::asked::{Asked, asked};
 use super::calls::Call;
 use super::context::{Context, Identity};
 use super::errors::{self, ErrorPages};
 use super::merge::merge;
+use super::place::FilteredPlace;
 use super::stores::StoreSearch;
 use super::{Filter, Filters, PasswordFilter, forward_auth, headers, limits};
 use crate::backend::Upstreams;
-use crate::rule::{Blocked, ObjectReport, ObjectRules, RulePath};
+use crate::rule::{Blocked, ObjectReport, ObjectRules};
 use crate::scheme::Scheme;
 
 /// The filters of one Ingress at one door, in order.
@@ -46,15 +45,6 @@ enum OfRule {
     Rewrite(Replacement),
     ForwardedPrefix(Replacement),
     AppRoot(Destination),
-}
-
-/// The place of a route, as far as filters depend on it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum FilteredPlace<'a> {
-    /// That of a rule.
-    Rule(RulePath<'a>),
-    /// The root that is redirected.
-    AppRoot,
 }
 
 impl IngressFilters {
@@ -179,24 +169,6 @@ impl OfRule {
                 prefix: prefix.clone(),
             })),
         }
-    }
-}
-
-impl FilteredPlace<'_> {
-    /// The regular expression of its path, if it is one.
-    fn pattern(self) -> Option<Pattern> {
-        let Self::Rule(RulePath::Pattern {
-            pattern: PathPattern::Regex(regex),
-            ..
-        }) = self
-        else {
-            return None;
-        };
-        let case = match regex.dialect().is_caseless() {
-            true => Case::Insensitive,
-            false => Case::Sensitive,
-        };
-        Some(Pattern::compiled(regex.as_str(), case, regex.compiled()))
     }
 }
 

@@ -10,8 +10,8 @@ use resource::{ClusterView, ForwardAuthSpec, Problem};
 use route::ObjectKey;
 
 use super::calls::Call;
-use super::compile::FilteredPlace;
 use super::memory::FilterMemory;
+use super::place::FilteredPlace;
 use crate::backend::{Upstream, Upstreams};
 
 /// A service that is asked about each request.

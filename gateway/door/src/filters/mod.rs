@@ -19,6 +19,7 @@ mod hosts;
 mod limits;
 mod memory;
 mod merge;
+mod place;
 mod stores;
 
 use std::sync::Arc;
@@ -34,13 +35,14 @@ use crate::backend::Upstream;
 pub use basic_auth::{PasswordFilter, PasswordMemory, WRONG_PASSWORDS};
 pub(crate) use choice::TagCache;
 pub use choice::{BackendChoice, BackendHost, Sticky};
-pub(crate) use compile::{FilteredPlace, IngressFilters};
+pub(crate) use compile::IngressFilters;
 pub(crate) use context::Context;
 pub use errors::ErrorPages;
 pub use forward_auth::AuthService;
 pub(crate) use hosts::twin_filters;
 pub use limits::{Limiter, RateLimit};
 pub(crate) use memory::FilterMemory;
+pub(crate) use place::FilteredPlace;
 
 /// The filters of a route, resolved and in order. Two are equal if they say the same and share their state.
 #[derive(Debug, PartialEq)]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use filter::cors::{Cors, CorsList, Manner, OriginRule};
 use filter::duration::parse_duration;
 
-use super::parsed::{Annotations, CorsDraft, NoFilter};
+use super::parsed::{Annotations, CorsDraft};
 use super::row::{Setting, Stake, Subject, honoured};
 use super::value::{Form, SWITCH, TRUTH, field};
-use crate::filter_kind::FilterKind;
+use crate::filter_kind::{FilterKind, NoFilter};
 use crate::filter_spec::{FilterSpec, WrittenFilter};
 use crate::reporter::Reporter;
 

@@ -52,6 +52,6 @@ mod tests;
 
 pub(crate) use forward_auth::{connection, header_names};
 pub(crate) use parsed::ServiceAnnotations;
-pub use parsed::{Annotations, ClosedBy, IngressTuning, NoFilter, PathMatcher, PathReading};
+pub use parsed::{Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading};
 pub(crate) use read::{ingress_annotations, service_annotations};
 pub use reference::annotation_reference;

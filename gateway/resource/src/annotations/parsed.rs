@@ -11,7 +11,7 @@ use super::rate_limit_parts::RateLimitParts;
 use super::value::field;
 use crate::backend_annotations::BackendAnnotations;
 use crate::choosing::{Balance, Choosing, ServiceChoosing};
-use crate::filter_kind::FilterKind;
+use crate::filter_kind::NoFilter;
 use crate::filter_spec::{Dialect, NamedMiddleware, WrittenFilter};
 use crate::problem::Severity;
 use crate::protocol::AppProtocol;
@@ -113,15 +113,6 @@ pub enum PathMatcher {
     Exact,
     /// `PathRegexp`
     Regex,
-}
-
-/// An annotation of the gateway that asks for no filter of a kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoFilter {
-    /// The kind.
-    pub kind: FilterKind,
-    /// Its key.
-    pub annotation: Box<str>,
 }
 
 /// An annotation that closes its routes.

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use route::ObjectKey;
 
-use super::parsed::NoFilter;
-use crate::filter_kind::FilterKind;
+use crate::filter_kind::{FilterKind, NoFilter};
 use crate::filter_spec::{Dialect, FilterSpec, WrittenFilter};
 use crate::metadata::is_label;
 use crate::problem::{Severity, Topic};
