@@ -30,7 +30,9 @@ pub enum DerivedFrom {
 
 /// Each host once, and none that a rule names.
 pub(super) fn hosts(rules: &[IngressRule], annotations: &Annotations) -> Box<[DerivedHost]> {
-    if annotations.aliases.is_empty() && annotations.www_redirect.is_none() {
+    // Without rules there is nothing that further hosts could be for, and nothing that lets the Ingress have them.
+    let adds_none = annotations.aliases.is_empty() && annotations.www_redirect.is_none();
+    if rules.is_empty() || adds_none {
         return Box::default();
     }
     let named = rules.iter().filter_map(|rule| rule.host.as_ref().ok());
