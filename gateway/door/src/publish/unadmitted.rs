@@ -76,7 +76,9 @@ pub(crate) fn explain<S>(
                 .positive_keys()
                 .any(|key| ingress.labels.get(key).is_some())
         };
-        names_a_key() && selectors.match_labels(&ingress.labels)
+        // With `ingress_class` alone, Ingresses of other classes are another controller's.
+        let goes_by_class = !door.policy().classes.is_empty();
+        goes_by_class && names_a_key() && selectors.match_labels(&ingress.labels)
     });
     if let Some(door) = of_labels {
         return Some(ingress.problem(
