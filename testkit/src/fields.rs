@@ -82,7 +82,14 @@ pub fn field_line_properties(text: &[u8]) {
             );
         }
         let shown = format!("{edits:?}");
-        for (_, value) in pairs.iter().filter(|(_, value)| value.len() > 20) {
+        // Names are shown, and a value may be the same text.
+        let is_in_a_name = |value: &str| {
+            pairs
+                .iter()
+                .any(|(name, _)| name.contains(&value.to_ascii_lowercase()))
+        };
+        let long = pairs.iter().filter(|(_, value)| value.len() > 20);
+        for (_, value) in long.filter(|(_, value)| !is_in_a_name(value)) {
             assert!(!shown.contains(value), "no value is shown");
         }
     }
