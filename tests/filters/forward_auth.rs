@@ -664,7 +664,7 @@ fn an_answer_that_is_for_one_client_is_not_kept() {
     }
 }
 
-/// A client's field in a spelling that the service may read as the gateway's own is gone, and the user is known to what comes later.
+/// A client's field in a spelling that the service may read as the gateway's own is gone.
 #[test]
 fn fields_that_are_set_come_once() {
     let (backend, service) = (Backend::start("app"), service());

@@ -53,7 +53,7 @@ impl ServiceRef {
             .split_once(':')
             .map_or((text, None), |(name, port)| (name, Some(port)));
         let service = crate::metadata::is_label(name).then(|| ObjectKey::new(namespace, name));
-        let port = port.map(|port| match port.parse() {
+        let port = port.map(|port| match port.strip_prefix('+').map_or(port, |_| "").parse() {
             Ok(0) => None,
             Ok(number) => Some(ServicePortRef::Number(number)),
             Err(_) if crate::metadata::is_label(port) => Some(ServicePortRef::Name(port.into())),

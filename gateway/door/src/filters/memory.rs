@@ -36,6 +36,15 @@ impl FilterMemory {
         stores.entry(service.clone()).or_default().insert(secret.clone());
     }
 
+    /// Forgets what was needed for this Secret: it may name others by now.
+    pub(super) fn forget_store(&self, secret: &ObjectKey) {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.retain(|_, secrets| {
+            secrets.remove(secret);
+            !secrets.is_empty()
+        });
+    }
+
     /// The Secrets whose servers may be elsewhere when these Services have changed.
     pub(crate) fn stores_at(&self, services: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);

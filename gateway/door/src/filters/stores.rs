@@ -85,6 +85,7 @@ impl StoreSearch<'_, '_> {
         let tls = tls.transpose().map_err(fault)?;
         let login = login(entries).map_err(fault)?;
         // Somebody may have written more than an address there: no message quotes any of it.
+        self.context.memory.forget_store(key);
         let endpoints: Result<_, String> = (1..)
             .zip(address.split(','))
             .map(|(place, endpoint)| {

@@ -104,7 +104,8 @@ pub(super) const FORWARD_AUTH: KindRow = KindRow {
             Object(CLIENT_TLS),
             "the platform's authorities",
             "TLS to the service",
-        ),
+        )
+        .differs("the certificate of the service is always verified: `insecureSkipVerify` closes"),
         field(
             "maxResponseBodySize",
             Integer,

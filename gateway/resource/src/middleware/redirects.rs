@@ -95,7 +95,8 @@ fn redirect_scheme(
     };
     let port = match raw.port.as_deref() {
         None | Some("") => None,
-        Some(port) => match port.parse() {
+        // The library reads `+80` too.
+        Some(port) => match port.strip_prefix('+').map_or(port, |_| "").parse() {
             Ok(0) | Err(_) => {
                 return Err(reading.refuse("port", format!("`{port}` is not a port from 1 to 65535")));
             }
