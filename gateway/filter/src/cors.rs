@@ -341,13 +341,7 @@ impl OriginPattern {
             Some(rest) => (true, rest),
             None => (false, host),
         };
-        let is_host = is_bracketed(host) && !below
-            || host.split('.').all(|label| {
-                !label.is_empty()
-                    && label
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-            });
+        let is_host = is_bracketed(host) && !below || host.split('.').all(|label| is_label(label.as_bytes()));
         is_host.then(|| Self {
             scheme: scheme.into(),
             host: host.into(),
@@ -362,13 +356,21 @@ impl OriginPattern {
         };
         let host = match (self.below, host.iter().position(|byte| *byte == b'.')) {
             (false, _) => Some(host),
-            (true, Some(dot @ 1..)) => host.get(dot + 1..),
-            (true, _) => None,
+            (true, Some(dot)) => host
+                .get(dot + 1..)
+                .filter(|_| host.get(..dot).is_some_and(is_label)),
+            (true, None) => None,
         };
         port == self.port
             && scheme.eq_ignore_ascii_case(self.scheme.as_bytes())
             && host.is_some_and(|host| host.eq_ignore_ascii_case(self.host.as_bytes()))
     }
+}
+
+/// Whether it can stand between two dots of a host.
+fn is_label(label: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    !label.is_empty() && label.iter().all(fits)
 }
 
 /// Scheme, host and port of an origin; the port that the scheme has anyway is none.

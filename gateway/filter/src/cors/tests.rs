@@ -48,6 +48,7 @@ fn an_origin_is_admitted_whole() {
             &[
                 "https://a.test",
                 "https://.a.test",
+                "https://*.a.test",
                 "https://x.y.a.test",
                 "https://xa.test",
                 "https://x.a.test:8443",
