@@ -220,10 +220,7 @@ fn split_port(authority: &str) -> Option<(CallHost, Option<u16>)> {
         (host, port)
     };
     let port = match port {
-        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(port.parse::<u16>().ok().filter(|port| *port > 0)?)
-        }
-        Some(_) => return None,
+        Some(port) => Some(url::port(port)?),
         None => None,
     };
     Some((host, port))

@@ -12,6 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::rate::{Rate, Wait};
 use crate::source::Key;
+use crate::url;
 
 /// Takes one token of each bucket, or none at all. `KEYS`: the buckets; `ARGV`: for each its interval and its tolerance,
 /// in microseconds. Returns for how many microseconds the request comes too early; 0 means that it is admitted.
@@ -147,8 +148,7 @@ pub fn host_and_port(text: &str) -> Result<(&str, u16), String> {
         false => format!("`{text}` is not a host and a port like `redis:6379`"),
     };
     let (host, port) = text.rsplit_once(':').ok_or_else(unreadable)?;
-    let plain = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let port = port.parse::<u16>().ok().filter(|port| plain && *port > 0);
+    let port = url::port(port);
     let host = match host.strip_prefix('[') {
         Some(v6) => v6.strip_suffix(']').filter(|v6| v6.contains(':')),
         None => Some(host).filter(|host| !host.contains(':')),

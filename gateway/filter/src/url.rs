@@ -17,6 +17,13 @@ pub fn push_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// A port from 1 to 65535, in digits alone: `+80` is none.
+#[must_use]
+pub fn port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| is_number && *port > 0)
+}
+
 /// Whether a text is an http(s) URL with a host.
 #[must_use]
 pub fn is_http_url(text: &[u8]) -> bool {
@@ -118,6 +125,12 @@ pub(crate) fn is_of_host(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_a_number_in_digits() {
+        assert_eq!(["1", "0080", "65535"].map(port), [Some(1), Some(80), Some(65535)]);
+        assert_eq!(["", "0", "+80", "-1", "65536", "8a", " 80"].map(port), [None; 7]);
+    }
 
     #[test]
     fn only_urls_with_a_host_are_urls() {

@@ -53,11 +53,10 @@ impl ServiceRef {
             .split_once(':')
             .map_or((text, None), |(name, port)| (name, Some(port)));
         let service = crate::metadata::is_label(name).then(|| ObjectKey::new(namespace, name));
-        let port = port.map(|port| match port.strip_prefix('+').map_or(port, |_| "").parse() {
-            Ok(0) => None,
-            Ok(number) => Some(ServicePortRef::Number(number)),
-            Err(_) if crate::metadata::is_label(port) => Some(ServicePortRef::Name(port.into())),
-            Err(_) => None,
+        let port = port.map(|port| match filter::url::port(port) {
+            Some(number) => Some(ServicePortRef::Number(number)),
+            None if port.bytes().all(|byte| byte.is_ascii_digit()) => None,
+            None => crate::metadata::is_label(port).then(|| ServicePortRef::Name(port.into())),
         });
         match (service, port) {
             (Some(service), None) => Ok(Self { service, port: None }),

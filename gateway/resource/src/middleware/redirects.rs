@@ -95,12 +95,11 @@ fn redirect_scheme(
     };
     let port = match raw.port.as_deref() {
         None | Some("") => None,
-        // The library reads `+80` too.
-        Some(port) => match port.strip_prefix('+').map_or(port, |_| "").parse() {
-            Ok(0) | Err(_) => {
+        Some(port) => match filter::url::port(port) {
+            None => {
                 return Err(reading.refuse("port", format!("`{port}` is not a port from 1 to 65535")));
             }
-            Ok(port) => Some(port),
+            port => port,
         },
     };
     Ok(redirect(Redirect::Scheme {
