@@ -289,6 +289,12 @@ fn forward_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<Middlew
     let authorities = named("tls.caSecret", tls.ca_secret.as_deref())?;
     let mut connection = connection(&url, authorities.map(|key| (false, key)));
     connection.client_certificate = named("tls.certSecret", tls.cert_secret.as_deref())?;
+    let most_body = most(
+        reading,
+        "maxBodySize",
+        raw.max_body_size.filter(|_| raw.forward_body),
+    );
+    let most_answer = most(reading, "maxResponseBodySize", raw.max_response_body_size);
     let rule = filter::forward_auth::ForwardAuth {
         manner: Manner::Traefik,
         method: (!raw.preserve_request_method).then_some(Method::GET),
@@ -303,8 +309,8 @@ fn forward_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<Middlew
                 .collect(),
         ),
         signin,
-        body: raw.forward_body.then_some(most(raw.max_body_size)),
-        most_answer: most(raw.max_response_body_size),
+        body: raw.forward_body.then_some(most_body),
+        most_answer,
         trusts_forwarded: raw.trust_forward_header,
         keeps_location: raw.preserve_location_header,
         user,
@@ -324,7 +330,13 @@ fn forward_auth(content: Value, reading: &mut Reading<'_, '_>) -> Result<Middlew
 }
 
 /// A size of Traefik: negative is no limit, which is 1 MiB here.
-fn most(written: Option<i64>) -> u64 {
+fn most(reading: &mut Reading<'_, '_>, field: &str, written: Option<i64>) -> u64 {
     let size = written.and_then(|size| u64::try_from(size).ok());
+    if size.is_some_and(|size| size > MOST) {
+        reading.note(
+            field,
+            format!("more than {MOST} bytes are never held; this counts as {MOST}"),
+        );
+    }
     size.map_or(MOST, |size| size.min(MOST))
 }

@@ -246,6 +246,37 @@ fn basic_auth_is_read() {
 }
 
 #[test]
+fn a_size_that_is_cut_is_told() {
+    let told = |fields: Value| {
+        let mut spec = json!({"address": "http://auth", "forwardBody": true});
+        for (name, value) in fields.as_object().unwrap() {
+            spec[name] = value.clone();
+        }
+        let (_, problems) = read(json!({"forwardAuth": spec}));
+        problems
+            .into_iter()
+            .map(|problem| problem.field)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(json!({"maxBodySize": 1_048_576, "maxResponseBodySize": -1})),
+        [""; 0]
+    );
+    assert_eq!(
+        told(json!({"maxBodySize": 1_048_577})),
+        ["spec.forwardAuth.maxBodySize"]
+    );
+    assert_eq!(
+        told(json!({"maxResponseBodySize": 2_000_000})),
+        ["spec.forwardAuth.maxResponseBodySize"]
+    );
+    assert_eq!(
+        told(json!({"maxBodySize": 1_048_577, "forwardBody": false})),
+        [""; 0]
+    );
+}
+
+#[test]
 fn fields_without_effect_are_told() {
     let (_, problems) = read(json!({"headers": {"publicKey": "x", "sslRedirect": false}}));
     let told = |field: &str| problems.iter().any(|problem| problem.field == field);
