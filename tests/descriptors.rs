@@ -333,7 +333,8 @@ fn without_any_descriptor_probes_are_answered_and_clients_refused() {
         assert_eq!(probes(&gateway), [200, 200, 200]);
     }
     assert_eq!(closed_for(&gateway, "descriptors"), 1.0);
-    let told = gateway.stderr().matches("cannot accept a connection").count();
+    let told = gateway.says("cannot accept a connection");
+    let told = told.matches("cannot accept a connection").count();
     assert_eq!(told, 1, "at a limited rate");
     prlimit(Some(gateway.pid()), Resource::Nofile, before).unwrap();
     gateway.until("it serves again", |_| get(door, "a.test", "/").status == 200);
@@ -377,6 +378,7 @@ fn what_each_door_may_hold_is_said_at_start() {
             });
             named.count()
         };
+        gateway.until("each door is told", |_| lines("the door may hold ") == 4);
         (
             lines("the door may hold 100 connections of clients"),
             lines("not the 100 of `limits.connections`: the process can open 256 descriptors"),
@@ -520,5 +522,5 @@ fn a_flood_of_the_admin_port_does_not_silence_probes() {
     let mut rest = Vec::new();
     let _reset = idle[0].read_to_end(&mut rest);
     assert_eq!(rest, b"");
-    assert!(gateway.stderr().contains("admin port: all places are taken"));
+    gateway.says("admin port: all places are taken");
 }

@@ -174,6 +174,9 @@ fn only_errors_or_nothing() {
             .start();
         get(gateway.door(DOOR), "a.test", "/");
         get(gateway.door(DOOR), "b.test", "/");
+        gateway.until("what must be there", |gateway| {
+            gateway.access_log().len() >= lines
+        });
         std::thread::sleep(std::time::Duration::from_millis(400));
         assert_eq!(gateway.access_log().len(), lines, "{policy}");
     }

@@ -105,7 +105,7 @@ fn a_reload_that_cannot_bind_changes_nothing() {
     std::fs::write(gateway.config(), swapped).unwrap();
     gateway.until("the failure is told", |gateway| problems(gateway) == 1.0);
     let message = format!("listener `extra`: address {address} is already in use");
-    assert!(gateway.stderr().contains(&message), "{}", gateway.stderr());
+    gateway.says(&message);
     assert_eq!(get(gateway.door(INSIDE), HOST, "/").status, 200);
     assert_eq!(get(gateway.door(OUTSIDE), HOST, "/").status, 404);
     assert_eq!(gateway.admin("/lb/extra").0, 404);

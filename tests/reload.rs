@@ -312,7 +312,7 @@ fn a_reload_reports_the_variable_or_the_line_that_is_wrong() {
         gateway.metric("blastdoor_config_problems", &[("severity", "error")]) >= 1.0
     });
     let reported = format!("Variable {variable}: listeners.external-http.trusted_proxies_file: ");
-    assert!(gateway.stderr().contains(&reported), "{}", gateway.stderr());
+    gateway.says(&reported);
 
     std::fs::write(&list, "10.0.0.0/8\n").unwrap();
     gateway.until("the list is good again", |gateway| {
@@ -326,7 +326,7 @@ fn a_reload_reports_the_variable_or_the_line_that_is_wrong() {
         gateway.metric("blastdoor_config_problems", &[("severity", "error")]) >= 1.0
     });
     let reported = format!("{}:{line}: error: File ", gateway.config().display());
-    assert!(gateway.stderr().contains(&reported), "{}", gateway.stderr());
+    gateway.says(&reported);
 }
 
 /// A door that is removed from the file continues to serve while it drains, following changes of objects.

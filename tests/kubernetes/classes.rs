@@ -83,9 +83,9 @@ fn ingress_classes() {
     // A class of another controller that is named: served, with one warning.
     let gateway = start("both", "ingress_class = [\"blastdoor\", \"nginx\"]");
     assert_eq!(statuses(&gateway), [200, 200, 404, 200, 200]);
-    let log = gateway.stderr();
     let told =
         "IngressClass nginx spec.controller: the class belongs to the controller `k8s.io/ingress-nginx`";
+    let log = gateway.says(told);
     assert_eq!(log.matches(told).count(), 1, "{log}");
     assert_eq!(warnings(&gateway), 1.0, "{log}");
     drop(gateway);

@@ -70,11 +70,7 @@ fn a_definition_that_is_missing_closes_those_that_name_one() {
         .start();
     let status = |host: &str| get(gateway.door(DOOR), host, "/").status;
     assert_eq!((status("plain.test"), status("guarded.test")), (200, 503));
-    assert!(
-        gateway.stderr().contains("install its definition"),
-        "{}",
-        gateway.stderr()
-    );
+    gateway.says("install its definition");
     // It arrives, and the Middleware with it. That is noticed within half a minute.
     define(&server);
     server.create(&middleware(

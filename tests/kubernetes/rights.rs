@@ -187,7 +187,7 @@ fn a_missing_permission_is_named_and_noticed_when_granted() {
         gateway.metric("blastdoor_config_problems", &[("severity", "warning")])
     };
     assert_eq!(problems(&gateway), 1.0);
-    let log = gateway.stderr();
+    let log = gateway.says("no permission to read ingressclasses");
     assert_eq!(
         log.matches("no permission to read ingressclasses").count(),
         1,

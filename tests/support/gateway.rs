@@ -265,6 +265,13 @@ impl Gateway {
         std::fs::read_to_string(file).unwrap_or_default()
     }
 
+    /// Waits until it says this on standard error, and returns all that it has said. Its log is written beside its work, so
+    /// that what it has done may be seen before it is told.
+    pub fn says(&self, text: &str) -> String {
+        self.until(text, |gateway| gateway.stderr().contains(text));
+        self.stderr()
+    }
+
     /// The lines of the access log so far. One that is being written counts once it is whole.
     #[must_use]
     pub fn access_log(&self) -> Vec<serde_json::Value> {
