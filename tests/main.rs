@@ -34,6 +34,7 @@ mod leaving;
 mod logs;
 mod matching;
 mod memory;
+mod metrics;
 mod observe;
 mod own_addresses;
 mod proxy_protocol;

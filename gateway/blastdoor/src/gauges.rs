@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use proxy::LineQueue;
 use route::ListenerName;
 
+use crate::config::DoorConfig;
 use crate::panics;
 use crate::problems::Counts;
 use crate::telemetry::Logs;
@@ -32,6 +33,17 @@ struct State {
     certificates: Arc<[CertificateExpiry]>,
     /// With an API server as the source: when it last answered.
     contact: Option<Contact>,
+    /// The configuration file, or one that it names, cannot be taken over as it is now.
+    is_rejected: bool,
+    trust_lists: Vec<TrustList>,
+}
+
+/// A list of trusted networks that says when it was fetched.
+#[derive(Debug, Clone)]
+struct TrustList {
+    listener: ListenerName,
+    /// Seconds from 1970.
+    fetched: i64,
 }
 
 /// When a certificate of a door ends.
@@ -69,6 +81,22 @@ impl Gauges {
     /// With an API server as the source, the age counts from its last answer.
     pub(crate) fn contact(&self, contact: Contact) {
         self.lock().contact = Some(contact);
+    }
+
+    /// Sets whether the configuration in use is the one in its files.
+    pub(crate) fn rejected(&self, is_rejected: bool) {
+        self.lock().is_rejected = is_rejected;
+    }
+
+    /// Sets the doors that are configured now.
+    pub(crate) fn doors(&self, doors: &[Arc<DoorConfig>]) {
+        let lists = doors.iter().filter_map(|door| {
+            Some(TrustList {
+                listener: door.name.clone(),
+                fetched: door.trusted_proxies_fetched?,
+            })
+        });
+        self.lock().trust_lists = lists.collect();
     }
 
     /// Sets the certificates that are served now.
@@ -124,6 +152,23 @@ impl Collector for Gauges {
                 ("secret", certificate.secret.as_str()),
             ];
             ConstGauge::new(expires).encode(family.encode_family(&labels)?)?;
+        }
+        let family = encoder.encode_descriptor(
+            "blastdoor_config_last_reload_successful",
+            "Whether the configuration in use is that of its files: 0 if they cannot be taken over",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(i64::from(!state.is_rejected)).encode(family)?;
+        let mut family = encoder.encode_descriptor(
+            "blastdoor_trusted_proxies_fetched_seconds",
+            "When the door's trusted_proxies_file was fetched, as Unix time, if it says so",
+            None,
+            MetricType::Gauge,
+        )?;
+        for list in &state.trust_lists {
+            let labels = [("listener", list.listener.as_str())];
+            ConstGauge::new(list.fetched).encode(family.encode_family(&labels)?)?;
         }
         self.encode_lost_lines(&mut encoder)?;
         let family = encoder.encode_descriptor(

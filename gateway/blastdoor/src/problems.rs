@@ -71,6 +71,12 @@ impl Problems {
         self.counts
     }
 
+    /// Whether this one has found something.
+    pub(crate) fn has(&self, finder: Finder) -> bool {
+        let mut lists = self.found.get(&finder).into_iter().flatten();
+        lists.any(|list| !list.is_empty())
+    }
+
     /// Those that are new since this was last called, sorted.
     pub(crate) fn news(&mut self) -> Vec<Arc<Problem>> {
         self.gone.clear();

@@ -1,7 +1,12 @@
 //! What the admin port knows of the doors.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use proxy::{ListenerStatus, Phase};
 
 /// What the admin port shows of the doors; written by the supervisor.
@@ -68,6 +73,35 @@ impl Board {
         serde_json::json!({ "doors": doors })
     }
 }
+
+impl Collector for Board {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let doors = self.lock().doors.clone();
+        let mut family = encoder.encode_descriptor(
+            "blastdoor_door_state",
+            "1 for the state that the door is in: waiting (for its first table or a worker), ready, draining, closed",
+            None,
+            MetricType::Gauge,
+        )?;
+        for door in &doors {
+            let now = describe(door);
+            for state in STATES {
+                let labels = [("listener", door.name().as_str()), ("state", state)];
+                ConstGauge::new(i64::from(state == now)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Board").finish_non_exhaustive()
+    }
+}
+
+/// What [`describe`] can say.
+const STATES: [&str; 4] = ["waiting", "ready", "draining", "closed"];
 
 fn describe(door: &ListenerStatus) -> &'static str {
     match door.phase() {

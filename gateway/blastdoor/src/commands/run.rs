@@ -90,6 +90,7 @@ fn start(
         let mut registry = Registry::default();
         registry.register_collector(Box::new(metrics.clone()));
         registry.register_collector(Box::new(gauges.clone()));
+        registry.register_collector(Box::new(board.clone()));
         registry.register_collector(Box::new(admin_counts.clone()));
 
         let queues: Vec<LineQueue> = logs.queues().cloned().collect();

@@ -154,6 +154,8 @@ pub struct DoorConfig {
     pub publish: Publish,
     /// Trusted networks are also read from this file, which is watched.
     pub trusted_proxies_file: Option<PathBuf>,
+    /// When the list in that file was fetched, in seconds from 1970, if it says so.
+    pub trusted_proxies_fetched: Option<i64>,
     /// Certificates, keys and authorities are read from these files, which are watched.
     pub tls_files: Vec<PathBuf>,
 }

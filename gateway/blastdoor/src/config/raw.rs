@@ -138,7 +138,8 @@ pub(super) struct RawListener {
     pub(super) client_ip: Option<String>,
     /// Networks of peers that are believed about the client. Default none.
     pub(super) trusted_proxies: Option<Vec<String>>,
-    /// A file with further trusted networks, one per line, watched. Relative to the configuration file.
+    /// A file with further trusted networks, one per line, watched. Relative to the configuration file. A comment such as
+    /// `# fetched 2026-10-01` says how old it is, for metrics and alerts.
     pub(super) trusted_proxies_file: Option<String>,
     /// The PROXY header, versions 1 and 2, from trusted proxies only: `off`, `optional` or `required`. Default by
     /// `behind`.

@@ -206,6 +206,7 @@ impl Supervisor {
             cluster: cluster.map(|cluster| cluster.handle),
             names,
         };
+        supervisor.reporting.gauges.doors(&supervisor.world.config.doors);
         supervisor.divide_descriptors();
         supervisor.world.doors.iter_mut().for_each(RunningDoor::start);
         supervisor.show_listeners();

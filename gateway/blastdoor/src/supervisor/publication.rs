@@ -113,6 +113,8 @@ impl Supervisor {
     pub(super) fn report(&mut self) {
         let problems = &mut self.world.problems;
         self.reporting.gauges.problems(problems.counts());
+        let is_rejected = problems.has(Finder::Config) || problems.has(Finder::Files);
+        self.reporting.gauges.rejected(is_rejected);
         for problem in problems.news() {
             // Whoever writes objects can make as many problems as he likes, again and again.
             let namespace = problem.object.namespace.as_deref().unwrap_or("-");

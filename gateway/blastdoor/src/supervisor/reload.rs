@@ -141,6 +141,7 @@ impl Supervisor {
         if let Some(cluster) = &self.cluster {
             cluster.doors(door_view(&self.world.config.doors));
         }
+        self.reporting.gauges.doors(&self.world.config.doors);
         self.divide_descriptors();
         self.show_listeners();
         self.publish();

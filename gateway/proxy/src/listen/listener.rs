@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use door::Door;
 use route::ListenerName;
@@ -251,6 +251,8 @@ impl Listener {
     /// `drain.timeout` for requests in flight. Returns how many requests were cut.
     pub async fn shut_down(mut self, drain: Drain) -> usize {
         self.start_draining();
+        let metrics = Arc::clone(&self.shared.metrics);
+        metrics.drains_until(Instant::now() + drain.wait + drain.timeout);
         tokio::time::sleep(drain.wait).await;
         let mut groups = std::mem::take(&mut self.retired);
         groups.push(self.group);
@@ -271,7 +273,9 @@ impl Listener {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        self.shared.cut.load(Ordering::Relaxed)
+        let cut = self.shared.cut.load(Ordering::Relaxed);
+        metrics.drained(cut);
+        cut
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a scrape sees of the counters: names, help texts and labels.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -30,6 +31,7 @@ impl Collector for Metrics {
         encode_cut(&doors, &mut encoder)?;
         encode_memory(&doors, &mut encoder)?;
         encode_http2_unsent(&doors, &mut encoder)?;
+        encode_drains(&doors, &mut encoder)?;
         for (name, help, counter) in PLAIN {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for door in &doors {
@@ -44,7 +46,7 @@ impl Collector for Metrics {
 type Pick = fn(&WorkerMetrics) -> &Counter;
 
 /// Counters with no label except the listener.
-const PLAIN: [(&str, &str, Pick); 13] = [
+const PLAIN: [(&str, &str, Pick); 14] = [
     (
         "blastdoor_http2_full_connections",
         "HTTP/2 connections of clients that have held all that they may hold unsent",
@@ -99,6 +101,11 @@ const PLAIN: [(&str, &str, Pick); 13] = [
         "blastdoor_filter_store_errors",
         "Requests counted by this replica alone because the server of their limit did not answer",
         |worker| &worker.filter_store_errors,
+    ),
+    (
+        "blastdoor_scheme_mismatches",
+        "Requests that a trusted peer says came with the other scheme than the door's",
+        |worker| &worker.scheme_mismatches,
     ),
     ("blastdoor_panics", "Connections ended by a panic", |worker| {
         &worker.panics
@@ -378,6 +385,35 @@ fn encode_cut(doors: &[Arc<DoorMetrics>], encoder: &mut DescriptorEncoder<'_>) -
             let labels = [("listener", door.listener.as_str()), ("reason", held.label())];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
+    }
+    Ok(())
+}
+
+fn encode_drains(doors: &[Arc<DoorMetrics>], encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_drain_left_seconds",
+        "Time until a door that drains cuts what is left; no sample of other doors",
+        None,
+        MetricType::Gauge,
+    )?;
+    let now = Instant::now();
+    for door in doors {
+        let end = *door.drain_end.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = end {
+            let left = end.saturating_duration_since(now).as_secs_f64();
+            let labels = [("listener", door.listener.as_str())];
+            ConstGauge::new(left).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let mut family = encoder.encode_descriptor(
+        "blastdoor_drain_cut_requests",
+        "Requests that were cut when a drain ended",
+        None,
+        MetricType::Counter,
+    )?;
+    for door in doors {
+        let labels = [("listener", door.listener.as_str())];
+        ConstCounter::new(door.drain_cut.load(Ordering::Relaxed)).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

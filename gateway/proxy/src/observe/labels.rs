@@ -263,4 +263,17 @@ mod tests {
             assert_eq!(reason as usize, index);
         }
     }
+
+    /// Runbooks and alerts go by them.
+    #[test]
+    fn every_reason_is_explained() {
+        let explained = include_str!("../../../../docs/operations.md");
+        for reason in Reason::ALL {
+            let label = format!("`{}`", reason.label());
+            assert!(
+                explained.contains(&label),
+                "docs/operations.md does not explain {label}"
+            );
+        }
+    }
 }

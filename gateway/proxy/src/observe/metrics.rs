@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use route::ListenerName;
 use wire::Method;
@@ -86,6 +86,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) filter_evictions: Counter,
     /// Requests that were counted here because the server of their limit did not answer.
     pub(crate) filter_store_errors: Counter,
+    /// Requests that a trusted peer says came with the other scheme than the door's.
+    pub(crate) scheme_mismatches: Counter,
     pub(crate) panics: Counter,
     pub(crate) worker_restarts: Counter,
 }
@@ -110,6 +112,10 @@ pub(crate) struct DoorMetrics {
     pub(super) probes: Mutex<BTreeMap<ListenerName, u64>>,
     /// The account of the door, while it is open.
     pub(super) memory: Mutex<Weak<DoorMemory>>,
+    /// When what is left is cut, while the door drains.
+    pub(super) drain_end: Mutex<Option<Instant>>,
+    /// Requests that drains have cut.
+    pub(super) drain_cut: AtomicU64,
 }
 
 impl WorkerMetrics {
@@ -178,7 +184,20 @@ impl DoorMetrics {
             workers: Mutex::default(),
             probes: Mutex::default(),
             memory: Mutex::default(),
+            drain_end: Mutex::default(),
+            drain_cut: AtomicU64::default(),
         }
+    }
+
+    /// The door drains, at most until `end`.
+    pub(crate) fn drains_until(&self, end: Instant) {
+        *self.drain_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
+    /// The drain has ended and cut this many requests.
+    pub(crate) fn drained(&self, cut: usize) {
+        *self.drain_end.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.drain_cut.fetch_add(cut as u64, Ordering::Relaxed);
     }
 
     /// The account to show.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ::filter::url::push_escaped;
-use door::{Action, Filters, Matched, Route, Snapshot, Upstream, Verdict};
+use door::{Action, Filters, Matched, Route, Scheme, Snapshot, Upstream, Verdict};
 use route::{RequestHost, normalise_path};
-use wire::{BodyFraming, Method, RequestHead};
+use wire::{BodyFraming, FieldId, Method, RequestHead};
 
 use crate::head::authority::request_host;
 use crate::head::identity::Identity;
@@ -66,6 +66,9 @@ pub(crate) fn decide(
             true => (Decision::Reply(Reply::Healthy), identity),
             false => refuse(Refusal::Drained),
         };
+    }
+    if identity.trusted && is_other_scheme(snapshot.scheme(), request, head) {
+        worker.metrics.scheme_mismatches.add(1);
     }
     if worker.memory.refuses_requests() {
         return refuse(Refusal::Shed);
@@ -174,6 +177,23 @@ fn https_location(host: &RequestHost<'_>, port: u16, request: &RequestHead, head
         push_escaped(&mut location, query.of(head));
     }
     location
+}
+
+/// Whether the proxy in front says that its client spoke the other scheme than the door's. The last entry of
+/// `X-Forwarded-Proto` is the nearest proxy's; words that are no scheme of HTTP say nothing. It changes nothing for the
+/// request: the door's own scheme holds. It tells that a listener of a load balancer forwards to the wrong door.
+fn is_other_scheme(own: Scheme, request: &RequestHead, head: &[u8]) -> bool {
+    let mut fields = request.fields.iter().rev();
+    let Some(field) = fields.find(|field| field.id == FieldId::XForwardedProto) else {
+        return false;
+    };
+    let said = field.value.of(head).rsplit(|byte| *byte == b',').next();
+    let said = said.unwrap_or_default().trim_ascii();
+    let other = match own {
+        Scheme::Http => Scheme::Https,
+        Scheme::Https => Scheme::Http,
+    };
+    said.eq_ignore_ascii_case(other.as_str().as_bytes())
 }
 
 fn is_health_check(settings: &Settings, trusted: bool, request: &RequestHead, head: &[u8]) -> bool {

@@ -9,8 +9,16 @@ use super::super::diagnostics::Section;
 use super::super::networks::{network, read_networks};
 use super::super::raw::RawListener;
 
-pub(super) fn trusted(section: &mut Section<'_, '_>, raw: &RawListener, file: Option<&Path>) -> Vec<IpNet> {
+/// Who is trusted.
+pub(super) struct Trusted {
+    pub(super) networks: Vec<IpNet>,
+    /// When the list in the file was fetched, if it says so.
+    pub(super) fetched: Option<i64>,
+}
+
+pub(super) fn trusted(section: &mut Section<'_, '_>, raw: &RawListener, file: Option<&Path>) -> Trusted {
     let mut networks = Vec::new();
+    let mut fetched = None;
     for (index, written) in raw.trusted_proxies.iter().flatten().enumerate() {
         match network(written) {
             Some(network) => networks.push(network),
@@ -24,7 +32,10 @@ pub(super) fn trusted(section: &mut Section<'_, '_>, raw: &RawListener, file: Op
     }
     if let Some(file) = file {
         match read_networks(file) {
-            Ok(more) => networks.extend(more),
+            Ok(list) => {
+                networks.extend(list.networks);
+                fetched = list.fetched;
+            }
             Err(message) => section.error("trusted_proxies_file", message),
         }
     }
@@ -34,7 +45,7 @@ pub(super) fn trusted(section: &mut Section<'_, '_>, raw: &RawListener, file: Op
             "everyone is trusted, so every client can claim any address; name the load balancer's networks",
         );
     }
-    networks
+    Trusted { networks, fetched }
 }
 
 pub(super) fn client_ip(section: &mut Section<'_, '_>, written: Option<&str>, default: ClientIp) -> ClientIp {

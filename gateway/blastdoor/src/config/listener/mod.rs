@@ -16,7 +16,7 @@ use door::{Bounds, HostOwner, NamespacePattern, Policy, Scheme};
 use proxy::{Binding, ClientIp, Cpus, Drain, Settings, TrustedProxies};
 use route::{HostRestriction, ListenerName};
 
-use self::client::{client_ip, proxy_protocol, trusted};
+use self::client::{Trusted, client_ip, proxy_protocol, trusted};
 use self::limits::{limits, timeouts};
 use self::membership::{Membership, membership};
 use self::preset::{Preset, presets};
@@ -62,7 +62,10 @@ pub(super) fn door(
         .trusted_proxies_file
         .as_ref()
         .map(|path| section.absolute(path));
-    let trusted = trusted(section, raw, trusted_proxies_file.as_deref());
+    let Trusted {
+        networks: trusted,
+        fetched: trusted_proxies_fetched,
+    } = trusted(section, raw, trusted_proxies_file.as_deref());
     let client_ip = client_ip(section, raw.client_ip.as_deref(), preset.client_ip.clone());
     let proxy_protocol = proxy_protocol(
         section,
@@ -129,6 +132,7 @@ pub(super) fn door(
         binding: binding?,
         publish,
         trusted_proxies_file,
+        trusted_proxies_fetched,
         tls_files,
     })
 }
