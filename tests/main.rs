@@ -5,6 +5,7 @@
 //! the tests of one module.
 
 mod bodies;
+mod challenges;
 mod classes;
 mod config;
 mod cpus;

@@ -110,6 +110,9 @@ fn an_event_reports_a_broken_rule_and_its_neighbours_are_served() {
         json!({ "nginx.ingress.kubernetes.io/configuration-snippet": "deny all;" });
     connection.create(&broken);
     connection.create(&ingress("misplaced", "external-htp", "misplaced.test", "app"));
+    for object in challenge() {
+        connection.create(&object);
+    }
 
     let gateway = replica(&server, "one");
     let events = || -> Vec<Value> {
@@ -130,7 +133,8 @@ fn an_event_reports_a_broken_rule_and_its_neighbours_are_served() {
             .collect()
     };
     until("the Events are there", || {
-        !of("broken").is_empty() && !of("misplaced").is_empty()
+        let all = ["broken", "misplaced", "cm-acme-http-solver-7vlkz"];
+        all.iter().all(|name| !of(name).is_empty())
     });
     let (reason, note) = of("broken").remove(0);
     assert_eq!(reason, "AnnotationRefused");
@@ -141,6 +145,16 @@ fn an_event_reports_a_broken_rule_and_its_neighbours_are_served() {
     let (reason, note) = of("misplaced").remove(0);
     assert_eq!(reason, "UnknownLabelValue");
     assert!(note.contains("external-http"), "{note}");
+    let (reason, note) = of("cm-acme-http-solver-7vlkz").remove(0);
+    assert_eq!(reason, "ChallengeUnreachable");
+    for part in [
+        "spec.acme.solvers[].http01.ingress.ingressTemplate.metadata.labels: {expose: internal-http}",
+        "{expose: external-http}",
+        "acme.cert-manager.io/http01-edit-in-place",
+    ] {
+        assert!(note.contains(part), "{note}");
+    }
+    assert_eq!(of("unlabelled"), [], "what nobody has asked for is no Event");
 
     let door = gateway.door("external-http");
     assert_eq!(gateway_tests::get(door, "broken.test", "/").status, 503);
@@ -161,4 +175,24 @@ fn an_event_reports_a_broken_rule_and_its_neighbours_are_served() {
     });
     assert_eq!(events().len(), told);
     drop(successor);
+}
+
+/// The Ingress that cert-manager makes for a challenge, and another one without the label of a door.
+fn challenge() -> [Value; 2] {
+    let mut solver = ingress(
+        "cm-acme-http-solver-7vlkz",
+        "",
+        "shop.test",
+        "cm-acme-http-solver-x2x8n",
+    );
+    solver["metadata"]["labels"] = json!({
+        "acme.cert-manager.io/http-domain": "1066846132", "acme.cert-manager.io/http-token": "1229430216",
+        "acme.cert-manager.io/http01-solver": "true"
+    });
+    let path = &mut solver["spec"]["rules"][0]["http"]["paths"][0];
+    path["path"] = "/.well-known/acme-challenge/LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0".into();
+    path["pathType"] = "Exact".into();
+    let mut unlabelled = ingress("unlabelled", "", "unlabelled.test", "app");
+    unlabelled["metadata"]["labels"].take();
+    [solver, unlabelled]
 }

@@ -58,8 +58,8 @@ pub use filter_spec::{
     WrittenFilter,
 };
 pub use ingress::{
-    ClassRef, DerivedFrom, DerivedHost, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls,
-    InvalidBackend, InvalidHost, InvalidPath, PathType,
+    Challenge, ClassRef, DerivedFrom, DerivedHost, Ingress, IngressBackend, IngressPath, IngressRule,
+    IngressTls, InvalidBackend, InvalidHost, InvalidPath, PathType,
 };
 pub use ingress_class::IngressClass;
 pub use labels::Labels;

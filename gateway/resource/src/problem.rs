@@ -117,6 +117,8 @@ pub enum Topic {
     CanaryUnpaired,
     /// A filter means something else here than where its spelling comes from.
     FilterDiffers,
+    /// A challenge of ACME does not reach the Ingress that answers it.
+    ChallengeUnreachable,
 }
 
 impl Topic {

@@ -112,6 +112,24 @@ impl Selector {
             .map(|requirement| &*requirement.key)
     }
 
+    /// Labels that it selects, for messages that say what to write, with the `preferred` value where that is accepted; `None`
+    /// where none are easily found.
+    pub fn example(&self, preferred: &str) -> Option<Labels> {
+        let keys: BTreeSet<&str> = self.positive_keys().collect();
+        let pairs = keys.into_iter().map(|key| {
+            let of_key = || self.requirements.iter().filter(|it| &*it.key == key);
+            let fits = |value: &&str| {
+                let labels: Labels = [(key, *value)].into_iter().collect();
+                of_key().all(|requirement| requirement.matches(&labels))
+            };
+            let accepted = || self.accepted_values(key);
+            let preferred = accepted().filter(|value| *value == preferred);
+            let value = preferred.chain(accepted()).chain(["true"]).find(fits)?;
+            Some((key, value))
+        });
+        pairs.collect()
+    }
+
     /// The values that a positive requirement accepts for `key`, for messages that list what is allowed.
     pub fn accepted_values<'s>(&'s self, key: &'s str) -> impl Iterator<Item = &'s str> {
         self.requirements

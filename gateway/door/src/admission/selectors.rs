@@ -49,6 +49,13 @@ impl Selectors {
         self.0.iter().flat_map(Selector::positive_keys)
     }
 
+    /// Labels that select the door, for messages that say what to write, with the `preferred` value where that is accepted;
+    /// `None` where none are easily found.
+    #[must_use]
+    pub fn example(&self, preferred: &str) -> Option<Labels> {
+        self.0.iter().find_map(|selector| selector.example(preferred))
+    }
+
     /// The values that a positive requirement accepts for `key`, for messages that list what is allowed.
     pub fn accepted_values<'s>(&'s self, key: &'s str) -> BTreeSet<&'s str> {
         let values = self.0.iter().flat_map(|selector| selector.accepted_values(key));
@@ -102,6 +109,30 @@ mod tests {
             accepted.accepted_values("expose").into_iter().collect::<Vec<_>>(),
             ["a", "b", "c"]
         );
+        let example = |preferred| {
+            let labels = accepted.example(preferred)?;
+            Some(
+                labels
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            example("c"),
+            Some(vec!["expose=a".to_owned(), "team=true".to_owned()])
+        );
+        let choice = selectors(&["expose in (c, b), expose != b"]);
+        for preferred in ["b", "c", "d"] {
+            let labels = choice.example(preferred);
+            assert_eq!(
+                labels,
+                Some([("expose", "c")].into_iter().collect()),
+                "{preferred}"
+            );
+        }
+        let preferred = selectors(&["expose in (c, b)"]).example("c");
+        assert_eq!(preferred, Some([("expose", "c")].into_iter().collect()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From one view of the cluster to the live tables of every door.
 
+mod challenges;
 mod doors;
 mod ledger;
 mod make;

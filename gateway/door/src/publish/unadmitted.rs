@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use resource::{ClusterView, Ingress, Problem, Severity};
 use route::{ListenerName, ObjectKey};
 
+use super::challenges::{Admitting, unclassed, unlabelled, unreached};
 use super::opening::Publisher;
 use crate::admission::{Admitted, Policy, one_of};
 
@@ -42,16 +43,19 @@ pub(crate) fn explain<S>(
     ingress: &Ingress,
     is_admitted: bool,
 ) -> Option<Problem> {
+    let of_this_process = || doors.iter().map(|door| (door.name(), door.policy()));
+    if is_admitted {
+        let others = others.iter().map(|(name, policy)| (name, policy));
+        let all: Vec<Admitting<'_>> = of_this_process().chain(others).collect();
+        return unreached(&all, view, ingress);
+    }
     // What a door has refused although it is meant for it has been reported.
-    if is_admitted || doors.iter().any(|door| door.policy().chooses(ingress, view)) {
+    if doors.iter().any(|door| door.policy().chooses(ingress, view)) {
         return None;
     }
-    let of_class = || {
-        let policies = doors.iter().map(|door| door.policy());
-        policies.filter(|policy| policy.class_admits(ingress, view))
-    };
-    let keys: BTreeSet<&str> = of_class()
-        .flat_map(|policy| policy.selectors.positive_keys())
+    let of_class = of_this_process().filter(|(_, policy)| policy.class_admits(ingress, view));
+    let keys: BTreeSet<&str> = of_class
+        .flat_map(|(_, policy)| policy.selectors.positive_keys())
         .collect();
     let labelled = keys
         .iter()
@@ -68,6 +72,20 @@ pub(crate) fn explain<S>(
             format!("not served here: door `{door}` selects it, which this process does not open"),
         ));
     }
+    Some(nowhere(doors, view, ingress, &keys, labelled))
+}
+
+/// Why no door at all is meant by the Ingress. `keys` are those by which doors of its class select, and it is `labelled` with
+/// one of them.
+fn nowhere<S>(
+    doors: &[&mut Publisher<S>],
+    view: &ClusterView,
+    ingress: &Ingress,
+    keys: &BTreeSet<&str>,
+    labelled: Option<(&str, &str)>,
+) -> Problem {
+    let policies = || doors.iter().map(|door| (door.name(), door.policy()));
+    let of_class = || policies().filter(|(_, policy)| policy.class_admits(ingress, view));
     // Who has written the label of a door means the door: the class is the mistake.
     let of_labels = doors.iter().find(|door| {
         let selectors = &door.policy().selectors;
@@ -81,7 +99,7 @@ pub(crate) fn explain<S>(
         goes_by_class && names_a_key() && selectors.match_labels(&ingress.labels)
     });
     if let Some(door) = of_labels {
-        return Some(ingress.problem(
+        return ingress.problem(
             Severity::Warning,
             "spec.ingressClassName",
             format!(
@@ -89,24 +107,38 @@ pub(crate) fn explain<S>(
                 door.name(),
                 one_of(&door.policy().classes)
             ),
-        ));
+        );
     }
     if keys.is_empty() {
+        if ingress.class.is_none()
+            && let Some(challenge) = ingress.challenge()
+            && let Some(problem) = unclassed(&policies().collect::<Vec<_>>(), ingress, challenge)
+        {
+            return problem;
+        }
         // Its labels concern the controller of its class.
         let why = match &ingress.class {
             Some(_) => "the Ingress belongs to another class",
             None => "the Ingress has no class, and no class of a door is the default one",
         };
-        return Some(ingress.problem(
+        return ingress.problem(
             Severity::Note,
             "spec.ingressClassName",
             format!("not served here: {why}"),
-        ));
+        );
     }
-    Some(match labelled {
+    if labelled.is_none()
+        && let Some(challenge) = ingress.challenge()
+    {
+        let of_class: Vec<Admitting<'_>> = of_class().collect();
+        if let Some(problem) = unlabelled(&of_class, view, ingress, challenge) {
+            return problem;
+        }
+    }
+    match labelled {
         Some((key, value)) => {
             let accepted: BTreeSet<&str> = of_class()
-                .flat_map(|policy| policy.selectors.accepted_values(key))
+                .flat_map(|(_, policy)| policy.selectors.accepted_values(key))
                 .collect();
             let accepted = accepted.into_iter().collect::<Vec<_>>().join(", ");
             ingress.problem(
@@ -128,5 +160,5 @@ pub(crate) fn explain<S>(
                     .join(", ")
             ),
         ),
-    })
+    }
 }

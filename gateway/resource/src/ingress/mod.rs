@@ -1,6 +1,7 @@
 //! Ingresses: which hosts and paths go to which Services.
 
 mod backend;
+mod challenge;
 mod derived;
 mod lookalike;
 mod path;
@@ -21,6 +22,7 @@ use crate::problem::{Kind, ObjectRef, Problem, Severity, Source};
 use crate::reporter::{Reporter, UnreadableFields};
 
 pub use backend::{IngressBackend, InvalidBackend};
+pub use challenge::Challenge;
 pub use derived::{DerivedFrom, DerivedHost};
 pub use path::{IngressPath, InvalidPath, PathType};
 pub use rule::{IngressRule, InvalidHost};
@@ -158,6 +160,12 @@ impl Ingress {
     /// The hosts that its rules name.
     pub fn rule_hosts(&self) -> impl Iterator<Item = &HostPattern> {
         self.rules.iter().filter_map(|rule| rule.host.as_ref().ok())
+    }
+
+    /// The challenge of ACME that it answers now. cert-manager removes the Ingress, or its path, when that is over.
+    #[must_use]
+    pub fn challenge(&self) -> Option<Challenge> {
+        challenge::answered(&self.labels, &self.rules)
     }
 
     /// A problem of this Ingress.

@@ -39,7 +39,7 @@ const CROWD: u32 = 100;
 const CROWD_PAUSE: Duration = Duration::from_secs(10);
 
 /// The reasons of Events, and what each says of an Ingress.
-pub const EVENT_REASONS: [(&str, &str); 15] = [
+pub const EVENT_REASONS: [(&str, &str); 16] = [
     (
         "RuleBlocked",
         "a rule, path or backend cannot be served as written; it answers 503",
@@ -80,6 +80,10 @@ pub const EVENT_REASONS: [(&str, &str); 15] = [
     (
         "FilterDiffers",
         "an annotation is honoured, and means something else here than in ingress-nginx or Traefik",
+    ),
+    (
+        "ChallengeUnreachable",
+        "a challenge of cert-manager (HTTP-01) gets 404, so that its Certificate does not become ready",
     ),
     (
         "UnknownLabelValue",
@@ -193,7 +197,7 @@ impl EventWriter {
             let Some(ripe) = self.ripe(&key, &current, now) else {
                 continue;
             };
-            if !current.iter().all(|current| is_about_labels(&current.problem)) {
+            if !current.iter().all(|current| is_about_doors(&current.problem)) {
                 self.turns.put_off(key, ripe);
             } else if self.is_news(&key, now) {
                 unserved.push((key, ripe));
@@ -463,12 +467,12 @@ fn is_worth_an_event(problem: &Problem) -> bool {
 fn concerns_us(problem: &Problem, ingress: &Ingress, doors: &dyn DoorView, store: &Store, me: &str) -> bool {
     let is_chosen = doors.choose(ingress, &store.view);
     let is_served_elsewhere = || store.ingress_status(&ingress.key).is_of_others(me);
-    is_chosen || (is_about_labels(problem) && !is_served_elsewhere())
+    is_chosen || (is_about_doors(problem) && !is_served_elsewhere())
 }
 
-/// Whether the Ingress is served nowhere because of a label.
-fn is_about_labels(problem: &Problem) -> bool {
-    problem.field.starts_with("metadata.labels")
+/// Whether the Ingress is served nowhere because of a label, or of the class that a solver of cert-manager lacks.
+fn is_about_doors(problem: &Problem) -> bool {
+    problem.field.starts_with("metadata.labels") || problem.topic == Topic::ChallengeUnreachable
 }
 
 /// Identifies one problem of one generation of one object as one installation sees it; of a label, one value in whatever
@@ -511,6 +515,7 @@ fn reason(problem: &Problem) -> &'static str {
         Topic::ReferenceForeign => return "ReferenceForeign",
         Topic::CanaryUnpaired => return "CanaryUnpaired",
         Topic::FilterDiffers => return "FilterDiffers",
+        Topic::ChallengeUnreachable => return "ChallengeUnreachable",
     }
     let is_error = problem.severity == Severity::Error;
     let field = problem.field.as_str();

@@ -31,6 +31,7 @@ fn every_reason_is_documented() {
         Topic::ReferenceForeign,
         Topic::CanaryUnpaired,
         Topic::FilterDiffers,
+        Topic::ChallengeUnreachable,
     ];
     for topic in topics {
         let mut problem = Problem::of_file(Severity::Note, "x", "x").about(topic);
