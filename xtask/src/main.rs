@@ -13,6 +13,7 @@
 )]
 
 mod apiserver;
+mod chart;
 mod ci;
 mod command;
 mod deny;
@@ -46,6 +47,7 @@ The project's own tasks.
   cargo xtask differential NAME…  compare with Traefik and nginx: all cases, or those whose names contain NAME
   cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
   cargo xtask image NAME     build a container image with the `dist` build, target/image/blastdoor.tar, without a container engine
+  cargo xtask chart          compare what is made of the Helm chart (Kustomize, tables, schema) with it; --write makes it anew
   cargo xtask rings CRATE…   files and folders of the gateway's crates that use each other, or of these crates
   cargo xtask help           this text
 
@@ -74,6 +76,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((task, rest)) if task == "differential" => differential::run(&workspace, rest),
         Some((task, rest)) if task == "nodes" => nodes::run(&workspace, rest),
         Some((task, rest)) if task == "rings" => rings::run(&workspace, rest),
+        Some((task, rest)) if task == "chart" => chart::run(&workspace, rest),
         Some((task, rest)) if task == "image" => image::run(&workspace, rest),
         Some((task, _)) if task == "help" || task == "--help" || task == "-h" => {
             print!("{}", usage());
