@@ -313,20 +313,23 @@ impl ApiServer {
 
     /// Applies manifests.
     pub fn apply(&self, yaml: &str) {
+        let (applied, said) = self.kubectl_with(&["apply", "--validate=false", "-f", "-"], yaml);
+        assert!(applied, "{said}");
+    }
+
+    /// Runs kubectl as the administrator with this input: whether it succeeded, and what it said beside its output.
+    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> (bool, String) {
         let mut child = self
-            .kubectl_command(&["apply", "--validate=false", "-f", "-"])
+            .kubectl_command(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(yaml.as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
     }
 
     /// One request as the administrator; status and body.

@@ -15,6 +15,7 @@ mod middlewares;
 mod moving;
 mod objects;
 mod order;
+mod policies;
 mod published;
 mod replicas;
 mod rights;
