@@ -147,8 +147,8 @@ fn no_way_leads_around_the_policies() {
     for (namespace, name) in [("shop", "app"), ("other", "old")] {
         until("it is published", || {
             let path = format!("{INGRESSES}/{namespace}/ingresses/{name}");
-            server.request("GET", &path, None).1["status"]["loadBalancer"]["ingress"][0]["hostname"]
-                == "lb.example.com"
+            let status = server.request("GET", &path, None).1["status"].take();
+            status.to_string().contains("lb.example.com")
         });
     }
 }

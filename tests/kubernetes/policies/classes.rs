@@ -143,7 +143,7 @@ pub fn are_known_as_doors_know_them(server: &ApiServer) {
             ),
             (
                 "hosts that nobody owns",
-                json!({ "metadata": { "labels": null }, "spec": { "ingressClassName": "public", "rules": hosts(&[""])["spec"]["rules"] } }),
+                json!({ "metadata": { "namespace": "blog", "labels": null }, "spec": { "ingressClassName": "public", "rules": hosts(&[""])["spec"]["rules"] } }),
                 "",
             ),
             (
