@@ -61,6 +61,8 @@ pub struct OriginPattern {
     port: Option<u16>,
     /// One label stands before the host.
     below: bool,
+    /// All of it, as browsers write it.
+    text: HeaderValue,
 }
 
 /// Methods or names of fields, as the response lists them.
@@ -115,6 +117,8 @@ pub enum Verdict {
     Anybody,
     /// Scripts of this origin may.
     Origin(HeaderValue),
+    /// Scripts of the origin in this place of [`Cors::origins`] may, which the request writes in the same way.
+    Listed(usize),
 }
 
 impl Cors {
@@ -182,9 +186,12 @@ impl Cors {
     /// Who may read the response to a request with this `Origin`.
     #[must_use]
     pub fn verdict(&self, origin: Option<&[u8]>) -> Verdict {
-        for rule in &self.origins {
+        for (place, rule) in self.origins.iter().enumerate() {
             if matches!(rule, OriginRule::Any) {
                 return Verdict::Anybody;
+            }
+            if rule.text().is_some_and(|text| Some(text.as_bytes()) == origin) {
+                return Verdict::Listed(place);
             }
             if let Some(origin) = origin
                 && rule.admits(origin)
@@ -208,6 +215,11 @@ impl Cors {
             Verdict::Refused => {}
             Verdict::Anybody => fields.set(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
             Verdict::Origin(origin) => fields.set(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()),
+            Verdict::Listed(place) => {
+                if let Some(text) = self.origins.get(*place).and_then(OriginRule::text) {
+                    fields.set(ACCESS_CONTROL_ALLOW_ORIGIN, text.clone());
+                }
+            }
         }
         if *verdict != Verdict::Refused || !is_whole {
             if self.credentials {
@@ -322,6 +334,14 @@ impl OriginRule {
         matches!(self, Self::Matching(_)) && strangers.into_iter().all(|origin| self.admits(origin))
     }
 
+    /// The only origin that it admits, as browsers write it.
+    fn text(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Listed(pattern) if !pattern.below => Some(&pattern.text),
+            Self::Listed(_) | Self::Any | Self::Null | Self::Matching(_) => None,
+        }
+    }
+
     fn admits(&self, origin: &[u8]) -> bool {
         match self {
             Self::Any => true,
@@ -342,11 +362,15 @@ impl OriginPattern {
             None => (false, host),
         };
         let is_host = is_bracketed(host) && !below || host.split('.').all(|label| is_label(label.as_bytes()));
+        let port_text = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let star = if below { "*." } else { "" };
+        let text = HeaderValue::try_from(format!("{scheme}://{star}{host}{port_text}")).ok()?;
         is_host.then(|| Self {
             scheme: scheme.into(),
             host: host.into(),
             port,
             below,
+            text,
         })
     }
 

@@ -1,6 +1,8 @@
 //! Edits to the fields of a head.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use http::header::{HOST, HeaderValue};
 
@@ -19,6 +21,10 @@ pub struct FieldEdits {
     /// Fields that come after the forwarded ones.
     pub added: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// Edits that many heads have in common, until one of them gets more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedEdits(Option<Arc<FieldEdits>>);
 
 /// Which head an edit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -213,6 +219,40 @@ impl FieldEdits {
     }
 }
 
+impl SharedEdits {
+    /// Nothing changes.
+    pub const NONE: Self = Self(None);
+
+    /// As [`FieldEdits::then`]. The first edits of a head are not copied.
+    pub fn then(&mut self, later: &Self) {
+        match (&self.0, &later.0) {
+            (_, None) => {}
+            (None, Some(_)) => self.0.clone_from(&later.0),
+            (Some(_), Some(later)) => self.to_mut().then(later),
+        }
+    }
+
+    /// The edits of this head alone.
+    pub fn to_mut(&mut self) -> &mut FieldEdits {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
+impl From<FieldEdits> for SharedEdits {
+    fn from(edits: FieldEdits) -> Self {
+        Self((!edits.is_empty()).then(|| Arc::new(edits)))
+    }
+}
+
+impl Deref for SharedEdits {
+    type Target = FieldEdits;
+
+    fn deref(&self) -> &FieldEdits {
+        static NONE: FieldEdits = FieldEdits::NONE;
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
 /// The names alone: values may be secrets.
 impl fmt::Debug for FieldEdits {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -404,7 +444,11 @@ mod tests {
             let (mut before, mut after) = (FieldEdits::default(), FieldEdits::default());
             first.iter().for_each(|step| take(step, &mut before));
             second.iter().for_each(|step| take(step, &mut after));
+            let (mut shared, kept) = (SharedEdits::from(before.clone()), SharedEdits::from(after.clone()));
+            shared.then(&kept);
             before.then(&after);
+            proptest::prop_assert_eq!(&*shared, &before);
+            proptest::prop_assert_eq!(&*kept, &after, "what others share stays");
             let head = NAMES.map(|name| (name, "old"));
             let lengths = before.removed_lengths();
             for name in NAMES {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::uri::Authority;
 
 use crate::cors::{Cors, Verdict};
-use crate::fields::FieldEdits;
+use crate::fields::{FieldEdits, SharedEdits};
 use crate::security::Hsts;
 
 /// What Traefik's `headers` says. Each annotation about fields is a part of it.
@@ -32,7 +32,7 @@ pub struct Headers {
 pub struct HeaderRules {
     allowed_hosts: Box<[Box<str>]>,
     /// As in [`Headers`].
-    pub request: FieldEdits,
+    pub request: SharedEdits,
     /// As in [`Headers`].
     pub host: Option<Authority>,
     /// All of the response's fields, but for those of CORS, which come after them.
@@ -48,7 +48,12 @@ struct CorsRules {
     refused: FieldEdits,
     /// The same for [`Verdict::Anybody`].
     anybody: FieldEdits,
+    /// The same for [`Verdict::Listed`], of the first origins.
+    listed: Box<[FieldEdits]>,
 }
+
+/// Of so many origins the edits are ready. They take a kilobyte each.
+const MOST_READY: usize = 16;
 
 static NOTHING: FieldEdits = FieldEdits::NONE;
 
@@ -64,11 +69,14 @@ impl Headers {
         let cors = self.cors.as_ref().map(|cors| CorsRules {
             refused: edited(cors, &Verdict::Refused, false, &response),
             anybody: edited(cors, &Verdict::Anybody, false, &response),
+            listed: (0..cors.origins.len().min(MOST_READY))
+                .map(|place| edited(cors, &Verdict::Listed(place), false, &response))
+                .collect(),
             cors: cors.clone(),
         });
         let rules = HeaderRules {
             allowed_hosts: self.allowed_hosts.clone(),
-            request: self.request.clone(),
+            request: self.request.clone().into(),
             host: self.host.clone(),
             response,
             cors,
@@ -104,6 +112,7 @@ impl HeaderRules {
             cors,
             refused,
             anybody,
+            listed,
         }) = &self.cors
         else {
             return Cow::Borrowed(&self.response);
@@ -112,12 +121,15 @@ impl HeaderRules {
             return Cow::Borrowed(&NOTHING);
         };
         let varies = cors.varies() && varies();
-        match verdict {
-            Verdict::Refused if !varies => Cow::Borrowed(refused),
-            Verdict::Anybody if !varies => Cow::Borrowed(anybody),
-            Verdict::Refused | Verdict::Anybody | Verdict::Origin(_) => {
-                Cow::Owned(edited(cors, verdict, varies, &self.response))
-            }
+        let ready = match verdict {
+            Verdict::Refused => Some(refused),
+            Verdict::Anybody => Some(anybody),
+            Verdict::Listed(place) => listed.get(*place),
+            Verdict::Origin(_) => None,
+        };
+        match ready.filter(|_| !varies) {
+            Some(ready) => Cow::Borrowed(ready),
+            None => Cow::Owned(edited(cors, verdict, varies, &self.response)),
         }
     }
 }
@@ -165,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_ready_is_what_cors_says() {
-        for origins in ["*", "https://a.test"] {
+        for origins in ["*", "https://a.test", "https://*.test,https://b.test"] {
             let cors = Cors {
                 origins: OriginRule::list(origins).unwrap(),
                 methods: None,
@@ -184,7 +196,13 @@ mod tests {
                 .response
                 .set(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
             let rules = headers.at(true).unwrap();
-            for origin in [None, Some(&b"https://a.test"[..]), Some(b"https://b.test")] {
+            let asked: [Option<&[u8]>; 4] = [
+                None,
+                Some(b"https://a.test"),
+                Some(b"https://b.test"),
+                Some(b"https://B.test:443"),
+            ];
+            for origin in asked {
                 for varies in [false, true] {
                     let verdict = cors.verdict(origin);
                     let mut expected = headers.response.clone();

@@ -274,7 +274,7 @@ fn edits<'e>(
 ) -> Cow<'e, FieldEdits> {
     match filters {
         Some(filters) => filters.edits(response, head),
-        None => Cow::Borrowed(&UNEDITED.fields),
+        None => Cow::Borrowed(&*UNEDITED.fields),
     }
 }
 

@@ -77,7 +77,9 @@ impl Passed<'_> {
     }
 
     async fn tunnel(&self, stream: TcpStream, server: &Server, record: &mut Record) -> Result<(), Refusal> {
-        let Server { worker, upstreams } = server;
+        let Server {
+            worker, upstreams, ..
+        } = server;
         let Action::Forward(upstream) = &self.route.action else {
             return Err(Refusal::Blocked);
         };

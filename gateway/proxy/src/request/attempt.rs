@@ -15,7 +15,7 @@ use crate::head::downstream::Downstream;
 use crate::head::emit::OwnAnswer;
 use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::conduct::{self, Circumstances};
-use crate::request::filter::Course;
+use crate::request::course::Course;
 use crate::request::page;
 use crate::request::plan::Plan;
 use crate::request::record::Record;
@@ -85,7 +85,14 @@ pub(crate) async fn carry_out(
     } = attempts;
     record.bytes_in += plan.upload.moved();
     match last {
-        Ok(next) => next,
+        Ok(next) => {
+            let courses = &requester.server.courses;
+            plan.course
+                .take()
+                .into_iter()
+                .for_each(|course| courses.end(course));
+            next
+        }
         Err(unanswered) => {
             // An unread body makes the connection useless; the reply closes it then.
             if plan.upload.is_taken_whole() {

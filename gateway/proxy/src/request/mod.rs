@@ -8,6 +8,7 @@
 
 mod attempt;
 mod conduct;
+mod course;
 mod decide;
 pub(crate) mod filter;
 mod gathering;

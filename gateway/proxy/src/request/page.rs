@@ -11,7 +11,7 @@ use wire::BodyFraming;
 use crate::exchange::{Exchange, Failure};
 use crate::head::emit::OwnAnswer;
 use crate::refusal::{Disposition, Refusal, Side};
-use crate::request::filter::Course;
+use crate::request::course::Course;
 use crate::request::plan::Plan;
 use crate::request::reply::Reply;
 use crate::request::requester::{Requester, Server};

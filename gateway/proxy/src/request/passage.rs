@@ -7,7 +7,8 @@ use door::{Filters, Matched};
 
 use crate::head::identity::Identity;
 use crate::head::traits::grpc_timeout;
-use crate::request::filter::{Awaited, Course, Passed, Seen, Step, Wait};
+use crate::request::course::Course;
+use crate::request::filter::{Awaited, Passed, Seen, Step, Wait};
 use crate::request::gathering::{Gathered, gather};
 use crate::request::plan::Plan;
 use crate::request::record::Record;
@@ -53,7 +54,7 @@ pub(crate) fn begin(
     length: usize,
     record: &mut Record,
 ) -> Result<Plan, Halt> {
-    let course = Box::new(Course::new(filters));
+    let course = requester.server.courses.begin(filters);
     go_on(
         matched, course, identity, None, requester, scratch, length, record,
     )

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::head::downstream::Downstream;
 use crate::observe::access::Lines;
+use crate::request::course::EndedCourses;
 use crate::stream::Stream;
 use crate::upstream::{HealthBoard, Upstreams};
 use crate::worker::deadlines::Deadline;
@@ -14,6 +15,8 @@ use crate::worker::{Phase, Shared, Worker};
 pub(crate) struct Server {
     pub(crate) worker: Rc<Worker>,
     pub(crate) upstreams: Upstreams,
+    /// Of requests that have had filters.
+    pub(crate) courses: EndedCourses,
 }
 
 /// The client's side of one request, borrowed from its connection.
@@ -59,7 +62,11 @@ impl Server {
             let worker = makes_room.upgrade();
             worker.is_some_and(|worker| worker.make_room_for_backends(waiting))
         });
-        Rc::new(Self { worker, upstreams })
+        Rc::new(Self {
+            worker,
+            upstreams,
+            courses: EndedCourses::default(),
+        })
     }
 }
 

@@ -151,7 +151,7 @@ impl Relay {
     /// Drops trailers of the names that these edits remove from its head, or all.
     pub(crate) fn without_trailers_of(mut self, edits: &RequestEdits) -> Self {
         self.never_trails.all = edits.no_trailers;
-        let edits = &edits.fields;
+        let edits = &*edits.fields;
         // Only these have trailers.
         if !edits.removed.is_empty() && matches!(self.source, Source::Chunked(_) | Source::UntilClose) {
             self.never_trails.of_edits = Some(Box::new(edits.clone()));

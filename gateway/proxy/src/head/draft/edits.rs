@@ -1,6 +1,6 @@
 //! Edits to a head that is forwarded.
 
-pub(crate) use filter::fields::FieldEdits;
+pub(crate) use filter::fields::{FieldEdits, SharedEdits};
 
 use http::Method;
 use http::uri::{Authority, PathAndQuery};
@@ -19,7 +19,7 @@ pub(crate) struct RequestEdits {
     /// They replace and remove what the gateway says about the client too, but for what it asserts: the door, and the
     /// client's certificate. Never a field of framing or of a connection: the writers do not look, so what compiles an edit
     /// must refuse these names ([`filter::fields::name`]).
-    pub(crate) fields: FieldEdits,
+    pub(crate) fields: SharedEdits,
     /// The body loses its trailers.
     pub(crate) no_trailers: bool,
 }
@@ -30,6 +30,6 @@ pub(crate) static UNEDITED: RequestEdits = RequestEdits {
     host: None,
     target: None,
     framing: None,
-    fields: FieldEdits::NONE,
+    fields: SharedEdits::NONE,
     no_trailers: false,
 };

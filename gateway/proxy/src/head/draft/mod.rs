@@ -11,7 +11,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use edits::{FieldEdits, RequestEdits, UNEDITED};
+pub(crate) use edits::{FieldEdits, RequestEdits, SharedEdits, UNEDITED};
 pub(crate) use request::{Forwarded, RequestDraft};
 pub(crate) use response::{Connection, Framing, ResponseDraft, client_framing};
 pub(crate) use text::titled;

@@ -77,7 +77,7 @@ impl RequestDraft<'_> {
         copied(out, self.head, &self.request.fields, |field| {
             self.passes(field, removed)
         });
-        self.own_fields(out);
+        self.own_fields(out, removed);
         match (self.upgrade, self.request.te_trailers) {
             (true, _) => upgrade(out, self.head, &self.request.fields),
             (false, true) => out.extend_from_slice(b"\r\nConnection: TE"),
@@ -109,7 +109,7 @@ impl RequestDraft<'_> {
         for field in fields.iter().filter(|field| self.passes(field, removed)) {
             map.copied(field.name.of(self.head), field.value.of(self.head))?;
         }
-        self.own_fields(&mut map);
+        self.own_fields(&mut map, removed);
         let mut request = Request::new(());
         *request.method_mut() = Method::from_bytes(self.method()).ok()?;
         *request.version_mut() = Version::HTTP_2;
@@ -168,9 +168,9 @@ impl RequestDraft<'_> {
     }
 
     /// The gateway's own fields. They come after the client's, so nothing that the client names in `Connection` can remove
-    /// them.
-    fn own_fields(&self, lines: &mut impl Lines) {
-        self.forwarded_fields(lines);
+    /// them. `removed`: the lengths of names that edits remove.
+    fn own_fields(&self, lines: &mut impl Lines, removed: u64) {
+        self.forwarded_fields(lines, removed);
         let method = match &self.edits.method {
             Some(method) => wire::Method::of(method.as_str().as_bytes()),
             None => self.request.method,
@@ -204,10 +204,9 @@ impl RequestDraft<'_> {
     }
 
     /// What the gateway says about the client, as far as no edit says something else.
-    fn forwarded_fields(&self, lines: &mut impl Lines) {
-        let edits = &self.edits.fields;
-        let stays =
-            |field: &OwnField| edits.removed.is_empty() || !edits.removes(field.name.as_str().as_bytes());
+    fn forwarded_fields(&self, lines: &mut impl Lines, removed: u64) {
+        let edits = &*self.edits.fields;
+        let stays = |field: &OwnField| !edits.removes_one_of(removed, field.name.as_str().as_bytes());
         let Forwarded {
             identity,
             settings,

@@ -156,7 +156,8 @@ fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
                 fields: FieldEdits {
                     removed: vec![name("x-user")],
                     added: added(&[("x-user", "ours"), ("x-user", "again")]),
-                },
+                }
+                .into(),
                 ..RequestEdits::default()
             },
             format!(
@@ -170,7 +171,8 @@ fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
                 fields: FieldEdits {
                     removed: vec![name("x-blastdoor-door"), name("host")],
                     added: Vec::new(),
-                },
+                }
+                .into(),
                 ..RequestEdits::default()
             },
             format!("GET / HTTP/1.1\r\nHost: a.test\r\n{FORWARDED}\r\n"),
@@ -187,7 +189,8 @@ fn a_request_and_its_edits_give_text_and_the_same_as_http2() {
                         name("x-request-id"),
                     ],
                     added: added(&[("x-forwarded-proto", "wss")]),
-                },
+                }
+                .into(),
                 ..RequestEdits::default()
             },
             "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Port: 8443\r\nX-Forwarded-Host: a.test\r\n\

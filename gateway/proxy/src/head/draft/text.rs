@@ -15,10 +15,14 @@ impl Lines for Vec<u8> {
     }
 
     fn added(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        self.reserve(name.len() + value.len() + 4);
         self.extend_from_slice(b"\r\n");
-        self.extend(titled_bytes(name));
+        let start = self.len();
+        self.extend_from_slice(name);
+        title(self.get_mut(start..).unwrap_or_default());
         self.extend_from_slice(b": ");
-        self.extend_from_slice(value.as_bytes());
+        self.extend_from_slice(value);
     }
 
     fn of_connection(&mut self, line: &'static str) {
@@ -29,15 +33,19 @@ impl Lines for Vec<u8> {
 /// A name as HTTP/1 programs usually write it, with a capital letter at the beginning and after each `-`: some of them, and
 /// some people, compare with case.
 pub(crate) fn titled(name: &HeaderName) -> String {
-    titled_bytes(name).map(char::from).collect()
+    let mut titled = name.as_str().as_bytes().to_vec();
+    title(&mut titled);
+    titled.into_iter().map(char::from).collect()
 }
 
-fn titled_bytes(name: &HeaderName) -> impl Iterator<Item = u8> {
+fn title(name: &mut [u8]) {
     let mut begins = true;
-    name.as_str().bytes().map(move |byte| {
-        let begun = std::mem::replace(&mut begins, byte == b'-');
-        if begun { byte.to_ascii_uppercase() } else { byte }
-    })
+    for byte in name {
+        if begins {
+            byte.make_ascii_uppercase();
+        }
+        begins = *byte == b'-';
+    }
 }
 
 /// Copies the fields that pass; adjacent lines that are already canonical in one go.

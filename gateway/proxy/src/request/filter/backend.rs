@@ -12,11 +12,12 @@ use http::HeaderValue;
 use http::header::SET_COOKIE;
 use wire::{BodyFraming, Field, FieldId};
 
-use super::chosen::Session;
-use super::course::{Course, Seen};
+use super::seen::Seen;
 use super::values::RequestValues;
 use crate::head::draft::FieldEdits;
 use crate::refusal::Refusal;
+use crate::request::course::Course;
+use crate::request::course::Session;
 use crate::request::decide::body_limit;
 use crate::request::reply::Reply;
 use crate::settings::Settings;
@@ -37,7 +38,7 @@ impl Course {
         seen: &Seen<'_>,
         upstreams: &Upstreams,
     ) -> Result<Destination, Reply> {
-        let filters = Arc::clone(&self.filters);
+        let filters = self.filters.clone().ok_or(Refusal::Blocked)?;
         let route = &seen.matched.route;
         let limit = body_limit(route, &seen.matched.settings);
         let own = match (&route.action, seen.request.framing) {
@@ -118,7 +119,11 @@ impl Course {
 
     /// The request is about to be sent to this endpoint.
     pub(crate) fn goes_to(&mut self, upstream: &Upstream, endpoint: SocketAddr) {
-        let (Some(session), Some(sticky)) = (&mut self.chosen.session, &self.filters.choice.sticky) else {
+        let sticky = self
+            .filters
+            .as_deref()
+            .and_then(|filters| filters.choice.sticky.as_deref());
+        let (Some(session), Some(sticky)) = (&mut self.chosen.session, sticky) else {
             return;
         };
         let stays = match session.belongs_to {
@@ -133,7 +138,7 @@ impl Course {
                 .cookie
                 .expires
                 .map_or_else(Default::default, |_| since_1970());
-            let mut value = Vec::new();
+            let mut value = Vec::with_capacity(128);
             sticky
                 .cookie
                 .write(&tag.text(), now, session.keeps_same_site_none, &mut value);

@@ -19,13 +19,14 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use wire::ResponseHead;
 
-use super::course::{Awaited, Course, Seen, Step};
 use super::question::{question, url};
+use super::seen::{Awaited, Seen, Step};
 use super::values::RequestValues;
 use crate::head::draft::FieldEdits;
 use crate::head::emit::OwnAnswer;
 use crate::observe::labels::Reason;
 use crate::refusal::grpc_status;
+use crate::request::course::Course;
 use crate::request::reply::Reply;
 
 /// The whole answer takes no longer than this.
@@ -196,7 +197,7 @@ impl Asked {
             (200..=299, _) => {
                 // A trailer that matches would come after the fields that the service has set.
                 course.edits.no_trailers |= rule.copies_matching.is_some();
-                let edits = &mut course.edits.fields;
+                let edits = course.edits.fields.to_mut();
                 for name in rule.copies.iter().chain(&self.dropped) {
                     edits.remove(name.clone());
                 }

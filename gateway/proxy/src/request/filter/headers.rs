@@ -10,9 +10,10 @@ use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD
 use smallvec::SmallVec;
 use wire::{Method, ResponseHead};
 
-use super::course::{Course, Seen, Step};
+use super::seen::{Seen, Step};
 use crate::head::emit::OwnAnswer;
 use crate::observe::labels::Reason;
+use crate::request::course::Course;
 use crate::request::reply::Reply;
 
 /// Answers preflights and requests for hosts that are not allowed; edits all others.

@@ -15,9 +15,10 @@ use smallvec::SmallVec;
 use wire::forwarded::{MOST_HOPS, parse_hop};
 use wire::{FieldId, elements};
 
-use super::course::{Awaited, Course, Seen, Step};
+use super::seen::{Awaited, Seen, Step};
 use crate::observe::labels::{FilterKind, Reason};
 use crate::observe::metrics::WorkerMetrics;
+use crate::request::course::Course;
 use crate::request::reply::Reply;
 use crate::worker::stores::{Silent, Stores, Taking, Takings};
 

@@ -6,11 +6,8 @@
 //! the filters further in.
 
 mod backend;
-mod chosen;
-mod course;
 mod forward_auth;
 mod headers;
-mod kept;
 mod limits;
 mod page;
 mod password;
@@ -18,6 +15,7 @@ mod path;
 mod question;
 mod redirect;
 mod run;
+mod seen;
 mod values;
 
-pub(crate) use course::{Awaited, Course, Passed, Seen, Step, Wait};
+pub(crate) use seen::{Awaited, Passed, Seen, Step, Wait};

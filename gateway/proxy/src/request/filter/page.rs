@@ -1,7 +1,6 @@
 //! Pages in place of errors of the backend: how they are asked for, and what the client gets.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::filter::error_page::PageTarget;
@@ -12,11 +11,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use smallvec::SmallVec;
 use wire::{Field, FieldId, is_same_name};
 
-use super::course::{Course, Seen};
-use super::kept::Kept;
+use super::seen::Seen;
 use crate::head::draft::FieldEdits;
 use crate::head::emit::OwnAnswer;
 use crate::head::vouched;
+use crate::request::course::Course;
+use crate::request::course::Kept;
 use crate::upstream::Upstreams;
 
 /// The largest page.
@@ -194,12 +194,9 @@ fn is_of_client(field: &Field, head: &[u8]) -> bool {
 impl Course {
     /// Keeps what requests for pages need, if the route has any.
     pub(super) fn keep(&mut self, seen: &Seen<'_>) {
-        let filters = Arc::clone(&self.filters);
-        if filters
-            .request
-            .iter()
-            .any(|filter| matches!(filter, Filter::Errors(_)))
-        {
+        let is_page = |filter: &Filter| matches!(filter, Filter::Errors(_));
+        let filters = self.filters.as_deref();
+        if filters.is_some_and(|filters| filters.request.iter().any(is_page)) {
             self.kept = RefCell::new(Some(Box::new(Kept::of(seen, &self.edits.fields))));
         }
     }
@@ -207,7 +204,7 @@ impl Course {
     /// The pages for a status; the outermost that replaces it counts.
     fn pages(&self, status: u16) -> Option<&ErrorPages> {
         self.kept.borrow().as_ref()?;
-        self.filters.request.iter().find_map(|filter| {
+        self.filters.as_deref()?.request.iter().find_map(|filter| {
             if let Filter::Errors(pages) = filter
                 && pages.statuses.has(status)
             {

@@ -15,9 +15,10 @@ use door::{PasswordFilter, WRONG_PASSWORDS};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
-use super::course::{Awaited, Course, Seen, Step};
+use super::seen::{Awaited, Seen, Step};
 use crate::observe::labels::{FilterKind, Reason};
 use crate::observe::metrics::WorkerMetrics;
+use crate::request::course::Course;
 use crate::request::reply::Reply;
 use crate::worker::verifiers::Full;
 
@@ -143,7 +144,7 @@ fn settle(filter: &PasswordFilter, outcome: Outcome, course: &mut Course, metric
 /// Tells the backend what it is to know of the user, and nothing else.
 fn admit(filter: &PasswordFilter, credentials: &Credentials, course: &mut Course) {
     let settings = &filter.settings;
-    let edits = &mut course.edits.fields;
+    let edits = course.edits.fields.to_mut();
     if !settings.forwards {
         edits.remove(AUTHORIZATION);
     }

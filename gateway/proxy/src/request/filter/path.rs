@@ -1,6 +1,6 @@
 //! Filters that change the path and the host that the backend sees.
 
-use ::filter::path_edit::PathEdit;
+use ::filter::path_edit::{PathEdit, PathField};
 use ::filter::upstream_host::UpstreamHost;
 use ::filter::url::push_escaped;
 use bytes::Bytes;
@@ -8,9 +8,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use route::{HostError, PathError, PathScratch, normalise_path};
 
-use super::course::{Course, Seen, Step};
+use super::seen::{Seen, Step};
 use super::values::RequestValues;
 use crate::refusal::Refusal;
+use crate::request::course::Course;
 
 /// Changes the path as the filters before have left it.
 pub(super) fn step(edit: &PathEdit, course: &mut Course, seen: &Seen<'_>) -> Step {
@@ -25,25 +26,34 @@ pub(super) fn step(edit: &PathEdit, course: &mut Course, seen: &Seen<'_>) -> Ste
         return Step::Answer(Refusal::Path(PathError::TooMuch).into());
     };
     if let Some(target) = edited.target {
-        match checked(&target) {
+        match checked(target) {
             Ok(target) => course.edits.target = Some(target),
             Err(error) => return Step::Answer(Refusal::Path(error).into()),
         }
     }
-    let fields = &mut course.edits.fields;
     if let Some(field) = edit.field() {
+        let fields = course.edits.fields.to_mut();
         // What a client says of this never reaches a backend that believes it.
-        let name = HeaderName::from_static(field.name());
-        if !fields.removed.contains(&name) {
-            fields.removed.push(name);
+        let name = name(field);
+        if !fields.removed.contains(name) {
+            fields.removed.push(name.clone());
+        }
+        if let Some((field, value)) = edited.told
+            && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value))
+        {
+            fields.added.push((self::name(field).clone(), value));
         }
     }
-    if let Some((field, value)) = edited.told
-        && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value))
-    {
-        fields.added.push((HeaderName::from_static(field.name()), value));
-    }
     Step::Pass
+}
+
+fn name(field: PathField) -> &'static HeaderName {
+    static FORWARDED_PREFIX: HeaderName = HeaderName::from_static(PathField::ForwardedPrefix.name());
+    static REPLACED_PATH: HeaderName = HeaderName::from_static(PathField::ReplacedPath.name());
+    match field {
+        PathField::ForwardedPrefix => &FORWARDED_PREFIX,
+        PathField::ReplacedPath => &REPLACED_PATH,
+    }
 }
 
 /// Changes the host that the backend sees.
@@ -58,24 +68,27 @@ pub(super) fn host(host: &UpstreamHost, course: &mut Course, seen: &Seen<'_>) ->
 }
 
 /// A path and its query, if a backend may see them: the path in its normal form.
-fn checked(target: &[u8]) -> Result<PathAndQuery, PathError> {
+fn checked(target: Vec<u8>) -> Result<PathAndQuery, PathError> {
     let at = target
         .iter()
         .position(|byte| *byte == b'?')
         .unwrap_or(target.len());
     let (path, query) = target.split_at_checked(at).unwrap_or_default();
     let mut scratch = PathScratch::default();
-    let path = normalise_path(path, &mut scratch)?;
-    let whole = [path.as_bytes(), query].concat();
-    match PathAndQuery::from_maybe_shared(Bytes::from(whole)) {
-        Ok(target) => Ok(target),
+    let normal = normalise_path(path, &mut scratch)?;
+    let length = normal.as_bytes().len();
+    let whole = if normal.as_bytes() == path {
+        Bytes::from(target)
+    } else {
+        Bytes::from([normal.as_bytes(), query].concat())
+    };
+    PathAndQuery::from_maybe_shared(whole.clone()).or_else(|_| {
         // The library knows fewer characters in a query than clients send.
-        Err(_) => {
-            let mut escaped = path.as_bytes().to_vec();
-            push_escaped(&mut escaped, query);
-            PathAndQuery::from_maybe_shared(Bytes::from(escaped)).map_err(|_| PathError::Character)
-        }
-    }
+        let (path, query) = whole.split_at_checked(length).unwrap_or_default();
+        let mut escaped = path.to_vec();
+        push_escaped(&mut escaped, query);
+        PathAndQuery::from_maybe_shared(Bytes::from(escaped)).map_err(|_| PathError::Character)
+    })
 }
 
 #[cfg(test)]
@@ -100,7 +113,7 @@ mod tests {
             ("/a b", Err(PathError::Character)),
         ];
         for (target, expected) in table {
-            let result = checked(target.as_bytes());
+            let result = checked(target.into());
             let result = result.as_ref().map(PathAndQuery::as_str).map_err(|error| *error);
             assert_eq!(result, expected, "{target}");
         }

@@ -9,10 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use route::PathError;
 use wire::BodyFraming;
 
-use super::course::{Course, Seen};
+use super::seen::Seen;
 use super::values::RequestValues;
-use crate::head::draft::{FieldEdits, Forwarded, RequestDraft, RequestEdits};
+use crate::head::draft::{Forwarded, RequestDraft, RequestEdits, SharedEdits};
 use crate::refusal::Refusal;
+use crate::request::course::Course;
 /// What the question says of the request. Clients' fields of these names never pass, in any spelling.
 const SAID: [&str; 15] = [
     "x-forwarded-for",
@@ -60,7 +61,7 @@ pub(super) fn question(
         fields: match rule.manner {
             // Middlewares run as they are listed: the service sees what those before have done.
             Manner::Traefik => course.edits.fields.clone(),
-            Manner::Nginx { .. } | Manner::Own => FieldEdits::NONE,
+            Manner::Nginx { .. } | Manner::Own => SharedEdits::NONE,
         },
         no_trailers: true,
     };

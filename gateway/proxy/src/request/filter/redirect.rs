@@ -4,9 +4,10 @@ use ::filter::redirect::{Asked, Moved, NoMove, Redirect};
 use route::PathError;
 use wire::Method;
 
-use super::course::{Course, Seen, Step};
+use super::seen::{Seen, Step};
 use super::values::RequestValues;
 use crate::refusal::Refusal;
+use crate::request::course::Course;
 use crate::request::reply::Reply;
 
 /// Answers what is redirected. Where its host is needed, a request without one cannot be.

@@ -1,23 +1,27 @@
 //! Running the filters: each in its turn for the request, and in reverse for the response.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use door::Filter;
 use wire::ResponseHead;
 
-use super::course::{Course, Passed, Seen, Step};
+use super::seen::{Passed, Seen, Step};
 use super::{forward_auth, headers, limits, password, path, redirect};
 use crate::exchange::ResponseFilters;
 use crate::head::draft::{FieldEdits, UNEDITED};
 use crate::refusal::Refusal;
+use crate::request::course::Course;
 use crate::request::reply::Reply;
 
 impl Course {
     /// Goes on until a filter answers or waits.
     pub(crate) fn advance(&mut self, seen: &Seen<'_>) -> Passed {
-        let filters = Arc::clone(&self.filters);
-        while let Some(filter) = filters.request.get(self.reached) {
+        let filters = self.filters.clone();
+        let filters = filters
+            .as_deref()
+            .map(|filters| &*filters.request)
+            .unwrap_or_default();
+        while let Some(filter) = filters.get(self.reached) {
             self.reached += 1;
             match self.step(filter, seen) {
                 Step::Pass => {}
@@ -60,8 +64,10 @@ impl Course {
     /// What the filters that the request has reached change in the head of its response: `None` for an answer of the
     /// gateway's own. The last edit of a field counts, so that the outermost filter decides.
     pub(crate) fn response_edits(&self, backends: Option<(&ResponseHead, &[u8])>) -> Cow<'_, FieldEdits> {
-        let mut edits = Cow::Borrowed(&UNEDITED.fields);
-        let reached = self.filters.request.get(..self.reached).unwrap_or_default();
+        let mut edits = Cow::Borrowed(&*UNEDITED.fields);
+        let filters = self.filters.as_deref();
+        let reached = filters.and_then(|filters| filters.request.get(..self.reached));
+        let reached = reached.unwrap_or_default();
         for (place, filter) in reached.iter().enumerate().rev() {
             match filter {
                 Filter::Redirect(_)

@@ -6,7 +6,8 @@ use ::filter::url::push_encoded;
 use door::Action;
 use wire::is_same_name;
 
-use super::course::{Course, Seen};
+use super::seen::Seen;
+use crate::request::course::Course;
 
 /// The variables of one request. Their values are the client's bytes: who puts them into a URL escapes them.
 pub(super) struct RequestValues<'a, 's> {

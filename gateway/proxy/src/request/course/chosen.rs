@@ -11,20 +11,20 @@ use crate::upstream::Preference;
 
 /// What a course knows of the choice of its endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Chosen {
-    pub(super) preference: Preference,
+pub(in crate::request) struct Chosen {
+    pub(in crate::request) preference: Preference,
     /// What the backend sees as `Host`.
-    pub(super) host: Option<BackendHost>,
-    pub(super) session: Option<Session>,
+    pub(in crate::request) host: Option<BackendHost>,
+    pub(in crate::request) session: Option<Session>,
 }
 
 /// A request of a client that stays with an endpoint.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) tags: Arc<Tags>,
+pub(in crate::request) struct Session {
+    pub(in crate::request) tags: Arc<Tags>,
     /// The endpoint to which its cookie belongs.
-    pub(super) belongs_to: Option<SocketAddr>,
-    pub(super) keeps_same_site_none: bool,
+    pub(in crate::request) belongs_to: Option<SocketAddr>,
+    pub(in crate::request) keeps_same_site_none: bool,
     /// The cookie that it gets.
-    pub(super) cookie: Option<HeaderValue>,
+    pub(in crate::request) cookie: Option<HeaderValue>,
 }

@@ -1,49 +1,22 @@
-//! The course of one request through the filters of its route, and what they see of it.
+//! What filters see of a request, and what they do with it.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
-use ::filter::cors::Verdict;
 use bytes::Bytes;
-use door::{Filters, Matched};
-use http::HeaderValue;
-use smallvec::SmallVec;
+use door::Matched;
 use wire::RequestHead;
 
-use super::chosen::Chosen;
-use super::kept::Kept;
 use crate::head::downstream::Downstream;
-use crate::head::draft::RequestEdits;
 use crate::head::identity::Identity;
+use crate::request::course::Course;
 use crate::request::reply::Reply;
 use crate::request::requester::Server;
 use crate::settings::Settings;
 use crate::worker::Worker;
 use crate::worker::place::Place;
-
-/// One request on its way through the filters of its route: how far it is, and what they have decided so far.
-#[derive(Debug)]
-pub(crate) struct Course {
-    pub(super) filters: Arc<Filters>,
-    /// How many of them it has reached.
-    pub(super) reached: usize,
-    /// What changes in its head on the way to the backend.
-    pub(crate) edits: RequestEdits,
-    /// The user that a filter has found.
-    pub(crate) user: Option<Box<[u8]>>,
-    /// Who may read its response, as filters of CORS have decided: their places among the filters, and the verdicts.
-    pub(super) readers: SmallVec<[(usize, Verdict); 1]>,
-    /// Cookies that services have granted its client: the places of their filters, and the cookies.
-    pub(super) granted: SmallVec<[(usize, Vec<HeaderValue>); 1]>,
-    /// What decides which endpoint it gets.
-    pub(super) chosen: Chosen,
-    /// What requests for error pages need, on routes that have some.
-    pub(super) kept: RefCell<Option<Box<Kept>>>,
-}
 
 /// What filters see of a request.
 pub(crate) struct Seen<'a> {
@@ -91,20 +64,4 @@ pub(crate) enum Passed {
     Answered(Reply),
     Waits(Wait),
     NeedsBody(u64),
-}
-
-impl Course {
-    /// It has reached none yet.
-    pub(crate) fn new(filters: Arc<Filters>) -> Self {
-        Self {
-            filters,
-            reached: 0,
-            edits: RequestEdits::default(),
-            user: None,
-            readers: SmallVec::new(),
-            granted: SmallVec::new(),
-            chosen: Chosen::default(),
-            kept: RefCell::default(),
-        }
-    }
 }
