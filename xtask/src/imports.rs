@@ -21,10 +21,13 @@ const TABLE: &[(&str, &[&str])] = &[
     ("resource", &["route", "filter"]),
     ("door", &["route", "filter", "resource"]),
     ("control", &["route", "resource"]),
+    ("doctor", &["route", "resource", "door"]),
     ("proxy", &["route", "wire", "filter", "door"]),
     (
         "blastdoor",
-        &["route", "wire", "filter", "resource", "door", "control", "proxy"],
+        &[
+            "route", "wire", "filter", "resource", "door", "control", "doctor", "proxy",
+        ],
     ),
     // Black-box tests drive the program; they link it so that cargo builds it.
     ("gateway-tests", &["blastdoor"]),
@@ -39,7 +42,7 @@ const ORACLES: &str = "testkit";
 const RESERVED: &[(&str, &[&str])] = &[
     ("kube", &["control"]),
     ("hickory", &["control"]),
-    ("k8s-openapi", &["resource", "control"]),
+    ("k8s-openapi", &["resource", "control", "doctor"]),
     ("figment", &["blastdoor"]),
     ("anyhow", &["blastdoor", "gateway-tests", "xtask"]),
 ];

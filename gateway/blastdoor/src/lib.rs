@@ -75,6 +75,9 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = commands::check::Output::Text)]
         output: commands::check::Output,
     },
+    /// Read the cluster and diagnose how load balancers reach the doors; exits with 0 if nothing is wrong, 1 if something is, 2
+    /// if it could not look
+    Doctor(commands::doctor::DoctorOptions),
     /// Ask the admin port of a running gateway for its health; exits with 0 if it is healthy, 1 if not, 2 for an unknown door
     Health {
         /// The address of the admin port, `IP:PORT` or `unix:PATH` [default: the configured one]
@@ -102,12 +105,14 @@ pub fn main() -> ExitCode {
         kubeconfig: cli.common.kubeconfig,
         doors: cli.common.doors,
         environment: environment(),
+        files: config::Files::Host,
         process: None,
     };
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => commands::run::run(&options),
         Command::Demo => commands::demo::run(&options),
         Command::Check { output } => commands::check::run(&options, output),
+        Command::Doctor(asked) => commands::doctor::run(&options, &asked),
         Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_deref()),
     }
 }

@@ -87,7 +87,7 @@ impl Source {
     }
 }
 
-fn credentials(options: &Options) -> Credentials {
+pub(crate) fn credentials(options: &Options) -> Credentials {
     let variable = |name: &str| {
         let found = options.environment.iter().find(|(known, _)| known == name);
         found

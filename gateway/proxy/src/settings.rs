@@ -245,6 +245,12 @@ impl TrustedProxies {
         Self { networks }
     }
 
+    /// The networks.
+    #[must_use]
+    pub fn networks(&self) -> &[IpNet] {
+        &self.networks
+    }
+
     /// Whether the address is in the set. An IPv4-mapped IPv6 address counts as the IPv4 address that it contains.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::files::Files;
 use super::layers::Layers;
 use super::units::{DURATION, duration};
 
@@ -12,15 +13,22 @@ pub(super) struct Diagnostics<'l> {
     layers: &'l Layers,
     /// The folder that relative paths start from.
     folder: PathBuf,
+    files: Files,
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
 }
 
 impl<'l> Diagnostics<'l> {
-    pub(super) fn new(layers: &'l Layers, folder: Option<&Path>, errors: Vec<ConfigError>) -> Self {
+    pub(super) fn new(
+        layers: &'l Layers,
+        folder: Option<&Path>,
+        files: Files,
+        errors: Vec<ConfigError>,
+    ) -> Self {
         Self {
             layers,
             folder: folder.map(Path::to_owned).unwrap_or_default(),
+            files,
             errors,
             warnings: Vec::new(),
         }
@@ -101,6 +109,11 @@ impl Section<'_, '_> {
     /// A path as written, from the folder of the file that it is written in.
     pub(super) fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
         self.diagnostics.folder.join(path)
+    }
+
+    /// Where files are read.
+    pub(super) fn files(&self) -> &Files {
+        &self.diagnostics.files
     }
 
     /// One of a few words.

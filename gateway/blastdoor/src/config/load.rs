@@ -53,7 +53,8 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
         let message = "no door is declared; write at least one [listeners.NAME]";
         errors.push(layers.error("listeners", message.to_owned()));
     }
-    let mut diagnostics = Diagnostics::new(&layers, path.as_deref().and_then(Path::parent), errors);
+    let folder = path.as_deref().and_then(Path::parent);
+    let mut diagnostics = Diagnostics::new(&layers, folder, options.files.clone(), errors);
     let config = check::config(&mut diagnostics, raw, path.clone(), options);
     let (mut errors, warnings) = diagnostics.finish();
     if errors.is_empty() {
@@ -96,16 +97,18 @@ fn read(options: &Options) -> Result<(Option<PathBuf>, Document, Vec<ConfigError
         None => (PathBuf::from("listeners.toml"), false),
     };
     let name = path.display().to_string();
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
+    match options.files.read_text(&path) {
+        Ok(Some(text)) => {
             let (document, errors) = Document::parse(name, text);
             Ok((Some(path), document, errors))
         }
-        Err(error) if !required && error.kind() == io::ErrorKind::NotFound => {
-            let name = "(built-in configuration)".to_owned();
-            let (document, errors) = Document::parse(name, STANDARD.to_owned());
-            Ok((None, document, errors))
-        }
+        Ok(None) if !required => Ok(built_in()),
+        Err(error) if !required && error.kind() == io::ErrorKind::NotFound => Ok(built_in()),
+        Ok(None) => Err(ConfigErrors(vec![ConfigError {
+            place: Place::File(name, None),
+            key: String::new(),
+            message: "is in no ConfigMap of the pod; give the file with --config".to_owned(),
+        }])),
         Err(error) => Err(ConfigErrors(vec![ConfigError {
             place: Place::File(name, None),
             key: String::new(),
@@ -114,4 +117,11 @@ fn read(options: &Options) -> Result<(Option<PathBuf>, Document, Vec<ConfigError
             ),
         }])),
     }
+}
+
+/// The standard four doors.
+fn built_in() -> (Option<PathBuf>, Document, Vec<ConfigError>) {
+    let name = "(built-in configuration)".to_owned();
+    let (document, errors) = Document::parse(name, STANDARD.to_owned());
+    (None, document, errors)
 }

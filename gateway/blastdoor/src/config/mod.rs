@@ -14,6 +14,7 @@ mod diagnostics;
 mod document;
 mod environment;
 mod error;
+mod files;
 mod layers;
 mod listener;
 mod load;
@@ -30,6 +31,7 @@ mod typed;
 mod units;
 
 pub use error::{ConfigError, ConfigErrors, Place, Position};
+pub use files::Files;
 pub use load::{Loaded, STANDARD, admin, load};
 pub use model::{AdminBind, Config, DoorConfig, Log, LogFormat, Process, Replicas, Source, SourceKind};
 pub use options::Options;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
+use super::files::Files;
+
 /// A network, or one address.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>()
@@ -22,13 +24,15 @@ pub(super) struct NetworkList {
 }
 
 /// The networks in a file: one per line, `#` starts a comment. A comment with `fetched 2026-10-01` says how old the list is.
-pub(super) fn read_networks(path: &Path) -> Result<NetworkList, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+/// None if the file is not known.
+pub(super) fn read_networks(files: &Files, path: &Path) -> Result<NetworkList, String> {
+    let text = files.read_text(path).map_err(|error| {
         format!(
             "`{}` cannot be read: {error}; create it or correct the path",
             path.display()
         )
     })?;
+    let text = text.unwrap_or_default();
     let (mut networks, mut fetched) = (Vec::new(), None);
     // Some editors begin a file with a byte order mark.
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -92,7 +96,7 @@ mod tests {
         let path = folder.path().join("list.txt");
         let read = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            read_networks(&path).map(|list| (list.networks.len(), list.fetched))
+            read_networks(&Files::Host, &path).map(|list| (list.networks.len(), list.fetched))
         };
         let table = [
             ("10.0.0.0/8\n", Some((1, None))),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::files::Files;
 use super::model::Process;
 
 /// What the command line and the environment say.
@@ -17,6 +18,8 @@ pub struct Options {
     pub doors: Option<Vec<String>>,
     /// The environment.
     pub environment: Vec<(String, String)>,
+    /// Where the files of the configuration are.
+    pub files: Files,
     /// What the process uses already, whatever the file says: a change of that needs a restart.
     pub process: Option<Process>,
 }

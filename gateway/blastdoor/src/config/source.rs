@@ -154,7 +154,7 @@ fn namespaces(section: &mut Section<'_, '_>, raw: &RawSource) -> Vec<Box<str>> {
 }
 
 fn manifests(section: &mut Section<'_, '_>, path: PathBuf, key: Option<&str>) -> PathBuf {
-    if !path.is_dir() {
+    if section.files().lacks_directory(&path) {
         let message = format!(
             "`{}` is not a directory; create it or correct the path",
             path.display()

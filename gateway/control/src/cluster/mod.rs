@@ -10,6 +10,7 @@
 mod connection;
 mod door_view;
 mod handle;
+mod look;
 mod options;
 mod read;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod write;
 pub use connection::{ClusterError, Contact, Credentials};
 pub use door_view::{DoorView, Publish};
 pub use handle::ClusterHandle;
+pub use look::{ApiResource, ClusterReader, Listing};
 pub use options::{ClusterOptions, SecretScope};
 pub use source::ClusterSource;
 pub use status::Address;

@@ -42,6 +42,31 @@ pub fn parse(file: &str, bytes: &[u8]) -> Manifest {
     reader.finish()
 }
 
+/// Reads the documents of a file, YAML or JSON, as JSON, whatever they contain.
+///
+/// # Errors
+/// The line of the first one that cannot be read, and why.
+pub fn values(bytes: &[u8]) -> Result<Vec<serde_json::Value>, (u32, String)> {
+    // What `kubectl -o json` writes is large, and need not go through a parser that remembers lines.
+    if let Ok(json) = serde_json::from_slice(bytes) {
+        return Ok(vec![json]);
+    }
+    let mut values = Vec::new();
+    for document in documents(bytes) {
+        let text = std::str::from_utf8(document.bytes);
+        let text = text.map_err(|_not| (document.first_line, "not valid UTF-8".to_owned()))?;
+        match parse_yaml(text, document.first_line) {
+            Ok(Some(root)) => values.push(root.into_json()?),
+            Ok(None) => {}
+            Err(error) => match serde_json::from_str(text) {
+                Ok(json) => values.push(json),
+                Err(_) => return Err((error.line().min(document.last_line()), error.to_string())),
+            },
+        }
+    }
+    Ok(values)
+}
+
 /// Reads an object of an API server that does not fit the schema of its API: what can be read of it counts, and what
 /// cannot be read is closed, as in a file.
 #[must_use]

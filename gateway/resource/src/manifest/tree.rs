@@ -115,6 +115,27 @@ impl Node {
         Self { line, value }
     }
 
+    /// The same as JSON, or the line of what has no meaning, and why.
+    pub(super) fn into_json(self) -> Result<serde_json::Value, (u32, String)> {
+        use serde_json::Value as Json;
+        let line = self.line;
+        Ok(match self.value {
+            Value::Scalar(Scalar { text, kind }) => match kind {
+                ScalarKind::Null => Json::Null,
+                ScalarKind::Boolean(truth) => Json::Bool(truth),
+                ScalarKind::Integer(number) => number.into(),
+                ScalarKind::Float => text.parse::<f64>().map_or(Json::String(text), Json::from),
+                ScalarKind::Text => Json::String(text),
+            },
+            Value::List(items) => items.into_iter().map(Self::into_json).collect::<Result<_, _>>()?,
+            Value::Map(entries) => entries
+                .into_iter()
+                .map(|entry| Ok((entry.key, entry.node.into_json()?)))
+                .collect::<Result<_, _>>()?,
+            Value::Unreadable { why, .. } => return Err((line, why)),
+        })
+    }
+
     /// How many nodes it has, itself included.
     pub(super) fn count(&self) -> usize {
         self.children().map(Self::count).fold(1, usize::saturating_add)

@@ -31,7 +31,7 @@ pub(super) fn trusted(section: &mut Section<'_, '_>, raw: &RawListener, file: Op
         }
     }
     if let Some(file) = file {
-        match read_networks(file) {
+        match read_networks(section.files(), file) {
             Ok(list) => {
                 networks.extend(list.networks);
                 fetched = list.fetched;

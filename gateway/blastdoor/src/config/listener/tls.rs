@@ -1,6 +1,6 @@
 //! `[listeners.NAME.tls]`: the settings of a door that terminates TLS.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use door::{CaBundle, CaSource, Certificate, ClientAuth, DefaultCertificate, Scheme, TlsPolicy, TlsVersion};
@@ -219,7 +219,7 @@ fn read(
     files: &mut Vec<PathBuf>,
 ) -> Option<Vec<u8>> {
     let path = section.absolute(written);
-    let content = read_small(&path);
+    let content = section.files().read(&path, FILE_BYTES);
     files.push(path);
     content
         .map_err(|error| {
@@ -227,12 +227,5 @@ fn read(
             section.error(key, message);
         })
         .ok()
-}
-
-fn read_small(path: &Path) -> Result<Vec<u8>, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > FILE_BYTES {
-        return Err(format!("it has {length} bytes, more than any certificate"));
-    }
-    std::fs::read(path).map_err(|error| error.to_string())
+        .flatten()
 }

@@ -1,0 +1,235 @@
+//! Objects as an API server has them at one moment, of whatever kind. Nothing is watched and nothing is written.
+
+use std::time::Duration;
+
+use http::Request;
+use serde_json::Value;
+
+use super::connection::{ClusterError, Connection, Credentials, Fault};
+
+/// A kind of object, as the API names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApiResource<'a> {
+    /// Empty for the core group.
+    pub group: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// Its name in paths.
+    pub plural: &'a str,
+}
+
+/// What is known of a kind, or of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// These there are.
+    Objects(Vec<Value>),
+    /// The kind, or the object, does not exist.
+    Absent,
+    /// They may not be read, and what the API server says of it.
+    Forbidden(String),
+}
+
+/// Reads objects from an API server.
+pub struct ClusterReader {
+    connection: Connection,
+}
+
+/// Objects of one page.
+const PAGE: usize = 500;
+/// How often a request is sent when the API server is too busy.
+const ATTEMPTS: u32 = 4;
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl ClusterReader {
+    /// Finds credentials. Sends no request. Needs a runtime.
+    ///
+    /// # Errors
+    /// When there are none, or none that can be used.
+    pub fn open(credentials: &Credentials) -> Result<Self, ClusterError> {
+        Ok(Self {
+            connection: Connection::open(credentials)?,
+        })
+    }
+
+    /// All objects of a kind, of one namespace or of all.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or not as an API server does.
+    pub async fn list(
+        &self,
+        resource: ApiResource<'_>,
+        namespace: Option<&str>,
+    ) -> Result<Listing, ClusterError> {
+        let path = resource.path(namespace, None);
+        let mut objects = Vec::new();
+        let mut next = String::new();
+        loop {
+            let page = match next.as_str() {
+                // The rest of a list is gone when it has taken minutes: then all of it at once.
+                "*" => String::new(),
+                next => format!("?limit={PAGE}{next}"),
+            };
+            let mut answer = match self.get_path(&format!("{path}{page}")).await {
+                Ok(answer) => answer,
+                Err(Fault::Expired) if !next.is_empty() && next != "*" => {
+                    objects.clear();
+                    next = "*".to_owned();
+                    continue;
+                }
+                Err(fault) => return self.listing(fault),
+            };
+            if let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) {
+                objects.extend(items);
+            }
+            let token = answer.pointer("/metadata/continue").and_then(Value::as_str);
+            match token.filter(|token| !token.is_empty()) {
+                Some(token) => next = format!("&continue={}", escaped(token)),
+                None => return Ok(Listing::Objects(objects)),
+            }
+        }
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub async fn get(
+        &self,
+        resource: ApiResource<'_>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Listing, ClusterError> {
+        match self.get_path(&resource.path(Some(namespace), Some(name))).await {
+            Ok(object) => Ok(Listing::Objects(vec![object])),
+            Err(fault) => self.listing(fault),
+        }
+    }
+
+    fn listing(&self, fault: Fault) -> Result<Listing, ClusterError> {
+        match fault {
+            Fault::Absent => Ok(Listing::Absent),
+            Fault::Forbidden(message) => Ok(Listing::Forbidden(message)),
+            fault => {
+                let server = &self.connection.server;
+                Err(ClusterError::NoAnswer(format!("{server}: {fault}")))
+            }
+        }
+    }
+
+    async fn get_path(&self, path: &str) -> Result<Value, Fault> {
+        let mut attempt = 1;
+        loop {
+            let request = Request::get(path).body(Vec::new());
+            let request = request.map_err(|error| Fault::Nonsense(error.to_string()))?;
+            match self.connection.client.request::<Value>(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => match Fault::from(error) {
+                    Fault::Busy(_) if attempt < ATTEMPTS => {
+                        attempt += 1;
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    fault => return Err(fault),
+                },
+            }
+        }
+    }
+}
+
+impl ApiResource<'_> {
+    fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
+        let Self {
+            group,
+            version,
+            plural,
+        } = self;
+        let api = if group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{group}/{version}")
+        };
+        let namespace = namespace.map_or(String::new(), |name| format!("/namespaces/{}", escaped(name)));
+        let name = name.map_or(String::new(), |name| format!("/{}", escaped(name)));
+        format!("{api}{namespace}/{plural}{name}")
+    }
+}
+
+/// Percent-encoded, as far as it is not unreserved (RFC 3986, section 2.3).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(byte.into()),
+            byte => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::connection::Contact;
+    use super::super::scripted::{answer, client, failure};
+    use super::*;
+
+    const PODS: ApiResource<'_> = ApiResource {
+        group: "",
+        version: "v1",
+        plural: "pods",
+    };
+
+    fn reader(script: Vec<http::Response<String>>) -> (ClusterReader, super::super::scripted::Requests) {
+        let contact = Contact::new();
+        let (client, requests) = client(script, &contact);
+        let connection = Connection {
+            client,
+            contact,
+            server: "https://api".into(),
+            namespace: "default".into(),
+            identity: "test".into(),
+        };
+        (ClusterReader { connection }, requests)
+    }
+
+    fn page(items: &[&str], token: &str) -> http::Response<String> {
+        answer(200, &json!({"metadata": {"continue": token}, "items": items}))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_is_read_to_its_end() {
+        let (reader, requests) = reader(vec![page(&["a"], "x/y="), failure(503), page(&["b"], "")]);
+        let listing = reader.list(PODS, None).await.unwrap();
+        assert_eq!(listing, Listing::Objects(vec![json!("a"), json!("b")]));
+        let sent: Vec<String> = requests.all().into_iter().map(|(_, line)| line).collect();
+        let second = "GET /api/v1/pods?limit=500&continue=x%2Fy%3D";
+        assert_eq!(sent, ["GET /api/v1/pods?limit=500", second, second]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_whose_rest_is_gone_is_read_anew() {
+        let (reader, _) = reader(vec![page(&["a"], "x"), failure(410), page(&["a", "b"], "")]);
+        let listing = reader.list(PODS, Some("shop")).await.unwrap();
+        assert_eq!(listing, Listing::Objects(vec![json!("a"), json!("b")]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_not_be_read_or_does_not_exist_is_no_error() {
+        let (reader, _) = reader(vec![
+            failure(403),
+            failure(404),
+            failure(500),
+            failure(500),
+            failure(500),
+            failure(500),
+        ]);
+        assert_eq!(
+            reader.list(PODS, None).await.unwrap(),
+            Listing::Forbidden("no".to_owned())
+        );
+        assert_eq!(reader.get(PODS, "shop", "cart").await.unwrap(), Listing::Absent);
+        let error = reader.list(PODS, None).await.unwrap_err();
+        assert_eq!(error.to_string(), "https://api: the API server answers 500");
+    }
+}
