@@ -3,9 +3,11 @@
 //! - The descriptions in `values.schema.json`, and the table in `docs/reference-chart.md` and the chart's README, come from the
 //!   comments in `values.yaml`.
 //! - `deploy/kustomize` is what the chart renders with each of its presets: objects that are equal in all of them are the base,
-//!   the rest is an overlay.
+//!   the rest is an overlay. The admission policies stand beside them.
+//! - `tests/kubernetes/policies` has policies for several values, for tests against an API server.
 
 mod kustomize;
+mod policies;
 mod schema;
 mod values;
 
@@ -67,23 +69,24 @@ fn generated(workspace: &Workspace) -> Result<Files> {
             .with_context(|| format!("{page} has no line `{}`", MARK.trim_end()))?;
         files.insert(PathBuf::from(page), format!("{above}{MARK}\n{table}"));
     }
-    let rendered = rendered(workspace)?;
+    let helm = python::environment(workspace, TOOLS, REQUIREMENTS)?.join("helm");
+    let rendered = rendered(workspace, &helm)?;
     for (path, text) in kustomize::files(&rendered)? {
         files.insert(Path::new(KUSTOMIZE).join(path), text);
     }
+    files.extend(policies::files(workspace, &helm)?);
     Ok(files)
 }
 
 /// What Helm makes of each preset, by its name.
-fn rendered(workspace: &Workspace) -> Result<BTreeMap<String, String>> {
-    let helm = python::environment(workspace, TOOLS, REQUIREMENTS)?.join("helm");
+fn rendered(workspace: &Workspace, helm: &Path) -> Result<BTreeMap<String, String>> {
     let folder = workspace.path(CHART).join("presets");
     let mut rendered = BTreeMap::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry.context("reading a preset's name")?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str());
         let name = name.with_context(|| format!("{} is no preset", path.display()))?;
-        let text = Invocation::new(workspace, &helm)
+        let text = Invocation::new(workspace, helm)
             .args(["template", RELEASE, CHART, "--namespace", RELEASE, "--skip-tests"])
             .args(["--set", "namespace.create=true"])
             .args(["--values", &format!("{CHART}/presets/{name}.yaml")])

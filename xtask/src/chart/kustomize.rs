@@ -39,6 +39,13 @@ pub(super) fn files(rendered: &BTreeMap<String, String>) -> Result<BTreeMap<Path
     Ok(files)
 }
 
+/// A folder that stands beside the base and the overlays.
+pub(super) fn alone(folder: &str, rendered: &str) -> Result<BTreeMap<PathBuf, String>> {
+    let mut files = BTreeMap::new();
+    put(&mut files, Path::new(folder), &[], objects(rendered)?.iter());
+    Ok(files)
+}
+
 /// Objects in a folder, with the list that Kustomize reads.
 fn put<'object>(
     files: &mut BTreeMap<PathBuf, String>,
