@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, deny, differential, fuzz, image, imports, interop, nodes, sizes};
+use crate::{apiserver, deny, deploy, differential, fuzz, image, imports, interop, nodes, sizes};
 
 /// A check that could not run here, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,12 @@ pub(crate) const STEPS: &[Step] = &[
         latest: None,
     },
     Step {
+        name: "deploy",
+        checks: "what is in deploy/: the chart and its presets against schemas, what is made of them, alerts, AWS templates",
+        run: deploy::check,
+        latest: None,
+    },
+    Step {
         name: "tests",
         checks: "cargo test --workspace",
         run: tests,
@@ -91,9 +97,9 @@ pub(crate) const STEPS: &[Step] = &[
         latest: None,
     },
     Step {
-        name: "dist",
-        checks: "`cargo build --profile dist`, the build of images and packages; left out late in a slow run",
-        run: dist,
+        name: "image",
+        checks: "the images of the `dist` build: small, static, run as pods run them; left out late in a slow run",
+        run: image::check,
         latest: Some(Duration::from_secs(40 * 60)),
     },
 ];
@@ -182,12 +188,6 @@ fn docs(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     let flags = "-D warnings -A rustdoc::private-intra-doc-links --document-private-items";
     let doc = Invocation::cargo(workspace).args(["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", flags).run()?;
-    Ok(Vec::new())
-}
-
-fn dist(workspace: &Workspace) -> Result<Vec<LeftOut>> {
-    let arguments = ["build", "--profile", image::PROFILE, "--package", "blastdoor"];
-    Invocation::cargo(workspace).args(arguments).run()?;
     Ok(Vec::new())
 }
 

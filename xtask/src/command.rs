@@ -1,6 +1,7 @@
 //! Other programs: run from the root of the repository, with their output where ours goes.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +36,17 @@ impl Invocation {
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Invocation {
         self.command.env(name, value);
+        self
+    }
+
+    /// Runs it in another folder.
+    pub(crate) fn within(mut self, folder: &Path) -> Invocation {
+        self.command.current_dir(folder);
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Invocation {
+        self.command.env_remove(name);
         self
     }
 

@@ -1,16 +1,26 @@
 //! `cargo xtask image`: the gateway as one static binary in a container image, without a container engine.
 //!
-//! The image contains only the binary, which runs as user 65532, and this machine's certificate authorities, if it has any:
-//! backends over TLS are verified against them unless they name others. The result is an archive for `docker load`,
-//! `podman load`, `ctr images import` and `k3s ctr images import`.
+//! The image holds the binary and Mozilla's certificate authorities, against which backends over TLS are verified unless they
+//! name others: no shell, no folder that can be written, and a user without rights. A second image, whose name ends in
+//! `-netbind`, differs in one attribute: its binary has the file capability `cap_net_bind_service`, so that it binds ports
+//! below 1024 on the nodes' own network. It is a variant, because a pod that drops all capabilities and does not add this
+//! one cannot start it.
+//!
+//! A digest is a function of the commit and of the compilers (ADR 49). `cargo xtask reproduce` builds twice and compares.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
+use crate::binary::{self, Commit, TARGETS, Target};
+use crate::ci::LeftOut;
 use crate::command::Invocation;
+use crate::oci::{self, Content, Image, Written};
+use crate::sbom;
 use crate::workspace::Workspace;
 
 /// As the manifests in `deploy/` name it. `localhost` keeps nodes from asking a registry that is not ours.
@@ -18,134 +28,227 @@ pub(crate) const GATEWAY: &str = "localhost/blastdoor:0.1.0";
 /// As fast as it gets: the profile of whatever is installed or measured.
 pub(crate) const PROFILE: &str = "dist";
 /// Where images go.
-const FOLDER: &str = "target/image";
-/// An unprivileged user without a name.
-const USER: &str = "65532:65532";
-/// Where Debian keeps the authorities, and where the gateway looks for them.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(crate) const FOLDER: &str = "target/image";
+/// A node downloads less than this.
+const LARGEST: usize = 20_000_000;
+/// Where the gateway, like most programs, looks for the authorities.
+const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
+/// `cap_net_bind_service=ep` as the kernel reads it from a file (`struct vfs_cap_data`, version 2): effective, capability 10
+/// permitted, none inheritable.
+const NET_BIND_SERVICE: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// The images: what their names and files end in, and the binary's capability.
+const VARIANTS: [(&str, Option<[u8; 20]>); 2] = [("", None), ("-netbind", Some(NET_BIND_SERVICE))];
+
+const USAGE: &str = "\
+`cargo xtask image` takes the image's name and these options:
+
+  --target TRIPLE     x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; this machine's without it
+  --profile PROFILE   dist without it
+  --root FOLDER       put the image's files there too, for an engine to make an image of";
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    name: String,
+    target: Target,
+    profile: String,
+    root: Option<PathBuf>,
+}
 
 /// Builds the gateway as it is shipped.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let name = arguments.first().map_or(GATEWAY, String::as_str);
-    let binary = build_static(workspace, PROFILE, "blastdoor", "blastdoor")?;
-    let archive = workspace.path(FOLDER).join("blastdoor.tar");
-    Image {
-        name,
-        binary: &binary,
-        arguments: &[],
-        authorities: authorities(),
+    if let Some(LeftOut(what)) = build(workspace, &parse(arguments)?)? {
+        println!("!!! LEFT OUT: {what}");
     }
-    .write(workspace, &archive)?;
-    println!("{name}: {}", archive.display());
     Ok(())
 }
 
-/// This machine's certificate authorities.
-pub(crate) fn authorities() -> Option<&'static Path> {
-    let file = Path::new(AUTHORITIES);
-    if file.is_file() {
-        return Some(file);
+fn build(workspace: &Workspace, wanted: &Wanted) -> Result<Option<LeftOut>> {
+    let commit = Commit::here(workspace)?;
+    let binary = binary::build_alike(workspace, &wanted.profile, wanted.target, &commit)?;
+    let program = fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
+    if !binary::is_static(&program) {
+        bail!("{} is not static", binary.display());
     }
-    println!(
-        "!!! no {AUTHORITIES} here: the image has no certificate authorities (SSL_CERT_FILE names others)"
-    );
-    None
-}
-
-/// Builds one binary that needs no shared library, and returns its path.
-///
-/// Only the last step, linking, differs from other builds: nothing is compiled again for it.
-pub(crate) fn build_static(
-    workspace: &Workspace,
-    profile: &str,
-    package: &str,
-    binary: &str,
-) -> Result<PathBuf> {
-    Invocation::cargo(workspace)
-        .args(["rustc", "--profile", profile])
-        .args(["--package", package, "--bin", binary])
-        .args(["--", "-C", "target-feature=+crt-static", "-C", "strip=debuginfo"])
-        .run()?;
-    let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(workspace.path("target").join(folder).join(binary))
-}
-
-/// An image of one static binary, and certificate authorities.
-pub(crate) struct Image<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) binary: &'a Path,
-    /// The binary's arguments unless a pod sets others.
-    pub(crate) arguments: &'a [&'a str],
-    /// A file of them.
-    pub(crate) authorities: Option<&'a Path>,
-}
-
-impl Image<'_> {
-    /// Writes it as an archive; the same files make the same bytes.
-    pub(crate) fn write(&self, workspace: &Workspace, archive: &Path) -> Result<()> {
-        let work = archive.with_extension("parts");
-        let root = work.join("root");
-        drop(fs::remove_dir_all(&work));
-        fs::create_dir_all(&root).with_context(|| format!("creating {}", root.display()))?;
-        let program = self.binary.file_name().context("a binary has a name")?;
-        fs::copy(self.binary, root.join(program))
-            .with_context(|| format!("copying {}", self.binary.display()))?;
-        if let Some(authorities) = self.authorities {
-            let copy = root.join(AUTHORITIES.trim_start_matches('/'));
-            let folder = copy.parent().context("a file has a folder")?;
-            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-            fs::copy(authorities, &copy).with_context(|| format!("copying {}", authorities.display()))?;
+    if let Some(root) = &wanted.root {
+        unpack(&files(&program, None), &workspace.path(root))?;
+    }
+    let folder = workspace.path(FOLDER);
+    for (variant, capability) in VARIANTS {
+        let archive = folder.join(format!("blastdoor{variant}.tar"));
+        let image = Image {
+            name: &format!("{}{variant}", wanted.name),
+            files: &files(&program, capability),
+            entrypoint: "blastdoor",
+            arguments: &[],
+            architecture: wanted.target.architecture,
+            created: commit.time,
+            labels: &labels(&commit),
+        };
+        let written = image.write(&archive)?;
+        fs::write(archive.with_extension("digest"), format!("{}\n", written.digest))
+            .context("writing the digest")?;
+        println!("{}: {}", image.name, archive.display());
+        tell(&written);
+        // What tests build need not be small.
+        if wanted.profile == PROFILE && written.packed >= LARGEST {
+            bail!(
+                "an image of {} bytes is too large: at most {LARGEST}",
+                written.packed
+            );
         }
-        tar(workspace, &root, Path::new("."), &work.join("layer.tar"))?;
-        let layer = sha256(workspace, &work.join("layer.tar"))?;
-        let config = json!({
-            "architecture": architecture(), "os": "linux",
-            "config": {
-                "User": USER,
-                "Entrypoint": [format!("/{}", program.to_string_lossy())],
-                "Cmd": self.arguments,
-            },
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer}")] },
-        });
-        fs::write(work.join("config"), config.to_string()).context("writing the image's configuration")?;
-        let digest = sha256(workspace, &work.join("config"))?;
-        let content = work.join("content");
-        fs::create_dir(&content).context("creating the image's folder")?;
-        fs::rename(work.join("config"), content.join(format!("{digest}.json")))
-            .context("moving the configuration")?;
-        fs::rename(work.join("layer.tar"), content.join("layer.tar")).context("moving the layer")?;
-        let manifest = json!([{
-            "Config": format!("{digest}.json"), "RepoTags": [self.name], "Layers": ["layer.tar"],
-        }]);
-        fs::write(content.join("manifest.json"), manifest.to_string())
-            .context("writing the image's manifest")?;
-        tar(workspace, &content, Path::new("."), archive)?;
-        fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))
     }
+    let bill = folder.join("blastdoor.cdx.json");
+    sbom::write(workspace, wanted.target.triple, &commit, &bill).map(|missing| missing.map(LeftOut))
 }
 
-/// The name that images use.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
+/// The step of CI: an image that is small and static, and runs as pods run it.
+pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    let bill = build(workspace, &parse(&[])?)?;
+    let left_out = workspace.path(FOLDER).join("left-out");
+    Invocation::new(workspace, "python3")
+        .args(["tests/deploy/image.py", FOLDER, "--left-out"])
+        .args([&left_out])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .run()?;
+    let left_out = fs::read_to_string(left_out).context("reading left-out")?;
+    let left_out = left_out.lines().map(|line| LeftOut(line.to_owned()));
+    Ok(left_out.chain(bill).collect())
+}
+
+/// One static binary as an image, for tests.
+pub(crate) fn of_one_binary(name: &str, binary: &Path, arguments: &[&str], archive: &Path) -> Result<()> {
+    let program = fs::read(binary).with_context(|| format!("reading {}", binary.display()))?;
+    let path = binary
+        .file_name()
+        .context("a binary has a name")?
+        .to_string_lossy();
+    let mut files = files(&program, None);
+    if let Some(file) = files.first_mut() {
+        file.path = &path;
     }
+    let image = Image {
+        name,
+        files: &files,
+        entrypoint: &path,
+        arguments,
+        architecture: Target::of_machine()?.architecture,
+        created: 0,
+        labels: &[],
+    };
+    image.write(archive).map(drop)
 }
 
-fn tar(workspace: &Workspace, folder: &Path, what: &Path, archive: &Path) -> Result<()> {
-    Invocation::new(workspace, "tar")
-        .args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0"])
-        .args(["--numeric-owner", "--mode=u=rwX,go=rX"])
-        .args([Path::new("-C"), folder, Path::new("-cf"), archive, what])
-        .output()
-        .map(drop)
+fn parse(arguments: &[String]) -> Result<Wanted> {
+    let mut wanted = Wanted {
+        name: GATEWAY.to_owned(),
+        target: Target::of_machine().unwrap_or(TARGETS[0]),
+        profile: PROFILE.to_owned(),
+        root: None,
+    };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if !argument.starts_with('-') {
+            wanted.name.clone_from(argument);
+            continue;
+        }
+        let value = arguments
+            .next()
+            .with_context(|| format!("{argument} takes a value\n\n{USAGE}"))?;
+        match argument.as_str() {
+            "--target" => {
+                let target = TARGETS.into_iter().find(|target| target.triple == value);
+                wanted.target = target.with_context(|| format!("images are not for `{value}`\n\n{USAGE}"))?;
+            }
+            "--profile" => wanted.profile.clone_from(value),
+            "--root" => wanted.root = Some(PathBuf::from(value)),
+            _ => bail!("there is no option {argument}\n\n{USAGE}"),
+        }
+    }
+    Ok(wanted)
 }
 
-fn sha256(workspace: &Workspace, file: &Path) -> Result<String> {
-    let told = Invocation::new(workspace, "sha256sum").args([file]).output()?;
-    let digest = told.split_whitespace().next();
-    Ok(digest.context("`sha256sum` said nothing")?.to_owned())
+/// The files of an image of the gateway.
+fn files(program: &[u8], capability: Option<[u8; 20]>) -> Vec<Content<'static>> {
+    vec![
+        Content {
+            path: "blastdoor",
+            bytes: program.to_vec(),
+            is_program: true,
+            capability,
+        },
+        Content {
+            path: AUTHORITIES,
+            bytes: authorities().into_bytes(),
+            is_program: false,
+            capability: None,
+        },
+    ]
+}
+
+/// Mozilla's certificate authorities for servers, in one file as programs read them (RFC 7468).
+fn authorities() -> String {
+    let mut text = String::new();
+    for authority in TLS_SERVER_ROOT_CERTS {
+        text.push_str("-----BEGIN CERTIFICATE-----");
+        for (position, character) in STANDARD.encode(authority).chars().enumerate() {
+            if position.is_multiple_of(64) {
+                text.push('\n');
+            }
+            text.push(character);
+        }
+        text.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    text
+}
+
+/// What an image says about itself (OCI image-spec, `annotations.md`).
+fn labels(commit: &Commit) -> Vec<(&'static str, String)> {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    let labels = [
+        ("org.opencontainers.image.title", "blastdoor"),
+        (
+            "org.opencontainers.image.description",
+            "A split-horizon HTTP gateway for Kubernetes: several isolated listeners in one process",
+        ),
+        ("org.opencontainers.image.version", env!("CARGO_PKG_VERSION")),
+        ("org.opencontainers.image.revision", &commit.revision),
+        ("org.opencontainers.image.created", &oci::rfc3339(commit.time)),
+        ("org.opencontainers.image.licenses", env!("CARGO_PKG_LICENSE")),
+        ("org.opencontainers.image.url", repository),
+        ("org.opencontainers.image.source", repository),
+        (
+            "org.opencontainers.image.documentation",
+            concat!(env!("CARGO_PKG_REPOSITORY"), "/tree/main/docs"),
+        ),
+    ];
+    labels.map(|(key, value)| (key, value.to_owned())).to_vec()
+}
+
+/// Puts the files where an engine can copy them from.
+fn unpack(files: &[Content<'_>], root: &Path) -> Result<()> {
+    for file in files {
+        let path = root.join(file.path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        fs::write(&path, &file.bytes).with_context(|| format!("writing {}", path.display()))?;
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(file.mode()))
+            .with_context(|| format!("setting the mode of {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn tell(written: &Written) {
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let megabytes = |bytes: usize| bytes as f64 / 1e6;
+    println!(
+        "  {}, {:.1} MB to download, {:.1} MB unpacked",
+        written.digest,
+        megabytes(written.packed),
+        megabytes(written.unpacked)
+    );
 }
 
 #[cfg(test)]
@@ -166,40 +269,31 @@ mod tests {
     }
 
     #[test]
-    fn an_image_holds_the_binary_and_the_authorities() {
-        let workspace = Workspace::here().expect("a workspace");
-        let folder = workspace.path("target/image-test");
-        fs::create_dir_all(&folder).expect("a folder");
-        let binary = folder.join("program");
-        fs::write(&binary, "#!").expect("a binary");
-        let authorities = folder.join("authorities");
-        fs::write(&authorities, "-----BEGIN CERTIFICATE-----").expect("authorities");
-        let image = Image {
-            name: "localhost/program:1",
-            binary: &binary,
-            arguments: &["now"],
-            authorities: Some(&authorities),
+    fn authorities_are_a_file_of_certificates() {
+        let text = authorities();
+        let count = TLS_SERVER_ROOT_CERTS.len();
+        assert!(count > 100, "{count}");
+        assert_eq!(text.matches("-----BEGIN CERTIFICATE-----\n").count(), count);
+        assert_eq!(text.matches("\n-----END CERTIFICATE-----\n").count(), count);
+        assert!(text.lines().all(|line| line.len() <= 64 && !line.is_empty()));
+    }
+
+    #[test]
+    fn options_are_read_and_wrong_ones_refused() {
+        let parsed = |line: &str| {
+            let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            parse(&arguments)
         };
-        let archive = folder.join("program.tar");
-        image.write(&workspace, &archive).expect("an image");
-        let first = fs::read(&archive).expect("an archive");
-        image.write(&workspace, &archive).expect("an image");
-        assert_eq!(
-            fs::read(&archive).expect("an archive"),
-            first,
-            "the same bytes again"
-        );
-        let text = String::from_utf8_lossy(&first);
-        for expected in [
-            r#""RepoTags":["localhost/program:1"]"#,
-            r#""Entrypoint":["/program"]"#,
-            r#""Cmd":["now"]"#,
-            r#""User":"65532:65532""#,
-            "./etc/ssl/certs/ca-certificates.crt\0",
-            "-----BEGIN CERTIFICATE-----",
-        ] {
-            assert!(text.contains(expected), "{expected}");
+        let wanted = parsed("ghcr.io/x/y:1 --target aarch64-unknown-linux-gnu --profile dev --root /image");
+        let wanted = wanted.expect("options");
+        assert_eq!(wanted.name, "ghcr.io/x/y:1");
+        assert_eq!(wanted.target.architecture, "arm64");
+        assert_eq!(wanted.profile, "dev");
+        assert_eq!(wanted.root, Some(PathBuf::from("/image")));
+        assert_eq!(parsed("").expect("defaults").name, GATEWAY);
+        for wrong in ["--target", "--target sparc", "--fast yes"] {
+            let error = parsed(wrong).unwrap_err().to_string();
+            assert!(error.contains("--root FOLDER"), "{error}");
         }
-        fs::remove_dir_all(&folder).expect("removing the folder");
     }
 }

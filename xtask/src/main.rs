@@ -13,10 +13,12 @@
 )]
 
 mod apiserver;
+mod binary;
 mod chart;
 mod ci;
 mod command;
 mod deny;
+mod deploy;
 mod differential;
 mod fuzz;
 mod go;
@@ -24,8 +26,11 @@ mod image;
 mod imports;
 mod interop;
 mod nodes;
+mod oci;
 mod python;
+mod reproduce;
 mod rings;
+mod sbom;
 mod sizes;
 mod workspace;
 
@@ -45,9 +50,12 @@ The project's own tasks.
   cargo xtask apiserver      find etcd, kube-apiserver and kubectl for the tests, or build them once with Go
   cargo xtask interop NAME…  test against third-party clients and servers, or those whose names contain NAME
   cargo xtask differential NAME…  compare with Traefik and nginx: all cases, or those whose names contain NAME
+  cargo xtask deploy NAME…   test what is in deploy/, as far as it takes no cluster, or what has NAME in its name
   cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
-  cargo xtask image NAME     build a container image with the `dist` build, target/image/blastdoor.tar, without a container engine
   cargo xtask chart          compare what is made of the Helm chart (Kustomize, tables, schema) with it; --write makes it anew
+  cargo xtask image NAME     build container images of the `dist` build and their bill of materials, without a container
+                             engine, into target/image; with --target, --profile, --root
+  cargo xtask reproduce      build the images of the last commit twice, in two folders, and compare; with options of `image`
   cargo xtask rings CRATE…   files and folders of the gateway's crates that use each other, or of these crates
   cargo xtask help           this text
 
@@ -74,10 +82,12 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((task, rest)) if task == "fuzz" => fuzz::run(&workspace, rest),
         Some((task, rest)) if task == "interop" => interop::run(&workspace, rest),
         Some((task, rest)) if task == "differential" => differential::run(&workspace, rest),
+        Some((task, rest)) if task == "deploy" => deploy::run(&workspace, rest),
         Some((task, rest)) if task == "nodes" => nodes::run(&workspace, rest),
         Some((task, rest)) if task == "rings" => rings::run(&workspace, rest),
         Some((task, rest)) if task == "chart" => chart::run(&workspace, rest),
         Some((task, rest)) if task == "image" => image::run(&workspace, rest),
+        Some((task, rest)) if task == "reproduce" => reproduce::run(&workspace, rest),
         Some((task, _)) if task == "help" || task == "--help" || task == "-h" => {
             print!("{}", usage());
             Ok(())

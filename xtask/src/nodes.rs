@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::apiserver;
 use crate::ci::{self, LeftOut};
 use crate::command::Invocation;
 use crate::go::{self, Part};
-use crate::image::{self, Image};
 use crate::workspace::Workspace;
+use crate::{apiserver, binary, image};
 
 /// Where programs and images are kept.
 const KEPT: &str = "target/cluster";
@@ -124,16 +123,10 @@ fn nodes(workspace: &Workspace) -> Result<()> {
 
 /// The images that `tests/nodes/cluster` loads on every node.
 fn images(workspace: &Workspace, profile: &str) -> Result<()> {
-    let gateway = image::build_static(workspace, profile, "blastdoor", "blastdoor")?;
-    let backend = image::build_static(workspace, "dev", "gateway-tests", BACKEND)?;
+    let gateway = binary::build_static(workspace, profile, "blastdoor", "blastdoor")?;
+    let backend = binary::build_static(workspace, "dev", "gateway-tests", BACKEND)?;
     let write = |archive: &str, name: &str, binary: &Path, arguments: &[&str]| {
-        Image {
-            name,
-            binary,
-            arguments,
-            authorities: (name == image::GATEWAY).then(image::authorities).flatten(),
-        }
-        .write(workspace, &workspace.path(KEPT).join(archive))
+        image::of_one_binary(name, binary, arguments, &workspace.path(KEPT).join(archive))
     };
     write("pause.tar", "localhost/pause:1", &backend, &["pause"])?;
     write("backend.tar", "localhost/backend:1", &backend, &[])?;
