@@ -18,14 +18,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::command::Invocation;
-use crate::python;
+use crate::deploy;
 use crate::workspace::Workspace;
 
 const CHART: &str = "deploy/helm/blastdoor";
 const KUSTOMIZE: &str = "deploy/kustomize";
-/// Where the virtual environment is kept, and what it has: Helm, among others.
-const TOOLS: &str = "target/deploy";
-const REQUIREMENTS: &str = "tests/deploy/requirements.txt";
 /// The release that is rendered, and its namespace.
 const RELEASE: &str = "blastdoor";
 /// What is below this line in a page is generated.
@@ -69,7 +66,7 @@ fn generated(workspace: &Workspace) -> Result<Files> {
             .with_context(|| format!("{page} has no line `{}`", MARK.trim_end()))?;
         files.insert(PathBuf::from(page), format!("{above}{MARK}\n{table}"));
     }
-    let helm = python::environment(workspace, TOOLS, REQUIREMENTS)?.join("helm");
+    let helm = deploy::programs(workspace)?.join("helm");
     let rendered = rendered(workspace, &helm)?;
     for (path, text) in kustomize::files(&rendered)? {
         files.insert(Path::new(KUSTOMIZE).join(path), text);

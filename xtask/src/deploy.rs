@@ -4,21 +4,28 @@
 //! apiserver`, promtool and getcap from the system. Nothing of the gateway is compiled for it.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
 use crate::ci::{self, LeftOut};
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, python};
+use crate::{apiserver, chart, python};
 
 const RUNNER: &str = "tests/deploy/run.py";
 const REQUIREMENTS: &str = "tests/deploy/requirements.txt";
 /// Where the virtual environment is kept.
 const TOOLS: &str = "target/deploy";
 
+/// The folder of the programs that come with the Python packages, Helm among them.
+pub(crate) fn programs(workspace: &Workspace) -> Result<PathBuf> {
+    python::environment(workspace, TOOLS, REQUIREMENTS)
+}
+
 /// The step of CI.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    chart::run(workspace, &[])?;
     run(workspace, &[])?;
     let left_out = fs::read_to_string(workspace.path(TOOLS).join("left-out")).context("reading left-out")?;
     Ok(left_out.lines().map(|line| LeftOut(line.to_owned())).collect())
@@ -26,7 +33,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
 
 /// Runs the tests whose names contain one of `words`, or all of them.
 pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
-    let programs = python::environment(workspace, TOOLS, REQUIREMENTS)?;
+    let programs = programs(workspace)?;
     let runner = Invocation::new(workspace, programs.join("python"))
         .args([RUNNER, "--left-out", &format!("{TOOLS}/left-out")])
         .args(words)

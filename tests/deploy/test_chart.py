@@ -1,0 +1,186 @@
+"""The chart: every preset and every variant of values/ is linted, rendered, and valid for three versions of Kubernetes; what
+cannot work is refused with the sentence that says what to do."""
+
+import pathlib
+import re
+import tempfile
+import unittest
+from multiprocessing.pool import ThreadPool
+from typing import NamedTuple
+
+import kubernetes_validate
+import yaml
+
+import rig
+import validate
+
+# A sentence that a template fails with: `fail "…"` or `fail (printf "…" …)`.
+SENTENCE = re.compile(r'\bfail\s+\(?\s*(?:printf\s+)?"((?:[^"\\]|\\.)*)"')
+# Sentences that no values can bring about, and why.
+UNREACHABLE = {
+    "the chart cannot read its own values: %s": "what it reads is what it wrote",
+    "admissionPolicies: the name of door `%s` is too long for the label `blastdoor.dev/allow-%s`; 57 characters fit": (
+        "the schema ends names of doors at 15 characters"
+    ),
+}
+
+
+class Case(NamedTuple):
+    """Values that are refused: a document of negative/*.yaml."""
+
+    name: str
+    # A part of the sentence.
+    expect: str
+    # What the values are added to, if anything.
+    preset: str | None = None
+    values: dict = {}
+    # As if the cluster were of this version.
+    kubernetes: str | None = None
+
+
+def cases() -> list[Case]:
+    found = []
+    for file in sorted((rig.TESTS / "negative").glob("*.yaml")):
+        for number, document in enumerate(rig.documents(file.read_text()), start=1):
+            found.append(Case(name=f"{file.stem} {number}", **document))
+    return found
+
+
+def sources() -> dict[str, tuple]:
+    """Everything that is rendered: its name, and its files of values. The first line of a variant may name its preset."""
+    found = {name: (rig.preset(name),) for name in rig.PRESETS}
+    for file in sorted((rig.TESTS / "values").glob("*.yaml")):
+        base = re.match(r"# preset: (\S+)\n", file.read_text())
+        found[f"values/{file.stem}"] = (rig.preset(base[1]), file) if base else (file,)
+    return found
+
+
+class Presets(unittest.TestCase):
+    def test_there_are_those_that_the_guides_name(self):
+        self.assertEqual(
+            rig.PRESETS,
+            [
+                "aws-alb-asg-hostport",
+                "aws-alb-ip",
+                "aws-nlb-proxy-v2",
+                "gke-l4-local",
+                "gke-neg",
+                "k3s-hostnetwork-cloudflare",
+                "kind",
+            ],
+        )
+
+    def test_lint_has_nothing_to_say(self):
+        for name, files in sources().items():
+            with self.subTest(name):
+                values = [argument for file in files for argument in ("--values", file)]
+                done = rig.helm("lint", "--strict", rig.CHART, "--namespace", rig.NAMESPACE, *values)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_objects_are_valid_for_three_versions_of_kubernetes(self):
+        judged = {}
+        for name, files in sources().items():
+            documents = rig.documents(rig.rendered(*files))
+            self.assertTrue(documents, name)
+            for document in documents:
+                for version in validate.VERSIONS:
+                    key = (yaml.safe_dump(document), version)
+                    if key not in judged:
+                        judged[key] = validate.problems(document, version)
+                    with self.subTest(name, object=rig.named(document), version=version):
+                        self.assertEqual(judged[key], [])
+        for (api, kind), reason in validate.UNKNOWN.items():
+            print(f"\n!!! NOT VALIDATED: {kind} of {api}: {reason}")
+
+    def test_every_kind_is_rendered_somewhere(self):
+        """A template whose objects no preset and no variant has would be validated nowhere."""
+        written = set()
+        for file in (rig.CHART / "templates").rglob("*.yaml"):
+            for kind in re.findall(r"^kind: (\w+)$", file.read_text(), re.MULTILINE):
+                written.add(kind)
+        seen = set()
+        for files in sources().values():
+            seen |= {document["kind"] for document in rig.documents(rig.rendered(*files))}
+        self.assertEqual(written - seen, set())
+
+    def test_no_object_stands_twice(self):
+        for name, files in sources().items():
+            names = [rig.named(document) for document in rig.documents(rig.rendered(*files))]
+            self.assertEqual(sorted(set(names)), sorted(names), name)
+
+
+class Schemas(unittest.TestCase):
+    """That what validates can fail."""
+
+    def test_unknown_fields_and_kinds_are_problems(self):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"ports": [{"port": 80}]}}
+        binding = {
+            "apiVersion": "elbv2.k8s.aws/v1beta1",
+            "kind": "TargetGroupBinding",
+            "metadata": {"name": "x"},
+            "spec": {"targetGroupARN": "arn", "serviceRef": {"name": "x", "port": "http"}},
+        }
+        for version in validate.VERSIONS:
+            self.assertEqual(validate.problems(service, version), [])
+            self.assertEqual(validate.problems(binding, version), [])
+            for good in (service, binding):
+                bad = good | {"spec": good["spec"] | {"trafficPolicy": "Local"}}
+                self.assertIn("trafficPolicy", str(validate.problems(bad, version)))
+            other = service | {"apiVersion": "example.com/v1", "kind": "Unheard"}
+            self.assertIn("has no Unheard", str(validate.problems(other, version)))
+
+    def test_a_key_that_stands_twice_is_a_problem(self):
+        with self.assertRaisesRegex(AssertionError, "twice in one mapping: a"):
+            rig.documents("a: 1\nb: 2\na: 3\n")
+
+    def test_the_newest_version_is_among_them(self):
+        newest = kubernetes_validate.latest_version()
+        self.assertTrue(newest.startswith(validate.VERSIONS[-1] + "."), newest)
+
+
+class Refusals(unittest.TestCase):
+    """`negative/*.yaml`: what the chart refuses, each with the sentence that says what to do."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cases = cases()
+        with ThreadPool() as pool:
+            cls.told = dict(zip((case.name for case in cls.cases), pool.map(refused, cls.cases)))
+
+    def test_each_is_refused_with_its_sentence(self):
+        self.assertTrue(self.cases)
+        for case in self.cases:
+            with self.subTest(case.name):
+                self.assertIn(rig.flat(case.expect), self.told[case.name])
+
+    def test_every_sentence_of_the_templates_has_a_case(self):
+        for file in sorted((rig.CHART / "templates").rglob("*")):
+            if file.suffix not in (".tpl", ".yaml", ".txt"):
+                continue
+            text = re.sub(r"{{-?\s*/\*.*?\*/\s*-?}}", "", file.read_text(), flags=re.DOTALL)
+            sentences = SENTENCE.findall(text)
+            calls = re.findall(r"{{[^}]*\bfail\s", text)
+            self.assertEqual(len(sentences), len(calls), f"{file.name}: a `fail` that this test cannot read")
+            for sentence in sentences:
+                # What stands between the values that it tells.
+                literal = rig.flat(sentence.replace('\\"', '"'))
+                parts = [re.escape(part) for part in re.split(r"%(?:\[\d+\])?[a-zA-Z]", literal)]
+                pattern = re.compile(".*?".join(parts))
+                has_case = any(pattern.search(told) for told in self.told.values())
+                with self.subTest(file.name, sentence=sentence):
+                    self.assertEqual(has_case, sentence not in UNREACHABLE, "of negative/, which must have a case of it")
+
+
+def refused(case: Case) -> str:
+    """What Helm says about it; nothing if it is accepted."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(case.values, file)
+        file.flush()
+        options = ("--kube-version", case.kubernetes) if case.kubernetes else ()
+        presets = [rig.preset(case.preset)] if case.preset else []
+        done = rig.template(*presets, pathlib.Path(file.name), options=options)
+    return rig.flat(done.stderr) if done.returncode != 0 else ""
+
+
+if __name__ == "__main__":
+    unittest.main()
