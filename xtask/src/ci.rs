@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, deny, deploy, differential, fuzz, image, imports, interop, nodes, sizes};
+use crate::{apiserver, chart, deny, deploy, differential, fuzz, image, imports, interop, nodes, sizes};
 
 /// A check that could not run here, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "deploy",
         checks: "what is in deploy/: the chart and its presets against schemas, what is made of them, alerts, AWS templates",
-        run: deploy::check,
+        run: deploy,
         latest: None,
     },
     Step {
@@ -189,6 +189,11 @@ fn docs(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     let doc = Invocation::cargo(workspace).args(["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", flags).run()?;
     Ok(Vec::new())
+}
+
+fn deploy(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    chart::run(workspace, &[])?;
+    deploy::check(workspace)
 }
 
 /// `CI=true`: a check that cannot run is a failure.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::ci::{self, LeftOut};
 use crate::command::Invocation;
 use crate::workspace::Workspace;
-use crate::{apiserver, chart, python};
+use crate::{apiserver, python};
 
 const RUNNER: &str = "tests/deploy/run.py";
 const REQUIREMENTS: &str = "tests/deploy/requirements.txt";
@@ -25,7 +25,6 @@ pub(crate) fn programs(workspace: &Workspace) -> Result<PathBuf> {
 
 /// The step of CI.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
-    chart::run(workspace, &[])?;
     run(workspace, &[])?;
     let left_out = fs::read_to_string(workspace.path(TOOLS).join("left-out")).context("reading left-out")?;
     Ok(left_out.lines().map(|line| LeftOut(line.to_owned())).collect())
