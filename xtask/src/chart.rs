@@ -4,10 +4,10 @@
 //!   comments in `values.yaml`.
 //! - `deploy/kustomize` is what the chart renders with each of its presets: objects that are equal in all of them are the base,
 //!   the rest is an overlay. The admission policies stand beside them.
-//! - `tests/kubernetes/policies` has policies for several values, for tests against an API server.
+//! - `tests/kubernetes/policies` and `rights` have what it renders with other values, for tests against an API server.
 
+mod fixtures;
 mod kustomize;
-mod policies;
 mod schema;
 mod values;
 
@@ -71,7 +71,7 @@ fn generated(workspace: &Workspace) -> Result<Files> {
     for (path, text) in kustomize::files(&rendered)? {
         files.insert(Path::new(KUSTOMIZE).join(path), text);
     }
-    files.extend(policies::files(workspace, &helm)?);
+    files.extend(fixtures::files(workspace, &helm)?);
     Ok(files)
 }
 
