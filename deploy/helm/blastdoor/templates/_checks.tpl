@@ -100,6 +100,7 @@ that of the values.
 {{- $ports := dict -}}
 {{- $hostPorts := dict -}}
 {{- $nodePorts := dict -}}
+{{- $admitted := dict -}}
 {{- if ne $context.admin.kind "unix" }}{{ $_ := set $ports (printf "%d" (int $values.admin.port)) "admin.port" }}{{ end -}}
 {{- with $values.admin.hostPort }}{{ $_ := set $hostPorts (printf "%d" (int .)) "admin.hostPort" }}{{ end -}}
 {{- range $name, $door := $context.doors -}}
@@ -118,6 +119,13 @@ that of the values.
 {{- $port := printf "%d" (int .) -}}
 {{- if hasKey $nodePorts $port }}{{ fail (printf "doors.%s.nodePort is %s, as is %s: a cluster has each node port once" $name $port (index $nodePorts $port)) }}{{ end -}}
 {{- $_ := set $nodePorts $port (printf "doors.%s.nodePort" $name) -}}
+{{- end -}}
+{{- if not $door.overlap -}}
+{{- $admits := dict "selector" $door.selector "classes" $door.classes | toJson -}}
+{{- if hasKey $admitted $admits -}}
+{{- fail (printf "doors.%s admits the same Ingresses as door %s: give each its own `selector` or `classes`, or set `overlap: true` on both" $name (index $admitted $admits)) -}}
+{{- end -}}
+{{- $_ := set $admitted $admits $name -}}
 {{- end -}}
 {{- if $door.redirect -}}
 {{- if not (hasKey $context.doors $door.redirect) -}}
