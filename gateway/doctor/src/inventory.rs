@@ -8,6 +8,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use resource::RawMiddleware;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -51,8 +52,8 @@ pub struct Inventory {
     pub ingress_classes: Vec<IngressClass>,
     /// `elbv2.k8s.aws/v1beta1` TargetGroupBindings
     pub target_group_bindings: Vec<TargetGroupBinding>,
-    /// `traefik.io/v1alpha1` Middlewares, as they are written
-    pub middlewares: Vec<Value>,
+    /// `traefik.io/v1alpha1` Middlewares
+    pub middlewares: Vec<RawMiddleware>,
     /// `rbac.authorization.k8s.io/v1` ClusterRoles
     pub cluster_roles: Vec<ClusterRole>,
     /// `rbac.authorization.k8s.io/v1` ClusterRoleBindings

@@ -29,8 +29,8 @@ mod words;
 pub use examine::examine;
 pub use finding::{Evidence, Finding, Fix, Id, NotChecked, ObjectName, Severity};
 pub use gateway::{
-    ClientIp, Configuration, Door, Front, Gateways, Process, ProxyProtocol, Request, Unreadable, Workload,
-    needed_config_maps,
+    ClientIp, Configuration, Controller, Door, Front, Gateways, Process, ProxyProtocol, Request, Unreadable,
+    Workload, needed_config_maps,
 };
 pub use inventory::{Availability, Inventory, Missing};
 pub use k8s_openapi::jiff::Timestamp;

@@ -10,7 +10,7 @@ use resource::{ClusterView, Ingress, Object};
 use crate::finding::{Finding, NotChecked};
 use crate::gateway::{Gateways, Request, Workload};
 use crate::inventory::Inventory;
-use crate::traffic::{Endpoint, NodeView, Path, endpoints, paths};
+use crate::traffic::{Endpoint, Front, NodeView, Path, endpoints, fronts, paths};
 
 /// Everything that a rule looks at.
 pub(crate) struct Scene<'a> {
@@ -93,6 +93,11 @@ impl<'a> Scene<'a> {
             .collect()
     }
 
+    /// What stands in front of a Service.
+    pub(crate) fn fronts(&self, service: &'a Service) -> Vec<Front<'a>> {
+        fronts(self.inventory, service)
+    }
+
     /// All nodes.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeView<'a>> + use<'a> {
         self.inventory.nodes.iter().map(NodeView)
@@ -120,7 +125,11 @@ fn view(inventory: &Inventory) -> ClusterView {
     let classes: Vec<Object> = classes
         .map(|object| Object::IngressClass(Arc::new(object)))
         .collect();
-    for object in ingresses.into_iter().chain(classes) {
+    let middlewares = inventory.middlewares.iter().cloned();
+    let middlewares = middlewares.filter_map(|object| resource::Middleware::from_api(object, &mut problems));
+    let middlewares = middlewares.map(|object| Object::Middleware(Arc::new(object)));
+    let middlewares: Vec<Object> = middlewares.collect();
+    for object in ingresses.into_iter().chain(classes).chain(middlewares) {
         view.insert(object);
     }
     view

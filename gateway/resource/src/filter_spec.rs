@@ -167,6 +167,35 @@ impl ForwardAuthSpec {
 }
 
 impl FilterSpec {
+    /// Whether what it does to a request depends on the client's address.
+    #[must_use]
+    pub fn judges_addresses(&self) -> bool {
+        match self {
+            Self::Deny(_) | Self::Allow(_) => true,
+            Self::RateLimit(limit) => match limit.source {
+                Source::Client(_) | Source::Strategy(_) | Source::User => true,
+                Source::Field(_) | Source::Host => false,
+            },
+            Self::HttpsRedirect
+            | Self::Redirect(_)
+            | Self::AppRoot(_)
+            | Self::Rewrite(_)
+            | Self::ForwardedPrefix(_)
+            | Self::Path(_)
+            | Self::UpstreamHost(_)
+            | Self::Headers(_)
+            | Self::Cors(_)
+            | Self::RequestFields(_)
+            | Self::ResponseFields(_)
+            | Self::ResponseFieldsOf(_)
+            | Self::SecurityFields
+            | Self::BasicAuth(_)
+            | Self::Errors(_)
+            | Self::Fallback(_)
+            | Self::ForwardAuth(_) => false,
+        }
+    }
+
     /// The objects that it names, which must be fetched before it can be compiled.
     #[must_use]
     pub fn references(&self) -> Vec<FilterReference<'_>> {

@@ -4,8 +4,10 @@ mod endpoint;
 mod front;
 mod node;
 mod path;
+mod policy;
 
 pub(crate) use endpoint::{Endpoint, endpoints};
-pub(crate) use front::{Front, Via};
+pub(crate) use front::{Front, Via, fronts};
 pub(crate) use node::{EXCLUDE_LABEL, NodeView};
 pub(crate) use path::{Path, paths};
+pub(crate) use policy::{health_check_node_port, is_local, service_type};

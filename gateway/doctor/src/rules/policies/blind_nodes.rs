@@ -7,7 +7,7 @@ use crate::finding::{Finding, Id, ObjectName, Severity};
 use crate::kind::Kind;
 use crate::rule::Rule;
 use crate::scene::{Found, Scene};
-use crate::traffic::{EXCLUDE_LABEL, NodeView, Via};
+use crate::traffic::{EXCLUDE_LABEL, NodeView, Via, is_local};
 use crate::words::{count, list};
 
 pub(super) const RULE: Rule = Rule {
@@ -23,15 +23,15 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn look(scene: &Scene<'_>, found: &mut Found) {
-    for (service, paths) in scene.services() {
-        let Some(path) = paths.first() else { continue };
-        let fronts = path.fronts.iter();
-        let mut fronts = fronts.filter(|front| matches!(front.via, Via::LoadBalancer));
+    for (service, _) in scene.services() {
+        let fronts = scene.fronts(service);
+        let mut fronts = fronts
+            .iter()
+            .filter(|front| matches!(front.via, Via::LoadBalancer));
         let Some(nodes) = fronts.find_map(|front| front.nodes()) else {
             continue;
         };
-        let spec = service.spec.as_ref();
-        if spec.and_then(|spec| spec.external_traffic_policy.as_deref()) == Some("Local") {
+        if is_local(service) {
             continue;
         }
         let ready = scene.ready_nodes(service);
