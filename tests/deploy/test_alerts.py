@@ -105,6 +105,25 @@ class Alerts(unittest.TestCase):
         self.assertEqual(set(headings), {rule["alert"] for rule in rules()})
 
 
+class Complaints(unittest.TestCase):
+    def test_what_is_wrong_is_noticed(self):
+        table = {
+            "rate(blastdoor_nothing_total[5m])": "no metric is named blastdoor_nothing_total",
+            'rate(blastdoor_refusals_total{kind="x"}[5m])': "blastdoor_refusals_total has no label kind",
+            'rate(blastdoor_refusals_total{reason=~"overload|x"}[5m])': "no refusal has the reason x",
+            "sum by (owner) (rate(blastdoor_refusals_total[5m]))": "nothing in the expression has the label owner",
+            "up / on (owner) blastdoor_descriptors": "nothing in the expression has the label owner",
+            "rate(blastdoor_connections[5m])": "rate of blastdoor_connections, a gauge",
+            "max_over_time(blastdoor_refusals_total[5m])": "max_over_time of blastdoor_refusals_total, a counter",
+            "(1 - rate(blastdoor_nothing_total[5m])) > 0": "no metric is named blastdoor_nothing_total",
+            "max_over_time((blastdoor_nothing > 0)[5m:1m])": "no metric is named blastdoor_nothing",
+            'sum by (le) (rate(blastdoor_request_duration_seconds_bucket{listener="x"}[5m]))': None,
+        }
+        for expression, complaint in table.items():
+            with self.subTest(expression=expression):
+                self.assertEqual(promql.complaints(expression), [complaint] if complaint else [])
+
+
 def result_labels(expression: str) -> set[str]:
     """The labels that the alert has for certain, or that its targets may have."""
     tree = promql.parse(expression)
