@@ -38,6 +38,7 @@ mod memory;
 mod metrics;
 mod observe;
 mod own_addresses;
+mod presets;
 mod proxy_protocol;
 mod reload;
 mod requests;

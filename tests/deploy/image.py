@@ -169,31 +169,44 @@ def inside(root: Path, port: int, capabilities: list[int]) -> str:
         config = Path(place)
         (config / "manifests").mkdir()
         (config / "listeners.toml").write_text(DOORS.replace("PORT", str(port)))
-        for folder in ["config", "proc"]:
+        # What runtimes add to an image.
+        for folder in ["config", "proc", "dev"]:
             (root / folder).mkdir(exist_ok=True)
         call("mount", "--bind", root, root)
         call("mount", "--bind", config, root / "config")
         call("mount", "-o", "remount,bind,ro", root / "config")
         call("mount", "-t", "proc", "proc", root / "proc")
+        call("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "dev")
+        for device in ["null", "zero", "random", "urandom"]:
+            (root / "dev" / device).touch()
+            call("mount", "--bind", f"/dev/{device}", root / "dev" / device)
+        call("mount", "-o", "remount,ro", root / "dev")
         call("mount", "-o", "remount,bind,ro", root)
         try:
             return outcome(root, port, capabilities)
         finally:
-            for mounted in ["proc", "config", ""]:
-                call("umount", root / mounted)
+            call("umount", "--recursive", root)
 
 
 def outcome(root: Path, port: int, capabilities: list[int]) -> str:
     command = ["/blastdoor", "run", "--config", "/config/listeners.toml"]
     try:
-        program = subprocess.Popen(command, env={}, preexec_fn=lambda: confine(root, capabilities), stderr=subprocess.PIPE, text=True)
+        program = subprocess.Popen(
+            command,
+            env={},
+            preexec_fn=lambda: confine(root, capabilities),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     except PermissionError:
         return "may not start"
     for _ in range(300):
         if program.poll() is not None:
             told = program.stderr.read()
             sys.stderr.write(told)
-            return "may not bind" if program.returncode == 1 and "ermission denied" in told else f"ended with {program.returncode}"
+            is_port = program.returncode == 1 and "no permission to bind" in told
+            return "may not bind" if is_port else f"ended with {program.returncode}"
         if answers("http://127.0.0.1:10254/readyz") == 200:
             break
         time.sleep(0.1)
@@ -201,7 +214,9 @@ def outcome(root: Path, port: int, capabilities: list[int]) -> str:
     program.send_signal(signal.SIGTERM)
     _, told = program.communicate(timeout=60)
     sys.stderr.write(told)
-    return "serves" if (status, program.returncode) == (404, 0) else f"answers {status} and ends with {program.returncode}"
+    if (status, program.returncode) == (404, 0):
+        return "serves"
+    return f"answers {status} and ends with {program.returncode}"
 
 
 def confine(root: Path, capabilities: list[int]) -> None:
