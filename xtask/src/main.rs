@@ -25,6 +25,7 @@ mod go;
 mod image;
 mod imports;
 mod interop;
+mod neighbours;
 mod nodes;
 mod oci;
 mod python;
@@ -52,6 +53,7 @@ The project's own tasks.
   cargo xtask differential NAME…  compare with Traefik and nginx: all cases, or those whose names contain NAME
   cargo xtask deploy NAME…   test what is in deploy/, as far as it takes no cluster, or what has NAME in its name
   cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
+  cargo xtask neighbours NAME…  test beside external-dns, cert-manager and the AWS Load Balancer Controller, built with Go
   cargo xtask chart          compare what is made of the Helm chart (Kustomize, tables, schema) with it; --write makes it anew
   cargo xtask image NAME     build container images of the `dist` build and their bill of materials, without a container
                              engine, into target/image; with --target, --profile, --root
@@ -84,6 +86,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((task, rest)) if task == "differential" => differential::run(&workspace, rest),
         Some((task, rest)) if task == "deploy" => deploy::run(&workspace, rest),
         Some((task, rest)) if task == "nodes" => nodes::run(&workspace, rest),
+        Some((task, rest)) if task == "neighbours" => neighbours::run(&workspace, rest),
         Some((task, rest)) if task == "rings" => rings::run(&workspace, rest),
         Some((task, rest)) if task == "chart" => chart::run(&workspace, rest),
         Some((task, rest)) if task == "image" => image::run(&workspace, rest),
