@@ -178,6 +178,10 @@ def helm_arguments(words):
     for word in words:
         if word in ("-f", "--values", "--set", "--set-string"):
             yield from (word, next(words))
+        elif word == "--set-file":
+            # What the user fetched; the chart's own list stands for it.
+            key = next(words).split("=")[0]
+            yield from (word, f"{key}={CHART / 'files/cloudflare.txt'}")
         elif word in ("--namespace", "-n", "--show-only"):
             next(words)
 
