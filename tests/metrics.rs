@@ -202,6 +202,34 @@ fn a_configuration_that_cannot_be_taken_over_is_told() {
     });
 }
 
+/// Otherwise no door would be without requests, and every drain would look like errors.
+#[test]
+fn health_checks_at_a_door_are_no_requests() {
+    let gateway = gateway!()
+        .every_door("drain = { wait = \"60s\", timeout = \"5s\" }")
+        .door(
+            DOOR,
+            "trusted_proxies = [\"127.0.0.0/8\"]\nhealth_path = \"/healthz\"",
+        )
+        .start();
+    let address = gateway.door(DOOR);
+    assert_eq!(get(address, "a.test", "/healthz").status, 200);
+    gateway.terminate();
+    gateway.until("red", |_| get(address, "a.test", "/healthz").status == 503);
+    assert_eq!(get(address, "a.test", "/other").status, 404);
+    gateway.counts("blastdoor_requests_total", &[("listener", DOOR)], 1.0);
+    let checks = gateway.access_log().len() - 1;
+    assert!(checks >= 2, "they are in the access log");
+    assert_eq!(
+        gateway.metric("blastdoor_request_duration_seconds_count", &[]),
+        1.0
+    );
+    assert_eq!(
+        gateway.metric("blastdoor_refusals_total", &[("reason", "drained")]),
+        0.0
+    );
+}
+
 /// A listener of a load balancer that forwards to the wrong target group.
 #[test]
 fn another_scheme_than_the_doors_is_counted() {

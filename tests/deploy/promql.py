@@ -110,7 +110,6 @@ def misuses(node: Any) -> list[str]:
         if not isinstance(argument, promql_parser.MatrixSelector):
             continue
         metric = metrics().get(argument.vector_selector.name)
-        is_counter = metric is not None and metric.kind != "gauge"
-        if is_counter != (name in ("rate", "increase", "irate", "resets")):
-            found.append(f"{name} of {argument.vector_selector.name}, a {metric and metric.kind}")
+        if metric and (metric.kind != "gauge") != (name in ("rate", "increase", "irate", "resets")):
+            found.append(f"{name} of {argument.vector_selector.name}, a {metric.kind}")
     return found
