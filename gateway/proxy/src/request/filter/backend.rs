@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ::filter::cookie::{self, SameSite};
 use ::filter::hash::KeyHash;
 use ::filter::sticky::Tag;
-use door::{Action, BackendHost, Balance, Canary, Matched, Sticky, Upstream};
+use door::{Action, BackendHost, Balance, Canary, Filter, Matched, Sticky, Upstream};
 use http::HeaderValue;
 use http::header::SET_COOKIE;
 use wire::{BodyFraming, Field, FieldId};
@@ -51,7 +51,8 @@ impl Course {
             }
             (Action::Forward(upstream), _) => upstream,
         };
-        if !is_grpc(seen) {
+        let is_page = |filter: &Filter| matches!(filter, Filter::Errors(_));
+        if filters.request.iter().any(is_page) && !is_grpc(seen) {
             self.keep(seen);
         }
         let choice = &filters.choice;

@@ -192,13 +192,9 @@ fn is_of_client(field: &Field, head: &[u8]) -> bool {
 }
 
 impl Course {
-    /// Keeps what requests for pages need, if the route has any.
+    /// Keeps what requests for pages need.
     pub(super) fn keep(&mut self, seen: &Seen<'_>) {
-        let is_page = |filter: &Filter| matches!(filter, Filter::Errors(_));
-        let filters = self.filters.as_deref();
-        if filters.is_some_and(|filters| filters.request.iter().any(is_page)) {
-            self.kept = RefCell::new(Some(Box::new(Kept::of(seen, &self.edits.fields))));
-        }
+        self.kept = RefCell::new(Some(Box::new(Kept::of(seen, &self.edits.fields))));
     }
 
     /// The pages for a status; the outermost that replaces it counts.
