@@ -135,9 +135,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 /// that is not loopback is what endpoints need.
 const NAMESPACE: &str = r#"set -e
 ip link set lo up
-ip link add machine type dummy
+ip link add machine type veth peer name beyond
 ip address add 192.0.2.1/24 dev machine
 ip link set machine up
+ip link set beyond up
 ip route add default via 192.0.2.254 dev machine
 exec "$@""#;
 
