@@ -5,8 +5,8 @@
 
 - A block ```` ```yaml values preset=NAME ```` is a file of values: the chart takes it on top of that preset, by its schema
   and its own checks. With --blastdoor, the configuration that comes out is valid, too.
-- Blocks of `sh` are scripts. Their `helm` commands are rendered with the first values of their guide as `values.yaml`; the
-  files, workloads, Services and ports that `kubectl` names are there; hosts that `curl` asks for are in the example.
+- Blocks of `sh` are scripts. Their `helm` commands are rendered with the first values of their guide as `values.yaml`, and
+  those that say `file=NAME` under that name; the files, workloads, Services and ports that `kubectl` names are there; hosts that `curl` asks for are in the example.
 - Links lead to files and headings that exist.
 
 A guide is in docs/ and named guide-*.md or neighbours.md. What a user must write down first (names in capitals) is left alone.
@@ -35,20 +35,19 @@ class Guide:
 
     def __init__(self, name, text):
         self.name, self.text = name, text
-        self.values, self.scripts = [], []
+        self.values, self.scripts, self.files = [], [], {}
         for indent, language, rest, body in FENCE.findall(text):
             body = "".join(line.removeprefix(indent) for line in body.splitlines(keepends=True))
             preset = re.search(r"\bpreset=(\S+)", rest)
             if language == "yaml" and " values" in rest:
+                file = re.search(r"\bfile=(\S+)", rest)
+                self.files.setdefault(file.group(1) if file else "values.yaml", body)
                 self.values.append((preset and preset.group(1), body))
             elif language == "yaml" and rest.strip() == "":
                 # A part of an object: it must be YAML at least.
                 self.values.append(("", body))
             elif language in ("sh", "bash"):
                 self.scripts.append(body)
-
-    def first_values(self):
-        return next((body for preset, body in self.values if preset), None)
 
 
 class Chart:
@@ -57,21 +56,21 @@ class Chart:
     def __init__(self, helm, blastdoor):
         self.helm, self.blastdoor, self.rendered, self.checked = helm, blastdoor, {}, 0
 
-    def render(self, arguments, values):
-        """The objects, or an error as text."""
+    def render(self, arguments, files):
+        """The objects, or an error as text. `files` are the user's own, by name."""
+        used = tuple((name, body) for name, body in files.items() if name in arguments)
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "values.yaml"
-            file.write_text(values or "{}\n")
-            arguments = tuple("\0" if word == "values.yaml" else word for word in arguments)
-            if (arguments, values) not in self.rendered:
+            for name, body in used:
+                (Path(folder) / name).write_text(body)
+            if (arguments, used) not in self.rendered:
                 command = [self.helm, "template", "blastdoor", str(CHART), "--namespace", "blastdoor"]
-                command += [str(file) if word == "\0" else word for word in arguments]
+                command += [str(Path(folder) / word) if word in files else word for word in arguments]
                 ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
                 result = ended.stderr.strip()
                 if ended.returncode == 0:
                     result = [each for each in yaml.safe_load_all(ended.stdout) if each]
-                self.rendered[arguments, values] = result
-        return self.rendered[arguments, values]
+                self.rendered[arguments, used] = result
+        return self.rendered[arguments, used]
 
     def configuration_problems(self, objects):
         """What the gateway says about the configuration that was rendered."""
@@ -138,7 +137,7 @@ def check_values(guide, chart):
         if preset is None or not (CHART / f"presets/{preset}.yaml").is_file():
             yield f"a block of values is for preset {preset}, which does not exist"
             continue
-        objects = chart.render(("-f", f"deploy/helm/blastdoor/presets/{preset}.yaml", "-f", "values.yaml"), body)
+        objects = chart.render(("-f", f"deploy/helm/blastdoor/presets/{preset}.yaml", "-f", "values.yaml"), {"values.yaml": body})
         if isinstance(objects, str):
             yield f"values for {preset}: {objects}"
         else:
@@ -157,7 +156,7 @@ def check_scripts(guide, chart, hosts):
                 if path and not word.endswith("/PRESET") and not (ROOT / word).exists():
                     yield f"`{word}` does not exist"
             if words[0] == "helm" and words[1] in ("upgrade", "install", "template"):
-                rendered = chart.render(tuple(helm_arguments(words)), guide.first_values())
+                rendered = chart.render(tuple(helm_arguments(words)), guide.files)
                 if isinstance(rendered, str):
                     yield f"`{' '.join(words)}`: {rendered}"
                 else:
