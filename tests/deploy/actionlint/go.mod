@@ -1,4 +1,4 @@
-module github.com/blastdoor/blastdoor/tests/deploy/actionlint
+module blastdoor.dev/tests/deploy/actionlint
 
 go 1.25.0
 

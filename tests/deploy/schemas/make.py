@@ -7,6 +7,7 @@ Descriptions are left out, and fields that the definition does not name are refu
 
 import json
 import pathlib
+import re
 import sys
 
 import yaml
@@ -24,8 +25,12 @@ def strict(schema: dict) -> dict:
         kept["items"] = strict(kept["items"])
     if schema.get("x-kubernetes-int-or-string"):
         kept.pop("type", None)
-    # Formats and patterns of Go; jsonschema knows others.
+    # Formats and patterns of Go, as far as Python does not know them.
     kept.pop("format", None)
+    try:
+        re.compile(kept.get("pattern", ""))
+    except re.error:
+        kept.pop("pattern")
     return kept
 
 
