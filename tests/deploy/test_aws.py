@@ -265,7 +265,7 @@ class Terraform(unittest.TestCase):
 
     def test_it_is_formatted(self):
         program = rig.program("terraform", "install Terraform, see https://developer.hashicorp.com/terraform/install")
-        command = [program, "fmt", "-check", "-diff", str(AWS / "terraform")]
+        command = [program, "fmt", "-check", "-diff", "-recursive", str(AWS / "terraform")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
