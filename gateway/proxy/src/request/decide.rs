@@ -62,6 +62,7 @@ pub(crate) fn decide(
         return refuse(Refusal::Method);
     }
     if is_health_check(settings, identity.trusted, request, head) {
+        record.health_check();
         return match worker.phase() == Phase::Serving && snapshot.is_synced() {
             true => (Decision::Reply(Reply::Healthy), identity),
             false => refuse(Refusal::Drained),

@@ -27,6 +27,8 @@ pub(crate) struct Record {
     /// What was wrong, as text, for a line with a refusal.
     detail: Option<String>,
     is_connection: bool,
+    /// A load balancer asks for the door's health.
+    is_health_check: bool,
     /// Text for the log, kept only when there is one: method, host, path and request id, with their ends.
     text: Vec<u8>,
     ends: [usize; 4],
@@ -46,6 +48,7 @@ impl Record {
             refusal: None,
             detail: None,
             is_connection: false,
+            is_health_check: false,
             text: Vec::new(),
             ends: [0; 4],
         }
@@ -108,6 +111,12 @@ impl Record {
         }
     }
 
+    /// Records that a load balancer asks for the door's health. It is no traffic, as at the admin port: whoever looks for a
+    /// door without requests, or for its share of errors, must not find the probes.
+    pub(crate) fn health_check(&mut self) {
+        self.is_health_check = true;
+    }
+
     /// Records what was wrong, as text without any value of a field. The first reason counts.
     pub(crate) fn explain(&mut self, words: String) {
         self.detail.get_or_insert(words);
@@ -163,12 +172,14 @@ impl Record {
         worker.turns.give_way(now);
         let duration = now.saturating_duration_since(self.started);
         // A passed-through connection is not a request.
-        if !self.is_connection {
+        if !self.is_connection && !self.is_health_check {
             worker.metrics.finished(self.method, self.status, duration);
         }
         worker.metrics.bytes_in.add(self.bytes_in);
         worker.metrics.bytes_out.add(self.bytes_out);
-        if let Some(reason) = self.refusal {
+        if let Some(reason) = self.refusal
+            && !self.is_health_check
+        {
             worker.metrics.refused(reason);
         }
         let mut lines = worker.lines.borrow_mut();
