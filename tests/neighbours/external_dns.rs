@@ -72,13 +72,7 @@ impl Horizon {
 
     fn has(&self, expected: &[&str]) {
         let expected: BTreeSet<String> = expected.iter().map(|record| (*record).to_owned()).collect();
-        until("the zone is as expected", || {
-            let zone = self.zone();
-            zone == expected || {
-                println!("  not yet: {zone:?}");
-                false
-            }
-        });
+        until(&format!("the zone is {expected:?}"), || self.zone() == expected);
         // Nothing follows it.
         self.0.says("All records are already up to date");
         assert_eq!(self.zone(), expected);
