@@ -262,9 +262,21 @@ mod tests {
             "{GATEWAY}"
         );
         let workspace = Workspace::here().expect("a workspace");
-        for file in ["hostport.yaml", "hostnetwork.yaml"] {
-            let text = fs::read_to_string(workspace.path("deploy/daemonset").join(file)).expect("a manifest");
-            assert!(text.contains(&format!("image: {GATEWAY}\n")), "{file}");
+        let is_workload = |file: &Path| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("daemonset-") || name.starts_with("deployment-")
+        };
+        let files = workspace
+            .files("deploy/kustomize", is_workload)
+            .expect("manifests");
+        assert!(!files.is_empty());
+        for file in files {
+            let text = fs::read_to_string(workspace.path(&file)).expect("a manifest");
+            assert!(
+                text.contains(&format!("image: \"{GATEWAY}\"\n")),
+                "{}",
+                file.display()
+            );
         }
     }
 
