@@ -148,8 +148,9 @@ fn an_event_reports_a_broken_rule_and_its_neighbours_are_served() {
     let (reason, note) = of("cm-acme-http-solver-7vlkz").remove(0);
     assert_eq!(reason, "ChallengeUnreachable");
     for part in [
-        "spec.acme.solvers[].http01.ingress.ingressTemplate.metadata.labels: {expose: internal-http}",
-        "{expose: external-http}",
+        "spec.acme.solvers[].http01.ingress.ingressTemplate.metadata.labels: {expose: ",
+        "{expose: internal-http}` (door `internal-http`)",
+        "{expose: external-http}` (door `external-http`)",
         "acme.cert-manager.io/http01-edit-in-place",
     ] {
         assert!(note.contains(part), "{note}");

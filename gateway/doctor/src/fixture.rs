@@ -186,6 +186,7 @@ pub(crate) fn door(name: &str, port: u16, scheme: &str) -> Door {
         proxy_protocol: ProxyProtocol::Off,
         trusted: Vec::new(),
         trusted_file: None,
+        trusted_fetched: None,
         health_path: None,
         drain_wait: std::time::Duration::from_secs(5),
         drain_timeout: std::time::Duration::from_secs(30),

@@ -10,6 +10,7 @@
 //!   run.
 //! - Nothing of a Secret's content is printed.
 
+mod compiled;
 mod examine;
 mod finding;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod fixture;
 mod gateway;
 mod inventory;
 mod kind;
+mod placement;
 mod report;
 mod rule;
 mod rules;
@@ -24,8 +26,10 @@ mod scene;
 mod selector;
 mod target_group_binding;
 mod traffic;
+mod view;
 mod words;
 
+pub use compiled::needed_secrets;
 pub use examine::examine;
 pub use finding::{Evidence, Finding, Fix, Id, NotChecked, ObjectName, Severity};
 pub use gateway::{

@@ -1,16 +1,19 @@
 //! Everything that a rule looks at.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::jiff::Timestamp;
-use resource::{ClusterView, Ingress, Object};
+use resource::{ClusterView, Ingress, Problem};
 
+use crate::compiled::{is_watched, problems};
 use crate::finding::{Finding, NotChecked};
-use crate::gateway::{Gateways, Request, Workload};
+use crate::gateway::{Door, Gateways, Request, Workload};
 use crate::inventory::Inventory;
 use crate::traffic::{Endpoint, Front, NodeView, Path, endpoints, fronts, paths};
+use crate::view::view;
 
 /// Everything that a rule looks at.
 pub(crate) struct Scene<'a> {
@@ -26,6 +29,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) request: &'a Request,
     /// When the objects were read.
     pub(crate) now: Timestamp,
+    problems: OnceCell<Vec<Problem>>,
 }
 
 /// What rules find.
@@ -61,6 +65,7 @@ impl<'a> Scene<'a> {
             view: view(inventory),
             request,
             now,
+            problems: OnceCell::new(),
         }
     }
 
@@ -103,34 +108,26 @@ impl<'a> Scene<'a> {
         self.inventory.nodes.iter().map(NodeView)
     }
 
+    /// All doors.
+    pub(crate) fn doors(&self) -> impl Iterator<Item = &'a Door> {
+        let workloads = self.workloads.iter();
+        workloads.flat_map(|workload| &workload.configuration.doors)
+    }
+
+    /// Whether a gateway watches this namespace.
+    pub(crate) fn watches(&self, namespace: &str) -> bool {
+        is_watched(self.workloads, namespace)
+    }
+
+    /// What the doors' own code reports about Ingresses and certificates.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        self.problems.get_or_init(|| problems(&self.view, self.workloads))
+    }
+
     /// The Ingresses that a door of this workload admits.
     pub(crate) fn admitted<'s>(&'s self, policy: &'s door::Policy) -> impl Iterator<Item = &'s Arc<Ingress>> {
         self.view
             .ingresses()
             .filter(|ingress| policy.admits(ingress, &self.view))
     }
-}
-
-/// What doors are compiled from, read as the gateway reads it. Problems of the objects are for `blastdoor check`.
-fn view(inventory: &Inventory) -> ClusterView {
-    let mut view = ClusterView::default();
-    let mut problems = Vec::new();
-    let ingresses = inventory.ingresses.iter().cloned();
-    let ingresses = ingresses.filter_map(|object| Ingress::from_api(object, &mut problems));
-    let ingresses: Vec<Object> = ingresses
-        .map(|object| Object::Ingress(Arc::new(object)))
-        .collect();
-    let classes = inventory.ingress_classes.iter().cloned();
-    let classes = classes.filter_map(|object| resource::IngressClass::from_api(object, &mut problems));
-    let classes: Vec<Object> = classes
-        .map(|object| Object::IngressClass(Arc::new(object)))
-        .collect();
-    let middlewares = inventory.middlewares.iter().cloned();
-    let middlewares = middlewares.filter_map(|object| resource::Middleware::from_api(object, &mut problems));
-    let middlewares = middlewares.map(|object| Object::Middleware(Arc::new(object)));
-    let middlewares: Vec<Object> = middlewares.collect();
-    for object in ingresses.into_iter().chain(classes).chain(middlewares) {
-        view.insert(object);
-    }
-    view
 }

@@ -40,6 +40,8 @@ pub struct Door {
     pub trusted: Vec<IpNet>,
     /// `trusted_proxies_file`, and its text where that is known.
     pub trusted_file: Option<(PathBuf, Option<String>)>,
+    /// When the list in that file was fetched, in seconds from 1970, if it says so.
+    pub trusted_fetched: Option<i64>,
     /// The path that is answered on the traffic port before routing.
     pub health_path: Option<Box<str>>,
     /// How long new connections are accepted after SIGTERM.

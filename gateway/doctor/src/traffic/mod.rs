@@ -9,5 +9,5 @@ mod policy;
 pub(crate) use endpoint::{Endpoint, endpoints};
 pub(crate) use front::{Front, Via, fronts};
 pub(crate) use node::{EXCLUDE_LABEL, NodeView};
-pub(crate) use path::{Path, paths};
+pub(crate) use path::{Path, Target, paths};
 pub(crate) use policy::{health_check_node_port, is_local, service_type};

@@ -1,8 +1,11 @@
 //! The objects of a cluster, from its API server.
 
 use control::cluster::{ApiResource, ClusterError, ClusterReader, Listing};
-use doctor::{Availability, Inventory, Kind, Missing, ObjectName, Request, needed_config_maps};
+use doctor::{
+    Availability, Gateways, Inventory, Kind, Missing, ObjectName, Request, needed_config_maps, needed_secrets,
+};
 
+use super::configuration;
 use crate::config::Options;
 use crate::source::credentials;
 
@@ -16,6 +19,12 @@ pub(super) async fn read(options: &Options, request: &Request) -> Result<Invento
     }
     for (namespace, name) in needed_config_maps(&inventory, request) {
         get(&reader, &mut inventory, Kind::ConfigMap, &namespace, &name).await?;
+    }
+    let configuration = |process: &doctor::Process| configuration::read(process, options);
+    let secrets = needed_secrets(&inventory, &Gateways::find(&inventory, request, configuration));
+    inventory.set_availability(Kind::Secret, Availability::Read);
+    for (namespace, name) in secrets {
+        get(&reader, &mut inventory, Kind::Secret, &namespace, &name).await?;
     }
     Ok(inventory)
 }

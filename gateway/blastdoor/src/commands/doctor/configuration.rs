@@ -99,6 +99,7 @@ fn door(config: &DoorConfig, process: &Process) -> Door {
             .trusted_proxies_file
             .as_ref()
             .map(|path| (path.clone(), text(path))),
+        trusted_fetched: config.trusted_proxies_fetched,
         health_path: settings.health_path.clone(),
         drain_wait: settings.drain.wait,
         drain_timeout: settings.drain.timeout,
