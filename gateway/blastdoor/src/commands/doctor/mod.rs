@@ -3,6 +3,8 @@
 mod cluster;
 mod configuration;
 mod dump;
+#[cfg(test)]
+mod recorded;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
