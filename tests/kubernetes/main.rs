@@ -17,6 +17,7 @@ mod objects;
 mod order;
 mod policies;
 mod published;
+mod rendered;
 mod replicas;
 mod rights;
 mod scale;

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use crate::api_server;
 use crate::apiserver::{ApiServer, until};
 use crate::objects::rule;
+use crate::rendered::gateway_of;
 use cases::{created, namespaces};
-use chart::{STANDARD, deny, dry_run, gateway_of, warn};
+use chart::{STANDARD, deny, dry_run, warn};
 
 const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces";
 const DOOR: &str = "external-https";
@@ -142,7 +143,9 @@ fn no_way_leads_around_the_policies() {
 
     // The gateway publishes addresses, also of what is from before: its writes change nothing that matters.
     let publish = "publish = { hostname = \"lb.example.com\" }";
-    let gateway = gateway_of(STANDARD, &server).door(DOOR, publish).start();
+    let gateway = gateway_of(STANDARD, &server.user_with_all_rights("gateway"))
+        .door(DOOR, publish)
+        .start();
     assert_eq!(get(gateway.door(DOOR), "app.shop.example.com", "/").status, 503);
     for (namespace, name) in [("shop", "app"), ("other", "old")] {
         until("it is published", || {

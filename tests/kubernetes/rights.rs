@@ -1,28 +1,19 @@
-//! Permissions: the documented ones are sufficient and none is unused; a missing one is named, and noticed when granted.
+//! Permissions: those of the chart are sufficient and none is unused; a missing one is named, and noticed when granted.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use gateway_tests::{gateway, get};
 use serde_json::{Value, json};
 
 use crate::api_server;
-use crate::apiserver::{ApiServer, until};
+use crate::apiserver::{ApiServer, Asked, collection, until};
 use crate::backend::Backend;
-use crate::objects::{app, ingress};
+use crate::objects::{app, in_namespace, ingress};
+use crate::rendered::gateway_of;
 
 const DOOR: &str = "external-http";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-
-fn manifest(name: &str) -> String {
-    let path = format!("{}/../deploy/rbac/{name}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read_to_string(path).unwrap()
-}
-
-/// Credentials of the service account of the manifests.
-fn service_account(server: &ApiServer) -> std::path::PathBuf {
-    let token = server.kubectl(&["create", "token", "blastdoor", "-n", "blastdoor"]);
-    server.token("account", token.trim())
-}
 
 pub fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
     json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs })
@@ -60,95 +51,214 @@ pub fn give(server: &ApiServer, user: &str, rules: &[Value]) {
     );
 }
 
-/// What a role allows, as (group, resource, verb).
-fn allowed(server: &ApiServer, path: &str) -> BTreeSet<(String, String, String)> {
-    let (_, role) = server.request("GET", &format!("{RBAC}/{path}"), None);
+/// What the chart renders with other values, and what it must then be asked for.
+struct Scope {
+    name: &'static str,
+    rendered: &'static str,
+    /// Whether doors read the Secrets of Ingresses.
+    reads_secrets: bool,
+    /// Whether an Ingress names a ConfigMap.
+    reads_config_maps: bool,
+}
+
+const SCOPES: [Scope; 5] = [
+    Scope {
+        name: "none",
+        rendered: include_str!("rights/none.yaml"),
+        reads_secrets: false,
+        reads_config_maps: false,
+    },
+    Scope {
+        name: "named",
+        rendered: include_str!("rights/named.yaml"),
+        reads_secrets: true,
+        reads_config_maps: true,
+    },
+    Scope {
+        name: "namespaces",
+        rendered: include_str!("rights/namespaces.yaml"),
+        reads_secrets: true,
+        reads_config_maps: false,
+    },
+    Scope {
+        name: "all",
+        rendered: include_str!("rights/all.yaml"),
+        reads_secrets: true,
+        reads_config_maps: false,
+    },
+    Scope {
+        name: "watched",
+        rendered: include_str!("rights/watched.yaml"),
+        reads_secrets: true,
+        reads_config_maps: false,
+    },
+];
+
+/// One thing that a role allows.
+#[derive(Debug)]
+struct Right {
+    /// Empty: everywhere.
+    namespace: String,
+    group: String,
+    resource: String,
+    verb: String,
+    /// Empty: whatever its name.
+    object: String,
+}
+
+impl Right {
+    fn is_used_by(&self, asked: &Asked) -> bool {
+        let is_or_any = |ours: &str, theirs: &str| ours.is_empty() || ours == theirs;
+        is_or_any(&self.namespace, &asked.namespace)
+            && is_or_any(&self.object, &asked.name)
+            && (&*self.group, &*self.resource, &*self.verb) == (&*asked.group, &*asked.resource, &*asked.verb)
+    }
+}
+
+/// What the roles of one rendering allow.
+fn rights_of(server: &ApiServer, scope: &str) -> Vec<Right> {
     let texts = |value: &Value| -> Vec<String> {
-        let texts = value.as_array().unwrap().iter();
+        let texts = value.as_array().into_iter().flatten();
         texts.map(|text| text.as_str().unwrap().to_owned()).collect()
     };
-    let mut allowed = BTreeSet::new();
-    for rule in role["rules"].as_array().unwrap() {
-        for group in texts(&rule["apiGroups"]) {
-            for resource in texts(&rule["resources"]) {
-                for verb in texts(&rule["verbs"]) {
-                    allowed.insert((group.clone(), resource.clone(), verb));
+    let (mut rights, mut roles) = (Vec::new(), 0);
+    for kind in ["clusterroles", "roles"] {
+        let (_, list) = server.request("GET", &format!("{RBAC}/{kind}"), None);
+        for role in list["items"].as_array().unwrap() {
+            let name = role["metadata"]["name"].as_str().unwrap();
+            let is_ours = name == scope
+                || name == format!("blastdoor-{scope}")
+                || name.starts_with(&format!("{scope}-"));
+            if !is_ours {
+                continue;
+            }
+            roles += 1;
+            let namespace = role["metadata"]["namespace"].as_str().unwrap_or_default();
+            for rule in role["rules"].as_array().unwrap() {
+                let mut objects = texts(&rule["resourceNames"]);
+                if objects.is_empty() {
+                    objects.push(String::new());
+                }
+                for (group, resource) in texts(&rule["apiGroups"]).iter().zip(texts(&rule["resources"])) {
+                    for verb in texts(&rule["verbs"]) {
+                        rights.extend(objects.iter().map(|object| Right {
+                            namespace: namespace.to_owned(),
+                            group: group.clone(),
+                            resource: resource.clone(),
+                            verb: verb.clone(),
+                            object: object.clone(),
+                        }));
+                    }
                 }
             }
         }
     }
-    allowed
+    assert!(roles > 1 && rights.len() > 9, "{scope}: {rights:?}");
+    rights
+}
+
+fn certificate(namespace: &str, name: &str, host: &str) -> Value {
+    let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).unwrap();
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": { "name": name, "namespace": namespace },
+        "stringData": { "tls.crt": made.cert.pem(), "tls.key": made.signing_key.serialize_pem() }
+    })
 }
 
 #[test]
-fn the_documented_rights_are_sufficient_and_none_is_unused() {
+fn the_rights_of_the_chart_are_sufficient_and_none_is_unused() {
     let server = api_server!();
-    server.apply(&manifest("cluster.yaml"));
     crate::middlewares::define(&server);
-    let backend = Backend::start("app");
-    for object in app("app", &backend) {
-        server.create(&object);
+    for namespace in ["shop", "blastdoor"] {
+        server.create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }));
     }
-    server.create(&ingress("app", DOOR, "a.test", "app"));
-    server.create(&ingress("misplaced", "nowhere", "b.test", "app"));
-    let gateway = gateway!()
-        .cluster(&service_account(&server))
-        .env("POD_NAMESPACE", "blastdoor")
-        .door(DOOR, "publish = { hostname = \"lb.example.com\" }")
-        .start();
-    assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 200);
-    let user = "system:serviceaccount:blastdoor:blastdoor";
-    let asked = || server.asked_by(user);
-    let has = |resource: &str, verb: &str| {
-        asked()
-            .iter()
-            .any(|asked| asked.resource == resource && asked.verb == verb)
-    };
-    until("everything is used", || {
-        has("ingresses/status", "patch") && has("events", "create") && has("leases", "update")
-    });
-    drop(gateway);
-    // Watches are logged when they end.
-    until("the watches have ended", || {
-        has("endpointslices", "watch") && has("ingressclasses", "watch") && has("middlewares", "watch")
-    });
-    let used: BTreeSet<_> = asked()
-        .into_iter()
-        .map(|asked| {
-            assert!(asked.status < 400 || asked.status == 404, "{asked:?}");
-            (asked.group, asked.resource, asked.verb)
-        })
-        .collect();
-    let mut written = allowed(&server, "clusterroles/blastdoor");
-    written.extend(allowed(&server, "namespaces/blastdoor/roles/blastdoor"));
-    assert_eq!(used, written);
-}
-
-#[test]
-fn single_namespaces_need_nothing_cluster_wide() {
-    let server = api_server!();
-    server.create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }));
-    server.apply(&manifest("namespaced.yaml"));
+    let shop = |object| in_namespace(object, "shop");
     let backend = Backend::start("app");
-    let shop = |object| crate::objects::in_namespace(object, "shop");
     for object in app("app", &backend) {
         server.create(&shop(object));
     }
-    server.create(&shop(ingress("app", DOOR, "a.test", "app")));
-    server.create(&ingress("elsewhere", DOOR, "b.test", "app"));
-    let gateway = gateway!()
-        .cluster(&service_account(&server))
-        .source("namespaces = [\"shop\"]")
+    server.create(&certificate("blastdoor", "default", "default.test"));
+    server.create(&certificate("shop", "shop-tls", "a.test"));
+    server.create(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "fields", "namespace": "shop" },
+        "data": { "X-Team": "shop" }
+    }));
+    for scope in &SCOPES {
+        each_right_is_used(&server, scope);
+    }
+}
+
+fn each_right_is_used(server: &ApiServer, scope: &Scope) {
+    let name = scope.name;
+    server.apply(scope.rendered);
+    let door = if scope.reads_secrets {
+        "external-https"
+    } else {
+        DOOR
+    };
+    let mut ingresses = vec![
+        ingress("app", DOOR, "a.test", "app"),
+        // Nobody serves it, which an Event tells.
+        ingress("misplaced", "nowhere", "b.test", "app"),
+    ];
+    if scope.reads_secrets {
+        let mut secure = ingress("secure", door, "c.test", "app");
+        secure["spec"]["tls"] = json!([{ "hosts": ["a.test"], "secretName": "shop-tls" }]);
+        ingresses.push(secure);
+    }
+    if scope.reads_config_maps {
+        ingresses[0]["metadata"]["annotations"] =
+            json!({ "nginx.ingress.kubernetes.io/custom-headers": "shop/fields" });
+    }
+    let ingresses = ingresses.into_iter().map(|object| in_namespace(object, "shop"));
+    let ingresses: Vec<Value> = ingresses.collect();
+    for object in &ingresses {
+        server.create(object);
+    }
+    let token = server.kubectl(&["create", "token", name, "-n", "blastdoor"]);
+    let account = server.token(name, token.trim());
+    let gateway = gateway_of(scope.rendered, &account)
         .env("POD_NAMESPACE", "blastdoor")
+        .env("POD_NAME", &format!("{name}-x2x4z"))
         .start();
-    assert_eq!(get(gateway.door(DOOR), "a.test", "/").status, 200);
-    assert_eq!(get(gateway.door(DOOR), "b.test", "/").status, 404);
-    let refused: Vec<_> = server
-        .asked_by("system:serviceaccount:blastdoor:blastdoor")
+    let answer = get(gateway.door(DOOR), "a.test", "/");
+    assert_eq!(answer.status, 200, "{name}: {}", gateway.stderr());
+    assert_eq!(answer.field("x-team").is_some(), scope.reads_config_maps);
+    let rights = rights_of(server, name);
+    let user = format!("system:serviceaccount:blastdoor:{name}");
+    let unused = |but: &str| -> Vec<String> {
+        let asked = server.asked_by(&user);
+        let unused = rights
+            .iter()
+            .filter(|right| right.verb != but && !asked.iter().any(|asked| right.is_used_by(asked)));
+        unused.map(|right| format!("{right:?}")).collect()
+    };
+    let used_but = |but: &str| {
+        let started = Instant::now();
+        while !unused(but).is_empty() && started.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(unused(but), [""; 0], "{name}");
+    };
+    used_but("watch");
+    drop(gateway);
+    // Watches are logged when they end.
+    used_but("");
+    let refused: Vec<Asked> = server
+        .asked_by(&user)
         .into_iter()
         .filter(|asked| asked.status == 403)
         .collect();
-    assert_eq!(refused, []);
+    assert_eq!(refused, [], "{name}");
+    for object in &ingresses {
+        let path = format!(
+            "{}/{}",
+            collection(object),
+            object["metadata"]["name"].as_str().unwrap()
+        );
+        assert_eq!(server.request("DELETE", &path, None).0, 200);
+    }
 }
 
 #[test]

@@ -9,10 +9,11 @@ use fastrand::Rng;
 use gateway_tests::{Gateway, get};
 use serde_json::{Value, json};
 
-use super::chart::{CLASSES, STANDARD, deny, gateway_of, namespace, unbind};
+use super::chart::{CLASSES, STANDARD, deny, namespace, unbind};
 use crate::api_server;
 use crate::apiserver::{ApiServer, collection};
 use crate::objects::backend;
+use crate::rendered::gateway_of;
 
 const SERVER_ALIAS: &str = "nginx.ingress.kubernetes.io/server-alias";
 const CLASS: &str = "kubernetes.io/ingress.class";
@@ -26,7 +27,8 @@ struct Rules {
     /// The doors whose namespaces and hosts are restricted.
     by_namespace: &'static [&'static str],
     by_host: &'static [&'static str],
-    draw: fn(&mut Rng, &mut Value),
+    /// Chooses a door, mostly one of these, by labels and class.
+    choose: fn(&mut Rng, &mut Value, &[&str]),
     /// What is tried before.
     table: fn(&ApiServer),
     /// An Ingress that is admitted and served: the labels and class of it.
@@ -56,7 +58,7 @@ const STANDARD_RULES: Rules = Rules {
     by_namespace: ALL,
     by_host: ALL,
     table: |_| {},
-    draw: |rng, object| {
+    choose: |rng, object, doors| {
         let values = [
             "internal-http",
             "internal-https",
@@ -69,7 +71,10 @@ const STANDARD_RULES: Rules = Rules {
             "external",
             "",
         ];
-        let value = values[rng.usize(..values.len())];
+        let value = match rng.choice(doors) {
+            Some(door) if rng.u8(..3) > 0 => door,
+            _ => values[rng.usize(..values.len())],
+        };
         object["metadata"]["labels"] = if value.is_empty() {
             json!({})
         } else {
@@ -96,7 +101,19 @@ const CLASS_RULES: Rules = Rules {
     by_namespace: &["external-http", "external-https"],
     by_host: &["external-https"],
     table: super::classes::are_known_as_doors_know_them,
-    draw: |rng, object| {
+    choose: |rng, object, doors| {
+        match rng.choice(doors) {
+            Some(&"external-http") if rng.u8(..3) > 0 => {
+                object["spec"]["ingressClassName"] = "public".into();
+                return;
+            }
+            Some(&"external-https") if rng.u8(..3) > 0 => {
+                object["spec"]["ingressClassName"] = "private".into();
+                object["metadata"]["labels"] = json!({ "tier": "edge", "team": "a" });
+                return;
+            }
+            _ => {}
+        }
         let mut labels = BTreeMap::new();
         for (key, values) in [
             ("tier", ["edge", "edge", "inner"]),
@@ -161,9 +178,17 @@ impl Rules {
     }
 
     fn draw(&self, rng: &mut Rng, number: usize) -> Drawn {
-        let (namespace, ..) = self.namespaces[rng.usize(..self.namespaces.len())];
+        let (namespace, doors, owned) = self.namespaces[rng.usize(..self.namespaces.len())];
+        // Below this, all hosts are its own, if it has any. Most are, so that single ones decide.
+        let own = if owned.contains("blog") {
+            "blog.example.com"
+        } else {
+            "shop.example.com"
+        };
         let (mut hosts, mut is_shared, mut is_strict) = (Vec::new(), false, false);
-        let mut host = |rng: &mut Rng| match rng.u8(..14) {
+        let mut host = |rng: &mut Rng| match rng.u8(..30) {
+            14..28 => format!("i{number}.{own}"),
+            28.. => format!("www.i{number}.{own}"),
             0..5 => format!("i{number}.shop.example.com"),
             5 => format!("*.i{number}.shop.example.com"),
             6..8 => format!("i{number}.blog.example.com"),
@@ -198,7 +223,7 @@ impl Rules {
             "spec": { "rules": written }
         });
         let annotations = &mut object["metadata"]["annotations"];
-        if rng.u8(..4) == 0 {
+        if rng.u8(..3) == 0 {
             let spellings: [fn(String) -> String; 4] = [
                 |name| name,
                 |name| name.to_uppercase(),
@@ -207,7 +232,8 @@ impl Rules {
             ];
             let mut names = Vec::new();
             for _ in 0..=rng.u8(..2) {
-                let name = match rng.u8(..5) {
+                let name = match rng.u8(..8) {
+                    5.. => format!("alias{number}.{own}"),
                     0..2 => format!("alias{number}.shop.example.com"),
                     2 => format!("*.alias{number}.shop.example.com"),
                     3 => format!("alias{number}.blog.example.com"),
@@ -253,7 +279,7 @@ impl Rules {
             (rules, is_shared) = (vec![String::new()], true);
             object["spec"] = json!({ "defaultBackend": backend("none") });
         }
-        (self.draw)(rng, &mut object);
+        (self.choose)(rng, &mut object, doors);
         let class = object["spec"]["ingressClassName"].as_str();
         let annotated = object["metadata"]["annotations"][CLASS].as_str();
         is_strict |= self.rendered == CLASSES && class.or(annotated).is_none_or(str::is_empty);
@@ -383,7 +409,7 @@ fn agree(rules: &Rules, seed: u64, count: usize) {
         "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "spec": { "controller": "blastdoor.dev/gateway" },
         "metadata": { "name": "private", "annotations": { "ingressclass.kubernetes.io/is-default-class": "true" } }
     }));
-    let gateway = gateway_of(rules.rendered, &server).start();
+    let gateway = gateway_of(rules.rendered, &server.user_with_all_rights("gateway")).start();
     let mut rng = Rng::with_seed(seed);
     let all: Vec<Drawn> = (1..=count).map(|number| rules.draw(&mut rng, number)).collect();
     let (admitted, refused): (Vec<_>, Vec<_>) = all.iter().partition(|drawn| write(&server, drawn));

@@ -1,6 +1,5 @@
-//! What the chart renders for the values beside it, and a gateway with the doors of the same rendering.
+//! What the chart renders for the values beside it.
 
-use gateway_tests::{Builder, gateway};
 use serde_json::{Value, json};
 
 use crate::apiserver::{ApiServer, until};
@@ -9,12 +8,6 @@ pub const STANDARD: &str = include_str!("standard.yaml");
 pub const CLASSES: &str = include_str!("classes.yaml");
 
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
-const DOORS: [&str; 4] = [
-    "internal-http",
-    "internal-https",
-    "external-http",
-    "external-https",
-];
 
 /// Everything but the ConfigMap, whose namespace need not exist.
 fn policies(rendered: &str) -> String {
@@ -75,38 +68,4 @@ pub fn namespace(name: &str, doors: &[&str], hosts: &str) -> Value {
         object["metadata"]["annotations"] = json!({ "blastdoor.dev/hosts": hosts });
     }
     object
-}
-
-/// A gateway with the doors of the rendered listeners.toml, each on a free port.
-pub fn gateway_of(rendered: &str, server: &ApiServer) -> Builder {
-    let (_, text) = rendered.split_once("  listeners.toml: |\n").unwrap();
-    let lines: Vec<&str> = text
-        .lines()
-        .map_while(|line| line.strip_prefix("    ").or(line.is_empty().then_some("")))
-        .collect();
-    let mut builder = gateway!().cluster(&server.user_with_all_rights("gateway"));
-    for door in DOORS {
-        builder = builder.without(door);
-    }
-    let (mut section, mut found) = ("", 0);
-    for line in lines {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']');
-        } else if section == "source" && line.starts_with("ingress_class = ") {
-            builder = builder.source(line);
-        } else if let Some(door) = section.strip_prefix("listeners.") {
-            let is_address = line.starts_with("bind = ");
-            found += usize::from(is_address);
-            builder = builder.door(
-                door,
-                if is_address {
-                    "bind = \"127.0.0.1:0\"\nworkers = 1"
-                } else {
-                    line
-                },
-            );
-        }
-    }
-    assert!(found > 2, "{rendered}");
-    builder
 }

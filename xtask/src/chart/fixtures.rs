@@ -1,4 +1,4 @@
-//! Admission policies as the chart renders them: for Kustomize, and for tests that have no Helm.
+//! What the chart renders beside the presets: admission policies for Kustomize, and objects for tests that have no Helm.
 
 use std::path::{Path, PathBuf};
 
@@ -8,32 +8,48 @@ use super::{CHART, Files, KUSTOMIZE, RELEASE, kustomize};
 use crate::command::Invocation;
 use crate::workspace::Workspace;
 
-/// Values, and beside them what the chart renders with them.
-const FOLDER: &str = "tests/kubernetes/policies";
+const POLICIES: &str = "templates/admissionpolicies.yaml";
+/// Folders of values, beside which stands what these templates make of them.
+const FOLDERS: [(&str, &[&str]); 2] = [
+    (
+        "tests/kubernetes/policies",
+        &["templates/configmap.yaml", POLICIES],
+    ),
+    (
+        "tests/kubernetes/rights",
+        &[
+            "templates/namespace.yaml",
+            "templates/serviceaccount.yaml",
+            "templates/rbac.yaml",
+            "templates/configmap.yaml",
+        ],
+    ),
+];
 const VALUES: &str = ".values.yaml";
-const TEMPLATE: &str = "templates/admissionpolicies.yaml";
 
 pub(super) fn files(workspace: &Workspace, helm: &Path) -> Result<Files> {
-    let render = |options: &[&str]| {
+    let render = |templates: &[&str], options: &[&str]| {
         Invocation::new(workspace, helm)
             .args(["template", RELEASE, CHART, "--namespace", RELEASE])
             // The first version with ValidatingAdmissionPolicy.
-            .args(["--kube-version", "1.30", "--show-only", TEMPLATE])
+            .args(["--kube-version", "1.30", "--set", "namespace.create=true"])
+            .args(templates.iter().flat_map(|template| ["--show-only", template]))
             .args(options)
             .output()
     };
     let mut files = Files::new();
-    let standard = render(&["--set", "admissionPolicies.enabled=true"])?;
+    let standard = render(&[POLICIES], &["--set", "admissionPolicies.enabled=true"])?;
     for (path, text) in kustomize::alone("admission-policies", &standard)? {
         files.insert(Path::new(KUSTOMIZE).join(path), text);
     }
-    let values = workspace.files(FOLDER, |path| path.to_string_lossy().ends_with(VALUES))?;
-    for path in values {
-        let name = path.display().to_string();
-        let stem = name.strip_suffix(VALUES).with_context(|| name.clone())?;
-        let rendered = PathBuf::from(format!("{stem}.yaml"));
-        let text = render(&["--show-only", "templates/configmap.yaml", "--values", &name])?;
-        files.insert(rendered, text);
+    for (folder, templates) in FOLDERS {
+        let values = workspace.files(folder, |path| path.to_string_lossy().ends_with(VALUES))?;
+        for path in values {
+            let name = path.display().to_string();
+            let stem = name.strip_suffix(VALUES).with_context(|| name.clone())?;
+            let rendered = PathBuf::from(format!("{stem}.yaml"));
+            files.insert(rendered, render(templates, &["--values", &name])?);
+        }
     }
     Ok(files)
 }

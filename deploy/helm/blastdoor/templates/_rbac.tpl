@@ -83,7 +83,9 @@ subjects:
 {{- if eq $secrets.scope "named" -}}
 {{- range $namespace, $list := $secrets.named }}{{ $_ := set $names $namespace $list }}{{ end -}}
 {{- end -}}
-{{- if not (has $secrets.scope (list "none" "mounted")) -}}
+{{- /* With all Secrets of the cluster, those of doors are among them. */ -}}
+{{- $all := and (eq $secrets.scope "cluster") (not .part.values.watchNamespaces) -}}
+{{- if not (or $all (has $secrets.scope (list "none" "mounted"))) -}}
 {{- range .part.doors -}}
 {{- $tls := (index $context.doors .).tls -}}
 {{- if $tls.enabled -}}
