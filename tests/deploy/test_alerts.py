@@ -28,7 +28,7 @@ def rules() -> list[dict]:
 
 def promtool(*arguments) -> subprocess.CompletedProcess:
     command = [rig.program("promtool", "install Debian's package prometheus"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def cases() -> list[dict]:
