@@ -11,6 +11,7 @@ mod config;
 mod cpus;
 mod deployment;
 mod descriptors;
+mod doctor;
 mod doors;
 mod drain;
 mod ejection;

@@ -8,6 +8,7 @@ mod backend;
 mod balancing;
 mod classes;
 mod conformance;
+mod doctor;
 mod handover;
 mod installations;
 mod link;

@@ -2,6 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::beyond::beyond;
 use crate::finding::NotChecked;
 use crate::gateway::{Gateways, Request};
 use crate::inventory::{Availability, Inventory};
@@ -21,6 +22,7 @@ pub fn examine(inventory: &Inventory, gateways: &Gateways<'_>, request: &Request
             Some(kind) => found.skip(rule.id.to_string(), format!("{} are not known", kind.plural())),
         }
     }
+    beyond(&scene, &mut found);
     unread(inventory, &mut found);
     for gateway in &gateways.unreadable {
         found.skip(gateway.name.to_string(), gateway.reason.clone());

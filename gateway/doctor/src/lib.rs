@@ -10,6 +10,7 @@
 //!   run.
 //! - Nothing of a Secret's content is printed.
 
+mod beyond;
 mod compiled;
 mod examine;
 mod finding;
@@ -19,6 +20,7 @@ mod gateway;
 mod inventory;
 mod kind;
 mod placement;
+mod reference;
 mod report;
 mod rule;
 mod rules;
@@ -39,6 +41,7 @@ pub use gateway::{
 pub use inventory::{Availability, Inventory, Missing};
 pub use k8s_openapi::jiff::Timestamp;
 pub use kind::Kind;
+pub use reference::reference;
 pub use report::{DoorSummary, GatewaySummary, Report};
 pub use rule::Rule;
 pub use rules::catalogue;

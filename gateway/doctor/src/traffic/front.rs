@@ -60,10 +60,15 @@ impl<'i> Front<'i> {
         !matches!(self.via, Via::Unknown)
     }
 
-    /// The object that says so, and the field.
+    /// The object that says so.
     pub(crate) fn object(&self, service: &Service) -> ObjectName {
+        self.object_name(&ObjectName::of(Kind::Service, &service.metadata))
+    }
+
+    /// The same, by the name of the Service.
+    pub(crate) fn object_name(&self, service: &ObjectName) -> ObjectName {
         match self.via {
-            Via::LoadBalancer | Via::Unknown => ObjectName::of(Kind::Service, &service.metadata),
+            Via::LoadBalancer | Via::Unknown => service.clone(),
             Via::TargetGroup(binding) => ObjectName::of(Kind::TargetGroupBinding, &binding.metadata),
             Via::Ingress(ingress) => ObjectName::of(Kind::Ingress, &ingress.metadata),
         }

@@ -7,7 +7,7 @@ mod path;
 mod policy;
 
 pub(crate) use endpoint::{Endpoint, endpoints};
-pub(crate) use front::{Front, Via, fronts};
+pub(crate) use front::{Front, Registers, Via, fronts};
 pub(crate) use node::{EXCLUDE_LABEL, NodeView};
 pub(crate) use path::{Path, Target, paths};
 pub(crate) use policy::{health_check_node_port, is_local, service_type};

@@ -68,15 +68,18 @@ fn report(options: &Options, asked: &DoctorOptions) -> Result<Report, String> {
         selector: asked.selector.clone(),
         expected_nodes: asked.expect_nodes.clone(),
     };
+    let read = |process: &doctor::Process| configuration::read(process, options);
     let (inventory, at) = match &asked.dump {
         Some(directory) => dump::read(directory)?,
         None => {
             let at = now()?;
-            let read = cluster::read(options, &request);
-            (runtime()?.block_on(read).map_err(|error| error.to_string())?, at)
+            let objects = cluster::read(options, &request);
+            (
+                runtime()?.block_on(objects).map_err(|error| error.to_string())?,
+                at,
+            )
         }
     };
-    let read = |process: &doctor::Process| configuration::read(process, options);
     let gateways = Gateways::find(&inventory, &request, read);
     if gateways.workloads.is_empty() {
         return Err(nothing(&inventory, &gateways, &request));

@@ -61,9 +61,8 @@ fn look(scene: &Scene<'_>, found: &mut Found) {
         let mut finding = Finding::new(RULE.id, RULE.severity, object.clone(), sentence)
             .evidence(service, "spec.externalTrafficPolicy", "Local")
             .effect(format!(
-                "A pod on node {lonely} gets {most} times the traffic of {fewest_of} on node {crowded}: its latency rises first, \
-                 although the sum is small.",
-                fewest_of = if *fewest == 1 { "one" } else { "some" }
+                "Each pod on node {lonely} gets more traffic than one on node {crowded}: it is slow first, while the others have \
+                 room."
             ))
             .advice("Run the gateway as a DaemonSet: one pod on each node.")
             .fix(
