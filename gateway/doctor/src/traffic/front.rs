@@ -125,6 +125,20 @@ fn eligible(inventory: &Inventory) -> Vec<NodeView<'_>> {
         .collect()
 }
 
+/// The nodes with all of these labels, written `a=b, c=d`, as annotations of the AWS Load Balancer Controller have them.
+fn labelled<'i>(nodes: Vec<NodeView<'i>>, labels: Option<&str>) -> Vec<NodeView<'i>> {
+    let Some(labels) = labels else { return nodes };
+    let pairs: Vec<(&str, &str)> = labels
+        .split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .collect();
+    let has_all = |node: &NodeView<'i>| {
+        let mut pairs = pairs.iter();
+        pairs.all(|(key, value)| node.label(key.trim()) == Some(value.trim()))
+    };
+    nodes.into_iter().filter(has_all).collect()
+}
+
 /// Cloud providers register nodes, unless the Service asks for pods.
 fn load_balancer<'i>(inventory: &'i Inventory, service: &'i Service) -> Front<'i> {
     let annotations = service.metadata.annotations.as_ref();
@@ -148,7 +162,11 @@ fn load_balancer<'i>(inventory: &'i Inventory, service: &'i Service) -> Front<'i
     } else if class.is_some_and(|class| !is_of_nodes(class)) {
         Registers::Unknown
     } else {
-        Registers::Nodes(eligible(inventory))
+        let labels = annotation(
+            annotations,
+            "service.beta.kubernetes.io/aws-load-balancer-target-node-labels",
+        );
+        Registers::Nodes(labelled(eligible(inventory), labels))
     };
     Front {
         via: Via::LoadBalancer,
@@ -199,7 +217,9 @@ fn of_ingress<'i>(inventory: &'i Inventory, ingress: &'i Ingress, service: &'i S
             // The controller's own default, unless its `--default-target-type` says otherwise.
             Some("instance") | None => {
                 let nodes = inventory.nodes.iter().map(NodeView);
-                Registers::Nodes(nodes.filter(|node| node.is_instance_target()).collect())
+                let nodes = nodes.filter(|node| node.is_instance_target()).collect();
+                let labels = annotation(annotations, "alb.ingress.kubernetes.io/target-node-labels");
+                Registers::Nodes(labelled(nodes, labels))
             }
             Some(_) => Registers::Unknown,
         },

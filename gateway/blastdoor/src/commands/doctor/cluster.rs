@@ -26,6 +26,9 @@ pub(super) async fn read(options: &Options, request: &Request) -> Result<Invento
     for (namespace, name) in secrets {
         get(&reader, &mut inventory, Kind::Secret, &namespace, &name).await?;
     }
+    // All that are needed have been asked for; which of them may not be read is noted for each.
+    inventory.set_availability(Kind::ConfigMap, Availability::Read);
+    inventory.set_availability(Kind::Secret, Availability::Read);
     Ok(inventory)
 }
 

@@ -365,6 +365,15 @@ mod tests {
                 error("GW103"),
             ),
             (
+                "alb with the gateway's nodes",
+                cluster("NodePort", &["e"])
+                    .node("e", json!({"pool": "edge"}))
+                    .with(alb(
+                        json!({"alb.ingress.kubernetes.io/target-node-labels": "pool=edge"}),
+                    )),
+                vec![],
+            ),
+            (
                 "alb with pods",
                 cluster("NodePort", &["a"]).with(alb(json!({"alb.ingress.kubernetes.io/target-type": "ip"}))),
                 vec![],
