@@ -11,11 +11,19 @@ use super::{found, json};
 fn preset(name: &str, nodes: &[&str]) -> Dump {
     let kustomize = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kustomize");
     let overlay: PathBuf = kustomize.join("overlays").join(name);
-    Dump::default()
+    let dump = Dump::default()
         .manifests(&kustomize.join("base"))
         .manifests(&overlay)
         .nodes(&["a", "b", "c"])
-        .pods(nodes)
+        .pods(nodes);
+    if name != "gke-l4-local" {
+        return dump;
+    }
+    // What an API server allocates for `Local`.
+    let policy = "externalTrafficPolicy: Local";
+    let allocated = "externalTrafficPolicy: Local\n  healthCheckNodePort: 30999";
+    let dump = dump.replace("service-blastdoor-external.yaml", policy, allocated);
+    dump.replace("service-blastdoor-internal.yaml", policy, allocated)
 }
 
 /// Errors and warnings about traffic.
