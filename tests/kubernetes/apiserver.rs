@@ -508,6 +508,10 @@ pub fn collection(object: &Value) -> String {
         "ConfigMap" => "configmaps",
         "Namespace" => "namespaces",
         "Middleware" => "middlewares",
+        "Node" => "nodes",
+        "Pod" => "pods",
+        "ServiceAccount" => "serviceaccounts",
+        "DaemonSet" => "daemonsets",
         other => panic!("which plural has {other}?"),
     };
     match object["metadata"]["namespace"].as_str() {
