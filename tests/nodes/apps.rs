@@ -21,13 +21,13 @@ pub struct App {
     pub namespace: &'static str,
     pub door: &'static str,
     pub host: &'static str,
-    /// The door's port on every node.
+    /// The port of its door, in every pod.
     pub port: u16,
     /// What the door publishes.
     pub published: &'static str,
 }
 
-/// Ports and names are those of `deploy/daemonset`.
+/// Doors and ports are those of the chart.
 pub const APPS: [App; 4] = [
     App {
         name: "wiki",
@@ -50,7 +50,7 @@ pub const APPS: [App; 4] = [
         namespace: "shop",
         door: "external-http",
         host: "blog.example.com",
-        port: 80,
+        port: 10002,
         published: "external.example.com",
     },
     App {
@@ -58,15 +58,15 @@ pub const APPS: [App; 4] = [
         namespace: "shop",
         door: "external-https",
         host: "shop.example.com",
-        port: 443,
+        port: 10003,
         published: "external.example.com",
     },
 ];
 
 impl App {
-    /// Whether its door ends TLS.
-    pub fn is_tls(&self) -> bool {
-        self.name == "shop"
+    /// A host of another domain at the same door has another certificate.
+    pub fn domain(&self) -> &'static str {
+        self.host.split_once('.').unwrap_or_default().1
     }
 
     /// A host of the same domain that nobody has.
@@ -128,9 +128,9 @@ impl App {
         let backend = json!({ "service": { "name": self.name, "port": { "number": 80 } } });
         let paths = json!([{ "path": "/", "pathType": "Prefix", "backend": backend }]);
         let mut spec = json!({ "rules": [{ "host": self.host, "http": { "paths": paths } }] });
-        if self.is_tls() {
-            // As deploy/rbac/secrets.yaml names it.
-            spec["tls"] = json!([{ "hosts": [self.host], "secretName": "shop-tls" }]);
+        if self.door.ends_with("-https") {
+            // For those set-ups whose doors end TLS.
+            spec["tls"] = json!([{ "hosts": [self.host], "secretName": format!("{}-tls", self.name) }]);
         }
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",

@@ -11,8 +11,16 @@ use serde_json::Value;
 
 /// How long anything may take that the test waits for.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// The nodes' addresses.
-pub const NODES: [&str; 3] = ["10.244.255.11", "10.244.255.12", "10.244.255.13"];
+/// Longer than `minReadySeconds` anywhere here.
+const STANDSTILL: Duration = Duration::from_secs(20);
+/// The nodes, and their addresses.
+pub const NODES: [(&str, &str); 3] = [
+    ("node1", "10.244.255.11"),
+    ("node2", "10.244.255.12"),
+    ("node3", "10.244.255.13"),
+];
+/// Which pods of a DaemonSet do not tolerate.
+const LEAVING: &str = "example.com/leaving=:NoExecute";
 /// Where the test is, and the load balancer that it plays.
 pub const BALANCER: &str = "10.244.255.1";
 
@@ -36,6 +44,12 @@ impl Cluster {
     }
 
     fn kubectl_with(&self, arguments: &[&str], input: &str) -> String {
+        self.tried(arguments, input)
+            .unwrap_or_else(|told| panic!("kubectl {arguments:?}: {told}"))
+    }
+
+    /// Runs kubectl, which may fail: with what it says then.
+    pub fn tried(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         let mut child = Command::new("kubectl")
             .args(arguments)
             .stdin(Stdio::piped())
@@ -45,9 +59,11 @@ impl Cluster {
             .unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {arguments:?}: {told}");
-        String::from_utf8(output.stdout).unwrap()
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout).unwrap())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 
     /// What kubectl shows as JSON.
@@ -68,13 +84,67 @@ impl Cluster {
         self.apply(&list.to_string());
     }
 
+    pub fn namespace(&self, name: &str) {
+        let metadata = serde_json::json!({ "name": name });
+        self.apply_objects(vec![
+            serde_json::json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }),
+        ]);
+    }
+
     /// Waits until everything of a kind is rolled out.
     pub fn rolled_out(&self, kind: &str, namespace: &str) {
-        let timeout = format!("--timeout={}s", 2 * PATIENCE.as_secs());
         for object in self.objects(&["get", kind, "-n", namespace]) {
             let name = format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap());
-            self.kubectl(&["rollout", "status", &name, "-n", namespace, &timeout]);
+            let (mut last, mut since) = (String::new(), Instant::now());
+            until(&format!("{name} is rolled out"), || {
+                let status = ["rollout", "status", &name, "-n", namespace, "--watch=false"];
+                let told = self.kubectl(&status);
+                if told.contains("successfully rolled out") {
+                    return Ok(());
+                }
+                let pods = self.pods_as_they_are(namespace);
+                if pods != last || pods.contains("leaving") {
+                    (last, since) = (pods, Instant::now());
+                } else if kind == "daemonset" && since.elapsed() > STANDSTILL {
+                    // With `maxSurge` the controller of Kubernetes 1.36 can lose the timer of `minReadySeconds`; whatever
+                    // happens next to the DaemonSet wakes it. OpenKruise, which has the same code, had to repair the same.
+                    println!(
+                        "  {name} stands still although its pods are ready: told its controller to look"
+                    );
+                    let stamp = format!("example.com/looked-at={:?}", Instant::now());
+                    self.kubectl(&["annotate", "--overwrite", &name, "-n", namespace, &stamp]);
+                    since = Instant::now();
+                }
+                Err(told)
+            });
         }
+    }
+
+    fn pods_as_they_are(&self, namespace: &str) -> String {
+        let pods = self.objects(&["get", "pods", "-n", namespace]);
+        let state = |pod: &Value| {
+            let leaving = pod["metadata"]["deletionTimestamp"].as_str().map(|_| "leaving");
+            let ready = &pod["status"]["containerStatuses"][0]["ready"];
+            format!("{} {ready} {leaving:?}\n", pod["metadata"]["name"])
+        };
+        pods.iter().map(state).collect()
+    }
+
+    /// Waits until objects of a kind can be created.
+    pub fn established(&self, definition: &str) {
+        until(definition, || {
+            let found = self.objects(&["get", "customresourcedefinition", definition]);
+            let conditions = found[0]["status"]["conditions"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let is_there =
+                |condition: &Value| condition["type"] == "Established" && condition["status"] == "True";
+            match conditions.iter().any(is_there) {
+                true => Ok(()),
+                false => Err(format!("{conditions:?}")),
+            }
+        });
     }
 
     /// The gateway's pods that are not on their way out, by name.
@@ -86,12 +156,55 @@ impl Cluster {
             .collect()
     }
 
+    /// As whoever is about to take the machine away does: nothing new comes, and pods leave, but for the DaemonSet's.
+    pub fn drain(&self, node: &str) {
+        self.kubectl(&[
+            "drain",
+            node,
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            "--timeout=2m",
+        ]);
+    }
+
+    pub fn uncordon(&self, node: &str) {
+        self.kubectl(&["uncordon", node]);
+    }
+
+    /// The same for all pods, those of the DaemonSet as well.
+    pub fn evict(&self, node: &str) {
+        self.drain(node);
+        self.kubectl(&["taint", "node", node, LEAVING]);
+        until("the gateway has left the node", || {
+            let field = format!("spec.nodeName={node}");
+            match self
+                .objects(&["get", "pods", "-n", "blastdoor", "--field-selector", &field])
+                .len()
+            {
+                0 => Ok(()),
+                count => Err(format!("{count} pods")),
+            }
+        });
+    }
+
+    /// The node is there again.
+    pub fn readmit(&self, node: &str) {
+        self.kubectl(&["taint", "node", node, &format!("{LEAVING}-")]);
+        self.uncordon(node);
+    }
+
+    /// The node's cable, out or in again.
+    pub fn plug(&self, node: &str, state: &str) {
+        let cable = format!("to-{node}");
+        ip(&["link", "set", &cable, state]);
+    }
+
     /// Sets what a file for `/etc/sysctl.d` says, on every node. It is named from the root of the repository.
     pub fn set_sysctls(&self, file: &str) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
-        for node in 1..=NODES.len() {
+        for (node, _) in NODES {
             let status = Command::new("nsenter")
-                .arg(format!("--net=/run/netns/blastdoor-node{node}"))
+                .arg(format!("--net=/run/netns/blastdoor-{node}"))
                 .args(["sysctl", "--quiet", "--load"])
                 .arg(&file)
                 .status()
@@ -113,8 +226,8 @@ impl Cluster {
     /// The gateway's processes on all nodes.
     pub fn processes(&self) -> Vec<Process> {
         let mut found = Vec::new();
-        for node in 1..=NODES.len() {
-            let tasks = format!("node{node}/state/io.containerd.runtime.v2.task/k8s.io");
+        for (node, _) in NODES {
+            let tasks = format!("{node}/state/io.containerd.runtime.v2.task/k8s.io");
             for task in fs::read_dir(self.folder.join(tasks)).unwrap() {
                 let Ok(pid) = fs::read_to_string(task.unwrap().path().join("init.pid")) else {
                     continue;
@@ -183,6 +296,12 @@ impl Process {
             .unwrap();
         root[5].split(',').map(str::to_owned).collect()
     }
+}
+
+/// Runs `ip` where the test is.
+pub fn ip(arguments: &[&str]) {
+    let status = Command::new("ip").args(arguments).status().unwrap();
+    assert!(status.success(), "ip {arguments:?}: {status}");
 }
 
 /// Waits until `holds` says nothing; what it says otherwise is what is still missing.

@@ -1,5 +1,6 @@
 //! The objects of k3s' own Traefik behind Cloudflare (`deploy/k3s`), unchanged, as `docs/guide-k3s-hostnetwork.md` says.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -9,8 +10,11 @@ use gateway_tests::tls::{Authority, H2, Offer, TlsClient};
 use gateway_tests::{Client, Response};
 use serde_json::{Value, json};
 
+use super::Stage;
+use super::k3s::CLOUDFLARE;
 use crate::apps::{App, End};
-use crate::cluster::{Cluster, NODES, until};
+use crate::chart::{Release, root};
+use crate::cluster::{NODES, ip, until};
 
 const SITE: &str = "www.example.com";
 const ADMIN: &str = "admin.example.com";
@@ -19,43 +23,19 @@ const USER: &str = "admin:$2y$05$C/xY6HPzsMAURtzdBWrlv.AmjkPUmRHozWbN1gzPTA1Q8LY
 /// `admin:secret` and `admin:wrong`.
 const RIGHT: &str = "Authorization: Basic YWRtaW46c2VjcmV0\r\n";
 const WRONG: &str = "Authorization: Basic YWRtaW46d3Jvbmc=\r\n";
-/// One of Cloudflare's addresses. It exists in the namespaces of this cluster alone.
-const CLOUDFLARE: &str = "173.245.48.7";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Installs the gateway for these objects in place of the one that is there.
-pub fn install(cluster: &Cluster, authority: &Authority, deployed: impl Fn(&str) -> String) {
-    cluster.apply_objects(vec![
-        definition(),
-        json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "web" },
-        }),
-    ]);
-    until("Middlewares can be created", || {
-        let found = cluster.objects(&["get", "customresourcedefinition", "middlewares.traefik.io"]);
-        let conditions = found[0]["status"]["conditions"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        let is_there =
-            |condition: &Value| condition["type"] == "Established" && condition["status"] == "True";
-        match conditions.iter().any(is_there) {
-            true => Ok(()),
-            false => Err(format!("{conditions:?}")),
-        }
-    });
-    let certificate = authority.server(&["*.example.com"]);
-    cluster.apply_objects(vec![
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-            "metadata": { "name": "cloudflare-origin", "namespace": "web" },
-            "stringData": { "tls.crt": certificate.chain, "tls.key": certificate.key },
-        }),
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "admin-users", "namespace": "web" },
-            "stringData": { "users": USER },
-        }),
-    ]);
+/// Installs the gateway for these objects, which do not change.
+pub fn run(stage: &Stage) {
+    let cluster = &stage.cluster;
+    cluster.apply_objects(vec![definition()]);
+    cluster.namespace("web");
+    cluster.established("middlewares.traefik.io");
+    stage.certificate("web", "cloudflare-origin", &["*.example.com"]);
+    cluster.apply_objects(vec![json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "admin-users", "namespace": "web" },
+        "stringData": { "users": USER },
+    })]);
     for name in ["site", "admin"] {
         let app = App {
             name,
@@ -69,32 +49,15 @@ pub fn install(cluster: &Cluster, authority: &Authority, deployed: impl Fn(&str)
         cluster.apply_objects(vec![deployment, service]);
     }
     cluster.rolled_out("deployment", "web");
-    cluster.apply(&deployed("k3s/site.yaml"));
-    let secrets = deployed("rbac/secrets.yaml").replace("namespace: shop", "namespace: web");
-    cluster.apply(&secrets.replace("\"shop-tls\"", "\"cloudflare-origin\", \"admin-users\""));
-
-    let manifest = deployed("daemonset/hostnetwork.yaml");
-    let (_, daemonset) = manifest.split_once("\n---\n").unwrap();
-    let without_internal_doors: String = daemonset
-        .lines()
-        .filter(|line| !line.contains("BLASTDOOR_LISTENERS__INTERNAL_"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    cluster.apply_objects(vec![json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "blastdoor", "namespace": "blastdoor" },
-        "data": {
-            "listeners.toml": deployed("k3s/listeners.toml"),
-            "cloudflare.txt": deployed("k3s/cloudflare.txt"),
-        },
-    })]);
-    cluster.apply(&without_internal_doors);
-    // Neither a door's name nor its port may change while it runs.
-    cluster.kubectl(&["rollout", "restart", "daemonset/blastdoor", "-n", "blastdoor"]);
-    cluster.rolled_out("daemonset", "blastdoor");
+    cluster.apply(&fs::read_to_string(root().join("deploy/k3s/site.yaml")).unwrap());
+    let values = fs::read_to_string(root().join("deploy/k3s/values.yaml")).unwrap();
+    let release = Release::install(cluster, Some("k3s-hostnetwork-cloudflare"), values);
+    at_work(&stage.authority);
+    release.uninstall();
 }
 
 /// Each of them is seen at work, on every node.
-pub fn at_work(authority: &Authority) {
+fn at_work(authority: &Authority) {
     let tls = TlsClient::new(&Offer {
         authority: Some(authority),
         ..Offer::default()
@@ -104,7 +67,7 @@ pub fn at_work(authority: &Authority) {
         alpn: H2,
         ..Offer::default()
     });
-    for node in NODES {
+    for (_, node) in NODES {
         let door: SocketAddr = format!("{node}:443").parse().unwrap();
         // From an address that is none of Cloudflare's.
         until("the stranger is refused", || match ask(&tls, door, SITE, "") {
@@ -114,7 +77,7 @@ pub fn at_work(authority: &Authority) {
         assert_eq!(ask(&tls, door, ADMIN, RIGHT).unwrap().status, 403);
     }
     come_from_cloudflare();
-    for (number, node) in NODES.into_iter().enumerate() {
+    for (number, (_, node)) in NODES.into_iter().enumerate() {
         let door: SocketAddr = format!("{node}:443").parse().unwrap();
         let client = |last: usize| format!("CF-Connecting-IP: 198.51.100.{last}\r\n");
         let site = ask(&tls, door, SITE, &client(1)).unwrap();
@@ -195,8 +158,8 @@ fn ask(tls: &TlsClient, door: SocketAddr, host: &str, fields: &str) -> Result<Re
 /// From now on connections to the nodes have one of Cloudflare's addresses as their source, and the nodes answer to it.
 fn come_from_cloudflare() {
     let address = format!("{CLOUDFLARE}/32");
-    run("ip", &["address", "add", &address, "dev", "lo"]);
-    for (number, node) in NODES.iter().enumerate() {
+    ip(&["address", "replace", &address, "dev", "lo"]);
+    for (_, node) in NODES {
         let told = Command::new("ip")
             .args(["-4", "route", "get", node])
             .output()
@@ -205,26 +168,8 @@ fn come_from_cloudflare() {
         let mut words = told.split_whitespace().skip_while(|word| *word != "dev");
         let device = words.nth(1).unwrap_or_else(|| panic!("{told}"));
         let to_node = format!("{node}/32");
-        run(
-            "ip",
-            &["route", "replace", &to_node, "dev", device, "src", CLOUDFLARE],
-        );
-        let namespace = format!("--net=/run/netns/blastdoor-node{}", number + 1);
-        let back = [
-            "ip",
-            "route",
-            "replace",
-            &address,
-            "via",
-            crate::cluster::BALANCER,
-        ];
-        run("nsenter", &[&[namespace.as_str()], &back[..]].concat());
+        ip(&["route", "replace", &to_node, "dev", device, "src", CLOUDFLARE]);
     }
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status().unwrap();
-    assert!(status.success(), "{program} {arguments:?}: {status}");
 }
 
 /// Traefik's own, without the schema: what is written is for the gateway to judge.

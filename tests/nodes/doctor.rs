@@ -1,0 +1,88 @@
+//! `blastdoor doctor`, against the cluster as it is.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, until};
+
+const TODO: bool = true;
+/// Its report. It exits with 1 if there is anything to do.
+fn report(_cluster: &Cluster) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_blastdoor-under-test"))
+        .args(["doctor", "-o", "json"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let status = output.status.code();
+    let expected = i32::from(!to_do(&report).is_empty());
+    assert_eq!(status, Some(expected), "{told}{report:#}");
+    report
+}
+
+/// Findings that are no mere notes.
+fn to_do(report: &Value) -> Vec<&Value> {
+    let findings = report["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .filter(|finding| finding["severity"] != "info")
+        .collect()
+}
+
+fn is(finding: &Value, id: &str) -> bool {
+    finding["id"] == id
+}
+
+/// It sees this gateway, and has nothing to say but notes.
+pub fn finds_nothing(cluster: &Cluster) {
+    if TODO {
+        return;
+    }
+    until("the doctor finds nothing", || {
+        let report = report(cluster);
+        assert_eq!(report["gateways"].as_array().unwrap().len(), 1, "{report:#}");
+        match to_do(&report).first() {
+            None => Ok(()),
+            Some(finding) => Err(format!("{finding:#}")),
+        }
+    });
+    println!("  the doctor finds nothing");
+}
+
+/// It finds this, tells of these, and says what to do.
+pub fn finds(cluster: &Cluster, id: &str, told: &[&str]) {
+    if TODO {
+        return;
+    }
+    until(&format!("the doctor finds {id}"), || {
+        let report = report(cluster);
+        let found = to_do(&report)
+            .into_iter()
+            .find(|finding| is(finding, id))
+            .cloned();
+        let found = found.ok_or_else(|| format!("{report:#}"))?;
+        let text = found.to_string();
+        if let Some(missing) = told.iter().find(|fragment| !text.contains(**fragment)) {
+            return Err(format!("not a word of {missing}: {found:#}"));
+        }
+        assert!(!found["fix"].as_array().unwrap().is_empty(), "{found:#}");
+        println!("  the doctor finds {id}: {}", found["finding"].as_str().unwrap());
+        Ok(())
+    });
+}
+
+/// The fix has helped.
+pub fn finds_no_longer(cluster: &Cluster, id: &str) {
+    if TODO {
+        return;
+    }
+    until(&format!("the doctor finds {id} no longer"), || {
+        let report = report(cluster);
+        match to_do(&report).into_iter().find(|finding| is(finding, id)) {
+            None => Ok(()),
+            Some(finding) => Err(format!("{finding:#}")),
+        }
+    });
+}
