@@ -3,17 +3,20 @@
 //! The programs of a node are built from Go modules, once, into `target/cluster`. The gateway and the test's application
 //! are static binaries, each in its own image. The programs of the control plane come from `cargo xtask apiserver`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
+use crate::binary::Target;
 use crate::ci::{self, LeftOut};
 use crate::command::Invocation;
 use crate::go::{self, Part};
+use crate::oci::{Content, Image};
 use crate::workspace::Workspace;
-use crate::{apiserver, binary, image};
+use crate::{apiserver, binary, deploy, image};
 
 /// Where programs and images are kept.
 const KEPT: &str = "target/cluster";
@@ -22,7 +25,7 @@ const CLUSTER: &str = "tests/nodes/cluster";
 /// The application behind the doors, and the process that holds a pod's namespaces.
 const BACKEND: &str = "nodes-backend";
 
-/// How long the test may take, builds excluded. It takes four minutes, and much longer on a busy machine.
+/// How long the test may take, builds excluded. It takes eight minutes, and much longer on a busy machine.
 const LIMIT: &str = "30m";
 
 /// The step of CI.
@@ -34,11 +37,16 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     }
 }
 
-/// Without arguments it runs everything; `up`, `test` and `down` are for working on the test.
+/// Without arguments it runs everything; `up`, `test` and `down` are for working on the test, of which `run` and `test` can
+/// be told a part.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let verb = arguments.first().map_or("run", String::as_str);
-    if !["run", "up", "test", "down"].contains(&verb) || arguments.len() > 1 {
-        bail!("`cargo xtask nodes` takes nothing, or one of up, test and down");
+    let part = arguments.get(1).map_or("", String::as_str);
+    let takes_part = ["run", "test"].contains(&verb);
+    if !takes_part && (!["up", "down"].contains(&verb) || !part.is_empty()) || arguments.len() > 2 {
+        bail!(
+            "`cargo xtask nodes` takes nothing, up, down, run or test; and after these two, a part of the test"
+        );
     }
     let cluster = |arguments: &[&str]| {
         Invocation::new(workspace, workspace.path(CLUSTER))
@@ -62,6 +70,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if verb == "up" {
         return cluster(&["up"]).run();
     }
+    let programs = deploy::programs(workspace)?;
     let test = ["test", "--package", "gateway-tests", "--test", "nodes"];
     // Built outside the cluster, whose network cannot reach the internet.
     Invocation::cargo(workspace).args(test).args(["--no-run"]).run()?;
@@ -69,6 +78,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     cluster(&[verb, "timeout", "--foreground", LIMIT, "cargo"])
         .args(test)
         .args(["--offline", "--", "--ignored", "--nocapture"])
+        .env("HELM", &programs.join("helm").to_string_lossy())
+        .env("NODES_ONLY", part)
         .run()
 }
 
@@ -130,7 +141,38 @@ fn images(workspace: &Workspace, profile: &str) -> Result<()> {
     };
     write("pause.tar", "localhost/pause:1", &backend, &["pause"])?;
     write("backend.tar", "localhost/backend:1", &backend, &[])?;
-    write("gateway.tar", image::GATEWAY, &gateway, &[])
+    write("gateway.tar", image::GATEWAY, &gateway, &[])?;
+    tools(workspace, &workspace.path(KEPT).join("tools.tar"))
+}
+
+/// An image with this machine's `sh` and `curl`, and the libraries that they load: for the pod of `helm test`.
+fn tools(workspace: &Workspace, archive: &Path) -> Result<()> {
+    let mut paths = BTreeSet::from(["/bin/sh".to_owned(), "/usr/bin/curl".to_owned()]);
+    for program in paths.clone() {
+        // `libc.so.6 => /lib/…/libc.so.6 (0x…)`, and `/lib64/ld-linux-x86-64.so.2 (0x…)`.
+        let told = Invocation::new(workspace, "ldd").args([&program]).output()?;
+        let words = told.split_whitespace().filter(|word| word.starts_with('/'));
+        paths.extend(words.map(str::to_owned));
+    }
+    let mut files = Vec::new();
+    for path in &paths {
+        files.push(Content {
+            path: path.trim_start_matches('/'),
+            bytes: fs::read(path).with_context(|| format!("reading {path}"))?,
+            is_program: true,
+            capability: None,
+        });
+    }
+    let image = Image {
+        name: "localhost/tools:1",
+        files: &files,
+        entrypoint: "bin/sh",
+        arguments: &[],
+        architecture: Target::of_machine()?.architecture,
+        created: 0,
+        labels: &[],
+    };
+    image.write(archive).map(drop)
 }
 
 /// Why it cannot run here.
@@ -164,8 +206,10 @@ fn obstacle(workspace: &Workspace) -> Result<Option<String>> {
         ("conntrack", "--version", "conntrack"),
         ("sysctl", "--version", "procps"),
         ("openssl", "version", "openssl"),
+        ("curl", "--version", "curl, for the pod of `helm test`"),
         ("flock", "--version", "util-linux"),
         ("pkg-config", "--version", "pkg-config"),
+        ("python3", "--version", "python3 and python3-venv, for Helm"),
     ];
     for (program, argument, package) in tools {
         if !can(program, &[argument])? {
@@ -188,4 +232,19 @@ fn writable_cgroups() -> bool {
             "memory/blastdoor-probe"
         });
     fs::create_dir(&probe).is_ok() && fs::remove_dir(&probe).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tools_come_with_their_libraries() {
+        let workspace = Workspace::here().expect("a workspace");
+        let archive = workspace.path("target").join("tools-test.tar");
+        tools(&workspace, &archive).expect("an image");
+        // With less it could not start.
+        assert!(fs::metadata(&archive).expect("an archive").len() > 1_000_000);
+        fs::remove_file(&archive).expect("removing the archive");
+    }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     CLIENT, Stage, admin_check, all_left, forwarded, groups, mistakes, say, settle, upgraded_and_drained,
@@ -28,11 +28,15 @@ pub fn values() -> Value {
         });
         (app.door.to_owned(), values)
     };
-    let doors: serde_json::Map<String, Value> = APPS.iter().map(door).collect();
+    let doors: Map<String, Value> = APPS.iter().map(door).collect();
     json!({
         "minReadySeconds": 6,
         "doorDefaults": { "drain": { "wait": "5s", "timeout": "12s" } },
         "doors": doors,
+        "tests": {
+            "image": { "repository": "localhost/tools", "tag": "1" },
+            "hosts": APPS.iter().map(|app| (app.door.to_owned(), json!(app.host))).collect::<Map<_, _>>(),
+        },
     })
 }
 
@@ -135,7 +139,7 @@ pub fn pods<'a>(stage: &Stage, release: Release<'a>) -> Release<'a> {
     mistakes::wrong_port(cluster);
     mistakes::all_secrets(cluster);
     policies::hold(cluster);
-    //println!("  helm test: {}", release.test());
+    stage.helm_test(&release);
     let outcome = upgraded_and_drained(stage, &release, &balancer, NODES.len());
     all_left(&outcome, NODES.len());
     release

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gateway_tests::dns::Dns;
 use gateway_tests::tls::{Authority, Offer, TlsClient};
 use serde_json::json;
 
@@ -20,7 +21,7 @@ use crate::apps::{APPS, App};
 use crate::balancer::{Balancer, Check, Group};
 use crate::chart::{NAME, Release};
 use crate::client::Target;
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::{BALANCER, Cluster, NODES};
 use crate::load::{Load, Outcome};
 
 /// The admin port, where load balancers ask for `/lb/DOOR`.
@@ -36,6 +37,8 @@ pub struct Stage {
     /// The same with the client certificate of Authenticated Origin Pulls.
     pub cloudflare: Arc<TlsClient>,
     pulls: Authority,
+    /// The cluster's.
+    dns: Dns,
 }
 
 impl Stage {
@@ -56,7 +59,28 @@ impl Stage {
             cluster,
             authority,
             pulls,
+            dns: Dns::start_at(&format!("{BALANCER}:53")),
         }
+    }
+
+    /// `helm test`, which asks for the host of each door at every door of the pods.
+    fn helm_test(&self, release: &Release<'_>) {
+        let pods = self.cluster.objects(&[
+            "get",
+            "pods",
+            "-n",
+            NAME,
+            "-l",
+            "app.kubernetes.io/name=blastdoor",
+        ]);
+        let addresses = pods.iter().filter_map(|pod| pod["status"]["podIP"].as_str());
+        let name = format!("{NAME}.{NAME}.svc.cluster.local");
+        self.dns.resolves(&name, &addresses.collect::<Vec<_>>(), 1);
+        let told = release.test();
+        let answered = told.lines().filter(|line| line.starts_with("ok ")).count();
+        // Each door is asked for its own host, for those of the three others, and for one that exists nowhere.
+        assert_eq!(answered, APPS.len() * (APPS.len() + 1), "{told}");
+        println!("  helm test: {answered} answers are right");
     }
 
     /// A certificate for these names, in a Secret.
