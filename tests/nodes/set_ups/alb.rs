@@ -31,7 +31,7 @@ pub fn values() -> Value {
     let doors: Map<String, Value> = APPS.iter().map(door).collect();
     json!({
         "minReadySeconds": 6,
-        "doorDefaults": { "drain": { "wait": "5s", "timeout": "12s" } },
+        "doorDefaults": { "drain": { "wait": "8s", "timeout": "12s" } },
         "doors": doors,
         "tests": {
             "image": { "repository": "localhost/tools", "tag": "1" },

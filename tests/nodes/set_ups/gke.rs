@@ -31,7 +31,7 @@ const HORIZONS: [(&str, &str, &str); 2] = [
 fn values() -> Value {
     json!({
         "minReadySeconds": 6,
-        "doorDefaults": { "drain": { "wait": "5s", "timeout": "12s" } },
+        "doorDefaults": { "drain": { "wait": "10s", "timeout": "12s" } },
         "secrets": { "named": { "office": ["payroll-tls"], "shop": ["shop-tls"] } },
     })
 }

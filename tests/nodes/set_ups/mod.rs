@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gateway_tests::dns::Dns;
+use gateway_tests::Dns;
 use gateway_tests::tls::{Authority, Offer, TlsClient};
 use serde_json::json;
 
