@@ -21,6 +21,10 @@ fn report(_cluster: &Cluster) -> Value {
     report
 }
 
+/// What it rightly finds because of the test alone: drains shorter than a real load balancer takes, and no webhook of a
+/// controller that injects readiness gates.
+const OF_THE_TEST: [&str; 2] = ["GW402", "GW203"];
+
 /// Findings that are no mere notes.
 fn to_do(report: &Value) -> Vec<&Value> {
     let findings = report["findings"].as_array().unwrap();
@@ -34,12 +38,13 @@ fn is(finding: &Value, id: &str) -> bool {
     finding["id"] == id
 }
 
-/// It sees this gateway, and has nothing to say but notes.
+/// It sees this gateway, and has nothing to say but notes, and what the test itself has brought about.
 pub fn finds_nothing(cluster: &Cluster) {
     until("the doctor finds nothing", || {
         let report = report(cluster);
         assert_eq!(report["gateways"].as_array().unwrap().len(), 1, "{report:#}");
-        match to_do(&report).first() {
+        let known = |finding: &&Value| OF_THE_TEST.iter().any(|id| is(finding, id));
+        match to_do(&report).into_iter().find(|finding| !known(finding)) {
             None => Ok(()),
             Some(finding) => Err(format!("{finding:#}")),
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{CLIENT, Stage, admin_check, all_left, forwarded, groups, say, settle, upgraded_and_drained};
+use super::{
+    CLIENT, Stage, admin_check, all_left, forwarded, groups, mistakes, say, settle, upgraded_and_drained,
+};
 use crate::apps::{APPS, App};
 use crate::balancer::{Balancer, Balances, Behaviour, Check, Member};
 use crate::chart::Release;
@@ -77,6 +79,7 @@ pub fn host_ports<'a>(stage: &Stage, release: Release<'a>) -> (Release<'a>, Bala
     doctor::finds_nothing(cluster);
     let told = release.refuses(&["--set", "updateStrategy.rollingUpdate.maxSurge=1"]);
     assert!(told.contains("a second pod never fits"), "{told}");
+    mistakes::surge_on_host_ports(cluster);
     (release, balancer)
 }
 
@@ -135,6 +138,8 @@ pub fn pods<'a>(stage: &Stage, release: Release<'a>) -> Release<'a> {
     doors::confined(cluster, NODES.len());
     doors::one_writer(cluster, &APPS);
     doctor::finds_nothing(cluster);
+    mistakes::wrong_port(cluster);
+    mistakes::all_secrets(cluster);
     policies::hold(cluster);
     stage.helm_test(&release);
     let outcome = upgraded_and_drained(stage, &release, &balancer, NODES.len());
