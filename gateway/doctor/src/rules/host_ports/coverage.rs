@@ -87,6 +87,24 @@ fn who(workload: &Workload<'_>) -> &'static str {
     }
 }
 
+/// What is seen of nodes that do not serve. On ports of the node, nothing but their addresses leads to them.
+fn consequence(scene: &Scene<'_>, workload: &Workload<'_>, dark: &str) -> (String, &'static str) {
+    let has_front = scene
+        .paths
+        .iter()
+        .any(|path| path.workload.name == workload.name && !path.fronts.is_empty());
+    if has_front {
+        return (
+            format!("No gateway serves on {dark}."),
+            "What is in front of them must find these targets red; until it does, connections to them fail.",
+        );
+    }
+    (
+        format!("{} still sends to {dark}.", who(workload)),
+        "Connections to these nodes are refused or time out (through Cloudflare: 521 or 522), unless another target takes them.",
+    )
+}
+
 fn unready(scene: &Scene<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let Controller::DaemonSet(set) = workload.controller else {
         return None;
@@ -106,16 +124,13 @@ fn unready(scene: &Scene<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let wanted = scene.nodes().filter(|it| obstacle(workload.spec, *it).is_none());
     let dark = wanted.filter(|it| !served.iter().any(|served| served == it.name()));
     let dark: Vec<&str> = dark.map(NodeView::name).collect();
+    let (sentence, effect) = consequence(scene, workload, &list(&dark));
     let name = &workload.name;
     let mut finding = Finding::new(
         RULE.id,
         RULE.severity,
         name.clone(),
-        format!(
-            "{ready} of {desired} pods are ready. {} still sends to {}.",
-            who(workload),
-            list(&dark)
-        ),
+        format!("{ready} of {desired} pods are ready. {sentence}"),
     )
     .evidence(name.clone(), "status.desiredNumberScheduled", desired)
     .evidence(name.clone(), "status.numberReady", ready);
@@ -124,10 +139,14 @@ fn unready(scene: &Scene<'_>, workload: &Workload<'_>) -> Option<Finding> {
     }
     Some(
         finding
-            .effect("Connections to these nodes are refused or time out (through Cloudflare: 521 or 522), unless another target takes them.")
+            .effect(effect)
             .fix(
                 "See what keeps the pods from being ready.",
-                format!("kubectl describe {}\nkubectl logs {} --all-pods --previous", name.kubectl(), name.kubectl()),
+                format!(
+                    "kubectl describe {}\nkubectl logs {} --all-pods --previous",
+                    name.kubectl(),
+                    name.kubectl()
+                ),
             )
             .advice("Until then, take the addresses of these nodes out of DNS, or out of the load balancer."),
     )
