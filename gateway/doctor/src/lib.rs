@@ -1,6 +1,6 @@
 //! The doctor: how load balancers reach the doors of a gateway, judged by the objects of the cluster alone.
 //!
-//! An [`Inventory`] holds the objects, [`Gateways`] are found among them, [`examine`] looks for everything that the
+//! An [`Inventory`] holds the objects, [`Gateways`] are found among them, [`examine()`] looks for everything that the
 //! [`catalogue`] knows, and yields a [`Report`].
 //!
 //! # Invariants
