@@ -110,7 +110,14 @@ impl ClusterReader {
         match fault {
             Fault::Absent => Ok(Listing::Absent),
             Fault::Forbidden(message) => Ok(Listing::Forbidden(message)),
-            fault => {
+            fault @ (Fault::Refused(_)
+            | Fault::Unauthorized
+            | Fault::Conflict
+            | Fault::Expired
+            | Fault::Busy(_)
+            | Fault::Unreachable(_)
+            | Fault::Stalled(_)
+            | Fault::Nonsense(_)) => {
                 let server = &self.connection.server;
                 Err(ClusterError::NoAnswer(format!("{server}: {fault}")))
             }
@@ -124,13 +131,14 @@ impl ClusterReader {
             let request = request.map_err(|error| Fault::Nonsense(error.to_string()))?;
             match self.connection.client.request::<Value>(request).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => match Fault::from(error) {
-                    Fault::Busy(_) if attempt < ATTEMPTS => {
-                        attempt += 1;
-                        tokio::time::sleep(PAUSE).await;
+                Err(error) => {
+                    let fault = Fault::from(error);
+                    if !matches!(fault, Fault::Busy(_)) || attempt == ATTEMPTS {
+                        return Err(fault);
                     }
-                    fault => return Err(fault),
-                },
+                    attempt += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }

@@ -38,6 +38,10 @@ pub(crate) struct Course {
 
 /// Courses that have ended, for others to begin in: a course is too large for what the allocator keeps at hand.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "courses stay where they are: it is their memory that is kept"
+)]
 pub(crate) struct EndedCourses(RefCell<Vec<Box<Course>>>);
 
 impl EndedCourses {
