@@ -209,9 +209,13 @@ fn add<K: DeserializeOwned>(objects: &mut Vec<K>, json: &mut Value) -> Result<()
                 metadata.remove("managedFields");
             }
             // A Secret's content must not be quoted.
-            serde_json::from_value(json.take()).map_err(|_again| match error.classify() {
-                serde_json::error::Category::Data => "it does not fit its kind".to_owned(),
-                _ => "it is no object".to_owned(),
+            serde_json::from_value(json.take()).map_err(|_again| {
+                let what = if error.is_data() {
+                    "does not fit its kind"
+                } else {
+                    "is no object"
+                };
+                format!("it {what}")
             })?
         }
     };

@@ -138,8 +138,8 @@ fn is_gateway(inventory: &Inventory, candidate: &Candidate<'_>, request: &Reques
     let (key, value) = NAME_LABEL;
     let is_labelled = candidate.labels.get(key).is_some_and(|label| label == value);
     // A pod by itself that has the label may be anything that belongs to the chart.
-    let is_workload = !matches!(candidate.controller, Controller::Pod(_));
-    if !looks_like_it(candidate.container) && !(is_labelled && is_workload) {
+    let is_pod = matches!(candidate.controller, Controller::Pod(_));
+    if !looks_like_it(candidate.container) && (is_pod || !is_labelled) {
         return false;
     }
     // Jobs run other commands of the same image.
