@@ -215,11 +215,10 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
         *target = json!({});
     }
     for (key, value) in patch {
-        match value {
-            Value::Null => {
-                target.as_object_mut().unwrap().remove(key);
-            }
-            value => merge(&mut target[key], value),
+        if value.is_null() {
+            target.as_object_mut().unwrap().remove(key);
+        } else {
+            merge(&mut target[key], value);
         }
     }
 }

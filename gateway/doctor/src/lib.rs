@@ -12,6 +12,11 @@
 
 mod beyond;
 mod compiled;
+#![cfg_attr(
+    test,
+    expect(clippy::needless_pass_by_value, reason = "tests write `json!` where it is needed")
+)]
+
 mod examine;
 mod finding;
 #[cfg(test)]

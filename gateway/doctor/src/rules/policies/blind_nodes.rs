@@ -155,7 +155,7 @@ mod tests {
         let balancer = json!({"type": "LoadBalancer"});
         let local = json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"});
         let healthy = [
-            ("every node has one", cluster(&["a", "b", "p"], balancer.clone())),
+            ("every node has one", cluster(&["a", "b", "p"], balancer)),
             ("Local", cluster(&["a"], local)),
             ("no load balancer", cluster(&["a"], json!({"type": "ClusterIP"}))),
             ("node ports alone", cluster(&["a"], json!({"type": "NodePort"}))),
