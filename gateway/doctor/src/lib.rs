@@ -10,13 +10,16 @@
 //!   run.
 //! - Nothing of a Secret's content is printed.
 
-mod beyond;
-mod compiled;
 #![cfg_attr(
     test,
-    expect(clippy::needless_pass_by_value, reason = "tests write `json!` where it is needed")
+    expect(
+        clippy::needless_pass_by_value,
+        reason = "tests write `json!` where it is needed"
+    )
 )]
 
+mod beyond;
+mod compiled;
 mod examine;
 mod finding;
 #[cfg(test)]
