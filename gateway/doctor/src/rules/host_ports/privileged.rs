@@ -229,8 +229,8 @@ mod tests {
             (json!({}), plain, json!({}), true),
             (json!({}), plain, add.clone(), true),
             (json!({}), plain, drop.clone(), true),
-            (json!({}), variant, add.clone(), false),
-            (json!({}), variant, drop.clone(), true),
+            (json!({}), variant, add, false),
+            (json!({}), variant, drop, true),
             (json!({}), plain, json!({"runAsUser": 0}), false),
             (
                 json!({}),
