@@ -230,7 +230,7 @@ mod tests {
             (json!({}), plain, add.clone(), true),
             (json!({}), plain, drop.clone(), true),
             (json!({}), variant, add, false),
-            (json!({}), variant, drop, true),
+            (json!({}), variant, drop.clone(), true),
             (json!({}), plain, json!({"runAsUser": 0}), false),
             (
                 json!({}),
