@@ -302,7 +302,7 @@ fn each_has_a_lease_of_its_own() {
 #[test]
 fn without_the_right_to_its_own_lease_it_uses_the_default_one_and_reports_it() {
     let server = api_server!();
-    let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rbac/cluster.yaml");
+    let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes/permissions/cluster.yaml");
     server.apply(&std::fs::read_to_string(rbac).unwrap());
     server.create(&ingress("app", "both", "app.test", "app"));
     let token = server.kubectl(&["create", "token", "blastdoor", "-n", "blastdoor"]);

@@ -14,7 +14,10 @@ const OUTSIDE: &str = "external-http";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/blastdoor/endpointslices";
 
 fn rights() -> String {
-    let path = format!("{}/../deploy/rbac/namespaced.yaml", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/kubernetes/permissions/namespaced.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    );
     std::fs::read_to_string(path).unwrap()
 }
 

@@ -149,11 +149,18 @@ impl Cluster {
 
     /// The gateway's pods that are not on their way out, by name.
     pub fn gateways(&self) -> BTreeSet<String> {
-        self.objects(&["get", "pods", "-n", "blastdoor"])
-            .iter()
-            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
-            .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
-            .collect()
+        self.objects(&[
+            "get",
+            "pods",
+            "-n",
+            "blastdoor",
+            "-l",
+            "app.kubernetes.io/name=blastdoor",
+        ])
+        .iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect()
     }
 
     /// As whoever is about to take the machine away does: nothing new comes, and pods leave, but for the DaemonSet's.
