@@ -27,7 +27,8 @@ DOORS = {
     "external-http": (10002, 80),
     "external-https": (10003, 443),
 }
-PRIVATE, PUBLIC = ["10.0.0.0/24", "10.0.1.0/24"], ["10.0.100.0/24", "10.0.101.0/24"]
+PRIVATE, PUBLIC = ["10.0.0.0/27", "10.0.0.32/27"], ["10.0.100.0/24", "10.0.101.0/24"]
+NODES = ["10.0.16.0/20", "10.0.32.0/20"]
 ADMIN = 10254
 
 
@@ -77,10 +78,11 @@ def created(name: str) -> Stack:
         acm = boto3.client("acm")
         given = {
             "VpcId": vpc,
-            "PrivateSubnets": subnets(PRIVATE),
-            "PrivateSubnetCidrs": ",".join(PRIVATE),
-            "PublicSubnets": subnets(PUBLIC),
-            "PublicSubnetCidrs": ",".join(PUBLIC),
+            "InternalAlbSubnets": subnets(PRIVATE),
+            "InternalAlbSubnetCidrs": ",".join(PRIVATE),
+            "ExternalAlbSubnets": subnets(PUBLIC),
+            "ExternalAlbSubnetCidrs": ",".join(PUBLIC),
+            "NodeSubnets": subnets(NODES),
             "NodeSecurityGroup": group,
             "InternalCertificateArn": acm.request_certificate(DomainName="*.internal.example")["CertificateArn"],
             "ExternalCertificateArn": acm.request_certificate(DomainName="*.example.com")["CertificateArn"],
@@ -91,7 +93,6 @@ def created(name: str) -> Stack:
                 LaunchTemplateName="nodes", LaunchTemplateData={"ImageId": image, "InstanceType": "t3.large"}
             )["LaunchTemplate"]
             given |= {
-                "NodeSubnets": given["PrivateSubnets"],
                 "LaunchTemplateId": template["LaunchTemplateId"],
                 "LaunchTemplateVersion": "1",
                 "ClusterName": "shop",
@@ -182,6 +183,20 @@ class CloudFormation(unittest.TestCase):
                 }
                 with self.subTest(template=name, side=side):
                     self.assertEqual(found, {(80, 80, network), (443, 443, network)})
+
+    def test_nodes_and_pods_are_not_in_the_subnets_of_albs(self):
+        """What comes from there is believed. As the template says, because moto leaves rules out."""
+        for name in TEMPLATES:
+            asserted = [each["Assert"] for each in document(name)["Rules"]["SubnetsOfTheirOwn"]["Assertions"]]
+            for side in ("Internal", "External"):
+                lists = [{"Ref": f"{side}AlbSubnets"}, {"Ref": "NodeSubnets"}]
+                for pair in (lists, lists[::-1]):
+                    with self.subTest(template=name, pair=pair):
+                        self.assertIn({"Not": [{"EachMemberIn": pair}]}, asserted)
+        [balancer] = module()["resource"]["aws_lb"].values()
+        [lifecycle] = balancer["lifecycle"]
+        [condition] = lifecycle["precondition"]
+        self.assertIn("setintersection(each.value.subnet_ids, var.node_subnet_ids)", condition["condition"])
 
     def test_each_listener_forwards_to_the_door_of_its_scheme(self):
         for name in TEMPLATES:

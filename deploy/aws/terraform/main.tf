@@ -5,7 +5,7 @@ locals {
   horizons = {
     internal = {
       internal        = true
-      subnet_ids      = var.private_subnet_ids
+      subnet_ids      = var.internal_alb_subnet_ids
       client_cidrs    = var.internal_client_cidrs
       certificate_arn = var.internal_certificate_arn
       first_port      = 10000
@@ -13,7 +13,7 @@ locals {
     }
     external = {
       internal        = false
-      subnet_ids      = var.public_subnet_ids
+      subnet_ids      = var.external_alb_subnet_ids
       client_cidrs    = ["0.0.0.0/0"]
       certificate_arn = var.external_certificate_arn
       first_port      = 10002
@@ -53,7 +53,7 @@ locals {
 }
 
 data "aws_subnet" "alb" {
-  for_each = toset(concat(var.private_subnet_ids, var.public_subnet_ids))
+  for_each = toset(concat(var.internal_alb_subnet_ids, var.external_alb_subnet_ids))
 
   id = each.value
 }
@@ -121,6 +121,14 @@ resource "aws_lb" "this" {
   desync_mitigation_mode     = "defensive"
   preserve_host_header       = true
   tags                       = var.tags
+
+  lifecycle {
+    # The doors believe what comes from these subnets about the client.
+    precondition {
+      condition     = length(setintersection(each.value.subnet_ids, var.node_subnet_ids)) == 0
+      error_message = "The ${each.key} ALB has subnets of its own: every pod in them could forge the client's address."
+    }
+  }
 }
 
 resource "aws_lb_target_group" "door" {

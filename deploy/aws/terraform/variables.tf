@@ -3,23 +3,33 @@ variable "vpc_id" {
   type        = string
 }
 
-variable "private_subnet_ids" {
-  description = "Subnets of the internal ALB, in at least two availability zones. The internal doors believe X-Forwarded-For from their networks and from nobody else."
+variable "internal_alb_subnet_ids" {
+  description = "Subnets of the internal ALB alone, in at least two availability zones: no node or pod has an address in them. The internal doors believe X-Forwarded-For from their networks and from nobody else."
   type        = list(string)
 
   validation {
-    condition     = length(var.private_subnet_ids) >= 2
+    condition     = length(var.internal_alb_subnet_ids) >= 2
     error_message = "An ALB needs subnets in at least two availability zones."
   }
 }
 
-variable "public_subnet_ids" {
-  description = "Subnets of the internet-facing ALB, in at least two availability zones. The external doors believe X-Forwarded-For from their networks and from nobody else."
+variable "external_alb_subnet_ids" {
+  description = "Subnets of the internet-facing ALB alone, in at least two availability zones: no node or pod has an address in them. The external doors believe X-Forwarded-For from their networks and from nobody else."
   type        = list(string)
 
   validation {
-    condition     = length(var.public_subnet_ids) >= 2
+    condition     = length(var.external_alb_subnet_ids) >= 2
     error_message = "An ALB needs subnets in at least two availability zones."
+  }
+}
+
+variable "node_subnet_ids" {
+  description = "Every subnet of nodes and pods. They are only compared with those of the ALBs."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.node_subnet_ids) >= 1
+    error_message = "Name the subnets of nodes and pods: none of them may be an ALB's."
   }
 }
 

@@ -13,8 +13,9 @@ mock_provider "aws" {
 
 variables {
   vpc_id                   = "vpc-1"
-  private_subnet_ids       = ["subnet-a", "subnet-b"]
-  public_subnet_ids        = ["subnet-c", "subnet-d"]
+  internal_alb_subnet_ids  = ["subnet-a", "subnet-b"]
+  external_alb_subnet_ids  = ["subnet-c", "subnet-d"]
+  node_subnet_ids          = ["subnet-e", "subnet-f"]
   node_security_group_id   = "sg-nodes"
   internal_certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/a"
   external_certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/b"
@@ -64,4 +65,10 @@ run "everybody" {
   command = plan
   variables { internal_client_cidrs = ["0.0.0.0/0"] }
   expect_failures = [var.internal_client_cidrs]
+}
+
+run "nodes_beside_an_alb" {
+  command = plan
+  variables { node_subnet_ids = ["subnet-b", "subnet-e"] }
+  expect_failures = [aws_lb.this]
 }
