@@ -270,7 +270,7 @@ mod tests {
                 "`resource` must not import `kube-core` (that is for [\"control\"])",
                 "`proxy` must not import `resource` (it may: [\"route\", \"wire\", \"filter\", \"door\"])",
                 "`proxy` must not import `control` in its tests (it may: [\"route\", \"wire\", \"filter\", \"door\"])",
-                "`proxy` must not import `k8s-openapi` (that is for [\"resource\", \"control\"])",
+                "`proxy` must not import `k8s-openapi` (that is for [\"resource\", \"control\", \"doctor\"])",
                 "`control` must not import `figment` (that is for [\"blastdoor\"])",
                 "`gossip` is not in the import table: add its row",
             ]
