@@ -98,8 +98,14 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "image",
-        checks: "the images of the `dist` build: small, static, run as pods run them; left out late in a slow run",
+        checks: "the images of that `release` build: small, static, run as pods run them; their bill of materials",
         run: image::check,
+        latest: None,
+    },
+    Step {
+        name: "dist",
+        checks: "the images of the `dist` build, in the same way; left out late in a slow run",
+        run: image::check_dist,
         latest: Some(Duration::from_secs(40 * 60)),
     },
 ];

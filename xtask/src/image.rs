@@ -27,8 +27,14 @@ use crate::workspace::Workspace;
 pub(crate) const GATEWAY: &str = "localhost/blastdoor:0.1.0";
 /// As fast as it gets: the profile of whatever is installed or measured.
 pub(crate) const PROFILE: &str = "dist";
+/// What CI runs on nodes and as images: optimised, and built in a fraction of the time.
+pub(crate) const TESTED: &str = "release";
 /// Where images go.
 pub(crate) const FOLDER: &str = "target/image";
+/// Where images of the profile `TESTED` go, so that they are not taken for what is shipped.
+const TESTED_FOLDER: &str = "target/image/tested";
+/// The bill of materials, beside them.
+const BILL: &str = "blastdoor.cdx.json";
 /// A node downloads less than this.
 const LARGEST: usize = 20_000_000;
 /// Where the gateway, like most programs, looks for the authorities.
@@ -66,54 +72,88 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 fn build(workspace: &Workspace, wanted: &Wanted) -> Result<Option<LeftOut>> {
     let commit = Commit::here(workspace)?;
     let binary = binary::build_alike(workspace, &wanted.profile, wanted.target, &commit)?;
-    let program = fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
-    if !binary::is_static(&program) {
-        bail!("{} is not static", binary.display());
-    }
+    let program = read_static(&binary)?;
     if let Some(root) = &wanted.root {
         unpack(&files(&program, None), &workspace.path(root))?;
     }
     let folder = workspace.path(FOLDER);
+    write(&program, wanted, &commit, &folder)?;
+    bill(workspace, wanted, &commit, &folder)
+}
+
+fn read_static(binary: &Path) -> Result<Vec<u8>> {
+    let program = fs::read(binary).with_context(|| format!("reading {}", binary.display()))?;
+    if !binary::is_static(&program) {
+        bail!("{} is not static", binary.display());
+    }
+    Ok(program)
+}
+
+/// Writes both images into a folder.
+fn write(program: &[u8], wanted: &Wanted, commit: &Commit, folder: &Path) -> Result<()> {
     for (variant, capability) in VARIANTS {
         let archive = folder.join(format!("blastdoor{variant}.tar"));
         let image = Image {
             name: &format!("{}{variant}", wanted.name),
-            files: &files(&program, capability),
+            files: &files(program, capability),
             entrypoint: "blastdoor",
             arguments: &[],
             architecture: wanted.target.architecture,
             created: commit.time,
-            labels: &labels(&commit),
+            labels: &labels(commit),
         };
         let written = image.write(&archive)?;
         fs::write(archive.with_extension("digest"), format!("{}\n", written.digest))
             .context("writing the digest")?;
         println!("{}: {}", image.name, archive.display());
         tell(&written);
-        // What tests build need not be small.
-        if wanted.profile == PROFILE && written.packed >= LARGEST {
+        // Without optimisation it need not be small.
+        if [PROFILE, TESTED].contains(&wanted.profile.as_str()) && written.packed >= LARGEST {
             bail!(
                 "an image of {} bytes is too large: at most {LARGEST}",
                 written.packed
             );
         }
     }
-    let bill = folder.join("blastdoor.cdx.json");
-    sbom::write(workspace, wanted.target.triple, &commit, &bill).map(|missing| missing.map(LeftOut))
+    Ok(())
 }
 
-/// The step of CI: an image that is small and static, and runs as pods run it.
+fn bill(workspace: &Workspace, wanted: &Wanted, commit: &Commit, folder: &Path) -> Result<Option<LeftOut>> {
+    let missing = sbom::write(workspace, wanted.target.triple, commit, &folder.join(BILL))?;
+    Ok(missing.map(LeftOut))
+}
+
+/// The step of CI `image`: images that are small and static, and run as pods run them.
+///
+/// Their binary is the one of the step `nodes`, so nothing is compiled and this is never left out.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
+    let mut wanted = parse(&[])?;
+    TESTED.clone_into(&mut wanted.profile);
+    let commit = Commit::here(workspace)?;
+    let binary = binary::build_static(workspace, TESTED, "blastdoor", "blastdoor")?;
+    let folder = workspace.path(TESTED_FOLDER);
+    write(&read_static(&binary)?, &wanted, &commit, &folder)?;
+    let bill = bill(workspace, &wanted, &commit, &folder)?;
+    Ok(run_as_pods(workspace, &folder)?.into_iter().chain(bill).collect())
+}
+
+/// The step of CI `dist`: the same of the images that are shipped.
+pub(crate) fn check_dist(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     let bill = build(workspace, &parse(&[])?)?;
-    let left_out = workspace.path(FOLDER).join("left-out");
+    let left_out = run_as_pods(workspace, &workspace.path(FOLDER))?;
+    Ok(left_out.into_iter().chain(bill).collect())
+}
+
+/// Tells what could not run here.
+fn run_as_pods(workspace: &Workspace, folder: &Path) -> Result<Vec<LeftOut>> {
+    let left_out = folder.join("left-out");
     Invocation::new(workspace, "python3")
-        .args(["tests/deploy/image.py", FOLDER, "--left-out"])
-        .args([&left_out])
+        .args(["tests/deploy/image.py".as_ref(), folder])
+        .args(["--left-out".as_ref(), left_out.as_path()])
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .run()?;
     let left_out = fs::read_to_string(left_out).context("reading left-out")?;
-    let left_out = left_out.lines().map(|line| LeftOut(line.to_owned()));
-    Ok(left_out.chain(bill).collect())
+    Ok(left_out.lines().map(|line| LeftOut(line.to_owned())).collect())
 }
 
 /// One static binary as an image, for tests.

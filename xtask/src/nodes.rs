@@ -65,7 +65,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         nodes(workspace)?;
         // Optimised, with the dependencies that the step before has built; while you work on the test, a quick build
         // matters more.
-        images(workspace, if verb == "run" { "release" } else { "dev" })?;
+        images(workspace, if verb == "run" { image::TESTED } else { "dev" })?;
     }
     if verb == "up" {
         return cluster(&["up"]).run();

@@ -36,7 +36,7 @@ pub(crate) fn write(
         .succeeds_within(Duration::from_secs(20))?;
     if !has_program {
         return Ok(Some(format!(
-            "the bill of materials: cargo install cargo-cyclonedx --locked --version {VERSION}"
+            "the bill of materials, which nothing else checks: cargo install cargo-cyclonedx --locked --version {VERSION}"
         )));
     }
     let told = Invocation::cargo(workspace)
