@@ -71,6 +71,12 @@ def documents(text: str) -> list[dict]:
     return [document for document in yaml.load_all(text, Loader=Strict) if document]
 
 
+@functools.cache
+def objects(*values: pathlib.Path) -> list[dict]:
+    """The objects for these values. They are read once, so a test that changes them takes a copy."""
+    return documents(rendered(*values))
+
+
 def named(document: dict) -> str:
     """What identifies an object, for people."""
     namespace = document["metadata"].get("namespace", "")

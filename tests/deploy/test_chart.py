@@ -1,8 +1,10 @@
 """The chart: every preset and every variant of values/ is linted, rendered, and valid for three versions of Kubernetes; what
 cannot work is refused with the sentence that says what to do."""
 
+import copy
 import pathlib
 import re
+import subprocess
 import tempfile
 import unittest
 from multiprocessing.pool import ThreadPool
@@ -13,6 +15,7 @@ import yaml
 
 import rig
 import validate
+import wall
 
 # A sentence that a template fails with: `fail "…"` or `fail (printf "…" …)`.
 SENTENCE = re.compile(r'\bfail\s+\(?\s*(?:printf\s+)?"((?:[^"\\]|\\.)*)"')
@@ -80,7 +83,7 @@ class Presets(unittest.TestCase):
     def test_objects_are_valid_for_three_versions_of_kubernetes(self):
         judged = {}
         for name, files in sources().items():
-            documents = rig.documents(rig.rendered(*files))
+            documents = rig.objects(*files)
             self.assertTrue(documents, name)
             for document in documents:
                 for version in validate.VERSIONS:
@@ -100,12 +103,12 @@ class Presets(unittest.TestCase):
                 written.add(kind)
         seen = set()
         for files in sources().values():
-            seen |= {document["kind"] for document in rig.documents(rig.rendered(*files))}
+            seen |= {document["kind"] for document in rig.objects(*files)}
         self.assertEqual(written - seen, set())
 
     def test_no_object_stands_twice(self):
         for name, files in sources().items():
-            names = [rig.named(document) for document in rig.documents(rig.rendered(*files))]
+            names = [rig.named(document) for document in rig.objects(*files)]
             self.assertEqual(sorted(set(names)), sorted(names), name)
 
 
@@ -136,6 +139,138 @@ class Schemas(unittest.TestCase):
     def test_the_newest_version_is_among_them(self):
         newest = kubernetes_validate.latest_version()
         self.assertTrue(newest.startswith(validate.VERSIONS[-1] + "."), newest)
+
+
+# Values that would lead through the wall. Each is refused, or what is rendered has no breach.
+HOSTILE = [
+    {"targetGroupBinding": {"spec": {"serviceRef": {"name": "blastdoor-internal-http", "port": "internal-http"}}}},
+    {"targetGroupBinding": {"spec": {"networking": {"ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]}}}},
+    {"targetGroupBinding": {"spec": {"targetGroupName": "blastdoor-internal-http"}}},
+    {"service": {"enabled": True, "labels": {"blastdoor.dev/horizon": "external"}}},
+    {"config": {"bind": "[::]:10000"}},
+    {"config": {"limits": {"connections": 1}, "selector": "expose=internal-http"}},
+    {"port": 10000},
+    {"nodePort": 10000},
+]
+HOSTILE_SERVICES = [
+    {"internal": {"type": "LoadBalancer"}},
+    {"internal": {"type": "LoadBalancer", "loadBalancerClass": "networking.gke.io/l4-regional-external", "private": True}},
+    {
+        "internal": {
+            "type": "LoadBalancer",
+            "loadBalancerClass": "networking.gke.io/l4-regional-external",
+            "annotations": {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"},
+        }
+    },
+    {
+        "internal": {
+            "type": "LoadBalancer",
+            "loadBalancerClass": "service.k8s.aws/nlb",
+            "annotations": {"networking.gke.io/load-balancer-type": "Internal"},
+        }
+    },
+    {"external": {"extraPorts": [{"name": "more", "port": 8080, "targetPort": "side"}]}},
+    {"external": {"extraPorts": [{"name": "more", "port": 8080, "targetPort": 10001}]}},
+    {"external": {"extraPorts": [{"name": "more", "port": 10000}]}},
+    {"external": {"labels": {"blastdoor.dev/horizon": "internal"}}},
+]
+SIDECAR = [{"name": "side", "image": "side", "ports": [{"name": "side", "containerPort": 10000}]}]
+HOSTILE_VALUES = [
+    *({"doors": {"external-http": door}} for door in HOSTILE),
+    *(
+        {"services": {name: service | {"enabled": True} for name, service in services.items()}, "extraContainers": SIDECAR}
+        for services in HOSTILE_SERVICES
+    ),
+    {"extraContainers": [SIDECAR[0] | {"ports": [{"name": "external-http", "containerPort": 10000}]}]},
+    {"extraEnv": [{"name": "BLASTDOOR_LISTENERS__EXTERNAL_HTTP__BIND", "value": "[::]:10000"}]},
+    {"commonLabels": {"blastdoor.dev/horizon": "external"}},
+    {"podLabels": {"blastdoor.dev/horizon": "external", "app.kubernetes.io/component": "external"}},
+    {"networkPolicy": {"enabled": True, "internalFrom": []}},
+    {"networkPolicy": {"enabled": True, "internalFrom": []}, "tests": {"enabled": False}},
+]
+
+
+class Wall(unittest.TestCase):
+    """No Service and no target group leads from one side to a door of the other."""
+
+    def test_nothing_that_is_rendered_leads_through_it(self):
+        leading = 0
+        for name, files in sources().items():
+            documents = rig.objects(*files)
+            with self.subTest(name):
+                self.assertEqual(set(wall.horizons(documents).values()) - {"internal", "external"}, set())
+                self.assertEqual(wall.breaches(documents), [])
+            for service in (document for document in documents if document["kind"] == "Service"):
+                doors = wall.behind(service, documents)
+                leading += sum(map(len, doors.values()))
+                with self.subTest(name, service=service["metadata"]["name"]):
+                    # A port that leads nowhere would pass as no breach.
+                    self.assertTrue(all(doors.values()), doors)
+        self.assertGreater(leading, 0)
+
+    def test_hostile_values_are_refused_or_come_to_nothing(self):
+        cases = [
+            Case(
+                name=f"{preset or 'no preset'}, {topology}: {values}",
+                expect="",
+                preset=preset,
+                values=values | {"topology": topology},
+            )
+            for values in HOSTILE_VALUES
+            for preset, topology in [(None, "single"), ("aws-alb-ip", "pair")]
+        ]
+        with ThreadPool() as pool:
+            done = pool.map(tried, cases)
+        for case, process in zip(cases, done):
+            with self.subTest(case.name):
+                if process.returncode == 0:
+                    self.assertEqual(wall.breaches(rig.documents(process.stdout)), [])
+                else:
+                    # By the chart, not because it cannot read them.
+                    self.assertRegex(
+                        process.stderr, r"execution error at \(blastdoor/templates/|values don't meet the specifications"
+                    )
+
+    def test_it_sees_a_breach(self):
+        def told(change, *files) -> str:
+            documents = copy.deepcopy(rig.objects(*files))
+            self.assertEqual(wall.breaches(documents), [])
+            for document in documents:
+                change(document, document["metadata"]["name"])
+            return str(wall.breaches(documents))
+
+        def bind(document, name):
+            if document["kind"] == "TargetGroupBinding" and name == "blastdoor-external-http":
+                document["spec"]["serviceRef"] = {"name": "blastdoor-internal-http", "port": "internal-http"}
+
+        def lead(document, name):
+            if document["kind"] == "Service" and name == "blastdoor-external":
+                document["spec"]["ports"][0]["targetPort"] = "internal-http"
+
+        def expose(document, name):
+            if document["kind"] == "Service" and name == "blastdoor-internal":
+                document["spec"]["loadBalancerClass"] = "networking.gke.io/l4-regional-external"
+
+        def listen(document, _):
+            if document["kind"] == "ConfigMap" and "listeners.toml" in document.get("data", {}):
+                text = document["data"]["listeners.toml"]
+                text = text.replace(":10000", ":1").replace(":10002", ":10000").replace(':1"', ':10002"')
+                document["data"]["listeners.toml"] = text
+
+        def admit(document, _):
+            if document["kind"] == "NetworkPolicy":
+                document["spec"]["ingress"] = [{"ports": []}]
+
+        everything = rig.TESTS / "values/everything.yaml"
+        for change, file, expected in [
+            (bind, rig.preset("aws-alb-ip"), "blastdoor-external-http is external and leads to internal-http"),
+            (lead, everything, "blastdoor-external is external and leads to internal-http"),
+            (listen, everything, "blastdoor-external is external and leads to internal-http"),
+            (expose, everything, "blastdoor-internal is internal, and nothing makes its load balancer private"),
+            (admit, everything, "blastdoor-internal-http opens an internal door to everybody"),
+        ]:
+            with self.subTest(change.__name__):
+                self.assertIn(expected, told(change, file))
 
 
 class Refusals(unittest.TestCase):
@@ -171,14 +306,19 @@ class Refusals(unittest.TestCase):
                     self.assertEqual(has_case, sentence not in UNREACHABLE, "of negative/, which must have a case of it")
 
 
-def refused(case: Case) -> str:
-    """What Helm says about it; nothing if it is accepted."""
+def tried(case: Case) -> subprocess.CompletedProcess:
+    """What Helm makes of it."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(case.values, file)
         file.flush()
         options = ("--kube-version", case.kubernetes) if case.kubernetes else ()
         presets = [rig.preset(case.preset)] if case.preset else []
-        done = rig.template(*presets, pathlib.Path(file.name), options=options)
+        return rig.template(*presets, pathlib.Path(file.name), options=options)
+
+
+def refused(case: Case) -> str:
+    """What Helm says about it; nothing if it is accepted."""
+    done = tried(case)
     return rig.flat(done.stderr) if done.returncode != 0 else ""
 
 

@@ -126,9 +126,9 @@ fn rights_of(server: &ApiServer, scope: &str) -> Vec<Right> {
         let (_, list) = server.request("GET", &format!("{RBAC}/{kind}"), None);
         for role in list["items"].as_array().unwrap() {
             let name = role["metadata"]["name"].as_str().unwrap();
-            let is_ours = name == scope
-                || name == format!("blastdoor-{scope}")
-                || name.starts_with(&format!("{scope}-"));
+            // What other installations could have too begins with the namespace.
+            let own = name.strip_prefix("blastdoor.").unwrap_or(name);
+            let is_ours = own == scope || own.starts_with(&format!("{scope}-"));
             if !is_ours {
                 continue;
             }

@@ -95,6 +95,7 @@ variables.class in ['', '{{ join "', '" . }}']
 {{- range .Values.extraEnv -}}
 {{- if regexMatch "^BLASTDOOR_(LISTENERS__.+__(SELECTOR|CLASSES)|SOURCE__INGRESS_CLASS|CONFIG)$" (.name | default "") }}{{ fail (printf "extraEnv: %s would change which Ingresses a door admits, and the admission policies would not know; set it in `doors` or `ingressClasses`" .name) }}{{ end -}}
 {{- end -}}
+{{- if .Values.extraEnvFrom }}{{ fail "extraEnvFrom: what is in it could change which Ingresses a door admits (BLASTDOOR_LISTENERS__…), and the admission policies would not know; name single variables in extraEnv" }}{{ end -}}
 {{- range .Values.extraArgs -}}
 {{- if hasPrefix "--config" (toString .) }}{{ fail "extraArgs: with `--config` the admission policies would not know which Ingresses a door admits; set `doors` instead" }}{{ end -}}
 {{- end -}}

@@ -39,8 +39,16 @@ that of the values.
 {{- $context := .context -}}
 {{- $hostPorts := include "blastdoor.hasHostPorts" .root | eq "true" -}}
 {{- $strategy := include "blastdoor.updateStrategy" .root | fromYaml -}}
-{{- $surge := toString (($strategy.rollingUpdate | default dict).maxSurge | default 0) -}}
-{{- $surges := not (or (eq $surge "0") (eq $surge "0%")) -}}
+{{- $rolling := $strategy.rollingUpdate | default (dict "maxSurge" 0 "maxUnavailable" 1) -}}
+{{- $surge := toString $rolling.maxSurge -}}
+{{- $surges := not (regexMatch "^0+%?$" $surge) -}}
+{{- $stops := not (regexMatch "^0+%?$" (toString $rolling.maxUnavailable)) -}}
+{{- if and (eq $values.kind "DaemonSet") $surges $stops -}}
+{{- fail (printf "updateStrategy.rollingUpdate: maxSurge is %s and maxUnavailable %v, and Kubernetes allows a DaemonSet only one of them; set the other to 0" $surge $rolling.maxUnavailable) -}}
+{{- end -}}
+{{- if not (or $surges $stops) -}}
+{{- fail "updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no update could go on; set one of them to 1" -}}
+{{- end -}}
 {{- if and $hostPorts $values.hostNetwork -}}
 {{- fail "hostNetwork and hostPort exclude each other: on the node's network the doors' own ports are ports of the node; remove the hostPorts" -}}
 {{- end -}}
@@ -84,6 +92,28 @@ that of the values.
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $list := list "extraContainers" "extraInitContainers" -}}
+{{- range $container := index $values $list -}}
+{{- range $container.ports -}}
+{{- if or (hasKey $context.doors (toString .name)) (eq (toString .name) "admin") -}}
+{{- fail (printf "%s: the port `%s` of container %s has the name of a port of the gateway, by which Services find it; give it another name" $list .name $container.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $values.extraEnv -}}
+{{- if regexMatch "^(BLASTDOOR_(LISTENERS__.+__BIND|ADMIN__BIND|CONFIG)|NODE_IP|POD_NAME|POD_NAMESPACE)$" (.name | default "" | upper) -}}
+{{- fail (printf "extraEnv: %s would replace what the chart says to the gateway, and Services could lead to another door; use the values of doors and admin" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $_ := $values.commonLabels -}}
+{{- if has $key (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "blastdoor.dev/horizon") -}}
+{{- fail (printf "commonLabels: by %s Services and policies find the pods, so it cannot be replaced; use nameOverride, or another label" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch "^(127\\.|\\[?(0*:)+0*1\\]?$|localhost$)" $context.admin.address -}}
+{{- fail (printf "admin.bindAddress is %s, where kubelet does not reach it, so no pod would become ready; set it to `unix`, or leave it empty" $context.admin.address) -}}
+{{- end -}}
 {{- if and (eq $values.privilegedPorts "pod") $values.hostNetwork -}}
 {{- fail "privilegedPorts: pod sets a sysctl for the pod, which Kubernetes refuses on the node's network; set it on the nodes and write privilegedPorts: node" -}}
 {{- end -}}
@@ -104,6 +134,12 @@ that of the values.
 {{- if ne $context.admin.kind "unix" }}{{ $_ := set $ports (printf "%d" (int $values.admin.port)) "admin.port" }}{{ end -}}
 {{- with $values.admin.hostPort }}{{ $_ := set $hostPorts (printf "%d" (int .)) "admin.hostPort" }}{{ end -}}
 {{- range $name, $door := $context.doors -}}
+{{- if has $name (list "admin" "dashboard" "doctor" "exposure" "external" "grants" "internal" "named" "pods" "test" "watch") -}}
+{{- fail (printf "doors.%s: objects of the chart have this name already; give the door another one, such as %s-http" $name $name) -}}
+{{- end -}}
+{{- if has $name (list "n" "no" "null" "off" "on" "true" "false" "y" "yes") -}}
+{{- fail (printf "doors.%s: in YAML this is no name but a value; give the door another one" $name) -}}
+{{- end -}}
 {{- $port := printf "%d" (int $door.port) -}}
 {{- if hasKey $ports $port }}{{ fail (printf "doors.%s.port is %s, as is %s: each needs a port of its own" $name $port (index $ports $port)) }}{{ end -}}
 {{- $_ := set $ports $port (printf "doors.%s.port" $name) -}}
@@ -119,6 +155,13 @@ that of the values.
 {{- $port := printf "%d" (int .) -}}
 {{- if hasKey $nodePorts $port }}{{ fail (printf "doors.%s.nodePort is %s, as is %s: a cluster has each node port once" $name $port (index $nodePorts $port)) }}{{ end -}}
 {{- $_ := set $nodePorts $port (printf "doors.%s.nodePort" $name) -}}
+{{- end -}}
+{{- if $door.serviceRendered -}}
+{{- $type := ternary "NodePort" $door.service.type (and (eq $door.service.type "ClusterIP") $door.targetGroupBinding.enabled (eq $door.targetGroupBinding.targetType "instance")) -}}
+{{- $shared := mergeOverwrite (deepCopy $values.serviceDefaults) (deepCopy (index $values.services $door.horizon | default dict)) -}}
+{{- if and $door.nodePort $shared.enabled (ne $shared.type "ClusterIP") (ne $type "ClusterIP") -}}
+{{- fail (printf "doors.%s.nodePort is %d at two Services, services.%s and that of the door, and a cluster has each node port once; disable one of them, or make one ClusterIP" $name (int $door.nodePort) $door.horizon) -}}
+{{- end -}}
 {{- end -}}
 {{- if not $door.overlap -}}
 {{- $admits := dict "selector" $door.selector "classes" $door.classes | toJson -}}
@@ -159,23 +202,53 @@ that of the values.
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- include "blastdoor.checkNodePorts" (dict "root" .root "nodePorts" $nodePorts) -}}
+{{- end -}}
+
+{{/* Node ports of Services that belong to no door: (dict "nodePorts" those of doors "root" $). */}}
+{{- define "blastdoor.checkNodePorts" -}}
+{{- $nodePorts := .nodePorts -}}
+{{- range $horizon, $own := .root.Values.services -}}
+{{- $service := mergeOverwrite (deepCopy $.root.Values.serviceDefaults) (deepCopy ($own | default dict)) -}}
+{{- if and $service.enabled (ne $service.type "ClusterIP") -}}
+{{- $further := list (dict "key" "healthCheckNodePort" "port" $service.healthCheckNodePort) -}}
+{{- range $service.extraPorts }}{{ $further = append $further (dict "key" "extraPorts" "port" .nodePort) }}{{ end -}}
+{{- range $further -}}
+{{- if .port -}}
+{{- $port := printf "%d" (int .port) -}}
+{{- if hasKey $nodePorts $port }}{{ fail (printf "services.%s.%s: the node port %s is that of %s already; a cluster has each once" $horizon .key $port (index $nodePorts $port)) }}{{ end -}}
+{{- $_ := set $nodePorts $port (printf "services.%s.%s" $horizon .key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Target groups. */}}
 {{- define "blastdoor.checkBindings" -}}
 {{- $values := .root.Values -}}
 {{- $context := .context -}}
-{{- $groups := dict -}}
+{{- $groups := list -}}
 {{- $sources := dict -}}
 {{- range $name, $door := $context.doors -}}
 {{- $binding := $door.targetGroupBinding -}}
 {{- if $binding.enabled -}}
 {{- $group := default $binding.targetGroupName $binding.targetGroupARN -}}
 {{- if not $group }}{{ fail (printf "doors.%s.targetGroupBinding: name the target group with targetGroupARN or targetGroupName" $name) }}{{ end -}}
-{{- if hasKey $groups $group -}}
-{{- fail (printf "doors.%s.targetGroupBinding: %s is the target group of door %s already; a group leads to one door" $name $group (index $groups $group)) -}}
+{{- /* One door may name its group by ARN, and another by the name that is in the ARN. */ -}}
+{{- $arn := $binding.targetGroupARN -}}
+{{- $called := ternary (regexReplaceAll "^.*:targetgroup/([^/]*).*$" $arn "${1}") $binding.targetGroupName (not (empty $arn)) -}}
+{{- range $groups -}}
+{{- if and (eq .called $called) (or (not $arn) (not .arn) (eq .arn $arn)) -}}
+{{- fail (printf "doors.%s.targetGroupBinding: %s is the target group of door %s already; a group leads to one door" $name $group .door) -}}
 {{- end -}}
-{{- $_ := set $groups $group $name -}}
+{{- end -}}
+{{- $groups = append $groups (dict "called" $called "arn" $arn "door" $name) -}}
+{{- range $key := list "targetGroupARN" "targetGroupName" "targetType" "serviceRef" "networking" "nodeSelector" "multiClusterTargetGroup" -}}
+{{- if hasKey $binding.spec $key -}}
+{{- fail (printf "doors.%s.targetGroupBinding.spec.%s: the chart writes this, so that the group leads to this door; use the values of targetGroupBinding (targetGroupARN, targetGroupName, targetType, securityGroups, cidrs, nodeSelector, multiClusterTargetGroup)" $name $key) -}}
+{{- end -}}
+{{- end -}}
 {{- range concat $binding.securityGroups $binding.cidrs -}}
 {{- $before := index $sources . | default dict -}}
 {{- if and $before.horizon (ne $before.horizon $door.horizon) -}}
@@ -306,7 +379,7 @@ be there, or a statement.
 {{- fail (printf "%s is a load balancer in front of internal doors, and nothing says that it is private: add the annotation of your cloud (service.beta.kubernetes.io/aws-load-balancer-scheme: internal, networking.gke.io/load-balancer-type: Internal, service.beta.kubernetes.io/azure-load-balancer-internal: \"true\"), or, if its addresses are private anyway, %s.private: true" $key $key) -}}
 {{- end -}}
 {{- if and (eq $horizon "internal") (eq $made "public") -}}
-{{- fail (printf "%s is in front of internal doors, and its annotations ask for an internet-facing load balancer" $key) -}}
+{{- fail (printf "%s is in front of internal doors, and its annotations or its loadBalancerClass ask for an internet-facing load balancer" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq $service.type "ClusterIP") $service.externalTrafficPolicy -}}
@@ -324,10 +397,14 @@ be there, or a statement.
 {{- if and (ne .root.Values.topology "single") (eq .root.Values.kind "Deployment") (eq $service.externalTrafficPolicy "Local") (gt (len .doors) 1) (eq .root.Values.topology "four") -}}
 {{- fail (printf "%s: externalTrafficPolicy: Local with topology: four and kind: Deployment: a node with a pod of one door counts as healthy for all of them; use `service` of each door, or kind: DaemonSet" $key) -}}
 {{- end -}}
-{{- $own := list -}}
-{{- range .doors }}{{ $own = append $own .name }}{{ end -}}
 {{- range $extra := $service.extraPorts -}}
 {{- $target := default $extra.port $extra.targetPort | toString -}}
+{{- /* A name may be that of a port of another container, and its number that of a door. */ -}}
+{{- range concat $.root.Values.extraContainers $.root.Values.extraInitContainers -}}
+{{- range .ports -}}
+{{- if eq (toString .name) $target }}{{ $target = toString .containerPort }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $door := $context.doors -}}
 {{- if or (eq $target $name) (eq $target (toString $door.port)) -}}
 {{- if ne $door.horizon $horizon -}}
@@ -341,25 +418,35 @@ be there, or a statement.
 {{- end -}}
 {{- end -}}
 
-{{/* What the annotations and the class of a Service say about its load balancer: `private`, `public` or nothing. */}}
+{{/*
+What the annotations and the class of a Service say about its load balancer: `private`, `public` or nothing. A class decides which
+controller reads the Service, and no other reads it: with a class of one cloud, annotations of another make nothing private, and with
+a class that the chart does not know, no annotation does.
+*/}}
 {{- define "blastdoor.balancerSays" -}}
-{{- $says := "" -}}
 {{- $marks := list
-  (dict "name" "service.beta.kubernetes.io/aws-load-balancer-scheme" "private" "internal" "public" "internet-facing")
-  (dict "name" "service.beta.kubernetes.io/aws-load-balancer-internal" "private" "true" "public" "false")
-  (dict "name" "networking.gke.io/load-balancer-type" "private" "Internal" "public" "External")
-  (dict "name" "cloud.google.com/load-balancer-type" "private" "Internal" "public" "External")
-  (dict "name" "service.beta.kubernetes.io/azure-load-balancer-internal" "private" "true" "public" "false")
+  (dict "cloud" "aws" "name" "service.beta.kubernetes.io/aws-load-balancer-scheme" "private" "internal" "public" "internet-facing")
+  (dict "cloud" "aws" "name" "service.beta.kubernetes.io/aws-load-balancer-internal" "private" "true" "public" "false")
+  (dict "cloud" "gke" "name" "networking.gke.io/load-balancer-type" "private" "Internal" "public" "External")
+  (dict "cloud" "gke" "name" "cloud.google.com/load-balancer-type" "private" "Internal" "public" "External")
+  (dict "cloud" "azure" "name" "service.beta.kubernetes.io/azure-load-balancer-internal" "private" "true" "public" "false")
 -}}
+{{- $class := .loadBalancerClass | default "" -}}
+{{- $clouds := list "aws" "gke" "azure" -}}
+{{- if hasPrefix "networking.gke.io/" $class -}}
+{{- $clouds = list "gke" -}}
+{{- else if or (hasPrefix "service.k8s.aws/" $class) (hasPrefix "eks.amazonaws.com/" $class) -}}
+{{- $clouds = list "aws" -}}
+{{- else if $class -}}
+{{- $clouds = list -}}
+{{- end -}}
+{{- $private := eq $class "networking.gke.io/l4-regional-internal" -}}
+{{- $public := eq $class "networking.gke.io/l4-regional-external" -}}
 {{- $annotations := .annotations -}}
 {{- range $marks -}}
 {{- $value := index $annotations .name | default "" | toString -}}
-{{- if eq $value .private }}{{ $says = "private" }}{{ end -}}
+{{- if and (has .cloud $clouds) (eq $value .private) }}{{ $private = true }}{{ end -}}
+{{- if and $value (eq $value .public) }}{{ $public = true }}{{ end -}}
 {{- end -}}
-{{- range $marks -}}
-{{- $value := index $annotations .name | default "" | toString -}}
-{{- if and $value (eq $value .public) }}{{ $says = "public" }}{{ end -}}
-{{- end -}}
-{{- if and (not $says) (eq .loadBalancerClass "networking.gke.io/l4-regional-internal") }}{{ $says = "private" }}{{ end -}}
-{{- $says -}}
+{{- if $public }}public{{ else if $private }}private{{ end -}}
 {{- end -}}

@@ -116,7 +116,19 @@ cloudflare: {wait: 2, timeout: 30}
 {{- define "blastdoor.updateStrategy" -}}
 {{- $hostPorts := include "blastdoor.hasHostPorts" . | eq "true" -}}
 {{- if .Values.updateStrategy -}}
-{{- toYaml .Values.updateStrategy -}}
+{{- $type := .Values.updateStrategy.type | default "RollingUpdate" -}}
+{{- $strategy := dict "type" $type -}}
+{{- /* Kubernetes refuses `rollingUpdate` with any other type, and a preset may have set it. What is left out is what Kubernetes makes of it, written down so that the chart knows it. */ -}}
+{{- if eq $type "RollingUpdate" -}}
+{{- $own := .Values.updateStrategy.rollingUpdate | default dict -}}
+{{- $daemons := eq .Values.kind "DaemonSet" -}}
+{{- $surge := ternary 0 "25%" $daemons -}}
+{{- if not (kindIs "invalid" $own.maxSurge) }}{{ $surge = $own.maxSurge }}{{ end -}}
+{{- $unavailable := ternary (ternary 1 0 (regexMatch "^0+%?$" (toString $surge))) "25%" $daemons -}}
+{{- if not (kindIs "invalid" $own.maxUnavailable) }}{{ $unavailable = $own.maxUnavailable }}{{ end -}}
+{{- $_ := set $strategy "rollingUpdate" (dict "maxSurge" $surge "maxUnavailable" $unavailable) -}}
+{{- end -}}
+{{- toYaml $strategy -}}
 {{- else if $hostPorts -}}
 type: RollingUpdate
 rollingUpdate: {maxUnavailable: 1, maxSurge: 0}
@@ -130,7 +142,7 @@ rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
 {{- define "blastdoor.surges" -}}
 {{- $strategy := include "blastdoor.updateStrategy" . | fromYaml -}}
 {{- $surge := toString (($strategy.rollingUpdate | default dict).maxSurge | default 0) -}}
-{{- if and .Values.hostNetwork (ne $surge "0") (ne $surge "0%") }}true{{ else }}false{{ end -}}
+{{- if and .Values.hostNetwork (not (regexMatch "^0+%?$" $surge)) }}true{{ else }}false{{ end -}}
 {{- end -}}
 
 {{/* Whether a door or the admin port has a port of the node. */}}

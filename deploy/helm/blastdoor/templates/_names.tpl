@@ -17,10 +17,19 @@
 {{- end -}}
 {{- end -}}
 
+{{/*
+The name of an object that other installations could have beside it, in the cluster or in a namespace that both use: with the
+namespace of the release, which has no dot. (dict "root" $ "name" … "suffix" …)
+*/}}
+{{- define "blastdoor.sharedName" -}}
+{{- $namespace := .root.Release.Namespace -}}
+{{- if ne $namespace .name }}{{ $namespace }}.{{ end }}{{ .name }}{{ .suffix | default "" }}
+{{- end -}}
+
 {{/* By what Services and workloads find their pods. */}}
 {{- define "blastdoor.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "blastdoor.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "blastdoor.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end -}}
 
 {{/* The labels of every object. */}}
@@ -40,9 +49,9 @@ annotations of the object win over common ones.
 */}}
 {{- define "blastdoor.metadata" -}}
 {{- $root := .root -}}
-name: {{ .name }}
+name: {{ .name | toYaml }}
 {{- if ne (toString .namespace) "false" }}
-namespace: {{ .namespace | default $root.Release.Namespace }}
+namespace: {{ .namespace | default $root.Release.Namespace | toYaml }}
 {{- end }}
 labels:
   {{- $labels := include "blastdoor.labels" $root | fromYaml }}

@@ -18,7 +18,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ $part.account }}
+  serviceAccountName: {{ $part.account | toYaml }}
   automountServiceAccountToken: {{ $values.serviceAccount.automount }}
   enableServiceLinks: false
   {{- with $values.imagePullSecrets }}
@@ -184,7 +184,7 @@ spec:
   volumes:
   - name: config
     configMap:
-      name: {{ include "blastdoor.fullname" $root }}
+      name: {{ include "blastdoor.fullname" $root | toYaml }}
   {{- if eq $context.admin.kind "unix" }}
   - name: admin
     emptyDir:

@@ -16,11 +16,11 @@ metadata:
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
-  name: {{ .name }}
+  name: {{ .name | toYaml }}
 subjects:
 - kind: ServiceAccount
-  name: {{ .part.account }}
-  namespace: {{ .root.Release.Namespace }}
+  name: {{ .part.account | toYaml }}
+  namespace: {{ .root.Release.Namespace | toYaml }}
 {{- end }}
 
 {{/* What the gateway reads wherever it looks for Ingresses, and what it writes there: (dict "writes" whether a door publishes). */}}
@@ -63,7 +63,7 @@ subjects:
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [{{ .name }}]
+  resourceNames: [{{ .name | toYaml }}]
   verbs: [get, update]
 {{- end -}}
 

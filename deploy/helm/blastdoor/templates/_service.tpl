@@ -15,7 +15,7 @@ place that renders one, and its doors are those of one horizon: there is no way 
 apiVersion: v1
 kind: Service
 metadata:
-  {{- $labels := mergeOverwrite (dict "blastdoor.dev/horizon" .horizon) (deepCopy $service.labels) }}
+  {{- $labels := mergeOverwrite (deepCopy $service.labels) (dict "blastdoor.dev/horizon" .horizon) }}
   {{- include "blastdoor.metadata" (dict "root" .root "name" .name "labels" $labels "annotations" $service.annotations) | nindent 2 }}
 spec:
   type: {{ $service.type }}

@@ -13,6 +13,7 @@
 {{- range . }}{{ $elements = append $elements (include "blastdoor.toml" .) }}{{ end -}}
 [{{ join ", " $elements }}]
 {{- else if kindIs "float64" . -}}
+{{- if or (ge . 9007199254740992.0) (le . -9007199254740992.0) }}{{ fail (printf "config: %v is beyond 2^53, from where on Helm rounds whole numbers; write a smaller one" .) }}{{ end -}}
 {{- if eq (floor .) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- else if or (kindIs "bool" .) (kindIs "int64" .) (kindIs "int" .) -}}
 {{- . -}}
