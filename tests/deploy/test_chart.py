@@ -112,6 +112,47 @@ class Presets(unittest.TestCase):
             self.assertEqual(sorted(set(names)), sorted(names), name)
 
 
+class Names(unittest.TestCase):
+    def test_what_could_be_read_as_a_number_is_text(self):
+        """A namespace, a release or a label may be 456 or 0x1f."""
+        options = ("--set-string", "fullnameOverride=789,nameOverride=1e3,commonLabels.x=0x1f", "--set", "rbac.doctor=true")
+        for name in ("everything", "pair", "namespaced"):
+            files = sources()[f"values/{name}"]
+            values = [argument for file in files for argument in ("--values", file)]
+            done = rig.helm("template", "123", rig.CHART, "--namespace", "456", *values, *options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for document in rig.documents(done.stdout):
+                with self.subTest(name, object=rig.named(document)):
+                    self.assertEqual(validate.problems(document, validate.VERSIONS[-1]), [])
+
+    def test_installations_share_no_object_outside_their_namespaces(self):
+        """Releases of equal names in two namespaces, both of which watch `shop`. The IngressClass is the user's to name."""
+        for files in sources().values():
+            values = [argument for file in files for argument in ("--values", file)]
+            found = []
+            for namespace in ("blastdoor", "edge"):
+                options = ("--set", "rbac.doctor=true,admissionPolicies.enabled=true,ingressClass.enabled=false")
+                done = rig.helm("template", "blastdoor", rig.CHART, "--namespace", namespace, *values, *options)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                outside = {
+                    rig.named(document)
+                    for document in rig.documents(done.stdout)
+                    if document["metadata"].get("namespace") != namespace
+                }
+                found.append(outside)
+            self.assertTrue(found[0])
+            self.assertEqual(found[0] & found[1], set())
+
+    def test_long_names_are_not_cut_to_the_same_one(self):
+        for topology in ("pair", "four"):
+            long = "a" * 60
+            options = ("--namespace", long, "--set", f"topology={topology},fullnameOverride={'b' * 40}")
+            done = rig.helm("template", "blastdoor", rig.CHART, *options)
+            roles = [document for document in rig.documents(done.stdout) if document["kind"] == "ClusterRole"]
+            names = {role["metadata"]["name"] for role in roles}
+            self.assertEqual(len(names), {"pair": 2, "four": 4}[topology], done.stderr)
+
+
 class Schemas(unittest.TestCase):
     """That what validates can fail."""
 

@@ -292,6 +292,11 @@ that of the values.
 {{- if and (eq $scope "namespaces") (not $own.secrets.namespaces) -}}
 {{- fail "secrets.scope is namespaces, and secrets.namespaces is empty: list the namespaces, or use another scope" -}}
 {{- end -}}
+{{- range $name, $volume := $own.secrets.mounted -}}
+{{- if hasKey $volume "name" -}}
+{{- fail (printf "secrets.mounted.%s.name: the volume has its name from the chart; remove it" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and (ne $scope "mounted") $own.secrets.mounted -}}
 {{- if has $scope (list "none") -}}
 {{- fail "secrets.mounted has volumes, and secrets.scope is none: set it to mounted" -}}

@@ -46,7 +46,9 @@ spec:
   {{- $security := deepCopy ($values.podSecurityContext | default dict) }}
   {{- if eq $values.privilegedPorts "pod" }}
   {{- $sysctl := dict "name" "net.ipv4.ip_unprivileged_port_start" "value" "0" }}
-  {{- $_ := set $security "sysctls" (append ($security.sysctls | default list) $sysctl) }}
+  {{- $others := list }}
+  {{- range $security.sysctls }}{{ if ne .name $sysctl.name }}{{ $others = append $others . }}{{ end }}{{ end }}
+  {{- $_ := set $security "sysctls" (append $others $sysctl) }}
   {{- end }}
   {{- with $security }}
   securityContext:
