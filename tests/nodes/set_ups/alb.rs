@@ -77,7 +77,8 @@ pub fn host_ports<'a>(stage: &Stage, release: Release<'a>) -> (Release<'a>, Bala
     doors::confined(cluster, NODES.len());
     doors::one_writer(cluster, &APPS);
     doctor::finds_nothing(cluster);
-    let told = release.refuses(&["--set", "updateStrategy.rollingUpdate.maxSurge=1"]);
+    let surge = "updateStrategy.rollingUpdate.maxSurge=1,updateStrategy.rollingUpdate.maxUnavailable=0";
+    let told = release.refuses(&["--set", surge]);
     assert!(told.contains("a second pod never fits"), "{told}");
     mistakes::surge_on_host_ports(cluster);
     (release, balancer)
