@@ -68,8 +68,14 @@ impl<'a> Release<'a> {
     /// Removes it, and waits until its pods are gone.
     pub fn uninstall(self) {
         told(helm(&["uninstall", NAME, "--namespace", NAME], ""));
+        // The pod of `helm test` stays, so that its log can be read.
+        let label = "app.kubernetes.io/name=blastdoor";
         until("the gateway's pods are gone", || {
-            match self.cluster.objects(&["get", "pods", "-n", NAME]).len() {
+            match self
+                .cluster
+                .objects(&["get", "pods", "-n", NAME, "-l", label])
+                .len()
+            {
                 0 => Ok(()),
                 count => Err(format!("{count} pods")),
             }
