@@ -80,6 +80,7 @@ impl<'a> Release<'a> {
                 count => Err(format!("{count} pods")),
             }
         });
+        self.cluster.forget_asked();
     }
 
     /// Waits until all of it is rolled out.

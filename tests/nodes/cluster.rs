@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -27,6 +28,8 @@ pub const BALANCER: &str = "10.244.255.1";
 /// The folder of the cluster.
 pub struct Cluster {
     folder: PathBuf,
+    /// Where the requests begin in the audit log that still count, in bytes.
+    asked_from: AtomicUsize,
 }
 
 impl Cluster {
@@ -35,6 +38,7 @@ impl Cluster {
         let folder = std::env::var("CLUSTER_DIR").expect("run by `cargo xtask nodes`");
         Self {
             folder: folder.into(),
+            asked_from: AtomicUsize::new(0),
         }
     }
 
@@ -220,9 +224,17 @@ impl Cluster {
         }
     }
 
+    /// Forgets what gateways have asked that are gone, with their permissions.
+    pub fn forget_asked(&self) {
+        let log = fs::read_to_string(self.folder.join("audit.log")).unwrap();
+        let whole = log.rfind('\n').map_or(0, |end| end + 1);
+        self.asked_from.store(whole, Ordering::Relaxed);
+    }
+
     /// The gateways' requests to the API server so far.
     pub fn asked(&self) -> Vec<Asked> {
         let log = fs::read_to_string(self.folder.join("audit.log")).unwrap();
+        let log = &log[self.asked_from.load(Ordering::Relaxed)..];
         // The last one may be under way.
         let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         lines
