@@ -38,11 +38,22 @@ fn pages() -> Backend {
 }
 
 fn start(annotations: &[(&str, &str)], app: &Backend, pages: &Backend, others: &str) -> Gateway {
+    start_with("", annotations, app, pages, others)
+}
+
+/// The same with these lines for the door.
+fn start_with(
+    door: &str,
+    annotations: &[(&str, &str)],
+    app: &Backend,
+    pages: &Backend,
+    others: &str,
+) -> Gateway {
     let yaml = rule_for("app", DOOR, ("a.test", "Prefix", "/"), annotations, "app")
         + &manifest::service("app", &[app.port()])
         + &manifest::service("pages", &[pages.port()]);
     gateway!()
-        .door(DOOR, "")
+        .door(DOOR, door)
         .manifest("app.yaml", &yaml)
         .manifest("others.yaml", others)
         .start()
@@ -334,17 +345,11 @@ fn a_backend_that_fails_is_replaced_too_and_filters_never_are() {
 #[test]
 fn the_backends_connection_is_used_again() {
     let (app, pages) = (backend(), pages());
-    let own: &[(&str, &str)] = &[
+    let own = [
         ("blastdoor.dev/errors", "404"),
         ("blastdoor.dev/errors-service", "pages"),
     ];
-    let yaml = rule_for("app", DOOR, ("a.test", "Prefix", "/"), own, "app")
-        + &manifest::service("app", &[app.port()])
-        + &manifest::service("pages", &[pages.port()]);
-    let gateway = gateway!()
-        .door(DOOR, "workers = 1\n")
-        .manifest("app.yaml", &yaml)
-        .start();
+    let gateway = start_with("workers = 1\n", &own, &app, &pages, "");
     let mut client = Client::connect(gateway.door(DOOR));
     for _ in 0..10 {
         assert_eq!(client.get("a.test", "/404").unwrap().status, 404);
@@ -554,17 +559,11 @@ fn a_page_learns_nothing_that_only_the_client_says() {
 #[test]
 fn a_page_does_not_wait_for_what_it_replaces() {
     let (app, pages) = (backend(), pages());
-    let own: &[(&str, &str)] = &[
+    let own = [
         ("blastdoor.dev/errors", "404"),
         ("blastdoor.dev/errors-service", "pages"),
     ];
-    let yaml = rule_for("app", DOOR, ("a.test", "Prefix", "/"), own, "app")
-        + &manifest::service("app", &[app.port()])
-        + &manifest::service("pages", &[pages.port()]);
-    let gateway = gateway!()
-        .door(DOOR, "workers = 1\n")
-        .manifest("app.yaml", &yaml)
-        .start();
+    let gateway = start_with("workers = 1\n", &own, &app, &pages, "");
     let mut client = Client::connect(gateway.door(DOOR));
     for (index, text) in [
         "HTTP/1.1 404 Own\r\nContent-Length: 8\r\n\r\nori",
