@@ -53,6 +53,7 @@ The project's own tasks.
   cargo xtask differential NAME…  compare with Traefik and nginx: all cases, or those whose names contain NAME
   cargo xtask deploy NAME…   test what is in deploy/, as far as it takes no cluster, or what has NAME in its name
   cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
+  cargo xtask nodes follow GUIDE   follow a guide of docs/ literally, on a cluster of its own
   cargo xtask neighbours NAME…  test beside external-dns, cert-manager and the AWS Load Balancer Controller, built with Go
   cargo xtask chart          compare what is made of the Helm chart (Kustomize, tables, schema) with it; --write makes it anew
   cargo xtask image NAME     build container images of the `dist` build and their bill of materials, without a container

@@ -22,6 +22,8 @@ use crate::{apiserver, binary, deploy, image};
 const KEPT: &str = "target/cluster";
 /// Starts the cluster, runs a command in it, and stops it.
 const CLUSTER: &str = "tests/nodes/cluster";
+/// Follows a guide, in the cluster.
+const FOLLOW: &str = "tests/nodes/follow";
 /// The application behind the doors, and the process that holds a pod's namespaces.
 const BACKEND: &str = "nodes-backend";
 
@@ -38,14 +40,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
 }
 
 /// Without arguments it runs everything; `up`, `test` and `down` are for working on the test, of which `run` and `test` can
-/// be told a part.
+/// be told a part. `follow` follows a guide literally, on a cluster of its own.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let verb = arguments.first().map_or("run", String::as_str);
     let part = arguments.get(1).map_or("", String::as_str);
-    let takes_part = ["run", "test"].contains(&verb);
+    let takes_part = ["run", "test", "follow"].contains(&verb);
     if !takes_part && (!["up", "down"].contains(&verb) || !part.is_empty()) || arguments.len() > 2 {
         bail!(
-            "`cargo xtask nodes` takes nothing, up, down, run or test; and after these two, a part of the test"
+            "`cargo xtask nodes` takes nothing, up, down, run, test or follow; after run and test a part of the test, after \
+             follow the name of a guide"
         );
     }
     let cluster = |arguments: &[&str]| {
@@ -65,12 +68,25 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         nodes(workspace)?;
         // Optimised, with the dependencies that the step before has built; while you work on the test, a quick build
         // matters more.
-        images(workspace, if verb == "run" { image::TESTED } else { "dev" })?;
+        let profile = if ["run", "follow"].contains(&verb) {
+            image::TESTED
+        } else {
+            "dev"
+        };
+        images(workspace, profile)?;
     }
     if verb == "up" {
         return cluster(&["up"]).run();
     }
     let programs = deploy::programs(workspace)?;
+    if verb == "follow" {
+        let gateway = binary::build_static(workspace, image::TESTED, "blastdoor", "blastdoor")?;
+        let guide = format!("{}.md", part.trim_end_matches(".md"));
+        return cluster(&["run", &programs.join("python").to_string_lossy(), FOLLOW, &guide])
+            .env("HELM", &programs.join("helm").to_string_lossy())
+            .env("BLASTDOOR", &gateway.to_string_lossy())
+            .run();
+    }
     let test = ["test", "--package", "gateway-tests", "--test", "nodes"];
     // Built outside the cluster, whose network cannot reach the internet.
     Invocation::cargo(workspace).args(test).args(["--no-run"]).run()?;
