@@ -93,7 +93,11 @@ impl Exchange<'_> {
     }
 
     fn accept_head(&mut self, length: usize) -> Result<(), Refusal> {
-        match self.parts.scratch.response.status {
+        let status = self.parts.scratch.response.status;
+        if !(100..=199).contains(&status) || status == 101 {
+            self.answered_at = Some(self.parts.deadline.now());
+        }
+        match status {
             101 if self.traits.upgrade && self.request == Request::Sent => self.accept_upgrade(length),
             101 => Err(self.malformed("101 to a request that asks for no upgrade, or before its end")),
             100..=199 => self.accept_interim(length),

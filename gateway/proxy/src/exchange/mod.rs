@@ -130,6 +130,8 @@ pub(crate) struct Exchange<'a> {
     /// What the backend has signalled about the request instead of a response.
     word: Option<Word>,
     interims: u8,
+    /// When the head of the final response arrived.
+    answered_at: Option<Instant>,
     /// Responses are intercepted as filters say.
     intercepts: bool,
     timer: Timer,
@@ -161,6 +163,7 @@ impl<'a> Exchange<'a> {
             heard: false,
             word: None,
             interims: 0,
+            answered_at: None,
             intercepts: true,
             timer: Timer::default(),
             nonsense: None,
@@ -202,6 +205,11 @@ impl<'a> Exchange<'a> {
     /// Whether the head of a final response has arrived, and was not taken back.
     pub(crate) fn has_answered(&self) -> bool {
         self.answer().is_some() || self.held().is_some()
+    }
+
+    /// When the head of the final response arrived.
+    pub(crate) fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
     }
 
     /// The status of an intercepted response.

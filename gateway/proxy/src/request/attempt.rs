@@ -18,7 +18,7 @@ use crate::request::conduct::{self, Circumstances};
 use crate::request::course::Course;
 use crate::request::page;
 use crate::request::plan::Plan;
-use crate::request::record::Record;
+use crate::request::record::{Record, Times};
 use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::stream::Stream;
@@ -160,6 +160,7 @@ impl Attempts<'_, '_> {
         };
         let in_flight = endpoint.begin();
         self.record.upstream = Some(endpoint.address());
+        self.record.attempts = self.record.attempts.saturating_add(1);
         self.direct(endpoint);
         // A kept connection may be at hand. Everything else takes time, and memory of its own.
         let kept = match &self.plan.message {
@@ -221,6 +222,9 @@ impl Attempts<'_, '_> {
         }
         self.record.status = exchange.status();
         self.record.bytes_out = exchange.sent();
+        let started = self.record.started();
+        let answered = exchange.answered_at();
+        self.record.times.first_byte = answered.map(|at| at.saturating_duration_since(started));
         self.plan.traits.continued = exchange.has_continued();
         let ends_with_connection = exchange.ends_with_connection();
         let leftover = exchange.leftover();
@@ -366,7 +370,10 @@ impl Attempts<'_, '_> {
         let worker = &requester.server.worker;
         let until = plan.timeouts.until;
         let connected = while_wanted(requester.stream, requester.deadline, worker, until, connecting);
-        let error = match connected.await {
+        let began = Instant::now();
+        let connected = connected.await;
+        Times::add(&mut self.record.times.connect, began);
+        let error = match connected {
             Err(refusal) => return Err(Attempt::Failed(refusal)),
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(error)) => error,

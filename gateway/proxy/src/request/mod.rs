@@ -21,6 +21,8 @@ pub(crate) mod requester;
 #[cfg(test)]
 mod tests;
 
+use std::time::Instant;
+
 use wire::Glimpse;
 
 use crate::head::identity::Identity;
@@ -28,7 +30,7 @@ use crate::refusal::Refusal;
 use crate::request::decide::{Decision, decide};
 use crate::request::passage::{Halt, Suspended};
 use crate::request::plan::Plan;
-use crate::request::record::Record;
+use crate::request::record::{Record, Times};
 use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::worker::buffers::Scratch;
@@ -70,7 +72,10 @@ fn prepare(
             .map_err(Halt::Reply)
         }
         Decision::Filter(matched, filters) => {
-            passage::begin(matched, filters, identity, requester, scratch, length, record)
+            let began = Instant::now();
+            let prepared = passage::begin(matched, filters, identity, requester, scratch, length, record);
+            Times::add(&mut record.times.filters, began);
+            prepared
         }
         Decision::Reply(reply) => Err(Halt::Reply(reply)),
     };
@@ -88,7 +93,9 @@ async fn wait(
     length: usize,
     record: &mut Record,
 ) -> Next {
+    let began = Instant::now();
     let mut prepared = passage::resume(suspended, requester, scratch, length, record).await;
+    Times::add(&mut record.times.filters, began);
     scratch.from_client.consume(length);
     match prepared {
         Ok(ref mut plan) => attempt::carry_out(plan, requester, scratch, record).await,

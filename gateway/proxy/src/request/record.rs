@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use door::Route;
 use wire::{Glimpse, Method, RequestHead};
@@ -13,6 +13,24 @@ use crate::observe::labels::Reason;
 use crate::refusal::Refusal;
 use crate::worker::Worker;
 
+/// How long the phases of a request took; `None` for those that it did not have.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Times {
+    /// In the filters of its route, what they wait for included.
+    pub(crate) filters: Option<Duration>,
+    /// Waiting for connections to endpoints, over all attempts, those that failed included.
+    pub(crate) connect: Option<Duration>,
+    /// From the beginning of the request to the complete head of the last final response of a backend.
+    pub(crate) first_byte: Option<Duration>,
+}
+
+impl Times {
+    /// Adds what `phase` has taken since `began`.
+    pub(crate) fn add(phase: &mut Option<Duration>, began: Instant) {
+        *phase = Some(phase.unwrap_or_default() + began.elapsed());
+    }
+}
+
 /// Gathered while a request is served, reported when it ends.
 pub(crate) struct Record {
     started: Instant,
@@ -22,6 +40,9 @@ pub(crate) struct Record {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) upstream: Option<SocketAddr>,
+    /// Attempts at endpoints so far.
+    pub(crate) attempts: u8,
+    pub(crate) times: Times,
     pub(crate) route: Option<Arc<Route>>,
     refusal: Option<Reason>,
     /// What was wrong, as text, for a line with a refusal.
@@ -44,6 +65,8 @@ impl Record {
             bytes_in: 0,
             bytes_out: 0,
             upstream: None,
+            attempts: 0,
+            times: Times::default(),
             route: None,
             refusal: None,
             detail: None,
