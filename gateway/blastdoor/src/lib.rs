@@ -23,6 +23,7 @@ mod open_files;
 mod panics;
 mod platform_roots;
 mod problems;
+mod shown;
 mod signals;
 mod source;
 mod supervisor;

@@ -14,12 +14,13 @@ use resource::ClusterView;
 use crate::compilation::{Input, Surroundings};
 use crate::config::{Config, DoorConfig, Options};
 use crate::problems::{Finder, Problems};
+use crate::shown::{ShownDoor, ShownWorld};
 use crate::source::{Source, SourceError};
 
 /// Everything that is known at one moment. `D` is how its doors are held.
 pub(crate) struct World<D> {
     /// The configuration in use.
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     /// The objects; `None` until the source has been read.
     pub(crate) view: Option<ClusterView>,
     /// What is wrong.
@@ -72,7 +73,7 @@ impl World<OpenDoor> {
             doors: doors.collect(),
             view: Some(content.view),
             problems: Problems::default(),
-            config,
+            config: Arc::new(config),
         };
         world.problems.replace(Finder::Source, &[content.problems]);
         let mut surroundings = Surroundings::default();
@@ -88,6 +89,22 @@ impl World<OpenDoor> {
             world.problems.replace(Finder::Compilation, &reports);
         }
         Ok(world)
+    }
+
+    /// What readers see of it.
+    #[expect(dead_code, reason = "reports of commands follow")]
+    pub(crate) fn shown(&self) -> ShownWorld {
+        let doors = self.doors.iter().map(|door| ShownDoor {
+            config: Arc::clone(&door.config),
+            snapshot: door.publisher.snapshot(),
+            status: None,
+        });
+        ShownWorld {
+            config: Arc::clone(&self.config),
+            view: self.view.clone(),
+            problems: self.problems.all().clone(),
+            doors: doors.collect(),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use proxy::{ListenerStatus, Phase};
 
+use crate::shown::ShownWorld;
+
 /// What the admin port shows of the doors; written by the supervisor.
 #[derive(Clone, Default)]
 pub(crate) struct Board(Arc<Mutex<State>>);
@@ -16,6 +18,8 @@ pub(crate) struct Board(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     doors: Vec<ListenerStatus>,
+    /// What is live; `None` until the doors are bound.
+    world: Option<Arc<ShownWorld>>,
     /// Every door has had its first table.
     published: bool,
     closed: bool,
@@ -24,6 +28,18 @@ struct State {
 impl Board {
     pub(crate) fn show(&self, doors: Vec<ListenerStatus>) {
         self.lock().doors = doors;
+    }
+
+    /// Shows what is live, and what is wrong.
+    pub(crate) fn show_world(&self, world: ShownWorld) {
+        let before = self.lock().world.replace(Arc::new(world));
+        // The last of an earlier one is freed here, where no probe waits for it.
+        drop(before);
+    }
+
+    /// What is live; `None` until the doors are bound.
+    pub(super) fn world(&self) -> Option<Arc<ShownWorld>> {
+        self.lock().world.clone()
     }
 
     pub(crate) fn published(&self) {

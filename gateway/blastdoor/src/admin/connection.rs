@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use wire::proxy_header::{self, ProxyStep};
 use wire::{HeadLimits, RequestHead};
 
-use super::answer::{Answer, Asked, asked};
+use super::answer::Answer;
+use super::asked::{Asked, asked};
 use super::board::Board;
 use super::counts::Refused;
 use super::pages::Pages;
@@ -44,7 +45,8 @@ const LINGER_BYTES: usize = 64 * 1024;
 const LIMITS: HeadLimits = HeadLimits {
     bytes: 16 * 1024,
     fields: 100,
-    target_bytes: 4 * 1024,
+    // A URL to explain, and the fields of a request for it.
+    target_bytes: 12 * 1024,
 };
 
 /// What connections are served with.
@@ -107,9 +109,9 @@ impl Server {
         };
         let (answer, _page) = match asked {
             Asked::Now(answer) => (answer, None),
-            Asked::Page(page) => match place.page() {
-                Some(under_way) => (self.pages.order(page).await, Some(under_way)),
-                None => (Answer::busy(), None),
+            Asked::Page(page, inquiry) => match place.page() {
+                Some(under_way) => (self.pages.order(page, inquiry).await, Some(under_way)),
+                None => (Pages::busy(page), None),
             },
         };
         let (head, body) = answer.parts(request.head.method);
@@ -187,6 +189,7 @@ mod tests {
 
     use super::*;
     use crate::admin::counts::AdminCounts;
+    use crate::admin::page::Context;
     use crate::admin::places::Room;
 
     const SHORT: Patience = Patience {
@@ -202,7 +205,11 @@ mod tests {
             registry.register(format!("a_counter_{number}"), "Help", Counter::<u64>::default());
         }
         let board = Board::default();
-        let pages = Pages::start(board.clone(), Arc::new(registry), room.pages).unwrap();
+        let context = Context {
+            board: board.clone(),
+            registry: Arc::new(registry),
+        };
+        let pages = Pages::start(context, room.pages).unwrap();
         let places = Places::new(room, AdminCounts::default());
         Rc::new(Server {
             board,

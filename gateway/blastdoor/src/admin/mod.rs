@@ -6,11 +6,15 @@
 //! ([ADR 29](../../../../docs/adr/0029-descriptors-are-divided.md)).
 
 mod answer;
+mod asked;
 mod board;
 mod connection;
 mod counts;
+mod guard;
+mod page;
 mod pages;
 mod places;
+mod query;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,6 +31,7 @@ use tokio::runtime::Runtime;
 pub(crate) use self::board::Board;
 use self::connection::{Patience, Server};
 pub(crate) use self::counts::AdminCounts;
+use self::page::Context;
 use self::pages::Pages;
 use self::places::Places;
 pub(crate) use self::places::Room;
@@ -81,7 +86,11 @@ impl Admin {
         room: Room,
         counts: AdminCounts,
     ) -> io::Result<()> {
-        let pages = Pages::start(board.clone(), registry, room.pages)?;
+        let context = Context {
+            board: board.clone(),
+            registry,
+        };
+        let pages = Pages::start(context, room.pages)?;
         let (told, outcome) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("admin".to_owned());
         thread.spawn(move || {

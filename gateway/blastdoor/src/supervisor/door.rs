@@ -171,7 +171,7 @@ pub(super) enum Leaving {
 
 /// A door whose listener drains. What it serves follows the objects to its end.
 pub(super) struct LeavingDoor {
-    status: ListenerStatus,
+    pub(super) status: ListenerStatus,
     workers: usize,
     pub(super) config: Arc<DoorConfig>,
     pub(super) publisher: SharedPublisher,

@@ -6,18 +6,20 @@ mod parts;
 mod publication;
 mod reload;
 mod schedule;
+mod show;
 #[cfg(test)]
 mod tests;
 
 use std::future::pending;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver};
 use control::{Panicked, SourceEvent, caught};
-use proxy::{AccessLog, BindError, ListenerStatus, MemoryBudget, Metrics, Warnings};
+use proxy::{AccessLog, BindError, MemoryBudget, Metrics, Warnings};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -188,7 +190,7 @@ impl Supervisor {
         let mut supervisor = Self {
             options,
             world: World {
-                config,
+                config: Arc::new(config),
                 view: None,
                 problems: Problems::default(),
                 doors,
@@ -330,6 +332,7 @@ impl Supervisor {
             let leaving = door.leave(&mut self.drains, Leaving::ProcessEnds);
             self.leaving.push(leaving);
         }
+        self.show_world();
         if let Some(cluster) = self.cluster.clone() {
             self.drains.spawn(async move {
                 cluster.retire().await;
@@ -361,17 +364,6 @@ impl Supervisor {
                 self.report();
             }
         }
-    }
-
-    /// Shows the listeners on the admin port. Those of a process that drains stay on it.
-    fn show_listeners(&self) {
-        if self.world.doors.is_empty() {
-            return;
-        }
-        let doors = self.world.doors.iter().filter(|door| door.listens());
-        let mut statuses: Vec<ListenerStatus> = doors.map(|door| door.listener.status()).collect();
-        statuses.sort_by(|left, right| left.name().cmp(right.name()));
-        self.reporting.board.show(statuses);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Publications: what is compiled when, and what happens once it is live.
 
+use std::sync::Arc;
+
 use ::door::ExternalNames;
 use control::names::{Names, Resolver};
 use resource::{Problem, Severity};
@@ -7,6 +9,7 @@ use resource::{Problem, Severity};
 use super::Supervisor;
 use super::compiler::{Job, JobDoor, Outcome, Published};
 use super::door::{LeavingDoor, RunningDoor};
+use super::show::Compiled;
 use crate::problems::Finder;
 use crate::world::FollowedNames;
 
@@ -48,6 +51,10 @@ impl Supervisor {
             .chain(self.leaving.iter_mut().map(LeavingDoor::job))
             .collect();
         self.publications.under_way = self.publications.changes;
+        self.publications.compiled = Some(Compiled {
+            config: Arc::clone(&self.world.config),
+            view: input.view.clone(),
+        });
         self.publications.compiler.begin(Job {
             input,
             doors,
@@ -84,6 +91,9 @@ impl Supervisor {
         let problems = &mut self.world.problems;
         problems.replace(Finder::Compilation, &published.problems);
         problems.set(Finder::Publication, []);
+        if let Some(compiled) = self.publications.compiled.take() {
+            self.publications.live = Some(compiled);
+        }
         if let Some(certificates) = published.certificates {
             self.reporting.gauges.certificates(certificates);
         }
@@ -131,5 +141,6 @@ impl Supervisor {
         if let Some(cluster) = &self.cluster {
             cluster.problems(problems.all().clone());
         }
+        self.show_world();
     }
 }

@@ -55,7 +55,7 @@ impl Supervisor {
             return;
         }
         let outcome = match loaded {
-            Ok(loaded) if loaded.config == self.world.config => Ok(false),
+            Ok(loaded) if loaded.config == *self.world.config => Ok(false),
             Ok(loaded) => self
                 .apply(loaded.config)
                 .map(|()| true)
@@ -130,13 +130,13 @@ impl Supervisor {
             }
         }
         self.world.doors.extend(opened.doors);
-        self.world.config = Config {
+        self.world.config = Arc::new(Config {
             doors: new.doors,
             others: new.others,
             path: new.path,
             declared: new.declared,
-            ..self.world.config.clone()
-        };
+            ..(*self.world.config).clone()
+        });
         self.publications.configured();
         if let Some(cluster) = &self.cluster {
             cluster.doors(door_view(&self.world.config.doors));

@@ -1,6 +1,7 @@
 //! Which publication is under way, and what the next one is for.
 
 use super::compiler::Compiler;
+use super::show::Compiled;
 
 /// The compilation as the supervisor sees it.
 pub(super) struct Publications {
@@ -14,6 +15,9 @@ pub(super) struct Publications {
     pub(super) under_way: u64,
     /// The last change of the configuration is not live yet.
     pub(super) is_new_config: bool,
+    /// What the publication under way is compiled from, and what the last one was that went live.
+    pub(super) compiled: Option<Compiled>,
+    pub(super) live: Option<Compiled>,
 }
 
 impl Publications {
@@ -25,6 +29,8 @@ impl Publications {
             changes: 0,
             under_way: 0,
             is_new_config: false,
+            compiled: None,
+            live: None,
         }
     }
 

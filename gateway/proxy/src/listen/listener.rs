@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use door::Door;
+use door::{Door, Snapshot};
 use route::ListenerName;
 use socket2::Socket;
 use tokio::runtime::Runtime;
@@ -321,6 +321,12 @@ impl ListenerStatus {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.shared.door.snapshot().is_synced()
+    }
+
+    /// What the door serves now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot<Settings>> {
+        Arc::clone(&self.shared.door.snapshot())
     }
 
     /// Whether the door takes connections with all its workers, and has a table to answer them by.

@@ -46,7 +46,7 @@ impl Rig {
         let (publisher, door) = open(&config.doors[0]);
         Self {
             world: World {
-                config,
+                config: config.into(),
                 view: None,
                 problems: Problems::default(),
                 doors: Vec::new(),

@@ -1,0 +1,231 @@
+//! What a request to the admin port asks for.
+
+use hyper::StatusCode;
+use wire::{Method, RequestHead};
+
+use super::answer::Answer;
+use super::board::Board;
+use super::guard;
+use super::page::{Audience, Inquiry, Page};
+use super::query::Query;
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// What is known at once: probes and refusals.
+    Now(Answer),
+    /// What takes a while to make.
+    Page(&'static Page, Inquiry),
+}
+
+/// What a request asks for. `buffer` contains its head.
+pub(super) fn asked(request: &RequestHead, buffer: &[u8], board: &Board) -> Asked {
+    let path = std::str::from_utf8(request.path.of(buffer)).unwrap_or_default();
+    let is_api = path == "/api" || path.starts_with("/api/");
+    match judged(request, buffer, path, board) {
+        Asked::Now(answer) if is_api => Asked::Now(answer.of_api()),
+        asked => asked,
+    }
+}
+
+fn judged(request: &RequestHead, buffer: &[u8], path: &str, board: &Board) -> Asked {
+    // HTTP/1.1 requires a `Host`, which may be empty (RFC 9112 3.2); the parser has seen to the rest.
+    let host = request
+        .host
+        .map(|host| std::str::from_utf8(host.of(buffer)).unwrap_or("@"));
+    if host.is_some_and(|host| !guard::is_valid(host)) {
+        return Asked::Now(Answer::text(StatusCode::BAD_REQUEST, "one valid Host, please\n"));
+    }
+    if request.method != Method::Get && request.method != Method::Head {
+        let answer = Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        return Asked::Now(answer.with("Allow: GET, HEAD\r\n"));
+    }
+    Asked::Now(match path {
+        "/livez" => Answer::text(StatusCode::OK, "ok\n"),
+        "/readyz" => verdict(
+            board.is_ready(),
+            "not ready: a door is not bound, lacks a worker or has no table yet\n",
+        ),
+        path => match Page::at(path) {
+            Some(page) => return page_for(page, request, buffer, host),
+            None => lb(path, board),
+        },
+    })
+}
+
+fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Option<&str>) -> Asked {
+    if page.audience == Audience::Programs {
+        let accept = accept(request, buffer);
+        return Asked::Page(
+            page,
+            Inquiry {
+                accept,
+                ..Inquiry::default()
+            },
+        );
+    }
+    if !guard::is_trusted(host) {
+        let message = "not under this Host: use an address, `localhost`, a name without a dot, or the name of a Service";
+        return Asked::Now(Answer::error(StatusCode::MISDIRECTED_REQUEST, message));
+    }
+    match Query::parse(request.query.map(|query| query.of(buffer)).unwrap_or_default()) {
+        Ok(query) => {
+            let accept = accept(request, buffer);
+            Asked::Page(page, Inquiry { query, accept })
+        }
+        Err(error) => Asked::Now(Answer::error(StatusCode::BAD_REQUEST, error)),
+    }
+}
+
+/// The fields `Accept`, joined.
+fn accept(request: &RequestHead, buffer: &[u8]) -> String {
+    let fields = request
+        .fields
+        .iter()
+        .filter(|field| field.name.of(buffer).eq_ignore_ascii_case(b"accept"));
+    let values: Vec<_> = fields
+        .map(|field| String::from_utf8_lossy(field.value.of(buffer)))
+        .collect();
+    values.join(", ")
+}
+
+fn lb(path: &str, board: &Board) -> Answer {
+    let door = path
+        .strip_prefix("/lb/")
+        .and_then(|door| board.takes_traffic(door));
+    match door {
+        Some(takes_traffic) => verdict(takes_traffic, "this door takes no traffic\n"),
+        None => Answer::text(StatusCode::NOT_FOUND, "not found\n"),
+    }
+}
+
+fn verdict(good: bool, otherwise: &'static str) -> Answer {
+    if good {
+        Answer::text(StatusCode::OK, "ok\n")
+    } else {
+        Answer::text(StatusCode::SERVICE_UNAVAILABLE, otherwise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::HeadLimits;
+
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: 4096,
+        fields: 20,
+        target_bytes: 1024,
+    };
+
+    fn status(head: &str) -> (u16, bool) {
+        let mut request = RequestHead::new();
+        match request.parse(head.as_bytes(), &LIMITS) {
+            Ok(Some(_)) => match asked(&request, head.as_bytes(), &Board::default()) {
+                Asked::Now(answer) => {
+                    let (head, _) = answer.parts(Method::Get);
+                    (answer.status(), head.contains("\r\nAllow: GET, HEAD\r\n"))
+                }
+                Asked::Page(..) => (200, false),
+            },
+            Ok(None) => panic!("{head:?} is incomplete"),
+            Err(error) => (error.status(), false),
+        }
+    }
+
+    /// RFC 9110 15.5.6, RFC 9112 3.2
+    #[test]
+    fn other_methods_get_405_and_malformed_hosts_400() {
+        let table = [
+            ("GET", "1.1", &["10.0.0.1:10254"][..], 200),
+            ("HEAD", "1.1", &["a.test"], 200),
+            ("GET", "1.1", &["[::1]:10254"], 200),
+            ("GET", "1.1", &[""], 200),
+            ("GET", "1.0", &[], 200),
+            ("GET", "1.1", &[], 400),
+            ("POST", "1.1", &[], 400),
+            ("GET", "1.1", &["a.test", "a.test"], 400),
+            ("GET", "1.0", &["a.test", "b.test"], 400),
+            ("GET", "1.1", &["a b"], 400),
+            ("GET", "1.1", &["me@a.test"], 400),
+            ("POST", "1.1", &["a.test"], 405),
+            ("OPTIONS", "1.0", &[], 405),
+        ];
+        for (method, version, hosts, expected) in table {
+            let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+            let head = format!("{method} /livez HTTP/{version}\r\n{hosts}\r\n");
+            assert_eq!(status(&head), (expected, expected == 405), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn pages_are_made_elsewhere_and_probes_at_once() {
+        let of = |path: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let mut request = RequestHead::new();
+            assert!(request.parse(head.as_bytes(), &LIMITS).unwrap().is_some());
+            asked(&request, head.as_bytes(), &Board::default())
+        };
+        for (path, page, query) in [
+            ("/metrics", "/metrics", ""),
+            ("/api/v1/doors?x=y%20z", "/api/v1/doors", "x=y z"),
+        ] {
+            let query = Query::parse(query.replace(' ', "+").as_bytes()).unwrap();
+            let inquiry = Inquiry {
+                query,
+                ..Inquiry::default()
+            };
+            assert_eq!(of(path), Asked::Page(Page::at(page).unwrap(), inquiry), "{path}");
+        }
+        for (path, expected) in [("/livez", 200), ("/readyz", 503), ("/lb/a", 404), ("/x", 404)] {
+            let Asked::Now(answer) = of(path) else {
+                panic!("{path} is no page")
+            };
+            assert_eq!(answer.status(), expected, "{path}");
+        }
+    }
+
+    fn answered(path: &str, host: &str) -> (u16, String) {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: a/b\r\naccept: c/d\r\n\r\n");
+        let mut request = RequestHead::new();
+        assert!(request.parse(head.as_bytes(), &LIMITS).unwrap().is_some());
+        match asked(&request, head.as_bytes(), &Board::default()) {
+            Asked::Now(answer) => (answer.status(), answer.body()),
+            Asked::Page(page, inquiry) => {
+                assert_eq!(inquiry.accept, "a/b, c/d");
+                (200, page.path.to_owned())
+            }
+        }
+    }
+
+    /// A site whose name leads to the loopback address must not read the API through its visitors' browsers.
+    #[test]
+    fn the_api_is_not_shown_under_the_name_of_a_stranger() {
+        for (path, host, expected) in [
+            ("/api/v1/doors", "127.0.0.1:10254", 200),
+            ("/api/v1/doors", "localhost", 200),
+            ("/api/v1/doors", "attacker.test", 421),
+            ("/metrics", "attacker.test", 200),
+            ("/livez", "attacker.test", 200),
+            ("/readyz", "attacker.test", 503),
+        ] {
+            assert_eq!(answered(path, host).0, expected, "{path} {host}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_api_are_json() {
+        for (path, expected, said) in [
+            ("/api/v1/none", 404, "not found"),
+            ("/api", 404, "not found"),
+            ("/api/v1/doors?a=%", 400, "percent sign"),
+        ] {
+            let (status, body) = answered(path, "localhost");
+            let error: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert!(error["error"].as_str().unwrap().contains(said), "{path} {body}");
+            assert_eq!(status, expected, "{path}");
+        }
+        assert_eq!(answered("/apis", "localhost"), (404, "not found\n".to_owned()));
+    }
+}

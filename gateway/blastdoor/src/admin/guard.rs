@@ -1,0 +1,92 @@
+//! Which `Host` a request for the API or the dashboard may have.
+//!
+//! A browser sends what a page of any site asks for to the loopback address too, if the name of that site leads there (DNS
+//! rebinding), and then lets the site read the answer. Such a request has the name of the site as its `Host`. So these pages
+//! answer only under what no stranger can have in the public DNS: addresses, `localhost`, names without a dot, and names of
+//! Services of the cluster. What programs ask for (`/metrics`, health) is answered under every name: it is public within the
+//! network of the port anyway, and load balancers send all kinds of hosts.
+
+use std::net::Ipv6Addr;
+
+use hyper::http::uri::Authority;
+use route::{HostBuf, normalise_authority};
+
+/// Whether this text is an authority (RFC 9110 7.2), which may be empty.
+pub(super) fn is_valid(host: &str) -> bool {
+    host.is_empty() || !host.contains('@') && host.parse::<Authority>().is_ok()
+}
+
+/// Whether the pages of people are shown under this `Host`; `None` is an HTTP/1.0 request without one, which no browser
+/// sends.
+pub(super) fn is_trusted(host: Option<&str>) -> bool {
+    let Some(host) = host.filter(|host| !host.is_empty()) else {
+        return true;
+    };
+    // A zone (`[fe80::1%eth0]`) is for the machine that wrote it.
+    let address = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    if let Some((address, _port)) = address {
+        let address = address
+            .split_once('%')
+            .map_or(address, |(address, _zone)| address);
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let mut scratch = HostBuf::new();
+    let Ok(host) = normalise_authority(host.as_bytes(), &mut scratch) else {
+        return false;
+    };
+    let name = host.as_str();
+    host.is_address()
+        || !name.contains('.')
+        || name.ends_with(".localhost")
+        || name.ends_with(".svc")
+        || name.ends_with(".svc.cluster.local")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_no_stranger_can_have() {
+        let trusted = [
+            "",
+            "127.0.0.1",
+            "127.0.0.1:10254",
+            "10.0.0.7:10254",
+            "[::1]:10254",
+            "[fe80::1%25eth0]:10254",
+            "localhost",
+            "LOCALHOST:8080",
+            "localhost.:10254",
+            "admin.localhost",
+            "admin",
+            "blastdoor:10254",
+            "blastdoor-admin.edge.svc",
+            "blastdoor-admin.edge.svc.cluster.local:10254",
+        ];
+        for host in trusted {
+            assert!(is_trusted(Some(host)), "{host:?}");
+        }
+        assert!(is_trusted(None));
+        let strange = [
+            "attacker.test",
+            "attacker.test:10254",
+            "127.0.0.1.attacker.test",
+            "localhost.attacker.test",
+            "svc.attacker.test",
+            "attacker.local",
+            "cluster.local",
+            "notlocalhost.test",
+            "127.0.0.1@attacker.test",
+            "[attacker.test]",
+            "[::1].attacker.test]",
+            "a b",
+            "127.0.0.1.",
+            "0x7f.1",
+        ];
+        for host in strange {
+            let is_address = host == "127.0.0.1.";
+            assert_eq!(is_trusted(Some(host)), is_address, "{host:?}");
+        }
+    }
+}

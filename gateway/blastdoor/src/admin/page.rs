@@ -1,0 +1,134 @@
+//! The pages of the admin port: what each is made from, and the table of all of them.
+//!
+//! A new page is one line of [`PAGES`] and a function.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+
+use super::answer::Answer;
+use super::board::Board;
+use super::query::Query;
+use crate::shown::ShownWorld;
+
+/// A page that takes a while to make.
+pub(super) struct Page {
+    /// Its path.
+    pub(super) path: &'static str,
+    /// Who may see it.
+    pub(super) audience: Audience,
+    /// Makes it.
+    make: fn(&Context, &Inquiry) -> Answer,
+}
+
+/// Whom a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Programs: it is answered under every `Host`.
+    Programs,
+    /// People and their browsers: only under [a `Host` that no stranger can have](super::guard). Errors are JSON.
+    People,
+}
+
+/// Every page.
+pub(super) static PAGES: [Page; 2] = [
+    Page::for_programs("/metrics", |context, _| metrics(&context.registry)),
+    Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
+];
+
+/// What pages are made from.
+pub(super) struct Context {
+    pub(super) board: Board,
+    pub(super) registry: Arc<Registry>,
+}
+
+/// What a request says about the page that it asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Inquiry {
+    pub(super) query: Query,
+    /// The field `Accept`; empty if there is none.
+    pub(super) accept: String,
+}
+
+impl Page {
+    const fn for_programs(path: &'static str, make: fn(&Context, &Inquiry) -> Answer) -> Self {
+        Self {
+            path,
+            audience: Audience::Programs,
+            make,
+        }
+    }
+
+    const fn for_people(path: &'static str, make: fn(&Context, &Inquiry) -> Answer) -> Self {
+        Self {
+            path,
+            audience: Audience::People,
+            make,
+        }
+    }
+
+    /// The page at a path.
+    pub(super) fn at(path: &str) -> Option<&'static Self> {
+        PAGES.iter().find(|page| page.path == path)
+    }
+
+    pub(super) fn make(&self, context: &Context, inquiry: &Inquiry) -> Answer {
+        (self.make)(context, inquiry)
+    }
+}
+
+impl Context {
+    /// The world that is live.
+    ///
+    /// # Errors
+    /// The answer to a request that comes before the first table.
+    #[expect(dead_code, reason = "pages that show the world use it")]
+    pub(super) fn world(&self) -> Result<Arc<ShownWorld>, Answer> {
+        let world = self.board.world().filter(|world| world.view.is_some());
+        world.ok_or_else(Answer::not_yet)
+    }
+}
+
+fn metrics(registry: &Registry) -> Answer {
+    let mut page = String::new();
+    match prometheus_client::encoding::text::encode(&mut page, registry) {
+        Ok(()) => Answer::page(
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            page.into_bytes(),
+        ),
+        Err(_) => Answer::failed(),
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Page").field(&self.path).finish()
+    }
+}
+
+/// There is one page at each path.
+impl PartialEq for Page {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for Page {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_path_has_one_page_and_all_but_metrics_are_guarded() {
+        let paths: HashSet<&str> = PAGES.iter().map(|page| page.path).collect();
+        assert_eq!(paths.len(), PAGES.len());
+        for page in &PAGES {
+            let is_api = page.path.starts_with("/api/") || page.path == "/";
+            assert_eq!(page.audience == Audience::People, is_api, "{page:?}");
+        }
+    }
+}
