@@ -1,0 +1,65 @@
+//! The command line: every command and every option, and nothing of what they do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{check, doctor};
+use crate::config::AdminBind;
+
+/// A split-horizon HTTP gateway for Kubernetes: isolated listeners ("doors") in one process
+#[derive(Debug, Parser)]
+#[command(name = "blastdoor", version, about)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The configuration file [default: listeners.toml, or the standard four doors]
+    #[arg(long, global = true, value_name = "FILE", env = "BLASTDOOR_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Read Kubernetes objects from this directory instead of the configured source
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) manifests: Option<PathBuf>,
+    /// Credentials for the API server [default: KUBECONFIG, the pod's service account, ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Run or check only these doors, separated by commas
+    #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) doors: Option<Vec<String>>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the doors; this is the default command
+    Run,
+    /// Run the four standard doors with sample manifests and echo backends, without a cluster
+    Demo,
+    /// Parse and compile the configuration and all objects without serving, and print every problem (at most a hundred per
+    /// Ingress and door)
+    Check {
+        /// Output format
+        #[arg(short, long, value_enum, default_value_t = check::Output::Text)]
+        output: check::Output,
+    },
+    /// Read the cluster and diagnose how load balancers reach the doors; exits with 0 if nothing is wrong, 1 if something is, 2
+    /// if it could not look
+    Doctor(doctor::DoctorOptions),
+    /// Ask the admin port of a running gateway for its health; exits with 0 if it is healthy, 1 if not, 2 for an unknown door
+    Health {
+        /// The address of the admin port, `IP:PORT` or `unix:PATH` [default: the configured one]
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<AdminBind>,
+        /// Ask whether it is ready, instead of whether it is alive
+        #[arg(long, conflicts_with = "lb")]
+        ready: bool,
+        /// Ask whether this door takes traffic, as load balancers do
+        #[arg(long, value_name = "DOOR")]
+        lb: Option<String>,
+    },
+}
