@@ -2,7 +2,7 @@
 """A stand-in for AWS (moto), as a set-up has it: aws.py make ENDPOINT POD-ADDRESS… | targets ENDPOINT | rules ENDPOINT GROUP
 
 `make` creates a VPC, the security groups of two load balancers and of the nodes, a network interface for each address, and
-the target groups that the preset `aws-alb-ip` names. All print JSON.
+a target group for each door, and prints their ids and ARNs. All print JSON.
 """
 
 import json
@@ -29,14 +29,15 @@ def make(endpoint, *addresses):
     made = {"vpc": vpc, "internal": group("internal"), "external": group("external"), "nodes": group("nodes")}
     ec2.create_tags(Resources=[made["nodes"]], Tags=[{"Key": "kubernetes.io/cluster/test", "Value": "owned"}])
     for address in addresses:
-        ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress=address, Groups=[made["nodes"]])
+        interface = ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress=address, Groups=[made["nodes"]])
+        made[address] = interface["NetworkInterface"]["NetworkInterfaceId"]
     for door, port in DOORS.items():
         # As deploy/aws has them.
-        elbv2.create_target_group(
+        made[door] = elbv2.create_target_group(
             Name=f"blastdoor-{door}", VpcId=vpc, TargetType="ip", Protocol="HTTP", Port=port, HealthCheckPort="10254",
             HealthCheckPath=f"/lb/{door}", Matcher={"HttpCode": "200"}, HealthCheckIntervalSeconds=5,
             HealthCheckTimeoutSeconds=2, HealthyThresholdCount=2, UnhealthyThresholdCount=2,
-        )
+        )["TargetGroups"][0]["TargetGroupArn"]
     return made
 
 

@@ -307,14 +307,20 @@ fn certificates_are_issued_through_a_door() {
     server.apply(&acme.issuer("plain", &json!({})).to_string());
     server.create(&wants_certificate("plain", "plain", &json!({})));
     let reason = || {
+        // Challenges that are done stay for a while.
         let (_, list) = server.request("GET", CHALLENGES, None);
-        list["items"][0]["status"]["reason"]
-            .as_str()
+        let challenges = list["items"].as_array().cloned().unwrap_or_default();
+        let challenge = challenges
+            .iter()
+            .find(|challenge| challenge["spec"]["dnsName"] == "plain.example.com");
+        challenge
+            .and_then(|challenge| challenge["status"]["reason"].as_str())
             .unwrap_or_default()
             .to_owned()
     };
+    // The other door serves the host already, so this one redirects there, where no certificate is yet.
     kubelet.until(&server, "cert-manager tells why it waits", || {
-        reason().contains("404")
+        reason().contains("tls: access denied")
     });
     println!("  cert-manager: {}", reason());
     let solver = || {
@@ -348,10 +354,8 @@ fn certificates_are_issued_through_a_door() {
     println!("  the Ingress itself is edited, and answers the challenge behind the redirect to https");
     let edit = json!({ "acme.cert-manager.io/http01-edit-in-place": "true" });
     server.create(&wants_certificate("edited", "plain", &edit));
-    kubelet.until(&server, "the certificate is issued", || {
-        is_ready(&server, "edited")
-    });
-    until("the door shows it", || {
+    // cert-manager writes a certificate of its own meanwhile, with which the handshake of the challenge succeeds.
+    kubelet.until(&server, "the door shows the certificate that was issued", || {
         acme.ask("edited.example.com") == Ok("served".to_owned())
     });
 

@@ -1,7 +1,7 @@
 //! `cargo xtask neighbours`: the gateway beside the programs that read and write the same objects (`tests/neighbours`):
 //! external-dns, cert-manager with an ACME server, and the AWS Load Balancer Controller with a stand-in for AWS.
 //!
-//! It is not part of `cargo xtask ci`: building the programs takes an hour on two cores. They are built once, into
+//! It is not part of `cargo xtask ci`: building the programs takes 20 minutes on two cores. They are built once, into
 //! `target/neighbours`. Three of them publish no module that could be required, so they are built from a clone of their
 //! repository at a tag.
 
