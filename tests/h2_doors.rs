@@ -142,6 +142,17 @@ fn a_host_of_another_door_looks_like_one_that_exists_nowhere() {
             }
         }
     });
+    // Only the log knows whose host it is.
+    gateway.until("each line names the owner", |gateway| {
+        let lines = gateway.access_log();
+        let mut asked = lines.iter().filter(|line| line["path"] == "/secret");
+        asked.clone().count() == DOORS.len() * DOORS.len() * 5
+            && asked.all(|line| {
+                let host = line["host"].as_str().unwrap_or_default();
+                let owner = DOORS.iter().find(|door| host == format!("{door}.test"));
+                line.get("cross_door_owner").and_then(|owner| owner.as_str()) == owner.copied()
+            })
+    });
 }
 
 /// The same host and path at every door, each with its own backend, under mixed requests on reused connections of both

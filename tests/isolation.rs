@@ -125,6 +125,64 @@ fn a_host_of_another_door_looks_like_one_that_exists_nowhere() {
             }
         }
     }
+    // Whoever operates the gateway learns which door the host belongs to, and nobody else does.
+    let owners_are_told = |gateway: &Gateway| {
+        let lines = gateway.access_log();
+        let mut asked = lines.iter().filter(|line| line["path"] == "/secret");
+        asked.clone().count() == DOORS.len() * DOORS.len() * 5
+            && asked.all(|line| {
+                let host = line["host"].as_str().unwrap_or_default();
+                let owner = DOORS.iter().find(|door| host == format!("{door}.test"));
+                line.get("cross_door_owner").and_then(|owner| owner.as_str()) == owner.copied()
+            })
+    };
+    gateway.until("each line names the owner", owners_are_told);
+    for door in DOORS {
+        for owner in DOORS.iter().filter(|other| **other != door) {
+            let of_pair = |gateway: &Gateway| {
+                let said = gateway.stderr();
+                let warnings = said.lines().filter_map(|line| {
+                    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+                    (line["listener"] == door && line["cross_door_owner"] == *owner).then_some(line)
+                });
+                warnings.collect::<Vec<_>>()
+            };
+            gateway.until("a warning", |gateway| !of_pair(gateway).is_empty());
+            let warning = &of_pair(&gateway)[0];
+            assert_eq!(warning["level"], "WARN", "{warning}");
+            assert_eq!(warning["host"], format!("{owner}.test"), "{warning}");
+            assert_eq!(warning["client"], "127.0.0.1", "{warning}");
+        }
+    }
+}
+
+/// Whoever asks again and again fills no log of diagnostics, and every request has its line in the access log.
+#[test]
+fn a_flood_of_probes_is_told_at_a_limited_rate() {
+    let (gateway, _backends) = four_doors();
+    let mut client = Client::connect(gateway.door("external-http"));
+    for _ in 0..200 {
+        let head = "GET / HTTP/1.1\r\nHost: internal-http.test\r\n\r\n";
+        assert_eq!(client.request(head).unwrap().status, 404);
+    }
+    gateway.until("every request is logged", |gateway| {
+        let lines = gateway.access_log();
+        let probes = lines
+            .iter()
+            .filter(|line| line["cross_door_owner"] == "internal-http");
+        probes.count() == 200
+    });
+    gateway.counts(
+        "blastdoor_cross_door_probes_total",
+        &[("listener", "external-http"), ("owner", "internal-http")],
+        200.0,
+    );
+    let said = gateway.says("only another door knows");
+    let warnings = said
+        .lines()
+        .filter(|line| line.contains("only another door knows"));
+    // One in 10 s; a machine that is very slow may take longer for all of them.
+    assert!(warnings.clone().count() < 20, "{said}");
 }
 
 /// A wildcard at one door, a precise host at another, an internal catch-all: each door knows only its own.

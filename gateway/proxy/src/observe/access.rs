@@ -59,6 +59,8 @@ pub(crate) struct Event<'a> {
     pub(crate) refusal: Option<Reason>,
     /// What was wrong, as text.
     pub(crate) detail: Option<&'a str>,
+    /// The door that knows the host, where this one does not.
+    pub(crate) cross_door_owner: Option<&'a ListenerName>,
 }
 
 /// One worker's lines.
@@ -181,6 +183,10 @@ impl Lines {
             out.extend_from_slice(b",\"detail\":");
             string(out, detail.as_bytes());
         }
+        if let Some(owner) = event.cross_door_owner {
+            out.extend_from_slice(b",\"cross_door_owner\":");
+            string(out, owner.as_str().as_bytes());
+        }
         out.extend_from_slice(b"}\n");
     }
 
@@ -212,6 +218,9 @@ impl Lines {
             }
             (Some(reason), None) => print(out, format_args!(" ({})", reason.label())),
             (None, _) => {}
+        }
+        if let Some(owner) = event.cross_door_owner {
+            print(out, format_args!(" (a host of {owner})"));
         }
         out.push(b'\n');
     }

@@ -101,7 +101,8 @@ pub(crate) fn decide(
         Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
         Verdict::Unknown { owner } => {
             if let Some(owner) = owner {
-                worker.door_metrics.probed(owner);
+                worker.probed(owner, host.as_ref(), identity.client);
+                record.probed(owner);
             }
             Decision::refuse(Refusal::NoRoute)
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use door::Route;
+use route::ListenerName;
 use wire::{Glimpse, Method, RequestHead};
 
 use crate::head::identity::Identity;
@@ -47,6 +48,8 @@ pub(crate) struct Record {
     refusal: Option<Reason>,
     /// What was wrong, as text, for a line with a refusal.
     detail: Option<String>,
+    /// The door that knows the host, where this one does not. For the log alone: no answer may depend on it.
+    cross_door_owner: Option<ListenerName>,
     is_connection: bool,
     /// A load balancer asks for the door's health.
     is_health_check: bool,
@@ -70,6 +73,7 @@ impl Record {
             route: None,
             refusal: None,
             detail: None,
+            cross_door_owner: None,
             is_connection: false,
             is_health_check: false,
             text: Vec::new(),
@@ -143,6 +147,11 @@ impl Record {
     /// Records what was wrong, as text without any value of a field. The first reason counts.
     pub(crate) fn explain(&mut self, words: String) {
         self.detail.get_or_insert(words);
+    }
+
+    /// Records that another door knows the host, and this one does not.
+    pub(crate) fn probed(&mut self, owner: &ListenerName) {
+        self.cross_door_owner = Some(owner.clone());
     }
 
     /// Records an answer of the gateway's own. Once the backend's status has been sent, it stays the status.
@@ -225,6 +234,7 @@ impl Record {
             request_id: part(path, id),
             refusal: self.refusal,
             detail: self.refusal.and(self.detail.as_deref()),
+            cross_door_owner: self.cross_door_owner.as_ref(),
         });
         worker.deadlines.nudge();
     }

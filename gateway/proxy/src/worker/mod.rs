@@ -46,6 +46,7 @@ use crate::worker::turns::Turns;
 use crate::worker::verifiers::Verifiers;
 use crate::worker::warnings::Warnings;
 use door::Door;
+use route::{ListenerName, RequestHost};
 
 /// The stages of a listener's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -325,6 +326,24 @@ impl Worker {
             return;
         };
         tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{kept_back}");
+    }
+
+    /// Counts a request for a host that only another door knows, and logs it at a limited rate. The client must not learn
+    /// of it: what it is answered depends on nothing here.
+    pub(crate) fn probed(&self, owner: &ListenerName, host: Option<&RequestHost<'_>>, client: IpAddr) {
+        self.door_metrics.probed(owner);
+        // No other reason is a single word.
+        let Some(kept_back) = self.shared.warnings.admit(owner.as_str(), Instant::now()) else {
+            return;
+        };
+        let host = host.map(RequestHost::as_str).unwrap_or_default();
+        tracing::warn!(
+            listener = %self.door.name(),
+            cross_door_owner = %owner,
+            %client,
+            host,
+            "a request for a host that only another door knows; it was answered as for a host that nobody knows{kept_back}"
+        );
     }
 
     /// Logs at a limited rate what the worker itself cannot do. The error must not differ from time to time.
