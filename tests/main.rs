@@ -40,6 +40,7 @@ mod metrics;
 mod observe;
 mod own_addresses;
 mod presets;
+mod prove;
 mod proxy_protocol;
 mod reload;
 mod requests;
