@@ -54,8 +54,8 @@ pub use admission::{
     NamespacePatternError, Policy, Selector, SelectorError, Selectors, TlsPolicy, TlsVersion,
 };
 pub use backend::{
-    AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, OwnAddresses, PlatformRoots,
-    ServiceBounds, Upstream, UpstreamProtocol, store_client,
+    AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, NoEndpoints, OwnAddresses,
+    PlatformRoots, ServiceBounds, Upstream, UpstreamProtocol, store_client,
 };
 pub use compile::{Action, Canary, Route};
 pub use filters::{

@@ -232,9 +232,9 @@ fn a_name_that_changes_to_a_refused_address_loses_its_endpoints() {
     let mut ledger = Ledger::default();
     let mut view = view(NAMED, "{number: 80}", "");
     for (address, expected) in [
-        ("192.0.2.1", "[Endpoint { address: 192.0.2.1:80 }]"),
+        ("192.0.2.1", "[Endpoint { address: 192.0.2.1:80, pod: None }]"),
         ("127.0.0.1", "Blocked(RefusedAddress)"),
-        ("192.0.2.1", "[Endpoint { address: 192.0.2.1:80 }]"),
+        ("192.0.2.1", "[Endpoint { address: 192.0.2.1:80, pod: None }]"),
     ] {
         view = resolved(view, Some(resolution(&[address], None)));
         publish(&mut publishers, &view, &allowed(), &mut ledger);

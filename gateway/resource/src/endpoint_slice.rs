@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{
     Endpoint as RawEndpoint, EndpointPort as RawPort, EndpointSlice as RawEndpointSlice,
 };
@@ -50,7 +51,12 @@ pub struct Endpoint {
     pub serving: bool,
     /// `conditions.terminating`; absent is false.
     pub terminating: bool,
+    /// `targetRef.name`, if that is a Pod: only for whoever reads the logs.
+    pub pod: Option<Arc<str>>,
 }
+
+/// The longest name that an object can have (RFC 1123).
+const LONGEST_NAME: usize = 253;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
@@ -218,6 +224,16 @@ impl Endpoint {
             ready,
             serving: conditions.serving.unwrap_or(ready),
             terminating: conditions.terminating.unwrap_or(false),
+            pod: raw.target_ref.and_then(pod),
         })
     }
+}
+
+/// The Pod that an endpoint refers to.
+fn pod(target: ObjectReference) -> Option<Arc<str>> {
+    let is_pod = target.kind.as_deref() == Some("Pod");
+    let name = target
+        .name
+        .filter(|name| is_pod && (1..=LONGEST_NAME).contains(&name.len()));
+    name.map(Arc::from)
 }

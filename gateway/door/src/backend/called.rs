@@ -9,7 +9,7 @@ use route::{Host, ObjectKey};
 
 use super::policy::ExternalNames;
 use super::resolve::{NAMESPACE_IDS, Upstreams};
-use super::upstream::{Endpoint, Upstream, UpstreamProtocol};
+use super::upstream::{Endpoint, NoEndpoints, Upstream, UpstreamProtocol};
 use crate::rule::{BackendProtocol, BackendRef};
 
 impl Upstreams<'_> {
@@ -59,7 +59,7 @@ impl Upstreams<'_> {
         let mut endpoints = Vec::new();
         for address in addresses {
             match self.policy().addresses.refuses(address) {
-                None => endpoints.push(Endpoint { address }),
+                None => endpoints.push(Endpoint::at(address)),
                 Some(why) => refused = Some(format!("`{name}` is {address}, which is {why}")),
             }
         }
@@ -83,7 +83,7 @@ impl Upstreams<'_> {
             return Err(format!("{address} is {why}"));
         }
         let name = address.ip().to_string();
-        let endpoints = vec![Endpoint { address }];
+        let endpoints = vec![Endpoint::at(address)];
         self.called(namespace, &name, address.port(), connection, endpoints)
     }
 
@@ -120,6 +120,7 @@ impl Upstreams<'_> {
             namespace_id: NAMESPACE_IDS.hash_one(namespace),
             port,
             protocol,
+            none: endpoints.is_empty().then_some(NoEndpoints::Unresolved),
             endpoints: endpoints.into(),
         }))
     }

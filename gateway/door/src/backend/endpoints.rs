@@ -10,7 +10,7 @@ use route::ObjectKey;
 
 use super::memory::EndpointMemory;
 use super::policy::BackendPolicy;
-use super::upstream::Endpoint;
+use super::upstream::{Endpoint, NoEndpoints};
 
 /// How many addresses of one Service are reported.
 pub(super) const MOST_ADDRESSES: usize = 10;
@@ -29,6 +29,8 @@ pub(super) struct EndpointLists<'v> {
 #[derive(Debug)]
 pub(super) struct EndpointList {
     pub(super) endpoints: Arc<[Endpoint]>,
+    /// Why there are none, if there are none.
+    pub(super) none: Option<NoEndpoints>,
     /// Addresses were left out because they must not be called.
     pub(super) any_refused: bool,
     /// What is wrong with them.
@@ -64,6 +66,7 @@ impl<'v> EndpointLists<'v> {
         }
         let list = match memory.current(&service.key, name) {
             Some(endpoints) => EndpointList {
+                none: None,
                 endpoints,
                 any_refused: false,
                 reported: Vec::new(),
@@ -87,8 +90,9 @@ impl<'v> EndpointLists<'v> {
         let (mut refused, mut reported) = (0, Vec::new());
         let bounds = self.backends.bounds;
         let most = bounds.endpoints_of_each(service.ports.len());
-        let (mut read, mut left_out) = (0, 0);
+        let (mut read, mut left_out, mut unready) = (0, 0, 0);
         let targets = self.targets(service, port);
+        let has_port = !targets.is_empty();
         let addresses = &self.backends.addresses;
         for (slice, target) in targets {
             let rest = slice.endpoints.len().min(most - read);
@@ -101,10 +105,18 @@ impl<'v> EndpointLists<'v> {
                     if refused <= MOST_ADDRESSES {
                         reported.push(refused_address(slice, address, reason));
                     }
-                } else if endpoint.ready {
-                    ready.push(Endpoint { address });
+                    continue;
+                }
+                let found = || Endpoint {
+                    address,
+                    pod: endpoint.pod.clone(),
+                };
+                if endpoint.ready {
+                    ready.push(found());
                 } else if endpoint.serving && endpoint.terminating {
-                    last_resort.push(Endpoint { address });
+                    last_resort.push(found());
+                } else {
+                    unready += 1;
                 }
             }
         }
@@ -127,11 +139,21 @@ impl<'v> EndpointLists<'v> {
             );
             reported.push(service.problem(Severity::Warning, "", message));
         }
+        let any_listed = || {
+            let mut slices = self.view.endpoint_slices(&service.key);
+            slices.any(|slice| !slice.endpoints.is_empty())
+        };
+        let none = match (unready, has_port) {
+            (1.., _) => NoEndpoints::Unready(unready),
+            (0, false) if any_listed() => NoEndpoints::OtherPorts,
+            (0, _) => NoEndpoints::Unlisted,
+        };
         let mut chosen = if ready.is_empty() { last_resort } else { ready };
         chosen.sort_unstable();
-        chosen.dedup();
+        chosen.dedup_by_key(|endpoint| endpoint.address);
         let name = port.name.as_deref().unwrap_or_default();
         EndpointList {
+            none: chosen.is_empty().then_some(none),
             endpoints: memory.share(&service.key, name, chosen, reported.is_empty()),
             any_refused: refused > 0,
             reported,

@@ -12,7 +12,7 @@ use route::Host;
 use super::endpoints::{EndpointList, MOST_ADDRESSES, count_others};
 use super::policy::{BackendPolicy, ExternalNames};
 use super::refused::{Doubt, Refused};
-use super::upstream::Endpoint;
+use super::upstream::{Endpoint, NoEndpoints};
 use crate::rule::Blocked;
 
 /// A Service of type ExternalName that may be called.
@@ -98,7 +98,7 @@ impl<'v> External<'v> {
         for address in addresses.into_iter().flatten() {
             let address = SocketAddr::new(*address, port);
             match backends.addresses.refuses(address) {
-                None => endpoints.push(Endpoint { address }),
+                None => endpoints.push(Endpoint::at(address)),
                 Some(reason) => {
                     any_refused = true;
                     reported.push(self.service.problem(
@@ -118,6 +118,7 @@ impl<'v> External<'v> {
         reported.truncate(MOST_ADDRESSES);
         count_others(&mut reported, more);
         EndpointList {
+            none: endpoints.is_empty().then_some(NoEndpoints::Unresolved),
             endpoints: endpoints.into(),
             any_refused,
             reported,

@@ -118,7 +118,9 @@ impl EndpointMemory {
     /// The endpoints of a port, if nothing has changed since they were remembered.
     pub(super) fn current(&self, service: &ObjectKey, port: &str) -> Option<Arc<[Endpoint]>> {
         let lists = self.of.get(service)?;
-        let list = lists.iter().find(|list| list.is_current && *list.port == *port)?;
+        // Why a list is empty is not remembered.
+        let is_known = |list: &&Remembered| list.is_current && !list.endpoints.is_empty();
+        let list = lists.iter().find(|list| is_known(list) && *list.port == *port)?;
         Some(Arc::clone(&list.endpoints))
     }
 

@@ -18,7 +18,7 @@ pub use addresses::{AddressPolicy, OwnAddresses};
 pub use bounds::ServiceBounds;
 pub use policy::{BackendPolicy, ExternalNames};
 pub use tls::{BackendTls, PlatformRoots, store_client};
-pub use upstream::{Endpoint, Upstream, UpstreamProtocol};
+pub use upstream::{Endpoint, NoEndpoints, Upstream, UpstreamProtocol};
 
 pub(crate) use memory::BackendMemory;
 pub(crate) use resolve::Upstreams;

@@ -247,6 +247,7 @@ impl<'v> Upstreams<'v> {
         };
         let EndpointList {
             endpoints,
+            none,
             any_refused,
             reported,
         } = &*list;
@@ -268,6 +269,7 @@ impl<'v> Upstreams<'v> {
             port: port.port,
             protocol,
             endpoints: Arc::clone(endpoints),
+            none: *none,
         })
     }
 

@@ -10,7 +10,7 @@ use super::derived::Derived;
 use super::passthrough::Passthrough;
 use super::places::Places;
 use super::reports::Reports;
-use super::route::{Action, Canary, Route};
+use super::route::{Action, Canary, Route, reason};
 use crate::admission::{Admitted, Excess, Ownership, Policy};
 use crate::backend::{BackendMemory, BackendPolicy, Upstreams};
 use crate::filters::{
@@ -36,6 +36,14 @@ pub(crate) struct Compiled {
     /// Names whose TLS is passed through; empty at a door that terminates no TLS.
     pub(crate) passthrough: Passthrough,
     pub(crate) problems: Reports,
+}
+
+/// Why rules of an object are closed that say nothing wrong themselves.
+struct Whys {
+    /// Why the whole object is.
+    object: Option<Arc<str>>,
+    /// Why its filters cannot be honoured.
+    filters: Option<Arc<str>>,
 }
 
 /// An Ingress while its rules are joined with canaries.
@@ -125,7 +133,17 @@ impl<'v> Compiler<'v> {
     ) -> Vec<Derived> {
         let mut derived = Vec::new();
         self.upstreams.next_asks();
+        let closes = joined.ingress.annotations.closes.first();
+        let closes = || closes.map(|closed| format!("{}: {}", closed.annotation, closed.reason));
+        let mut whys = Whys {
+            object: report.last_error(0).or_else(closes).map(|why| reason(&why)),
+            filters: None,
+        };
+        let reported = report.problems.len();
         let filters = IngressFilters::compile(context, object, &mut self.upstreams, report);
+        if filters.is_err() {
+            whys.filters = report.last_error(reported).map(|why| reason(&why));
+        }
         for named in &object.hosts {
             places.judge_host(object, *named, report);
         }
@@ -136,7 +154,7 @@ impl<'v> Compiler<'v> {
             }
             #[cfg(test)]
             crate::counted::note(|work| work.compiled += 1);
-            let route = self.route(context, object, rule, &filters, joined, report);
+            let route = self.route(context, object, rule, (&filters, &whys), joined, report);
             if let Some(host) = host {
                 let aliases = object.aliases.iter();
                 for alias in aliases.filter(|alias| places.may_have(object, alias)) {
@@ -147,7 +165,7 @@ impl<'v> Compiler<'v> {
         }
         let rules = object.derived.iter();
         for rule in rules.filter(|rule| places.may_have(object, rule.host)) {
-            let route = of_derived(context, object, rule, &filters);
+            let route = of_derived(context, object, rule, (&filters, &whys));
             derived.push(Derived::rule(rule, route));
         }
         derived
@@ -158,7 +176,7 @@ impl<'v> Compiler<'v> {
         context: &Context<'_>,
         object: &ObjectRules<'_>,
         rule: &Rule<'_>,
-        filters: &Result<IngressFilters, Blocked>,
+        (filters, whys): (&Result<IngressFilters, Blocked>, &Whys),
         joined: &mut Joined<'_, '_>,
         report: &mut ObjectReport<'_>,
     ) -> Arc<Route> {
@@ -166,6 +184,7 @@ impl<'v> Compiler<'v> {
         let Condition::Always = rule.condition;
         let candidate = joined.canaries.join(joined.ingress, rule.field);
         let mut canary = None;
+        let reported = report.problems.len();
         let (action, filters) = match (&rule.action, filters) {
             (RuleAction::Blocked(reason), _) => (Action::Blocked(reason.clone()), None),
             (RuleAction::Forward(_) | RuleAction::Unusable, Err(blocked)) => {
@@ -195,12 +214,23 @@ impl<'v> Compiler<'v> {
                 }
             }
         };
+        let why = match &action {
+            Action::Blocked(Blocked::Filter) if whys.filters.is_some() => whys.filters.clone(),
+            Action::Blocked(blocked) => {
+                let own = report.last_error(reported).map(|why| reason(&why));
+                // What cannot be read has been reported when it was.
+                let place = || reason(&format!("{}: {}", rule.field.backend(), blocked.words()));
+                own.or_else(|| whys.object.clone()).or_else(|| Some(place()))
+            }
+            Action::Forward(_) | Action::Redirect => None,
+        };
         Arc::new(Route {
             origin: Arc::clone(&rule.origin),
             action,
             canary,
             filters,
             tuning: rule.tuning,
+            why,
         })
     }
 
@@ -247,6 +277,7 @@ impl<'v> Compiler<'v> {
                 canary: None,
                 filters: None,
                 tuning: rule.tuning,
+                why: None,
             }),
         }))
     }
@@ -296,7 +327,7 @@ fn of_derived(
     context: &Context<'_>,
     object: &ObjectRules<'_>,
     rule: &DerivedRule<'_>,
-    filters: &Result<IngressFilters, Blocked>,
+    (filters, whys): (&Result<IngressFilters, Blocked>, &Whys),
 ) -> Arc<Route> {
     let closed = object.closed.as_ref().or(filters.as_ref().err());
     let (action, filters) = match (closed, filters) {
@@ -311,12 +342,15 @@ fn of_derived(
             (Action::Redirect, filters)
         }
     };
+    let why =
+        matches!(action, Action::Blocked(_)).then(|| whys.filters.clone().or_else(|| whys.object.clone()));
     Arc::new(Route {
         origin: Arc::clone(&object.origin),
         action,
         canary: None,
         filters,
         tuning: Tuning::default(),
+        why: why.flatten(),
     })
 }
 

@@ -140,8 +140,8 @@ impl Places<'_> {
                      alias answer 503 there",
                     self.door()
                 );
+                let closed = Route::closed(&route, Blocked::Bound, &message);
                 report.add(Severity::Error, &derived.field.host(), message);
-                let closed = Route::closed(&route, Blocked::Bound);
                 match readable_prefix(regex.as_str()) {
                     Some(prefix) => self.table().insert(host, prefix, closed),
                     None => self.table().set_host_default(host, closed),

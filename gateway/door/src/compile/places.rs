@@ -8,7 +8,7 @@ use route::{HostPattern, ListenerName, MOST_REGEXES, ObjectKey, PathPattern, Tab
 
 use super::canaries::is_canary;
 use super::passthrough::Passthrough;
-use super::route::{Action, Route};
+use super::route::Route;
 use crate::admission::{Admitted, Owner, Ownership, Policy, beside};
 use crate::rule::{Blocked, Field, NamedHost, ObjectReport, ObjectRules, Origin, Rule, RulePath};
 
@@ -114,8 +114,9 @@ impl<'a> Places<'a> {
                 written,
             } if self.table.regexes(&host) >= MOST_REGEXES => {
                 self.too_many(rule, &host, report);
-                self.unreadable
-                    .push((host, readable_prefix(written), closed(rule)));
+                let why = report.last_error(0);
+                let closed = Route::closed(&route, Blocked::Bound, why.as_deref().unwrap_or_default());
+                self.unreadable.push((host, readable_prefix(written), closed));
                 return;
             }
             RulePath::Pattern { pattern, written } => {
@@ -283,17 +284,6 @@ impl<'a> Places<'a> {
         };
         report.add(Severity::Error, &field.host(), message);
     }
-}
-
-/// What stands where a rule may not.
-fn closed(rule: &Rule<'_>) -> Arc<Route> {
-    Arc::new(Route {
-        origin: Arc::clone(&rule.origin),
-        action: Action::Blocked(Blocked::Bound),
-        filters: None,
-        canary: None,
-        tuning: rule.tuning,
-    })
 }
 
 /// Which object has each host.

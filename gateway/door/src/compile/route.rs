@@ -23,6 +23,19 @@ pub struct Route {
     pub filters: Option<Arc<Filters>>,
     /// Per-route timeouts and limits; `None` leaves the door's.
     pub tuning: Tuning,
+    /// Why it is closed, in words, if it is: the field and what is wrong with it.
+    pub why: Option<Arc<str>>,
+}
+
+/// The longest reason that a route keeps, in bytes.
+const LONGEST_REASON: usize = 512;
+
+/// A reason of no more than a person can read.
+pub(super) fn reason(text: &str) -> Arc<str> {
+    match text.char_indices().find(|(place, _)| *place >= LONGEST_REASON) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
+    }
 }
 
 /// The canary of a route.
@@ -40,14 +53,24 @@ pub struct Canary {
 
 impl Route {
     /// What stands in the place of a route that cannot be there.
-    pub(super) fn closed(route: &Self, blocked: Blocked) -> Arc<Self> {
+    pub(super) fn closed(route: &Self, blocked: Blocked, why: &str) -> Arc<Self> {
         Arc::new(Self {
             origin: Arc::clone(&route.origin),
             action: Action::Blocked(blocked),
             canary: None,
             filters: None,
             tuning: route.tuning,
+            why: Some(reason(why)),
         })
+    }
+
+    /// Why it is closed, in words; `None` if it is open.
+    #[must_use]
+    pub fn explain_closed(&self) -> Option<&str> {
+        match &self.action {
+            Action::Blocked(blocked) => Some(self.why.as_deref().unwrap_or(blocked.words())),
+            Action::Forward(_) | Action::Redirect => None,
+        }
     }
 
     /// Whether every request is redirected, but for challenges of ACME.

@@ -173,6 +173,23 @@ pub enum Blocked {
     Bound,
 }
 
+impl Blocked {
+    /// What kind of fault it is, in words.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::InvalidRule => "the rule's host, path or backend cannot be read",
+            Self::NoSuchBackend => "its Service does not exist, or has no such port",
+            Self::RefusedAddress => "every address of its Service is one that the gateway does not call",
+            Self::Protocol => "the gateway does not speak the protocol of its backend",
+            Self::Annotation => "an annotation asks for what cannot be given",
+            Self::Filter => "one of its filters cannot be honoured",
+            Self::BackendTls => "TLS to its backend cannot be set up as it is written",
+            Self::Bound => "the rule, or what it needs, is beyond a bound",
+        }
+    }
+}
+
 /// Per-route settings that an object asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tuning {

@@ -43,6 +43,18 @@ impl<'v> ObjectReport<'v> {
         self.problems.push(problem);
     }
 
+    /// The last error of those that have been reported after the first `before`, with its field.
+    pub(crate) fn last_error(&self, before: usize) -> Option<String> {
+        let since = self.problems.get(before..).unwrap_or_default();
+        let error = since
+            .iter()
+            .rfind(|problem| problem.severity == Severity::Error)?;
+        Some(match &*error.field {
+            "" => error.message.to_string(),
+            field => format!("{field}: {}", error.message),
+        })
+    }
+
     /// What has been reported, within bounds.
     pub(crate) fn finish(mut self) -> Vec<Problem> {
         let problems = std::mem::take(&mut self.problems);

@@ -125,6 +125,15 @@ impl<S> Snapshot<S> {
         }
     }
 
+    /// Whether a rule of the door names the host, or has a wildcard for it: for the log alone.
+    #[must_use]
+    pub fn knows_host(&self, host: &RequestHost<'_>) -> bool {
+        self.routes.as_deref().is_some_and(|routes| {
+            let hosts = routes.table.host_set();
+            hosts.names(host) || hosts.covers(host)
+        })
+    }
+
     /// Every rule of the door, in a stable order.
     pub fn routes(&self) -> impl Iterator<Item = route::Row<'_, Arc<Route>>> {
         self.routes.iter().flat_map(|routes| routes.table.iter())

@@ -233,9 +233,7 @@ pub(super) mod tests {
     pub(crate) fn upstream(ports: &[u16]) -> Upstream {
         let endpoints = ports
             .iter()
-            .map(|port| door::Endpoint {
-                address: ([10, 0, 0, 1], *port).into(),
-            })
+            .map(|port| door::Endpoint::at(([10, 0, 0, 1], *port).into()))
             .collect();
         Upstream {
             service: ObjectKey::new("shop", "web"),
@@ -243,6 +241,7 @@ pub(super) mod tests {
             port: 80,
             protocol: door::UpstreamProtocol::Http1,
             endpoints,
+            none: None,
         }
     }
 

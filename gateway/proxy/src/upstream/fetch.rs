@@ -244,7 +244,7 @@ mod tests {
     async fn bind() -> (TcpListener, door::Endpoint) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        (listener, door::Endpoint { address })
+        (listener, door::Endpoint::at(address))
     }
 
     /// As for requests: after a few failures in a row nothing more is asked there.

@@ -126,6 +126,17 @@ pub(super) const SERVICE: &[Field] = &[
     field("status", Opaque),
 ];
 
+/// An object, of which logs show the name.
+const TARGET: Shape = Object(&[
+    field("kind", Text),
+    field("name", Text),
+    field("apiVersion", Opaque),
+    field("fieldPath", Opaque),
+    field("namespace", Opaque),
+    field("resourceVersion", Opaque),
+    field("uid", Opaque),
+]);
+
 const ENDPOINT: Shape = Object(&[
     field("addresses", List(&Text)),
     field(
@@ -139,7 +150,7 @@ const ENDPOINT: Shape = Object(&[
     field("zone", Text),
     field("hostname", Opaque),
     field("nodeName", Opaque),
-    field("targetRef", Opaque),
+    field("targetRef", TARGET),
     field("hints", Opaque),
     field("deprecatedTopology", Opaque),
 ]);

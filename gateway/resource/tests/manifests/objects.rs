@@ -173,9 +173,9 @@ fn slice(rest: &str) -> (Option<EndpointSlice>, Vec<String>) {
 fn endpoint_slices_are_read() {
     let (sound, reported) = slice(
         "addressType: IPv4\nports: [{name: http, port: 8080}, {name: '', port: 1, protocol: UDP}, {}]\nendpoints:\n\
-         - {addresses: [10.0.0.1, 10.0.0.2], zone: a}\n\
+         - {addresses: [10.0.0.1, 10.0.0.2], zone: a, targetRef: {kind: Pod, name: web-1}}\n\
          - {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}\n\
-         - {addresses: [10.0.0.4], conditions: {ready: false}}\n",
+         - {addresses: [10.0.0.4], conditions: {ready: false}, targetRef: {kind: VirtualMachine, name: web-2}}\n",
     );
     let sound = sound.unwrap();
     assert_eq!(reported, [""; 0]);
@@ -184,6 +184,7 @@ fn endpoint_slices_are_read() {
         ready,
         serving,
         terminating,
+        pod: (address == "10.0.0.1").then(|| "web-1".into()),
     };
     assert_eq!(
         *sound.endpoints,

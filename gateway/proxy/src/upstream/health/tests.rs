@@ -174,6 +174,7 @@ fn a_list_that_many_rules_name_is_looked_at_once() {
                 port: number,
                 protocol: one.protocol.clone(),
                 endpoints: Arc::clone(&one.endpoints),
+                none: None,
             })
             .collect();
         board.forget_all_but(rules.iter());
