@@ -975,13 +975,15 @@ fn the_log_and_metrics_of_http2_requests() {
         let mut first = log[0].clone();
         let fields = first.as_object_mut().unwrap();
         assert!(fields.remove("time").is_some());
-        assert!(fields.remove("duration_ms").unwrap().is_number());
+        for number in ["duration_ms", "connect_ms", "first_byte_ms"] {
+            assert!(fields.remove(number).unwrap().is_number(), "{number}");
+        }
         let id = fields.remove("request_id").unwrap();
         assert_eq!(backend.last().field("x-request-id"), id.as_str());
         let expected = serde_json::json!({
             "listener": DOOR, "client": "127.0.0.1", "method": "POST", "host": "a.test", "path": "/path", "status": 200,
             "bytes_in": 4, "bytes_out": 3, "upstream": format!("127.0.0.1:{}", backend.port()), "ingress": "test/app",
-            "refusal": null,
+            "refusal": null, "network.protocol.version": "2", "service": "test/app", "attempts": 1,
         });
         assert_eq!(first, expected);
         assert_eq!(

@@ -4,7 +4,9 @@
 //! belongs to the gateway that it started, never to this process. `cargo test -p gateway-tests --test gateway h2::` runs
 //! the tests of one module.
 
+mod access_log;
 mod bodies;
+mod causes;
 mod challenges;
 mod classes;
 mod config;
@@ -40,12 +42,13 @@ mod metrics;
 mod observe;
 mod own_addresses;
 mod presets;
-mod prove;
 mod proxy_protocol;
+mod proxy_status;
 mod reload;
 mod requests;
 mod responses;
 mod stalled;
+mod ten_requests;
 mod tenancy;
 mod timeouts;
 mod tls;

@@ -22,11 +22,13 @@ fn one_line_per_request() {
     let mut first = log[0].clone();
     let fields = first.as_object_mut().unwrap();
     assert!(fields.remove("time").unwrap().as_str().unwrap().ends_with('Z'));
-    assert!(fields.remove("duration_ms").unwrap().is_number());
+    for number in ["duration_ms", "connect_ms", "first_byte_ms"] {
+        assert!(fields.remove(number).unwrap().is_number(), "{number}");
+    }
     let expected = serde_json::json!({
         "listener": DOOR, "client": "8.8.8.8", "method": "POST", "host": "a.test", "path": "/path", "status": 200,
         "bytes_in": 4, "bytes_out": 3, "upstream": format!("127.0.0.1:{}", backend.port()), "ingress": "test/app",
-        "request_id": "id-1", "refusal": null,
+        "request_id": "id-1", "refusal": null, "network.protocol.version": "1.1", "service": "test/app", "attempts": 1,
     });
     assert_eq!(first, expected);
     assert_eq!(
@@ -145,7 +147,7 @@ fn the_log_says_what_is_wrong_with_a_response() {
         (
             "HTTP/1.1 200 OK\r\nServer: x",
             "upstream_malformed",
-            "the connection ended within the response head",
+            "the connection ended within the response head, after 26 bytes of it",
         ),
     ];
     for (answer, refusal, detail) in table {

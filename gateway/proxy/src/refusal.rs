@@ -1,6 +1,7 @@
 //! Every way in which a request can end other than with the backend's own answer, and the consequences: one exhaustive
 //! table, so that no failure gets a status by accident.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use wire::{ChunkError, RequestError};
@@ -64,11 +65,11 @@ pub(crate) enum Refusal {
     /// The client stopped reading.
     ClientStalled,
     /// The endpoint refused the connection or could not be reached.
-    ConnectFailed,
+    ConnectFailed(Unconnected),
     /// The endpoint did not answer the connection attempt in time.
     ConnectTimeout,
     /// The TLS handshake with the endpoint failed: its certificate does not verify, or it refuses the gateway's.
-    UpstreamTls,
+    UpstreamTls(TlsFault),
     /// The deadline that a gRPC client set for its call has passed.
     DeadlineExceeded,
     /// The backend closed or broke the connection before its response head was complete.
@@ -95,6 +96,30 @@ pub(crate) enum Refusal {
     Drained,
     /// The route, or the connection's right to it, ended before the exchange did.
     Withdrawn,
+}
+
+/// How a connection to an endpoint failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unconnected {
+    /// Nothing listens there.
+    Refused,
+    /// There is no way to it.
+    Unreachable,
+    /// It was closed or reset as soon as it was made.
+    Closed,
+    /// Anything else.
+    Other,
+}
+
+/// How the TLS handshake with an endpoint failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsFault {
+    /// Its certificate is not accepted.
+    Certificate,
+    /// It sent an alert.
+    Alert,
+    /// What it sent is no handshake, or not one for these settings.
+    Protocol,
 }
 
 /// What a refusal means on the wire, in the log and in metrics.
@@ -137,8 +162,8 @@ impl Refusal {
             Self::BodyTimeout => (408, Reason::BodyTimeout, Client, true),
             Self::ClientGone => (499, Reason::ClientGone, Client, true),
             Self::ClientStalled => (499, Reason::ClientStalled, Client, true),
-            Self::ConnectFailed => (502, Reason::ConnectFailed, Upstream, false),
-            Self::UpstreamTls => (502, Reason::UpstreamTls, Upstream, false),
+            Self::ConnectFailed(_) => (502, Reason::ConnectFailed, Upstream, false),
+            Self::UpstreamTls(_) => (502, Reason::UpstreamTls, Upstream, false),
             Self::DeadlineExceeded => (504, Reason::DeadlineExceeded, Upstream, false),
             Self::ConnectTimeout => (504, Reason::ConnectTimeout, Upstream, false),
             Self::UpstreamReset => (502, Reason::UpstreamReset, Upstream, false),
@@ -180,49 +205,59 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// What is wrong with the message, for the log. It never quotes the value of a field.
-    pub(crate) fn words(&self) -> Option<String> {
-        match self {
-            Self::Head(error) => Some(error.to_string()),
-            Self::Host(error) => Some(error.to_string()),
-            Self::HostMismatch => Some("the target and Host name different hosts".to_owned()),
-            Self::HostMissing => Some("no Host, which the backend's HTTP/2 needs".to_owned()),
-            Self::Path(error) => Some(error.to_string()),
-            Self::NotForHttp2 => Some("the target cannot be said in the backend's HTTP/2".to_owned()),
-            Self::Body(error) => Some(error.explain()),
-            Self::Trailers => Some("pseudo-header fields in the trailers".to_owned()),
+    /// What is wrong, for the log, as far as nobody who knows more of the request has said it. It never quotes the value of a
+    /// field.
+    pub(crate) fn words(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Head(error) => return Some(error.to_string().into()),
+            Self::Host(error) => return Some(error.to_string().into()),
+            Self::Path(error) => return Some(error.to_string().into()),
+            Self::Body(error) => return Some(error.explain().into()),
+            Self::UpstreamGaveUp(reason) | Self::UpstreamBrokeOff(reason) => {
+                return Some(format!("the backend reset the request with {reason:?}").into());
+            }
+            Self::HostMismatch => "the target and Host name different hosts",
+            Self::HostMissing => "no Host, which the backend's HTTP/2 needs",
+            Self::NotForHttp2 => "the target cannot be said in the backend's HTTP/2",
+            Self::Trailers => "pseudo-header fields in the trailers",
             Self::TrailersTooLarge | Self::UpstreamTrailers => {
-                Some("the trailers are larger than a head may be".to_owned())
+                "the trailers are larger than a head may be (`limits.header_bytes`, `limits.headers`)"
+            }
+            Self::Method => "the method is CONNECT or TRACE, which are not served",
+            Self::Protocol => "the protocol that the request upgrades to is not one that goes to its backend",
+            Self::Misdirected => {
+                "the TLS handshake was for another server name, whose certificate or client policy differs"
+            }
+            Self::Outdated => {
+                "the connection is older than what the door now requires of one (TLS, a client certificate, a PROXY header)"
+            }
+            Self::NotSynced => "the door has no table yet: its source has not been read as a whole",
+            Self::Blocked => "what the request asks for cannot be put into the URL of a filter of its route",
+            Self::Shed => "memory is short, and the door has used its share",
+            Self::Drained => "the gateway ended before the request did (`drain.timeout`)",
+            Self::Withdrawn => {
+                "the route is no longer exposed at this door, or the connection has lost its right to it"
+            }
+            Self::DeadlineExceeded => {
+                "the time that the client allows for its call (`grpc-timeout`) has passed"
             }
             Self::HeadTimeout
-            | Self::Method
-            | Self::Protocol
-            | Self::Misdirected
             | Self::NoRoute
-            | Self::NotSynced
-            | Self::Blocked
             | Self::NoEndpoint
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::ClientGone
             | Self::ClientStalled
-            | Self::ConnectFailed
+            | Self::ConnectFailed(_)
             | Self::ConnectTimeout
-            | Self::UpstreamTls
-            | Self::DeadlineExceeded
+            | Self::UpstreamTls(_)
             | Self::UpstreamReset
-            | Self::UpstreamGaveUp(_)
-            | Self::UpstreamBrokeOff(_)
             | Self::UpstreamMalformed
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated
             | Self::UpstreamStalled
-            | Self::Overload
-            | Self::Shed
-            | Self::Outdated
-            | Self::Withdrawn
-            | Self::Drained => None,
-        }
+            | Self::Overload => return None,
+        }))
     }
 }
 

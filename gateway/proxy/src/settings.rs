@@ -22,6 +22,8 @@ pub struct Settings {
     pub proxy_protocol: ProxyProtocol,
     /// HTTP/2 by prior knowledge is accepted on the same port as HTTP/1.1 (RFC 9113 3.3); plain doors only.
     pub h2c: bool,
+    /// Answers of the gateway's own say in `Proxy-Status` what went wrong (RFC 9209).
+    pub proxy_status: bool,
     /// A path answered with 200 (or 503 while draining) before routing, for trusted peers.
     pub health_path: Option<Box<str>>,
     /// Sizes and counts.
@@ -273,6 +275,7 @@ impl Settings {
             trusted: Arc::default(),
             proxy_protocol: ProxyProtocol::Off,
             h2c: false,
+            proxy_status: false,
             health_path: None,
             limits: Limits {
                 connections: 1000,

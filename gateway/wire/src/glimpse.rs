@@ -7,6 +7,7 @@ use crate::bytes::{is_token_byte, trim};
 use crate::chunk::ChunkError;
 use crate::error::HeadError;
 use crate::field::{Field, FieldId};
+use crate::head::HeadLimits;
 use crate::request::RequestError;
 use crate::response::ResponseError;
 
@@ -70,39 +71,70 @@ impl<'b> Glimpse<'b> {
 }
 
 impl RequestError {
-    /// What is wrong, and where in the head.
+    /// What is wrong, and where in the head; for what is too large, the limit and its key in the configuration.
     #[must_use]
-    pub fn explain(&self, head: &[u8]) -> String {
+    pub fn explain(&self, head: &[u8], limits: &HeadLimits) -> String {
         match self {
-            Self::Head(error) => error.explain(head),
+            Self::Head(error) => error.explain(head, limits),
+            Self::TargetTooLong => format!("{self} (`limits.uri_bytes`: {} bytes)", limits.target_bytes),
             other => other.to_string(),
         }
     }
 }
 
 impl ResponseError {
-    /// What is wrong, and where in the head.
+    /// What is wrong, and where in the head; for what is too large, the limit and its key in the configuration.
     #[must_use]
-    pub fn explain(&self, head: &[u8]) -> String {
+    pub fn explain(&self, head: &[u8], limits: &HeadLimits) -> String {
         match self {
-            Self::Head(error) => error.explain(head),
+            Self::Head(error) => error.explain(head, limits),
             other => other.to_string(),
         }
     }
 }
 
 impl HeadError {
-    fn explain(&self, head: &[u8]) -> String {
+    fn explain(&self, head: &[u8], limits: &HeadLimits) -> String {
         let mut text = self.to_string();
-        // The others name what they concern.
-        if matches!(self, Self::BareLf | Self::FieldName | Self::FieldValue)
-            && let Some(fault) = Fault::find(head)
-        {
-            // Writing to a String cannot fail.
-            let _infallible = write!(text, " ({fault})");
-        }
+        // Writing to a String cannot fail.
+        let _infallible = match self {
+            Self::BareLf | Self::FieldName | Self::FieldValue => match Fault::find(head) {
+                Some(fault) => write!(text, " ({fault})"),
+                None => Ok(()),
+            },
+            Self::TooLarge => {
+                let limit = write!(text, " (`limits.header_bytes`: {} bytes", limits.bytes);
+                let largest = match largest(head) {
+                    Some((name, size)) => write!(
+                        text,
+                        "; its largest field is `{}`, with {size} of those that had arrived)",
+                        name.escape_ascii()
+                    ),
+                    None => write!(text, ")"),
+                };
+                limit.and(largest)
+            }
+            Self::TooManyFields => write!(text, " (`limits.headers`: {})", limits.fields),
+            // The others name what they concern.
+            Self::LongList | Self::ContentLength | Self::LengthAndCoding | Self::TransferCoding => Ok(()),
+        };
         text
     }
+}
+
+/// The name of the largest field, and the size of its line, which may be unfinished.
+fn largest(head: &[u8]) -> Option<(&[u8], usize)> {
+    let fields = lines(head).skip(1).filter_map(|(_, line)| {
+        let length = line
+            .content
+            .iter()
+            .take_while(|byte| is_token_byte(**byte))
+            .count();
+        let (name, rest) = line.content.split_at_checked(length)?;
+        let is_name = (1..=NAME).contains(&length) && rest.starts_with(b":");
+        is_name.then_some((name, line.content.len()))
+    });
+    fields.max_by_key(|(_, size)| *size)
 }
 
 impl ChunkError {
@@ -283,13 +315,42 @@ mod tests {
         for (fields, expected) in table {
             let request = format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n");
             let error = RequestHead::new().parse(request.as_bytes(), &LIMITS).unwrap_err();
-            assert_eq!(error.explain(request.as_bytes()), expected, "{fields}");
+            assert_eq!(error.explain(request.as_bytes(), &LIMITS), expected, "{fields}");
             let response = format!("HTTP/1.1 200 OK\r\nServer: x\r\n{fields}\r\n");
             let error = ResponseHead::new()
                 .parse(response.as_bytes(), &LIMITS, ResponseTo::Other)
                 .unwrap_err();
-            assert_eq!(error.explain(response.as_bytes()), expected, "{fields}");
+            assert_eq!(error.explain(response.as_bytes(), &LIMITS), expected, "{fields}");
             assert!(!expected.contains("secret"));
+        }
+    }
+
+    /// The limit, its key, and what to shorten; no value.
+    #[test]
+    fn what_is_too_large_is_said_with_its_limit() {
+        let long = "s".repeat(5_000);
+        let table = [
+            (
+                format!("GET / HTTP/1.1\r\nHost: a.test\r\nCookie: {long}"),
+                "the head is larger than allowed (`limits.header_bytes`: 4096 bytes; its largest field is `Cookie`, with \
+                 5008 of those that had arrived)",
+            ),
+            (
+                format!("GET / HTTP/1.1\r\n{}", "a: 1\r\n".repeat(21)),
+                "the head has more fields than allowed (`limits.headers`: 20)",
+            ),
+            (
+                format!("GET /{long}"),
+                "the request target is longer than allowed (`limits.uri_bytes`: 1024 bytes)",
+            ),
+            (
+                format!("GET / HTTP/1.1\r\n{long}"),
+                "the head is larger than allowed (`limits.header_bytes`: 4096 bytes)",
+            ),
+        ];
+        for (request, expected) in table {
+            let error = RequestHead::new().parse(request.as_bytes(), &LIMITS).unwrap_err();
+            assert_eq!(error.explain(request.as_bytes(), &LIMITS), expected);
         }
     }
 }

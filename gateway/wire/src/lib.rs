@@ -23,6 +23,7 @@ mod head;
 pub mod proxy_header;
 mod request;
 mod response;
+mod trace;
 
 pub use chunk::{
     CHUNK_END, ChunkDecoder, ChunkError, ChunkLimits, ChunkStep, LAST_CHUNK, LAST_CHUNK_BEFORE_TRAILERS,
@@ -34,6 +35,7 @@ pub use glimpse::Glimpse;
 pub use head::{ConnectionOptions, HeadLimits, MOST_ELEMENTS, elements};
 pub use request::{Method, RequestError, RequestHead, Target};
 pub use response::{ResponseError, ResponseHead, ResponseTo};
+pub use trace::TraceId;
 
 /// How a message body is framed (RFC 9112 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -186,6 +186,10 @@ pub(super) struct RawListener {
     pub(super) forwarded_port: Option<u16>,
     /// HTTP/2 by prior knowledge on the same port. Default true on doors without `tls`.
     pub(super) h2c: Option<bool>,
+    /// Whether answers of the gateway's own say in `Proxy-Status` (RFC 9209) what went wrong, such as
+    /// `blastdoor; error=connection_refused`. They name nothing behind the door, and say the same of every host that it does
+    /// not serve. Default false: a door that faces the internet tells strangers no more than it must.
+    pub(super) proxy_status: Option<bool>,
     /// Whether Ingresses may have the TLS of their hosts passed through (`ssl-passthrough`); if not, they are closed
     /// (503). Default true, but false if `tls.client_auth` is not `off`, because the door sees no client certificate of
     /// connections that it passes through.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use h2::Reason;
 use wire::{BodyFraming, Field, FieldId, HeadLimits, Method, ResponseHead, ResponseTo, Version, elements};
 
+use super::cause::Ending;
 use super::progress::{Answer, AnswerEnd, Request, Response, Word};
 use super::{Exchange, Parts, ResponseFilters, STREAM_IDLE};
 use crate::exchange::relay::Relay;
@@ -55,7 +56,7 @@ impl Exchange<'_> {
                     }
                     Ok(None) => {}
                     Err(error) => {
-                        let why = error.explain(from_upstream.filled());
+                        let why = error.explain(from_upstream.filled(), &limits);
                         return Poll::Ready(Err(self.malformed(why)));
                     }
                 }
@@ -75,8 +76,21 @@ impl Exchange<'_> {
     fn has_no_head(&mut self, none: NoHead) -> Refusal {
         match none {
             // Bytes that never became a head are an invalid response; none at all is a broken connection.
-            NoHead::Ended if self.heard => self.malformed("the connection ended within the response head"),
-            NoHead::Ended | NoHead::Broken => Refusal::UpstreamReset,
+            NoHead::Ended if self.heard => {
+                let read = self.parts.scratch.from_upstream.len();
+                self.malformed(format!(
+                    "the connection ended within the response head, after {read} bytes of it"
+                ))
+            }
+            NoHead::Ended => Refusal::UpstreamReset,
+            NoHead::Reset => {
+                self.ending = Ending::Reset;
+                Refusal::UpstreamReset
+            }
+            NoHead::Broken => {
+                self.ending = Ending::Broken;
+                Refusal::UpstreamReset
+            }
             NoHead::Malformed => self.malformed("what the backend sends is not HTTP/2"),
             NoHead::Unprocessed => {
                 self.word = Some(Word::Unprocessed);

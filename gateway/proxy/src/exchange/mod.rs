@@ -6,6 +6,7 @@
 //! ```
 //! The response may begin, and end, before the request body does. A side that is not finished then is not reused.
 
+mod cause;
 mod deadline;
 mod head;
 mod progress;
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 
 use wire::{BodyFraming, ChunkError, ResponseHead};
 
+use crate::exchange::cause::Ending;
+pub(crate) use crate::exchange::cause::{Cause, Setting};
 use crate::exchange::progress::{Answer, AnswerEnd, Request, Response, Word};
 use crate::exchange::relay::{Relay, RelayError, WaitsFor};
 use crate::exchange::tenure::Nature;
@@ -135,8 +138,12 @@ pub(crate) struct Exchange<'a> {
     /// Responses are intercepted as filters say.
     intercepts: bool,
     timer: Timer,
+    /// How the backend's connection ended.
+    ending: Ending,
     /// What is wrong with what the backend sent, as text.
     nonsense: Option<String>,
+    /// Why the exchange failed.
+    cause: Option<Cause>,
 }
 
 impl<'a> Exchange<'a> {
@@ -166,7 +173,9 @@ impl<'a> Exchange<'a> {
             answered_at: None,
             intercepts: true,
             timer: Timer::default(),
+            ending: Ending::Closed,
             nonsense: None,
+            cause: None,
         }
     }
 
@@ -267,9 +276,9 @@ impl<'a> Exchange<'a> {
             .is_some_and(|answer| answer.end == AnswerEnd::WithConnection)
     }
 
-    /// What was wrong with what the backend sent, as text, if that is why the exchange failed.
-    pub(crate) fn nonsense(&mut self) -> Option<String> {
-        self.nonsense.take()
+    /// Why it failed, as text, as far as more is known than what the refusal says.
+    pub(crate) fn cause(&mut self) -> Option<Cause> {
+        self.cause.take()
     }
 
     /// Moves whatever can be moved.
@@ -317,7 +326,7 @@ impl<'a> Exchange<'a> {
         Refusal::UpstreamMalformed
     }
 
-    fn failure(&self, refusal: Refusal) -> Failure {
+    fn failure(&mut self, refusal: Refusal) -> Failure {
         let silent = !self.heard && matches!(refusal, Refusal::UpstreamReset);
         // The backend keeps the same deadline, and its clock may be a moment ahead.
         let refusal = match self.timeouts.until {
@@ -326,6 +335,7 @@ impl<'a> Exchange<'a> {
             }
             Some(_) | None => refusal,
         };
+        self.cause = self.cause_of(&refusal);
         Failure {
             refusal,
             silent,
@@ -419,7 +429,10 @@ impl<'a> Exchange<'a> {
             RelayError::Write(_) => Refusal::ClientGone,
             RelayError::Read(error) => match reset_of(&error) {
                 Some(reason) => Refusal::UpstreamBrokeOff(reason),
-                None => Refusal::UpstreamTruncated,
+                None => {
+                    self.ending = Ending::of(&error);
+                    Refusal::UpstreamTruncated
+                }
             },
             RelayError::Trailers => Refusal::UpstreamTrailers,
             RelayError::Truncated | RelayError::TooLarge => Refusal::UpstreamTruncated,

@@ -19,6 +19,8 @@ pub(crate) struct Downstream {
 pub(crate) struct Session {
     pub(crate) handshake: Handshake,
     pub(crate) version: TlsVersion,
+    /// The server name that the client asked for (SNI), in its normal form.
+    pub(crate) server_name: Option<Box<str>>,
     /// The client's verified certificate, as `X-Forwarded-Client-Cert` describes it.
     pub(crate) certificate: Option<Box<str>>,
     /// The memory of the session.

@@ -11,9 +11,12 @@ use tokio::net::TcpStream;
 
 use crate::exchange::tenure::{Occupant, Tenure};
 use crate::exchange::tunnel::Tunnel;
+use crate::head::downstream::Downstream;
 use crate::head::identity::Peer;
 use crate::listen::peek::Step;
+use crate::observe::access::Times;
 use crate::refusal::Refusal;
+use crate::request::cause;
 use crate::request::record::Record;
 use crate::request::requester::Server;
 use crate::stream::Stream;
@@ -73,7 +76,7 @@ impl Passed<'_> {
         if let Err(refusal) = outcome {
             record.refused(&refusal);
         }
-        record.finish(worker, self.peer.address);
+        record.finish(worker, &Downstream::clear(self.peer));
     }
 
     async fn tunnel(&self, stream: TcpStream, server: &Server, record: &mut Record) -> Result<(), Refusal> {
@@ -83,6 +86,7 @@ impl Passed<'_> {
         let Action::Forward(upstream) = &self.route.action else {
             return Err(Refusal::Blocked);
         };
+        record.service = Some(Arc::clone(upstream));
         let timeouts = worker.door.snapshot().settings().timeouts;
         let timeout = self.route.tuning.connect.unwrap_or(timeouts.connect);
         let deadline = worker.deadlines.register();
@@ -94,14 +98,31 @@ impl Passed<'_> {
             let Chosen {
                 endpoint,
                 last_resort,
-            } = chosen.ok_or(last)?;
-            record.upstream = Some(endpoint.address());
+            } = match chosen {
+                Some(chosen) => chosen,
+                None => {
+                    if matches!(last, Refusal::NoEndpoint) {
+                        record.explain(cause::no_endpoint(upstream));
+                    }
+                    return Err(last);
+                }
+            };
+            record.attempt(endpoint.address());
             let in_flight = endpoint.begin();
             let connecting = endpoint.connect(timeout);
-            let error = match while_wanted(&mut client, &deadline, worker, None, connecting).await? {
+            let began = Instant::now();
+            let connected = while_wanted(&mut client, &deadline, worker, None, connecting).await;
+            Times::add(&mut record.times.connect, began);
+            let error = match connected? {
                 Ok(socket) => break (in_flight, socket),
                 Err(error) => error,
             };
+            record.explain(cause::of_connecting(
+                &error,
+                timeout,
+                self.route,
+                last_resort.is_some(),
+            ));
             upstreams.report(upstream, &endpoint, error.conduct());
             let again = match (&last_resort, error.again()) {
                 (None, Some(again)) => again,

@@ -19,7 +19,7 @@ use wire::proxy_header::{self, ProxyStep};
 
 use crate::head::downstream::{Downstream, Session};
 use crate::head::identity::Peer;
-use crate::listen::handshake_fault;
+use crate::listen::handshake_fault::{self, ClientFault};
 use crate::listen::overflow::Overflow;
 use crate::listen::passthrough::{Passed, passthrough};
 use crate::listen::peek::{Step, peek};
@@ -156,9 +156,19 @@ async fn prepare(
         }
         Err((error, stream)) => {
             worker.metrics.refused(Reason::TlsHandshake);
-            match handshake_fault::of_client_certificate(&error) {
-                Some(reason) => worker.warn(peer.address, "client certificate refused", &reason),
-                None => {
+            let fault = (
+                handshake_fault::of_client_certificate(&error),
+                handshake_fault::of_client(&error),
+            );
+            match fault {
+                (Some(reason), _) => worker.warn(peer.address, "client certificate refused", &reason),
+                (None, Some(ClientFault::Distrust(reason))) => {
+                    worker.warn(peer.address, "TLS handshake refused by the client", reason);
+                }
+                (None, Some(ClientFault::Speech(reason))) => {
+                    worker.inform(peer.address, "TLS handshake failed", reason);
+                }
+                (None, None) => {
                     tracing::debug!(listener = %worker.door.name(), client = %peer.address, %error, "TLS handshake failed");
                 }
             }
@@ -258,6 +268,7 @@ async fn handshake(
         .and_then(|name| normalise_sni(name.as_bytes(), &mut buffer).ok());
     let session = Session {
         handshake: tls.handshake(name.as_ref()),
+        server_name: name.as_ref().map(|name| name.as_str().into()),
         version: if settled.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3) {
             TlsVersion::V13
         } else {

@@ -3,12 +3,14 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use route::ListenerName;
+use route::{ListenerName, ObjectKey};
+use wire::TraceId;
 
 use crate::observe::labels::Reason;
 use crate::observe::queue::LineQueue;
+use crate::observe::{instant, json};
 
 /// A worker passes its lines on when it has gathered this much, or at its next tick.
 const BATCH: usize = 16 * 1024;
@@ -61,6 +63,38 @@ pub(crate) struct Event<'a> {
     pub(crate) detail: Option<&'a str>,
     /// The door that knows the host, where this one does not.
     pub(crate) cross_door_owner: Option<&'a ListenerName>,
+    /// The version of HTTP that the client speaks.
+    pub(crate) protocol: Option<&'static str>,
+    /// The version of TLS, where the door ends it.
+    pub(crate) tls_version: Option<&'static str>,
+    /// The server name of the TLS handshake.
+    pub(crate) server_name: Option<&'a str>,
+    /// The Service that it went to.
+    pub(crate) service: Option<&'a ObjectKey>,
+    /// The Pod at the address of `upstream`.
+    pub(crate) pod: Option<&'a str>,
+    /// Attempts at endpoints.
+    pub(crate) attempts: u8,
+    pub(crate) times: Times,
+    pub(crate) trace: Option<TraceId>,
+}
+
+/// How long the phases of a request took; `None` for those that it did not have.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Times {
+    /// In the filters of its route, what they wait for included.
+    pub(crate) filters: Option<Duration>,
+    /// Waiting for connections to endpoints, over all attempts, those that failed included.
+    pub(crate) connect: Option<Duration>,
+    /// From the beginning of the request to the complete head of the last final response of a backend.
+    pub(crate) first_byte: Option<Duration>,
+}
+
+impl Times {
+    /// Adds what `phase` has taken since `began`.
+    pub(crate) fn add(phase: &mut Option<Duration>, began: Instant) {
+        *phase = Some(phase.unwrap_or_default() + began.elapsed());
+    }
 }
 
 /// One worker's lines.
@@ -141,58 +175,50 @@ impl Lines {
     fn json(&mut self, event: &Event<'_>) {
         let out = &mut self.gathered;
         out.extend_from_slice(b"{\"time\":\"");
-        timestamp(out);
+        instant::write(out, since_1970());
         out.extend_from_slice(b"\",\"listener\":\"");
         out.extend_from_slice(self.listener.as_str().as_bytes());
         print(
             out,
             format_args!("\",\"client\":\"{}\",\"method\":", event.client),
         );
-        string(out, event.method);
+        json::string(out, event.method);
         out.extend_from_slice(b",\"host\":");
-        string(out, event.host);
+        json::string(out, event.host);
         out.extend_from_slice(b",\"path\":");
-        string(out, event.path);
-        print(
-            out,
-            format_args!(
-                ",\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"duration_ms\":{:.3},\"upstream\":",
-                event.status,
-                event.bytes_in,
-                event.bytes_out,
-                event.duration.as_secs_f64() * 1000.0
-            ),
-        );
+        json::string(out, event.path);
+        out.extend_from_slice(b",\"status\":");
+        json::number(out, u64::from(event.status));
+        out.extend_from_slice(b",\"bytes_in\":");
+        json::number(out, event.bytes_in);
+        out.extend_from_slice(b",\"bytes_out\":");
+        json::number(out, event.bytes_out);
+        out.extend_from_slice(b",\"duration_ms\":");
+        json::millis(out, event.duration);
+        out.extend_from_slice(b",\"upstream\":");
         match event.upstream {
             Some(address) => print(out, format_args!("\"{address}\"")),
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"ingress\":");
         match event.ingress {
-            Some(ingress) => string(out, ingress.as_bytes()),
+            Some(ingress) => json::string(out, ingress.as_bytes()),
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"request_id\":");
-        string(out, event.request_id);
+        json::string(out, event.request_id);
         out.extend_from_slice(b",\"refusal\":");
         match event.refusal {
-            Some(reason) => string(out, reason.label().as_bytes()),
+            Some(reason) => json::string(out, reason.label().as_bytes()),
             None => out.extend_from_slice(b"null"),
         }
-        if let Some(detail) = event.detail {
-            out.extend_from_slice(b",\"detail\":");
-            string(out, detail.as_bytes());
-        }
-        if let Some(owner) = event.cross_door_owner {
-            out.extend_from_slice(b",\"cross_door_owner\":");
-            string(out, owner.as_str().as_bytes());
-        }
+        further(out, event);
         out.extend_from_slice(b"}\n");
     }
 
     fn text(&mut self, event: &Event<'_>) {
         let out = &mut self.gathered;
-        timestamp(out);
+        instant::write(out, since_1970());
         print(
             out,
             format_args!(
@@ -208,6 +234,12 @@ impl Lines {
         );
         if let Some(address) = event.upstream {
             print(out, format_args!(" -> {address}"));
+        }
+        if let Some(pod) = event.pod {
+            print(out, format_args!(" {}", pod.escape_debug()));
+        }
+        if event.attempts > 1 {
+            print(out, format_args!(" ({} attempts)", event.attempts));
         }
         match (event.refusal, event.detail) {
             (Some(reason), Some(detail)) => {
@@ -226,6 +258,56 @@ impl Lines {
     }
 }
 
+/// The fields that a line has only if they say something. Their names are those of OpenTelemetry's semantic conventions
+/// where these have one.
+fn further(out: &mut Vec<u8>, event: &Event<'_>) {
+    let mut text = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            out.extend_from_slice(name.as_bytes());
+            json::text(out, value);
+        }
+    };
+    text(",\"detail\":", event.detail);
+    text(
+        ",\"cross_door_owner\":",
+        event.cross_door_owner.map(ListenerName::as_str),
+    );
+    text(",\"network.protocol.version\":", event.protocol);
+    text(",\"tls.protocol.version\":", event.tls_version);
+    text(",\"tls.client.server_name\":", event.server_name);
+    if let Some(service) = event.service {
+        out.extend_from_slice(b",\"service\":\"");
+        json::escaped(out, service.namespace().as_bytes());
+        out.push(b'/');
+        json::escaped(out, service.name().as_bytes());
+        out.push(b'"');
+    }
+    if let Some(pod) = event.pod {
+        out.extend_from_slice(b",\"k8s.pod.name\":");
+        json::text(out, pod);
+    }
+    if event.attempts > 0 {
+        out.extend_from_slice(b",\"attempts\":");
+        json::number(out, u64::from(event.attempts));
+    }
+    let times = &event.times;
+    for (name, time) in [
+        (&b",\"filters_ms\":"[..], times.filters),
+        (b",\"connect_ms\":", times.connect),
+        (b",\"first_byte_ms\":", times.first_byte),
+    ] {
+        if let Some(time) = time {
+            out.extend_from_slice(name);
+            json::millis(out, time);
+        }
+    }
+    if let Some(trace) = event.trace {
+        out.extend_from_slice(b",\"trace_id\":\"");
+        out.extend_from_slice(trace.as_str().as_bytes());
+        out.push(b'"');
+    }
+}
+
 /// What is left when a worker ends.
 impl Drop for Lines {
     fn drop(&mut self) {
@@ -233,39 +315,10 @@ impl Drop for Lines {
     }
 }
 
-/// Now, as RFC 3339 in UTC with milliseconds.
-fn timestamp(out: &mut Vec<u8>) {
+fn since_1970() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "the log has the time of day")]
     let now = std::time::SystemTime::now();
-    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    print(
-        out,
-        format_args!(
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            second / 3600,
-            second / 60 % 60,
-            second % 60,
-            since.subsec_millis()
-        ),
-    );
-}
-
-/// The date of a day since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+    now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn print(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
@@ -273,34 +326,77 @@ fn print(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     let _infallible = out.write_fmt(arguments);
 }
 
-/// A JSON string. Bytes that are not printable ASCII are escaped, so that hostile bytes cannot break a line.
-fn string(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for byte in bytes {
-        match byte {
-            b'"' | b'\\' => out.extend([b'\\', *byte]),
-            0x20..=0x7e => out.push(*byte),
-            _ => print(out, format_args!("\\u{:04x}", byte)),
-        }
-    }
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    #[test]
-    fn a_day_becomes_its_date() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(11_016), (2000, 2, 29));
-        assert_eq!(civil(20_781), (2026, 11, 24));
+    /// Every field that a line can have.
+    fn whole() -> String {
+        let service = ObjectKey::new("shop", "web");
+        let owner = "internal-http".parse().unwrap();
+        let time = Some(Duration::from_micros(1500));
+        let event = Event {
+            client: [192, 0, 2, 1].into(),
+            method: b"GET",
+            host: b"a.test",
+            path: b"/",
+            status: 502,
+            bytes_in: 1,
+            bytes_out: 2,
+            duration: Duration::from_millis(3),
+            upstream: Some(([10, 0, 0, 1], 80).into()),
+            ingress: Some("shop/web"),
+            request_id: b"id",
+            refusal: Some(Reason::UpstreamReset),
+            detail: Some("the backend reset the connection"),
+            cross_door_owner: Some(&owner),
+            protocol: Some("1.1"),
+            tls_version: Some("1.3"),
+            server_name: Some("a.test"),
+            service: Some(&service),
+            pod: Some("web-1"),
+            attempts: 2,
+            times: Times {
+                filters: time,
+                connect: time,
+                first_byte: time,
+            },
+            trace: TraceId::of_traceparent(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        };
+        let mut lines = AccessLog::off().lines("external-http".parse().unwrap());
+        lines.json(&event);
+        String::from_utf8(std::mem::take(&mut lines.gathered)).unwrap()
     }
 
     #[test]
-    fn hostile_bytes_cannot_leave_their_json_string() {
-        let mut out = Vec::new();
-        string(&mut out, b"a\"b\\c\n\xff");
-        assert_eq!(out, br#""a\"b\\c\u000a\u00ff""#);
+    fn a_line_is_one_object() {
+        let line = whole();
+        let (_, rest) = line.split_once("Z\",").unwrap();
+        let expected = [
+            r#""listener":"external-http","client":"192.0.2.1","method":"GET","host":"a.test","path":"/","status":502,"#,
+            r#""bytes_in":1,"bytes_out":2,"duration_ms":3.000,"upstream":"10.0.0.1:80","ingress":"shop/web","#,
+            r#""request_id":"id","refusal":"upstream_reset","detail":"the backend reset the connection","#,
+            r#""cross_door_owner":"internal-http","#,
+            r#""network.protocol.version":"1.1","tls.protocol.version":"1.3","tls.client.server_name":"a.test","#,
+            r#""service":"shop/web","k8s.pod.name":"web-1","attempts":2,"filters_ms":1.500,"connect_ms":1.500,"#,
+            r#""first_byte_ms":1.500,"trace_id":"0af7651916cd43dd8448eb211c80319c"}"#,
+            "\n",
+        ];
+        assert_eq!(rest, expected.concat());
+    }
+
+    /// The reference has a row for each field and for nothing else.
+    #[test]
+    fn every_field_is_documented() {
+        let reference = include_str!("../../../../docs/reference-access-log.md");
+        let rows = reference.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: BTreeSet<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+        let line = whole();
+        // No value of this line has a colon behind a quotation mark.
+        let keys = line.split("\":").filter_map(|part| part.rsplit('"').next());
+        let emitted: BTreeSet<&str> = keys.filter(|key| !key.contains('}')).collect();
+        assert_eq!(documented, emitted);
     }
 }

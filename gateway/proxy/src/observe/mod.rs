@@ -2,6 +2,8 @@
 
 pub(crate) mod access;
 mod exposition;
+pub(crate) mod instant;
+mod json;
 pub(crate) mod labels;
 pub(crate) mod metrics;
 pub(crate) mod queue;

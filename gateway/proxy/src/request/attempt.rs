@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -13,12 +14,14 @@ use crate::exchange::tunnel::Tunnel;
 use crate::exchange::{Ended, Exchange, Failure, Parts, ResponseFilters};
 use crate::head::downstream::Downstream;
 use crate::head::emit::OwnAnswer;
+use crate::observe::access::Times;
 use crate::refusal::{Disposition, Refusal, Side};
+use crate::request::cause;
 use crate::request::conduct::{self, Circumstances};
 use crate::request::course::Course;
 use crate::request::page;
 use crate::request::plan::Plan;
-use crate::request::record::{Record, Times};
+use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::stream::Stream;
@@ -29,6 +32,10 @@ use crate::upstream::{Again, Choice, Chosen, ConnectError, Endpoint, InFlight, I
 use crate::worker::buffers::Scratch;
 use crate::worker::room::BackendShare;
 use crate::worker::{Phase, Worker};
+
+/// Why a client gets no further connection.
+const SHARED_OUT: &str =
+    "its HTTP/2 requests have its share of the door's connections to backends (`limits.client_share`)";
 
 /// A planned request on its way to a backend.
 struct Attempts<'a, 'c> {
@@ -129,8 +136,11 @@ impl Attempts<'_, '_> {
             None => Choice::default(),
             Some(course) => Choice::preferring(course.preference()),
         };
-        let chosen = server.upstreams.choose(&self.plan.upstream, &choice);
-        let mut chosen = chosen.ok_or(Refusal::NoEndpoint)?;
+        self.record.service = Some(Arc::clone(&self.plan.upstream));
+        let Some(mut chosen) = server.upstreams.choose(&self.plan.upstream, &choice) else {
+            self.record.explain(cause::no_endpoint(&self.plan.upstream));
+            return Err(Refusal::NoEndpoint.into());
+        };
         loop {
             let endpoint = Rc::clone(&chosen.endpoint);
             let (refusal, again) = match self.attempt(chosen, &endpoint, rule).await {
@@ -156,11 +166,11 @@ impl Attempts<'_, '_> {
 
     async fn attempt(&mut self, chosen: Chosen, endpoint: &Rc<Endpoint>, rule: Reuse) -> Attempt {
         let Ok(_share) = self.share() else {
+            self.record.explain(SHARED_OUT);
             return Attempt::Failed(Refusal::Overload);
         };
         let in_flight = endpoint.begin();
-        self.record.upstream = Some(endpoint.address());
-        self.record.attempts = self.record.attempts.saturating_add(1);
+        self.record.attempt(endpoint.address());
         self.direct(endpoint);
         // A kept connection may be at hand. Everything else takes time, and memory of its own.
         let kept = match &self.plan.message {
@@ -217,8 +227,9 @@ impl Attempts<'_, '_> {
             }
         };
         drop(tenure);
-        if let Some(nonsense) = exchange.nonsense() {
-            self.record.explain(nonsense);
+        if let Some(cause) = exchange.cause() {
+            self.record
+                .explain(cause::of_exchange(cause, &self.plan.matched.route));
         }
         self.record.status = exchange.status();
         self.record.bytes_out = exchange.sent();
@@ -378,6 +389,13 @@ impl Attempts<'_, '_> {
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(error)) => error,
         };
+        let (timeout, route) = (self.plan.connect_timeout, &self.plan.matched.route);
+        self.record.explain(cause::of_connecting(
+            &error,
+            timeout,
+            route,
+            last_resort.is_some(),
+        ));
         self.no_connection(&endpoint, &error);
         self.report(&endpoint, error.conduct());
         Err(match error.again() {
@@ -397,9 +415,8 @@ impl Attempts<'_, '_> {
         if let Some(share) = worker.backend_share(client, self.plan.asker.share) {
             return Ok(Some(share));
         }
-        let reason = "its HTTP/2 requests have its share of the door's connections to backends (`limits.client_share`)";
         let peer = self.requester.downstream.peer.address;
-        worker.warn(peer, "request refused", reason);
+        worker.warn(peer, "request refused", SHARED_OUT);
         Err(ConnectError::Full)
     }
 

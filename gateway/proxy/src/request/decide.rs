@@ -10,6 +10,8 @@ use wire::{BodyFraming, FieldId, Method, RequestHead};
 use crate::head::authority::request_host;
 use crate::head::identity::Identity;
 use crate::refusal::Refusal;
+use crate::request::body_limit::body_limit;
+use crate::request::cause;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::requester::Requester;
@@ -53,7 +55,7 @@ pub(crate) fn decide(
     } = scratch;
     let head = from_client.filled().get(..length).unwrap_or_default();
     let identity = Identity::of(&requester.downstream.peer, settings, request, head);
-    record.request(worker, request, head, &identity);
+    record.request(worker, request, head, &identity, requester.stream.is_http2());
     let refuse = |refusal| (Decision::refuse(refusal), identity);
     if !requester.downstream.is_entitled(&snapshot) {
         return refuse(Refusal::Outdated);
@@ -104,6 +106,8 @@ pub(crate) fn decide(
                 worker.probed(owner, host.as_ref(), identity.client);
                 record.probed(owner);
             }
+            let is_known = host.as_ref().is_some_and(|host| snapshot.knows_host(host));
+            record.explain(cause::no_route(host.is_some(), is_known, owner));
             Decision::refuse(Refusal::NoRoute)
         }
         Verdict::NotSynced => Decision::refuse(Refusal::NotSynced),
@@ -140,15 +144,6 @@ fn act(route: &Arc<Route>, snapshot: &Snapshot<Settings>, request: &RequestHead)
             let upstream = Arc::clone(upstream);
             Decision::Forward(matched(), upstream)
         }
-    }
-}
-
-/// The largest request body: the route's limit (0 is unlimited), but never more than the door allows.
-pub(crate) fn body_limit(route: &Route, settings: &Settings) -> Option<u64> {
-    let asked = route.tuning.body.filter(|limit| *limit > 0);
-    match (asked, settings.limits.body) {
-        (Some(asked), Some(most)) => Some(asked.min(most)),
-        (asked, most) => asked.or(most),
     }
 }
 

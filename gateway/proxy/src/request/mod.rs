@@ -7,14 +7,18 @@
 //! ```
 
 mod attempt;
+mod body_limit;
+pub(crate) mod cause;
 mod conduct;
 mod course;
 mod decide;
+mod denial;
 pub(crate) mod filter;
 mod gathering;
 mod page;
 mod passage;
 mod plan;
+mod proxy_status;
 pub(crate) mod record;
 pub(crate) mod reply;
 pub(crate) mod requester;
@@ -26,11 +30,12 @@ use std::time::Instant;
 use wire::Glimpse;
 
 use crate::head::identity::Identity;
+use crate::observe::access::Times;
 use crate::refusal::Refusal;
 use crate::request::decide::{Decision, decide};
 use crate::request::passage::{Halt, Suspended};
 use crate::request::plan::Plan;
-use crate::request::record::{Record, Times};
+use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::requester::{Next, Requester};
 use crate::worker::buffers::Scratch;
@@ -124,18 +129,14 @@ pub(crate) fn record_unread(
 ) {
     let worker = &requester.server.worker;
     let head = scratch.from_client.filled();
-    let identity = {
-        let snapshot = worker.door.snapshot();
-        Identity::of(
-            &requester.downstream.peer,
-            snapshot.settings(),
-            &scratch.request,
-            head,
-        )
-    };
+    let snapshot = worker.door.snapshot();
+    let settings = snapshot.settings();
+    let identity = Identity::of(&requester.downstream.peer, settings, &scratch.request, head);
     let seen = seen.unwrap_or_else(|| Glimpse::of(head));
     record.glimpse(worker, seen, head, &identity);
     if let Refusal::Head(error) = refusal {
-        record.explain(error.explain(head));
+        record.explain(error.explain(head, &settings.head_limits()));
+    } else if matches!(refusal, Refusal::HeadTimeout) {
+        record.explain(cause::late_head(settings, head.len()));
     }
 }

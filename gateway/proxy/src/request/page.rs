@@ -12,6 +12,7 @@ use crate::exchange::{Exchange, Failure};
 use crate::head::emit::OwnAnswer;
 use crate::refusal::{Disposition, Refusal, Side};
 use crate::request::course::Course;
+use crate::request::denial::Denial;
 use crate::request::plan::Plan;
 use crate::request::reply::Reply;
 use crate::request::requester::{Requester, Server};
@@ -43,9 +44,7 @@ pub(super) async fn of_response(
 
 /// What the client gets where the backend has failed: the page in place of the status, if there is one.
 pub(super) async fn of_refusal(refusal: Refusal, plan: &Plan, requester: &mut Requester<'_>) -> Reply {
-    let Disposition {
-        status, reason, side, ..
-    } = refusal.disposition();
+    let Disposition { status, side, .. } = refusal.disposition();
     let Some(course) = plan.course.as_deref() else {
         return Reply::Refused(refusal);
     };
@@ -62,7 +61,10 @@ pub(super) async fn of_refusal(refusal: Refusal, plan: &Plan, requester: &mut Re
         fetching,
     );
     match Box::pin(waiting).await {
-        Ok(Some(page)) => Reply::Filter(Box::new(page), Some(reason)),
+        Ok(Some(page)) => {
+            let denial = Denial::of_refusal(&refusal, &plan.upstream);
+            Reply::Filter(Box::new(page), Some(denial))
+        }
         Ok(None) => Reply::Refused(refusal),
         Err(refusal) => Reply::Refused(refusal),
     }

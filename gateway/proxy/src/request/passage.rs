@@ -7,6 +7,7 @@ use door::{Filters, Matched};
 
 use crate::head::identity::Identity;
 use crate::head::traits::grpc_timeout;
+use crate::refusal::Refusal;
 use crate::request::course::Course;
 use crate::request::filter::{Awaited, Passed, Seen, Step, Wait};
 use crate::request::gathering::{Gathered, gather};
@@ -98,7 +99,14 @@ pub(crate) async fn resume(
                     body = Some(gathered);
                     Step::Pass
                 }
-                Err(refusal) => Step::Answer(refusal.into()),
+                Err(refusal) => {
+                    if matches!(refusal, Refusal::BodyTooLarge) {
+                        record.explain(format!(
+                            "the request's body is larger than the {most} bytes that a filter of its route reads as a whole"
+                        ));
+                    }
+                    Step::Answer(refusal.into())
+                }
             },
         };
         let halt = match step {

@@ -1,36 +1,21 @@
 //! The record of one request: a line in the access log, and its share of the counters.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use door::Route;
+use door::{Route, TlsVersion, Upstream};
 use route::ListenerName;
-use wire::{Glimpse, Method, RequestHead};
+use wire::{Glimpse, Method, RequestHead, TraceId, Version};
 
+use crate::head::downstream::Downstream;
 use crate::head::identity::Identity;
-use crate::observe::access::Event;
+use crate::observe::access::{Event, Times};
 use crate::observe::labels::Reason;
-use crate::refusal::Refusal;
-use crate::worker::Worker;
-
-/// How long the phases of a request took; `None` for those that it did not have.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Times {
-    /// In the filters of its route, what they wait for included.
-    pub(crate) filters: Option<Duration>,
-    /// Waiting for connections to endpoints, over all attempts, those that failed included.
-    pub(crate) connect: Option<Duration>,
-    /// From the beginning of the request to the complete head of the last final response of a backend.
-    pub(crate) first_byte: Option<Duration>,
-}
-
-impl Times {
-    /// Adds what `phase` has taken since `began`.
-    pub(crate) fn add(phase: &mut Option<Duration>, began: Instant) {
-        *phase = Some(phase.unwrap_or_default() + began.elapsed());
-    }
-}
+use crate::refusal::{Refusal, Side};
+use crate::request::denial::Denial;
+use crate::worker::{Trouble, Worker};
 
 /// Gathered while a request is served, reported when it ends.
 pub(crate) struct Record {
@@ -41,15 +26,20 @@ pub(crate) struct Record {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) upstream: Option<SocketAddr>,
+    /// What it goes to.
+    pub(crate) service: Option<Arc<Upstream>>,
     /// Attempts at endpoints so far.
     pub(crate) attempts: u8,
     pub(crate) times: Times,
     pub(crate) route: Option<Arc<Route>>,
     refusal: Option<Reason>,
+    side: Option<Side>,
     /// What was wrong, as text, for a line with a refusal.
-    detail: Option<String>,
+    detail: Option<Cow<'static, str>>,
     /// The door that knows the host, where this one does not. For the log alone: no answer may depend on it.
     cross_door_owner: Option<ListenerName>,
+    protocol: Option<&'static str>,
+    trace: Option<TraceId>,
     is_connection: bool,
     /// A load balancer asks for the door's health.
     is_health_check: bool,
@@ -68,12 +58,16 @@ impl Record {
             bytes_in: 0,
             bytes_out: 0,
             upstream: None,
+            service: None,
             attempts: 0,
             times: Times::default(),
             route: None,
             refusal: None,
+            side: None,
             detail: None,
             cross_door_owner: None,
+            protocol: None,
+            trace: None,
             is_connection: false,
             is_health_check: false,
             text: Vec::new(),
@@ -92,12 +86,19 @@ impl Record {
         request: &RequestHead,
         head: &[u8],
         identity: &Identity,
+        is_http2: bool,
     ) {
         self.method = request.method;
         self.client = Some(identity.client);
+        self.protocol = Some(match (is_http2, request.version) {
+            (true, _) => "2",
+            (false, Version::Http11) => "1.1",
+            (false, Version::Http10) => "1.0",
+        });
         if !worker.lines.borrow().wants_any() {
             return;
         }
+        self.trace = TraceId::of(&request.fields, head);
         let host = request.authority().map(|host| host.of(head)).unwrap_or_default();
         self.keep(
             [request.method_span.of(head), host, request.path.of(head)],
@@ -145,8 +146,17 @@ impl Record {
     }
 
     /// Records what was wrong, as text without any value of a field. The first reason counts.
-    pub(crate) fn explain(&mut self, words: String) {
-        self.detail.get_or_insert(words);
+    pub(crate) fn explain(&mut self, words: impl Into<Cow<'static, str>>) {
+        if self.detail.is_none() {
+            self.detail = Some(words.into());
+        }
+    }
+
+    /// Another endpoint is tried, at this address: what was wrong with the one before does not count any more.
+    pub(crate) fn attempt(&mut self, address: SocketAddr) {
+        self.upstream = Some(address);
+        self.attempts = self.attempts.saturating_add(1);
+        self.detail = None;
     }
 
     /// Records that another door knows the host, and this one does not.
@@ -158,6 +168,12 @@ impl Record {
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         let disposition = refusal.disposition();
         self.refusal = Some(disposition.reason);
+        self.side = Some(disposition.side);
+        if let (Refusal::Blocked, Some(route)) = (refusal, &self.route)
+            && let Some(why) = route.explain_closed()
+        {
+            self.explain(why.to_owned());
+        }
         if let Some(words) = refusal.words() {
             self.explain(words);
         }
@@ -173,6 +189,15 @@ impl Record {
     pub(crate) fn answered(&mut self, status: u16, reason: Option<Reason>) {
         self.status = status;
         self.refusal = reason;
+    }
+
+    /// Records an answer of a filter, or in the place of a refusal.
+    pub(crate) fn denied(&mut self, status: u16, denial: Option<&Denial>) {
+        self.answered(status, denial.map(|denial| denial.reason));
+        self.side = denial.map(|denial| denial.side);
+        if let Some(denial) = denial.filter(|denial| !denial.why.is_empty()) {
+            self.explain(denial.why.clone());
+        }
     }
 
     /// An invalid host may contain a user name and a password.
@@ -199,7 +224,7 @@ impl Record {
     }
 
     /// Counts and logs the request.
-    pub(crate) fn finish(&self, worker: &Worker, peer: IpAddr) {
+    pub(crate) fn finish(&self, worker: &Worker, downstream: &Downstream) {
         let now = Instant::now();
         worker.turns.give_way(now);
         let duration = now.saturating_duration_since(self.started);
@@ -214,14 +239,17 @@ impl Record {
         {
             worker.metrics.refused(reason);
         }
+        self.warn(worker);
         let mut lines = worker.lines.borrow_mut();
         if !lines.wants_any() {
             return;
         }
+        let session = downstream.session.as_deref();
+        let service = self.service.as_deref();
         let [method, host, path, id] = self.ends;
         let part = |start: usize, end: usize| self.text.get(start..end).unwrap_or_default();
         lines.add(&Event {
-            client: self.client.unwrap_or(peer),
+            client: self.client.unwrap_or(downstream.peer.address),
             method: part(0, method),
             host: part(method, host),
             path: part(host, path),
@@ -235,7 +263,42 @@ impl Record {
             refusal: self.refusal,
             detail: self.refusal.and(self.detail.as_deref()),
             cross_door_owner: self.cross_door_owner.as_ref(),
+            protocol: self.protocol,
+            tls_version: session.map(|session| match session.version {
+                TlsVersion::V12 => "1.2",
+                TlsVersion::V13 => "1.3",
+            }),
+            server_name: session.and_then(|session| session.server_name.as_deref()),
+            service: service.map(|upstream| &upstream.service),
+            pod: self.pod(),
+            attempts: self.attempts,
+            times: self.times,
+            trace: self.trace,
         });
         worker.deadlines.nudge();
+    }
+
+    /// The Pod that it went to last.
+    fn pod(&self) -> Option<&str> {
+        self.service.as_deref()?.pod(self.upstream?)
+    }
+
+    /// Says on standard error what whoever runs the application, or wrote the Ingress, should look at.
+    fn warn(&self, worker: &Worker) {
+        let (Some(reason), Some(side), Some(route)) = (self.refusal, self.side, &self.route) else {
+            return;
+        };
+        if side != Side::Upstream && reason != Reason::Blocked {
+            return;
+        }
+        let trouble = Trouble {
+            ingress: &route.origin.text,
+            service: self.service.as_deref().map(|upstream| &upstream.service),
+            endpoint: self.upstream,
+            pod: self.pod(),
+            reason: reason.label(),
+            detail: self.detail.as_deref(),
+        };
+        worker.warn_of_application(&trouble);
     }
 }

@@ -13,8 +13,10 @@ use crate::head::emit::{self, Delivery, OwnAnswer, OwnField};
 use crate::head::status;
 use crate::observe::labels::Reason;
 use crate::refusal::{Refusal, grpc_status};
+use crate::request::denial::Denial;
 use crate::request::record::Record;
 use crate::request::requester::{Next, Requester};
+use crate::request::{cause, proxy_status};
 use crate::worker::buffers::Scratch;
 
 /// The methods that are forwarded, and any other token with them (RFC 9110 10.2.1).
@@ -39,8 +41,8 @@ pub(crate) enum Reply {
     Options,
     /// To a connection for which the door has no room.
     NoRoom,
-    /// What a filter answers, for this reason; `None` if it is no refusal.
-    Filter(Box<OwnAnswer>, Option<Reason>),
+    /// What a filter answers, and why; `None` if it is no refusal.
+    Filter(Box<OwnAnswer>, Option<Denial>),
     /// Any of these, with the edits of the filters that the request has reached.
     Edited(Box<(Reply, FieldEdits)>),
 }
@@ -65,9 +67,10 @@ impl OwnAnswer {
 }
 
 impl Reply {
-    /// What a filter answers whom it does not let pass.
-    pub(crate) fn denied(status: u16, reason: Reason) -> Self {
-        Self::Filter(Box::new(OwnAnswer::plain(status)), Some(reason))
+    /// What a filter answers whom it does not let pass, and why, for the log.
+    pub(crate) fn denied(status: u16, reason: Reason, why: impl Into<Cow<'static, str>>) -> Self {
+        let denial = Denial::of_filter(status, reason, why);
+        Self::Filter(Box::new(OwnAnswer::plain(status)), Some(denial))
     }
 
     /// The same, with one more field. Only what a filter answers takes one.
@@ -93,6 +96,11 @@ impl Reply {
         let (reply, edits) = self.split();
         let (is_head_parsed, closes) = match &reply {
             Self::Refused(refusal) => {
+                if matches!(refusal, Refusal::BodyTooLarge) {
+                    let snapshot = requester.server.worker.door.snapshot();
+                    let limit = cause::too_large(record.route.as_deref(), snapshot.settings());
+                    limit.into_iter().for_each(|limit| record.explain(limit));
+                }
                 record.refused(refusal);
                 if matches!(refusal, Refusal::ClientGone) {
                     return Next::Drop;
@@ -112,8 +120,8 @@ impl Reply {
                 record.answered(503, Some(Reason::ConnectionLimit));
                 (false, true)
             }
-            Self::Filter(answer, reason) => {
-                record.answered(answer.status, *reason);
+            Self::Filter(answer, denial) => {
+                record.denied(answer.status, denial.as_ref());
                 (true, false)
             }
             // It has been split.
@@ -127,7 +135,12 @@ impl Reply {
             (true, Version::Http10) => Connection::KeepExplicitly,
             (true, Version::Http11) => Connection::Keep,
         };
+        let proxy_status = reply.proxy_status(requester, record);
         let mut answer = reply.into_answer();
+        if let Some(value) = proxy_status {
+            let value = value.into_owned().into_bytes();
+            answer.fields.push((proxy_status::NAME.into(), value.into()));
+        }
         if let Some(edits) = edits {
             answer.edit(&edits);
         }
@@ -153,6 +166,19 @@ impl Reply {
         };
         let body = emit::own(out, &self.into_answer(), &delivery);
         out.extend_from_slice(&body);
+    }
+
+    /// The value of `Proxy-Status`, at a door that sends it.
+    fn proxy_status(&self, requester: &Requester<'_>, record: &Record) -> Option<Cow<'static, str>> {
+        if !requester.server.worker.door.snapshot().settings().proxy_status {
+            return None;
+        }
+        match self {
+            Self::Refused(refusal) => Some(proxy_status::of_refusal(refusal, record.service.as_deref())),
+            Self::Filter(_, denial) => denial.as_ref()?.proxy_status.clone(),
+            Self::NoRoom => Some("blastdoor; error=proxy_internal_error".into()),
+            Self::Redirect { .. } | Self::Healthy | Self::Options | Self::Edited(_) => None,
+        }
     }
 
     fn split(self) -> (Self, Option<FieldEdits>) {

@@ -201,7 +201,7 @@ impl Http1Connection {
             }
             Err(refusal) => request::refuse_unread(&mut requester, scratch, refusal, &mut record).await,
         };
-        record.finish(&self.server.worker, self.downstream.peer.address);
+        record.finish(&self.server.worker, &self.downstream);
         match next {
             Next::Keep => Then::Idle,
             Next::Close => Then::Close,

@@ -37,6 +37,8 @@ pub(crate) enum Stream {
 pub(crate) enum NoHead {
     /// The connection ended in order.
     Ended,
+    /// It was reset.
+    Reset,
     /// It broke.
     Broken,
     /// The bytes are not in the agreed HTTP version.
@@ -311,6 +313,7 @@ impl Stream {
                 Poll::Ready(match read {
                     Ok(()) if count > 0 => Ok(()),
                     Ok(()) => Err(NoHead::Ended),
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(NoHead::Reset),
                     Err(_) => Err(NoHead::Broken),
                 })
             }

@@ -1,5 +1,10 @@
 //! Making connections, and why none comes about.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only a few of the many kinds of errors are told apart, and the library adds to them"
+)]
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +16,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::conduct::{Conduct, Fault};
+use super::tls_fault;
 use super::tries::Again;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Unconnected};
 use crate::stream::socket::{Socket, bound_unsent, keep_alive};
 
 /// Why there is no connection to an endpoint.
@@ -41,9 +47,38 @@ impl ConnectError {
             }
             Self::Full => Refusal::Overload,
             Self::Tcp(error) if is_ours(error) => Refusal::Overload,
-            Self::Tcp(_) | Self::Closed => Refusal::ConnectFailed,
-            Self::Tls(_) => Refusal::UpstreamTls,
+            Self::Tcp(error) => Refusal::ConnectFailed(unconnected(error)),
+            Self::Closed => Refusal::ConnectFailed(Unconnected::Closed),
+            Self::Tls(error) => Refusal::UpstreamTls(tls_fault::kind(error)),
         }
+    }
+
+    /// What happened, for the log. `timeout` is for TCP, and again for TLS.
+    pub(crate) fn words(&self, timeout: Duration) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Full => "no place on the gateway's connections to the endpoint came free",
+            Self::Closed => "the endpoint closed the connection as soon as it was made",
+            Self::Tcp(error) if is_ours(error) => {
+                return format!("the gateway cannot open another connection: {error}").into();
+            }
+            Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return format!("no connection to the endpoint within {timeout:?}").into();
+            }
+            Self::Tcp(error) => match unconnected(error) {
+                Unconnected::Refused => "the endpoint refuses connections: nothing listens at its port",
+                Unconnected::Unreachable => return format!("the endpoint cannot be reached: {error}").into(),
+                Unconnected::Closed => "the endpoint reset the connection as it was made",
+                Unconnected::Other => return format!("no connection to the endpoint: {error}").into(),
+            },
+            Self::Tls(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return format!(
+                    "the TLS handshake with the endpoint was not over within {:?}",
+                    2 * timeout
+                )
+                .into();
+            }
+            Self::Tls(error) => return tls_fault::words(error),
+        })
     }
 
     /// Where the request may be tried next, if anywhere: it has not been sent.
@@ -66,6 +101,20 @@ impl ConnectError {
             Self::Tls(_) => Conduct::Bad(Fault::Tls),
             Self::Closed => Conduct::Bad(Fault::Broken),
         }
+    }
+}
+
+/// What the kernel says about a connection that did not come about.
+fn unconnected(error: &io::Error) -> Unconnected {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
+        NetworkUnreachable,
+    };
+    match error.kind() {
+        ConnectionRefused => Unconnected::Refused,
+        HostUnreachable | NetworkUnreachable | NetworkDown => Unconnected::Unreachable,
+        ConnectionReset | ConnectionAborted => Unconnected::Closed,
+        _ => Unconnected::Other,
     }
 }
 

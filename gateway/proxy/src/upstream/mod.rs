@@ -18,6 +18,7 @@ mod multiplexed;
 mod places;
 mod probe;
 mod probes;
+mod tls_fault;
 mod tries;
 
 use std::cell::RefCell;

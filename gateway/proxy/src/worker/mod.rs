@@ -21,7 +21,7 @@ pub(crate) mod verifiers;
 pub(crate) mod warnings;
 
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,7 +46,22 @@ use crate::worker::turns::Turns;
 use crate::worker::verifiers::Verifiers;
 use crate::worker::warnings::Warnings;
 use door::Door;
-use route::{ListenerName, RequestHost};
+use route::{ListenerName, ObjectKey, RequestHost};
+
+/// Ingresses and what is wrong with their applications: so many are told apart.
+const TROUBLES: usize = 256;
+
+/// What is wrong with an application, for whoever runs it.
+pub(crate) struct Trouble<'a> {
+    pub(crate) ingress: &'a str,
+    pub(crate) service: Option<&'a ObjectKey>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) pod: Option<&'a str>,
+    /// The label of the refusal.
+    pub(crate) reason: &'static str,
+    /// What was wrong with one request.
+    pub(crate) detail: Option<&'a str>,
+}
 
 /// The stages of a listener's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +87,8 @@ pub(crate) struct Shared {
     /// Requests that were cut when the drain ended.
     pub(crate) cut: AtomicUsize,
     pub(crate) warnings: Warnings,
+    /// About applications, by their Ingress and what is wrong.
+    troubles: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
     /// Bytes of bodies that are gathered for filters.
     gathered: AtomicUsize,
@@ -121,6 +138,7 @@ impl Shared {
             backend_clients: ClientCounts::default(),
             cut: AtomicUsize::new(0),
             warnings: Warnings::default(),
+            troubles: Warnings::for_reasons(TROUBLES),
             peers: Arc::default(),
             memory,
             gathered: AtomicUsize::new(0),
@@ -343,6 +361,31 @@ impl Worker {
             %client,
             host,
             "a request for a host that only another door knows; it was answered as for a host that nobody knows{kept_back}"
+        );
+    }
+
+    /// As [`Self::warn`], of what nobody needs to do anything about in most cases.
+    pub(crate) fn inform(&self, client: IpAddr, what: &str, reason: &str) {
+        if let Some(kept_back) = self.shared.warnings.admit(reason, Instant::now()) {
+            tracing::info!(listener = %self.door.name(), %client, "{what}: {reason}{kept_back}");
+        }
+    }
+
+    /// Logs at a limited rate what is wrong with an application: one line in 10 s for each Ingress and reason.
+    pub(crate) fn warn_of_application(&self, trouble: &Trouble<'_>) {
+        let (ingress, reason) = (trouble.ingress, trouble.reason);
+        let key = format!("{reason} {ingress}");
+        let Some(kept_back) = self.shared.troubles.admit(&key, Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            listener = %self.door.name(),
+            ingress,
+            service = trouble.service.map(tracing::field::display),
+            endpoint = trouble.endpoint.map(tracing::field::display),
+            pod = trouble.pod,
+            "request failed: {reason}: {}{kept_back}",
+            trouble.detail.unwrap_or("no more is known")
         );
     }
 

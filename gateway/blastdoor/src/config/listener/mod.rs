@@ -120,6 +120,7 @@ pub(super) fn door(
         trusted: Arc::new(TrustedProxies::new(trusted)),
         proxy_protocol,
         h2c: h2c(section, raw),
+        proxy_status: raw.proxy_status.unwrap_or(false),
         health_path: health_path(section, raw.health_path.as_deref()),
         timeouts: timeouts(section, raw, idle),
         drain,

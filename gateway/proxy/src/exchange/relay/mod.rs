@@ -169,6 +169,14 @@ impl Relay {
         self.moved
     }
 
+    /// Body bytes that the source still owes, if it has said how many.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match &self.source {
+            Source::Length(left) => Some(*left),
+            Source::Chunked(_) | Source::UntilClose | Source::Malformed(_) | Source::Ended => None,
+        }
+    }
+
     /// Body bytes that the sink has taken so far.
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered

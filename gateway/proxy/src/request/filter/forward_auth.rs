@@ -27,6 +27,7 @@ use crate::head::emit::OwnAnswer;
 use crate::observe::labels::Reason;
 use crate::refusal::grpc_status;
 use crate::request::course::Course;
+use crate::request::denial::Denial;
 use crate::request::reply::Reply;
 
 /// The whole answer takes no longer than this.
@@ -90,7 +91,7 @@ pub(super) fn step(service: &Arc<AuthService>, course: &mut Course, seen: &Seen<
                 let url = asked.service.rule.url.origin();
                 let reason = format!("no answer of {url}, which is asked whether requests may pass: {error}");
                 server.worker.warn(client, "request refused", &reason);
-                return Awaited(Box::new(|_| unavailable()));
+                return Awaited(Box::new(move |_| unavailable(reason)));
             }
         };
         Awaited(Box::new(move |course| asked.settle(answer, key, course)))
@@ -225,21 +226,35 @@ impl Asked {
                     .fields
                     .push((LOCATION.as_str().into(), location.clone().into()));
                 push(&mut answer, &SET_COOKIE, cookies());
-                Step::Answer(Reply::Filter(Box::new(answer), Some(Reason::Redirect)))
+                Step::Answer(Reply::Filter(
+                    Box::new(answer),
+                    Some(Denial::of_filter(302, Reason::Redirect, says(rule, 401))),
+                ))
             }
             (401, None) => {
                 let mut answer = OwnAnswer::plain(401);
                 push(&mut answer, &WWW_AUTHENTICATE, values(&WWW_AUTHENTICATE));
-                Step::Answer(Reply::Filter(Box::new(answer), Some(Reason::Unauthenticated)))
+                Step::Answer(Reply::Filter(
+                    Box::new(answer),
+                    Some(Denial::of_filter(401, Reason::Unauthenticated, says(rule, 401))),
+                ))
             }
-            (403, _) => Step::Answer(Reply::denied(403, Reason::Forbidden)),
-            _ => unavailable(),
+            (403, _) => Step::Answer(Reply::denied(403, Reason::Forbidden, says(rule, 403))),
+            (status, _) => unavailable(says(rule, status)),
         }
     }
 }
 
-fn unavailable() -> Step {
-    Step::Answer(Reply::denied(503, Reason::AuthUnavailable).with("Retry-After", &b"1"[..]))
+/// What the service that is asked has answered.
+fn says(rule: &ForwardAuth, status: u16) -> String {
+    format!(
+        "{}, which is asked whether requests may pass, answered {status}",
+        rule.url.origin()
+    )
+}
+
+fn unavailable(why: String) -> Step {
+    Step::Answer(Reply::denied(503, Reason::AuthUnavailable, why).with("Retry-After", &b"1"[..]))
 }
 
 fn push(answer: &mut OwnAnswer, name: &HeaderName, values: Vec<HeaderValue>) {
@@ -409,7 +424,10 @@ fn relayed(rule: &ForwardAuth, answer: Response<Bytes>) -> Reply {
         body,
         grpc: Some(grpc_status(status)),
     };
-    Reply::Filter(Box::new(answer), Some(Reason::AuthDenied))
+    Reply::Filter(
+        Box::new(answer),
+        Some(Denial::of_filter(status, Reason::AuthDenied, says(rule, status))),
+    )
 }
 
 /// A reference, from where the service is (RFC 3986 5.2, without dots).

@@ -16,6 +16,9 @@ use crate::observe::labels::Reason;
 use crate::request::course::Course;
 use crate::request::reply::Reply;
 
+const NOT_ALLOWED: &str =
+    "the host is none of those that a headers filter of the route allows (`allowedHosts`)";
+
 /// Answers preflights and requests for hosts that are not allowed; edits all others.
 pub(super) fn step(rules: &HeaderRules, course: &mut Course, seen: &Seen<'_>) -> Step {
     if let Some(cors) = rules.cors() {
@@ -28,7 +31,7 @@ pub(super) fn step(rules: &HeaderRules, course: &mut Course, seen: &Seen<'_>) ->
             .push((course.reached - 1, cors.verdict(asked.origin)));
     }
     if !rules.allows(seen.request.authority().map(|host| host.of(seen.head))) {
-        return Step::Answer(Reply::denied(403, Reason::AccessDenied));
+        return Step::Answer(Reply::denied(403, Reason::AccessDenied, NOT_ALLOWED));
     }
     course.edits.fields.then(&rules.request);
     if let Some(host) = &rules.host {

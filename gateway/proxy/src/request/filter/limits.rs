@@ -22,23 +22,27 @@ use crate::request::course::Course;
 use crate::request::reply::Reply;
 use crate::worker::stores::{Silent, Stores, Taking, Takings};
 
+const DENIED: &str = "the client's address is in the deny list of the route";
+const NOT_ALLOWED: &str = "the client's address is not in the allow list of the route";
+const TOO_OFTEN: &str = "more requests than the rate limit of the route allows";
+
 pub(super) fn deny(deny: &Deny, course: &Course, seen: &Seen<'_>) -> Step {
     if deny.admits(&Known { seen, course }) {
         return Step::Pass;
     }
-    refuse(403, FilterKind::Deny, seen)
+    refuse(403, FilterKind::Deny, seen, DENIED)
 }
 
 pub(super) fn allow(allow: &Allow, course: &Course, seen: &Seen<'_>) -> Step {
     if allow.admits(&Known { seen, course }) {
         return Step::Pass;
     }
-    refuse(allow.status.code(), FilterKind::Allow, seen)
+    refuse(allow.status.code(), FilterKind::Allow, seen, NOT_ALLOWED)
 }
 
-fn refuse(status: u16, kind: FilterKind, seen: &Seen<'_>) -> Step {
+fn refuse(status: u16, kind: FilterKind, seen: &Seen<'_>, why: &'static str) -> Step {
     seen.worker.metrics.filtered(kind);
-    Step::Answer(Reply::denied(status, Reason::AccessDenied))
+    Step::Answer(Reply::denied(status, Reason::AccessDenied, why))
 }
 
 pub(super) fn rate(limit: &Arc<RateLimit>, course: &Course, seen: &Seen<'_>) -> Step {
@@ -123,7 +127,7 @@ impl Counted {
         };
         self.metrics.filtered(FilterKind::RateLimit);
         let seconds = wait.seconds().to_string().into_bytes();
-        Step::Answer(Reply::denied(429, Reason::RateLimited).with("Retry-After", seconds))
+        Step::Answer(Reply::denied(429, Reason::RateLimited, TOO_OFTEN).with("Retry-After", seconds))
     }
 }
 

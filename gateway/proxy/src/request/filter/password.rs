@@ -55,7 +55,10 @@ pub(super) fn step(filter: &Arc<PasswordFilter>, course: &mut Course, seen: &See
     let metrics = &seen.worker.metrics;
     let Some(credentials) = Credentials::from_fields(fields) else {
         metrics.filtered(FilterKind::BasicAuth);
-        return challenge(filter);
+        return challenge(
+            filter,
+            "basic auth: the request has no name and password that can be read",
+        );
     };
     let memory = &filter.memory;
     let proof = memory.verified.as_ref().map(|verified| {
@@ -130,14 +133,26 @@ fn settle(filter: &PasswordFilter, outcome: Outcome, course: &mut Course, metric
             admit(filter, &credentials, course);
             Step::Pass
         }
-        Outcome::Wrong => challenge(filter),
+        Outcome::Wrong => challenge(filter, "basic auth: the name or the password is wrong"),
         Outcome::TooOften(too_soon) => {
             let seconds = too_soon.seconds().to_string().into_bytes();
-            Step::Answer(Reply::denied(429, Reason::RateLimited).with("Retry-After", seconds))
+            Step::Answer(
+                Reply::denied(
+                    429,
+                    Reason::RateLimited,
+                    "basic auth: too many wrong passwords from the client's network",
+                )
+                .with("Retry-After", seconds),
+            )
         }
-        Outcome::Unverified => {
-            Step::Answer(Reply::denied(503, Reason::AuthUnavailable).with("Retry-After", &b"1"[..]))
-        }
+        Outcome::Unverified => Step::Answer(
+            Reply::denied(
+                503,
+                Reason::AuthUnavailable,
+                "basic auth: no turn to verify the password in time",
+            )
+            .with("Retry-After", &b"1"[..]),
+        ),
     }
 }
 
@@ -158,7 +173,7 @@ fn admit(filter: &PasswordFilter, credentials: &Credentials, course: &mut Course
 }
 
 /// 401, and what to do about it.
-fn challenge(filter: &PasswordFilter) -> Step {
+fn challenge(filter: &PasswordFilter, why: &'static str) -> Step {
     let realm = filter.settings.realm.basic().as_bytes().to_vec();
-    Step::Answer(Reply::denied(401, Reason::Unauthenticated).with("WWW-Authenticate", realm))
+    Step::Answer(Reply::denied(401, Reason::Unauthenticated, why).with("WWW-Authenticate", realm))
 }

@@ -556,7 +556,7 @@ impl Active {
             if record.is_given_up() {
                 streams.given_up.set(streams.given_up.get() + 1);
             }
-            record.finish(worker, streams.downstream.peer.address);
+            record.finish(worker, &streams.downstream);
             drop((under_way, loan));
             discard(&mut stream, &deadline).await;
         }
