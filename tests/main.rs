@@ -42,6 +42,7 @@ mod metrics;
 mod observe;
 mod own_addresses;
 mod presets;
+mod prove;
 mod proxy_protocol;
 mod proxy_status;
 mod reload;

@@ -523,7 +523,7 @@ pub fn command(
         .unwrap();
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > LONG_PATIENCE {
             let _ended = child.kill();
             panic!("{arguments:?} does not end");
         }

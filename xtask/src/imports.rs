@@ -22,15 +22,21 @@ const TABLE: &[(&str, &[&str])] = &[
     ("door", &["route", "filter", "resource"]),
     ("control", &["route", "resource"]),
     ("doctor", &["route", "resource", "door"]),
+    // It attacks from outside, with parsers of its own.
+    ("prove", &[]),
     ("proxy", &["route", "wire", "filter", "door"]),
     (
         "blastdoor",
         &[
-            "route", "wire", "filter", "resource", "door", "control", "doctor", "proxy",
+            "route", "wire", "filter", "resource", "door", "control", "doctor", "prove", "proxy",
         ],
     ),
-    // Black-box tests drive the program; they link it so that cargo builds it.
-    ("gateway-tests", &["blastdoor"]),
+    // Black-box tests drive the program; they link it so that cargo builds it. They fire the tricks of `prove` too, and wire a
+    // gateway wrongly for it to find.
+    (
+        "gateway-tests",
+        &["blastdoor", "control", "door", "prove", "proxy"],
+    ),
     (ORACLES, &["route", "wire", "filter", "resource", "door"]),
     ("xtask", &[]),
 ];

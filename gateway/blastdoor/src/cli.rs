@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{check, doctor};
+use crate::commands::{check, doctor, prove};
 use crate::config::AdminBind;
 
 /// A split-horizon HTTP gateway for Kubernetes: isolated listeners ("doors") in one process
@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Read the cluster and diagnose how load balancers reach the doors; exits with 0 if nothing is wrong, 1 if something is, 2
     /// if it could not look
     Doctor(doctor::DoctorOptions),
+    /// Attack a running gateway: send the hosts of every door to every other door by many tricks; exits with 0 if all were
+    /// refused, 1 if one was answered or something could not be tried, 2 for wrong usage or configuration
+    Prove(prove::ProveOptions),
     /// Ask the admin port of a running gateway for its health; exits with 0 if it is healthy, 1 if not, 2 for an unknown door
     Health {
         /// The address of the admin port, `IP:PORT` or `unix:PATH` [default: the configured one]

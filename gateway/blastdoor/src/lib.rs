@@ -59,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Demo => commands::demo::run(&options),
         Command::Check { output } => commands::check::run(&options, output),
         Command::Doctor(asked) => commands::doctor::run(&options, &asked),
+        Command::Prove(asked) => commands::prove::run(&options, &asked),
         Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_deref()),
     }
 }

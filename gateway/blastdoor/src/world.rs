@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use control::names::Names;
-use door::{Door, ExternalNames, Ledger, Policy, Publisher};
+use door::{Door, ExternalNames, Ledger, Policy, Publisher, Snapshot};
 use proxy::Settings;
 use resource::ClusterView;
 
@@ -38,6 +38,13 @@ pub(crate) trait WorldDoor {
 pub(crate) struct OpenDoor {
     config: Arc<DoorConfig>,
     publisher: Publisher<Settings>,
+}
+
+impl OpenDoor {
+    /// What it would serve.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot<Settings>> {
+        self.publisher.snapshot()
+    }
 }
 
 impl WorldDoor for OpenDoor {

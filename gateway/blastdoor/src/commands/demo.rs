@@ -142,6 +142,10 @@ fn explain(config: &Config) {
             "\nThe manifests are in {}; change one and watch what happens.",
             folder.display()
         ));
+        printer.print(format!(
+            "To attack every door with the hosts of the others: blastdoor prove --manifests {}",
+            folder.display()
+        ));
     }
     printer.print("Metrics: curl http://127.0.0.1:10254/metrics   End with Ctrl-C.\n");
 }

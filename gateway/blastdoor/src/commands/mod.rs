@@ -4,6 +4,8 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod health;
+mod progress;
+pub(crate) mod prove;
 pub(crate) mod run;
 
 use std::fmt::Display;

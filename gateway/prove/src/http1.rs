@@ -1,0 +1,88 @@
+//! One shot over HTTP/1: bytes as they are, and everything that comes back.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout_at};
+
+use crate::answer::{End, MOST_BYTES, Outcome, parse};
+use crate::connect::{Connection, Way};
+
+/// For an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// For what may still come behind an answer, where the door does not close.
+const REST: Duration = Duration::from_millis(700);
+
+/// Sends each part after an answer to the one before, and reads to the end. The first `to_head` requests are HEAD.
+pub(crate) async fn shoot(way: &Way<'_>, parts: &[Vec<u8>], to_head: usize) -> Outcome {
+    let mut connection = match Connection::open(way).await {
+        Ok(connection) => connection,
+        Err(end) => return Outcome::failed(end),
+    };
+    let mut received = Received::default();
+    for (index, part) in parts.iter().enumerate() {
+        // A door that has heard enough may close before it has read everything; what it said is still there.
+        let _broken = connection.write_all(part).await;
+        let _broken = connection.flush().await;
+        let is_last = index + 1 == parts.len();
+        let wanted = if is_last { usize::MAX } else { index + 1 };
+        received.read(&mut connection, to_head, wanted).await;
+        if received.end.is_some() {
+            break;
+        }
+    }
+    let (answers, _) = received.parse(to_head);
+    let certificate = connection.certificate();
+    let resumed = connection.is_resumed();
+    // In order, so that the door has nothing to wait for.
+    let _closed = tokio::time::timeout(REST, connection.shutdown()).await;
+    Outcome {
+        answers,
+        end: received.end.unwrap_or(End::Closed),
+        certificate,
+        resumed,
+    }
+}
+
+#[derive(Default)]
+struct Received {
+    bytes: Vec<u8>,
+    end: Option<End>,
+}
+
+impl Received {
+    fn parse(&self, to_head: usize) -> (Vec<crate::answer::Answer>, bool) {
+        parse(&self.bytes, to_head, self.end == Some(End::Closed))
+    }
+
+    /// Reads until there are `wanted` answers, or nothing comes any more.
+    async fn read(&mut self, connection: &mut Connection, to_head: usize, wanted: usize) {
+        let mut deadline = Instant::now() + PATIENCE;
+        let mut buffer = vec![0; 16 * 1024];
+        while self.end.is_none() {
+            let (answers, complete) = self.parse(to_head);
+            if complete && answers.len() >= wanted {
+                return;
+            }
+            match timeout_at(deadline, connection.read(&mut buffer)).await {
+                Ok(Ok(0) | Err(_)) => self.end = Some(End::Closed),
+                Ok(Ok(count)) => {
+                    self.bytes
+                        .extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    let (answers, complete) = self.parse(to_head);
+                    let rest = if complete && !answers.is_empty() {
+                        REST
+                    } else {
+                        PATIENCE
+                    };
+                    deadline = Instant::now() + rest;
+                    if self.bytes.len() > MOST_BYTES {
+                        self.end = Some(End::Quiet);
+                    }
+                }
+                Err(_) if self.bytes.is_empty() => self.end = Some(End::Timeout),
+                Err(_) => self.end = Some(End::Quiet),
+            }
+        }
+    }
+}
