@@ -107,6 +107,8 @@ fn why_there_is_no_connection() {
     let good = Authority::new("good");
     let front = |names: &[&str]| TlsFront::start(&good.server(names), H1, None, backend.port());
     let (right, wrong) = (front(&["unknown.test.svc"]), front(&["elsewhere.test"]));
+    let old = good.expired_server(&["old.test.svc"]);
+    let expired = TlsFront::start(&old, H1, None, backend.port());
     let tls = |name: &str, host: &str, port: u16, ca: &str| {
         let annotations = [
             ("nginx.ingress.kubernetes.io/backend-protocol", "HTTPS"),
@@ -141,13 +143,14 @@ fn why_there_is_no_connection() {
             "plain.yaml",
             &tls("plain", "plain.test", plain_port, "secret/good"),
         )
+        .manifest("old.yaml", &tls("old", "old.test", expired.port(), "secret/good"))
         .manifest(
             "ca.yaml",
             &(secret_of("good", "Opaque", &[("ca.crt", good.pem())])
                 + &secret_of("other", "Opaque", &[("ca.crt", other.pem())])),
         )
         .start();
-    let table: [(&str, &str, &[&str]); 4] = [
+    let table: [(&str, &str, &[&str]); 5] = [
         (
             "refused.test",
             "connect_failed",
@@ -168,6 +171,11 @@ fn why_there_is_no_connection() {
                 "it is not for `named.test.svc`, which was asked for, but for",
                 "elsewhere.test",
             ],
+        ),
+        (
+            "old.test",
+            "upstream_tls",
+            &["it expired at 2020-12-31T00:00:00Z (now: 20"],
         ),
         (
             "plain.test",

@@ -73,6 +73,16 @@ impl Authority {
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
+    /// The same, but it has expired at the end of 2020.
+    #[must_use]
+    pub fn expired_server(&self, names: &[&str]) -> Identity {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 12, 31);
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     /// A client's certificate.
     #[must_use]
     pub fn client(&self, name: &str) -> Identity {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use door::Route;
 use http::{HeaderMap, HeaderValue};
 use wire::BodyFraming;
 
@@ -227,15 +228,7 @@ impl Attempts<'_, '_> {
             }
         };
         drop(tenure);
-        if let Some(cause) = exchange.cause() {
-            self.record
-                .explain(cause::of_exchange(cause, &self.plan.matched.route));
-        }
-        self.record.status = exchange.status();
-        self.record.bytes_out = exchange.sent();
-        let started = self.record.started();
-        let answered = exchange.answered_at();
-        self.record.times.first_byte = answered.map(|at| at.saturating_duration_since(started));
+        note(self.record, &mut exchange, &self.plan.matched.route);
         self.plan.traits.continued = exchange.has_continued();
         let ends_with_connection = exchange.ends_with_connection();
         let leftover = exchange.leftover();
@@ -466,6 +459,17 @@ impl Attempts<'_, '_> {
         }
         drop(upgraded);
     }
+}
+
+/// Records what an exchange has come to.
+fn note(record: &mut Record, exchange: &mut Exchange<'_>, route: &Route) {
+    if let Some(cause) = exchange.cause() {
+        record.explain(cause::of_exchange(cause, route));
+    }
+    record.status = exchange.status();
+    record.bytes_out = exchange.sent();
+    let (started, answered) = (record.started(), exchange.answered_at());
+    record.times.first_byte = answered.map(|at| at.saturating_duration_since(started));
 }
 
 /// A course, as an exchange sees it.
