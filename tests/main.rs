@@ -48,6 +48,7 @@ mod proxy_status;
 mod reload;
 mod requests;
 mod responses;
+mod route_metrics;
 mod stalled;
 mod ten_requests;
 mod tenancy;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_tests::{Backend, Client, Gateway, Reply, gateway, get, manifest};
+use gateway_tests::{Backend, Client, Gateway, Reply, free_port, gateway, get, manifest};
 
 const DOOR: &str = "external-http";
 const OTHER: &str = "external-https";
@@ -32,7 +32,7 @@ fn documented() -> Metrics {
     metrics
 }
 
-/// What a scrape has (OpenMetrics 1.0, 4.4 and 5).
+/// What a scrape has.
 fn exposed(page: &str) -> Metrics {
     let mut metrics = Metrics::new();
     let mut family = (String::new(), String::new());
@@ -46,10 +46,6 @@ fn exposed(page: &str) -> Metrics {
         }
         let (name, kind) = &family;
         assert!(line.starts_with(name.as_str()), "{line} belongs to {name}");
-        let name = match kind.as_str() {
-            "counter" => format!("{name}_total"),
-            _ => name.clone(),
-        };
         let labels = line
             .split_once('{')
             .map_or("", |(_, rest)| rest.split_once('}').unwrap().0);
@@ -58,7 +54,7 @@ fn exposed(page: &str) -> Metrics {
             .map(|(label, _)| label.to_owned())
             .filter(|label| label != "le");
         let entry = metrics
-            .entry(name)
+            .entry(name.clone())
             .or_insert_with(|| (kind.clone(), BTreeSet::new()));
         entry.1.extend(labels);
     }
@@ -80,13 +76,25 @@ fn the_reference_has_what_a_scrape_has() {
             "app.yaml",
             &manifest::app("app", "internal-http", "a.test", backend.port()),
         )
+        .manifest(
+            "dead.yaml",
+            &manifest::app("dead", "internal-http", "dead.test", free_port()),
+        )
         .start();
-    let asked = [("internal-http", 200), (DOOR, 404)];
-    for (door, status) in asked {
-        assert_eq!(get(gateway.door(door), "a.test", "/").status, status);
+    let asked = [
+        ("internal-http", "a.test", 200),
+        (DOOR, "a.test", 404),
+        // Three in a row take its endpoint out.
+        ("internal-http", "dead.test", 502),
+        ("internal-http", "dead.test", 502),
+        ("internal-http", "dead.test", 502),
+    ];
+    for (door, host, status) in asked {
+        assert_eq!(get(gateway.door(door), host, "/").status, status);
     }
     gateway.counts("blastdoor_cross_door_probes_total", &[("listener", DOOR)], 1.0);
-    gateway.counts("blastdoor_requests_total", &[], 2.0);
+    gateway.counts("blastdoor_requests_total", &[], 5.0);
+    gateway.counts("blastdoor_service_endpoints_ejected", &[("service", "dead")], 1.0);
     gateway.terminate();
     gateway.until("it drains", |gateway| {
         gateway.metric("blastdoor_door_state", &[("state", "draining")]) == 4.0

@@ -13,6 +13,8 @@ REFERENCE = rig.ROOT / "docs" / "reference-metrics.md"
 OPERATIONS = rig.ROOT / "docs" / "operations.md"
 # What Prometheus itself adds: to every scrape the series `up`, to every series the target's labels, to buckets their bound.
 OF_TARGETS = {"cluster", "namespace", "job", "instance", "pod"}
+# What it makes of labels of the gateway's own that the target has too: those of an application.
+RENAMED = {"namespace": "exported_namespace", "service": "exported_service"}
 
 
 class Metric(NamedTuple):
@@ -77,7 +79,7 @@ def complaints(expression: str) -> list[str]:
         if metric is None:
             found.append(f"no metric is named {selector.name}")
             continue
-        known |= metric.labels
+        known |= metric.labels | {RENAMED[label] for label in metric.labels & RENAMED.keys()}
         for matcher in selector.matchers.matchers:
             if matcher.name not in metric.labels | OF_TARGETS:
                 found.append(f"{selector.name} has no label {matcher.name}")

@@ -23,6 +23,7 @@ import clients
 import grpc_go
 import rig
 import scanners
+import scrapers
 import tools
 
 
@@ -77,7 +78,7 @@ def main():
     arguments = parser.parse_args()
     checks = [
         (name, check)
-        for module in (tools, clients, grpc_go, browser, scanners)
+        for module in (tools, clients, grpc_go, browser, scanners, scrapers)
         for name, check in module.CHECKS
         if not arguments.only or any(word in name for word in arguments.only)
     ]
@@ -133,7 +134,7 @@ def run(checks, context):
 
 def versions():
     """The versions of the Python packages."""
-    names = ("h2", "httpx", "websockets", "grpcio", "sslyze")
+    names = ("h2", "httpx", "websockets", "grpcio", "sslyze", "prometheus-client")
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 

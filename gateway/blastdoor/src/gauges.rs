@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use proxy::LineQueue;
+use proxy::{LabelText, LineQueue};
 use route::ListenerName;
 
 use crate::config::DoorConfig;
@@ -148,8 +148,8 @@ impl Collector for Gauges {
         for certificate in &*state.certificates {
             let expires = i64::try_from(certificate.expires).unwrap_or(i64::MAX);
             let labels = [
-                ("listener", certificate.listener.as_str()),
-                ("secret", certificate.secret.as_str()),
+                ("listener", LabelText(certificate.listener.as_str())),
+                ("secret", LabelText(&certificate.secret)),
             ];
             ConstGauge::new(expires).encode(family.encode_family(&labels)?)?;
         }

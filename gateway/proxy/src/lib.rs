@@ -34,10 +34,12 @@ mod worker;
 pub use cpus::{Cpus, InvalidCpus};
 pub use descriptors::Allotment;
 
-pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets, Verdicts};
+pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
 pub use listen::socket::listen;
+pub use listen::verdicts::Verdicts;
 pub use memory::{MemoryBudget, Stage};
 pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
+pub use observe::label_text::LabelText;
 pub use observe::metrics::Metrics;
 pub use observe::queue::LineQueue;
 pub use settings::{

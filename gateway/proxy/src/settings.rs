@@ -135,6 +135,8 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Bytes that all streams of one HTTP/2 connection may hold unsent.
     pub h2_buffer: usize,
+    /// Series of metrics about routes and their Services; 0: none.
+    pub route_series: usize,
 }
 
 /// So many connections of one client are no more than a browser opens.
@@ -287,6 +289,7 @@ impl Settings {
                 body: None,
                 h2_streams: 100,
                 h2_buffer: 512 * 1024,
+                route_series: 5_000,
             },
             timeouts: Timeouts {
                 first_byte: seconds(30),

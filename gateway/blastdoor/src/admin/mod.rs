@@ -10,6 +10,7 @@ mod asked;
 mod board;
 mod connection;
 mod counts;
+mod exposition;
 mod guard;
 mod page;
 mod pages;

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::answer::Answer;
 use super::board::Board;
+use super::exposition::Format;
 use super::query::Query;
 use crate::shown::ShownWorld;
 
@@ -33,7 +34,9 @@ pub(super) enum Audience {
 
 /// Every page.
 pub(super) static PAGES: [Page; 2] = [
-    Page::for_programs("/metrics", |context, _| metrics(&context.registry)),
+    Page::for_programs("/metrics", |context, inquiry| {
+        metrics(&context.registry, &inquiry.accept)
+    }),
     Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
 ];
 
@@ -90,13 +93,10 @@ impl Context {
     }
 }
 
-fn metrics(registry: &Registry) -> Answer {
-    let mut page = String::new();
-    match prometheus_client::encoding::text::encode(&mut page, registry) {
-        Ok(()) => Answer::page(
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            page.into_bytes(),
-        ),
+fn metrics(registry: &Registry, accept: &str) -> Answer {
+    let format = Format::accepted(accept);
+    match format.page(registry) {
+        Ok(page) => Answer::page(format.media_type(), page.into_bytes()).with("Vary: Accept\r\n"),
         Err(_) => Answer::failed(),
     }
 }

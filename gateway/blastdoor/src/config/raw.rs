@@ -259,6 +259,9 @@ pub(super) struct RawLimits {
     /// Bytes that all streams of one HTTP/2 connection may hold for a client that reads slowly, 64KiB to 16MiB, and at
     /// least 3 KiB for each of `h2_streams`. Default 512KiB.
     pub(super) h2_buffer: Option<Size>,
+    /// Series of metrics about single routes and their Services, 100 to 1000000, or 0: none. What comes too late for one of
+    /// its own counts as `other`. An Ingress with its Service takes about 16. Default 5000.
+    pub(super) route_series: Option<usize>,
     /// How many rules one Ingress may have at this door: its paths, and the hosts of its `spec.tls`. The hosts of one that has
     /// more answer 503. Default 5000.
     pub(super) ingress_rules: Option<u32>,

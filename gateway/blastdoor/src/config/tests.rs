@@ -405,6 +405,19 @@ fn bounds_have_a_range() {
         ),
         (
             LIMITS,
+            "route_series",
+            ["0", "1000000"],
+            [
+                ("99", "99 is out of range", "allowed: 0 (none), 100 to 1000000"),
+                (
+                    "1000001",
+                    "1000001 is out of range",
+                    "allowed: 0 (none), 100 to 1000000",
+                ),
+            ],
+        ),
+        (
+            LIMITS,
             "ingress_rules",
             ["1", "4294967295"],
             [("0", "0 would", some), ("4294967296", "`4294967296`", whole)],

@@ -323,6 +323,7 @@ async fn tick(server: Rc<Server>) {
         if now.duration_since(swept) >= Duration::from_secs(1) {
             swept = now;
             server.upstreams.sweep(now);
+            worker.routes.sweep();
             worker.buffers.trim();
             worker.memory.trim();
         }

@@ -19,6 +19,7 @@ use crate::descriptors::Allotment;
 use crate::listen::accept::spare;
 use crate::listen::socket::{Bound, bind, local_address};
 use crate::listen::thread::WorkerThread;
+use crate::listen::verdicts::Verdicts;
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
@@ -31,6 +32,8 @@ use crate::worker::{Phase, Shared, turns};
 pub struct Listener {
     shared: Arc<Shared>,
     board: Arc<HealthBoard>,
+    /// What the metrics know the door by, for as long as it is open.
+    verdicts: Arc<Verdicts>,
     access: AccessLog,
     group: Group,
     /// Worker groups of earlier bindings, until their connections have ended.
@@ -140,9 +143,12 @@ impl Listener {
         let shared = Arc::new(Shared::new(door, metrics, memory));
         let board = Arc::new(HealthBoard::default());
         let group = Group::open(&shared, &board, &access, binding)?;
+        let verdicts = Arc::new(Verdicts::new(&shared, &board));
+        shared.metrics.routes.is_of(Arc::<Verdicts>::downgrade(&verdicts));
         Ok(Self {
             shared,
             board,
+            verdicts,
             access,
             group,
             retired: Vec::new(),
@@ -234,10 +240,7 @@ impl Listener {
     /// What the door has learned of its endpoints.
     #[must_use]
     pub fn verdicts(&self) -> Verdicts {
-        Verdicts {
-            shared: Arc::clone(&self.shared),
-            board: Arc::clone(&self.board),
-        }
+        Verdicts::clone(&self.verdicts)
     }
 
     /// Asks every client to close, and continues accepting.
@@ -276,22 +279,6 @@ impl Listener {
         let cut = self.shared.cut.load(Ordering::Relaxed);
         metrics.drained(cut);
         cut
-    }
-}
-
-/// What a door has learned of its endpoints.
-#[derive(Clone)]
-pub struct Verdicts {
-    shared: Arc<Shared>,
-    board: Arc<HealthBoard>,
-}
-
-impl Verdicts {
-    /// Call this when a table has been published: endpoints that have left the door are forgotten, so that what comes back at
-    /// their addresses starts anew. If some are not well, it looks at every route, which takes a while.
-    pub fn forget_the_gone(&self) {
-        let snapshot = self.shared.door.snapshot();
-        self.board.forget_all_but(snapshot.upstreams());
     }
 }
 

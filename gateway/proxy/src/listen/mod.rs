@@ -12,3 +12,4 @@ pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 mod thread;
+pub(crate) mod verdicts;

@@ -109,6 +109,7 @@ impl Passed<'_> {
             };
             record.attempt(endpoint.address());
             let in_flight = endpoint.begin();
+            endpoint.connects_for(&upstream.service);
             let connecting = endpoint.connect(timeout);
             let began = Instant::now();
             let connected = while_wanted(&mut client, &deadline, worker, None, connecting).await;
@@ -133,6 +134,7 @@ impl Passed<'_> {
                 return Err(error.refusal());
             }
             worker.metrics.upstream_retries.add(1);
+            worker.metrics.routes.service(&upstream.service).tried_again();
             last = error.refusal();
             chosen = upstreams.choose(upstream, &choice);
         };

@@ -16,6 +16,7 @@ use crate::descriptors::Allotment;
 use crate::memory::DoorMemory;
 use crate::observe::labels::{EjectionCause, FilterKind, Held, Reason, Shortage};
 use crate::observe::metrics::{BUCKETS, CLASSES, Counter, DoorMetrics, METHODS, Metrics, WorkerMetrics};
+use crate::observe::route_exposition;
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -32,6 +33,7 @@ impl Collector for Metrics {
         encode_memory(&doors, &mut encoder)?;
         encode_http2_unsent(&doors, &mut encoder)?;
         encode_drains(&doors, &mut encoder)?;
+        route_exposition::encode(&doors, &mut encoder)?;
         for (name, help, counter) in PLAIN {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for door in &doors {

@@ -11,6 +11,7 @@ use wire::Method;
 use crate::descriptors::DoorDescriptors;
 use crate::memory::DoorMemory;
 use crate::observe::labels::{EjectionCause, FilterKind, Held, Reason, Shortage};
+use crate::observe::route_book::RouteBook;
 
 /// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
 pub(super) const BUCKETS: [u64; 13] = [
@@ -60,6 +61,10 @@ impl Counter {
 /// One worker's counters.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerMetrics {
+    /// The number of the worker among those of the door.
+    pub(crate) number: usize,
+    /// What the door counts by route.
+    pub(crate) routes: Arc<RouteBook>,
     pub(super) requests: [[Counter; CLASSES.len()]; METHODS.len()],
     pub(super) durations: [Counter; BUCKETS.len() + 1],
     pub(super) duration_micros: Counter,
@@ -108,6 +113,8 @@ pub(crate) struct DoorMetrics {
     pub(super) listener: ListenerName,
     pub(crate) descriptors: Arc<DoorDescriptors>,
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
+    /// What is counted by route.
+    pub(crate) routes: Arc<RouteBook>,
     /// Only a request for a foreign host takes this lock.
     pub(super) probes: Mutex<BTreeMap<ListenerName, u64>>,
     /// The account of the door, while it is open.
@@ -119,8 +126,8 @@ pub(crate) struct DoorMetrics {
 }
 
 impl WorkerMetrics {
-    /// Counts one finished request.
-    pub(crate) fn finished(&self, method: Method, status: u16, duration: Duration) {
+    /// Counts one finished request. Returns the place of its status among [`CLASSES`], and its duration in microseconds.
+    pub(crate) fn finished(&self, method: Method, status: u16, duration: Duration) -> (usize, u64) {
         let class = usize::from(status / 100).wrapping_sub(1);
         let method = METHODS.iter().position(|known| *known == method);
         if let Some(counter) = method
@@ -138,6 +145,7 @@ impl WorkerMetrics {
             counter.add(1);
         }
         self.duration_micros.add(micros);
+        (class, micros)
     }
 
     /// Counts one ejection of an endpoint.
@@ -182,6 +190,7 @@ impl DoorMetrics {
             listener,
             descriptors: Arc::default(),
             workers: Mutex::default(),
+            routes: Arc::default(),
             probes: Mutex::default(),
             memory: Mutex::default(),
             drain_end: Mutex::default(),
@@ -216,7 +225,11 @@ impl DoorMetrics {
         if let Some(metrics) = left.and_then(|place| workers.get(place)) {
             return Arc::clone(metrics);
         }
-        let metrics = Arc::new(WorkerMetrics::default());
+        let metrics = Arc::new(WorkerMetrics {
+            number: workers.len(),
+            routes: Arc::clone(&self.routes),
+            ..WorkerMetrics::default()
+        });
         workers.push(Arc::clone(&metrics));
         metrics
     }

@@ -111,6 +111,7 @@ pub(crate) async fn carry_out(
                 Unanswered::Page(page) => Reply::Filter(page, None),
             };
             if let Some(course) = &plan.course {
+                record.page_of = course.page_service();
                 reply = course.edit(reply);
             }
             reply.send(requester, scratch, record).await
@@ -162,6 +163,8 @@ impl Attempts<'_, '_> {
                 rule = Reuse::None;
             }
             server.worker.metrics.upstream_retries.add(1);
+            let service = &self.plan.upstream.service;
+            server.worker.metrics.routes.service(service).tried_again();
         }
     }
 
@@ -362,6 +365,7 @@ impl Attempts<'_, '_> {
             last_resort,
         } = chosen;
         let plan = &self.plan;
+        endpoint.connects_for(&plan.upstream.service);
         let message = plan.message.as_deref().cloned();
         let connecting = connect(
             &endpoint,

@@ -13,6 +13,7 @@ use crate::head::downstream::Downstream;
 use crate::head::identity::Identity;
 use crate::observe::access::{Event, Times};
 use crate::observe::labels::Reason;
+use crate::observe::route_counts::Ended;
 use crate::refusal::{Refusal, Side};
 use crate::request::denial::Denial;
 use crate::worker::{Trouble, Worker};
@@ -32,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) attempts: u8,
     pub(crate) times: Times,
     pub(crate) route: Option<Arc<Route>>,
+    /// What has answered with a page in place of an error.
+    pub(crate) page_of: Option<Arc<Upstream>>,
     refusal: Option<Reason>,
     side: Option<Side>,
     /// What was wrong, as text, for a line with a refusal.
@@ -62,6 +65,7 @@ impl Record {
             attempts: 0,
             times: Times::default(),
             route: None,
+            page_of: None,
             refusal: None,
             side: None,
             detail: None,
@@ -230,7 +234,18 @@ impl Record {
         let duration = now.saturating_duration_since(self.started);
         // A passed-through connection is not a request.
         if !self.is_connection && !self.is_health_check {
-            worker.metrics.finished(self.method, self.status, duration);
+            let (class, micros) = worker.metrics.finished(self.method, self.status, duration);
+            if let Some(route) = &self.route {
+                let (bytes_in, bytes_out) = (self.bytes_in, self.bytes_out);
+                let ended = Ended {
+                    class,
+                    micros,
+                    bytes_in,
+                    bytes_out,
+                };
+                let service = self.page_of.as_ref().or(self.service.as_ref());
+                worker.routes.count(&route.origin, service, &ended);
+            }
         }
         worker.metrics.bytes_in.add(self.bytes_in);
         worker.metrics.bytes_out.add(self.bytes_out);

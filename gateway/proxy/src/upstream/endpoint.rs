@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use door::UpstreamProtocol;
 use http::Request;
+use route::ObjectKey;
 
 use super::connect::{ConnectError, connect, is_ours, is_out_of_descriptors, secure};
 use super::health::{Availability, Health, LastResort};
@@ -20,6 +21,7 @@ use super::probe::{Found, probe};
 use super::probes::{Probed, Probes};
 use crate::observe::labels::EjectionCause;
 use crate::observe::metrics::WorkerMetrics;
+use crate::observe::route_counts::ServiceCounts;
 use crate::stream::http2::Http2Stream;
 use crate::stream::socket::Socket;
 use crate::worker::backend_room::BackendRoom;
@@ -59,6 +61,8 @@ pub(crate) struct Endpoint {
     /// How often the health had been reset when this was last checked.
     forgotten: Cell<u32>,
     metrics: Arc<WorkerMetrics>,
+    /// What is counted of the Service for which it was connected to last.
+    service: RefCell<Option<Arc<ServiceCounts>>>,
     room: Rc<BackendRoom>,
     memory: Rc<Memory>,
     probes: Weak<Probes>,
@@ -106,6 +110,7 @@ impl Endpoint {
             forgotten: Cell::new(health.forgotten()),
             health,
             metrics,
+            service: RefCell::default(),
             room,
             probes,
         }
@@ -181,6 +186,9 @@ impl Endpoint {
     /// It has been ejected: its kept connections are most likely no better.
     pub(super) fn ejected(&self, cause: EjectionCause) {
         self.metrics.ejected(cause);
+        if let Some(service) = &*self.service.borrow() {
+            service.ejected();
+        }
         self.idle.borrow_mut().clear();
     }
 
@@ -221,6 +229,12 @@ impl Endpoint {
         self.last_used.set(now);
     }
 
+    /// A connection is made for this Service next. Services of a namespace may share endpoints: what happens at one counts for
+    /// the Service that connected to it last.
+    pub(crate) fn connects_for(&self, service: &ObjectKey) {
+        self.service.replace(Some(self.metrics.routes.service(service)));
+    }
+
     /// Connects, and learns from the outcome.
     pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Socket, ConnectError> {
         // The request holds its route, and that holds them.
@@ -236,6 +250,7 @@ impl Endpoint {
                 return none;
             }
         };
+        let service = self.service.borrow().clone();
         let started = Instant::now();
         let mut waiting = Waiting {
             endpoint: self,
@@ -261,6 +276,12 @@ impl Endpoint {
             UpstreamProtocol::Http1 | UpstreamProtocol::H2c => 0,
         };
         let outcome = outcome.map(|socket| socket.held(held, self.memory.charge(BACKEND + session)));
+        if let Some(service) = service {
+            match &outcome {
+                Ok(_) => service.connected(started.elapsed()),
+                Err(_) => service.not_connected(),
+            }
+        }
         self.learn(&outcome);
         outcome
     }

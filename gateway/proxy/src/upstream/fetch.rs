@@ -126,6 +126,7 @@ impl Upstreams {
             let (mut head, content) = question.request.clone().into_parts();
             head.version = Version::HTTP_2;
             let head = Request::from_parts(head, ());
+            endpoint.connects_for(&upstream.service);
             let opened = endpoint.open_stream(head, content.is_empty(), Asker::unknown(), CONNECT);
             let (mut stream, place) = opened.await.map_err(Failed::NoConnection)?;
             drop(chosen);
@@ -143,7 +144,10 @@ impl Upstreams {
             let fresh = kept.is_none();
             let mut socket = match kept {
                 Some(socket) => socket,
-                None => endpoint.connect(CONNECT).await.map_err(Failed::NoConnection)?,
+                None => {
+                    endpoint.connects_for(&upstream.service);
+                    endpoint.connect(CONNECT).await.map_err(Failed::NoConnection)?
+                }
             };
             drop(chosen);
             let most = Some(question.most);

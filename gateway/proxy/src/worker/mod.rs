@@ -14,6 +14,7 @@ pub(crate) mod pipes;
 pub(crate) mod place;
 pub(crate) mod read_buffer;
 pub(crate) mod room;
+pub(crate) mod routes;
 mod shed;
 pub(crate) mod stores;
 pub(crate) mod turns;
@@ -41,6 +42,7 @@ use crate::worker::deadlines::Deadlines;
 use crate::worker::memory::{CONNECTION, Charge, Memory, NEW_CONNECTION, Newcomer};
 use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
+use crate::worker::routes::Routes;
 use crate::worker::stores::Stores;
 use crate::worker::turns::Turns;
 use crate::worker::verifiers::Verifiers;
@@ -102,6 +104,7 @@ pub(crate) struct Worker {
     pub(crate) door: DoorRef,
     pub(crate) door_metrics: Arc<DoorMetrics>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) routes: Routes,
     pub(crate) memory: Rc<Memory>,
     pub(crate) buffers: Rc<Pool>,
     pub(crate) pipes: Rc<Pipes>,
@@ -283,6 +286,8 @@ impl Drop for Worker {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, lines: Lines) -> Rc<Self> {
         let metrics = shared.metrics.worker();
+        let most = shared.door.snapshot().settings().limits.route_series;
+        let routes = Routes::new(Arc::clone(&shared.metrics.routes), metrics.number, most);
         let memory = Memory::new(Arc::clone(&shared.memory));
         let descriptors = &shared.metrics.descriptors;
         let deadlines = Deadlines::new(Clock::default(), Arc::clone(descriptors.going()));
@@ -291,6 +296,7 @@ impl Worker {
             door: DoorRef(Arc::clone(&shared)),
             door_metrics: Arc::clone(&shared.metrics),
             metrics,
+            routes,
             buffers: Pool::new(&memory),
             pipes: Rc::new(Pipes::new(&memory, Arc::clone(descriptors))),
             memory,
@@ -415,10 +421,13 @@ impl Worker {
 
     /// Checks whether something has been published, and wakes work under way to check it too.
     pub(crate) fn notice_publication(&self) {
-        let now = self.door.snapshot().publication();
+        let snapshot = self.door.snapshot();
+        let now = snapshot.publication();
         if self.publication.replace(now) != now {
             self.deadlines.wake_followers();
+            self.routes.published(snapshot.settings().limits.route_series);
         }
+        self.routes.look();
     }
 
     /// How many of its connections are open.

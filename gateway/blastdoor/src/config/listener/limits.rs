@@ -55,7 +55,17 @@ pub(super) fn limits(section: &mut Section<'_, '_>, raw: &RawListener, client_ip
             512 << 10,
             ["64KiB", "16MiB"],
         ),
+        route_series: route_series(section, limits.route_series),
     }
+}
+
+fn route_series(section: &mut Section<'_, '_>, written: Option<usize>) -> usize {
+    let series = written.unwrap_or(5_000);
+    if series != 0 && !(100..=1_000_000).contains(&series) {
+        let message = format!("{series} is out of range; allowed: 0 (none), 100 to 1000000");
+        section.error("limits.route_series", message);
+    }
+    series
 }
 
 fn h2_streams(section: &mut Section<'_, '_>, written: Option<usize>) -> u32 {

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use ::filter::cors::Verdict;
-use door::Filters;
+use door::{Filters, Upstream};
 use http::HeaderValue;
 use smallvec::SmallVec;
 
@@ -34,6 +34,8 @@ pub(crate) struct Course {
     pub(in crate::request) chosen: Chosen,
     /// What requests for error pages need, on routes that have some.
     pub(in crate::request) kept: RefCell<Option<Box<Kept>>>,
+    /// What has answered with a page in place of an error.
+    pub(in crate::request) page_of: RefCell<Option<Arc<Upstream>>>,
 }
 
 /// Courses that have ended, for others to begin in: a course is too large for what the allocator keeps at hand.
@@ -77,6 +79,12 @@ impl Course {
             granted: SmallVec::new(),
             chosen: Chosen::default(),
             kept: RefCell::default(),
+            page_of: RefCell::default(),
         }
+    }
+
+    /// The Service that has answered with a page in place of an error.
+    pub(crate) fn page_service(&self) -> Option<Arc<Upstream>> {
+        self.page_of.borrow().clone()
     }
 }

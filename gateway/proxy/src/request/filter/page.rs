@@ -1,6 +1,7 @@
 //! Pages in place of errors of the backend: how they are asked for, and what the client gets.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::filter::error_page::PageTarget;
@@ -239,12 +240,14 @@ impl Course {
         if page.status().is_informational() {
             return None;
         }
-        match &pages.request {
-            PageRequest::Fields => Some(answer(page.status().as_u16(), page)),
+        let page = match &pages.request {
+            PageRequest::Fields => answer(page.status().as_u16(), page),
             // An error in place of an error says less than the first.
-            PageRequest::Target { .. } if page.status().is_server_error() => None,
-            PageRequest::Target { .. } => Some(answer(shown, page)),
-        }
+            PageRequest::Target { .. } if page.status().is_server_error() => return None,
+            PageRequest::Target { .. } => answer(shown, page),
+        };
+        self.page_of.replace(Some(Arc::clone(&pages.upstream)));
+        Some(page)
     }
 }
 

@@ -9,7 +9,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use door::{Endpoint, Upstream};
 use foldhash::fast::RandomState;
+use route::ObjectKey;
 
 use crate::worker::warnings::{KeptBack, Warnings};
 
@@ -163,6 +164,61 @@ impl HealthBoard {
         for health in unwell.values().flat_map(HashMap::values) {
             health.forget();
         }
+    }
+
+    /// How many endpoints of each Service get no requests because of what they did. Looks at the Services only while some
+    /// endpoint is not well.
+    pub(crate) fn ejected<'u>(
+        &self,
+        upstreams: impl Iterator<Item = &'u Upstream>,
+    ) -> BTreeMap<ObjectKey, usize> {
+        if !self.troubled.load(Relaxed) {
+            return BTreeMap::new();
+        }
+        // Several ports of a Service may have one endpoint.
+        let mut found: BTreeMap<ObjectKey, HashSet<(Kind, SocketAddr)>> = BTreeMap::new();
+        let mut unwell: HashMap<Kind, HashSet<SocketAddr>> = HashMap::new();
+        {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let records = known
+                .iter()
+                .filter_map(|(key, health)| Some((key, health.upgrade()?)));
+            let is_out = |health: &Health| match health.availability() {
+                Availability::Out | Availability::Down => true,
+                // The next request finds out whether it has recovered.
+                Availability::In | Availability::Due => false,
+            };
+            for (key, _) in records.filter(|(_, health)| is_out(health)) {
+                let kind = (key.namespace_id, key.protocol);
+                unwell.entry(kind).or_default().insert(key.address);
+            }
+        }
+        // Thousands of rules may name one list of thousands of endpoints.
+        let mut seen: HashSet<(Kind, *const Endpoint), RandomState> = HashSet::default();
+        for upstream in upstreams {
+            let kind = (upstream.namespace_id, ProtocolKey::of(&upstream.protocol));
+            let Some(addresses) = unwell.get(&kind) else {
+                continue;
+            };
+            if !seen.insert((kind, upstream.endpoints.as_ptr())) {
+                continue;
+            }
+            let out: Vec<SocketAddr> = if addresses.len() < upstream.endpoints.len() / LOOKUP {
+                let own = addresses.iter().filter(|address| has(upstream, **address));
+                own.copied().collect()
+            } else {
+                let all = upstream.endpoints.iter().map(|endpoint| endpoint.address);
+                all.filter(|address| addresses.contains(address)).collect()
+            };
+            if !out.is_empty() {
+                let out = out.into_iter().map(|address| (kind, address));
+                found.entry(upstream.service.clone()).or_default().extend(out);
+            }
+        }
+        found
+            .into_iter()
+            .map(|(service, endpoints)| (service, endpoints.len()))
+            .collect()
     }
 
     /// A record that nobody shares.

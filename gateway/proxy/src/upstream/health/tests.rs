@@ -169,7 +169,7 @@ fn a_list_that_many_rules_name_is_looked_at_once() {
         let one = upstream(&ports);
         let rules: Vec<Upstream> = (0..500)
             .map(|number| Upstream {
-                service: route::ObjectKey::new("shop", "app"),
+                service: ObjectKey::new("shop", "app"),
                 namespace_id: one.namespace_id,
                 port: number,
                 protocol: one.protocol.clone(),

@@ -1,0 +1,588 @@
+//! Which routes of a door have series of their own in the metrics, and what was counted of them.
+//!
+//! A route is in the book from its first request, for as long as the door serves it. Its series are bounded: what comes too
+//! late for one of its own is counted as `other` ([ADR 53](../../../../docs/adr/0053-series-of-routes.md)). A worker asks the
+//! book once for each route, Service and class of status, and keeps what it finds.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use route::ObjectKey;
+
+use crate::observe::metrics::CLASSES;
+use crate::observe::route_counts::{Answers, BUCKETS, OfWorkers, ServiceCounts, Traffic};
+
+/// Series of the times and bytes of an Ingress: the buckets with the last one, sum, count, and bytes of both directions.
+const OF_TRAFFIC: usize = BUCKETS.len() + 5;
+
+/// Series of what is known of a Service.
+const OF_SERVICE: usize = 5;
+
+/// Series of what is counted as `other`, with those of ejected endpoints and of what was folded.
+const OF_OTHER: usize = CLASSES.len() + OF_TRAFFIC + OF_SERVICE + 2;
+
+/// Of how many series one tells how many endpoints of a Service are out.
+const ONE_OUT: usize = 50;
+
+/// How often a full book looks for routes that are gone, so that others find room.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What a door serves at a moment, as far as the book must know it.
+pub(crate) struct Served {
+    /// The number of the publication.
+    pub(crate) publication: u64,
+    pub(crate) ingresses: HashSet<ObjectKey>,
+    pub(crate) services: HashSet<ObjectKey>,
+}
+
+/// A door that is open.
+pub(crate) trait Serving: Send + Sync {
+    /// The number of the publication that is live.
+    fn publication(&self) -> u64;
+
+    /// What is live.
+    fn served(&self) -> Served;
+
+    /// The Services some of whose endpoints get no requests, because they were ejected, with the number of these.
+    fn ejected(&self) -> BTreeMap<ObjectKey, usize>;
+}
+
+/// The book of one door.
+#[derive(Default)]
+pub(crate) struct RouteBook {
+    book: Mutex<Book>,
+    door: Mutex<Option<Weak<dyn Serving>>>,
+    /// How often what workers have found was made invalid.
+    edition: AtomicU64,
+}
+
+#[derive(Default)]
+pub(super) struct Book {
+    pub(super) ingresses: BTreeMap<ObjectKey, IngressEntry>,
+    pub(super) services: BTreeMap<ObjectKey, ServiceEntry>,
+    pub(super) other: IngressEntry,
+    pub(super) other_service: Arc<ServiceCounts>,
+    /// Series that were not made.
+    pub(super) folded: u64,
+    /// The bound of all series.
+    most: usize,
+    /// Series of requests, and of everything else.
+    requests: usize,
+    details: usize,
+    /// The last publication whose routes the book was compared with.
+    compared: u64,
+    looked: Option<Instant>,
+    /// Something was entered since.
+    is_new: bool,
+}
+
+/// An Ingress that had requests.
+#[derive(Default)]
+pub(super) struct IngressEntry {
+    pub(super) services: Vec<AnswersEntry>,
+    /// `None`: it came too late for series of its own.
+    pub(super) traffic: Option<OfWorkers<Traffic>>,
+    /// The publication that was live when it was last asked for.
+    seen: u64,
+}
+
+/// A Service that answered requests of an Ingress.
+#[derive(Default)]
+pub(super) struct AnswersEntry {
+    /// `None`: the gateway itself.
+    pub(super) service: Option<ObjectKey>,
+    pub(super) answers: OfWorkers<Answers>,
+    /// The classes of status that have series of their own, and those that came too late, by bits.
+    own: u16,
+    folded: u16,
+}
+
+pub(super) struct ServiceEntry {
+    /// `None`: it came too late for series of its own.
+    pub(super) counts: Option<Arc<ServiceCounts>>,
+    seen: u64,
+}
+
+/// Where a worker counts requests of a route that a Service answered with one class of status.
+pub(crate) struct Found {
+    /// These are the series of the route itself, not those of `other`.
+    pub(crate) is_own: bool,
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
+/// The name of what has no series of its own.
+pub(super) const OTHER: &str = "other";
+
+impl RouteBook {
+    /// The door is open, and says what it serves.
+    pub(crate) fn is_of(&self, door: Weak<dyn Serving>) {
+        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);
+    }
+
+    /// Takes over a bound of the series. Those that are beyond a lower one begin anew, all of them.
+    pub(crate) fn bound(&self, most: usize) {
+        let mut book = self.lock();
+        if book.most == most {
+            return;
+        }
+        book.most = most;
+        if book.requests > book.most_requests() || book.details > book.most_details() {
+            book.clear();
+        }
+        // What came too late may be in time for a higher one.
+        self.edition.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes whenever what was found must be asked for again.
+    pub(crate) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Relaxed)
+    }
+
+    /// Where `worker` counts requests of an Ingress that a Service answered with this class of status. `None`: the gateway did.
+    pub(crate) fn find(
+        &self,
+        worker: usize,
+        ingress: &ObjectKey,
+        service: Option<&ObjectKey>,
+        class: usize,
+    ) -> Found {
+        let door = self.door();
+        let publication = door.as_ref().map_or(0, |door| door.publication());
+        let mut book = self.lock();
+        if let Some(found) = book.find(worker, ingress, service, class, publication, false) {
+            return found;
+        }
+        if let Some(door) = door
+            && book.may_look(publication, Instant::now())
+        {
+            drop(book);
+            let served = door.served();
+            book = self.lock();
+            self.forget_the_gone(&mut book, &served);
+        }
+        let found = book.find(worker, ingress, service, class, publication, true);
+        found.unwrap_or_else(|| book.others(worker))
+    }
+
+    /// What is counted of a Service.
+    pub(crate) fn service(&self, service: &ObjectKey) -> Arc<ServiceCounts> {
+        let publication = self.door().map_or(0, |door| door.publication());
+        let mut book = self.lock();
+        book.service(service, publication)
+    }
+
+    /// What there is to show: routes that are gone are not. With the ejected endpoints.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Book, Vec<(Option<ObjectKey>, usize)>) -> T) -> T {
+        let door = self.door();
+        let publication = door.as_ref().map(|door| door.publication());
+        let is_outdated = {
+            let book = self.lock();
+            book.is_new || publication.is_some_and(|publication| publication != book.compared)
+        };
+        let served = door.as_ref().filter(|_| is_outdated).map(|door| door.served());
+        let ejected = door.as_ref().map(|door| door.ejected()).unwrap_or_default();
+        let mut book = self.lock();
+        if door.is_none() {
+            book.clear();
+            self.edition.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(served) = served {
+            self.forget_the_gone(&mut book, &served);
+        }
+        let ejected = bounded(ejected, book.most / ONE_OUT);
+        read(&book, ejected)
+    }
+
+    /// If some series have gone, others may have come too late no more.
+    fn forget_the_gone(&self, book: &mut Book, served: &Served) {
+        if book.forget_the_gone(served) && book.folded > 0 {
+            self.edition.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn door(&self) -> Option<Arc<dyn Serving>> {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        door.as_ref()?.upgrade()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for RouteBook {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RouteBook").finish_non_exhaustive()
+    }
+}
+
+impl Book {
+    /// Half of all series. The other half is that of requests: who answers what is known of more routes than how fast.
+    fn most_details(&self) -> usize {
+        self.most / 2
+    }
+
+    fn most_requests(&self) -> usize {
+        let rest = self.most_details() + self.most / ONE_OUT + OF_OTHER;
+        self.most.saturating_sub(rest)
+    }
+
+    /// `None` if there is no room, unless it may `fold`.
+    fn find(
+        &mut self,
+        worker: usize,
+        ingress: &ObjectKey,
+        service: Option<&ObjectKey>,
+        class: usize,
+        publication: u64,
+        fold: bool,
+    ) -> Option<Found> {
+        let bit = 1_u16.checked_shl(u32::try_from(class).ok()?)?;
+        let has_room = (
+            self.requests < self.most_requests(),
+            self.details + OF_TRAFFIC <= self.most_details(),
+        );
+        if !self.ingresses.contains_key(ingress) {
+            if has_room != (true, true) && !fold {
+                return None;
+            }
+            if !has_room.1 {
+                self.folded += OF_TRAFFIC as u64;
+            }
+            self.ingresses.insert(ingress.clone(), IngressEntry::default());
+        }
+        let entry = self.ingresses.get_mut(ingress)?;
+        if entry.seen != publication {
+            entry.seen = publication;
+            self.is_new = true;
+        }
+        if entry.traffic.is_none() && has_room.1 {
+            entry.traffic = Some(OfWorkers::default());
+            self.details += OF_TRAFFIC;
+        }
+        let traffic = match &mut entry.traffic {
+            Some(traffic) => traffic.of(worker),
+            None => self.other.traffic.get_or_insert_default().of(worker),
+        };
+        let position = entry
+            .services
+            .iter()
+            .position(|known| known.service.as_ref() == service);
+        let position = position.unwrap_or_else(|| {
+            entry.services.push(AnswersEntry {
+                service: service.cloned(),
+                ..AnswersEntry::default()
+            });
+            entry.services.len() - 1
+        });
+        let answers = entry.services.get_mut(position)?;
+        if answers.own & bit == 0 {
+            if has_room.0 {
+                answers.own |= bit;
+                answers.folded &= !bit;
+                self.requests += 1;
+            } else if answers.folded & bit != 0 {
+                // It is known to have come too late.
+            } else if fold {
+                answers.folded |= bit;
+                self.folded += 1;
+            } else {
+                return None;
+            }
+        }
+        let is_own = answers.own & bit != 0;
+        let answers = if is_own {
+            answers.answers.of(worker)
+        } else {
+            self.other.answers(worker)
+        };
+        Some(Found {
+            is_own,
+            answers,
+            traffic,
+        })
+    }
+
+    fn others(&mut self, worker: usize) -> Found {
+        Found {
+            is_own: false,
+            answers: self.other.answers(worker),
+            traffic: self.other.traffic.get_or_insert_default().of(worker),
+        }
+    }
+
+    fn service(&mut self, service: &ObjectKey, publication: u64) -> Arc<ServiceCounts> {
+        let has_room = self.details + OF_SERVICE <= self.most_details();
+        let entry = self.services.entry(service.clone()).or_insert_with(|| {
+            if !has_room {
+                self.folded += OF_SERVICE as u64;
+            }
+            self.is_new = true;
+            ServiceEntry {
+                counts: None,
+                seen: publication,
+            }
+        });
+        if entry.counts.is_none() && has_room {
+            entry.counts = Some(Arc::default());
+            self.details += OF_SERVICE;
+        }
+        self.is_new |= entry.seen != publication;
+        entry.seen = publication;
+        Arc::clone(entry.counts.as_ref().unwrap_or(&self.other_service))
+    }
+
+    /// Whether it may be that there is room when what is gone has gone.
+    fn may_look(&mut self, publication: u64, now: Instant) -> bool {
+        let is_due = self
+            .looked
+            .is_none_or(|looked| now.saturating_duration_since(looked) >= LOOK);
+        let may = is_due && publication != self.compared;
+        if may {
+            self.looked = Some(now);
+        }
+        may
+    }
+
+    /// Forgets what the door does not serve any more. What was asked for under a later publication stays. Returns whether
+    /// there was anything.
+    fn forget_the_gone(&mut self, served: &Served) -> bool {
+        let before = self.ingresses.len() + self.services.len();
+        let is_late = |seen: u64| seen > served.publication;
+        let (mut requests, mut details) = (0, 0);
+        self.ingresses.retain(|key, entry| {
+            let stays = is_late(entry.seen) || served.ingresses.contains(key);
+            if stays {
+                let own = entry.services.iter().map(|known| known.own.count_ones() as usize);
+                requests += own.sum::<usize>();
+                details += entry.traffic.as_ref().map_or(0, |_| OF_TRAFFIC);
+            }
+            stays
+        });
+        self.services.retain(|key, entry| {
+            let stays = is_late(entry.seen) || served.services.contains(key);
+            details += entry.counts.as_ref().filter(|_| stays).map_or(0, |_| OF_SERVICE);
+            stays
+        });
+        (self.requests, self.details) = (requests, details);
+        self.compared = served.publication;
+        let entries = self.ingresses.values().map(|entry| entry.seen);
+        self.is_new = entries
+            .chain(self.services.values().map(|entry| entry.seen))
+            .any(is_late);
+        self.ingresses.len() + self.services.len() < before
+    }
+
+    fn clear(&mut self) {
+        self.ingresses.clear();
+        self.services.clear();
+        self.other = IngressEntry::default();
+        self.other_service = Arc::default();
+        (self.requests, self.details) = (0, 0);
+    }
+}
+
+impl IngressEntry {
+    /// Of `other`, which has one entry for whoever answered.
+    fn answers(&mut self, worker: usize) -> Arc<Answers> {
+        if self.services.is_empty() {
+            self.services.push(AnswersEntry::default());
+        }
+        match self.services.first_mut() {
+            Some(entry) => entry.answers.of(worker),
+            None => Arc::default(),
+        }
+    }
+}
+
+/// The first so many, and the sum of the others.
+fn bounded(all: BTreeMap<ObjectKey, usize>, most: usize) -> Vec<(Option<ObjectKey>, usize)> {
+    let mut all = all.into_iter();
+    let first = all.by_ref().take(most);
+    let mut bounded: Vec<_> = first.map(|(key, count)| (Some(key), count)).collect();
+    let rest: usize = all.map(|(_, count)| count).sum();
+    if rest > 0 {
+        bounded.push((None, rest));
+    }
+    bounded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A door that serves these Ingresses, each with a Service of the same name.
+    #[derive(Default)]
+    struct Door(Mutex<(u64, Vec<ObjectKey>)>);
+
+    impl Door {
+        fn publishes(&self, numbers: impl Iterator<Item = usize>) {
+            let mut state = self.0.lock().unwrap();
+            *state = (state.0 + 1, numbers.map(key).collect());
+        }
+    }
+
+    impl Serving for Door {
+        fn publication(&self) -> u64 {
+            self.0.lock().unwrap().0
+        }
+
+        fn served(&self) -> Served {
+            let (publication, keys) = self.0.lock().unwrap().clone();
+            Served {
+                publication,
+                ingresses: keys.iter().cloned().collect(),
+                services: keys.into_iter().collect(),
+            }
+        }
+
+        fn ejected(&self) -> BTreeMap<ObjectKey, usize> {
+            BTreeMap::new()
+        }
+    }
+
+    fn key(number: usize) -> ObjectKey {
+        ObjectKey::new("shop", format!("app-{number}"))
+    }
+
+    fn open(most: usize) -> (RouteBook, Arc<Door>) {
+        let (book, door) = (RouteBook::default(), Arc::<Door>::default());
+        book.bound(most);
+        book.is_of(Arc::<Door>::downgrade(&door) as Weak<dyn Serving>);
+        (book, door)
+    }
+
+    /// What a worker finds for a 200 of the Service of an Ingress.
+    fn find(book: &RouteBook, number: usize) -> Found {
+        book.find(0, &key(number), Some(&key(number)), 1)
+    }
+
+    /// Series of requests, of everything else, and those that were folded.
+    fn sizes(book: &RouteBook) -> (usize, usize, u64) {
+        let book = book.lock();
+        (book.requests, book.details, book.folded)
+    }
+
+    #[test]
+    fn the_bound_holds_and_what_is_beyond_is_counted_once() {
+        let (book, door) = open(1_000);
+        door.publishes(0..3_000);
+        for _ in 0..3 {
+            for number in 0..3_000 {
+                let _found = find(&book, number);
+                let _counts = book.service(&key(number));
+            }
+        }
+        let (requests, details, folded) = sizes(&book);
+        let (most_requests, most_details) = {
+            let book = book.lock();
+            (book.most_requests(), book.most_details())
+        };
+        assert_eq!(requests, most_requests);
+        assert!(
+            details <= most_details && details + OF_TRAFFIC > most_details,
+            "{details}"
+        );
+        assert!(requests + details + OF_OTHER + 1_000 / ONE_OUT <= 1_000);
+        let all = 3_000 * (1 + OF_TRAFFIC + OF_SERVICE);
+        assert_eq!(folded as usize, all - requests - details);
+        assert!(find(&book, 0).is_own && !find(&book, 2_999).is_own);
+    }
+
+    #[test]
+    fn each_class_of_status_is_a_series() {
+        let (book, door) = open(100);
+        door.publishes(0..1);
+        let classes = [1, 3, 4, 1];
+        for class in classes {
+            assert!(book.find(0, &key(0), None, class).is_own);
+        }
+        assert_eq!(sizes(&book).0, 3);
+        // No status at all.
+        assert!(!book.find(0, &key(0), None, usize::MAX).is_own);
+        assert_eq!(sizes(&book).0, 3);
+    }
+
+    #[test]
+    fn workers_have_counters_of_their_own_and_find_them_again() {
+        let (book, door) = open(100);
+        door.publishes(0..1);
+        let (first, second) = (find(&book, 0), book.find(1, &key(0), Some(&key(0)), 1));
+        assert!(!Arc::ptr_eq(&first.answers, &second.answers));
+        assert!(Arc::ptr_eq(&first.answers, &find(&book, 0).answers));
+        assert!(Arc::ptr_eq(&first.traffic, &find(&book, 0).traffic));
+    }
+
+    #[test]
+    fn what_is_gone_makes_room_and_what_has_changed_keeps_its_counters() {
+        let (book, door) = open(100);
+        door.publishes(0..100);
+        for number in 0..100 {
+            let _found = find(&book, number);
+        }
+        let (kept, edition) = (find(&book, 1), book.edition());
+        assert!(!find(&book, 99).is_own);
+        // Everything but two is gone. The full book notices by itself.
+        door.publishes([1, 99].into_iter());
+        book.lock().looked = None;
+        let late = book.find(0, &key(99), Some(&key(99)), 3);
+        assert!(late.is_own && book.edition() > edition);
+        assert_eq!(book.lock().ingresses.len(), 2);
+        assert!(Arc::ptr_eq(&kept.answers, &find(&book, 1).answers));
+        assert!(find(&book, 99).is_own, "it is in time now");
+    }
+
+    #[test]
+    fn a_scrape_forgets_what_is_gone_and_no_route_that_is_newer() {
+        let (book, door) = open(100);
+        door.publishes(0..2);
+        let shown = || book.read(|book, _| book.ingresses.len());
+        let _found = (find(&book, 0), find(&book, 1), book.service(&key(1)));
+        assert_eq!(shown(), 2);
+        let earlier = door.served();
+        door.publishes(1..3);
+        let _found = find(&book, 2);
+        // As if the scrape had looked before the publication.
+        book.lock().forget_the_gone(&earlier);
+        assert_eq!(book.lock().ingresses.len(), 3);
+        assert_eq!(shown(), 2);
+        // A request that began before its Ingress went.
+        let _found = find(&book, 0);
+        assert_eq!(shown(), 2);
+        drop(door);
+        assert_eq!(shown(), 0, "the door has closed");
+        assert_eq!(book.read(|book, _| book.services.len()), 0);
+    }
+
+    #[test]
+    fn a_lower_bound_begins_anew_and_a_higher_one_lets_others_in() {
+        let (book, door) = open(100);
+        door.publishes(0..100);
+        for number in 0..100 {
+            let _found = find(&book, number);
+        }
+        let (first, editions) = (find(&book, 0), [book.edition(), book.edition() + 1]);
+        book.bound(1_000);
+        assert_eq!(book.edition(), editions[1]);
+        assert!(Arc::ptr_eq(&first.answers, &find(&book, 0).answers));
+        for number in 0..100 {
+            assert!(find(&book, number).is_own, "{number}");
+        }
+        book.bound(1_000);
+        assert_eq!(book.edition(), editions[1]);
+        book.bound(100);
+        assert_eq!(sizes(&book).0, 0);
+        assert!(!Arc::ptr_eq(&first.answers, &find(&book, 0).answers));
+    }
+
+    #[test]
+    fn ejected_endpoints_of_too_many_services_are_added_up() {
+        let all: BTreeMap<ObjectKey, usize> = (0..5).map(|number| (key(number), number)).collect();
+        let expected = vec![(Some(key(0)), 0), (Some(key(1)), 1), (None, 9)];
+        assert_eq!(bounded(all.clone(), 2), expected);
+        assert_eq!(bounded(all, 5).len(), 5);
+    }
+}
