@@ -135,12 +135,12 @@ fn the_right_most_untrusted_hop() {
 #[test]
 fn the_trust_list_in_a_file_is_watched() {
     let backend = Backend::start("app");
+    let list = "client_ip = \"xff\"\ntrusted_proxies_file = \"trusted.txt\"";
     let gateway = gateway!()
         .file("trusted.txt", "# nobody yet\n192.0.2.0/24\n")
-        .door(
-            DOOR,
-            "client_ip = \"xff\"\ntrusted_proxies_file = \"trusted.txt\"",
-        )
+        .door(DOOR, list)
+        // Two doors behind one load balancer have one list.
+        .door("external-https", list)
         .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
         .start();
     let address = gateway.door(DOOR);
@@ -158,8 +158,8 @@ fn the_trust_list_in_a_file_is_watched() {
         client_seen().as_deref() == Some("8.8.8.8")
     });
     std::fs::write(&file, "nonsense\n").unwrap();
-    gateway.until("the problem is counted", |gateway| {
-        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) == 1.0
+    gateway.until("the problem is counted, for each door", |gateway| {
+        gateway.metric("blastdoor_config_problems", &[("severity", "error")]) == 2.0
     });
     assert_eq!(
         client_seen().as_deref(),

@@ -36,6 +36,10 @@ impl WatchedFiles {
         let mut changes = FileChanges::default();
         let mut known = std::mem::take(&mut self.files);
         for path in paths {
+            // Several doors may name one file. Taken for another the second time, it would change for ever.
+            if self.files.contains_key(path) {
+                continue;
+            }
             let mut file = known.remove(path).unwrap_or_default();
             let trouble = match std::fs::read(path) {
                 Ok(content) => {
@@ -83,6 +87,25 @@ mod tests {
         content: false,
         trouble: true,
     };
+
+    /// Two doors may name one file, such as the networks of the same load balancer.
+    #[test]
+    fn a_file_that_is_named_twice_changes_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("networks");
+        let mut files = WatchedFiles::default();
+        let mut look = || files.read([&*path, &*path].into_iter());
+        std::fs::write(&path, "one").unwrap();
+        assert_eq!(look(), CHANGED);
+        assert_eq!(look(), NOTHING);
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(look(), CHANGED);
+        assert_eq!(look(), NOTHING);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(look(), NEWS);
+        assert_eq!(look(), NOTHING);
+        assert_eq!(files.problems().count(), 1);
+    }
 
     #[test]
     fn an_unreadable_file_changes_nothing_and_is_reported() {
