@@ -161,9 +161,9 @@ fn images(workspace: &Workspace, profile: &str) -> Result<()> {
     tools(workspace, &workspace.path(KEPT).join("tools.tar"))
 }
 
-/// An image with this machine's `sh` and `curl`, and the libraries that they load: for the pod of `helm test`.
+/// An image with this machine's `sh`, `sleep` and `curl`, and the libraries that they load: for the pod of `helm test`.
 fn tools(workspace: &Workspace, archive: &Path) -> Result<()> {
-    let mut paths = BTreeSet::from(["/bin/sh".to_owned(), "/usr/bin/curl".to_owned()]);
+    let mut paths = BTreeSet::from(["/bin/sh", "/bin/sleep", "/usr/bin/curl"].map(str::to_owned));
     for program in paths.clone() {
         // `libc.so.6 => /lib/…/libc.so.6 (0x…)`, and `/lib64/ld-linux-x86-64.so.2 (0x…)`.
         let told = Invocation::new(workspace, "ldd").args([&program]).output()?;
