@@ -5,6 +5,7 @@
 //! the tests of one module.
 
 mod access_log;
+mod admin_pages;
 mod bodies;
 mod causes;
 mod challenges;

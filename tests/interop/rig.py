@@ -99,7 +99,8 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def _labelled(kind, api, name, spec, labels=None, **rest):
+def labelled(kind, api, name, spec, labels=None, **rest):
+    """An object of the namespace `test`."""
     metadata = {"name": name, "namespace": "test", "labels": labels or {}}
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **({"spec": spec} if spec else {}), **rest}
 
@@ -160,11 +161,11 @@ drain = {{ wait = "100ms", timeout = "5s" }}
             service_port = {"port": 80}
             if name in app_protocols:
                 service_port["appProtocol"] = app_protocols[name]
-            items.append(_labelled("Service", "v1", name, {"ports": [service_port]}))
+            items.append(labelled("Service", "v1", name, {"ports": [service_port]}))
             endpoints = [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
             labels = {"kubernetes.io/service-name": name}
             items.append(
-                _labelled(
+                labelled(
                     "EndpointSlice",
                     "discovery.k8s.io/v1",
                     name,
@@ -177,7 +178,7 @@ drain = {{ wait = "100ms", timeout = "5s" }}
             )
         chain, key = self.server
         texts = {"tls.crt": chain.read_text(), "tls.key": key.read_text()}
-        secret = _labelled("Secret", "v1", "server", None, type="kubernetes.io/tls")
+        secret = labelled("Secret", "v1", "server", None, type="kubernetes.io/tls")
         secret["data"] = {name: _base64(text) for name, text in texts.items()}
         return items + [secret]
 
@@ -194,10 +195,10 @@ drain = {{ wait = "100ms", timeout = "5s" }}
                 {"host": "grpc.test", "http": {"paths": [path("/", "grpc"), *grpc_go]}},
             ]
             spec = {"rules": rules, "tls": [{"hosts": [HOST, "grpc.test"], "secretName": "server"}]}
-            items.append(_labelled("Ingress", "networking.k8s.io/v1", door, spec, {"expose": door}))
+            items.append(labelled("Ingress", "networking.k8s.io/v1", door, spec, {"expose": door}))
         for door in OPEN_DOORS:
             spec = {"rules": [{"http": {"paths": [path("/", "web"), *grpc_go]}}]}
-            items.append(_labelled("Ingress", "networking.k8s.io/v1", door, spec, {"expose": door}))
+            items.append(labelled("Ingress", "networking.k8s.io/v1", door, spec, {"expose": door}))
         return items
 
     def _wait(self):

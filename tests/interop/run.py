@@ -20,6 +20,7 @@ import warnings
 import backends
 import browser
 import clients
+import dashboard
 import grpc_go
 import rig
 import scanners
@@ -34,7 +35,8 @@ class Missing(Exception):
 class Context:
     """What the checks are given."""
 
-    def __init__(self, gateway, folder, built, grpc_go_port):
+    def __init__(self, binary, gateway, folder, built, grpc_go_port):
+        self.binary = binary
         self.gateway = gateway
         self.folder = folder
         self.built = built
@@ -49,6 +51,13 @@ class Context:
         if not path or not os.access(path, os.X_OK):
             raise Missing(name)
         return str(path)
+
+    def package(self, name):
+        """The folder of a package of npm."""
+        folder = self.built["packages"]
+        if not folder or not (folder / name).is_dir():
+            raise Missing(f"{name} of npm")
+        return folder / name
 
     def run(self, name, *arguments, timeout=60, check=True, **more):
         """Runs a program and returns what it said on both outputs."""
@@ -73,12 +82,13 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, required=True, help="the gateway")
     parser.add_argument("--h2spec", type=pathlib.Path, help="where h2spec was built")
     parser.add_argument("--grpc-go", type=pathlib.Path, help="the folder where client and server of grpc-go were built")
+    parser.add_argument("--packages", type=pathlib.Path, help="the folder where packages of npm were installed")
     parser.add_argument("--left-out", type=pathlib.Path, help="a file for the names of missing tools")
     parser.add_argument("only", nargs="*", help="run the checks whose names contain one of these")
     arguments = parser.parse_args()
     checks = [
         (name, check)
-        for module in (tools, clients, grpc_go, browser, scanners, scrapers)
+        for module in (tools, clients, grpc_go, browser, dashboard, scanners, scrapers)
         for name, check in module.CHECKS
         if not arguments.only or any(word in name for word in arguments.only)
     ]
@@ -90,14 +100,15 @@ def main():
         "grpc": grpc_port,
         "grpc-go": grpc_go_port,
     }
-    built = {"h2spec": arguments.h2spec}
+    built = {"h2spec": arguments.h2spec, "packages": arguments.packages}
     for program in ("client", "server"):
         built[f"grpc-go {program}"] = arguments.grpc_go and arguments.grpc_go / program
     with tempfile.TemporaryDirectory(prefix="blastdoor-interop-") as folder:
         folder = pathlib.Path(folder)
-        gateway = rig.Gateway(arguments.binary.resolve(), folder, ports, {"grpc": "grpc", "grpc-go": "grpc"})
+        binary = arguments.binary.resolve()
+        gateway = rig.Gateway(binary, folder, ports, {"grpc": "grpc", "grpc-go": "grpc"})
         try:
-            failed, missing = run(checks, Context(gateway, folder, built, grpc_go_port))
+            failed, missing = run(checks, Context(binary, gateway, folder, built, grpc_go_port))
             if gateway.metric("blastdoor_panics_total") > 0:
                 failed.append("the gateway: something panicked")
         finally:

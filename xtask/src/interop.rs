@@ -1,7 +1,7 @@
 //! Interoperation with third-party clients, servers and scanners: `tests/interop`.
 //!
 //! Python packages are installed into a virtual environment, at the versions of `requirements.txt`. h2spec, and grpc-go's
-//! client and server, are built from the sources that a `go.mod` pins. Everything else comes from the system.
+//! client and server, are built from the sources that a `go.mod` pins. axe comes from npm. Everything else comes from the system.
 
 use std::fs;
 
@@ -10,11 +10,12 @@ use anyhow::{Context, Result};
 use crate::ci::LeftOut;
 use crate::command::Invocation;
 use crate::go::{self, Part};
-use crate::python;
 use crate::workspace::Workspace;
+use crate::{npm, python};
 
 const RUNNER: &str = "tests/interop/run.py";
 const REQUIREMENTS: &str = "tests/interop/requirements.txt";
+const PACKAGES: &str = "tests/interop/npm";
 /// Where the virtual environment and built tools are kept.
 const TOOLS: &str = "target/interop";
 
@@ -32,10 +33,15 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
         .run()?;
     let programs = python::environment(workspace, TOOLS, REQUIREMENTS)?;
     go_programs(workspace)?;
+    // Without npm the runner reports that its packages are missing.
+    if npm::is_here(workspace) {
+        npm::installed_once(workspace, PACKAGES, &workspace.path(TOOLS).join("npm"))?;
+    }
     Invocation::new(workspace, programs.join("python"))
         .args([RUNNER, "--binary", "target/release/blastdoor"])
         .args(["--h2spec", &format!("{TOOLS}/h2spec")])
         .args(["--grpc-go", &format!("{TOOLS}/grpc")])
+        .args(["--packages", &format!("{TOOLS}/npm/node_modules")])
         .args(["--left-out", &format!("{TOOLS}/left-out")])
         .args(only)
         .env("PYTHONDONTWRITEBYTECODE", "1")

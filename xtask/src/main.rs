@@ -27,6 +27,7 @@ mod imports;
 mod interop;
 mod neighbours;
 mod nodes;
+mod npm;
 mod oci;
 mod python;
 mod reproduce;

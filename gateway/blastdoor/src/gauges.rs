@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use control::cluster::Contact;
 use prometheus_client::collector::Collector;
@@ -36,6 +36,16 @@ struct State {
     /// The configuration file, or one that it names, cannot be taken over as it is now.
     is_rejected: bool,
     trust_lists: Vec<TrustList>,
+}
+
+impl State {
+    fn age(&self) -> Duration {
+        match (&self.contact, self.stale_since) {
+            (Some(contact), _) => contact.age(),
+            (None, Some(since)) => since.elapsed(),
+            (None, None) => Duration::ZERO,
+        }
+    }
 }
 
 /// A list of trusted networks that says when it was fetched.
@@ -104,6 +114,11 @@ impl Gauges {
         self.lock().certificates = certificates;
     }
 
+    /// How long ago the source of objects was last in reach.
+    pub(crate) fn source_age(&self) -> Duration {
+        self.lock().age()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,18 +142,13 @@ impl Collector for Gauges {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             ConstGauge::new(count).encode(family.encode_family(&[("severity", severity)])?)?;
         }
-        let age = match (&state.contact, state.stale_since) {
-            (Some(contact), _) => contact.age().as_secs_f64(),
-            (None, Some(since)) => since.elapsed().as_secs_f64(),
-            (None, None) => 0.0,
-        };
         let family = encoder.encode_descriptor(
             "blastdoor_config_age_seconds",
             "Time since the source of objects was last in reach",
             None,
             MetricType::Gauge,
         )?;
-        ConstGauge::new(age).encode(family)?;
+        ConstGauge::new(state.age().as_secs_f64()).encode(family)?;
         let mut family = encoder.encode_descriptor(
             "blastdoor_certificate_expiry_seconds",
             "End of the validity of each certificate served, as Unix time",

@@ -12,9 +12,9 @@ use crate::config::{Config, DoorConfig};
 
 /// A world at one moment, for readers. It never changes, and a clone shares everything.
 #[derive(Debug, Clone)]
-#[expect(dead_code, reason = "pages that show the world follow")]
 pub(crate) struct ShownWorld {
     /// The configuration from which the doors were compiled.
+    #[expect(dead_code, reason = "explanations read it")]
     pub(crate) config: Arc<Config>,
     /// The objects from which they were compiled; `None` before the first publication.
     pub(crate) view: Option<ClusterView>,
@@ -26,7 +26,6 @@ pub(crate) struct ShownWorld {
 
 /// A door of such a world.
 #[derive(Clone)]
-#[expect(dead_code, reason = "pages that show the world follow")]
 pub(crate) struct ShownDoor {
     /// The configuration under which it serves.
     pub(crate) config: Arc<DoorConfig>,

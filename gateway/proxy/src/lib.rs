@@ -42,9 +42,11 @@ pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::label_text::LabelText;
 pub use observe::metrics::Metrics;
 pub use observe::queue::LineQueue;
+pub use observe::traffic::Traffic;
 pub use settings::{
     Binding, ClientIp, ClientShare, Drain, FilterSettings, Front, Limits, PerClient, ProxyProtocol, Settings,
     Timeouts, TrustedProxies,
 };
+pub use upstream::UnwellEndpoint;
 pub use worker::Phase;
 pub use worker::warnings::{KeptBack, Warnings};

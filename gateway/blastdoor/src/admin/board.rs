@@ -69,17 +69,22 @@ impl Board {
         Some(door.is_open() && door.phase() == Phase::Serving && !state.closed)
     }
 
+    /// Every door that listens.
+    pub(super) fn statuses(&self) -> Vec<ListenerStatus> {
+        self.lock().doors.clone()
+    }
+
     /// `/api/v1/doors`
     pub(super) fn doors(&self) -> serde_json::Value {
         // Counting routes takes a while, and probes must not wait for it.
-        let doors = self.lock().doors.clone();
+        let doors = self.statuses();
         let doors: Vec<serde_json::Value> = doors
             .iter()
             .map(|door| {
                 serde_json::json!({
                     "listener": door.name().as_str(),
                     "address": door.address().to_string(),
-                    "state": describe(door),
+                    "state": state_of(door),
                     "workers": { "configured": door.workers().1, "listening": door.workers().0 },
                     "connections": door.connections(),
                     "routes": door.routes(),
@@ -92,7 +97,7 @@ impl Board {
 
 impl Collector for Board {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let doors = self.lock().doors.clone();
+        let doors = self.statuses();
         let mut family = encoder.encode_descriptor(
             "blastdoor_door_state",
             "1 for the state that the door is in: waiting (for its first table or a worker), ready, draining, closed",
@@ -100,7 +105,7 @@ impl Collector for Board {
             MetricType::Gauge,
         )?;
         for door in &doors {
-            let now = describe(door);
+            let now = state_of(door);
             for state in STATES {
                 let labels = [("listener", door.name().as_str()), ("state", state)];
                 ConstGauge::new(i64::from(state == now)).encode(family.encode_family(&labels)?)?;
@@ -116,10 +121,11 @@ impl fmt::Debug for Board {
     }
 }
 
-/// What [`describe`] can say.
+/// What [`state_of`] can say.
 const STATES: [&str; 4] = ["waiting", "ready", "draining", "closed"];
 
-fn describe(door: &ListenerStatus) -> &'static str {
+/// The state of a door, in a word.
+pub(super) fn state_of(door: &ListenerStatus) -> &'static str {
     match door.phase() {
         Phase::Serving if door.is_open() => "ready",
         Phase::Serving => "waiting",

@@ -191,6 +191,8 @@ mod tests {
     use crate::admin::counts::AdminCounts;
     use crate::admin::page::Context;
     use crate::admin::places::Room;
+    use crate::gauges::Gauges;
+    use crate::telemetry::Logs;
 
     const SHORT: Patience = Patience {
         head: Duration::from_millis(50),
@@ -208,6 +210,8 @@ mod tests {
         let context = Context {
             board: board.clone(),
             registry: Arc::new(registry),
+            gauges: Gauges::new(Logs::of_tests()),
+            started: std::time::UNIX_EPOCH,
         };
         let pages = Pages::start(context, room.pages).unwrap();
         let places = Places::new(room, AdminCounts::default());

@@ -10,19 +10,21 @@ mod asked;
 mod board;
 mod connection;
 mod counts;
+mod dashboard;
 mod exposition;
 mod guard;
 mod page;
 mod pages;
 mod places;
 mod query;
+mod report;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use control::caught;
 use prometheus_client::registry::Registry;
@@ -37,6 +39,7 @@ use self::pages::Pages;
 use self::places::Places;
 pub(crate) use self::places::Room;
 use crate::config::AdminBind;
+use crate::gauges::Gauges;
 
 /// How long accepting pauses when the host is out of descriptors and there is none in reserve.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -84,12 +87,15 @@ impl Admin {
         self,
         board: Board,
         registry: Arc<Registry>,
+        gauges: Gauges,
         room: Room,
         counts: AdminCounts,
     ) -> io::Result<()> {
         let context = Context {
             board: board.clone(),
             registry,
+            gauges,
+            started: now(),
         };
         let pages = Pages::start(context, room.pages)?;
         let (told, outcome) = std::sync::mpsc::sync_channel(1);
@@ -120,6 +126,11 @@ impl Admin {
         })?;
         outcome.recv().unwrap_or_else(|lost| Err(io::Error::other(lost)))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "pages say when the process began")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A runtime that waits for connections at the socket.

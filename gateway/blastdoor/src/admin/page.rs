@@ -4,13 +4,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use prometheus_client::registry::Registry;
 
 use super::answer::Answer;
 use super::board::Board;
+use super::dashboard;
 use super::exposition::Format;
 use super::query::Query;
+use super::report::{certificates, endpoints, problems, traffic};
+use crate::gauges::Gauges;
 use crate::shown::ShownWorld;
 
 /// A page that takes a while to make.
@@ -33,17 +37,47 @@ pub(super) enum Audience {
 }
 
 /// Every page.
-pub(super) static PAGES: [Page; 2] = [
+pub(super) static PAGES: [Page; 16] = [
     Page::for_programs("/metrics", |context, inquiry| {
         metrics(&context.registry, &inquiry.accept)
     }),
     Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
+    Page::for_people("/api/v1/traffic", |context, inquiry| {
+        let (board, gauges) = (&context.board, &context.gauges);
+        settled(traffic::page(board, gauges, context.started, &inquiry.query))
+    }),
+    Page::for_people("/api/v1/problems", |context, inquiry| {
+        settled(problems::page(&context.board, &inquiry.query))
+    }),
+    Page::for_people("/api/v1/endpoints", |context, inquiry| {
+        context.of_world(inquiry, endpoints::page)
+    }),
+    Page::for_people("/api/v1/certificates", |context, inquiry| {
+        context.of_world(inquiry, certificates::page)
+    }),
+    Page::for_people("/", |_, _| dashboard::page()),
+    Page::for_people("/dashboard/style.css", |_, _| dashboard::style()),
+    Page::for_people("/dashboard/icon.svg", |_, _| dashboard::icon()),
+    Page::for_people("/dashboard/main.js", |_, _| dashboard::script(dashboard::MAIN)),
+    Page::for_people("/dashboard/dom.js", |_, _| dashboard::script(dashboard::DOM)),
+    Page::for_people("/dashboard/list.js", |_, _| dashboard::script(dashboard::LIST)),
+    Page::for_people("/dashboard/state.js", |_, _| dashboard::script(dashboard::STATE)),
+    Page::for_people("/dashboard/views.js", |_, _| dashboard::script(dashboard::VIEWS)),
+    Page::for_people("/dashboard/changes.js", |_, _| {
+        dashboard::script(dashboard::CHANGES)
+    }),
+    Page::for_people("/dashboard/explain.js", |_, _| {
+        dashboard::script(dashboard::EXPLAIN)
+    }),
 ];
 
 /// What pages are made from.
 pub(super) struct Context {
     pub(super) board: Board,
     pub(super) registry: Arc<Registry>,
+    pub(super) gauges: Gauges,
+    /// When the process began.
+    pub(super) started: SystemTime,
 }
 
 /// What a request says about the page that it asks for.
@@ -86,11 +120,20 @@ impl Context {
     ///
     /// # Errors
     /// The answer to a request that comes before the first table.
-    #[expect(dead_code, reason = "pages that show the world use it")]
     pub(super) fn world(&self) -> Result<Arc<ShownWorld>, Answer> {
         let world = self.board.world().filter(|world| world.view.is_some());
         world.ok_or_else(Answer::not_yet)
     }
+
+    /// A page that is made from that world.
+    fn of_world(&self, inquiry: &Inquiry, make: fn(&ShownWorld, &Query) -> Result<Answer, Answer>) -> Answer {
+        settled(self.world().and_then(|world| make(&world, &inquiry.query)))
+    }
+}
+
+/// The page, or the answer in its place.
+fn settled(made: Result<Answer, Answer>) -> Answer {
+    made.unwrap_or_else(|refused| refused)
 }
 
 fn metrics(registry: &Registry, accept: &str) -> Answer {
@@ -127,8 +170,8 @@ mod tests {
         let paths: HashSet<&str> = PAGES.iter().map(|page| page.path).collect();
         assert_eq!(paths.len(), PAGES.len());
         for page in &PAGES {
-            let is_api = page.path.starts_with("/api/") || page.path == "/";
-            assert_eq!(page.audience == Audience::People, is_api, "{page:?}");
+            let is_program = page.path == "/metrics";
+            assert_eq!(page.audience == Audience::Programs, is_program, "{page:?}");
         }
     }
 }

@@ -102,7 +102,7 @@ fn start(
         let admin_bind = config.admin.clone();
         let reporting = Reporting {
             board: board.clone(),
-            gauges,
+            gauges: gauges.clone(),
             metrics,
             access: logs.access().clone(),
         };
@@ -112,7 +112,7 @@ fn start(
         let budget = memory.budget().clone();
         let supervisor = Supervisor::open(options, config, reporting, budget, descriptors, source.link())?;
         admin
-            .start(board, Arc::new(registry), room, admin_counts)
+            .start(board, Arc::new(registry), gauges, room, admin_counts)
             .context("cannot start the admin port")?;
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));

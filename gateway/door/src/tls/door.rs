@@ -1,5 +1,6 @@
 //! The certificates and the client policy of one door at one moment, and what a handshake entitles to.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -136,6 +137,27 @@ impl DoorTls {
     pub fn certificates(&self) -> Vec<ServedCertificate> {
         let mut certificates: Vec<_> = self.table.slots().filter_map(ServedCertificate::of).collect();
         certificates.sort_by(|left, right| left.secret.cmp(&right.secret));
+        certificates
+    }
+
+    /// The certificates that are served, each once, with the names that get it, both in order. What no name gets is for
+    /// clients that send none, or another one.
+    #[must_use]
+    pub fn names_of_certificates(&self) -> Vec<(ServedCertificate, Vec<HostPattern>)> {
+        let mut names: HashMap<&CertificateOrigin, Vec<HostPattern>> = HashMap::new();
+        for (name, slot) in self.table.names() {
+            names.entry(&slot.identity().origin).or_default().push(name);
+        }
+        let mut certificates: Vec<_> = self
+            .table
+            .slots()
+            .filter_map(|slot| {
+                let mut names = names.remove(&slot.identity().origin).unwrap_or_default();
+                names.sort_unstable();
+                Some((ServedCertificate::of(slot)?, names))
+            })
+            .collect();
+        certificates.sort_by(|(left, _), (right, _)| left.secret.cmp(&right.secret));
         certificates
     }
 }

@@ -105,6 +105,14 @@ impl CertificateTable {
         own.or(self.default.as_ref())
     }
 
+    /// Every name and what a client gets for it, without those that are left to the default.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (HostPattern, &Slot)> {
+        let exact = self.exact.iter();
+        let exact = exact.filter_map(|(host, slot)| Some((HostPattern::Exact(host.clone()), slot.as_ref()?)));
+        let wildcards = self.wildcard.iter();
+        exact.chain(wildcards.map(|(suffix, slot)| (HostPattern::Wildcard(suffix.clone()), slot)))
+    }
+
     /// Every certificate, the default one first, each once.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
         let mut seen = std::collections::HashSet::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use door::{Certificate, DefaultCertificate};
-use route::HostRestriction;
+use route::{HostPattern, HostRestriction};
 
 use crate::rig::{Doors, Rules, assert_reported, made, policy, secret, tls_policy, tls_secret};
 
@@ -53,6 +53,22 @@ fn precise_then_wildcard_then_default() {
             "{name} at the other door"
         );
     }
+    let names = |door| -> Vec<(String, Vec<String>)> {
+        let listed = doors.tls(door).names_of_certificates().into_iter();
+        let texts = |names: Vec<HostPattern>| names.iter().map(ToString::to_string).collect();
+        listed
+            .map(|(served, names)| (served.secret, texts(names)))
+            .collect()
+    };
+    let expected = [
+        ("default", vec![]),
+        ("test/precise", vec!["a.test"]),
+        ("test/wildcard", vec!["*.test"]),
+    ];
+    let expected =
+        expected.map(|(secret, names)| (secret.to_owned(), names.into_iter().map(str::to_owned).collect()));
+    assert_eq!(names(0), expected);
+    assert_eq!(names(1), expected[..1]);
 }
 
 #[test]

@@ -23,8 +23,9 @@ use crate::listen::verdicts::Verdicts;
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::observe::traffic::Traffic;
 use crate::settings::{Binding, Drain, Settings};
-use crate::upstream::HealthBoard;
+use crate::upstream::{HealthBoard, UnwellEndpoint};
 use crate::worker::crew::Crew;
 use crate::worker::{Phase, Shared, turns};
 
@@ -196,6 +197,7 @@ impl Listener {
     pub fn status(&self) -> ListenerStatus {
         ListenerStatus {
             shared: Arc::clone(&self.shared),
+            board: Arc::clone(&self.board),
             phase: self.group.phase.subscribe(),
             crew: Arc::clone(&self.group.crew),
             address: self.group.address,
@@ -286,6 +288,7 @@ impl Listener {
 #[derive(Clone)]
 pub struct ListenerStatus {
     shared: Arc<Shared>,
+    board: Arc<HealthBoard>,
     phase: watch::Receiver<Phase>,
     crew: Arc<Crew>,
     address: SocketAddr,
@@ -345,6 +348,18 @@ impl ListenerStatus {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.metrics.open_connections()
+    }
+
+    /// What the door has counted so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.shared.metrics.traffic()
+    }
+
+    /// The endpoints that it has found not to be well, in order.
+    #[must_use]
+    pub fn unwell(&self) -> Vec<UnwellEndpoint> {
+        self.board.unwell()
     }
 
     /// How many rules the door serves.

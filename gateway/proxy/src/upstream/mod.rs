@@ -40,6 +40,7 @@ pub(crate) use connect::ConnectError;
 pub(crate) use endpoint::{Endpoint, InFlight, Reuse};
 use health::Availability;
 pub(crate) use health::HealthBoard;
+pub use health::UnwellEndpoint;
 use key::{Key, ProtocolKey};
 pub(crate) use multiplexed::InStream;
 pub(crate) use places::Asker;

@@ -45,6 +45,17 @@ pub(crate) struct HealthBoard {
     compared: std::sync::atomic::AtomicUsize,
 }
 
+/// An endpoint that gets fewer requests than the others, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnwellEndpoint {
+    /// The namespace for which this counts ([`Upstream::namespace_id`]).
+    pub namespace_id: u64,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether connections to it can be established: then it is ejected for a while, because it has failed requests.
+    pub is_reachable: bool,
+}
+
 /// A namespace, and a protocol with its trust.
 type Kind = (u64, ProtocolKey);
 
@@ -219,6 +230,29 @@ impl HealthBoard {
             .into_iter()
             .map(|(service, endpoints)| (service, endpoints.len()))
             .collect()
+    }
+
+    /// The endpoints that are not well, in order; each once, whatever protocols it is called with.
+    pub(crate) fn unwell(&self) -> Vec<UnwellEndpoint> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let unwell = known.iter().filter_map(|(key, health)| {
+            let is_reachable = match health.upgrade()?.availability() {
+                Availability::In => return None,
+                Availability::Due | Availability::Out => true,
+                Availability::Down => false,
+            };
+            Some(UnwellEndpoint {
+                namespace_id: key.namespace_id,
+                address: key.address,
+                is_reachable,
+            })
+        });
+        let mut unwell: Vec<_> = unwell.collect();
+        drop(known);
+        unwell.sort_unstable();
+        // Unreachable comes first.
+        unwell.dedup_by_key(|endpoint| (endpoint.namespace_id, endpoint.address));
+        unwell
     }
 
     /// A record that nobody shares.

@@ -183,3 +183,32 @@ fn a_list_that_many_rules_name_is_looked_at_once() {
         assert!(compared <= 2_000, "{compared} for {gone}");
     }
 }
+
+#[test]
+fn what_is_not_well_can_be_listed() {
+    let board = HealthBoard::default();
+    let records: Vec<_> = (1..=3).map(|port| board.health(key(port))).collect();
+    assert_eq!(board.unwell(), []);
+    fail(&records[1], 3);
+    board.take_out(&records[1], &upstream(&[1, 2]));
+    for _ in 0..3 {
+        records[0].not_reached();
+    }
+    let unwell = |port, is_reachable| UnwellEndpoint {
+        namespace_id: 0,
+        address: key(port).address,
+        is_reachable,
+    };
+    assert_eq!(board.unwell(), [unwell(1, false), unwell(2, true)]);
+    // Called with another protocol too, and fine there: it is listed once.
+    let h2c = board.health(Key {
+        protocol: ProtocolKey::H2c,
+        ..key(1)
+    });
+    assert_eq!(board.unwell().len(), 2);
+    fail(&h2c, 3);
+    assert!(board.take_out(&h2c, &upstream(&[1, 2, 3, 4, 5, 6])).is_some());
+    assert_eq!(board.unwell(), [unwell(1, false), unwell(2, true)]);
+    records[0].reached();
+    assert_eq!(board.unwell(), [unwell(1, true), unwell(2, true)]);
+}
