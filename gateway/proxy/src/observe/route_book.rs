@@ -488,7 +488,7 @@ mod tests {
         );
         assert!(requests + details + OF_OTHER + 1_000 / ONE_OUT <= 1_000);
         let all = 3_000 * (1 + OF_TRAFFIC + OF_SERVICE);
-        assert_eq!(folded as usize, all - requests - details);
+        assert_eq!(usize::try_from(folded).unwrap(), all - requests - details);
         assert!(find(&book, 0).is_own && !find(&book, 2_999).is_own);
     }
 
