@@ -153,7 +153,7 @@ fn the_line_of_each_tells_its_cause() {
             &[
                 "certificate is refused",
                 "it is not for `tls.test.svc`, which was asked for",
-                "elsewhere.test",
+                "but for elsewhere.test",
             ],
         ),
         (

@@ -62,7 +62,7 @@ fn of_library(error: &io::Error) -> Option<&rustls::Error> {
 fn of_certificate(fault: &Fault) -> String {
     match fault {
         Fault::NotValidForNameContext { expected, presented } => {
-            let mut names: Vec<String> = presented.iter().take(NAMES).map(|name| name.chars().take(NAME).collect()).collect();
+            let mut names: Vec<String> = presented.iter().take(NAMES).map(|name| plain(name)).collect();
             if presented.len() > NAMES {
                 names.push("…".to_owned());
             }
@@ -91,6 +91,14 @@ fn of_certificate(fault: &Fault) -> String {
     }
 }
 
+/// A name as it is in a certificate, without the library's `DnsName("…")` around it.
+fn plain(name: &str) -> String {
+    let inside = name
+        .strip_prefix("DnsName(\"")
+        .and_then(|name| name.strip_suffix("\")"));
+    inside.unwrap_or(name).chars().take(NAME).collect()
+}
+
 fn at(time: UnixTime) -> String {
     instant::of_seconds(time.as_secs())
 }
@@ -114,7 +122,7 @@ mod tests {
                     presented,
                 }),
                 TlsFault::Certificate,
-                "it is not for `a.test`, which was asked for, but for DnsName(\"0.test\"), ",
+                "it is not for `a.test`, which was asked for, but for 0.test, 1.test, 2.test, 3.test, 4.test, …",
             ),
             (
                 rustls::Error::InvalidCertificate(Fault::ExpiredContext {
