@@ -40,6 +40,7 @@ mod logs;
 mod matching;
 mod memory;
 mod metrics;
+mod migrate;
 mod observe;
 mod own_addresses;
 mod presets;

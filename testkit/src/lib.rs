@@ -5,6 +5,7 @@
 
 pub mod fields;
 pub mod grammar;
+pub mod logs;
 pub mod manifests;
 pub mod names;
 pub mod passwords;

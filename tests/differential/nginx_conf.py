@@ -390,7 +390,7 @@ def _locations(path, enforced):
     if kind == "Exact":
         return [f"= {text}"]
     if kind == "Prefix" and text != "/":
-        return [f"{text.rstrip('/')}/", f"= {text.rstrip('/')}"]
+        return [f"{text.rstrip('/')}/", f"= {text}"]
     return [text]
 
 

@@ -136,6 +136,7 @@ class Case:
             if path:
                 raise ValueError(f"{self.key}: unknown keys of a path {sorted(path)}")
         host = written.pop("host", self.host)
+        default = written.pop("default", None)
         if written:
             raise ValueError(f"{self.key}: unknown keys of an Ingress {sorted(written)}")
         metadata = _metadata(name, annotations)
@@ -148,6 +149,9 @@ class Case:
                 "spec": {"rules": [{"host": host, "http": {"paths": paths}}]},
             }
         )
+        if default:
+            backend = {"service": {"name": default, "port": {"number": 80}}}
+            self.ingresses[-1]["spec"]["defaultBackend"] = backend
 
     def _request(self, written, compare):
         [(method, target)] = [(key, written.pop(key)) for key in list(written) if key in METHODS]

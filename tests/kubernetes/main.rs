@@ -13,6 +13,7 @@ mod handover;
 mod installations;
 mod link;
 mod middlewares;
+mod migrate;
 mod moving;
 mod objects;
 mod order;

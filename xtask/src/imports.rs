@@ -24,11 +24,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("doctor", &["route", "resource", "door"]),
     // It attacks from outside, with parsers of its own.
     ("prove", &[]),
+    ("migrate", &["route", "resource", "door"]),
     ("proxy", &["route", "wire", "filter", "door"]),
     (
         "blastdoor",
         &[
-            "route", "wire", "filter", "resource", "door", "control", "doctor", "prove", "proxy",
+            "route", "wire", "filter", "resource", "door", "control", "doctor", "migrate", "prove", "proxy",
         ],
     ),
     // Black-box tests drive the program; they link it so that cargo builds it. They fire the tricks of `prove` too, and wire a
@@ -37,7 +38,10 @@ const TABLE: &[(&str, &[&str])] = &[
         "gateway-tests",
         &["blastdoor", "control", "door", "prove", "proxy"],
     ),
-    (ORACLES, &["route", "wire", "filter", "resource", "door"]),
+    (
+        ORACLES,
+        &["route", "wire", "filter", "resource", "door", "migrate"],
+    ),
     ("xtask", &[]),
 ];
 

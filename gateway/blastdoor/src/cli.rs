@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{check, doctor, prove};
+use crate::commands::{check, doctor, migrate, prove};
 use crate::config::AdminBind;
 
 /// A split-horizon HTTP gateway for Kubernetes: isolated listeners ("doors") in one process
@@ -53,6 +53,11 @@ pub(crate) enum Command {
     /// Attack a running gateway: send the hosts of every door to every other door by many tricks; exits with 0 if all were
     /// refused, 1 if one was answered or something could not be tried, 2 for wrong usage or configuration
     Prove(prove::ProveOptions),
+    /// Read Ingresses of ingress-nginx and Traefik, and report the door each lands on and everything that would behave
+    /// differently; or replay an access log against both gateways. Changes nothing. Exits with 0 if nothing differs, 1 if
+    /// something does, 2 if it could not look
+    #[command(after_help = migrate::EXAMPLES)]
+    Migrate(Box<migrate::MigrateOptions>),
     /// Ask the admin port of a running gateway for its health; exits with 0 if it is healthy, 1 if not, 2 for an unknown door
     Health {
         /// The address of the admin port, `IP:PORT` or `unix:PATH` [default: the configured one]

@@ -58,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Run => commands::run::run(&options),
         Command::Demo => commands::demo::run(&options),
         Command::Check { output } => commands::check::run(&options, output),
+        Command::Migrate(asked) => commands::migrate::run(&options, &asked),
         Command::Doctor(asked) => commands::doctor::run(&options, &asked),
         Command::Prove(asked) => commands::prove::run(&options, &asked),
         Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_deref()),

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use control::SourceContent;
 use control::names::Names;
 use door::{Door, ExternalNames, Ledger, Policy, Publisher, Snapshot};
 use proxy::Settings;
@@ -69,6 +70,11 @@ impl World<OpenDoor> {
     /// When the source cannot be read.
     pub(crate) async fn load(config: Config, options: &Options) -> Result<Self, SourceError> {
         let content = Source::open(&config, options)?.load().await?;
+        Ok(Self::compiled(config, content))
+    }
+
+    /// Compiles these objects for every door.
+    pub(crate) fn compiled(config: Config, content: SourceContent) -> Self {
         let doors = config.doors.iter().map(|config| {
             let (publisher, _nobody_reads) = open(config);
             OpenDoor {
@@ -95,7 +101,7 @@ impl World<OpenDoor> {
             let reports = input.publish(publishers, &mut Ledger::default());
             world.problems.replace(Finder::Compilation, &reports);
         }
-        Ok(world)
+        world
     }
 
     /// What readers see of it.

@@ -45,7 +45,10 @@ mod spelling;
 mod unread;
 mod view;
 
-pub use annotations::{Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading, annotation_reference};
+pub use annotations::{
+    Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading, annotation_differences,
+    annotation_reference, knows_annotation, reads_annotation,
+};
 pub use backend_annotations::{AuthoritySource, BackendAnnotations};
 pub use callee::Callee;
 pub use choosing::{Balance, Canary, Choosing, ServiceChoosing, Sticky, StickyPath};
@@ -64,9 +67,12 @@ pub use ingress::{
 pub use ingress_class::IngressClass;
 pub use labels::Labels;
 pub use limit_spec::{RateLimitSpec, Scope, StoreHost, StoreSpec, StoreTlsSpec, WrittenStore};
-pub use middleware::{InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware, middleware_reference};
+pub use middleware::{
+    InvalidMiddleware, Middleware, MiddlewareKind, RawMiddleware, differing_fields, middleware_differences,
+    middleware_reference,
+};
 pub use object::Object;
-pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine, Topic};
+pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine, Topic, escaped};
 pub use problem_lists::{ProblemList, ProblemLists};
 pub use protocol::{AppProtocol, Protocol};
 pub use resolution::{NameFault, Resolution, Resolutions};

@@ -358,6 +358,19 @@ impl Serialize for Problem {
     }
 }
 
+/// A text of an object as it may be shown at a terminal: without control characters, and in the order in which it is
+/// written.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    struct Shown<'t>(&'t str);
+    impl fmt::Display for Shown<'_> {
+        fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write_escaped(out, self.0)
+        }
+    }
+    Shown(text).to_string()
+}
+
 fn write_escaped(out: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     use fmt::Write as _;
     for character in text.chars() {

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod health;
+pub(crate) mod migrate;
 mod progress;
 pub(crate) mod prove;
 pub(crate) mod run;

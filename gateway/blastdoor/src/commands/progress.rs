@@ -38,10 +38,20 @@ impl Progress {
 
     /// Says how much of it is done, not more often than somebody can read it.
     pub(crate) fn count(&self, what: impl Display, done: usize, total: usize) {
-        let is_soon = self.last.get().is_some_and(|last| last.elapsed() < EVERY);
-        if !is_soon || done == total {
+        if !self.is_soon() || done == total {
             self.say(format_args!("{what}: {done} of {total}"));
         }
+    }
+
+    /// Says how far it is where nobody knows how much there is, not more often than somebody can read it.
+    pub(crate) fn now_and_then(&self, what: impl Display) {
+        if !self.is_soon() {
+            self.say(what);
+        }
+    }
+
+    fn is_soon(&self) -> bool {
+        self.last.get().is_some_and(|last| last.elapsed() < EVERY)
     }
 }
 

@@ -6,6 +6,7 @@
 //! subject, and a new subject is a module and its line in [`table`].
 
 // What rows are made of, and who reads them.
+mod differences;
 mod examples;
 mod parsed;
 mod rate_limit_parts;
@@ -50,6 +51,7 @@ mod timeouts;
 #[cfg(test)]
 mod tests;
 
+pub use differences::{annotation_differences, knows_annotation, reads_annotation};
 pub(crate) use forward_auth::{connection, header_names};
 pub(crate) use parsed::ServiceAnnotations;
 pub use parsed::{Annotations, ClosedBy, IngressTuning, PathMatcher, PathReading};

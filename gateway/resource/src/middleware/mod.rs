@@ -8,6 +8,7 @@
 
 // What rows are made of, and who reads them.
 mod check;
+mod differences;
 mod duration;
 mod kind;
 mod object;
@@ -29,6 +30,7 @@ mod redirects;
 #[cfg(test)]
 mod tests;
 
+pub use differences::{differing_fields, middleware_differences};
 pub use kind::{InvalidMiddleware, MiddlewareKind};
 pub use object::{Middleware, RawMiddleware};
 pub use reference::middleware_reference;

@@ -1,0 +1,211 @@
+//! `blastdoor migrate`
+
+mod cluster;
+mod files;
+mod objects;
+mod replay;
+mod write;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use door::Policy;
+use migrate::{Controller, DifferenceKind, DoorFacts, Given, Wish};
+use resource::ClusterView;
+use route::ListenerName;
+
+use self::objects::ReadObjects;
+use self::replay::ReplayOptions;
+use super::run::runtime;
+use super::{Printer, USAGE, fail, print_error};
+use crate::config::{self, Config, Options, SourceKind};
+use crate::world::{OpenDoor, World, WorldDoor as _};
+
+/// What `--help` ends with.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  blastdoor migrate --manifests ./apps --door nginx=external-https
+  blastdoor migrate --door nginx-public=external-https --door nginx-private=internal-https --write copies
+  blastdoor migrate --manifests ./apps --door '*=external-https' --accept hsts-default -o json
+  blastdoor migrate --replay access.log --old https://203.0.113.10 --new https://203.0.113.20 --share 0.1
+  kubectl logs deploy/ingress-nginx-controller | blastdoor migrate --replay - --host a.example.com --old http://… --new http://…
+
+Guide: docs/migrate.md";
+
+/// Options of the command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MigrateOptions {
+    /// Where Ingresses are to land that no label and no class of a door says: `CLASS=DOOR`, `entrypoint:NAME=DOOR` (of
+    /// Traefik), `*=DOOR` for all others. May be repeated
+    #[arg(long, value_name = "CLASS=DOOR")]
+    door: Vec<Wish>,
+    /// Whose Ingresses they are, where neither class nor annotations say it
+    #[arg(long, value_enum, value_name = "CONTROLLER")]
+    from: Option<Origin>,
+    /// Write copies of the Ingresses that need a label into this directory, with the label; existing files are never replaced
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+    /// Kinds of differences that are known and wanted, separated by commas: they are told and do not count
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kind)]
+    accept: Vec<DifferenceKind>,
+    /// Also count what holds for every Ingress of a controller, whatever is written
+    #[arg(long)]
+    strict: bool,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    #[command(flatten)]
+    replay: ReplayOptions,
+}
+
+/// How the report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// `{"ingresses": […], "defaults": […], "settings": […], "objects": […], "unreadable": […], "summary": {…}}`
+    Json,
+}
+
+/// The gateways whose Ingresses are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Origin {
+    IngressNginx,
+    Traefik,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MigrateError {
+    #[error("{0}")]
+    Config(String),
+    #[error("--door {of}={door}: no such door; there are {known}")]
+    NoSuchDoor {
+        of: String,
+        door: ListenerName,
+        known: String,
+    },
+    #[error("{0}")]
+    Source(String),
+    #[error("{0}")]
+    Write(String),
+    #[error("{0}")]
+    Replay(String),
+}
+
+/// Reports what would change, and writes labelled copies where it is asked to.
+pub(crate) fn run(options: &Options, asked: &MigrateOptions) -> ExitCode {
+    let ended = if asked.replay.is_asked() {
+        asked.replay.run(options, asked.output)
+    } else {
+        migrate(options, asked)
+    };
+    match ended {
+        Ok(status) => status,
+        Err(error) => fail(USAGE, error),
+    }
+}
+
+fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, MigrateError> {
+    let loaded = config::load(options).map_err(|errors| MigrateError::Config(errors.to_string()))?;
+    for warning in &loaded.warnings {
+        print_error(format!("warning: {warning}"));
+    }
+    let config = loaded.config;
+    known_doors(&config, &asked.door)?;
+    let policies = policies(&config);
+    let mut read = read(&config, &policies, options, asked)?;
+    let (places, view) = migrate::place(&read.content.view, &policies, &asked.door);
+    read.content.view = view;
+    let world = World::compiled(config, read.content);
+    let doors = facts(&world);
+    let nothing = ClusterView::default();
+    let given = Given {
+        view: world.view.as_ref().unwrap_or(&nothing),
+        problems: world.problems.all(),
+        doors: &doors,
+        raw: &read.raw,
+        places: &places,
+        unreadable: &read.unreadable,
+        from: asked.from.map(|from| match from {
+            Origin::IngressNginx => Controller::IngressNginx,
+            Origin::Traefik => Controller::Traefik,
+        }),
+    };
+    let accepted: BTreeSet<DifferenceKind> = asked.accept.iter().copied().collect();
+    let report = migrate::report(&given, &accepted);
+    if let Some(directory) = &asked.write {
+        write::write(directory, &migrate::copies(&given)).map_err(MigrateError::Write)?;
+    }
+    let mut printer = Printer::default();
+    match asked.output {
+        Output::Table => printer.print(&report),
+        Output::Json => printer.print(serde_json::json!(report)),
+    }
+    Ok(printer.finish(ExitCode::from(u8::from(report.differs(asked.strict)))))
+}
+
+fn known_doors(config: &Config, wishes: &[Wish]) -> Result<(), MigrateError> {
+    let names = || config.doors.iter().map(|door| &door.name);
+    let unknown = wishes.iter().find(|wish| names().all(|name| *name != wish.door));
+    match unknown {
+        None => Ok(()),
+        Some(wish) => Err(MigrateError::NoSuchDoor {
+            of: wish.of.clone(),
+            door: wish.door.clone(),
+            known: names().map(ListenerName::as_str).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}
+
+fn read(
+    config: &Config,
+    policies: &[(ListenerName, Policy)],
+    options: &Options,
+    asked: &MigrateOptions,
+) -> Result<ReadObjects, MigrateError> {
+    match &config.source.kind {
+        SourceKind::Files(directory) => files::read(directory).map_err(MigrateError::Source),
+        SourceKind::Kubernetes => {
+            let runtime = runtime().map_err(MigrateError::Source)?;
+            let read = cluster::read(options, config, policies, &asked.door);
+            runtime
+                .block_on(read)
+                .map_err(|error| MigrateError::Source(error.to_string()))
+        }
+    }
+}
+
+fn policies(config: &Config) -> Vec<(ListenerName, Policy)> {
+    let doors = config.doors.iter();
+    doors
+        .map(|door| (door.name.clone(), door.policy.clone()))
+        .collect()
+}
+
+fn facts(world: &World<OpenDoor>) -> Vec<DoorFacts<'_>> {
+    let doors = world.doors.iter().map(|door| {
+        let config = door.config();
+        let timeouts = &config.settings.timeouts;
+        DoorFacts {
+            name: config.name.clone(),
+            policy: &config.policy,
+            body: config.settings.limits.body,
+            connect: timeouts.connect,
+            read: timeouts.response_idle,
+            send: timeouts.body_idle,
+            publishes: config.publish != control::cluster::Publish::default(),
+            routes: migrate::routes(&config.name, &door.snapshot()),
+        }
+    });
+    doors.collect()
+}
+
+fn kind(name: &str) -> Result<DifferenceKind, String> {
+    DifferenceKind::named(name.trim()).ok_or_else(|| {
+        let names: Vec<&str> = DifferenceKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("`{name}` is no kind of difference; allowed: {}", names.join(", "))
+    })
+}

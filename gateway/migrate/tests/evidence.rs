@@ -1,0 +1,140 @@
+//! Every difference that can be named was seen at the real gateway, in a case of `tests/differential`, or says why not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use migrate::{DifferenceKind, Evidence, evidence, evident_subjects};
+use resource::{annotation_differences, manifest, middleware_differences};
+use serde_json::Value;
+
+/// The cases of `tests/differential`, as they are written.
+fn cases() -> BTreeMap<String, Value> {
+    let mut cases = BTreeMap::new();
+    for entry in std::fs::read_dir(folder().join("cases")).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let [file]: [Value; 1] = manifest::values(&bytes).unwrap().try_into().unwrap();
+        let peer = file["peer"].as_str().unwrap();
+        for case in file["cases"].as_array().unwrap() {
+            let name = case["name"].as_str().unwrap();
+            cases.insert(format!("{peer}/{name}"), case.clone());
+        }
+    }
+    assert!(cases.len() > 100, "{}", cases.len());
+    cases
+}
+
+/// Which cases differ, as the list there says: patterns with `*` at the end.
+fn different() -> Vec<String> {
+    let list = std::fs::read_to_string(folder().join("differences.toml")).unwrap();
+    // Each entry has them in one line: `cases = ["traefik/plain", "nginx/n-*"]`.
+    let lines = list.lines().filter_map(|line| line.strip_prefix("cases = ["));
+    let cases = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+    let cases: Vec<String> = cases.map(str::to_owned).collect();
+    assert!(cases.len() > 20, "{cases:?}");
+    cases
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/differential")
+}
+
+/// Whether a case writes an annotation, or a field of a Middleware.
+fn writes(case: &Value, kind: DifferenceKind, subject: &str) -> bool {
+    match kind {
+        DifferenceKind::AnnotationDiffers => {
+            let (_, short) = subject.split_once('/').unwrap();
+            has_key(case, &[short]) || has_key(case, &[subject])
+        }
+        DifferenceKind::MiddlewareDiffers => {
+            let path: Vec<&str> = subject.split('.').collect();
+            has_key(case, &path)
+        }
+        _ => true,
+    }
+}
+
+/// Whether these keys stand below one another, anywhere.
+fn has_key(value: &Value, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        return true;
+    };
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            name == first && (rest.is_empty() || has_key(value, rest)) || has_key(value, path)
+        }),
+        Value::Array(items) => items.iter().any(|item| has_key(item, path)),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_difference_was_seen_or_says_why_not() {
+    let (cases, different) = (cases(), different());
+    let differs = |case: &str| {
+        different.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => case.starts_with(start),
+            None => pattern == case,
+        })
+    };
+    let mut seen = 0;
+    for (kind, subject, found) in evident_subjects() {
+        match found {
+            Evidence::NotChecked(why) => assert!(why.len() > 10, "{kind:?} {subject}"),
+            Evidence::Cases(named) => {
+                assert!(!named.is_empty(), "{kind:?} {subject}");
+                for name in named {
+                    let case = cases
+                        .get(*name)
+                        .unwrap_or_else(|| panic!("{kind:?} {subject}: no case {name}"));
+                    assert!(differs(name), "{kind:?} {subject}: nothing differs in {name}");
+                    assert!(writes(case, kind, subject), "{name} does not write {subject}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen >= 15, "{seen}");
+}
+
+/// What the tables of annotations and of Middlewares call different is in the table of what was seen, and nothing else is.
+#[test]
+fn every_row_that_differs_is_listed() {
+    let listed = |kind| {
+        let subjects = evident_subjects()
+            .into_iter()
+            .filter(move |(known, ..)| *known == kind);
+        subjects
+            .map(|(_, subject, _)| subject.to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let annotations: BTreeSet<String> = annotation_differences().map(|(key, _)| key.to_owned()).collect();
+    // What depends on the value is told where it is read, and has no entry in the table.
+    let by_value =
+        ["load-balance", "affinity-mode"].map(|name| format!("nginx.ingress.kubernetes.io/{name}"));
+    let expected: BTreeSet<String> = annotations.into_iter().chain(by_value).collect();
+    assert_eq!(listed(DifferenceKind::AnnotationDiffers), expected);
+
+    let fields: BTreeSet<String> = middleware_differences()
+        .into_iter()
+        .map(|(field, _)| field)
+        .collect();
+    assert_eq!(listed(DifferenceKind::MiddlewareDiffers), fields);
+}
+
+#[test]
+fn every_kind_has_evidence_and_a_meaning() {
+    for kind in DifferenceKind::ALL {
+        assert_eq!(DifferenceKind::named(kind.as_str()), Some(*kind));
+        assert!(kind.meaning().ends_with('.'), "{kind:?}");
+        match evidence(*kind, "") {
+            Evidence::Cases(cases) => assert!(!cases.is_empty()),
+            Evidence::NotChecked(why) => assert!(!why.is_empty()),
+        }
+    }
+}

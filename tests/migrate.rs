@@ -1,0 +1,364 @@
+//! `blastdoor migrate`: reports, exit statuses, labelled copies, and a replay against a real nginx.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gateway_tests::{Backend, Output, free_port, gateway, manifest};
+use serde_json::Value;
+
+const DOOR: &str = "external-http";
+
+/// An Ingress of a class, without a label.
+fn ingress(name: &str, class: &str, annotations: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {name}\n  namespace: shop\n  uid: x\n  annotations: {{{annotations}}}\nspec:\n  ingressClassName: {class}\n  rules:\n  - host: {name}.test\n    http:\n      paths:\n      - path: /\n        pathType: Prefix\n        backend: {{ service: {{ name: web, port: {{ number: 80 }} }} }}\n---\n"
+    )
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:#?}"))
+}
+
+#[test]
+fn exit_statuses_and_the_report() {
+    let snippet = "nginx.ingress.kubernetes.io/server-snippet: \"x;\"";
+    let fine = gateway!().manifest("a.yaml", &ingress("fine", "nginx", ""));
+    let (same, differs) = (["migrate", "--door", "nginx=external-http"], ["migrate"]);
+    let output = fine.run(&same);
+    assert_eq!(output.status, 0, "{output:#?}");
+    let output = fine.run(&differs);
+    assert_eq!(output.status, 1, "{output:#?}");
+    assert!(output.stdout.contains("no-door"), "{output:#?}");
+    let output = fine.run(&["migrate", "--accept", "no-door"]);
+    assert_eq!(output.status, 0, "{output:#?}");
+
+    let closed = gateway!().manifest("a.yaml", &ingress("closed", "nginx", snippet));
+    let output = closed.run(&["migrate", "--door", "*=external-http", "-o", "json"]);
+    assert_eq!(output.status, 1, "{output:#?}");
+    let report = json(&output);
+    let ingress = &report["ingresses"][0];
+    assert_eq!(ingress["ingress"], "shop/closed");
+    assert_eq!(ingress["controller"], "ingress-nginx");
+    assert_eq!(ingress["doors"], serde_json::json!([DOOR]));
+    assert_eq!(ingress["add_labels"], serde_json::json!({"expose": DOOR}));
+    assert_eq!(ingress["routes"][0]["state"], "blocked");
+    let difference = &ingress["differences"][0];
+    assert_eq!(
+        (&difference["kind"], &difference["effect"], &difference["field"]),
+        (
+            &"annotation-refused".into(),
+            &"closed".into(),
+            &"metadata.annotations[nginx.ingress.kubernetes.io/server-snippet]".into()
+        )
+    );
+    assert_eq!(report["summary"]["with_differences"], 1);
+
+    for wrong in [
+        &["migrate", "--door", "nginx=nowhere"][..],
+        &["migrate", "--door", "nginx"],
+        &["migrate", "--accept", "nothing"],
+        &["migrate", "--replay", "log"],
+        &["migrate", "--manifests", "/does/not/exist"],
+    ] {
+        let output = fine.run(wrong);
+        assert_eq!(output.status, 2, "{wrong:?}: {output:#?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+/// What Git has is in folders, and some of it are templates.
+#[test]
+fn folders_are_read_and_templates_are_told() {
+    let repository = gateway!();
+    let folder = repository.folder().join("git");
+    fs::create_dir_all(folder.join("apps/shop/.hidden")).unwrap();
+    fs::write(folder.join("apps/shop/a.yaml"), ingress("a", "nginx", "")).unwrap();
+    fs::write(folder.join("apps/shop/.hidden/b.yaml"), ingress("b", "nginx", "")).unwrap();
+    fs::write(
+        folder.join("apps/template.yaml"),
+        "metadata:\n  {{- if .x }}\n  name: {{ .y }}\n",
+    )
+    .unwrap();
+    let output = repository.run(&[
+        "migrate",
+        "--manifests",
+        folder.to_str().unwrap(),
+        "--door",
+        "*=internal-http",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(output.status, 1, "{output:#?}");
+    let report = json(&output);
+    assert_eq!(report["ingresses"].as_array().unwrap().len(), 1);
+    let unreadable = report["unreadable"].as_array().unwrap();
+    assert_eq!(unreadable.len(), 1, "{unreadable:?}");
+    assert!(
+        unreadable[0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("helm template"),
+        "{unreadable:?}"
+    );
+}
+
+#[test]
+fn labelled_copies_are_written_once_and_nothing_is_replaced() {
+    let yaml = [ingress("a", "nginx", ""), ingress("b", "other", "")].concat();
+    let builder = gateway!().manifest("a.yaml", &yaml);
+    let copies = builder.folder().join("copies");
+    let arguments = [
+        "migrate",
+        "--door",
+        "nginx=internal-http",
+        "--write",
+        copies.to_str().unwrap(),
+    ];
+    let output = builder.run(&arguments);
+    assert_eq!(output.status, 1, "{output:#?}");
+    assert!(output.stderr.contains("1 labelled copies"), "{output:#?}");
+    let written = fs::read_to_string(copies.join("shop.a.yaml")).unwrap();
+    assert!(
+        written.contains("  labels:\n    expose: internal-http\n"),
+        "{written}"
+    );
+    assert!(!written.contains("uid"), "{written}");
+
+    // The copy is what the gateway takes: there is nothing left to label.
+    let output = builder.run(&["migrate", "--manifests", copies.to_str().unwrap()]);
+    assert_eq!(output.status, 0, "{output:#?}");
+
+    fs::write(copies.join("shop.a.yaml"), "kept").unwrap();
+    let output = builder.run(&arguments);
+    assert_eq!(output.status, 2, "{output:#?}");
+    assert!(output.stderr.contains("is there already"), "{output:#?}");
+    assert_eq!(fs::read_to_string(copies.join("shop.a.yaml")).unwrap(), "kept");
+}
+
+/// Ends with the test.
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// nginx as ingress-nginx would configure it for the Ingress of the test; `None` where it is not installed.
+fn nginx(folder: &Path, port: u16, backend: u16) -> Option<Nginx> {
+    let program = ["/usr/sbin/nginx", "/usr/bin/nginx"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let Some(program) = program else {
+        assert!(std::env::var("CI").is_err(), "nginx is not installed");
+        println!("left out: nginx is not installed");
+        return None;
+    };
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|name| format!("{name}_temp_path {}/{name};\n", folder.display()))
+        .collect();
+    let pass = format!("proxy_pass http://127.0.0.1:{backend}; proxy_set_header Host $http_host;");
+    let configuration = format!(
+        "pid {0}/nginx.pid; daemon off; worker_processes 1; error_log stderr;\nevents {{ worker_connections 512; }}\n\
+         http {{ access_log off; server_tokens off; {temporary}\n\
+         server {{ listen 127.0.0.1:{port} default_server; return 404; }}\n\
+         server {{ listen 127.0.0.1:{port}; server_name a.test; port_in_redirect off;\n\
+         location / {{ return 404; }}\n\
+         location /app/ {{ {pass} }}\nlocation = /app {{ {pass} }}\n\
+         location /impl {{ {pass} }}\nlocation /dir/ {{ {pass} }}\n\
+         location = /old {{ return 301 https://new.test/; }} }} }}\n",
+        folder.display()
+    );
+    let file = folder.join("nginx.conf");
+    fs::write(&file, configuration).unwrap();
+    let child = Command::new(program)
+        .args([
+            "-e",
+            "stderr",
+            "-p",
+            folder.to_str().unwrap(),
+            "-c",
+            file.to_str().unwrap(),
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let nginx = Nginx(child);
+    let end = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "nginx does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Some(nginx)
+}
+
+/// The Ingress that nginx is configured for.
+fn application() -> String {
+    let path = |path_type: &str, path: &str| {
+        format!(
+            "      - {{ path: {path}, pathType: {path_type}, backend: {{ service: {{ name: app, port: {{ number: 80 }} }} }} }}\n"
+        )
+    };
+    let paths = [
+        path("Prefix", "/app"),
+        path("ImplementationSpecific", "/impl"),
+        path("Prefix", "/dir/"),
+    ]
+    .concat();
+    let rules = |paths: &str| format!("spec:\n  rules:\n  - host: a.test\n    http:\n      paths:\n{paths}");
+    let meta = |name: &str, annotations: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {name}\n  namespace: test\n  labels: {{ expose: {DOOR} }}\n  annotations: {{{annotations}}}\n"
+        )
+    };
+    let redirect = "nginx.ingress.kubernetes.io/permanent-redirect: \"https://new.test/\"";
+    [
+        meta("app", ""),
+        rules(&paths),
+        "---\n".to_owned(),
+        meta("old", redirect),
+        rules(&path("Exact", "/old")),
+        "---\n".to_owned(),
+    ]
+    .concat()
+}
+
+/// Ten thousand lines of ingress-nginx, and what is not to be sent among them.
+fn log() -> String {
+    let mut log = String::new();
+    for number in 0..10_000 {
+        let request = match number % 100 {
+            0 => "GET /implx?token=secret HTTP/1.1".to_owned(),
+            1 => "GET /dir HTTP/1.1".to_owned(),
+            2 => "GET /old HTTP/1.1".to_owned(),
+            3 => "GET /nothing HTTP/1.1".to_owned(),
+            4 => format!("POST /app/{number} HTTP/1.1"),
+            5 => "HEAD /app/x HTTP/1.1".to_owned(),
+            6 => "\\x16\\x03\\x01".to_owned(),
+            _ => format!("GET /app/{number}?q=1 HTTP/1.1"),
+        };
+        writeln!(
+            log,
+            "192.0.2.1 - - [27/Nov/2026:20:00:00 +0000] \"{request}\" 200 3 \"-\" \"curl\" 80 0.001 [test-app-80] [] 10.0.0.1:80 3 0.001 200 0123"
+        )
+        .unwrap();
+    }
+    log
+}
+
+#[test]
+fn ten_thousand_lines_are_replayed_against_nginx_and_this_gateway() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .manifest(
+            "app.yaml",
+            &[application(), manifest::service("app", &[backend.port()])].concat(),
+        )
+        .start();
+    let builder = gateway!();
+    let port = free_port();
+    let Some(_nginx) = nginx(builder.folder(), port, backend.port()) else {
+        return;
+    };
+    let file = builder.folder().join("access.log");
+    fs::write(&file, log()).unwrap();
+    let (old, new) = (
+        format!("http://127.0.0.1:{port}"),
+        format!("http://{}", gateway.door(DOOR)),
+    );
+    let replay = |more: &[&str]| {
+        let fixed = [
+            "migrate",
+            "--replay",
+            file.to_str().unwrap(),
+            "--old",
+            &old,
+            "--new",
+            &new,
+            "-o",
+            "json",
+        ];
+        builder.run(&[&fixed[..], more].concat())
+    };
+    let output = replay(&["--host", "a.test", "--rate", "0", "--concurrency", "16"]);
+    assert_eq!(output.status, 1, "{output:#?}");
+    let tally = json(&output);
+    assert_eq!(
+        tally["log"],
+        serde_json::json!({
+            "lines": 10_000, "malformed": 100, "not_safe": 100, "without_host": 0, "left_out": 0,
+            "malformed_examples": [
+                [7, "what it quotes is no request"], [107, "what it quotes is no request"], [207, "what it quotes is no request"],
+            ],
+        })
+    );
+    assert_eq!(
+        (&tally["sent"], &tally["same"]),
+        (&9_800.into(), &9_500.into()),
+        "{tally:#}"
+    );
+    let groups: Vec<(&str, &str, &str, u64)> = tally["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| {
+            let text = |name: &str| group[name].as_str().unwrap();
+            (
+                text("kind"),
+                text("old"),
+                text("new"),
+                group["count"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    // The bodies of 404 are not the same either: nginx sends a page.
+    let expected = [
+        ("body", "another body", "another body", 100),
+        ("location", "http://a.test/dir/", "none", 100),
+        ("status", "200", "404", 100),
+        ("status", "301", "200", 100),
+    ];
+    assert_eq!(groups, expected, "{tally:#}");
+    assert!(!output.stdout.contains("secret"), "{output:#?}");
+    assert!(output.stderr.is_empty(), "no progress in a pipe: {output:#?}");
+
+    // A share of them, without bodies: what is not sent is counted.
+    let output = replay(&[
+        "--host",
+        "a.test",
+        "--rate",
+        "0",
+        "--share",
+        "0.1",
+        "--limit",
+        "50",
+        "--ignore-body",
+    ]);
+    let tally = json(&output);
+    assert_eq!(tally["sent"], 50, "{tally:#}");
+    let output = replay(&["--rate", "0"]);
+    assert_eq!(
+        (output.status, &json(&output)["log"]["without_host"]),
+        (0, &9_800.into())
+    );
+
+    let output = builder.run(&[
+        "migrate",
+        "--replay",
+        file.to_str().unwrap(),
+        "--old",
+        &old,
+        "--new",
+        "http://127.0.0.1:1",
+    ]);
+    assert_eq!(output.status, 2, "{output:#?}");
+    assert!(output.stderr.contains("--new http://127.0.0.1:1"), "{output:#?}");
+}
