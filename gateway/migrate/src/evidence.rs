@@ -72,6 +72,7 @@ pub fn evidence(kind: Is, subject: &str) -> Evidence {
         | Is::CertificateByCertManager
         | Is::RecordsByExternalDns
         | Is::Rule
+        | Is::WrittenTwice
         | Is::OtherController
         | Is::ObjectWithoutCounterpart => THIS_GATEWAY,
     }

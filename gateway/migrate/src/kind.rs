@@ -87,6 +87,8 @@ kinds! {
     HostFallthrough = "host-fallthrough",
     /// There, `defaultBackend` beside rules is ignored.
     DefaultBackendBesideRules = "default-backend-beside-rules",
+    /// Several files have the Ingress: the report is about the first one.
+    WrittenTwice = "written-twice",
     /// The Ingress belongs to another controller than ingress-nginx and Traefik.
     OtherController = "other-controller",
     /// There, bodies of requests may have 1 MiB.

@@ -5,7 +5,7 @@ use resource::{
 };
 use route::ObjectKey;
 
-use crate::controller::whose_annotation;
+use crate::controller::{Controller, whose_annotation};
 use crate::difference::{Difference, Effect};
 use crate::facts::RouteState;
 use crate::kind::DifferenceKind as Is;
@@ -108,16 +108,61 @@ fn of_ingress(case: &Case<'_>, problem: &Problem) -> Option<Difference> {
         },
     };
     let is_certificate_note = kind == Is::CertificateMissing && problem.severity == Severity::Note;
-    let kind = if is_certificate_note { Is::Rule } else { kind };
+    let kind = match field {
+        _ if is_certificate_note => Is::Rule,
+        "metadata.name" if is_written_twice(problem) => Is::WrittenTwice,
+        _ => kind,
+    };
     let is_unknown = missing.is_some_and(|kind| !case.given.has(kind));
     let effect = match problem.severity {
         Severity::Note => Effect::Note,
+        _ if kind == Is::WrittenTwice => Effect::Unchecked,
         // Git seldom has Secrets, and often not the Services that a chart makes.
         Severity::Error | Severity::Warning if is_unknown => Effect::Unchecked,
+        Severity::Error if kind == Is::BackendMissing => without_service(case),
         Severity::Error => Effect::Closed,
-        Severity::Warning => Effect::Differs,
+        Severity::Warning => warned(case, problem),
     };
     Some(Difference::new(kind, "", effect, field, &problem.message))
+}
+
+/// Whether a problem says that several files have the object: the first one counts, and what is in the others is not known
+/// here.
+fn is_written_twice(problem: &Problem) -> bool {
+    problem.field == "metadata.name" && problem.message.starts_with("written a second time")
+}
+
+/// The Service of a path is missing.
+fn without_service(case: &Case<'_>) -> Effect {
+    let is_file = case.raw.is_some_and(|raw| raw.file.is_some());
+    match case.controller {
+        _ if is_file => Effect::Unchecked,
+        // It answers 503 too.
+        Controller::IngressNginx => Effect::Note,
+        Controller::Traefik | Controller::Blastdoor | Controller::Other(_) | Controller::Unknown => {
+            Effect::Closed
+        }
+    }
+}
+
+/// What a warning about a rule means, compared with the other gateway.
+fn warned(case: &Case<'_>, problem: &Problem) -> Effect {
+    // The API server, and so everybody, leaves such fields out; and everybody lets the annotation of the class count.
+    if problem.message.starts_with("unknown field") || problem.field == "spec.ingressClassName" {
+        return Effect::Note;
+    }
+    let is_taken = problem.message.contains("belongs to the older Ingress");
+    match case.controller {
+        // Files do not say who is older.
+        _ if is_taken && case.ingress.created.is_none() => Effect::Unchecked,
+        // The older one has it there too.
+        Controller::IngressNginx if is_taken => Effect::Note,
+        Controller::IngressNginx
+        | Controller::Traefik
+        | Controller::Blastdoor
+        | Controller::Other(_)
+        | Controller::Unknown => Effect::Differs,
+    }
 }
 
 /// The key of the annotation that a field is.
@@ -144,7 +189,14 @@ fn of_annotation(case: &Case<'_>, key: &str, problem: &Problem) -> Difference {
         }
         (_, Severity::Note) => (Is::AnnotationIgnored, Effect::Note),
         (_, Severity::Warning) if !knows_annotation(key) => (Is::AnnotationUnknown, Effect::Lost),
-        (_, Severity::Warning) => (Is::AnnotationIgnored, Effect::Lost),
+        (_, Severity::Warning) if problem.message.contains("ignored") => {
+            (Is::AnnotationIgnored, Effect::Lost)
+        }
+        // It counts, and there is something to know of it.
+        (_, Severity::Warning) if problem.message.contains("as in ingress-nginx") => {
+            (Is::AnnotationDiffers, Effect::Note)
+        }
+        (_, Severity::Warning) => (Is::AnnotationDiffers, Effect::Differs),
         (_, Severity::Error) => {
             let kind = if knows_annotation(key) {
                 Is::AnnotationRefused
@@ -177,6 +229,7 @@ fn closes(case: &Case<'_>, key: &str, problem: &Problem) -> bool {
     };
     let blocked = || case.routes.iter().any(|route| route.state == RouteState::Blocked);
     is_filter
+        || problem.message.contains("closed (503)")
         || written.iter().any(|closed| *closed.annotation == *key)
         || matches!(key, ENTRYPOINTS | PASSTHROUGH) && blocked()
 }
@@ -188,8 +241,10 @@ fn middlewares(case: &Case<'_>, found: &mut Vec<Difference>) {
         let raw = case.middlewares.get(&key);
         let spec = raw.and_then(|raw| raw.value.get("spec"));
         let problems = case.given.problems.get(&object);
-        let is_refused = problems.iter().any(|problem| problem.severity == Severity::Error);
-        for problem in problems {
+        let is_refused = problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error && !is_written_twice(problem));
+        for problem in problems.iter().filter(|problem| !is_written_twice(problem)) {
             let (kind, effect) = match (problem.topic, problem.severity) {
                 (Topic::FilterDiffers, _) => (Is::MiddlewareDiffers, Effect::Differs),
                 (Topic::ReferenceMissing, _) => (Is::ReferenceMissing, Effect::Closed),
@@ -232,7 +287,8 @@ fn services(case: &Case<'_>, found: &mut Vec<Difference>) {
     keys.dedup();
     for key in keys {
         let object = ObjectRef::namespaced(Kind::Service, key);
-        for problem in case.given.problems.get(&object) {
+        let problems = case.given.problems.get(&object).iter();
+        for problem in problems.filter(|problem| !is_written_twice(problem)) {
             let subject = annotation_of(&problem.field);
             let (kind, effect) = match (problem.topic, problem.severity, subject) {
                 (Topic::FilterDiffers, _, _) => (Is::AnnotationDiffers, Effect::Differs),
