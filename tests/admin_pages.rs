@@ -81,6 +81,9 @@ fn endpoints_in_trouble_come_first() {
     let page = page(&gateway, "/api/v1/endpoints?limit=1");
     let counts = ["total", "all", "none", "some"].map(|field| page[field].as_u64().unwrap());
     assert_eq!(counts, [3, 3, 2, 0]);
+    let none = self::page(&gateway, "/api/v1/endpoints?q=test/none");
+    let why = none["services"][0]["why"].as_str().unwrap();
+    assert!(why.contains("no EndpointSlice lists an address"), "{why}");
 }
 
 #[test]

@@ -83,8 +83,8 @@ export function endpoints(app) {
     app, "endpoints", "Endpoints",
     "The Services that routes name, those in trouble first. “Ejected” and “unreachable” are this process's own verdicts, by door; the rest is what EndpointSlices say.",
     {
-      noun: ["Service", "Services"], placeholder: "Service or address", empty: "No Service is named by any route.",
-      columns: ["Service", ["State", "short"], ["Ready", "short"], ["Endpoints", "long"], "Doors"],
+      noun: ["Service", "Services"], placeholder: "Service, address or pod", empty: "No Service is named by any route.",
+      columns: ["Service", ["State", "long"], ["Ready", "short"], ["Endpoints", "long"], "Doors"],
       choices: [
         { name: "state", label: "State", options: () => [["", "all"], ["trouble", "in trouble"]] },
         doorChoice(app),
@@ -97,7 +97,7 @@ export function endpoints(app) {
         key: `${service.service}:${service.port}`,
         cells: [
           link("routes", { q: service.service }, `${service.service}:${service.port}`),
-          serviceBadge(service),
+          [serviceBadge(service), service.why && el("p", { class: "quiet why" }, service.why)],
           `${service.ready} of ${service.ready + service.not_ready}`,
           addresses(service),
           service.listeners.join(", "),
@@ -116,7 +116,8 @@ function addresses(service) {
   if (service.endpoints.length === 0) return null;
   const lines = service.endpoints.map((endpoint) => {
     const at = endpoint.listeners.length === 0 ? "" : ` at ${endpoint.listeners.join(", ")}`;
-    return el("li", null, `${endpoint.address} `, chip(ENDPOINT, endpoint.state), at);
+    const pod = endpoint.pod ? ` ${endpoint.pod}` : "";
+    return el("li", null, `${endpoint.address}${pod} `, chip(ENDPOINT, endpoint.state), at);
   });
   const more = service.more > 0 && el("li", null, `and ${service.more.toLocaleString("en")} more`);
   return el("ul", { class: "plain" }, lines, more);
@@ -405,7 +406,7 @@ export function concerns(traffic, found, certificatesFound, troubled) {
     const name = `${service.service}:${service.port}`;
     const has = service.endpoints.some((endpoint) => endpoint.listeners.length > 0) ? ", some are ejected or unreachable" : "";
     const text = service.state === "none"
-      ? `Service ${name} has no ready endpoint.`
+      ? `Service ${name} has no ready endpoint.${service.why ? ` ${service.why}` : ""}`
       : `Service ${name}: ${service.ready} of ${service.ready + service.not_ready} endpoints are ready${has}.`;
     add(service.state === "none" ? "bad" : "warn", text, "endpoints", { q: service.service }, `at ${service.listeners.join(", ")}`, 0);
   }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use door::Upstream;
 use proxy::UnwellEndpoint;
@@ -34,6 +35,8 @@ struct Row {
     port: u16,
     listeners: Vec<String>,
     state: State,
+    /// Why no endpoint takes requests, if none does.
+    why: Option<String>,
     /// Endpoints that take requests, according to their slices, and those that do not yet, or no more.
     ready: usize,
     not_ready: usize,
@@ -55,6 +58,7 @@ enum State {
 #[derive(Debug, Serialize)]
 struct Place {
     address: String,
+    pod: Option<String>,
     state: Standing,
     /// The doors that say so; none if the slices do.
     listeners: Vec<String>,
@@ -102,7 +106,8 @@ fn of(world: &ShownWorld, query: &Query) -> Result<Page, Answer> {
         }
         let text = || {
             let addresses: Vec<String> = places.keys().map(ToString::to_string).collect();
-            format!("{key}:{port} {}", addresses.join(" "))
+            let pods: Vec<&str> = places.values().filter_map(|known| known.pod.as_deref()).collect();
+            format!("{key}:{port} {} {}", addresses.join(" "), pods.join(" "))
         };
         let is_asked_for = (!only_trouble || state != State::Ready)
             && door.is_none_or(|door| called.doors.contains(door))
@@ -133,7 +138,25 @@ struct Called<'w> {
     unwell: Vec<(&'w str, UnwellEndpoint)>,
 }
 
-type Places<'w> = BTreeMap<SocketAddr, (Standing, BTreeSet<&'w str>)>;
+type Places<'w> = BTreeMap<SocketAddr, Known<'w>>;
+
+/// What is known of an endpoint.
+struct Known<'w> {
+    standing: Standing,
+    /// The doors that say so.
+    doors: BTreeSet<&'w str>,
+    pod: Option<Arc<str>>,
+}
+
+impl Known<'_> {
+    fn of(standing: Standing, pod: Option<&Arc<str>>) -> Self {
+        Self {
+            standing,
+            doors: BTreeSet::new(),
+            pod: pod.cloned(),
+        }
+    }
+}
 
 /// Every port of a Service that some door calls.
 fn called(world: &ShownWorld) -> BTreeMap<(&ObjectKey, u16), Called<'_>> {
@@ -173,10 +196,11 @@ impl<'w> Called<'w> {
             .iter()
             .flat_map(|upstream| upstream.endpoints.iter());
         for endpoint in ready {
-            places.insert(endpoint.address, (Standing::Ready, BTreeSet::new()));
+            let known = Known::of(Standing::Ready, endpoint.pod.as_ref());
+            places.insert(endpoint.address, known);
         }
         for (door, unwell) in &self.unwell {
-            let Some((standing, doors)) = places.get_mut(&unwell.address) else {
+            let Some(known) = places.get_mut(&unwell.address) else {
                 continue;
             };
             let verdict = if unwell.is_reachable {
@@ -184,8 +208,8 @@ impl<'w> Called<'w> {
             } else {
                 Standing::Down
             };
-            *standing = verdict.min(*standing);
-            doors.insert(door);
+            known.standing = verdict.min(known.standing);
+            known.doors.insert(door);
         }
         let Some(view) = view else { return places };
         let service = view.service(key);
@@ -204,8 +228,10 @@ impl<'w> Called<'w> {
                 };
                 // If no other is left, those that terminate are called.
                 let address = SocketAddr::new(endpoint.address, target);
-                let (known, _) = places.entry(address).or_insert((standing, BTreeSet::new()));
-                *known = standing.min(*known);
+                let known = places
+                    .entry(address)
+                    .or_insert_with(|| Known::of(standing, endpoint.pod.as_ref()));
+                known.standing = standing.min(known.standing);
             }
         }
         places
@@ -218,7 +244,7 @@ impl<'w> Called<'w> {
 
 /// What a Service is like. Endpoints that terminate are no trouble: every update has them.
 fn state(places: &Places<'_>) -> State {
-    let any = |wanted: &[Standing]| places.values().any(|(standing, _)| wanted.contains(standing));
+    let any = |wanted: &[Standing]| places.values().any(|known| wanted.contains(&known.standing));
     if !any(&[Standing::Ready, Standing::Ejected]) {
         State::None
     } else if any(&[Standing::Down, Standing::Ejected, Standing::NotReady]) {
@@ -232,11 +258,11 @@ fn row(state: State, key: &ObjectKey, port: u16, called: &Called<'_>, places: Pl
     let takes = [Standing::Ready, Standing::Ejected, Standing::Down];
     let ready = places
         .values()
-        .filter(|(standing, _)| takes.contains(standing))
+        .filter(|known| takes.contains(&known.standing))
         .count();
     let not_ready = places.len() - ready;
     let mut places: Vec<_> = places.into_iter().collect();
-    places.sort_by_key(|(address, (standing, _))| (*standing, *address));
+    places.sort_by_key(|(address, known)| (known.standing, *address));
     let more = places.len().saturating_sub(MOST_ENDPOINTS);
     let texts = |doors: &BTreeSet<&str>| doors.iter().map(|door| (*door).to_owned()).collect();
     let endpoints = places.into_iter().take(MOST_ENDPOINTS);
@@ -245,13 +271,18 @@ fn row(state: State, key: &ObjectKey, port: u16, called: &Called<'_>, places: Pl
         port,
         listeners: texts(&called.doors),
         state,
+        why: called
+            .upstreams
+            .iter()
+            .find_map(|upstream| upstream.explain_none()),
         ready,
         not_ready,
         endpoints: endpoints
-            .map(|(address, (state, doors))| Place {
+            .map(|(address, known)| Place {
                 address: address.to_string(),
-                state,
-                listeners: texts(&doors),
+                pod: known.pod.as_deref().map(str::to_owned),
+                state: known.standing,
+                listeners: texts(&known.doors),
             })
             .collect(),
         more,
