@@ -271,7 +271,7 @@ def hostile_text_is_text(site, page):
 def finds_what_is_wrong(page):
     go(page, "overview")
     wrong = page.until("[...document.querySelectorAll('.wrongs li')].map((one) => one.textContent).join('\\n')")
-    for words in ("Service test/gone:80 has no ready endpoint", "Service test/weary:80: 1 of 2 endpoints are ready", "missing"):
+    for words in ("Service `test/gone` has no endpoint", "Service test/weary:80: 1 of 2 endpoints are ready", "missing"):
         assert words in wrong, wrong
     assert page.run("document.querySelector('.wrongs li').className") == "bad"
     assert "wrong" in page.run("document.getElementById('state').textContent")

@@ -405,9 +405,8 @@ export function concerns(traffic, found, certificatesFound, troubled) {
   for (const service of troubled.services) {
     const name = `${service.service}:${service.port}`;
     const has = service.endpoints.some((endpoint) => endpoint.listeners.length > 0) ? ", some are ejected or unreachable" : "";
-    const text = service.state === "none"
-      ? `Service ${name} has no ready endpoint.${service.why ? ` ${service.why}` : ""}`
-      : `Service ${name}: ${service.ready} of ${service.ready + service.not_ready} endpoints are ready${has}.`;
+    const none = service.why ?? (service.ready > 0 ? `No endpoint of Service ${name} can be reached.` : `Service ${name} has no ready endpoint.`);
+    const text = service.state === "none" ? none : `Service ${name}: ${service.ready} of ${service.ready + service.not_ready} endpoints are ready${has}.`;
     add(service.state === "none" ? "bad" : "warn", text, "endpoints", { q: service.service }, `at ${service.listeners.join(", ")}`, 0);
   }
   counts.bad += troubled.none;
