@@ -3,7 +3,7 @@
 use resource::{ClusterView, Ingress, IngressClass};
 use serde::{Serialize, Serializer};
 
-use crate::given::RawObject;
+use crate::raw::RawObject;
 
 /// The controller that an Ingress was written for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

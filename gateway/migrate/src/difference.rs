@@ -86,7 +86,7 @@ impl Difference {
     }
 
     /// The same, said by another object.
-    pub(crate) fn of(mut self, object: impl ToString) -> Self {
+    pub(crate) fn of(mut self, object: &dyn std::fmt::Display) -> Self {
         self.object = Some(object.to_string());
         self
     }

@@ -2,12 +2,12 @@
 
 use resource::PathType;
 
+use crate::case::Case;
 use crate::controller::Controller;
 use crate::difference::{Difference, Effect};
 use crate::given::Given;
 use crate::kind::DifferenceKind as Is;
 use crate::neighbours::is_prefix;
-use crate::report::Case;
 use crate::schemes::{redirected_from, redirects_to_https};
 use crate::settings::Settings;
 

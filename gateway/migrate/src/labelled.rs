@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::given::{Given, RawObject};
+use crate::given::Given;
 use crate::placing::By;
+use crate::raw::RawObject;
 use crate::yaml;
 
 /// An Ingress with the labels that it lacks.
@@ -82,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::given::objects_of;
+    use crate::raw::objects_of;
 
     /// Whatever was written is there again when the copy is read, but for what the API server adds.
     #[test]
@@ -110,7 +111,7 @@ mod tests {
         let copy = copy(&raw[0], &[("expose".to_owned(), "a".to_owned())]);
         assert_eq!(copy.file_name, "shop.web.yaml");
         let read = resource::manifest::values(copy.text.as_bytes()).unwrap();
-        let mut kept = annotations.clone();
+        let mut kept = annotations;
         kept.as_object_mut().unwrap().remove(LAST_APPLIED);
         let expected = json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",

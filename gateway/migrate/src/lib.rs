@@ -11,6 +11,8 @@
 //!   why it was not ([`Evidence`]).
 //! - Pure: no I/O, no clock. Texts of objects are data; they are escaped where they are shown to people.
 
+mod case;
+mod compose;
 mod controller;
 mod difference;
 mod evidence;
@@ -23,6 +25,7 @@ mod model;
 mod neighbours;
 mod objects;
 mod placing;
+mod raw;
 pub mod replay;
 mod report;
 mod schemes;
@@ -31,13 +34,15 @@ mod table;
 mod traefik;
 mod yaml;
 
+pub use compose::report;
 pub use controller::Controller;
 pub use difference::{Difference, Effect};
 pub use evidence::{Evidence, evidence, evident_subjects};
 pub use facts::{DoorFacts, RouteFact, RouteState, routes};
-pub use given::{Given, RawObject, objects_of};
+pub use given::Given;
 pub use kind::DifferenceKind;
 pub use labelled::{Copy, copies};
 pub use objects::{ForeignKind, foreign_kinds};
 pub use placing::{By, Place, Places, Wish, WishError, place};
-pub use report::{ControllerDefault, ForeignObject, IngressReport, Report, Setting, Unreadable, report};
+pub use raw::{RawObject, objects_of};
+pub use report::{ControllerDefault, ForeignObject, IngressReport, Report, Setting, Unreadable};

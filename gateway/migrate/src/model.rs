@@ -5,12 +5,12 @@ use resource::{
 };
 use route::ObjectKey;
 
+use crate::case::{Case, reference};
 use crate::controller::{Controller, whose_annotation};
 use crate::difference::{Difference, Effect};
 use crate::facts::RouteState;
 use crate::kind::DifferenceKind as Is;
 use crate::placing::By;
-use crate::report::{Case, reference};
 
 const ENTRYPOINTS: &str = "traefik.ingress.kubernetes.io/router.entrypoints";
 const PASSTHROUGH: &str = "nginx.ingress.kubernetes.io/ssl-passthrough";
@@ -324,7 +324,7 @@ fn without_endpoints(case: &Case<'_>, found: &mut Vec<Difference>) {
         // It is the same at the other gateway.
         let effect = if is_known { Effect::Note } else { Effect::Unchecked };
         let difference = Difference::new(Is::NoEndpoints, "", effect, "", message);
-        found.push(difference.of(format!("Service {service}")));
+        found.push(difference.of(&format_args!("Service {service}")));
     }
 }
 

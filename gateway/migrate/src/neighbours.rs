@@ -6,7 +6,7 @@ use resource::{ClusterView, Ingress, IngressPath, PathType};
 use route::{HostPattern, ObjectKey};
 
 use crate::controller::Controller;
-use crate::given::RawObject;
+use crate::raw::RawObject;
 
 /// The rules of all Ingresses, by host.
 pub(crate) struct Neighbours<'v> {

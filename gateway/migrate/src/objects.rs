@@ -1,6 +1,6 @@
 //! Objects of other gateways that have no counterpart here.
 
-use crate::given::RawObject;
+use crate::raw::RawObject;
 use crate::report::ForeignObject;
 
 /// A kind of objects that is not read here.

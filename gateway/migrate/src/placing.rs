@@ -85,6 +85,9 @@ impl std::str::FromStr for Wish {
     }
 }
 
+/// Labels to add.
+type AddedLabels = Vec<(String, String)>;
+
 /// Words in a class that say for whom it is.
 const WORDS: &[(&str, &[&str])] = &[
     ("internal", &["internal", "private", "intranet", "intern"]),
@@ -222,7 +225,7 @@ impl Placing<'_> {
         &self,
         ingress: &Ingress,
         door: &ListenerName,
-    ) -> Result<(Vec<ListenerName>, Vec<(String, String)>), String> {
+    ) -> Result<(Vec<ListenerName>, AddedLabels), String> {
         let policy = self
             .policy(door)
             .ok_or_else(|| format!("there is no door `{door}`"))?;

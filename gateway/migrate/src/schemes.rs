@@ -3,10 +3,10 @@
 use door::Scheme;
 use route::ListenerName;
 
+use crate::case::Case;
 use crate::controller::Controller;
 use crate::difference::{Difference, Effect};
 use crate::kind::DifferenceKind as Is;
-use crate::report::Case;
 
 /// What clients of a scheme get no more.
 pub(crate) fn differences(case: &Case<'_>) -> Vec<Difference> {

@@ -3,10 +3,10 @@
 use resource::{IngressPath, PathMatcher, PathType};
 use route::{HostPattern, PathPattern, PathScratch, normalise_path};
 
+use crate::case::Case;
 use crate::difference::{Difference, Effect};
 use crate::kind::DifferenceKind as Is;
 use crate::neighbours::{Neighbour, is_prefix};
-use crate::report::Case;
 
 /// What is different because of what is written.
 pub(crate) fn differences(case: &Case<'_>) -> Vec<Difference> {

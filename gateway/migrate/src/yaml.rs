@@ -15,7 +15,12 @@ pub(crate) fn document(value: &Value) -> String {
                 field(name, value, 0, &mut text);
             }
         }
-        other => text.push_str(&format!("{other}\n")),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => text.push_str(&format!("{value}\n")),
     }
     text
 }

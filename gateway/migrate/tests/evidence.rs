@@ -46,17 +46,12 @@ fn folder() -> PathBuf {
 
 /// Whether a case writes an annotation, or a field of a Middleware.
 fn writes(case: &Value, kind: DifferenceKind, subject: &str) -> bool {
-    match kind {
-        DifferenceKind::AnnotationDiffers => {
-            let (_, short) = subject.split_once('/').unwrap();
-            has_key(case, &[short]) || has_key(case, &[subject])
-        }
-        DifferenceKind::MiddlewareDiffers => {
-            let path: Vec<&str> = subject.split('.').collect();
-            has_key(case, &path)
-        }
-        _ => true,
+    if kind == DifferenceKind::AnnotationDiffers {
+        let (_, short) = subject.split_once('/').unwrap();
+        return has_key(case, &[short]) || has_key(case, &[subject]);
     }
+    let path: Vec<&str> = subject.split('.').collect();
+    kind != DifferenceKind::MiddlewareDiffers || has_key(case, &path)
 }
 
 /// Whether these keys stand below one another, anywhere.
@@ -69,7 +64,7 @@ fn has_key(value: &Value, path: &[&str]) -> bool {
             name == first && (rest.is_empty() || has_key(value, rest)) || has_key(value, path)
         }),
         Value::Array(items) => items.iter().any(|item| has_key(item, path)),
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

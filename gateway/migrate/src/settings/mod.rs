@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::difference::Effect;
 use crate::evidence::evidence;
-use crate::given::RawObject;
 use crate::kind::DifferenceKind;
+use crate::raw::RawObject;
 use crate::report::Setting;
 
 use rows::{NGINX, NGINX_ARGUMENTS, Row, TRAEFIK_ARGUMENTS};
@@ -168,7 +168,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::given::objects_of;
+    use crate::raw::objects_of;
 
     #[test]
     fn keys_are_found_in_the_right_objects_and_unknown_ones_are_lost() {

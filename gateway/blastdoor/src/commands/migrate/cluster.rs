@@ -50,7 +50,7 @@ pub(super) async fn read(
                 )));
             }
             Listing::Forbidden(message) => {
-                gathered.unread(plural, None, &format!("may not be listed: {message}"))
+                gathered.unread(plural, None, &format!("may not be listed: {message}"));
             }
         }
     }

@@ -98,7 +98,7 @@ pub(super) enum MigrateError {
 /// Reports what would change, and writes labelled copies where it is asked to.
 pub(crate) fn run(options: &Options, asked: &MigrateOptions) -> ExitCode {
     let ended = if asked.replay.is_asked() {
-        asked.replay.run(options, asked.output)
+        replay(options, asked)
     } else {
         migrate(options, asked)
     };
@@ -106,6 +106,17 @@ pub(crate) fn run(options: &Options, asked: &MigrateOptions) -> ExitCode {
         Ok(status) => status,
         Err(error) => fail(USAGE, error),
     }
+}
+
+/// Replays a log and prints what is different.
+fn replay(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, MigrateError> {
+    let tally = asked.replay.run(options).map_err(MigrateError::Replay)?;
+    let mut printer = Printer::default();
+    match asked.output {
+        Output::Table => printer.print(&tally),
+        Output::Json => printer.print(serde_json::json!(tally)),
+    }
+    Ok(printer.finish(ExitCode::from(u8::from(tally.different > 0))))
 }
 
 fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, MigrateError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use control::SourceContent;
 use migrate::{RawObject, Unreadable, objects_of};
 use resource::manifest::{self, Manifest};
+use serde_json::Value;
 
 /// Everything that was read.
 pub(super) struct ReadObjects {
@@ -41,8 +42,16 @@ impl Gathered {
     }
 
     /// Objects of an API server.
-    pub(super) fn listed(&mut self, what: &str, items: Vec<serde_json::Value>) {
-        let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": items });
+    pub(super) fn listed(&mut self, what: &str, items: Vec<Value>) {
+        let fields = [
+            ("apiVersion", "v1".into()),
+            ("kind", "List".into()),
+            ("items", Value::Array(items)),
+        ];
+        let list: Value = fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         self.manifests
             .push(manifest::parse(what, list.to_string().as_bytes()));
         self.raw.extend(objects_of(list, None));

@@ -10,8 +10,6 @@ use std::thread;
 use migrate::replay::{LogCounts, Recorded, Share, Unusable, recorded};
 use tokio::sync::mpsc;
 
-use super::Next;
-
 /// Requests that wait.
 const QUEUE: usize = 256;
 /// Bytes of a line. Longer ones are malformed.
@@ -63,7 +61,7 @@ impl Lines {
     }
 
     /// The next request; `None` at the end. Several workers may wait, one after the other.
-    pub(super) async fn next(lines: &RefCell<Self>) -> Next {
+    pub(super) async fn next(lines: &RefCell<Self>) -> Option<(Recorded, String)> {
         std::future::poll_fn(|context| {
             let mut lines = lines.borrow_mut();
             let Some(requests) = &mut lines.requests else {

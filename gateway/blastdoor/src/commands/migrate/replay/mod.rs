@@ -6,19 +6,16 @@ mod target;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use migrate::replay::{Recorded, Share, Tally, compare};
+use migrate::replay::{Share, Tally, compare};
 use tokio::task::LocalSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use self::client::{Client, Wanted};
 use self::lines::Lines;
 use self::target::Target;
-use super::{MigrateError, Output};
-use crate::commands::Printer;
 use crate::commands::progress::Progress;
 use crate::commands::run::runtime;
 use crate::config::Options;
@@ -89,25 +86,14 @@ impl ReplayOptions {
         self.replay.is_some()
     }
 
-    /// Replays the log and prints what is different.
-    pub(super) fn run(&self, options: &Options, output: Output) -> Result<ExitCode, MigrateError> {
+    /// Replays the log.
+    pub(super) fn run(&self, options: &Options) -> Result<Tally, String> {
         let (Some(log), Some(old), Some(new)) = (&self.replay, &self.old, &self.new) else {
-            return Err(MigrateError::Replay("--replay needs --old and --new".to_owned()));
+            return Err("--replay needs --old and --new".to_owned());
         };
-        let lines =
-            Lines::open(log, self.host.clone(), self.share, self.limit).map_err(MigrateError::Replay)?;
-        let runtime = runtime().map_err(MigrateError::Replay)?;
-        let tally = LocalSet::new().block_on(
-            &runtime,
-            self.replay(lines, old, new, options.variable("TERM") == Some("dumb")),
-        );
-        let tally = tally.map_err(MigrateError::Replay)?;
-        let mut printer = Printer::default();
-        match output {
-            Output::Table => printer.print(&tally),
-            Output::Json => printer.print(serde_json::json!(tally)),
-        }
-        Ok(printer.finish(ExitCode::from(u8::from(tally.different > 0))))
+        let lines = Lines::open(log, self.host.clone(), self.share, self.limit)?;
+        let is_dumb = options.variable("TERM") == Some("dumb");
+        LocalSet::new().block_on(&runtime()?, self.replay(lines, old, new, is_dumb))
     }
 
     async fn replay(&self, lines: Lines, old: &Target, new: &Target, is_dumb: bool) -> Result<Tally, String> {
@@ -214,6 +200,3 @@ fn field_name(text: &str) -> Result<String, String> {
     let name = name.map_err(|_invalid| format!("`{text}` is no name of a header field"))?;
     Ok(name.as_str().to_owned())
 }
-
-/// What a request is, for lines.
-pub(super) type Next = Option<(Recorded, String)>;
