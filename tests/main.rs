@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin_pages;
+mod audit;
 mod bodies;
 mod causes;
 mod challenges;
@@ -18,6 +19,7 @@ mod doctor;
 mod doors;
 mod drain;
 mod ejection;
+mod explain;
 mod external_http;
 mod external_https;
 mod external_names;

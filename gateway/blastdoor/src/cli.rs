@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{check, doctor, migrate, prove};
+use crate::commands::{audit, check, doctor, explain, migrate, prove};
 use crate::config::AdminBind;
 
 /// A split-horizon HTTP gateway for Kubernetes: isolated listeners ("doors") in one process
@@ -47,6 +47,12 @@ pub(crate) enum Command {
         #[arg(short, long, value_enum, default_value_t = check::Output::Text)]
         output: check::Output,
     },
+    /// Print what is reachable where: every host and path of every door, by which Ingress, to which Service
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(audit::AuditOptions),
+    /// Say which rule answers a URL at each door, what filters do, where the request goes, and why the other rules lose
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainOptions),
     /// Read the cluster and diagnose how load balancers reach the doors; exits with 0 if nothing is wrong, 1 if something is, 2
     /// if it could not look
     Doctor(doctor::DoctorOptions),

@@ -10,6 +10,7 @@
 //!   cannot do.
 
 mod admin;
+mod audit;
 mod cli;
 mod commands;
 mod compilation;
@@ -17,6 +18,7 @@ pub mod config;
 mod descriptors;
 mod door_view;
 mod echo;
+mod explain;
 mod gateway_addresses;
 mod gauges;
 mod memory;
@@ -29,6 +31,7 @@ mod signals;
 mod source;
 mod supervisor;
 mod telemetry;
+mod text;
 mod watched;
 mod world;
 
@@ -43,7 +46,7 @@ use cli::{Cli, Command};
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(explained) => return commands::explain(&explained),
+        Err(explained) => return commands::explain_usage(&explained),
     };
     let options = config::Options {
         config: cli.common.config,
@@ -59,6 +62,8 @@ pub fn main() -> ExitCode {
         Command::Demo => commands::demo::run(&options),
         Command::Check { output } => commands::check::run(&options, output),
         Command::Migrate(asked) => commands::migrate::run(&options, &asked),
+        Command::Audit(asked) => commands::audit::run(&options, &asked),
+        Command::Explain(asked) => commands::explain::run(&options, &asked),
         Command::Doctor(asked) => commands::doctor::run(&options, &asked),
         Command::Prove(asked) => commands::prove::run(&options, &asked),
         Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_deref()),

@@ -14,7 +14,6 @@ use crate::config::{Config, DoorConfig};
 #[derive(Debug, Clone)]
 pub(crate) struct ShownWorld {
     /// The configuration from which the doors were compiled.
-    #[expect(dead_code, reason = "explanations read it")]
     pub(crate) config: Arc<Config>,
     /// The objects from which they were compiled; `None` before the first publication.
     pub(crate) view: Option<ClusterView>,

@@ -105,7 +105,6 @@ impl World<OpenDoor> {
     }
 
     /// What readers see of it.
-    #[expect(dead_code, reason = "reports of commands follow")]
     pub(crate) fn shown(&self) -> ShownWorld {
         let doors = self.doors.iter().map(|door| ShownDoor {
             config: Arc::clone(&door.config),

@@ -50,8 +50,9 @@ mod snapshot;
 mod tls;
 
 pub use admission::{
-    Admitted, Bounds, CaSource, ClientAuth, DefaultCertificate, FilterPolicy, HostOwner, NamespacePattern,
-    NamespacePatternError, Policy, Selector, SelectorError, Selectors, TlsPolicy, TlsVersion,
+    Admitted, Bounds, CaSource, ClientAuth, DefaultCertificate, FilterPolicy, HostOwner, Membership,
+    NamespacePattern, NamespacePatternError, Policy, Selector, SelectorError, Selectors, TlsPolicy,
+    TlsVersion,
 };
 pub use backend::{
     AddressPolicy, BackendPolicy, BackendTls, Endpoint, ExternalNames, NoEndpoints, OwnAddresses,
@@ -68,7 +69,7 @@ pub use pki::{
 };
 pub use publish::{Door, Ledger, Publisher, Reports, open, publish, publish_beside};
 pub use resource::{Balance, PageRequest};
-pub use rule::{Blocked, Origin, Tuning};
+pub use rule::{Blocked, Field, Origin, Tuning};
 pub use scheme::Scheme;
 pub use snapshot::{Matched, Snapshot, Standing, Verdict};
 pub use tls::{DoorTls, Handshake, ServedCertificate};

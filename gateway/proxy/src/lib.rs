@@ -34,7 +34,7 @@ mod worker;
 pub use cpus::{Cpus, InvalidCpus};
 pub use descriptors::Allotment;
 
-pub use listen::listener::{BindError, Listener, ListenerStatus, Sockets};
+pub use listen::listener::{BindError, EndpointHealth, Listener, ListenerStatus, Sockets};
 pub use listen::socket::listen;
 pub use listen::verdicts::Verdicts;
 pub use memory::{MemoryBudget, Stage};
@@ -43,6 +43,7 @@ pub use observe::label_text::LabelText;
 pub use observe::metrics::Metrics;
 pub use observe::queue::LineQueue;
 pub use observe::traffic::Traffic;
+pub use request::rehearsal::{Answered, CanaryTurn, FilterOutcome, Outcome, Rehearsal, rehearse};
 pub use settings::{
     Binding, ClientIp, ClientShare, Drain, FilterSettings, Front, Limits, PerClient, ProxyProtocol, Settings,
     Timeouts, TrustedProxies,

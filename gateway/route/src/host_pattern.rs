@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::host::{Host, HostBuf, HostError, normalise_sni};
+use crate::host::{Host, HostBuf, HostError, RequestHost, normalise_sni};
 
 /// The host of an Ingress rule (Kubernetes networking/v1, `IngressRule.host`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +66,16 @@ impl HostPattern {
         match text.strip_prefix("*.") {
             Some(suffix) => name(text, suffix).map(Self::Wildcard),
             None => name(text, text).map(Self::Exact),
+        }
+    }
+
+    /// Whether this pattern alone matches the host of a request.
+    #[must_use]
+    pub fn matches(&self, host: Option<&RequestHost<'_>>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(own) => host.is_some_and(|host| !host.is_address() && host.as_str() == own.as_str()),
+            Self::Wildcard(suffix) => host.and_then(|host| host.parent()) == Some(suffix.as_str()),
         }
     }
 

@@ -32,6 +32,17 @@ impl HostSet {
         self.covered(host).is_some()
     }
 
+    /// Every host and wildcard, in order.
+    #[must_use]
+    pub fn patterns(&self) -> Vec<HostPattern> {
+        let exact = self.exact.keys().cloned().map(HostPattern::Exact);
+        let mut patterns: Vec<_> = exact
+            .chain(self.wildcard.keys().cloned().map(HostPattern::Wildcard))
+            .collect();
+        patterns.sort_unstable();
+        patterns
+    }
+
     /// The position of a host that is named precisely. An address is never a key.
     pub(crate) fn named(&self, host: &RequestHost<'_>) -> Option<usize> {
         self.exact.get(host.as_str()).copied()

@@ -5,8 +5,9 @@ use wire::{Method, RequestHead};
 
 use super::answer::Answer;
 use super::board::Board;
+use super::context::Inquiry;
 use super::guard;
-use super::page::{Audience, Inquiry, Page};
+use super::page::{Audience, Page};
 use super::query::Query;
 
 /// What a request asks for.

@@ -188,8 +188,8 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
+    use crate::admin::context::Context;
     use crate::admin::counts::AdminCounts;
-    use crate::admin::page::Context;
     use crate::admin::places::Room;
     use crate::gauges::Gauges;
     use crate::telemetry::Logs;

@@ -24,11 +24,15 @@ pub(super) fn is_trusted(host: Option<&str>) -> bool {
     };
     // A zone (`[fe80::1%eth0]`) is for the machine that wrote it.
     let address = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    if let Some((address, _port)) = address {
+    if let Some((address, port)) = address {
         let address = address
             .split_once('%')
             .map_or(address, |(address, _zone)| address);
-        return address.parse::<Ipv6Addr>().is_ok();
+        let is_port = port.is_empty()
+            || port
+                .strip_prefix(':')
+                .is_some_and(|port| port.parse::<u16>().is_ok());
+        return is_port && address.parse::<Ipv6Addr>().is_ok();
     }
     let mut scratch = HostBuf::new();
     let Ok(host) = normalise_authority(host.as_bytes(), &mut scratch) else {

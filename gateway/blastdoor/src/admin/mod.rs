@@ -9,6 +9,7 @@ mod answer;
 mod asked;
 mod board;
 mod connection;
+mod context;
 mod counts;
 mod dashboard;
 mod exposition;
@@ -17,6 +18,7 @@ mod page;
 mod pages;
 mod places;
 mod query;
+mod reachability;
 mod report;
 
 use std::io;
@@ -33,8 +35,8 @@ use tokio::runtime::Runtime;
 
 pub(crate) use self::board::Board;
 use self::connection::{Patience, Server};
+use self::context::Context;
 pub(crate) use self::counts::AdminCounts;
-use self::page::Context;
 use self::pages::Pages;
 use self::places::Places;
 pub(crate) use self::places::Room;

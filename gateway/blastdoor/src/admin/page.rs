@@ -3,18 +3,16 @@
 //! A new page is one line of [`PAGES`] and a function.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use prometheus_client::registry::Registry;
 
 use super::answer::Answer;
-use super::board::Board;
+use super::context::{Context, Inquiry};
 use super::dashboard;
 use super::exposition::Format;
 use super::query::Query;
+use super::reachability;
 use super::report::{certificates, endpoints, problems, traffic};
-use crate::gauges::Gauges;
 use crate::shown::ShownWorld;
 
 /// A page that takes a while to make.
@@ -37,11 +35,13 @@ pub(super) enum Audience {
 }
 
 /// Every page.
-pub(super) static PAGES: [Page; 16] = [
+pub(super) static PAGES: [Page; 18] = [
     Page::for_programs("/metrics", |context, inquiry| {
         metrics(&context.registry, &inquiry.accept)
     }),
     Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
+    Page::for_people("/api/v1/audit", reachability::audit),
+    Page::for_people("/api/v1/explain", reachability::explain),
     Page::for_people("/api/v1/traffic", |context, inquiry| {
         let (board, gauges) = (&context.board, &context.gauges);
         settled(traffic::page(board, gauges, context.started, &inquiry.query))
@@ -50,10 +50,10 @@ pub(super) static PAGES: [Page; 16] = [
         settled(problems::page(&context.board, &inquiry.query))
     }),
     Page::for_people("/api/v1/endpoints", |context, inquiry| {
-        context.of_world(inquiry, endpoints::page)
+        of_world(context, inquiry, endpoints::page)
     }),
     Page::for_people("/api/v1/certificates", |context, inquiry| {
-        context.of_world(inquiry, certificates::page)
+        of_world(context, inquiry, certificates::page)
     }),
     Page::for_people("/", |_, _| dashboard::page()),
     Page::for_people("/dashboard/style.css", |_, _| dashboard::style()),
@@ -70,23 +70,6 @@ pub(super) static PAGES: [Page; 16] = [
         dashboard::script(dashboard::EXPLAIN)
     }),
 ];
-
-/// What pages are made from.
-pub(super) struct Context {
-    pub(super) board: Board,
-    pub(super) registry: Arc<Registry>,
-    pub(super) gauges: Gauges,
-    /// When the process began.
-    pub(super) started: SystemTime,
-}
-
-/// What a request says about the page that it asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Inquiry {
-    pub(super) query: Query,
-    /// The field `Accept`; empty if there is none.
-    pub(super) accept: String,
-}
 
 impl Page {
     const fn for_programs(path: &'static str, make: fn(&Context, &Inquiry) -> Answer) -> Self {
@@ -115,20 +98,13 @@ impl Page {
     }
 }
 
-impl Context {
-    /// The world that is live.
-    ///
-    /// # Errors
-    /// The answer to a request that comes before the first table.
-    pub(super) fn world(&self) -> Result<Arc<ShownWorld>, Answer> {
-        let world = self.board.world().filter(|world| world.view.is_some());
-        world.ok_or_else(Answer::not_yet)
-    }
-
-    /// A page that is made from that world.
-    fn of_world(&self, inquiry: &Inquiry, make: fn(&ShownWorld, &Query) -> Result<Answer, Answer>) -> Answer {
-        settled(self.world().and_then(|world| make(&world, &inquiry.query)))
-    }
+/// A page that is made from the world that is live.
+fn of_world(
+    context: &Context,
+    inquiry: &Inquiry,
+    make: fn(&ShownWorld, &Query) -> Result<Answer, Answer>,
+) -> Answer {
+    settled(context.world().and_then(|world| make(&world, &inquiry.query)))
 }
 
 /// The page, or the answer in its place.

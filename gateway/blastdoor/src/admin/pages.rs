@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::oneshot;
 
 use super::answer::Answer;
-use super::page::{Audience, Context, Inquiry, Page};
+use super::context::{Context, Inquiry};
+use super::page::{Audience, Page};
 
 /// Where pages are ordered.
 pub(super) struct Pages(SyncSender<Order>);

@@ -31,7 +31,6 @@ pub(crate) enum QueryError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known(&'static [&'static str]);
 
-#[cfg_attr(not(test), expect(dead_code, reason = "pages with parameters follow"))]
 impl Query {
     /// # Errors
     /// When it cannot be decoded, or has too many parameters.

@@ -4,10 +4,8 @@ use std::process::ExitCode;
 
 use resource::{Problem, Severity};
 
-use super::run::runtime;
-use super::{Printer, USAGE, fail, print_error};
-use crate::config::{self, Config, Options};
-use crate::world::{OpenDoor, World};
+use super::{Printer, loaded};
+use crate::config::Options;
 
 /// How problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -20,16 +18,9 @@ pub(crate) enum Output {
 
 /// Compiles everything without serving and prints every problem.
 pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
-    let loaded = match config::load(options) {
-        Ok(loaded) => loaded,
-        Err(errors) => return fail(USAGE, errors),
-    };
-    for warning in &loaded.warnings {
-        print_error(format!("warning: {warning}"));
-    }
-    let world = match world(loaded.config, options) {
+    let world = match loaded::world(options) {
         Ok(world) => world,
-        Err(message) => return fail(USAGE, message),
+        Err(status) => return status,
     };
     let mut problems: Vec<&Problem> = world.problems.all().iter().map(AsRef::as_ref).collect();
     problems.sort_unstable();
@@ -57,12 +48,4 @@ pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
     }
     let found = problems.iter().any(|problem| problem.severity != Severity::Note);
     printer.finish(ExitCode::from(u8::from(found)))
-}
-
-/// Everything that there is to know without serving.
-fn world(config: Config, options: &Options) -> Result<World<OpenDoor>, String> {
-    let runtime = runtime()?;
-    let tasks = tokio::task::LocalSet::new();
-    let loaded = tasks.block_on(&runtime, World::load(config, options));
-    loaded.map_err(|error| error.to_string())
 }

@@ -1,9 +1,13 @@
 //! One module per command.
 
+mod admin_client;
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod health;
+mod loaded;
 pub(crate) mod migrate;
 mod progress;
 pub(crate) mod prove;
@@ -48,8 +52,17 @@ fn finish(written: io::Result<()>, otherwise: ExitCode) -> ExitCode {
     }
 }
 
+/// How reports are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ReportOutput {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
 /// Prints what the command line asked for (its help, its version), or what is wrong with it.
-pub(crate) fn explain(explained: &clap::Error) -> ExitCode {
+pub(crate) fn explain_usage(explained: &clap::Error) -> ExitCode {
     let written = explained.print();
     if explained.use_stderr() {
         return ExitCode::from(USAGE);

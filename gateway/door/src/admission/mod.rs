@@ -11,7 +11,9 @@ mod selectors;
 mod tls;
 
 pub use budgets::Bounds;
-pub use policy::{Admitted, FilterPolicy, HostOwner, NamespacePattern, NamespacePatternError, Policy};
+pub use policy::{
+    Admitted, FilterPolicy, HostOwner, Membership, NamespacePattern, NamespacePatternError, Policy,
+};
 pub use selector::{Selector, SelectorError};
 pub use selectors::Selectors;
 pub use tls::{CaSource, ClientAuth, DefaultCertificate, TlsPolicy, TlsVersion};

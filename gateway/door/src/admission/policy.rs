@@ -99,6 +99,19 @@ pub struct Admitted<'v> {
     pub(super) excess: Option<Excess>,
 }
 
+/// Whether an Ingress is one of a door's, and if not, the first reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// The door admits it.
+    Admitted,
+    /// Its labels do not select the door.
+    Labels,
+    /// Its labels would select the door, but its class is none of the door's.
+    Class,
+    /// It is meant for the door, whose `namespaces` leave out its namespace.
+    Namespace,
+}
+
 /// Oldest first, and then by namespace and name; without a creation time, newest.
 pub(crate) fn precedence(left: &Ingress, right: &Ingress) -> Ordering {
     age(left).cmp(&age(right)).then_with(|| left.key.cmp(&right.key))
@@ -217,6 +230,20 @@ impl Policy {
         self.chooses(ingress, view) && self.namespace_is_admitted(namespace)
     }
 
+    /// Whether the Ingress is one of this door's, and if not, why.
+    #[must_use]
+    pub fn membership_of(&self, ingress: &Ingress, view: &ClusterView) -> Membership {
+        if self.admits(ingress, view) {
+            Membership::Admitted
+        } else if self.chooses(ingress, view) {
+            Membership::Namespace
+        } else if self.selectors.match_labels(&ingress.labels) {
+            Membership::Class
+        } else {
+            Membership::Labels
+        }
+    }
+
     /// Whether the Ingress is meant for this door, by its labels and its class. Nothing is meant for a door that says
     /// neither which labels nor which classes.
     #[must_use]
@@ -258,7 +285,7 @@ impl Policy {
 
     /// Whether a rule for `host` may be exposed at this door.
     #[must_use]
-    pub(crate) fn host_admits(&self, host: &HostPattern) -> bool {
+    pub fn host_admits(&self, host: &HostPattern) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|restriction| restriction.admits(host))
     }
 

@@ -79,6 +79,13 @@ impl PlatformRoots {
 }
 
 impl BackendTls {
+    /// Whether the certificate of the backend must be one of an authority that is trusted, for the name that is sent.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        let trust = self.key.as_ref().map(|key| &key.config.trust);
+        !matches!(trust, Some(Trust::Nobody(_)))
+    }
+
     /// Settings made by hand, equal to no others.
     #[must_use]
     pub fn new(config: Arc<ClientConfig>, server_name: ServerName<'static>, h2: bool) -> Self {

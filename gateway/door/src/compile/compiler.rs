@@ -226,6 +226,7 @@ impl<'v> Compiler<'v> {
         };
         Arc::new(Route {
             origin: Arc::clone(&rule.origin),
+            field: rule.field,
             action,
             canary,
             filters,
@@ -273,6 +274,7 @@ impl<'v> Compiler<'v> {
             host: service.and_then(|service| BackendHost::of(service, &upstream)),
             route: Arc::new(Route {
                 origin: Arc::clone(&candidate.origin),
+                field: candidate.field,
                 action: Action::Forward(upstream),
                 canary: None,
                 filters: None,
@@ -346,6 +348,7 @@ fn of_derived(
         matches!(action, Action::Blocked(_)).then(|| whys.filters.clone().or_else(|| whys.object.clone()));
     Arc::new(Route {
         origin: Arc::clone(&object.origin),
+        field: rule.field,
         action,
         canary: None,
         filters,

@@ -7,13 +7,15 @@ use filter::sticky::Tags;
 
 use crate::backend::Upstream;
 use crate::filters::{BackendHost, Filters};
-use crate::rule::{Blocked, Origin, Tuning};
+use crate::rule::{Blocked, Field, Origin, Tuning};
 
 /// One compiled rule.
 #[derive(Debug, PartialEq)]
 pub struct Route {
     /// The object that the rule comes from.
     pub origin: Arc<Origin>,
+    /// Where it is written in that object.
+    pub field: Field,
     /// What happens to a request that has passed the filters.
     pub action: Action,
     /// The canary that takes a part of these requests. Such a route has filters.
@@ -56,6 +58,7 @@ impl Route {
     pub(super) fn closed(route: &Self, blocked: Blocked, why: &str) -> Arc<Self> {
         Arc::new(Self {
             origin: Arc::clone(&route.origin),
+            field: route.field,
             action: Action::Blocked(blocked),
             canary: None,
             filters: None,

@@ -21,6 +21,7 @@ mod memory;
 mod merge;
 mod place;
 mod stores;
+mod told;
 
 use std::sync::Arc;
 

@@ -1,14 +1,25 @@
 //! Where a rule is written in its object.
 
-/// The place of a rule in its Ingress. It is put into words only for a problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field {
+/// The place of a rule in its Ingress. It is put into words only for a problem or a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Field {
     /// `spec.rules[rule]`.
-    Rule { rule: usize },
+    Rule {
+        /// Counted from 0.
+        rule: usize,
+    },
     /// `spec.rules[rule].http.paths[path]`.
-    Path { rule: usize, path: usize },
+    Path {
+        /// Counted from 0.
+        rule: usize,
+        /// Counted from 0.
+        path: usize,
+    },
     /// `spec.defaultBackend`, for the host of `spec.rules[rule]`.
-    HostDefault { rule: usize },
+    HostDefault {
+        /// Counted from 0.
+        rule: usize,
+    },
     /// `spec.defaultBackend` without rules.
     Default,
     /// An annotation, as `metadata.annotations[KEY]`.
@@ -19,7 +30,8 @@ const DEFAULT_BACKEND: &str = "spec.defaultBackend";
 
 impl Field {
     /// Where its host is written.
-    pub(crate) fn host(self) -> String {
+    #[must_use]
+    pub fn host(self) -> String {
         match self {
             Self::Rule { rule } | Self::Path { rule, path: _ } | Self::HostDefault { rule } => {
                 format!("spec.rules[{rule}].host")
@@ -30,7 +42,8 @@ impl Field {
     }
 
     /// Where its path is written.
-    pub(crate) fn path(self) -> String {
+    #[must_use]
+    pub fn path(self) -> String {
         match self {
             Self::Rule { rule } => format!("spec.rules[{rule}]"),
             Self::Path { rule, path } => format!("spec.rules[{rule}].http.paths[{path}].path"),
@@ -40,7 +53,8 @@ impl Field {
     }
 
     /// Where its backend is written.
-    pub(crate) fn backend(self) -> String {
+    #[must_use]
+    pub fn backend(self) -> String {
         match self {
             Self::Rule { rule } => format!("spec.rules[{rule}]"),
             Self::Path { rule, path } => format!("spec.rules[{rule}].http.paths[{path}].backend"),

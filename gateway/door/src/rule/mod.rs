@@ -17,7 +17,7 @@ use resource::{
 };
 use route::{Host, HostPattern, ObjectKey, PathPattern};
 
-pub(crate) use field::Field;
+pub use field::Field;
 pub(crate) use report::{ObjectReport, bounded};
 
 /// The object that a rule comes from.

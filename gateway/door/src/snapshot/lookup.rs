@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use route::{ListenerName, RequestHost, RequestPath};
+use route::{HostPattern, ListenerName, RequestHost, RequestPath};
 
 use super::routes::{Routes, owner};
 use crate::backend::Upstream;
@@ -137,6 +137,19 @@ impl<S> Snapshot<S> {
     /// Every rule of the door, in a stable order.
     pub fn routes(&self) -> impl Iterator<Item = route::Row<'_, Arc<Route>>> {
         self.routes.iter().flat_map(|routes| routes.table.iter())
+    }
+
+    /// The hosts and paths that the door redirects because its sibling serves them, whether or not it has rules of its own
+    /// there.
+    pub fn redirected(&self) -> impl Iterator<Item = route::Row<'_, ()>> {
+        let projections = self.routes.iter().filter_map(|routes| routes.redirect.as_ref());
+        projections.flat_map(|projection| projection.table.iter())
+    }
+
+    /// The hosts whose TLS its sibling passes through, which the door redirects whatever the path.
+    pub fn redirected_hosts(&self) -> impl Iterator<Item = HostPattern> {
+        let projections = self.routes.iter().filter_map(|routes| routes.redirect.as_ref());
+        projections.flat_map(|projection| projection.passed.patterns())
     }
 
     /// Every upstream of the door, once for each rule and each name that is passed through: with those of canaries, fallbacks,

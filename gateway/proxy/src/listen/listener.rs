@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use door::{Door, Snapshot};
+use door::{Door, Snapshot, Upstream};
 use route::ListenerName;
 use socket2::Socket;
 use tokio::runtime::Runtime;
@@ -25,7 +25,7 @@ use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::traffic::Traffic;
 use crate::settings::{Binding, Drain, Settings};
-use crate::upstream::{HealthBoard, UnwellEndpoint};
+use crate::upstream::{Availability, HealthBoard, UnwellEndpoint};
 use crate::worker::crew::Crew;
 use crate::worker::{Phase, Shared, turns};
 
@@ -284,6 +284,21 @@ impl Listener {
     }
 }
 
+/// What a door has learned of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointHealth {
+    /// No request has gone there lately.
+    Unknown,
+    /// It gets requests.
+    In,
+    /// It was ejected, and the next request finds out whether it has recovered.
+    Due,
+    /// It is ejected: it accepts connections and fails the requests on them.
+    Ejected,
+    /// No connection can be established.
+    Down,
+}
+
 /// A view of a listener that outlives it.
 #[derive(Clone)]
 pub struct ListenerStatus {
@@ -317,6 +332,21 @@ impl ListenerStatus {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot<Settings>> {
         Arc::clone(&self.shared.door.snapshot())
+    }
+
+    /// What the door has learned of the first `most` endpoints of one of its upstreams, in their order.
+    #[must_use]
+    pub fn health(&self, upstream: &Upstream, most: usize) -> Vec<EndpointHealth> {
+        let known = self.board.availabilities(upstream, most).into_iter();
+        known
+            .map(|known| match known {
+                None => EndpointHealth::Unknown,
+                Some(Availability::In) => EndpointHealth::In,
+                Some(Availability::Due) => EndpointHealth::Due,
+                Some(Availability::Out) => EndpointHealth::Ejected,
+                Some(Availability::Down) => EndpointHealth::Down,
+            })
+            .collect()
     }
 
     /// Whether the door takes connections with all its workers, and has a table to answer them by.

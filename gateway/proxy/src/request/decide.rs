@@ -60,7 +60,7 @@ pub(crate) fn decide(
     if !requester.downstream.is_entitled(&snapshot) {
         return refuse(Refusal::Outdated);
     }
-    if matches!(request.method, Method::Connect | Method::Trace) {
+    if is_refused(request.method) {
         return refuse(Refusal::Method);
     }
     if is_health_check(settings, identity.trusted, request, head) {
@@ -86,33 +86,56 @@ pub(crate) fn decide(
         // Before the table lookup: the answer must not depend on whether the host exists here.
         return refuse(Refusal::Misdirected);
     }
-    let raw_path = match request.path.of(head) {
-        [] => b"/",
-        path => path,
-    };
-    let path = match normalise_path(raw_path, path_scratch) {
+    let path = match normalise_path(raw_path(request, head), path_scratch) {
         Ok(path) => path,
         Err(error) => return refuse(Refusal::Path(error)),
     };
-    let decision = match snapshot.find(host.as_ref(), &path) {
+    let verdict = snapshot.find(host.as_ref(), &path);
+    match &verdict {
         Verdict::Matched(route) => {
             record.route = Some(Arc::clone(route));
             place.set(host.as_ref(), &path);
-            act(route, &snapshot, request)
         }
-        Verdict::Redirect { port } => redirect(host.as_ref(), port, request, head),
         Verdict::Unknown { owner } => {
             if let Some(owner) = owner {
                 worker.probed(owner, host.as_ref(), identity.client);
                 record.probed(owner);
             }
             let is_known = host.as_ref().is_some_and(|host| snapshot.knows_host(host));
-            record.explain(cause::no_route(host.is_some(), is_known, owner));
-            Decision::refuse(Refusal::NoRoute)
+            record.explain(cause::no_route(host.is_some(), is_known, *owner));
         }
+        Verdict::Redirect { .. } | Verdict::NotSynced => {}
+    }
+    (judge(&verdict, &snapshot, host.as_ref(), request, head), identity)
+}
+
+/// The path to look up.
+pub(super) fn raw_path<'h>(request: &RequestHead, head: &'h [u8]) -> &'h [u8] {
+    match request.path.of(head) {
+        [] => b"/",
+        path => path,
+    }
+}
+
+/// What follows from what the table says.
+pub(super) fn judge(
+    verdict: &Verdict<'_>,
+    snapshot: &Snapshot<Settings>,
+    host: Option<&RequestHost<'_>>,
+    request: &RequestHead,
+    head: &[u8],
+) -> Decision {
+    match verdict {
+        Verdict::Matched(route) => act(route, snapshot, request),
+        Verdict::Redirect { port } => redirect(host, *port, request, head),
+        Verdict::Unknown { .. } => Decision::refuse(Refusal::NoRoute),
         Verdict::NotSynced => Decision::refuse(Refusal::NotSynced),
-    };
-    (decision, identity)
+    }
+}
+
+/// CONNECT and TRACE are never forwarded.
+pub(super) fn is_refused(method: Method) -> bool {
+    matches!(method, Method::Connect | Method::Trace)
 }
 
 fn act(route: &Arc<Route>, snapshot: &Snapshot<Settings>, request: &RequestHead) -> Decision {
@@ -132,18 +155,27 @@ fn act(route: &Arc<Route>, snapshot: &Snapshot<Settings>, request: &RequestHead)
         }
         return Decision::Filter(matched(), Arc::clone(filters));
     }
+    match backend(route, settings, request) {
+        Ok(upstream) => Decision::Forward(matched(), Arc::clone(upstream)),
+        Err(reply) => Decision::Reply(reply),
+    }
+}
+
+/// The backend of a route for a request that no filter keeps from it, or what that is answered.
+pub(super) fn backend<'r>(
+    route: &'r Route,
+    settings: &Settings,
+    request: &RequestHead,
+) -> Result<&'r Arc<Upstream>, Reply> {
     let limit = body_limit(route, settings);
     match (&route.action, request.framing) {
         // What redirects is a filter.
-        (Action::Blocked(_) | Action::Redirect, _) => Decision::refuse(Refusal::Blocked),
-        (Action::Forward(_), _) if request.max_forwards == Some(0) => Decision::Reply(Reply::Options),
+        (Action::Blocked(_) | Action::Redirect, _) => Err(Refusal::Blocked.into()),
+        (Action::Forward(_), _) if request.max_forwards == Some(0) => Err(Reply::Options),
         (Action::Forward(_), BodyFraming::Length(length)) if limit.is_some_and(|limit| length > limit) => {
-            Decision::refuse(Refusal::BodyTooLarge)
+            Err(Refusal::BodyTooLarge.into())
         }
-        (Action::Forward(upstream), _) => {
-            let upstream = Arc::clone(upstream);
-            Decision::Forward(matched(), upstream)
-        }
+        (Action::Forward(upstream), _) => Ok(upstream),
     }
 }
 
@@ -193,7 +225,12 @@ fn is_other_scheme(own: Scheme, request: &RequestHead, head: &[u8]) -> bool {
     said.eq_ignore_ascii_case(other.as_str().as_bytes())
 }
 
-fn is_health_check(settings: &Settings, trusted: bool, request: &RequestHead, head: &[u8]) -> bool {
+pub(super) fn is_health_check(
+    settings: &Settings,
+    trusted: bool,
+    request: &RequestHead,
+    head: &[u8],
+) -> bool {
     trusted
         && matches!(request.method, Method::Get | Method::Head)
         && settings

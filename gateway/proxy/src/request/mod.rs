@@ -20,6 +20,7 @@ mod passage;
 mod plan;
 mod proxy_status;
 pub(crate) mod record;
+pub(crate) mod rehearsal;
 pub(crate) mod reply;
 pub(crate) mod requester;
 #[cfg(test)]

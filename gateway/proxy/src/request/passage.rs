@@ -9,7 +9,7 @@ use crate::head::identity::Identity;
 use crate::head::traits::grpc_timeout;
 use crate::refusal::Refusal;
 use crate::request::course::Course;
-use crate::request::filter::{Awaited, Passed, Seen, Step, Wait};
+use crate::request::filter::{Asking, Awaited, Passed, Seen, Step, Wait};
 use crate::request::gathering::{Gathered, gather};
 use crate::request::plan::Plan;
 use crate::request::record::Record;
@@ -151,11 +151,13 @@ fn go_on(
     record: &mut Record,
 ) -> Result<Plan, Halt> {
     let seen = Seen {
-        head: scratch.from_client.filled().get(..length).unwrap_or_default(),
-        request: &scratch.request,
-        place: &scratch.place,
-        identity: &identity,
-        matched: &matched,
+        asking: Asking {
+            head: scratch.from_client.filled().get(..length).unwrap_or_default(),
+            request: &scratch.request,
+            place: &scratch.place,
+            identity: &identity,
+            matched: &matched,
+        },
         started: record.started(),
         worker: &requester.server.worker,
         server: requester.server,

@@ -69,6 +69,14 @@ impl EndedCourses {
 }
 
 impl Course {
+    /// That of a request that is only rehearsed.
+    pub(in crate::request) fn rehearsal(filters: Arc<Filters>) -> Self {
+        Self {
+            filters: Some(filters),
+            ..Self::new()
+        }
+    }
+
     fn new() -> Self {
         Self {
             filters: None,

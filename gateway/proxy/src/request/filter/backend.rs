@@ -10,15 +10,15 @@ use ::filter::sticky::Tag;
 use door::{Action, BackendHost, Balance, Canary, Filter, Matched, Sticky, Upstream};
 use http::HeaderValue;
 use http::header::SET_COOKIE;
-use wire::{BodyFraming, Field, FieldId};
+use wire::{Field, FieldId};
 
-use super::seen::Seen;
+use super::seen::{Asking, Seen};
 use super::values::RequestValues;
 use crate::head::draft::FieldEdits;
 use crate::refusal::Refusal;
-use crate::request::body_limit::body_limit;
 use crate::request::course::Course;
 use crate::request::course::Session;
+use crate::request::decide::backend;
 use crate::request::reply::Reply;
 use crate::settings::Settings;
 use crate::upstream::{Preference, Upstreams};
@@ -40,17 +40,7 @@ impl Course {
     ) -> Result<Destination, Reply> {
         let filters = self.filters.clone().ok_or(Refusal::Blocked)?;
         let route = &seen.matched.route;
-        let limit = body_limit(route, &seen.matched.settings);
-        let own = match (&route.action, seen.request.framing) {
-            (Action::Blocked(_) | Action::Redirect, _) => return Err(Refusal::Blocked.into()),
-            (Action::Forward(_), _) if seen.request.max_forwards == Some(0) => return Err(Reply::Options),
-            (Action::Forward(_), BodyFraming::Length(length))
-                if limit.is_some_and(|limit| length > limit) =>
-            {
-                return Err(Refusal::BodyTooLarge.into());
-            }
-            (Action::Forward(upstream), _) => upstream,
-        };
+        let own = backend(route, &seen.matched.settings, seen.request)?;
         let is_page = |filter: &Filter| matches!(filter, Filter::Errors(_));
         if filters.request.iter().any(is_page) && !is_grpc(seen) {
             self.keep(seen);
@@ -157,7 +147,7 @@ impl Course {
 }
 
 /// Whether the canary takes a request: its rules decide, if no cookie has.
-fn takes(canary: &Canary, session: Option<(&Sticky, Tag)>, seen: &Seen<'_>) -> bool {
+fn takes(canary: &Canary, session: Option<(&Sticky, Tag)>, seen: &Asking<'_>) -> bool {
     if let Some((sticky, tag)) = session
         && sticky.decides_canary
     {
@@ -168,6 +158,11 @@ fn takes(canary: &Canary, session: Option<(&Sticky, Tag)>, seen: &Seen<'_>) -> b
             return true;
         }
     }
+    by_rules(canary, seen, fastrand::u32(..canary.rules.total.max(1)))
+}
+
+/// Whether the rules of the canary give it a request. `random` is below their total.
+pub(in crate::request) fn by_rules(canary: &Canary, seen: &Asking<'_>, random: u32) -> bool {
     let rules = &canary.rules;
     let header = rules.header.as_ref().and_then(|rule| {
         let is_named = |field: &&Field| {
@@ -180,7 +175,7 @@ fn takes(canary: &Canary, session: Option<(&Sticky, Tag)>, seen: &Seen<'_>) -> b
         Some(field.value.of(seen.head))
     });
     let cookie = rules.cookie.as_ref().and_then(|name| seen.cookie(name.as_str()));
-    rules.takes(header, cookie, fastrand::u32(..rules.total.max(1)))
+    rules.takes(header, cookie, random)
 }
 
 fn upstream_of(canary: &Canary) -> Option<&Arc<Upstream>> {
@@ -204,7 +199,7 @@ fn misreads_same_site(seen: &Seen<'_>) -> bool {
     agent.is_some_and(|agent| SameSite::is_misread_by(agent.value.of(seen.head)))
 }
 
-impl<'a> Seen<'a> {
+impl<'a> Asking<'a> {
     /// The value of the first cookie of this name.
     pub(super) fn cookie(&self, name: &str) -> Option<&'a [u8]> {
         let head = self.head;

@@ -10,7 +10,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD
 use smallvec::SmallVec;
 use wire::{Method, ResponseHead};
 
-use super::seen::{Seen, Step};
+use super::seen::{Asking, Step};
 use crate::head::emit::OwnAnswer;
 use crate::observe::labels::Reason;
 use crate::request::course::Course;
@@ -20,7 +20,7 @@ const NOT_ALLOWED: &str =
     "the host is none of those that a headers filter of the route allows (`allowedHosts`)";
 
 /// Answers preflights and requests for hosts that are not allowed; edits all others.
-pub(super) fn step(rules: &HeaderRules, course: &mut Course, seen: &Seen<'_>) -> Step {
+pub(super) fn step(rules: &HeaderRules, course: &mut Course, seen: &Asking<'_>) -> Step {
     if let Some(cors) = rules.cors() {
         let asked = cross_origin(seen);
         if let Some(fields) = cors.preflight(&asked) {
@@ -71,7 +71,7 @@ fn preflight(cors: &Cors, fields: &FieldEdits) -> Reply {
     Reply::Filter(Box::new(answer), None)
 }
 
-fn cross_origin<'a>(seen: &Seen<'a>) -> CrossOrigin<'a> {
+fn cross_origin<'a>(seen: &Asking<'a>) -> CrossOrigin<'a> {
     let is_options = seen.request.method == Method::Options;
     let origin = only(seen, &ORIGIN);
     // Most requests are no preflights, and have no `Origin`.
@@ -86,7 +86,7 @@ fn cross_origin<'a>(seen: &Seen<'a>) -> CrossOrigin<'a> {
 }
 
 /// The value of a field that is there once. Nobody knows which of two counts, so that neither does.
-fn only<'a>(seen: &Seen<'a>, name: &HeaderName) -> Option<&'a [u8]> {
+fn only<'a>(seen: &Asking<'a>, name: &HeaderName) -> Option<&'a [u8]> {
     let mut fields = seen.request.fields.iter().filter_map(|field| {
         let is_named = field
             .name

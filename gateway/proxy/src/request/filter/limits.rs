@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use wire::forwarded::{MOST_HOPS, parse_hop};
 use wire::{FieldId, elements};
 
-use super::seen::{Awaited, Seen, Step};
+use super::seen::{Asking, Awaited, Seen, Step};
 use crate::observe::labels::{FilterKind, Reason};
 use crate::observe::metrics::WorkerMetrics;
 use crate::request::course::Course;
@@ -27,22 +27,38 @@ const NOT_ALLOWED: &str = "the client's address is not in the allow list of the 
 const TOO_OFTEN: &str = "more requests than the rate limit of the route allows";
 
 pub(super) fn deny(deny: &Deny, course: &Course, seen: &Seen<'_>) -> Step {
-    if deny.admits(&Known { seen, course }) {
-        return Step::Pass;
-    }
-    refuse(403, FilterKind::Deny, seen, DENIED)
+    counted(denied(deny, course, seen), FilterKind::Deny, seen)
 }
 
 pub(super) fn allow(allow: &Allow, course: &Course, seen: &Seen<'_>) -> Step {
+    counted(allowed(allow, course, seen), FilterKind::Allow, seen)
+}
+
+/// What the filter does, without counting it.
+pub(super) fn denied(deny: &Deny, course: &Course, seen: &Asking<'_>) -> Step {
+    if deny.admits(&Known { seen, course }) {
+        return Step::Pass;
+    }
+    Step::Answer(Reply::denied(403, Reason::AccessDenied, DENIED))
+}
+
+/// What the filter does, without counting it.
+pub(super) fn allowed(allow: &Allow, course: &Course, seen: &Asking<'_>) -> Step {
     if allow.admits(&Known { seen, course }) {
         return Step::Pass;
     }
-    refuse(allow.status.code(), FilterKind::Allow, seen, NOT_ALLOWED)
+    Step::Answer(Reply::denied(
+        allow.status.code(),
+        Reason::AccessDenied,
+        NOT_ALLOWED,
+    ))
 }
 
-fn refuse(status: u16, kind: FilterKind, seen: &Seen<'_>, why: &'static str) -> Step {
-    seen.worker.metrics.filtered(kind);
-    Step::Answer(Reply::denied(status, Reason::AccessDenied, why))
+fn counted(step: Step, kind: FilterKind, seen: &Seen<'_>) -> Step {
+    if matches!(step, Step::Answer(_)) {
+        seen.worker.metrics.filtered(kind);
+    }
+    step
 }
 
 pub(super) fn rate(limit: &Arc<RateLimit>, course: &Course, seen: &Seen<'_>) -> Step {
@@ -133,7 +149,7 @@ impl Counted {
 
 /// A request, and what filters before this one have found.
 struct Known<'a> {
-    seen: &'a Seen<'a>,
+    seen: &'a Asking<'a>,
     course: &'a Course,
 }
 

@@ -18,4 +18,6 @@ mod run;
 mod seen;
 mod values;
 
-pub(crate) use seen::{Awaited, Passed, Seen, Step, Wait};
+pub(in crate::request) use backend::by_rules;
+pub(in crate::request) use run::Rehearsed;
+pub(crate) use seen::{Asking, Awaited, Passed, Seen, Step, Wait};

@@ -15,7 +15,7 @@ use door::{PasswordFilter, WRONG_PASSWORDS};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
-use super::seen::{Awaited, Seen, Step};
+use super::seen::{Asking, Awaited, Seen, Step};
 use crate::observe::labels::{FilterKind, Reason};
 use crate::observe::metrics::WorkerMetrics;
 use crate::request::course::Course;
@@ -45,20 +45,10 @@ enum Outcome {
 
 /// Lets a request of a user pass, and asks everybody else for a password.
 pub(super) fn step(filter: &Arc<PasswordFilter>, course: &mut Course, seen: &Seen<'_>) -> Step {
-    let fields = seen.request.fields.iter().filter_map(|field| {
-        let is_named = field
-            .name
-            .of(seen.head)
-            .eq_ignore_ascii_case(AUTHORIZATION.as_str().as_bytes());
-        is_named.then(|| field.value.of(seen.head))
-    });
     let metrics = &seen.worker.metrics;
-    let Some(credentials) = Credentials::from_fields(fields) else {
+    let Some(credentials) = credentials(seen) else {
         metrics.filtered(FilterKind::BasicAuth);
-        return challenge(
-            filter,
-            "basic auth: the request has no name and password that can be read",
-        );
+        return unnamed(filter);
     };
     let memory = &filter.memory;
     let proof = memory.verified.as_ref().map(|verified| {
@@ -103,6 +93,30 @@ pub(super) fn step(filter: &Arc<PasswordFilter>, course: &mut Course, seen: &See
         };
         Awaited(Box::new(move |course| settle(&filter, outcome, course, &metrics)))
     }))
+}
+
+/// The name and password in a request.
+fn credentials(seen: &Asking<'_>) -> Option<Credentials> {
+    let fields = seen.request.fields.iter().filter_map(|field| {
+        let is_named = field
+            .name
+            .of(seen.head)
+            .eq_ignore_ascii_case(AUTHORIZATION.as_str().as_bytes());
+        is_named.then(|| field.value.of(seen.head))
+    });
+    Credentials::from_fields(fields)
+}
+
+/// What the filter answers at once; `None` if it has to look at a name and a password.
+pub(super) fn unasked(filter: &PasswordFilter, seen: &Asking<'_>) -> Option<Step> {
+    credentials(seen).is_none().then(|| unnamed(filter))
+}
+
+fn unnamed(filter: &PasswordFilter) -> Step {
+    challenge(
+        filter,
+        "basic auth: the request has no name and password that can be read",
+    )
 }
 
 impl Attempt {

@@ -8,13 +8,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use route::{HostError, PathError, PathScratch, normalise_path};
 
-use super::seen::{Seen, Step};
+use super::seen::{Asking, Step};
 use super::values::RequestValues;
 use crate::refusal::Refusal;
 use crate::request::course::Course;
 
 /// Changes the path as the filters before have left it.
-pub(super) fn step(edit: &PathEdit, course: &mut Course, seen: &Seen<'_>) -> Step {
+pub(super) fn step(edit: &PathEdit, course: &mut Course, seen: &Asking<'_>) -> Step {
     let edited = match &course.edits.target {
         Some(target) => edit.apply(target.path().as_bytes(), target.query().map(str::as_bytes)),
         None => {
@@ -57,7 +57,7 @@ fn name(field: PathField) -> &'static HeaderName {
 }
 
 /// Changes the host that the backend sees.
-pub(super) fn host(host: &UpstreamHost, course: &mut Course, seen: &Seen<'_>) -> Step {
+pub(super) fn host(host: &UpstreamHost, course: &mut Course, seen: &Asking<'_>) -> Step {
     match host.authority(&RequestValues::new(seen, course)) {
         Some(authority) => {
             course.edits.host = Some(authority);

@@ -4,14 +4,14 @@ use ::filter::redirect::{Asked, Moved, NoMove, Redirect};
 use route::PathError;
 use wire::Method;
 
-use super::seen::{Seen, Step};
+use super::seen::{Asking, Step};
 use super::values::RequestValues;
 use crate::refusal::Refusal;
 use crate::request::course::Course;
 use crate::request::reply::Reply;
 
 /// Answers what is redirected. Where its host is needed, a request without one cannot be.
-pub(super) fn step(redirect: &Redirect, course: &Course, seen: &Seen<'_>) -> Step {
+pub(super) fn step(redirect: &Redirect, course: &Course, seen: &Asking<'_>) -> Step {
     let needs_host = match redirect {
         Redirect::To { .. } | Redirect::Rewrite { .. } | Redirect::Host { .. } => false,
         Redirect::Https { .. } | Redirect::Scheme { .. } | Redirect::Regex { .. } => true,
@@ -40,7 +40,7 @@ pub(super) fn step(redirect: &Redirect, course: &Course, seen: &Seen<'_>) -> Ste
 }
 
 /// The port that the client wrote behind the host.
-fn port(seen: &Seen<'_>) -> Option<u16> {
+fn port(seen: &Asking<'_>) -> Option<u16> {
     let authority = seen.request.authority()?.of(seen.head);
     let colon = authority.iter().rposition(|byte| *byte == b':')?;
     let port = std::str::from_utf8(authority.get(colon + 1..)?).ok()?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use door::Filter;
 use wire::ResponseHead;
 
-use super::seen::{Passed, Seen, Step};
+use super::seen::{Asking, Passed, Seen, Step};
 use super::{forward_auth, headers, limits, password, path, redirect};
 use crate::exchange::ResponseFilters;
 use crate::head::draft::{FieldEdits, UNEDITED};
@@ -13,7 +13,42 @@ use crate::refusal::Refusal;
 use crate::request::course::Course;
 use crate::request::reply::Reply;
 
+/// What a filter does with a request that is only rehearsed.
+pub(in crate::request) enum Rehearsed {
+    /// This, whatever else happens.
+    Step(Step),
+    /// What somebody says who is not asked now, or a count, or a password.
+    Unknown,
+}
+
 impl Course {
+    /// What the next filter does with a request, as far as that can be known without asking anybody and without counting it.
+    /// `None` after the last one.
+    pub(in crate::request) fn rehearse(
+        &mut self,
+        seen: &Asking<'_>,
+        knows_client: bool,
+    ) -> Option<Rehearsed> {
+        let filters = self.filters.clone()?;
+        let filter = filters.request.get(self.reached)?;
+        self.reached += 1;
+        Some(match filter {
+            Filter::Redirect(redirect) => Rehearsed::Step(redirect::step(redirect, self, seen)),
+            Filter::Path(edit) => Rehearsed::Step(path::step(edit, self, seen)),
+            Filter::UpstreamHost(host) => Rehearsed::Step(path::host(host, self, seen)),
+            Filter::Deny(deny) if knows_client => Rehearsed::Step(limits::denied(deny, self, seen)),
+            Filter::Allow(allow) if knows_client => Rehearsed::Step(limits::allowed(allow, self, seen)),
+            Filter::Headers(rules) => Rehearsed::Step(headers::step(rules, self, seen)),
+            Filter::Password(filter) => {
+                password::unasked(filter, seen).map_or(Rehearsed::Unknown, Rehearsed::Step)
+            }
+            Filter::Errors(_) | Filter::Fallback(_) => Rehearsed::Step(Step::Pass),
+            Filter::Deny(_) | Filter::Allow(_) | Filter::RateLimit(_) | Filter::ForwardAuth(_) => {
+                Rehearsed::Unknown
+            }
+        })
+    }
+
     /// Goes on until a filter answers or waits.
     pub(crate) fn advance(&mut self, seen: &Seen<'_>) -> Passed {
         let filters = self.filters.clone();

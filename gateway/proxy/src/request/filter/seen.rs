@@ -1,6 +1,7 @@
 //! What filters see of a request, and what they do with it.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -20,13 +21,7 @@ use crate::worker::place::Place;
 
 /// What filters see of a request.
 pub(crate) struct Seen<'a> {
-    /// The head, as it lies in the buffer.
-    pub(crate) head: &'a [u8],
-    pub(crate) request: &'a RequestHead,
-    /// Host and path in normal form.
-    pub(crate) place: &'a Place,
-    pub(crate) identity: &'a Identity,
-    pub(crate) matched: &'a Matched<Settings>,
+    pub(crate) asking: Asking<'a>,
     /// When it began.
     pub(crate) started: Instant,
     pub(crate) worker: &'a Worker,
@@ -36,6 +31,25 @@ pub(crate) struct Seen<'a> {
     pub(crate) downstream: &'a Downstream,
     /// Its body, where a filter has asked for it.
     pub(crate) body: Option<&'a Bytes>,
+}
+
+/// What a request says, and what has been found out about it: all that a filter needs that asks nobody and counts nothing.
+pub(crate) struct Asking<'a> {
+    /// The head, as it lies in the buffer.
+    pub(crate) head: &'a [u8],
+    pub(crate) request: &'a RequestHead,
+    /// Host and path in normal form.
+    pub(crate) place: &'a Place,
+    pub(crate) identity: &'a Identity,
+    pub(crate) matched: &'a Matched<Settings>,
+}
+
+impl<'a> Deref for Seen<'a> {
+    type Target = Asking<'a>;
+
+    fn deref(&self) -> &Asking<'a> {
+        &self.asking
+    }
 }
 
 /// What a filter does with a request.

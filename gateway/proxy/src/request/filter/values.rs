@@ -6,12 +6,12 @@ use ::filter::url::push_encoded;
 use door::Action;
 use wire::is_same_name;
 
-use super::seen::Seen;
+use super::seen::Asking;
 use crate::request::course::Course;
 
 /// The variables of one request. Their values are the client's bytes: who puts them into a URL escapes them.
 pub(super) struct RequestValues<'a, 's> {
-    seen: &'a Seen<'s>,
+    seen: &'a Asking<'s>,
     /// Whom a filter has found to be logged in.
     user: Option<&'a [u8]>,
 }
@@ -64,7 +64,7 @@ impl Values for RequestValues<'_, '_> {
 
 impl<'a, 's> RequestValues<'a, 's> {
     /// Those of a request that has come so far on its course.
-    pub(super) fn new(seen: &'a Seen<'s>, course: &'a Course) -> Self {
+    pub(super) fn new(seen: &'a Asking<'s>, course: &'a Course) -> Self {
         let user = course.user.as_deref();
         Self { seen, user }
     }

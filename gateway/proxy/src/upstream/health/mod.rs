@@ -255,6 +255,18 @@ impl HealthBoard {
         unwell
     }
 
+    /// What is known of the first `most` endpoints of `upstream`, in their order; `None` of those that no request has gone to.
+    pub(crate) fn availabilities(&self, upstream: &Upstream, most: usize) -> Vec<Option<Availability>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = 0..upstream.endpoints.len().min(most);
+        asked
+            .map(|index| {
+                let key = Key::at(upstream, index)?;
+                Some(known.get(&key)?.upgrade()?.availability())
+            })
+            .collect()
+    }
+
     /// A record that nobody shares.
     pub(super) fn unshared(&self) -> Arc<Health> {
         Arc::new(Health::new(self.epoch, Arc::clone(&self.troubled)))

@@ -1,0 +1,99 @@
+//! `blastdoor audit`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::admin_client::ask_api;
+use super::{Printer, ReportOutput, USAGE, fail, loaded};
+use crate::audit::{Audit, Difference, audit};
+use crate::config::{AdminBind, Options};
+use crate::text::Table;
+
+/// What `--help` ends with.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  blastdoor audit                                   from the configured source
+  blastdoor audit --manifests k8s/ -o json > now.json
+  blastdoor audit --manifests k8s/ --diff now.json  what a change would expose; exits with 1 if anything changes
+  blastdoor audit --admin 127.0.0.1:10254           what a running gateway serves
+";
+
+/// Options of the command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditOptions {
+    /// Print what has changed since this file, which an earlier `audit -o json` has written; exits with 1 if anything has
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
+    /// Ask the gateway whose admin port is here, `IP:PORT` or `unix:PATH`, instead of reading configuration and objects
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<AdminBind>,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
+    output: ReportOutput,
+}
+
+/// Prints what is reachable where, or what has changed of it.
+pub(crate) fn run(options: &Options, asked: &AuditOptions) -> ExitCode {
+    // Before the cluster is read, which may take a while.
+    let earlier = match asked.diff.as_deref().map(read).transpose() {
+        Ok(earlier) => earlier,
+        Err(message) => return fail(USAGE, message),
+    };
+    let now = match &asked.admin {
+        Some(admin) => ask_api(admin, "/api/v1/audit").map_err(|message| fail(USAGE, message)),
+        None => loaded::world(options).map(|world| audit(&world.shown())),
+    };
+    let now = match now {
+        Ok(now) => now,
+        Err(status) => return status,
+    };
+    let mut printer = Printer::default();
+    let Some(earlier) = earlier else {
+        match asked.output {
+            ReportOutput::Json => printer.print(serde_json::json!(now)),
+            ReportOutput::Table => print(&now, &mut printer),
+        }
+        return printer.finish(ExitCode::SUCCESS);
+    };
+    let difference = Difference::between(&earlier, &now);
+    match asked.output {
+        ReportOutput::Json => printer.print(serde_json::json!(difference)),
+        ReportOutput::Table => printer.print(&difference),
+    }
+    printer.finish(ExitCode::from(u8::from(!difference.is_empty())))
+}
+
+fn print(audit: &Audit, printer: &mut Printer) {
+    let mut table = Table::new(&[
+        "LISTENER", "HOST", "PATH", "TYPE", "INGRESS", "SERVICE", "PORT", "STATE",
+    ]);
+    for row in &audit.routes {
+        let state = if row.canary {
+            format!("{} (canary)", row.state)
+        } else {
+            row.state.to_string()
+        };
+        let port = row.port_text();
+        table.row([
+            &*row.listener,
+            &row.host,
+            &row.path,
+            &row.path_type,
+            row.ingress.as_deref().unwrap_or("-"),
+            row.service.as_deref().unwrap_or("-"),
+            port.as_deref().unwrap_or("-"),
+            &state,
+        ]);
+    }
+    printer.print(table);
+}
+
+/// An earlier audit.
+fn read(file: &Path) -> Result<Audit, String> {
+    let place = file.display();
+    let text = std::fs::read(file).map_err(|error| format!("--diff {place}: {error}"))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| format!("--diff {place}: not what `blastdoor audit -o json` writes: {error}"))
+}

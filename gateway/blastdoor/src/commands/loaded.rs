@@ -1,0 +1,27 @@
+//! A world that a command reads once.
+
+use std::process::ExitCode;
+
+use super::progress::Progress;
+use super::run::runtime;
+use super::{USAGE, fail, print_error};
+use crate::config::{self, Options};
+use crate::world::{OpenDoor, World};
+
+/// Reads the configuration and all objects, and compiles them.
+///
+/// # Errors
+/// The exit status, after what is wrong has been printed.
+pub(super) fn world(options: &Options) -> Result<World<OpenDoor>, ExitCode> {
+    let loaded = config::load(options).map_err(|errors| fail(USAGE, errors))?;
+    for warning in &loaded.warnings {
+        print_error(format!("warning: {warning}"));
+    }
+    let runtime = runtime().map_err(|message| fail(USAGE, message))?;
+    let tasks = tokio::task::LocalSet::new();
+    let progress = Progress::new(options.variable("TERM") == Some("dumb"));
+    progress.say("reading and compiling objects");
+    let world = tasks.block_on(&runtime, World::load(loaded.config, options));
+    drop(progress);
+    world.map_err(|error| fail(USAGE, error))
+}

@@ -1,0 +1,193 @@
+use door::Verdict;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{self, Options};
+use crate::world::World;
+
+const CONFIG: &str = "\
+[source]
+kind = \"files\"
+path = \".\"
+allow_loopback_backends = true
+[listeners.in]
+bind = \"127.0.0.1:0\"
+selector = \"expose=in\"
+scheme = \"http\"
+redirect = \"out\"
+[listeners.out]
+bind = \"127.0.0.1:0\"
+selector = \"expose=out\"
+scheme = \"https\"
+";
+
+const SERVICES: &str = "\
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: n }
+spec: { ports: [{ port: 80 }] }
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: web-1, namespace: n, labels: { kubernetes.io/service-name: web } }
+addressType: IPv4
+ports: [{ port: 8080 }]
+endpoints: [{ addresses: [127.0.0.1] }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: empty, namespace: n }
+spec: { ports: [{ port: 80 }] }
+";
+
+fn world(objects: &str) -> ShownWorld {
+    let (folder, options) = Options::of_file(CONFIG);
+    std::fs::write(folder.path().join("objects.yaml"), objects).unwrap();
+    let config = config::load(&options).unwrap().config;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let world = runtime.unwrap().block_on(World::load(config, &options)).unwrap();
+    world.shown()
+}
+
+/// One rule of a random table.
+#[derive(Debug, Clone)]
+struct RandomRule {
+    host: Option<&'static str>,
+    path: &'static str,
+    path_type: &'static str,
+    service: &'static str,
+    door: &'static str,
+    year: u16,
+}
+
+fn rule() -> impl Strategy<Value = RandomRule> {
+    (
+        prop::sample::select(vec![
+            None,
+            Some("a.test"),
+            Some("b.a.test"),
+            Some("*.a.test"),
+            Some("c.test"),
+        ]),
+        prop::sample::select(vec!["/", "/x", "/x/", "/x/y", "/xy"]),
+        prop::sample::select(vec!["Exact", "Prefix", "ImplementationSpecific"]),
+        prop::sample::select(vec!["web", "empty", "gone"]),
+        prop::sample::select(vec!["in", "out", "none"]),
+        2000..2004_u16,
+    )
+        .prop_map(|(host, path, path_type, service, door, year)| RandomRule {
+            host,
+            path,
+            path_type,
+            service,
+            door,
+            year,
+        })
+}
+
+fn objects(rules: &[RandomRule]) -> String {
+    let mut text = SERVICES.to_owned();
+    for (index, rule) in rules.iter().enumerate() {
+        let RandomRule {
+            path,
+            path_type,
+            service,
+            door,
+            year,
+            ..
+        } = rule;
+        let host = rule
+            .host
+            .map_or_else(String::new, |host| format!("host: '{host}', "));
+        text.push_str(&format!(
+            "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{ name: i{index}, namespace: n, \
+             creationTimestamp: '{year}-01-01T00:00:00Z', labels: {{ expose: {door} }} }}\nspec: {{ rules: [{{ {host}http: \
+             {{ paths: [{{ path: {path}, pathType: {path_type}, backend: {{ service: {{ name: {service}, port: {{ number: \
+             80 }} }} }} }}] }} }}] }}\n"
+        ));
+    }
+    text
+}
+
+/// What the table says, without the help of what is tested: the Ingress, and the status if the gateway answers.
+fn found(door: &ShownDoor, host: &str, path: &str) -> (Option<u16>, Option<String>) {
+    let (mut buf, mut scratch) = (HostBuf::new(), PathScratch::default());
+    let host = normalise_authority(host.as_bytes(), &mut buf).unwrap();
+    let path = normalise_path(path.as_bytes(), &mut scratch).unwrap();
+    match door.snapshot.find(Some(&host), &path) {
+        Verdict::Matched(route) => {
+            let status = match &route.action {
+                Action::Forward(upstream) if upstream.endpoints.is_empty() => Some(503),
+                Action::Forward(_) => None,
+                Action::Blocked(_) | Action::Redirect => Some(503),
+            };
+            (status, Some(route.origin.text.to_string()))
+        }
+        Verdict::Redirect { .. } => (Some(308), None),
+        Verdict::Unknown { .. } => (Some(404), None),
+        Verdict::NotSynced => (Some(503), None),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// What is explained is what is decided; and every rule whose host fits is either the one that answers, or has a reason.
+    #[test]
+    fn an_explanation_is_the_decision(rules in prop::collection::vec(rule(), 0..12)) {
+        let world = world(&objects(&rules));
+        for host in ["a.test", "B.a.test.", "d.a.test:81", "e.d.a.test", "c.test", "z.test", "192.0.2.1"] {
+            for path in ["/", "/x", "/x/", "/x/y/z", "/xy", "/%78"] {
+                let url = format!("http://{host}{path}");
+                let question = Question::parse(&url, None, [], None, None).unwrap();
+                let explained = explain(&world, &question).unwrap();
+                for (door, told) in world.doors.iter().zip(&explained.listeners) {
+                    prop_assert_eq!((told.status, told.ingress.clone()), found(door, host, path), "{} {}", &url, door.name());
+                    let mut buf = HostBuf::new();
+                    let host = normalise_authority(host.as_bytes(), &mut buf).unwrap();
+                    for (index, rule) in rules.iter().enumerate() {
+                        let pattern = route::HostPattern::parse(rule.host.unwrap_or_default()).unwrap();
+                        if !pattern.matches(Some(&host)) {
+                            continue;
+                        }
+                        let name = format!("n/i{index}");
+                        let candidate = told.candidates.iter().find(|candidate| candidate.ingress == name);
+                        prop_assert_eq!(candidate.is_some(), told.ingress.as_ref() != Some(&name), "{} {}", &url, &name);
+                        if let Some(candidate) = candidate {
+                            let is_admitted = rule.door == door.name().as_str();
+                            prop_assert_eq!(candidate.why.starts_with("not admitted"), !is_admitted, "{}", &candidate.why);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_door_that_does_not_exist_is_an_error() {
+    let question = Question::parse("a.test", None, [], None, Some("outside")).unwrap();
+    let error = explain(&world(SERVICES), &question).unwrap_err().to_string();
+    assert_eq!(error, "there is no door `outside`; there are: in, out");
+}
+
+#[test]
+fn the_scheme_and_a_known_port_say_which_doors_are_meant() {
+    let mut world = world(SERVICES);
+    let addressed = |world: &ShownWorld, url: &str| {
+        let question = Question::parse(url, None, [], None, None).unwrap();
+        let explained = explain(world, &question).unwrap();
+        let listeners = explained.listeners.into_iter();
+        listeners.map(|door| door.addressed).collect::<Vec<_>>()
+    };
+    assert_eq!(addressed(&world, "http://a.test/"), [true, false]);
+    assert_eq!(addressed(&world, "https://a.test/"), [false, true]);
+    assert_eq!(addressed(&world, "a.test"), [true, true]);
+    assert_eq!(addressed(&world, "http://a.test:9999/"), [true, false]);
+    assert_eq!(addressed(&world, "https://a.test:80/"), [true, false]);
+    let mut config = (*world.doors[1].config).clone();
+    config.binding.address.set_port(10001);
+    world.doors[1].config = config.into();
+    // What a load balancer in front of the door sends, for one.
+    assert_eq!(addressed(&world, "http://a.test:10001/"), [false, true]);
+}
