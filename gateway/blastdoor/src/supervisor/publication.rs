@@ -9,7 +9,7 @@ use resource::{Problem, Severity};
 use super::Supervisor;
 use super::compiler::{Job, JobDoor, Outcome, Published};
 use super::door::{LeavingDoor, RunningDoor};
-use super::show::Compiled;
+use super::schedule::Compiled;
 use crate::problems::Finder;
 use crate::world::FollowedNames;
 

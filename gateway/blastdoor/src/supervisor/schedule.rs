@@ -1,7 +1,18 @@
 //! Which publication is under way, and what the next one is for.
 
+use std::sync::Arc;
+
+use resource::ClusterView;
+
 use super::compiler::Compiler;
-use super::show::Compiled;
+use crate::config::Config;
+
+/// What a publication is compiled from. The world may be ahead of it.
+#[derive(Clone)]
+pub(super) struct Compiled {
+    pub(super) config: Arc<Config>,
+    pub(super) view: ClusterView,
+}
 
 /// The compilation as the supervisor sees it.
 pub(super) struct Publications {

@@ -3,20 +3,12 @@
 use std::sync::Arc;
 
 use proxy::ListenerStatus;
-use resource::ClusterView;
 use route::ListenerName;
 
 use super::Supervisor;
 use super::door::Leaving;
 use crate::config::{Config, DoorConfig};
 use crate::shown::{ShownDoor, ShownWorld};
-
-/// What a publication is compiled from. The world may be ahead of it.
-#[derive(Clone)]
-pub(super) struct Compiled {
-    pub(super) config: Arc<Config>,
-    pub(super) view: ClusterView,
-}
 
 impl Supervisor {
     /// Shows the listeners on the admin port. Those of a process that drains stay on it.

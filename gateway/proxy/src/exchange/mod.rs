@@ -8,6 +8,7 @@
 
 mod cause;
 mod deadline;
+mod explain;
 mod head;
 mod progress;
 pub(crate) mod relay;

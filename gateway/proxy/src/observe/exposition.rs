@@ -14,8 +14,9 @@ use wire::Method;
 
 use crate::descriptors::Allotment;
 use crate::memory::DoorMemory;
-use crate::observe::labels::{EjectionCause, FilterKind, Held, Reason, Shortage};
-use crate::observe::metrics::{BUCKETS, CLASSES, Counter, DoorMetrics, METHODS, Metrics, WorkerMetrics};
+use crate::observe::counter::Counter;
+use crate::observe::labels::{CLASSES, EjectionCause, FilterKind, Held, Reason, Shortage};
+use crate::observe::metrics::{BUCKETS, DoorMetrics, METHODS, Metrics, WorkerMetrics};
 use crate::observe::route_exposition;
 
 impl Collector for Metrics {

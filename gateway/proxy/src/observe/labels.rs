@@ -1,5 +1,8 @@
 //! Values of labels: enums, so that no request can create a new one.
 
+/// The classes of status, by the first digit less one.
+pub(super) const CLASSES: [&str; 9] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"];
+
 /// The stable name of a refusal: metrics label and access-log field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]

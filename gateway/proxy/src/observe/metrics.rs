@@ -10,7 +10,8 @@ use wire::Method;
 
 use crate::descriptors::DoorDescriptors;
 use crate::memory::DoorMemory;
-use crate::observe::labels::{EjectionCause, FilterKind, Held, Reason, Shortage};
+use crate::observe::counter::Counter;
+use crate::observe::labels::{CLASSES, EjectionCause, FilterKind, Held, Reason, Shortage};
 use crate::observe::route_book::RouteBook;
 
 /// Upper bounds of the duration histogram, in microseconds; the last bucket has none.
@@ -31,32 +32,6 @@ pub(super) const METHODS: [Method; 10] = [
     Method::Trace,
     Method::Other,
 ];
-
-pub(super) const CLASSES: [&str; 9] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"];
-
-/// A counter with one writer, which needs no atomic read-modify-write to add.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, count: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(count),
-            Ordering::Relaxed,
-        );
-    }
-
-    pub(crate) fn subtract(&self, count: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_sub(count),
-            Ordering::Relaxed,
-        );
-    }
-
-    pub(crate) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// One worker's counters.
 #[derive(Debug, Default)]

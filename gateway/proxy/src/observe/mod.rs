@@ -1,6 +1,7 @@
 //! What the gateway reports about requests and connections: metrics, the access log, the queues of lines.
 
 pub(crate) mod access;
+mod counter;
 mod exposition;
 pub(crate) mod instant;
 mod json;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use route::ObjectKey;
 
-use crate::observe::metrics::CLASSES;
+use crate::observe::labels::CLASSES;
 use crate::observe::route_counts::{Answers, BUCKETS, OfWorkers, ServiceCounts, Traffic};
 
 /// Series of the times and bytes of an Ingress: the buckets with the last one, sum, count, and bytes of both directions.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::observe::metrics::{CLASSES, Counter};
+use crate::observe::counter::Counter;
+use crate::observe::labels::CLASSES;
 
 /// Upper bounds of the duration histogram of an Ingress, in microseconds; the last bucket has none. A few of those of the
 /// door's: each is a series for each Ingress.

@@ -11,8 +11,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use route::ObjectKey;
 
+use crate::observe::counter::Counter;
 use crate::observe::label_text::LabelText;
-use crate::observe::metrics::{CLASSES, Counter, DoorMetrics};
+use crate::observe::labels::CLASSES;
+use crate::observe::metrics::DoorMetrics;
 use crate::observe::route_book::{Book, IngressEntry, OTHER};
 use crate::observe::route_counts::{BUCKETS, ServiceCounts, Traffic};
 

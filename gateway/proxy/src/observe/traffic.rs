@@ -1,7 +1,9 @@
 //! What a door has counted so far, as one value: for pages that people read.
 
+use crate::observe::counter::Counter;
+use crate::observe::labels::CLASSES;
 use crate::observe::labels::Reason;
-use crate::observe::metrics::{BUCKETS, CLASSES, Counter, DoorMetrics, WorkerMetrics};
+use crate::observe::metrics::{BUCKETS, DoorMetrics, WorkerMetrics};
 
 /// What a door has counted since the process began. All of it only grows, except the connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
