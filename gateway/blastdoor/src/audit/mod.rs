@@ -172,7 +172,7 @@ impl State {
         match &route.action {
             Action::Redirect => Self::Redirect,
             Action::Blocked(_) => Self::Blocked,
-            Action::Forward(upstream) if upstream.endpoints.is_empty() => Self::NoEndpoints,
+            Action::Forward(upstream) if upstream.is_without_endpoints() => Self::NoEndpoints,
             Action::Forward(_) => Self::Ready,
         }
     }

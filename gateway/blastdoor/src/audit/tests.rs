@@ -107,7 +107,11 @@ spec:
 
 /// What is audited of these objects.
 fn audited(objects: &str) -> Audit {
-    let (folder, options) = Options::of_file(CONFIG);
+    audited_with(CONFIG, objects)
+}
+
+fn audited_with(config: &str, objects: &str) -> Audit {
+    let (folder, options) = Options::of_file(config);
     std::fs::write(folder.path().join("objects.yaml"), objects).unwrap();
     let config = config::load(&options).unwrap().config;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -131,6 +135,35 @@ fn lines(audit: &Audit) -> Vec<String> {
         )
     };
     audit.routes.iter().map(line).collect()
+}
+
+/// DNS is not asked where nothing is served, so that a name counts as what it is for the gateway that serves.
+#[test]
+fn names_in_dns_have_endpoints_until_somebody_asks() {
+    let config = CONFIG.replacen("[source]\n", "[source]\nallow_external_names = true\n", 1);
+    let objects = "\
+apiVersion: v1
+kind: Service
+metadata: { name: far, namespace: shop }
+spec: { type: ExternalName, externalName: api.example.com, ports: [{ port: 80 }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: far, namespace: shop, labels: { expose: out } }
+spec:
+  rules:
+    - host: far.test
+      http: { paths: [{ path: /, pathType: Prefix, backend: { service: { name: far, port: { number: 80 } } } }] }
+";
+    assert_eq!(
+        lines(&audited_with(&config, objects)),
+        ["out far.test / Prefix shop/far shop/far 80 ready"]
+    );
+    let refused = lines(&audited(objects));
+    assert!(
+        matches!(&*refused, [line] if line.ends_with(" blocked")),
+        "{refused:?}"
+    );
 }
 
 #[test]

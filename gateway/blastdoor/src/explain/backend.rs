@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use door::{Action, Upstream, UpstreamProtocol};
+use door::{Action, NoEndpoints, Upstream, UpstreamProtocol};
 use proxy::{CanaryTurn, EndpointHealth, Outcome, Rehearsal};
 use resource::EndpointSlice;
 
@@ -35,6 +35,13 @@ pub(super) fn told(world: &ShownWorld, door: &ShownDoor, rehearsal: &Rehearsal) 
         }
     });
     let mut endpoints = in_use(door, upstream);
+    if upstream.none == Some(NoEndpoints::Unasked) {
+        endpoints.push(EndpointTold {
+            address: "unknown".to_owned(),
+            pod: None,
+            state: "DNS is not asked here: `--admin` asks the running gateway".to_owned(),
+        });
+    }
     endpoints.extend(unused(world, upstream));
     let more_endpoints = endpoints.len().saturating_sub(MOST) + upstream.endpoints.len().saturating_sub(MOST);
     endpoints.truncate(MOST);

@@ -120,7 +120,9 @@ impl Upstreams<'_> {
             namespace_id: NAMESPACE_IDS.hash_one(namespace),
             port,
             protocol,
-            none: endpoints.is_empty().then_some(NoEndpoints::Unresolved),
+            none: endpoints
+                .is_empty()
+                .then_some(self.policy().external_names.why_none()),
             endpoints: endpoints.into(),
         }))
     }

@@ -118,7 +118,7 @@ impl<'v> External<'v> {
         reported.truncate(MOST_ADDRESSES);
         count_others(&mut reported, more);
         EndpointList {
-            none: endpoints.is_empty().then_some(NoEndpoints::Unresolved),
+            none: endpoints.is_empty().then_some(self.names.why_none()),
             endpoints: endpoints.into(),
             any_refused,
             reported,

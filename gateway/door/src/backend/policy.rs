@@ -3,6 +3,7 @@
 use super::addresses::AddressPolicy;
 use super::bounds::ServiceBounds;
 use super::tls::PlatformRoots;
+use super::upstream::NoEndpoints;
 
 /// What the gateway may call, and which authorities it trusts there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,4 +31,14 @@ pub enum ExternalNames {
     Resolved,
     /// They would be called, but DNS is not queried: only objects are checked.
     Unasked,
+}
+
+impl ExternalNames {
+    /// Why a name has no address.
+    pub(super) fn why_none(self) -> NoEndpoints {
+        match self {
+            Self::Refused | Self::Resolved => NoEndpoints::Unresolved,
+            Self::Unasked => NoEndpoints::Unasked,
+        }
+    }
 }

@@ -36,6 +36,8 @@ pub enum NoEndpoints {
     Unready(usize),
     /// DNS has no address for the name.
     Unresolved,
+    /// Nobody asked DNS: this is not the gateway that serves ([`crate::ExternalNames::Unasked`]).
+    Unasked,
 }
 
 /// The protocol of an upstream's endpoints.
@@ -67,6 +69,12 @@ impl Endpoint {
 }
 
 impl Upstream {
+    /// Whether no request can be sent. Where nobody asked DNS, that is not known, and names have addresses usually.
+    #[must_use]
+    pub fn is_without_endpoints(&self) -> bool {
+        self.endpoints.is_empty() && self.none != Some(NoEndpoints::Unasked)
+    }
+
     /// Why it has no endpoint, in words; `None` if it has any.
     #[must_use]
     pub fn explain_none(&self) -> Option<String> {
@@ -87,6 +95,7 @@ impl Upstream {
                 format!("none of the {count} endpoints of Service `{service}`, port {port}, is ready")
             }
             NoEndpoints::Unresolved => format!("DNS has no address for the name of Service `{service}`"),
+            NoEndpoints::Unasked => format!("DNS is not asked here for the name of Service `{service}`"),
         })
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn of_refusal(refusal: &Refusal, service: Option<&Upstream>) -> Cow<'
         Refusal::NoRoute => "destination_not_found",
         Refusal::Blocked => "proxy_configuration_error",
         Refusal::NoEndpoint => match service.and_then(|service| service.none) {
-            Some(NoEndpoints::Unresolved) => "dns_error",
+            Some(NoEndpoints::Unresolved | NoEndpoints::Unasked) => "dns_error",
             Some(NoEndpoints::Unlisted | NoEndpoints::OtherPorts | NoEndpoints::Unready(_)) | None => {
                 "destination_unavailable"
             }

@@ -184,7 +184,7 @@ impl Rehearsal {
             Err(reply) => return Outcome::Answer(reply.into()),
         };
         self.canary = turn(route, seen);
-        match filters.fallback().filter(|_| own.endpoints.is_empty()) {
+        match filters.fallback().filter(|_| own.is_without_endpoints()) {
             Some(fallback) => to(Arc::clone(fallback)),
             None => to(Arc::clone(own)),
         }
@@ -193,7 +193,7 @@ impl Rehearsal {
 
 /// Without endpoints nothing can be sent.
 fn to(upstream: Arc<Upstream>) -> Outcome {
-    if upstream.endpoints.is_empty() {
+    if upstream.is_without_endpoints() {
         return Outcome::Answer(Refusal::NoEndpoint.into());
     }
     Outcome::Forward(upstream)
