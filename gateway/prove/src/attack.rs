@@ -3,6 +3,7 @@
 use std::cell::Cell as Counter;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -24,10 +25,21 @@ const MOST_REASONS: usize = 10;
 const RESUMING: &str = "session-of-its-door";
 
 /// What an attacker has.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// The certificate with which it proves who it is.
     pub identity: Option<ClientIdentity>,
+    /// How long an answer may take.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            identity: None,
+            patience: Duration::from_secs(5),
+        }
+    }
 }
 
 /// How far it has got.
@@ -49,7 +61,7 @@ pub async fn run(
     progress: impl Fn(Progress) + 'static,
 ) -> Result<Report, String> {
     let identity = options.identity.as_ref();
-    let field = Rc::new(Field::new(&plan, identity)?);
+    let field = Rc::new(Field::new(&plan, identity, options.patience)?);
     let visitors: Vec<Tls> = plan
         .pairs
         .iter()

@@ -89,6 +89,8 @@ pub(crate) enum Connection {
 /// How to connect.
 pub(crate) struct Way<'a> {
     pub(crate) door: &'a Door,
+    /// How long an answer may take.
+    pub(crate) patience: Duration,
     /// Whether the door wants a PROXY header.
     pub(crate) writes_header: bool,
     /// Which door a forged PROXY header names, and which host.

@@ -1,6 +1,7 @@
 //! The doors under attack, and the ways to them.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -46,6 +47,8 @@ pub(crate) struct Attacked {
     http1: Tls,
     http2: Tls,
     pub(crate) speaks_http2: Cell<bool>,
+    /// How long an answer may take.
+    patience: Duration,
     /// Its connections begin with a PROXY header.
     writes_header: Cell<bool>,
     /// Why it cannot be tried.
@@ -62,13 +65,18 @@ pub(crate) struct Loaded {
 impl Field {
     /// # Errors
     /// When the client's certificate cannot be used.
-    pub(crate) fn new(plan: &Plan, identity: Option<&ClientIdentity>) -> Result<Self, String> {
+    pub(crate) fn new(
+        plan: &Plan,
+        identity: Option<&ClientIdentity>,
+        patience: Duration,
+    ) -> Result<Self, String> {
         let doors = plan.doors.iter().map(|door| {
             Ok(Attacked {
                 door: door.clone(),
                 http1: Tls::new(b"http/1.1", identity)?,
                 http2: Tls::new(b"h2", identity)?,
                 speaks_http2: Cell::new(false),
+                patience,
                 writes_header: Cell::new(door.proxy == ProxyHeader::Required),
                 problem: RefCell::default(),
             })
@@ -204,6 +212,7 @@ impl Attacked {
     pub(crate) fn way<'a>(&'a self, protocol: Protocol, server_name: Option<&'a str>) -> Way<'a> {
         Way {
             door: &self.door,
+            patience: self.patience,
             writes_header: self.writes_header.get(),
             forged: (self.door.bind, ""),
             opening: Opening::Usual,

@@ -8,10 +8,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::answer::{End, MOST_BYTES, Outcome, parse};
 use crate::connect::{Connection, Way};
 
-/// For an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// For what may still come behind an answer, where the door does not close.
-const REST: Duration = Duration::from_millis(700);
+/// Which part of the time for an answer is for what may still come behind one, where the door does not close.
+const REST: u32 = 8;
 
 /// Sends each part after an answer to the one before, and reads to the end. The first `to_head` requests are HEAD.
 pub(crate) async fn shoot(way: &Way<'_>, parts: &[Vec<u8>], to_head: usize) -> Outcome {
@@ -19,7 +17,11 @@ pub(crate) async fn shoot(way: &Way<'_>, parts: &[Vec<u8>], to_head: usize) -> O
         Ok(connection) => connection,
         Err(end) => return Outcome::failed(end),
     };
-    let mut received = Received::default();
+    let mut received = Received {
+        bytes: Vec::new(),
+        end: None,
+        patience: way.patience,
+    };
     for (index, part) in parts.iter().enumerate() {
         // A door that has heard enough may close before it has read everything; what it said is still there.
         let _broken = connection.write_all(part).await;
@@ -35,7 +37,7 @@ pub(crate) async fn shoot(way: &Way<'_>, parts: &[Vec<u8>], to_head: usize) -> O
     let certificate = connection.certificate();
     let resumed = connection.is_resumed();
     // In order, so that the door has nothing to wait for.
-    let _closed = tokio::time::timeout(REST, connection.shutdown()).await;
+    let _closed = tokio::time::timeout(way.patience / REST, connection.shutdown()).await;
     Outcome {
         answers,
         end: received.end.unwrap_or(End::Closed),
@@ -44,10 +46,10 @@ pub(crate) async fn shoot(way: &Way<'_>, parts: &[Vec<u8>], to_head: usize) -> O
     }
 }
 
-#[derive(Default)]
 struct Received {
     bytes: Vec<u8>,
     end: Option<End>,
+    patience: Duration,
 }
 
 impl Received {
@@ -57,7 +59,7 @@ impl Received {
 
     /// Reads until there are `wanted` answers, or nothing comes any more.
     async fn read(&mut self, connection: &mut Connection, to_head: usize, wanted: usize) {
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + self.patience;
         let mut buffer = vec![0; 16 * 1024];
         while self.end.is_none() {
             let (answers, complete) = self.parse(to_head);
@@ -71,9 +73,9 @@ impl Received {
                         .extend_from_slice(buffer.get(..count).unwrap_or_default());
                     let (answers, complete) = self.parse(to_head);
                     let rest = if complete && !answers.is_empty() {
-                        REST
+                        self.patience / REST
                     } else {
-                        PATIENCE
+                        self.patience
                     };
                     deadline = Instant::now() + rest;
                     if self.bytes.len() > MOST_BYTES {

@@ -10,8 +10,6 @@ use crate::answer::{Answer, End, MOST_BYTES, Outcome};
 use crate::connect::{Connection, Way};
 use crate::tricks::Stream;
 
-/// For an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// For the rest of a connection that is no longer needed.
 const REST: Duration = Duration::from_millis(200);
 
@@ -32,7 +30,7 @@ pub(crate) async fn shoot(way: &Way<'_>, streams: &[Stream]) -> Outcome {
         return outcome;
     }
     let shaking = h2::client::handshake(connection);
-    let (sender, driver) = match tokio::time::timeout(PATIENCE, shaking).await {
+    let (sender, driver) = match tokio::time::timeout(way.patience, shaking).await {
         Ok(Ok(ends)) => ends,
         Ok(Err(error)) => {
             outcome.end = reset(&error);
@@ -45,7 +43,7 @@ pub(crate) async fn shoot(way: &Way<'_>, streams: &[Stream]) -> Outcome {
     };
     let mut driver = tokio::task::spawn_local(driver);
     for stream in streams {
-        match tokio::time::timeout(PATIENCE, exchange(&sender, stream)).await {
+        match tokio::time::timeout(way.patience, exchange(&sender, stream)).await {
             Ok(Ok(answer)) => outcome.answers.push(answer),
             Ok(Err(error)) => {
                 outcome.end = reset(&error);

@@ -80,7 +80,10 @@ fn report(options: &Options, asked: &ProveOptions) -> Result<Report, String> {
             .await
             .map_err(|error| error.to_string())?;
         let plan = plan::plan(&world, &asked.addresses, usize::from(asked.hosts)).await?;
-        let asked = prove::Options { identity };
+        let asked = prove::Options {
+            identity,
+            ..prove::Options::default()
+        };
         let told = move |so_far: prove::Progress| progress.count("hosts tried", so_far.done, so_far.total);
         prove::run(plan, &asked, told).await
     })
