@@ -53,6 +53,7 @@ mod reload;
 mod requests;
 mod responses;
 mod route_metrics;
+mod shell;
 mod stalled;
 mod ten_requests;
 mod tenancy;

@@ -118,6 +118,7 @@ pub(crate) fn build_alike(
         .env("CARGO_ENCODED_RUSTFLAGS", &renamed("--remap-path-prefix", "\x1f"))
         .env("CFLAGS", &renamed("-ffile-prefix-map", " "))
         .env("SOURCE_DATE_EPOCH", &commit.time.to_string())
+        .env("BLASTDOOR_COMMIT", &commit.revision)
         .env("CARGO_INCREMENTAL", "0");
     if !target.is_machine() {
         let triple = target.triple.replace('-', "_");

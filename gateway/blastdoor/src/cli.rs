@@ -1,10 +1,14 @@
 //! The command line: every command and every option, and nothing of what they do.
 
-use std::path::PathBuf;
+mod examples;
 
-use clap::{Args, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
-use crate::commands::{audit, check, doctor, explain, migrate, prove};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::commands::scope::Scope;
+use crate::commands::{audit, check, doctor, explain, migrate, prove, shell, version};
 use crate::config::AdminBind;
 
 /// A split-horizon HTTP gateway for Kubernetes: isolated listeners ("doors") in one process
@@ -29,6 +33,9 @@ pub(crate) struct Common {
     /// Credentials for the API server [default: KUBECONFIG, the pod's service account, ~/.kube/config]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig file that names the cluster [default: its current context]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
     /// Run or check only these doors, separated by commas
     #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) doors: Option<Vec<String>>,
@@ -46,12 +53,12 @@ pub(crate) enum Command {
         /// Output format
         #[arg(short, long, value_enum, default_value_t = check::Output::Text)]
         output: check::Output,
+        #[command(flatten)]
+        scope: Scope,
     },
     /// Print what is reachable where: every host and path of every door, by which Ingress, to which Service
-    #[command(after_help = audit::EXAMPLES)]
     Audit(audit::AuditOptions),
     /// Say which rule answers a URL at each door, what filters do, where the request goes, and why the other rules lose
-    #[command(after_help = explain::EXAMPLES)]
     Explain(explain::ExplainOptions),
     /// Read the cluster and diagnose how load balancers reach the doors; exits with 0 if nothing is wrong, 1 if something is, 2
     /// if it could not look
@@ -76,4 +83,48 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DOOR")]
         lb: Option<String>,
     },
+    /// Print the script that completes this command line in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: shell::Shell,
+    },
+    /// Print the manual page, or write it and those of all commands into a directory
+    Man {
+        /// The directory; it is made if it does not exist
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Print which build this is
+    Version {
+        /// Output format
+        #[arg(short, long, value_enum, default_value_t = version::Output::Text)]
+        output: version::Output,
+    },
+}
+
+/// What kubectl calls for `kubectl blastdoor`.
+const PLUGIN: &str = "kubectl-blastdoor";
+
+/// The whole command line, for a program that was called by this name.
+pub(crate) fn command(program: Option<&OsStr>) -> clap::Command {
+    let command = examples::add(Cli::command());
+    let name = program.and_then(|program| Path::new(program).file_name());
+    if name.is_some_and(|name| name.to_string_lossy().starts_with(PLUGIN)) {
+        // What a person types; without a command it would run the doors, which is not what plugins are for.
+        let command = command.name(PLUGIN).bin_name("kubectl blastdoor");
+        return command.arg_required_else_help(true);
+    }
+    command
+}
+
+impl Cli {
+    /// Reads a command line, the name of the program included.
+    ///
+    /// # Errors
+    /// When it is wrong, or asks for help or the version.
+    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let command = command(arguments.first().map(OsString::as_os_str));
+        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
 }

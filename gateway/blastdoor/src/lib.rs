@@ -35,16 +35,16 @@ mod text;
 mod watched;
 mod world;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 use cli::{Cli, Command};
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
         Err(explained) => return commands::explain_usage(&explained),
     };
@@ -52,20 +52,25 @@ pub fn main() -> ExitCode {
         config: cli.common.config,
         manifests: cli.common.manifests,
         kubeconfig: cli.common.kubeconfig,
+        context: cli.common.context,
         doors: cli.common.doors,
         environment: environment(),
         files: config::Files::Host,
         process: None,
     };
+    let program = arguments.first().map(OsString::as_os_str);
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => commands::run::run(&options),
         Command::Demo => commands::demo::run(&options),
-        Command::Check { output } => commands::check::run(&options, output),
+        Command::Check { output, scope } => commands::check::run(&options, output, &scope),
         Command::Migrate(asked) => commands::migrate::run(&options, &asked),
         Command::Audit(asked) => commands::audit::run(&options, &asked),
         Command::Explain(asked) => commands::explain::run(&options, &asked),
         Command::Doctor(asked) => commands::doctor::run(&options, &asked),
         Command::Prove(asked) => commands::prove::run(&options, &asked),
+        Command::Completions { shell } => commands::shell::completions(cli::command(program), shell),
+        Command::Man { folder } => commands::shell::man(cli::command(program), folder.as_deref()),
+        Command::Version { output } => commands::version::run(output),
         Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_deref()),
     }
 }
@@ -73,7 +78,7 @@ pub fn main() -> ExitCode {
 /// Reads the environment, in this one place. Bytes that are not UTF-8 are replaced, not skipped: a variable of the
 /// configuration must not go unnoticed because its value is garbage.
 fn environment() -> Vec<(String, String)> {
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let text = |text: OsString| text.to_string_lossy().into_owned();
     std::env::vars_os()
         .map(|(name, value)| (text(name), text(value)))
         .collect()

@@ -96,6 +96,7 @@ pub(crate) fn credentials(options: &Options) -> Credentials {
     };
     Credentials {
         file: options.kubeconfig.clone(),
+        context: options.context.clone(),
         kubeconfig: variable("KUBECONFIG"),
         home: variable("HOME").map(PathBuf::from),
         in_cluster: variable("KUBERNETES_SERVICE_HOST").is_some(),

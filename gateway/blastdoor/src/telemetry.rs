@@ -32,9 +32,9 @@ pub(crate) struct Logs {
 ///
 /// # Errors
 /// When a thread cannot be started.
-pub(crate) fn start(log: &Log) -> io::Result<Logs> {
+pub(crate) fn start(log: &Log, may_style: bool) -> io::Result<Logs> {
     let diagnostics = LineQueue::start("stderr", log.buffer, Standard::Error)?;
-    start_diagnostics(log, diagnostics.clone());
+    start_diagnostics(log, diagnostics.clone(), may_style);
     let requests = match log.access {
         AccessPolicy::Off => None,
         AccessPolicy::All | AccessPolicy::Errors => {
@@ -58,7 +58,7 @@ pub(crate) fn start(log: &Log) -> io::Result<Logs> {
     })
 }
 
-fn start_diagnostics(log: &Log, queue: LineQueue) {
+fn start_diagnostics(log: &Log, queue: LineQueue, may_style: bool) {
     // The level has been checked with the configuration.
     let filter = EnvFilter::builder()
         .parse(format!("{QUIET},{}", log.level))
@@ -79,7 +79,7 @@ fn start_diagnostics(log: &Log, queue: LineQueue) {
     let started = if json {
         builder.json().flatten_event(true).try_init()
     } else {
-        builder.with_ansi(stderr().is_terminal()).try_init()
+        builder.with_ansi(may_style && stderr().is_terminal()).try_init()
     };
     // A second start (tests run commands in one process) keeps the first.
     if started.is_ok() {

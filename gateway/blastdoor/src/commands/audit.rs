@@ -11,15 +11,6 @@ use crate::audit::{Audit, Difference, audit};
 use crate::config::{AdminBind, Options};
 use crate::text::Table;
 
-/// What `--help` ends with.
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  blastdoor audit                                   from the configured source
-  blastdoor audit --manifests k8s/ -o json > now.json
-  blastdoor audit --manifests k8s/ --diff now.json  what a change would expose; exits with 1 if anything changes
-  blastdoor audit --admin 127.0.0.1:10254           what a running gateway serves
-";
-
 /// Options of the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AuditOptions {

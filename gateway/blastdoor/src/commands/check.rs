@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use resource::{Problem, Severity};
 
+use super::scope::Scope;
 use super::{Printer, loaded};
 use crate::config::Options;
 
@@ -17,12 +18,15 @@ pub(crate) enum Output {
 }
 
 /// Compiles everything without serving and prints every problem.
-pub(crate) fn run(options: &Options, output: Output) -> ExitCode {
+pub(crate) fn run(options: &Options, output: Output, scope: &Scope) -> ExitCode {
     let world = match loaded::world(options) {
         Ok(world) => world,
         Err(status) => return status,
     };
-    let mut problems: Vec<&Problem> = world.problems.all().iter().map(AsRef::as_ref).collect();
+    let problems = world.problems.all().iter().map(AsRef::as_ref);
+    let mut problems: Vec<&Problem> = problems
+        .filter(|problem: &&Problem| scope.includes(problem.object.namespace.as_deref()))
+        .collect();
     problems.sort_unstable();
     let mut printer = Printer::default();
     match output {

@@ -79,7 +79,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Err(errors) => return fail(USAGE, errors),
     };
     explain(&config);
-    let logs = match telemetry::start(&config.log) {
+    let logs = match telemetry::start(&config.log, options.may_style()) {
         Ok(logs) => logs,
         Err(error) => return fail(1, format!("cannot start the logs: {error}")),
     };

@@ -9,16 +9,6 @@ use super::{Printer, ReportOutput, USAGE, fail, loaded};
 use crate::config::{AdminBind, Options};
 use crate::explain::{Explanation, ForPeople, Question, explain};
 
-/// What `--help` ends with.
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  blastdoor explain https://shop.example.com/cart
-  blastdoor explain shop.example.com/cart --door external-https --client 203.0.113.7
-  blastdoor explain https://shop.example.com/api --method OPTIONS --header 'Origin: https://other.example'
-  blastdoor explain http://127.0.0.1:10002/ --header 'Host: shop.example.com'
-  blastdoor explain https://shop.example.com/cart --admin 127.0.0.1:10254   asks a running gateway
-";
-
 /// Options of the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainOptions {

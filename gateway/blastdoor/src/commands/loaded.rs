@@ -19,8 +19,8 @@ pub(super) fn world(options: &Options) -> Result<World<OpenDoor>, ExitCode> {
     }
     let runtime = runtime().map_err(|message| fail(USAGE, message))?;
     let tasks = tokio::task::LocalSet::new();
-    let progress = Progress::new(options.variable("TERM") == Some("dumb"));
-    progress.say("reading and compiling objects");
+    let progress = Progress::new(options);
+    progress.say("reading and compiling all objects");
     let world = tasks.block_on(&runtime, World::load(loaded.config, options));
     drop(progress);
     world.map_err(|error| fail(USAGE, error))

@@ -12,6 +12,9 @@ pub(crate) mod migrate;
 mod progress;
 pub(crate) mod prove;
 pub(crate) mod run;
+pub(crate) mod scope;
+pub(crate) mod shell;
+pub(crate) mod version;
 
 use std::fmt::Display;
 use std::io::{self, Write};

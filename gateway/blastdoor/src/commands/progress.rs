@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
+use crate::config::Options;
+
 /// How often the line may change.
 const EVERY: Duration = Duration::from_millis(100);
 /// Erases the line that the cursor is in.
@@ -19,9 +21,9 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// The one of this process.
-    pub(crate) fn new(is_dumb: bool) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Self {
-            is_shown: io::stderr().is_terminal() && !is_dumb,
+            is_shown: io::stderr().is_terminal() && options.variable("TERM") != Some("dumb"),
             last: Cell::new(None),
         }
     }

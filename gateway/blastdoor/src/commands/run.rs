@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return fail(USAGE, errors),
     };
-    let logs = match telemetry::start(&loaded.config.log) {
+    let logs = match telemetry::start(&loaded.config.log, options.may_style()) {
         Ok(logs) => logs,
         Err(error) => return fail(1, format!("cannot start the logs: {error}")),
     };

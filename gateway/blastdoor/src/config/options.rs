@@ -14,6 +14,8 @@ pub struct Options {
     pub manifests: Option<PathBuf>,
     /// `--kubeconfig`
     pub kubeconfig: Option<PathBuf>,
+    /// `--context`
+    pub context: Option<String>,
     /// `--doors`
     pub doors: Option<Vec<String>>,
     /// The environment.
@@ -25,6 +27,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether terminals may be written to in colours, and lines of them be overwritten (no-color.org).
+    pub(crate) fn may_style(&self) -> bool {
+        let is_set = |name: &str| self.variable(name).is_some_and(|value| !value.is_empty());
+        !is_set("NO_COLOR") && self.variable("TERM") != Some("dumb")
+    }
+
     /// The value of a variable of the environment.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         let found = self.environment.iter().find(|(known, _)| known == name);

@@ -15,6 +15,7 @@ pub(super) fn read(process: &Process, options: &Options) -> Result<Configuration
         config: options.config.clone().or_else(|| process.config.clone()),
         manifests: process.manifests.clone(),
         kubeconfig: None,
+        context: None,
         doors: process.doors.clone(),
         environment: process.environment.clone(),
         files: if given {

@@ -26,6 +26,9 @@ pub(crate) struct DoctorOptions {
     /// Look only for gateways in this namespace
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
+    /// Look for gateways in all namespaces, as without -n
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
     /// The labels of the gateway's pods, as in `app=edge,tier=web`, where it cannot be recognised by itself
     #[arg(short = 'l', long, value_name = "LABELS", value_parser = labels)]
     selector: Option<BTreeMap<String, String>>,

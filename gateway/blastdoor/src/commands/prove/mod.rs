@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options, asked: &ProveOptions) -> ExitCode {
 /// # Errors
 /// When nothing could be tried, because of what is configured or asked.
 fn report(options: &Options, asked: &ProveOptions) -> Result<Report, String> {
-    let progress = Progress::new(options.variable("TERM") == Some("dumb"));
+    let progress = Progress::new(options);
     let loaded = config::load(options).map_err(|errors| errors.to_string())?;
     for warning in &loaded.warnings {
         print_error(format!("warning: {warning}"));

@@ -12,6 +12,8 @@ use super::token::TokenFile;
 pub struct Credentials {
     /// `--kubeconfig`
     pub file: Option<PathBuf>,
+    /// `--context`: which context of these files; `None`: the current one.
+    pub context: Option<String>,
     /// `KUBECONFIG`: files separated by colons.
     pub kubeconfig: Option<String>,
     /// `HOME`
@@ -28,7 +30,7 @@ impl Credentials {
     /// Looks for them in this order: the named file, `KUBECONFIG`, the pod's service account, `~/.kube/config`.
     pub(crate) fn find(&self) -> Result<kube::Config, ClusterError> {
         if let Some(path) = &self.file {
-            return read(std::slice::from_ref(path));
+            return self.read(std::slice::from_ref(path));
         }
         let listed: Vec<PathBuf> = self
             .kubeconfig
@@ -38,17 +40,37 @@ impl Credentials {
             .map(PathBuf::from)
             .collect();
         if !listed.is_empty() {
-            return read(&listed);
+            return self.read(&listed);
         }
-        if self.in_cluster {
+        // A context is one of a file: whoever names one does not mean the service account.
+        if self.in_cluster && self.context.is_none() {
             return kube::Config::incluster_env()
                 .map_err(|error| ClusterError::ServiceAccount(innermost(&error)));
         }
         let usual = self.home.as_ref().map(|home| home.join(".kube/config"));
         match usual.filter(|path| may_exist(path)) {
-            Some(path) => read(&[path]),
+            Some(path) => self.read(&[path]),
             None => Err(ClusterError::NoCredentials),
         }
+    }
+
+    fn read(&self, paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
+        let (mut kubeconfig, last) = merged(paths)?;
+        if let Some(asked) = &self.context {
+            let names: Vec<&str> = kubeconfig
+                .contexts
+                .iter()
+                .map(|context| context.name.as_str())
+                .collect();
+            if !names.contains(&asked.as_str()) {
+                return Err(ClusterError::Kubeconfig {
+                    path: last.to_owned(),
+                    reason: format!("there is no context `{asked}`; allowed: {}", names.join(", ")),
+                });
+            }
+            kubeconfig.current_context = Some(asked.clone());
+        }
+        kube::Config::try_from(kubeconfig).map_err(|error| unusable(last, &error))
     }
 }
 
@@ -66,7 +88,8 @@ pub(crate) fn token_file(config: &mut kube::Config) -> Result<Option<TokenFile>,
     TokenFile::open(Path::new(&path)).map(Some)
 }
 
-fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
+/// What these files say together, and the last of them.
+fn merged(paths: &[PathBuf]) -> Result<(Kubeconfig, &Path), ClusterError> {
     let mut merged: Option<Kubeconfig> = None;
     let mut last = Path::new("");
     for path in paths {
@@ -85,7 +108,7 @@ fn read(paths: &[PathBuf]) -> Result<kube::Config, ClusterError> {
         path: last.to_owned(),
         reason: "there is no such file".to_owned(),
     })?;
-    kube::Config::try_from(merged).map_err(|error| unusable(last, &error))
+    Ok((merged, last))
 }
 
 /// A file that may not be inspected is read anyway. That fails; skipping it would select other credentials.

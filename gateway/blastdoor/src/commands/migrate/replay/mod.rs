@@ -92,11 +92,17 @@ impl ReplayOptions {
             return Err("--replay needs --old and --new".to_owned());
         };
         let lines = Lines::open(log, self.host.clone(), self.share, self.limit)?;
-        let is_dumb = options.variable("TERM") == Some("dumb");
-        LocalSet::new().block_on(&runtime()?, self.replay(lines, old, new, is_dumb))
+        let progress = Progress::new(options);
+        LocalSet::new().block_on(&runtime()?, self.replay(lines, old, new, progress))
     }
 
-    async fn replay(&self, lines: Lines, old: &Target, new: &Target, is_dumb: bool) -> Result<Tally, String> {
+    async fn replay(
+        &self,
+        lines: Lines,
+        old: &Target,
+        new: &Target,
+        progress: Progress,
+    ) -> Result<Tally, String> {
         let wanted = Wanted {
             fields: self.compare_header.clone(),
             body: (!self.ignore_body).then_some(self.body_limit),
@@ -125,7 +131,7 @@ impl ReplayOptions {
             lines: RefCell::new(lines),
             tally: RefCell::default(),
             pace: tokio::sync::Mutex::new(pace(self.rate)),
-            progress: Progress::new(is_dumb),
+            progress,
         };
         let workers = clients.into_iter().map(|(old, new)| replay.work(old, new));
         join_all(workers.collect()).await;
