@@ -247,12 +247,9 @@ fn kept_alive(names: &Names<'_>) -> Vec<Trick<Parts>> {
         Trick::new("pipelined", vec![[first(own).as_bytes(), &second].concat()])
             .after(1)
             .with_own(),
-        Trick::new(
-            "bytes-after-upgrade",
-            vec![of_own.clone().into_bytes(), second.clone()],
-        )
-        .after(1)
-        .with_own(),
+        Trick::new("bytes-after-upgrade", vec![of_own.into_bytes(), second.clone()])
+            .after(1)
+            .with_own(),
         Trick::new(
             "bytes-with-upgrade",
             vec![[upgrade(websocket), second.clone()].concat()],
@@ -334,11 +331,7 @@ fn bodies(names: &Names<'_>) -> Vec<Trick<Parts>> {
             inner.clone(),
         ),
         sent("length-sign", "Content-Length: +0".to_owned(), inner.clone()),
-        sent(
-            "chunked",
-            "Transfer-Encoding: chunked".to_owned(),
-            chunked.clone(),
-        ),
+        sent("chunked", "Transfer-Encoding: chunked".to_owned(), chunked),
         sent(
             "chunk-extension",
             "Transfer-Encoding: chunked".to_owned(),
