@@ -95,8 +95,9 @@ class Alerts(unittest.TestCase):
                     for action in re.findall(r"{{(.*?)}}", text):
                         what, *functions = [part.strip() for part in action.split("|")]
                         self.assertLessEqual(set(functions), FUNCTIONS)
-                        if what != "$value":
-                            self.assertIn(what.removeprefix("$labels."), has)
+                        for word in what.removeprefix("or ").split():
+                            if word != "$value":
+                                self.assertIn(word.removeprefix("$labels."), has)
                     self.assertNotRegex(re.sub(r"{{.*?}}", "", text), r"[{}]{2}")
 
     def test_each_has_a_runbook(self):
