@@ -46,13 +46,14 @@ impl CallUrl {
     /// # Errors
     /// When it is none, or its scheme or host has a variable: a client would choose what the gateway calls.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let shown = url::shown(text);
         let (scheme, rest) = url::split_scheme(text.as_bytes())
             .and_then(|(scheme, rest)| Some((scheme, std::str::from_utf8(rest).ok()?)))
             .ok_or_else(|| {
                 if text.starts_with('$') {
-                    format!("`{text}` has a variable in its scheme: requests must not decide what is called")
+                    format!("{shown} has a variable in its scheme: requests must not decide what is called")
                 } else {
-                    format!("`{text}` does not begin with `http://` or `https://`")
+                    format!("{shown} does not begin with `http://` or `https://`")
                 }
             })?;
         let scheme = match scheme {
@@ -61,16 +62,27 @@ impl CallUrl {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at_checked(end).unwrap_or_default();
+        if authority.contains('@') {
+            return Err(
+                "it has a user or a password in front of its host, which are never sent; remove them"
+                    .to_owned(),
+            );
+        }
         if authority.contains('$') {
             return Err(format!(
-                "`{text}` has a variable in its host: requests must not decide what is called"
+                "{shown} has a variable in its host: requests must not decide what is called"
             ));
         }
         if target.contains('#') {
-            return Err(format!("`{text}` has a fragment, which is never sent; remove it"));
+            return Err(format!("{shown} has a fragment, which is never sent; remove it"));
         }
-        let (host, port) = split_port(authority)
-            .ok_or_else(|| format!("`{authority}` in `{text}` is not a host with an optional port"))?;
+        let (host, port) = split_port(authority).ok_or_else(|| match text.contains('@') {
+            true => "what is in front of its first `/` is not a host with an optional port".to_owned(),
+            false => format!(
+                "`{}` in {shown} is not a host with an optional port",
+                authority.escape_debug()
+            ),
+        })?;
         let target = match target.starts_with('/') {
             true => Template::parse(target)?,
             false => Template::parse(&format!("/{target}"))?,
@@ -340,7 +352,7 @@ mod tests {
             ("$scheme://auth", "a variable in its scheme"),
             ("http://$host/x", "a variable in its host"),
             ("http://auth:$server_port/", "a variable in its host"),
-            ("http://user@auth/", "is not a host"),
+            ("http://user@auth/", "a user or a password"),
             ("http://auth:0/", "is not a host"),
             ("http://auth:99999/", "is not a host"),
             ("http://auth:x/", "is not a host"),
@@ -357,6 +369,32 @@ mod tests {
         for (text, expected) in table {
             let message = CallUrl::parse(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_quotes_no_secret() {
+        for text in [
+            "http://svc:S3cret@auth.default/",
+            "http://svc:S3cret@$host/",
+            "http://svc:S3/cret@auth/",
+            "http://svc:S3cret/x@auth/",
+            "http://svc:a$S3cret@auth/",
+            "redis://svc:S3cret@auth/",
+            "svc:S3cret@auth",
+            "$scheme://svc:S3cret@auth",
+            "http://auth/x?key=S3cret#",
+            "http://auth/x y?key=S3cret",
+            "http://auth/x?key=S3cret y",
+            "http://auth/x?key=S3cret&$nothing",
+            "http://auth:x/?key=S3cret",
+            "http://$host/?key=S3cret",
+        ] {
+            let message = CallUrl::parse(text).unwrap_err();
+            assert!(
+                !message.contains("cret") && !message.contains("svc:"),
+                "{text}: {message}"
+            );
         }
     }
 }

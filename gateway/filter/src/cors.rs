@@ -8,6 +8,7 @@ use http::header::{
 
 use crate::fields::FieldEdits;
 use crate::pattern::{Case, Pattern, PatternError};
+use crate::url::shown;
 
 /// Which scripts may read the responses of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,11 +78,12 @@ pub struct CorsList {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CorsError {
     /// Not an origin.
-    #[error("`{0}` is not an origin such as `https://app.example.com` or `https://*.example.com:8443`")]
+    #[error("{} is not an origin such as `https://app.example.com` or `https://*.example.com:8443`", shown(.0))]
     Origin(Box<str>),
     /// Not an origin, where every element is meant literally.
     #[error(
-        "`{0}` is not an origin such as `https://app.example.com`; patterns belong into accessControlAllowOriginListRegex"
+        "{} is not an origin such as `https://app.example.com`; patterns belong into accessControlAllowOriginListRegex",
+        shown(.0)
     )]
     Literal(Box<str>),
     /// Nobody.

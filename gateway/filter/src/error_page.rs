@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::statuses::StatusSet;
+use crate::url::shown;
 
 /// Which statuses become others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,7 +40,7 @@ impl PageTarget {
         {
             Ok(Self(text.into()))
         } else {
-            Err(format!("`{text}` is not a path, with a query or without"))
+            Err(format!("{} is not a path, with a query or without", shown(&text)))
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::bounds::TooMuch;
 use crate::pattern::Pattern;
 use crate::replacement::Replacement;
-use crate::url::{add_query, check_text};
+use crate::url::{add_query, check_text, shown};
 
 /// A change of the path, as filters read and send it: in its normal form. The result may be no path, which the caller
 /// must check.
@@ -78,11 +78,12 @@ pub fn check_target(target: &Replacement) -> Result<(), String> {
     let text = target.as_str();
     let begins = target.start();
     if text.is_empty() || !(begins.is_empty() || begins.starts_with('/')) {
-        return Err(format!("`{text}` is not a path, which begins with `/`"));
+        return Err(format!("{} is not a path, which begins with `/`", shown(text)));
     }
     if text.contains('#') {
         return Err(format!(
-            "`{text}` has a `#`, which no request has; percent-encode it"
+            "{} has a `#`, which no request has; percent-encode it",
+            shown(text)
         ));
     }
     target.texts().try_for_each(|part| check_text(text, part))

@@ -122,11 +122,13 @@ impl Redirect {
         let start = target.start();
         let text = target.as_str();
         let (_, rest) = url::split_scheme(start.as_bytes())
-            .ok_or_else(|| format!("`{text}` does not begin with `http://` or `https://`"))?;
+            .ok_or_else(|| format!("{} does not begin with `http://` or `https://`", url::shown(text)))?;
         let has_end = target.literal().is_some() || rest.iter().any(|byte| b"/?#".contains(byte));
         if !has_end || !is_http_url(start.as_bytes()) {
             return Err(format!(
-                "`{text}` must name a host, without groups of the path in it, or clients could choose the host"
+                "{} must name a host, without a user in front and without groups of the path in it, or clients could choose \
+                 the host",
+                url::shown(text)
             ));
         }
         url::check_text(text, start)?;
@@ -269,7 +271,8 @@ impl Destination {
         let is_path = text.starts_with('/') && !text.starts_with("//") && !text.contains('$');
         if !is_path {
             return Err(format!(
-                "`{text}` is not a path of the same host; write it as in `/app`"
+                "{} is not a path of the same host; write it as in `/app`",
+                url::shown(text)
             ));
         }
         Self::parse(text)
@@ -317,8 +320,8 @@ impl Destination {
 fn check_authority(text: &str, parts: &[Part]) -> Result<(), String> {
     let neither = || {
         format!(
-            "`{text}` is neither an http(s) URL nor a path of the same host; write it as in `https://example.com/` or \
-             `/path`"
+            "{} is neither an http(s) URL nor a path of the same host; write it as in `https://example.com/` or `/path`",
+            url::shown(text)
         )
     };
     let mut rest = parts.iter();
@@ -340,9 +343,7 @@ fn check_authority(text: &str, parts: &[Part]) -> Result<(), String> {
             let end = piece.find(['/', '?', '#']);
             let authority = piece.get(..end.unwrap_or(piece.len())).unwrap_or_default();
             if authority.contains('@') {
-                return Err(format!(
-                    "`{text}` has a user name in front of the host; remove it"
-                ));
+                return Err("it has a user name in front of the host; remove it".to_owned());
             }
             is_empty &= authority.is_empty();
             if end.is_some() {
@@ -356,7 +357,8 @@ fn check_authority(text: &str, parts: &[Part]) -> Result<(), String> {
             Some(Part::Variable(Variable::RequestUri | Variable::Uri)) => break,
             Some(Part::Variable(variable)) if variable.is_free() => {
                 return Err(format!(
-                    "`{text}` lets clients choose the host; write `/` behind the host, before variables other than `$host`"
+                    "{} lets clients choose the host; write `/` behind the host, before variables other than `$host`",
+                    url::shown(text)
                 ));
             }
             Some(Part::Variable(_)) => is_empty = false,

@@ -6,6 +6,7 @@ use regex::bytes::Captures;
 
 use crate::bounds::{TooMuch, check_length, push};
 use crate::pattern::Pattern;
+use crate::url::shown;
 
 /// How many bytes all searches in one text may look at, for each of its bytes. Each match of many may look at all that
 /// follows it, so that the time would grow with the square of the length.
@@ -51,8 +52,8 @@ impl Replacement {
                 Ok(group @ 1..=9) if name.len() == 1 => builder.parts.push(Part::Group(group)),
                 _ => {
                     return Err(format!(
-                        "`{text}` has a `$` that does not begin one of the groups `$1` to `$9`; no other variables are known \
-                         here"
+                        "{} has a `$` that does not begin one of the groups `$1` to `$9`; no other variables are known here",
+                        shown(text)
                     ));
                 }
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bounds::{TooMuch, check_length, push};
+use crate::url::shown;
 
 /// A text with variables in it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -90,9 +91,12 @@ impl Template {
             };
             let Some(variable) = Variable::of(name) else {
                 return Err(if name.is_empty() {
-                    format!("`{text}` has a `$` that begins no variable")
+                    format!("{} has a `$` that begins no variable", shown(text))
                 } else {
-                    format!("`{text}` has the variable `${name}`, which is not known here")
+                    format!(
+                        "{} has the variable `${name}`, which is not known here",
+                        shown(text)
+                    )
                 });
             };
             parts.push(Part::Variable(variable));

@@ -3,7 +3,7 @@
 use http::uri::Authority;
 
 use crate::template::{Part, Template, Values};
-use crate::url::is_of_host;
+use crate::url::{is_of_host, shown};
 
 /// A host, with or without a port, in which variables may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +28,8 @@ impl UpstreamHost {
             Ok(Self(template))
         } else {
             Err(format!(
-                "`{}` is not a host; write it as in `internal.example.com` or `name:8080`",
-                text.escape_debug()
+                "{} is not a host; write it as in `internal.example.com` or `name:8080`",
+                shown(text)
             ))
         }
     }

@@ -69,6 +69,18 @@ pub(crate) fn add_query(url: &mut Vec<u8>, query: Option<&[u8]>) {
     url.extend_from_slice(query);
 }
 
+/// A URL that somebody has written, as messages name it: what is behind its `?` may be a secret, and where there is an `@`,
+/// what is before it may be a password.
+pub(crate) fn shown(text: &str) -> String {
+    if text.contains('@') {
+        return "it".to_owned();
+    }
+    let end = text.find('?');
+    let more = if end.is_some() { "?…" } else { "" };
+    let before = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    format!("`{}{more}`", before.escape_debug())
+}
+
 /// Checks that a text, which is part of `whole`, has only characters that a URL may have.
 pub(crate) fn check_text(whole: &str, text: &str) -> Result<(), String> {
     let refused = |character: &char| {
@@ -77,8 +89,8 @@ pub(crate) fn check_text(whole: &str, text: &str) -> Result<(), String> {
     };
     match text.chars().find(refused) {
         Some(character) => Err(format!(
-            "`{}` has the character {character:?}, which a URL does not have; percent-encode it",
-            whole.escape_debug()
+            "{} has the character {character:?}, which a URL does not have; percent-encode it",
+            shown(whole)
         )),
         None => Ok(()),
     }
@@ -130,6 +142,20 @@ mod tests {
     fn a_port_is_a_number_in_digits() {
         assert_eq!(["1", "0080", "65535"].map(port), [Some(1), Some(80), Some(65535)]);
         assert_eq!(["", "0", "+80", "-1", "65536", "8a", " 80"].map(port), [None; 7]);
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        let table = [
+            ("http://a/x", "`http://a/x`"),
+            ("http://a/x?key=s3cret", "`http://a/x?…`"),
+            ("http://user:s3cret@a/x", "it"),
+            ("http://user:s3c/ret@a", "it"),
+            ("a\nb", "`a\\nb`"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(shown(text), expected);
+        }
     }
 
     #[test]
