@@ -1,7 +1,6 @@
 //! What `blastdoor version` says about the build: the compiler, the target, and the commit if whoever builds names it. Git is
 //! not asked, so that a build is the same with a repository around it and without.
 #![expect(
-    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "that is how a build script is told and tells"
 )]

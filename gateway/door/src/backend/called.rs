@@ -9,7 +9,7 @@ use route::{Host, ObjectKey};
 
 use super::policy::ExternalNames;
 use super::resolve::{NAMESPACE_IDS, Upstreams};
-use super::upstream::{Endpoint, NoEndpoints, Upstream, UpstreamProtocol};
+use super::upstream::{Endpoint, Upstream, UpstreamProtocol};
 use crate::rule::{BackendProtocol, BackendRef};
 
 impl Upstreams<'_> {

@@ -12,7 +12,7 @@ use route::Host;
 use super::endpoints::{EndpointList, MOST_ADDRESSES, count_others};
 use super::policy::{BackendPolicy, ExternalNames};
 use super::refused::{Doubt, Refused};
-use super::upstream::{Endpoint, NoEndpoints};
+use super::upstream::Endpoint;
 use crate::rule::Blocked;
 
 /// A Service of type ExternalName that may be called.
