@@ -288,16 +288,16 @@ fn an_explanation_is_what_a_door_does() {
             paths[random.usize(..paths.len())],
             ["web", "empty", "gone"][random.usize(..3)],
         );
-        let door = ["external-http", "internal-http"][random.usize(..2)];
+        let door = ["external-https", "internal-http"][random.usize(..2)];
         let name = format!("i{index}");
         objects += &dated(&manifest::ingress(&name, door, &[rule]), 2000 + random.u16(..9));
     }
     let gateway = gateway!()
-        .door("internal-http", "redirect = \"external-http\"")
+        .door("internal-http", "redirect = \"external-https\"")
         .manifest("objects.yaml", &objects)
         .start();
     let mut compared = 0;
-    for door in ["external-http", "internal-http"] {
+    for door in ["external-https", "internal-http"] {
         for host in [
             "a.test",
             "B.A.test.:80",
