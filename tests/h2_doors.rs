@@ -15,8 +15,12 @@ const DOOR: &str = "external-http";
 
 /// Four doors with an application each, and the backends behind them.
 fn four_doors() -> (Gateway, Vec<Backend>) {
+    four_doors_that_log("access = \"off\"")
+}
+
+fn four_doors_that_log(log: &str) -> (Gateway, Vec<Backend>) {
     let backends: Vec<Backend> = DOORS.iter().map(|door| Backend::start(door)).collect();
-    let mut builder = gateway!().log("access = \"off\"");
+    let mut builder = gateway!().log(log);
     for (door, backend) in DOORS.iter().zip(&backends) {
         let name = format!("app-{door}");
         let yaml = manifest::ingress(
@@ -80,7 +84,7 @@ fn no_trick_crosses_a_door() {
 
 #[test]
 fn a_host_of_another_door_looks_like_one_that_exists_nowhere() {
-    let (gateway, _backends) = four_doors();
+    let (gateway, _backends) = four_doors_that_log("access = \"all\"");
     block(async {
         for door in DOORS {
             let client = Http2::connect(gateway.door(door)).await;

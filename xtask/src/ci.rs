@@ -94,7 +94,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "nodes",
         checks: "the `release` build on three real nodes: each set-up, and updates under load; left out late in a slow run",
         run: nodes::check,
-        latest: Some(Duration::from_secs(44 * 60)),
+        latest: Some(Duration::from_secs(42 * 60)),
     },
     Step {
         name: "image",
