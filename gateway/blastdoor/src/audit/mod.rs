@@ -18,8 +18,8 @@ pub(crate) use self::row::{Audit, AuditRow, State, host_text};
 pub(crate) use self::written::{Written, path_type};
 use crate::shown::{ShownDoor, ShownWorld};
 
-/// A place of a table.
-type Place<'t> = (&'t HostPattern, Option<&'t PathPattern>, bool);
+/// A place of a table: its host, its path, and whether it answers what no rule at all matches.
+pub(crate) type Place<'t> = (&'t HostPattern, Option<&'t PathPattern>, bool);
 
 /// Every place of every door, sorted.
 pub(crate) fn audit(world: &ShownWorld) -> Audit {
@@ -114,15 +114,15 @@ impl Auditor<'_> {
                 None => self.redirect(host, pattern),
             });
         }
+        let passed = sibling.and_then(|sibling| sibling.tls());
+        let passed = passed.into_iter().flat_map(|tls| tls.passthrough_routes());
+        let passed: HashMap<HostPattern, &Arc<Route>> = passed.collect();
         for host in self.door.snapshot.redirected_hosts() {
-            let passed = sibling.and_then(|sibling| sibling.tls());
-            let mut passed = passed.into_iter().flat_map(|tls| tls.passthrough_routes());
-            let route = passed.find(|(passed, _)| *passed == host).map(|(_, route)| route);
             rows.push(AuditRow {
                 path: "/".to_owned(),
                 path_type: "Passthrough".to_owned(),
                 state: State::Redirect,
-                ..match route {
+                ..match passed.get(&host) {
                     Some(route) => self.row(&host, None, route),
                     None => self.redirect(&host, None),
                 }
@@ -154,7 +154,8 @@ fn pattern(path: RowPath<'_>) -> Option<&PathPattern> {
     }
 }
 
-fn places(snapshot: Option<&Snapshot<Settings>>) -> HashMap<Place<'_>, &Arc<Route>> {
+/// Who has each place of a table.
+pub(crate) fn places(snapshot: Option<&Snapshot<Settings>>) -> HashMap<Place<'_>, &Arc<Route>> {
     let rows = snapshot.into_iter().flat_map(Snapshot::routes);
     let places = rows.map(|row| {
         let place = (row.host, pattern(row.path), row.path == RowPath::Default);

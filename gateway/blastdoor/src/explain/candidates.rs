@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use door::{Field, Membership, Route};
 use resource::{ClusterView, Ingress, IngressPath, Kind, ObjectRef};
-use route::{HostPattern, ObjectKey, PathPattern, RequestHost, RequestPath, Row, RowPath};
+use route::{HostPattern, ObjectKey, PathPattern, RequestHost, RequestPath, Row};
 
 use super::told::Candidate;
-use crate::audit::{host_text, path_type};
+use crate::audit::{Place, host_text, path_type, places};
 use crate::shown::{ShownDoor, ShownWorld};
 
 /// How many candidates a door has at most.
@@ -47,29 +47,23 @@ pub(super) struct Candidates<'w> {
     /// What has a place in the door's table: under which hosts.
     placed: HashMap<(&'w ObjectKey, Field), Vec<&'w HostPattern>>,
     /// Who has each place.
-    holders: HashMap<(&'w HostPattern, Option<&'w PathPattern>), &'w Arc<Route>>,
+    holders: HashMap<Place<'w>, &'w Arc<Route>>,
 }
 
 impl<'w> Candidates<'w> {
     pub(super) fn of(world: &'w ShownWorld, door: &'w ShownDoor) -> Self {
         let mut placed: HashMap<_, Vec<_>> = HashMap::new();
-        let mut holders = HashMap::new();
-        for Row { host, path, action } in door.snapshot.routes() {
+        for Row { host, action, .. } in door.snapshot.routes() {
             placed
                 .entry((&action.origin.key, action.field))
                 .or_default()
                 .push(host);
-            let pattern = match path {
-                RowPath::Pattern(pattern) => Some(pattern),
-                RowPath::HostDefault | RowPath::Default => None,
-            };
-            holders.insert((host, pattern), action);
         }
         Self {
             world,
             door,
             placed,
-            holders,
+            holders: places(Some(&door.snapshot)),
         }
     }
 
@@ -89,6 +83,10 @@ impl<'w> Candidates<'w> {
                 others.extend(other_host(ingress, membership, sought));
             }
         }
+        // Where somebody names the host itself, it is not misspelt.
+        if near.iter().any(|ranked: &Ranked| ranked.specific == EXACT) {
+            others.clear();
+        }
         near.sort_by(|left: &Ranked, right| left.order().cmp(&right.order()));
         let more = near.len().saturating_sub(MOST);
         near.truncate(MOST);
@@ -100,18 +98,18 @@ impl<'w> Candidates<'w> {
     }
 
     fn sought<'r>(&'r self, wanted: &Wanted<'r>) -> Sought<'r> {
-        let hosts = self.holders.keys().map(|(host, _)| *host);
+        let hosts = self.holders.keys().map(|(host, ..)| *host);
         let fitting = hosts.filter(|host| host.matches(wanted.host));
         let of_winner = wanted.winner.and_then(|winner| {
             let mut holders = self.holders.iter();
-            holders.find(|((host, _), route)| Arc::ptr_eq(route, winner) && host.matches(wanted.host))
+            holders.find(|((host, ..), route)| Arc::ptr_eq(route, winner) && host.matches(wanted.host))
         });
         Sought {
             host: wanted.host,
             path: wanted.path,
             winner: wanted.winner,
             first: fitting.max_by_key(|host| specificity(host)),
-            winner_path: of_winner.and_then(|((_, path), _)| *path),
+            winner_path: of_winner.and_then(|((_, path, _), _)| *path),
         }
     }
 
@@ -299,7 +297,7 @@ impl<'w> Candidates<'w> {
         }
         let pattern = path.and_then(|path| path.pattern.as_ref().ok());
         if path.is_none() || pattern.is_some() {
-            match self.holders.get(&(host, pattern)) {
+            match self.holders.get(&(host, pattern, field == Field::Default)) {
                 Some(holder) if holder.origin.key != ingress.key => {
                     return format!(
                         "Ingress `{}` has this place at door `{door}`; of two the older one wins",
@@ -430,11 +428,14 @@ fn matches(path: &IngressPath, sought: &Sought<'_>) -> bool {
         .is_some_and(|(pattern, path)| pattern.matches(path))
 }
 
+/// How specific a host without a wildcard is.
+const EXACT: u8 = 2;
+
 fn specificity(host: &HostPattern) -> u8 {
     match host {
         HostPattern::Any => 0,
         HostPattern::Wildcard(_) => 1,
-        HostPattern::Exact(_) => 2,
+        HostPattern::Exact(_) => EXACT,
     }
 }
 

@@ -191,11 +191,13 @@ impl Telling<'_> {
         let mut reason = match &self.rehearsal.outcome {
             Outcome::Forward(upstream) => {
                 let ingress = self.ingress();
+                let endpoints = match upstream.endpoints.len() {
+                    1 => "1 endpoint".to_owned(),
+                    number => format!("{number} endpoints"),
+                };
                 format!(
-                    "{ingress} sends it to Service `{}` port {}, which has {} endpoints; the backend decides",
-                    upstream.service,
-                    upstream.port,
-                    upstream.endpoints.len()
+                    "{ingress} sends it to Service `{}` port {}, which has {endpoints}; the backend decides",
+                    upstream.service, upstream.port
                 )
             }
             Outcome::PassThrough(route) => self.passed(route),
