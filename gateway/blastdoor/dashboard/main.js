@@ -45,7 +45,8 @@ function pages() {
     read("problems", { severity: "warning", limit: FEW }),
     orElse(read("certificates", { limit: 5 }), { certificates: [] }),
     orElse(read("endpoints", { state: "trouble", limit: FEW }), { services: [], total: 0, none: 0, some: 0 }),
-    orElse(recentChanges(), []),
+    // Null: this gateway keeps no journal.
+    orElse(recentChanges(), null),
   ]);
 }
 
@@ -110,6 +111,7 @@ async function tick() {
     app.traffic.add(traffic);
     app.wrong = concerns(app.traffic, found, ends, troubled);
     app.recent = recent;
+    views.find((view) => view.id === "changes").tab.parentElement.hidden = recent === null;
     await shown.refresh();
     goneSince = null;
     say(at("outage"));

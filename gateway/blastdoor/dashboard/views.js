@@ -367,14 +367,16 @@ export function overview(app) {
   });
   table.element.querySelector("form").remove();
   const changes = el("div");
+  const lately = el("div", null, el("h3", null, "Last changes"), changes);
   const element = el(
-    "section", null, wrong, el("h3", null, "Doors"), table.element, el("h3", null, "Last changes"), changes,
+    "section", null, wrong, el("h3", null, "Doors"), table.element, lately,
   );
   return {
     id: "overview", title: "Now", element, enter() {},
     refresh() {
       say(wrong, wrongs(app.wrong));
-      say(changes, app.recent.length === 0 ? el("p", { class: "quiet" }, "None since this process began to take notes.") : el("ul", { class: "plain" }, app.recent));
+      lately.hidden = app.recent === null;
+      if (app.recent !== null) say(changes, app.recent.length === 0 ? el("p", { class: "quiet" }, "None since this process began to take notes.") : el("ul", { class: "plain" }, app.recent));
       return table.refresh();
     },
   };
