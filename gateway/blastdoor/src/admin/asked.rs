@@ -25,7 +25,7 @@ pub(super) fn asked(request: &RequestHead, buffer: &[u8], board: &Board) -> Aske
     let is_api = path == "/api" || path.starts_with("/api/");
     match judged(request, buffer, path, board) {
         Asked::Now(answer) if is_api => Asked::Now(answer.of_api()),
-        asked => asked,
+        asked @ (Asked::Now(_) | Asked::Page(..)) => asked,
     }
 }
 

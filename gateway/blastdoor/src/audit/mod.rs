@@ -88,6 +88,10 @@ impl Auditor<'_> {
     }
 
     /// What a `redirect` door sends to its sibling, unless it has a rule of its own at that place.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a regular expression is compared by its text, which never changes"
+    )]
     fn add_projection(&self, rows: &mut Vec<AuditRow>) {
         let Some(sibling) = &self.door.config.policy.redirect else {
             return;
@@ -155,6 +159,10 @@ fn pattern(path: RowPath<'_>) -> Option<&PathPattern> {
 }
 
 /// Who has each place of a table.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "a regular expression is compared by its text, which never changes"
+)]
 pub(crate) fn places(snapshot: Option<&Snapshot<Settings>>) -> HashMap<Place<'_>, &Arc<Route>> {
     let rows = snapshot.into_iter().flat_map(Snapshot::routes);
     let places = rows.map(|row| {
