@@ -1,5 +1,8 @@
 //! Copies of Ingresses with the labels that they lack.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use route::ObjectKey;
 use serde_json::{Map, Value};
 
 use crate::given::Given;
@@ -10,7 +13,7 @@ use crate::yaml;
 /// An Ingress with the labels that it lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// `NAMESPACE.NAME.yaml`: a file name, whatever the object is called.
+    /// `NAMESPACE.NAME.yaml`; if that is too long, its beginning and a hash of it.
     pub file_name: String,
     /// The object in YAML.
     pub text: String,
@@ -25,6 +28,10 @@ const SERVER_FIELDS: &[&str] = &[
     "creationTimestamp",
     "selfLink",
 ];
+/// Bytes of a file name without its extension: file systems take 255 with it.
+const LONGEST_NAME: usize = 250;
+/// Of these, what comes before a hash.
+const LONGEST_BEGINNING: usize = 230;
 /// The whole object once more, without the labels.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -71,11 +78,21 @@ fn copy(raw: &RawObject, labels: &[(String, String)]) -> Copy {
             }
         }
     }
-    let key = raw.key();
     Copy {
-        file_name: format!("{}.{}.yaml", key.namespace(), key.name()),
+        file_name: file_name(&raw.key()),
         text: yaml::document(&object),
     }
+}
+
+fn file_name(key: &ObjectKey) -> String {
+    let name = format!("{}.{}", key.namespace(), key.name());
+    if name.len() <= LONGEST_NAME {
+        return format!("{name}.yaml");
+    }
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let beginning = name.get(..name.floor_char_boundary(LONGEST_BEGINNING));
+    format!("{}~{:016x}.yaml", beginning.unwrap_or_default(), hasher.finish())
 }
 
 #[cfg(test)]
@@ -84,6 +101,24 @@ mod tests {
 
     use super::*;
     use crate::raw::objects_of;
+
+    /// File systems take 255 bytes; a namespace and a name may have 316.
+    #[test]
+    fn long_names_give_short_file_names_that_differ() {
+        let copy = |name: &str| {
+            let written = json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+                "metadata": {"name": name, "namespace": "n".repeat(63)},
+            });
+            copy(&objects_of(written, None)[0], &[])
+        };
+        let long = "x".repeat(252);
+        let (first, second) = (copy(&format!("{long}a")), copy(&format!("{long}b")));
+        assert!(first.file_name.len() <= 255, "{}", first.file_name);
+        assert!(first.file_name.ends_with(".yaml"), "{}", first.file_name);
+        assert_ne!(first.file_name, second.file_name);
+        assert_eq!(first, copy(&format!("{long}a")), "the same each time");
+    }
 
     /// Whatever was written is there again when the copy is read, but for what the API server adds.
     #[test]

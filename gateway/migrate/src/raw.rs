@@ -33,17 +33,22 @@ pub fn objects_of(document: Value, file: Option<&Arc<str>>) -> Vec<RawObject> {
     found
 }
 
+fn text(document: &Value, pointer: &str) -> Option<String> {
+    let value = document.pointer(pointer).and_then(Value::as_str);
+    value.map(str::to_owned)
+}
+
 fn gather(mut document: Value, file: Option<&Arc<str>>, depth: usize, found: &mut Vec<RawObject>) {
-    let text = |document: &Value, pointer: &str| {
-        let value = document.pointer(pointer).and_then(Value::as_str);
-        value.map(str::to_owned)
-    };
     let kind = text(&document, "/kind").unwrap_or_default();
-    if kind.ends_with("List")
+    if let Some(item_kind) = kind.strip_suffix("List")
         && let Some(Value::Array(items)) = document.get_mut("items").map(Value::take)
     {
+        let version = text(&document, "/apiVersion");
         if depth > 0 {
-            for item in items {
+            for mut item in items {
+                if !item_kind.is_empty() {
+                    inherit(&mut item, item_kind, version.as_deref());
+                }
                 gather(item, file, depth - 1, found);
             }
         }
@@ -60,6 +65,18 @@ fn gather(mut document: Value, file: Option<&Arc<str>>, depth: usize, found: &mu
         value: document,
         file: file.cloned(),
     });
+}
+
+/// Items of a typed list, as of an IngressList, need not say what they are.
+fn inherit(item: &mut Value, kind: &str, version: Option<&str>) {
+    let inherited = [("kind", Some(kind)), ("apiVersion", version)];
+    for (name, value) in inherited {
+        if item.get(name).and_then(Value::as_str).is_none()
+            && let (Some(fields), Some(value)) = (item.as_object_mut(), value)
+        {
+            fields.insert(name.to_owned(), value.into());
+        }
+    }
 }
 
 impl RawObject {
@@ -106,5 +123,28 @@ impl RawObject {
     pub(crate) fn label(&self, key: &str) -> Option<&str> {
         let labels = self.value.pointer("/metadata/labels")?;
         labels.get(key)?.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::objects_of;
+
+    /// As an API server writes them.
+    #[test]
+    fn items_of_a_typed_list_inherit_kind_and_version() {
+        let item = |name: &str| json!({"metadata": {"name": name}});
+        let list = |kind: &str, items: Vec<serde_json::Value>| json!({"apiVersion": "networking.k8s.io/v1", "kind": kind, "items": items});
+        let own = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "own"}});
+        let found = objects_of(list("IngressList", vec![item("a"), own.clone()]), None);
+        assert!(found[0].is_ingress(), "{found:?}");
+        let complete =
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}});
+        assert_eq!((&found[0].value, &found[1].value), (&complete, &own));
+
+        let found = objects_of(list("List", vec![item("a")]), None);
+        assert_eq!((&*found[0].kind, &*found[0].api_version), ("", ""));
     }
 }
