@@ -344,11 +344,21 @@ fn ten_thousand_lines_are_replayed_against_nginx_and_this_gateway() {
     ]);
     let tally = json(&output);
     assert_eq!(tally["sent"], 50, "{tally:#}");
+    // Nothing of the log can be sent: no result is no good result.
     let output = replay(&["--rate", "0"]);
     assert_eq!(
         (output.status, &json(&output)["log"]["without_host"]),
-        (0, &9_800.into())
+        (2, &9_800.into())
     );
+    assert!(
+        output.stderr.contains("nothing was sent") && output.stderr.contains("--host"),
+        "{output:#?}"
+    );
+    let output = replay(&["--host", "a.test", "--rate", "2000000000"]);
+    assert_eq!(output.status, 2, "{output:#?}");
+    assert!(output.stderr.contains("--rate"), "{output:#?}");
+    let output = replay(&["--host", "a.test", "--rate", "100000", "--limit", "100"]);
+    assert_eq!(json(&output)["sent"], 100, "{output:#?}");
 
     let output = builder.run(&[
         "migrate",

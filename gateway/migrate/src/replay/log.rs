@@ -1,6 +1,7 @@
 //! Lines of access logs: of nginx and ingress-nginx (`combined`, `upstreaminfo`), of Traefik (CLF and JSON), and this
 //! gateway's own.
 
+use http::uri::PathAndQuery;
 use serde_json::Value;
 
 /// A request that a log records, as far as it can be sent again.
@@ -53,7 +54,13 @@ pub fn recorded(line: &str) -> Result<Recorded, Unusable> {
         return Err(Unusable::Malformed("its path does not begin with `/`"));
     }
     let printable = |byte: u8| byte.is_ascii_graphic();
-    if target.len() > LONGEST_TARGET || !target.bytes().all(printable) {
+    // A client would send something else for what is no path, as for `<`, or leave a part out, as after `#`.
+    let is_kept = || {
+        target
+            .parse::<PathAndQuery>()
+            .is_ok_and(|path| path.as_str() == target)
+    };
+    if target.len() > LONGEST_TARGET || !target.bytes().all(printable) || !is_kept() {
         return Err(Unusable::Malformed("its path cannot be sent"));
     }
     let host = of_target.map(str::to_owned).or(host);
@@ -253,6 +260,19 @@ mod tests {
             ),
             (
                 "- \"GET /\u{e9} HTTP/1.1\" 200",
+                Err(Unusable::Malformed("its path cannot be sent")),
+            ),
+            // What HTTP does not allow in a path would be sent as another one.
+            (
+                r#"- "GET /<script> HTTP/1.1" 400"#,
+                Err(Unusable::Malformed("its path cannot be sent")),
+            ),
+            (
+                r#"- "GET /a?b=<c> HTTP/1.1" 400"#,
+                Err(Unusable::Malformed("its path cannot be sent")),
+            ),
+            (
+                r#"{"host": "a.test", "method": "GET", "path": "/a#b"}"#,
                 Err(Unusable::Malformed("its path cannot be sent")),
             ),
             ("", Err(Unusable::Malformed("it has no quoted request"))),

@@ -108,7 +108,7 @@ pub(crate) fn run(options: &Options, asked: &MigrateOptions) -> ExitCode {
     }
 }
 
-/// Replays a log and prints what is different.
+/// Replays a log and prints what is different. Where nothing could be sent, that is no result.
 fn replay(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, MigrateError> {
     let tally = asked.replay.run(options).map_err(MigrateError::Replay)?;
     let mut printer = Printer::default();
@@ -116,7 +116,18 @@ fn replay(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrate
         Output::Table => printer.print(&tally),
         Output::Json => printer.print(serde_json::json!(tally)),
     }
-    Ok(printer.finish(ExitCode::from(u8::from(tally.different > 0))))
+    if tally.sent > 0 {
+        return Ok(printer.finish(ExitCode::from(u8::from(tally.different > 0))));
+    }
+    let advice = if tally.log.without_host > 0 {
+        "the log does not say the host of its requests: name it with `--host`"
+    } else if tally.log.left_out > 0 {
+        "`--share` leaves all requests out"
+    } else {
+        "the log records no request that can be sent again"
+    };
+    print_error(format!("nothing was sent: {advice}"));
+    Ok(printer.finish(ExitCode::from(USAGE)))
 }
 
 fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, MigrateError> {

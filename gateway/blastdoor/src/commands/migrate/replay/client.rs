@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, LOCATION};
+use hyper::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use migrate::replay::{Answer, Body, BodyHash, Recorded};
@@ -71,6 +71,7 @@ impl Client {
     }
 
     async fn ask_in_time(&mut self, recorded: &Recorded, host: &str) -> Result<Answer, String> {
+        let message = message(recorded, host)?;
         let mut is_fresh = false;
         loop {
             let mut connection = match self.kept.take() {
@@ -83,7 +84,7 @@ impl Client {
             };
             let sent = async {
                 connection.ready().await?;
-                connection.send_request(message(recorded, host)).await
+                connection.send_request(message.clone()).await
             };
             match sent.await {
                 Ok(response) => {
@@ -181,23 +182,15 @@ where
 }
 
 /// Nothing of the client that was recorded is sent but what it asked for.
-fn message(recorded: &Recorded, host: &str) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
-    if let Ok(method) = recorded.method.parse() {
-        *request.method_mut() = method;
-    }
-    if let Ok(target) = recorded.target.parse() {
-        *request.uri_mut() = target;
-    }
-    if let Ok(host) = host.parse() {
-        request.headers_mut().insert(HOST, host);
-    }
-    for (name, value) in [("user-agent", "blastdoor-migrate"), ("accept", "*/*")] {
-        request
-            .headers_mut()
-            .insert(name, hyper::header::HeaderValue::from_static(value));
-    }
-    request
+fn message(recorded: &Recorded, host: &str) -> Result<Request<Empty<Bytes>>, String> {
+    Request::builder()
+        .method(recorded.method)
+        .uri(&*recorded.target)
+        .header(HOST, host)
+        .header(USER_AGENT, "blastdoor-migrate")
+        .header(ACCEPT, "*/*")
+        .body(Empty::new())
+        .map_err(|error| format!("it cannot be sent: {error}"))
 }
 
 fn reason(error: &hyper::Error) -> String {

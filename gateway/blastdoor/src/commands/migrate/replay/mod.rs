@@ -2,19 +2,21 @@
 
 mod client;
 mod lines;
+mod pace;
 mod target;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use migrate::replay::{Share, Tally, compare};
 use tokio::task::LocalSet;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::sleep_until;
 
 use self::client::{Client, Wanted};
 use self::lines::Lines;
+use self::pace::Pace;
 use self::target::Target;
 use crate::commands::progress::Progress;
 use crate::commands::run::runtime;
@@ -52,7 +54,7 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "N", requires = "replay")]
     limit: Option<usize>,
     /// Requests a second, to each of the two; 0: as fast as they answer
-    #[arg(long, value_name = "N", default_value_t = 50, requires = "replay")]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100_000), requires = "replay")]
     rate: u32,
     /// Requests under way at once, to each of the two
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256), requires = "replay")]
@@ -76,7 +78,7 @@ struct Replay<'o> {
     options: &'o ReplayOptions,
     lines: RefCell<Lines>,
     tally: RefCell<Tally>,
-    pace: tokio::sync::Mutex<Option<Interval>>,
+    pace: Option<RefCell<Pace>>,
     progress: Progress,
 }
 
@@ -130,7 +132,7 @@ impl ReplayOptions {
             options: self,
             lines: RefCell::new(lines),
             tally: RefCell::default(),
-            pace: tokio::sync::Mutex::new(pace(self.rate)),
+            pace: Pace::new(self.rate, Instant::now()).map(RefCell::new),
             progress,
         };
         let workers = clients.into_iter().map(|(old, new)| replay.work(old, new));
@@ -162,20 +164,11 @@ impl Replay<'_> {
     }
 
     async fn wait_for_turn(&self) {
-        if let Some(interval) = &mut *self.pace.lock().await {
-            interval.tick().await;
+        if let Some(pace) = &self.pace {
+            let turn = pace.borrow_mut().turn(Instant::now());
+            sleep_until(turn.into()).await;
         }
     }
-}
-
-/// A tick for each request.
-fn pace(rate: u32) -> Option<Interval> {
-    if rate == 0 {
-        return None;
-    }
-    let mut interval = interval(Duration::from_secs(1) / rate);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Some(interval)
 }
 
 /// Runs futures at once until all are done. Each has its own connections, and nothing is shared but cells.
