@@ -139,6 +139,66 @@ fn labelled_copies_are_written_once_and_nothing_is_replaced() {
     assert_eq!(fs::read_to_string(copies.join("shop.a.yaml")).unwrap(), "kept");
 }
 
+/// Of names as long as Kubernetes allows, in a list as an API server writes it.
+#[test]
+fn copies_of_long_names_and_of_lists_are_written() {
+    let name = format!("{0}.{0}.{0}.{1}", "x".repeat(63), "y".repeat(61));
+    let item = |name: &str| {
+        serde_json::json!({
+            "metadata": {"name": name, "namespace": "n".repeat(63)},
+            "spec": {"ingressClassName": "nginx", "rules": [{"host": "a.test"}]},
+        })
+    };
+    let list = serde_json::json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressList", "items": [item("a"), item(&name)],
+    });
+    let builder = gateway!().manifest("a.yaml", &list.to_string());
+    let copies = builder.folder().join("copies");
+    let wish = ["migrate", "--door", "nginx=internal-http"];
+    let output = builder.run(&[&wish[..], &["--write", copies.to_str().unwrap()]].concat());
+    assert!(output.stderr.contains("2 labelled copies"), "{output:#?}");
+    let output = builder.run(&["migrate", "--manifests", copies.to_str().unwrap(), "-o", "json"]);
+    let report = json(&output);
+    let name = format!("{}/{name}", "n".repeat(63));
+    assert_eq!(report["ingresses"][1]["ingress"], Value::from(name), "{report:#}");
+    assert_eq!(report["summary"]["to_label"], 0, "{report:#}");
+}
+
+/// There is one way to say what is reachable.
+#[test]
+fn routes_are_the_rows_of_an_audit() {
+    let labelled =
+        |yaml: String, door: &str| yaml.replace("  uid: x\n", &format!("  labels: {{ expose: {door} }}\n"));
+    let redirect = "nginx.ingress.kubernetes.io/permanent-redirect: \"https://new.test/\"";
+    let closed = "nginx.ingress.kubernetes.io/server-snippet: \"x;\"";
+    let backend = "spec:\n  defaultBackend: { service: { name: web, port: { number: 80 } } }";
+    let yaml = [
+        labelled(ingress("plain", "nginx", ""), DOOR),
+        labelled(ingress("moved", "nginx", redirect), DOOR),
+        labelled(ingress("closed", "nginx", closed), "internal-https"),
+        labelled(ingress("default", "nginx", ""), "internal-http")
+            .replace("spec:", backend)
+            .replace("- host: default.test\n    http", "- http")
+            .replace(
+                "path: /\n        pathType: Prefix",
+                "path: /x\n        pathType: ImplementationSpecific",
+            ),
+    ]
+    .concat();
+    let gateway = gateway!().manifest("a.yaml", &yaml);
+    let audit = json(&gateway.run(&["audit", "-o", "json"]));
+    let report = json(&gateway.run(&["migrate", "-o", "json"]));
+    let routes = report["ingresses"].as_array().unwrap().iter();
+    let mut routes: Vec<&Value> = routes
+        .flat_map(|ingress| ingress["routes"].as_array().unwrap())
+        .collect();
+    let mut rows: Vec<&Value> = audit["routes"].as_array().unwrap().iter().collect();
+    assert!(rows.len() >= 5, "{rows:#?}");
+    rows.sort_by_key(|row| row.to_string());
+    routes.sort_by_key(|row| row.to_string());
+    assert_eq!(routes, rows);
+}
+
 /// Ends with the test.
 struct Nginx(Child);
 

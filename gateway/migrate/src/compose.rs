@@ -45,8 +45,8 @@ pub fn report(given: &Given<'_>, accepted: &BTreeSet<DifferenceKind>) -> Report 
             (&ingress.key, controller)
         })
         .collect();
-    let mut routes: BTreeMap<&ObjectKey, Vec<&RouteFact>> = BTreeMap::new();
-    for route in given.doors.iter().flat_map(|door| &door.routes) {
+    let mut routes: BTreeMap<&str, Vec<&RouteFact>> = BTreeMap::new();
+    for route in given.routes {
         routes.entry(&route.ingress).or_default().push(route);
     }
     let neighbours = Neighbours::of(given.view, &controllers, &written);
@@ -68,7 +68,10 @@ pub fn report(given: &Given<'_>, accepted: &BTreeSet<DifferenceKind>) -> Report 
                 .iter()
                 .filter(|door| place.doors.contains(&door.name))
                 .collect(),
-            routes: routes.get(&ingress.key).map(Vec::as_slice).unwrap_or_default(),
+            routes: routes
+                .get(&*ingress.key.to_string())
+                .map(Vec::as_slice)
+                .unwrap_or_default(),
             neighbours: &neighbours,
             settings: &known,
             middlewares: &middlewares,

@@ -4,7 +4,7 @@ use resource::{ClusterView, Kind, ObjectRef, ProblemLists};
 use route::ObjectKey;
 
 use crate::controller::Controller;
-use crate::facts::DoorFacts;
+use crate::facts::{DoorFacts, RouteFact};
 use crate::placing::Places;
 use crate::raw::RawObject;
 use crate::report::Unreadable;
@@ -18,6 +18,8 @@ pub struct Given<'a> {
     pub problems: &'a ProblemLists,
     /// The doors.
     pub doors: &'a [DoorFacts<'a>],
+    /// What they serve.
+    pub routes: &'a [RouteFact],
     /// The objects as they are written, of all kinds.
     pub raw: &'a [RawObject],
     /// Where each Ingress lands.

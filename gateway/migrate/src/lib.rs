@@ -38,7 +38,7 @@ pub use compose::report;
 pub use controller::Controller;
 pub use difference::{Difference, Effect};
 pub use evidence::{Evidence, evidence, evident_subjects};
-pub use facts::{DoorFacts, RouteFact, RouteState, routes};
+pub use facts::{DoorFacts, RouteFact, RouteState};
 pub use given::Given;
 pub use kind::DifferenceKind;
 pub use labelled::{Copy, copies};

@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use door::{BackendPolicy, Ledger, Policy, Scheme, Selector, open, publish};
+use door::{Action, BackendPolicy, Ledger, Policy, Route, Scheme, Selector, open, publish};
 use migrate::{
-    DifferenceKind, DoorFacts, Effect, Given, Report, Wish, copies, objects_of, place, report, routes,
+    DifferenceKind, DoorFacts, Effect, Given, Report, RouteFact, RouteState, Wish, copies, objects_of, place,
+    report,
 };
 use resource::{ProblemLists, manifest};
 use route::ListenerName;
@@ -33,6 +34,23 @@ fn doors() -> Vec<(ListenerName, Policy)> {
         door("external-http", Scheme::Http, Some("external-https")),
         door("external-https", Scheme::Https, None),
     ]
+}
+
+/// What an audit says of a route, as far as a report asks.
+fn route(route: &Route) -> RouteFact {
+    let (service, state) = match &route.action {
+        Action::Forward(upstream) if upstream.endpoints.is_empty() => {
+            (Some(upstream.service.to_string()), RouteState::NoEndpoints)
+        }
+        Action::Blocked(_) => (None, RouteState::Blocked),
+        Action::Forward(_) | Action::Redirect => (None, RouteState::Served),
+    };
+    RouteFact {
+        ingress: route.origin.key.to_string(),
+        service,
+        state,
+        row: serde_json::Value::Null,
+    }
 }
 
 struct Told {
@@ -76,8 +94,7 @@ fn told(yaml: &str, wishes: &[&str], accepted: &[DifferenceKind]) -> Told {
         .collect();
     let facts: Vec<DoorFacts<'_>> = doors
         .iter()
-        .zip(&publishers)
-        .map(|((name, policy), publisher)| DoorFacts {
+        .map(|(name, policy)| DoorFacts {
             name: name.clone(),
             policy,
             body: None,
@@ -85,13 +102,19 @@ fn told(yaml: &str, wishes: &[&str], accepted: &[DifferenceKind]) -> Told {
             read: Duration::from_secs(60),
             send: Duration::from_secs(30),
             publishes: false,
-            routes: routes(name, &publisher.snapshot()),
         })
+        .collect();
+    let snapshots: Vec<_> = publishers.iter().map(|publisher| publisher.snapshot()).collect();
+    let routes: Vec<RouteFact> = snapshots
+        .iter()
+        .flat_map(|snapshot| snapshot.routes())
+        .map(|row| route(row.action))
         .collect();
     let given = Given {
         view: &view,
         problems: &problems,
         doors: &facts,
+        routes: &routes,
         raw: &raw,
         places: &places,
         unreadable: &[],

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use door::Policy;
-use migrate::{Controller, DifferenceKind, DoorFacts, Given, Wish};
+use migrate::{Controller, DifferenceKind, DoorFacts, Given, RouteFact, RouteState, Wish};
 use resource::ClusterView;
 use route::ListenerName;
 
@@ -20,6 +20,7 @@ use self::objects::ReadObjects;
 use self::replay::ReplayOptions;
 use super::run::runtime;
 use super::{Printer, USAGE, fail, print_error};
+use crate::audit::{State, audit};
 use crate::config::{self, Config, Options, SourceKind};
 use crate::world::{OpenDoor, World, WorldDoor as _};
 
@@ -142,12 +143,13 @@ fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrat
     let (places, view) = migrate::place(&read.content.view, &policies, &asked.door);
     read.content.view = view;
     let world = World::compiled(config, read.content);
-    let doors = facts(&world);
+    let (doors, routes) = (facts(&world), routes(&world));
     let nothing = ClusterView::default();
     let given = Given {
         view: world.view.as_ref().unwrap_or(&nothing),
         problems: world.problems.all(),
         doors: &doors,
+        routes: &routes,
         raw: &read.raw,
         places: &places,
         unreadable: &read.unreadable,
@@ -219,10 +221,27 @@ fn facts(world: &World<OpenDoor>) -> Vec<DoorFacts<'_>> {
             read: timeouts.response_idle,
             send: timeouts.body_idle,
             publishes: config.publish != control::cluster::Publish::default(),
-            routes: migrate::routes(&config.name, &door.snapshot()),
         }
     });
     doors.collect()
+}
+
+/// The rows of an audit. Those of no Ingress are places of doors that another process opens.
+fn routes(world: &World<OpenDoor>) -> Vec<RouteFact> {
+    let rows = audit(&world.shown()).routes.into_iter();
+    let routes = rows.filter_map(|row| {
+        Some(RouteFact {
+            ingress: row.ingress.clone()?,
+            service: row.service.clone(),
+            state: match row.state {
+                State::Ready | State::Redirect => RouteState::Served,
+                State::NoEndpoints => RouteState::NoEndpoints,
+                State::Blocked => RouteState::Blocked,
+            },
+            row: serde_json::json!(row),
+        })
+    });
+    routes.collect()
 }
 
 fn kind(name: &str) -> Result<DifferenceKind, String> {
