@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use door::Upstream;
@@ -110,7 +111,7 @@ fn of(world: &ShownWorld, query: &Query) -> Result<Page, Answer> {
             format!("{key}:{port} {} {}", addresses.join(" "), pods.join(" "))
         };
         let is_asked_for = (!only_trouble || state != State::Ready)
-            && door.is_none_or(|door| called.doors.contains(door))
+            && door.is_none_or(|door| called.doors.contains_key(door))
             && listing.has(text);
         if is_asked_for {
             found.push((state, key, port, called, places));
@@ -134,8 +135,31 @@ fn of(world: &ShownWorld, query: &Query) -> Result<Page, Answer> {
 #[derive(Default)]
 struct Called<'w> {
     upstreams: Vec<&'w Upstream>,
-    doors: BTreeSet<&'w str>,
-    unwell: Vec<(&'w str, UnwellEndpoint)>,
+    doors: BTreeMap<&'w str, Judgement>,
+}
+
+/// What a door has found about the endpoints that it calls.
+struct Judgement {
+    /// Of all its endpoints, in order. Its Services share the list: every one can have thousands.
+    unwell: Rc<[UnwellEndpoint]>,
+    /// The namespace for which the door calls the Service.
+    namespace_id: u64,
+}
+
+impl Judgement {
+    /// What is wrong with an endpoint, if something is.
+    fn of(&self, address: SocketAddr) -> Option<Standing> {
+        let key = (self.namespace_id, address);
+        let place = self
+            .unwell
+            .binary_search_by_key(&key, |one| (one.namespace_id, one.address));
+        let unwell = self.unwell.get(place.ok()?)?;
+        Some(if unwell.is_reachable {
+            Standing::Ejected
+        } else {
+            Standing::Down
+        })
+    }
 }
 
 type Places<'w> = BTreeMap<SocketAddr, Known<'w>>;
@@ -163,11 +187,8 @@ fn called(world: &ShownWorld) -> BTreeMap<(&ObjectKey, u16), Called<'_>> {
     let mut services: BTreeMap<_, Called<'_>> = BTreeMap::new();
     for shown in &world.doors {
         let name = shown.name().as_str();
-        let unwell = shown
-            .status
-            .as_ref()
-            .map(|status| status.unwell())
-            .unwrap_or_default();
+        let status = shown.status.as_ref();
+        let unwell: Rc<[_]> = status.map(|status| status.unwell()).unwrap_or_default().into();
         // Thousands of rules may name one list.
         let mut seen = std::collections::HashSet::new();
         for upstream in shown.snapshot.upstreams() {
@@ -176,12 +197,10 @@ fn called(world: &ShownWorld) -> BTreeMap<(&ObjectKey, u16), Called<'_>> {
             }
             let called = services.entry((&upstream.service, upstream.port)).or_default();
             called.upstreams.push(upstream);
-            if called.doors.insert(name) && !unwell.is_empty() {
-                let of_namespace = unwell
-                    .iter()
-                    .filter(|one| one.namespace_id == upstream.namespace_id);
-                called.unwell.extend(of_namespace.map(|one| (name, *one)));
-            }
+            called.doors.entry(name).or_insert_with(|| Judgement {
+                unwell: Rc::clone(&unwell),
+                namespace_id: upstream.namespace_id,
+            });
         }
     }
     services
@@ -199,17 +218,17 @@ impl<'w> Called<'w> {
             let known = Known::of(Standing::Ready, endpoint.pod.as_ref());
             places.insert(endpoint.address, known);
         }
-        for (door, unwell) in &self.unwell {
-            let Some(known) = places.get_mut(&unwell.address) else {
-                continue;
-            };
-            let verdict = if unwell.is_reachable {
-                Standing::Ejected
-            } else {
-                Standing::Down
-            };
-            known.standing = verdict.min(known.standing);
-            known.doors.insert(door);
+        for (door, judgement) in self
+            .doors
+            .iter()
+            .filter(|(_, judgement)| !judgement.unwell.is_empty())
+        {
+            for (address, known) in &mut places {
+                if let Some(standing) = judgement.of(*address) {
+                    known.standing = standing.min(known.standing);
+                    known.doors.insert(door);
+                }
+            }
         }
         let Some(view) = view else { return places };
         let service = view.service(key);
@@ -264,12 +283,11 @@ fn row(state: State, key: &ObjectKey, port: u16, called: &Called<'_>, places: Pl
     let mut places: Vec<_> = places.into_iter().collect();
     places.sort_by_key(|(address, known)| (known.standing, *address));
     let more = places.len().saturating_sub(MOST_ENDPOINTS);
-    let texts = |doors: &BTreeSet<&str>| doors.iter().map(|door| (*door).to_owned()).collect();
     let endpoints = places.into_iter().take(MOST_ENDPOINTS);
     Row {
         service: key.to_string(),
         port,
-        listeners: texts(&called.doors),
+        listeners: called.doors.keys().map(|door| (*door).to_owned()).collect(),
         state,
         why: called
             .upstreams
@@ -282,9 +300,35 @@ fn row(state: State, key: &ObjectKey, port: u16, called: &Called<'_>, places: Pl
                 address: address.to_string(),
                 pod: known.pod.as_deref().map(str::to_owned),
                 state: known.standing,
-                listeners: texts(&known.doors),
+                listeners: known.doors.iter().map(|door| (*door).to_owned()).collect(),
             })
             .collect(),
         more,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_judged_in_its_own_namespace() {
+        let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let unwell = |namespace_id, port, is_reachable| UnwellEndpoint {
+            namespace_id,
+            address: address(port),
+            is_reachable,
+        };
+        let judgement = Judgement {
+            unwell: Rc::new([
+                unwell(1, 80, true),
+                unwell(1, 81, false),
+                unwell(2, 80, false),
+                unwell(2, 82, true),
+            ]),
+            namespace_id: 1,
+        };
+        let found = [80, 81, 82].map(|port| judgement.of(address(port)));
+        assert_eq!(found, [Some(Standing::Ejected), Some(Standing::Down), None]);
     }
 }
