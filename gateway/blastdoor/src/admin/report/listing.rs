@@ -7,6 +7,9 @@ use crate::admin::query::Query;
 
 /// The most entries of one answer.
 const MOST: usize = 1000;
+/// Of a search: every word is looked for in every entry.
+const MOST_WORDS: usize = 16;
+const MOST_CHARACTERS: usize = 500;
 /// As many as there are if nothing else is asked for.
 const USUAL: usize = 100;
 
@@ -29,13 +32,9 @@ impl Listing {
                 number.map_err(|_| refused(&format!("`{name}` must be a number from 0")))
             })
         };
-        let words = query.optional("q").map_err(|error| refused(&error))?;
+        let written = query.optional("q").map_err(|error| refused(&error))?;
         Ok(Self {
-            words: words
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(str::to_lowercase)
-                .collect(),
+            words: words(written.unwrap_or_default())?,
             offset: number("offset", 0)?,
             limit: number("limit", USUAL)?.min(MOST),
         })
@@ -56,6 +55,19 @@ impl Listing {
         let part = entries.into_iter().skip(self.offset).take(self.limit);
         (part.collect(), total)
     }
+}
+
+/// The words of a search.
+fn words(search: &str) -> Result<Vec<String>, Answer> {
+    if search.chars().nth(MOST_CHARACTERS).is_some() {
+        let why = format!("`q` has more than {MOST_CHARACTERS} characters");
+        return Err(refused(&why));
+    }
+    let words: Vec<_> = search.split_whitespace().map(str::to_lowercase).collect();
+    if words.len() > MOST_WORDS {
+        return Err(refused(&format!("`q` has more than {MOST_WORDS} words")));
+    }
+    Ok(words)
 }
 
 /// The answer to a query that cannot be understood.
@@ -115,6 +127,14 @@ mod tests {
     fn what_cannot_be_understood_is_refused() {
         for query in ["limit=x", "offset=-1", "limit=1&limit=2", "q=a&q=b"] {
             assert_eq!(listing(query).unwrap_err().status(), 400, "{query}");
+        }
+        for (most, too_much) in [
+            ("ä".repeat(500), "ä".repeat(501)),
+            ("a ".repeat(16), "a ".repeat(17)),
+        ] {
+            let of = |q: &str| listing(&format!("q={}", q.replace(' ', "+")));
+            assert!(of(&most).is_ok(), "{most}");
+            assert_eq!(of(&too_much).unwrap_err().status(), 400, "{too_much}");
         }
         let query = Query::parse(b"state=odd").unwrap();
         assert_eq!(word(&query, "state", &["trouble"]).unwrap_err().status(), 400);
