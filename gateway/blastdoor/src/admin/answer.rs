@@ -20,8 +20,10 @@ pub(super) struct Answer {
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// What the API says is of this moment, and is no page that a browser may guess to be another kind.
-const OF_API: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+/// What the API says is of this moment, no page that a browser may guess to be another kind, and not for pages from
+/// elsewhere. It goes with all JSON, errors included.
+const OF_API: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+     Cross-Origin-Resource-Policy: same-origin\r\n";
 
 impl Answer {
     pub(super) fn text(status: StatusCode, body: &'static str) -> Self {
@@ -48,7 +50,7 @@ impl Answer {
         match serde_json::to_vec(value) {
             Ok(mut body) => {
                 body.push(b'\n');
-                Self::page(JSON, body).with(OF_API)
+                Self::page(JSON, body)
             }
             Err(_) => Self::failed(),
         }
@@ -68,7 +70,7 @@ impl Answer {
         let message = "no table has been published yet: the objects have not been read, or are being compiled; \
                        blastdoor_config_problems and the log say whether something is wrong";
         let answer = Self::error(StatusCode::SERVICE_UNAVAILABLE, message);
-        answer.with("Cache-Control: no-store\r\nRetry-After: 1\r\n")
+        answer.with("Retry-After: 1\r\n")
     }
 
     /// Too much is asked for at once.
@@ -117,8 +119,9 @@ impl Answer {
     /// The head as text, and the body. The connection ends after it.
     #[expect(clippy::disallowed_methods, reason = "the field Date is the time of day")]
     pub(super) fn parts(&self, method: Method) -> (String, &[u8]) {
+        let of_kind = if self.content_type == JSON { OF_API } else { "" };
         let head = format!(
-            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}Connection: close\r\n\r\n",
+            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{of_kind}Connection: close\r\n\r\n",
             self.status.as_str(),
             self.status.canonical_reason().unwrap_or_default(),
             httpdate::fmt_http_date(SystemTime::now()),
@@ -151,5 +154,10 @@ mod tests {
         let (head, _) = answer.parts(Method::Get);
         assert!(head.contains("\r\nRetry-After: 1\r\n"), "{head}");
         assert!(head.contains("\r\nContent-Type: application/json\r\n"), "{head}");
+        assert!(
+            head.contains("\r\nCross-Origin-Resource-Policy: same-origin\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("\r\nX-Content-Type-Options: nosniff\r\n"), "{head}");
     }
 }

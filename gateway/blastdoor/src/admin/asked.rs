@@ -66,8 +66,14 @@ fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Opt
         );
     }
     if !guard::is_trusted(host) {
-        let message = "not under this Host: use an address, `localhost`, a name without a dot, or the name of a Service";
+        let message = "not under this Host: use an address, `localhost`, a name without a dot, `….svc` or \
+                       `….svc.cluster.local`";
         return Asked::Now(Answer::error(StatusCode::MISDIRECTED_REQUEST, message));
+    }
+    let said = |name| values(request, buffer, name);
+    if !guard::is_from_here(page.path, said(b"sec-fetch-site"), said(b"sec-fetch-dest")) {
+        let message = "not for pages of another site";
+        return Asked::Now(Answer::error(StatusCode::FORBIDDEN, message));
     }
     match Query::parse(request.query.map(|query| query.of(buffer)).unwrap_or_default()) {
         Ok(query) => {
@@ -80,14 +86,17 @@ fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Opt
 
 /// The fields `Accept`, joined.
 fn accept(request: &RequestHead, buffer: &[u8]) -> String {
-    let fields = request
-        .fields
-        .iter()
-        .filter(|field| field.name.of(buffer).eq_ignore_ascii_case(b"accept"));
-    let values: Vec<_> = fields
-        .map(|field| String::from_utf8_lossy(field.value.of(buffer)))
+    let values: Vec<_> = values(request, buffer, b"accept")
+        .map(String::from_utf8_lossy)
         .collect();
     values.join(", ")
+}
+
+/// What the fields of a name say.
+fn values<'b>(request: &RequestHead, buffer: &'b [u8], name: &[u8]) -> impl Iterator<Item = &'b [u8]> {
+    let fields = request.fields.iter();
+    let fields = fields.filter(move |field| field.name.of(buffer).eq_ignore_ascii_case(name));
+    fields.map(|field| field.value.of(buffer))
 }
 
 fn lb(path: &str, board: &Board) -> Answer {
@@ -212,6 +221,33 @@ mod tests {
             ("/readyz", "attacker.test", 503),
         ] {
             assert_eq!(answered(path, host).0, expected, "{path} {host}");
+        }
+    }
+
+    /// An image on any page of the web can have its visitors' browsers ask, and would have the gateway work.
+    #[test]
+    fn pages_of_other_sites_cannot_have_the_gateway_work() {
+        for (path, fields, expected) in [
+            ("/api/v1/doors", &["site: same-origin"][..], 200),
+            ("/api/v1/doors", &["site: none"], 200),
+            ("/api/v1/doors", &["site: same-site"], 403),
+            ("/api/v1/doors", &["site: cross-site"], 403),
+            ("/api/v1/doors", &["site: none", "site: cross-site"], 403),
+            ("/api/v1/doors", &["site: cross-site", "dest: document"], 403),
+            ("/dashboard/main.js", &["site: cross-site", "dest: script"], 403),
+            ("/", &["site: cross-site", "dest: image"], 403),
+            ("/", &["site: cross-site", "dest: iframe"], 403),
+            // A link in a chat.
+            ("/", &["site: cross-site", "dest: document"], 200),
+            ("/metrics", &["site: cross-site"], 200),
+            ("/livez", &["site: cross-site"], 200),
+        ] {
+            let fields: String = fields
+                .iter()
+                .map(|field| format!("\r\nSec-Fetch-{field}"))
+                .collect();
+            let answered = answered(path, &format!("localhost{fields}"));
+            assert_eq!(answered.0, expected, "{path}{fields}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which `Host` a request for the API or the dashboard may have.
+//! Which `Host` a request for the API or the dashboard may have, and from which pages it may come.
 //!
 //! A browser sends what a page of any site asks for to the loopback address too, if the name of that site leads there (DNS
 //! rebinding), and then lets the site read the answer. Such a request has the name of the site as its `Host`. So these pages
@@ -44,6 +44,18 @@ pub(super) fn is_trusted(host: Option<&str>) -> bool {
         || name.ends_with(".localhost")
         || name.ends_with(".svc")
         || name.ends_with(".svc.cluster.local")
+}
+
+/// Whether a page of people is asked for by a person or by the dashboard, according to `Sec-Fetch-Site` and
+/// `Sec-Fetch-Dest`. Other sites cannot read an answer, but an image on them has browsers ask for it, and making it is work.
+/// A link from elsewhere may lead to the dashboard itself. Whatever is no browser does not send these fields.
+pub(super) fn is_from_here<'b>(
+    path: &str,
+    mut sites: impl Iterator<Item = &'b [u8]>,
+    mut destinations: impl Iterator<Item = &'b [u8]>,
+) -> bool {
+    sites.all(|site| site == b"same-origin" || site == b"none")
+        || path == "/" && destinations.next() == Some(b"document")
 }
 
 #[cfg(test)]
