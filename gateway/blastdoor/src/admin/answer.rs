@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use hyper::StatusCode;
@@ -14,8 +15,12 @@ pub(super) struct Answer {
     content_type: &'static str,
     /// Further fields, as lines.
     fields: &'static str,
-    body: Cow<'static, [u8]>,
+    /// Answers can have it in common.
+    body: Arc<Cow<'static, [u8]>>,
 }
+
+/// A body for as long as an answer has it.
+pub(super) type WeakBody = Weak<Cow<'static, [u8]>>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -31,7 +36,7 @@ impl Answer {
             status,
             content_type: TEXT,
             fields: "",
-            body: body.as_bytes().into(),
+            body: Arc::new(body.as_bytes().into()),
         }
     }
 
@@ -41,7 +46,7 @@ impl Answer {
             status: StatusCode::OK,
             content_type,
             fields: "",
-            body: body.into(),
+            body: Arc::new(body.into()),
         }
     }
 
@@ -53,6 +58,22 @@ impl Answer {
                 Self::page(JSON, body)
             }
             Err(_) => Self::failed(),
+        }
+    }
+
+    /// What the API has just answered to somebody, if it is still being sent.
+    pub(super) fn json_again(body: &WeakBody) -> Option<Self> {
+        let body = body.upgrade()?;
+        let empty = Self::page(JSON, b"".as_slice());
+        Some(Self { body, ..empty })
+    }
+
+    /// The body of a good answer, to be sent to others as well.
+    pub(super) fn weak_body(&self) -> WeakBody {
+        if self.status == StatusCode::OK {
+            Arc::downgrade(&self.body)
+        } else {
+            WeakBody::new()
         }
     }
 
@@ -129,7 +150,7 @@ impl Answer {
             self.body.len(),
             self.fields,
         );
-        let body = if method == Method::Head { &[] } else { &*self.body };
+        let body: &[u8] = if method == Method::Head { &[] } else { &self.body };
         (head, body)
     }
 }

@@ -188,7 +188,7 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
-    use crate::admin::context::Context;
+    use crate::admin::context::{Context, Shared};
     use crate::admin::counts::AdminCounts;
     use crate::admin::places::Room;
     use crate::gauges::Gauges;
@@ -212,6 +212,7 @@ mod tests {
             registry: Arc::new(registry),
             gauges: Gauges::new(Logs::of_tests()),
             started: std::time::UNIX_EPOCH,
+            audit: Shared::new(),
         };
         let pages = Pages::start(context, room.pages).unwrap();
         let places = Places::new(room, AdminCounts::default());

@@ -35,7 +35,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) use self::board::Board;
 use self::connection::{Patience, Server};
-use self::context::Context;
+use self::context::{Context, Shared};
 pub(crate) use self::counts::AdminCounts;
 use self::pages::Pages;
 use self::places::Places;
@@ -98,6 +98,7 @@ impl Admin {
             registry,
             gauges,
             started: now(),
+            audit: Shared::new(),
         };
         let pages = Pages::start(context, room.pages)?;
         let (told, outcome) = std::sync::mpsc::sync_channel(1);

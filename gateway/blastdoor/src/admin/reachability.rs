@@ -14,7 +14,10 @@ pub(super) fn audit(context: &Context, inquiry: &Inquiry) -> Answer {
         return Answer::error(StatusCode::BAD_REQUEST, error);
     }
     match context.world() {
-        Ok(world) => Answer::json(&audit::audit(&world)),
+        Ok(world) => {
+            let make = |world: &_| Answer::json(&audit::audit(world));
+            context.audit.page(&world, make)
+        }
         Err(not_yet) => not_yet,
     }
 }
