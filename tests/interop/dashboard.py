@@ -54,9 +54,9 @@ class Site:
     def address(self):
         return f"http://127.0.0.1:{self.admin}"
 
-    def status(self, path, host=None):
+    def status(self, path, host=None, fields=None):
         """The status of a page."""
-        request = urllib.request.Request(self.address + path, headers={"Host": host} if host else {})
+        request = urllib.request.Request(self.address + path, headers=(fields or {}) | ({"Host": host} if host else {}))
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status
@@ -105,6 +105,11 @@ drain = {{ wait = "0s", timeout = "1s" }}{tls}
         paths = odd["spec"]["rules"][0]["http"]["paths"]
         paths.append(paths[0] | {"path": "/" + REORDERED})
         items.append(odd)
+        items.append(ingress(0, "escaped", host="escaped.test", path="/50%25"))
+        pattern = ingress(0, "pattern", host="pattern.test", path="/item/(a|b)?")
+        pattern["spec"]["rules"][0]["http"]["paths"][0]["pathType"] = "ImplementationSpecific"
+        pattern["metadata"]["annotations"] = {"nginx.ingress.kubernetes.io/use-regex": "true"}
+        items.append(pattern)
         temporary = self.manifests / ".all"
         temporary.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         temporary.rename(self.manifests / "all.json")
@@ -175,7 +180,9 @@ def with_few(context):
         fits_a_narrow_window(page)
         pictures(page, "few")
         explains(page)
+        links_only_addresses(page)
         guards_itself(site)
+        lets_no_link_look_like_an_outage(page)
         keeps_to_itself(site, page)
         # The last: the gateway is gone after it.
         says_when_the_gateway_is_gone(site, page)
@@ -354,6 +361,35 @@ def explains(page):
     page.until("location.hash.includes('url=http')")
 
 
+def lets_no_link_look_like_an_outage(page):
+    """What a link asks for has bounds, and what the gateway refuses is said where it was asked."""
+    note = "document.querySelector('#main section:not([hidden]) .note').textContent"
+    for part in ("endpoints?page=99999999999999999999999", "routes?page=1e400", f"endpoints?q={'a' * 9000}"):
+        go(page, part)
+        assert page.run(note) == "", part
+    page.until("document.getElementById('endpoints-search').value.length === 500")
+    for part, said in (("endpoints?state=odd", "`state` must be one of"), (f"problems?q={'a+' * 17}", "more than 16 words")):
+        go(page, part)
+        page.until(f"{note}.includes({json.dumps(said)})")
+        # Nor does it with the next reading.
+        page.run("document.getElementById('pause').click(); document.getElementById('pause').click()")
+        page.until("document.body.dataset.idle === 'true'")
+        assert page.run("document.getElementById('outage').hidden && !document.body.classList.contains('old')"), part
+    assert len(page.console) == 0 or all("400" in line for line in page.console), page.console
+    page.console.clear()
+
+
+def links_only_addresses(page):
+    """A path that is a regular expression is the address of nothing."""
+    links = "[...document.querySelectorAll('#main section:not([hidden]) tbody a')].map((one) => one.getAttribute('href'))"
+    go(page, "routes?q=pattern.test")
+    assert page.run("document.querySelectorAll('#main section:not([hidden]) tbody tr').length") == 1
+    assert page.run(links) == []
+    go(page, "routes?q=escaped.test")
+    [address] = page.run(links)
+    assert "escaped.test%2F50%2525" in address, address
+
+
 def guards_itself(site):
     with urllib.request.urlopen(site.address + "/", timeout=10) as answer:
         assert answer.headers["Content-Security-Policy"] == POLICY, answer.headers
@@ -363,6 +399,8 @@ def guards_itself(site):
         assert site.status(path, f"localhost:{site.admin}") == 200, path
         # A page of a stranger whose name has been made to lead here.
         assert site.status(path, "attacker.example") == 421, path
+        # A page of a stranger has the browser ask for an image, or for what a script reads.
+        assert site.status(path, None, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"}) == 403, path
     for wrong in ("/api/v1/problems?severity=odd", "/api/v1/endpoints?limit=x", "/api/v1/traffic?x=1"):
         assert site.status(wrong) == 400, wrong
 

@@ -1,8 +1,12 @@
 // A list with search: a table of which one page at a time is in the document, however long it is.
 
 import { count, el, say } from "./dom.js";
+import { Refused } from "./state.js";
 
 const PAGE = 100;
+// What a link may ask for.
+const MOST_PAGES = 1e6;
+const MOST_TEXT = 500;
 // While somebody types, what a list loads from the gateway waits for this long.
 const TYPING = 150;
 
@@ -25,7 +29,7 @@ export class List {
   build() {
     const { id, placeholder, columns, label, choices = [] } = this.options;
     this.search = el("input", {
-      type: "search", id: `${id}-search`, placeholder, autocomplete: "off", spellcheck: "false", maxlength: "500",
+      type: "search", id: `${id}-search`, placeholder, autocomplete: "off", spellcheck: "false", maxlength: MOST_TEXT,
       on: { input: () => this.typed() },
     });
     this.choices = choices.map((choice) => {
@@ -84,7 +88,8 @@ export class List {
 
   /** Shows what a link asks for. */
   enter(parameters) {
-    this.state = { q: parameters.get("q") ?? "", page: Math.max(1, Number.parseInt(parameters.get("page") ?? "1", 10) || 1) };
+    const page = Number.parseInt(parameters.get("page") ?? "1", 10) || 1;
+    this.state = { q: (parameters.get("q") ?? "").slice(0, MOST_TEXT), page: Math.min(Math.max(1, page), MOST_PAGES) };
     this.search.value = this.state.q;
     for (const { name } of this.choices) this.state[name] = parameters.get(name) ?? "";
     this.offer();
@@ -111,7 +116,7 @@ export class List {
     const started = performance.now();
     const loaded = this.options.load(question);
     // What is at hand is shown at once, before the next key.
-    const found = loaded instanceof Promise ? await loaded : loaded;
+    const found = loaded instanceof Promise ? await loaded.catch(refused) : loaded;
     if (turn !== this.turn) return;
     this.show(found, offset);
     if (question.q === "") return;
@@ -177,6 +182,12 @@ export class List {
       else if (!shown.isEqualNode(cell)) shown.replaceWith(cell);
     });
   }
+}
+
+/** Nothing, and why the gateway refuses what was asked for. */
+function refused(error) {
+  if (!(error instanceof Refused && error.isOfQuestion)) throw error;
+  return { items: [], total: 0, note: error.message };
 }
 
 /** A control and its label, which stay together. */

@@ -11,6 +11,8 @@ const EVERY = 5000;
 const FIRST = 1000;
 // Browsers bound how often a page may change its address.
 const REMEMBER = 250;
+// What makes a path a regular expression: it is no address then. Few other paths have these.
+const PATTERN = /[\\^$*+?()[\]{}|]/;
 
 const at = (id) => document.getElementById(id);
 
@@ -21,11 +23,14 @@ const app = {
   doors: () => app.traffic.latest?.doors.map((door) => door.listener) ?? [],
   /** Stands for what all doors serve now. */
   publications: () => app.traffic.latest?.doors.map((door) => `${door.listener} ${door.publication}`).join() ?? "",
-  /** The address of a route as a client would write it. */
+  /** The address of a route as a client would write it; `null` if it stands for many. */
   addressOf: (route) => {
+    const path = route.path ?? "/";
+    if (route.host.startsWith("*") || !path.startsWith("/") || PATTERN.test(path)) return null;
     const door = app.traffic.latest?.doors.find((known) => known.listener === route.listener);
-    const path = route.path?.startsWith("/") ? route.path : "/";
-    return `${door?.scheme ?? "http"}://${route.host}${path}`;
+    // The escapes of a path are written as such.
+    const written = path.replace(/#|%(?![0-9a-f]{2})/gi, encodeURIComponent);
+    return `${door?.scheme ?? "http"}://${route.host}${written}`;
   },
   /** Writes into the address what a list shows, so that the link can be passed on. */
   remember: (view, state) => {
@@ -112,10 +117,8 @@ async function tick() {
     app.wrong = concerns(app.traffic, found, ends, troubled);
     app.recent = recent;
     views.find((view) => view.id === "changes").tab.parentElement.hidden = recent === null;
-    await shown.refresh();
+    await part(shown.refresh());
     goneSince = null;
-    say(at("outage"));
-    at("outage").hidden = true;
   } catch (error) {
     failed(error);
   }
@@ -126,20 +129,28 @@ async function tick() {
   if (!paused && !document.hidden) timer = setTimeout(tick, app.traffic.samples.length === 1 ? FIRST : EVERY);
 }
 
-function failed(error) {
-  if (error instanceof Absent) {
-    at("outage").hidden = false;
-    say(at("outage"), "This gateway has no page for this part.");
-    return;
+/** What the part that is shown reads. If it is refused, the gateway answers all the same. */
+async function part(refreshed) {
+  let refused = null;
+  try {
+    await refreshed;
+  } catch (error) {
+    if (!(error instanceof Absent || (error instanceof Refused && error.isOfQuestion))) throw error;
+    refused = error instanceof Absent ? "This gateway has no page for this part." : `The gateway refuses this part: ${error.message}`;
   }
+  at("outage").hidden = refused === null;
+  say(at("outage"), refused);
+}
+
+function failed(error) {
   goneSince ??= new Date();
-  const what = error instanceof Refused
+  const what = error instanceof Refused || error instanceof Absent
     ? `The gateway does not answer as it should (${error.message}) since ${clock(goneSince)}.`
     : `The gateway has not answered since ${clock(goneSince)}. Is the port-forward still running?`;
   const old = readAt === null ? "" : ` What you see is from ${clock(readAt)}.`;
   at("outage").hidden = false;
   say(at("outage"), what, old, paused ? "" : " Trying again every 5 s.");
-  if (!(error instanceof TypeError || error instanceof DOMException || error instanceof Refused)) {
+  if (!(error instanceof TypeError || error instanceof DOMException || error instanceof Refused || error instanceof Absent)) {
     throw error;
   }
 }
@@ -148,7 +159,7 @@ function failed(error) {
 async function tell(refreshed) {
   working(1);
   try {
-    await refreshed;
+    await part(refreshed);
   } catch (error) {
     failed(error);
   }
@@ -166,7 +177,7 @@ function working(change) {
 function status() {
   title();
   const { bad, warn } = app.wrong;
-  const words = goneSince !== null && readAt === null ? "No answer yet"
+  const words = readAt === null ? "No answer yet"
     : bad > 0 ? `${count(bad, "thing is", "things are")} wrong`
       : warn > 0 ? `${count(warn, "thing")} to look at` : "Nothing is wrong";
   at("state").className = bad > 0 ? "bad" : warn > 0 ? "warn" : "good";

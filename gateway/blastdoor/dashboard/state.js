@@ -15,6 +15,11 @@ export class Refused extends Error {
     super(message);
     this.status = status;
   }
+
+  /** Whether what was asked for is wrong, and not the gateway. */
+  get isOfQuestion() {
+    return this.status >= 400 && this.status < 500;
+  }
 }
 
 /** One page of the API. `stop` is a signal in place of the usual deadline. */

@@ -194,6 +194,11 @@ export class Routes {
   }
 }
 
+function explained(app, route) {
+  const url = app.addressOf(route);
+  return url === null ? null : link("explain", { url, door: route.listener }, "explain");
+}
+
 export function routes(app, data) {
   const view = new ListView(
     app, "routes", "Routes", "Every host and path that a door serves, by which Ingress, to which Service.",
@@ -219,7 +224,7 @@ export function routes(app, data) {
           chip(ROUTE, route.state),
           [route.ingress, route.canary === true && [" ", badge("quiet", "canary")]],
           route.service === null || route.service === undefined ? null : `${route.service}${route.port ? `:${route.port}` : ""}`,
-          route.host.startsWith("*") ? null : link("explain", { url: app.addressOf(route), door: route.listener }, "explain"),
+          explained(app, route),
         ],
       }),
     },
