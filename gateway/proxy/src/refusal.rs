@@ -207,14 +207,14 @@ impl Refusal {
 impl Refusal {
     /// What is wrong, for the log, as far as nobody who knows more of the request has said it. It never quotes the value of a
     /// field.
-    pub(crate) fn words(&self) -> Option<Cow<'static, str>> {
-        Some(Cow::Borrowed(match self {
-            Self::Head(error) => return Some(error.to_string().into()),
-            Self::Host(error) => return Some(error.to_string().into()),
-            Self::Path(error) => return Some(error.to_string().into()),
-            Self::Body(error) => return Some(error.explain().into()),
+    pub(crate) fn words(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Head(error) => return error.to_string().into(),
+            Self::Host(error) => return error.to_string().into(),
+            Self::Path(error) => return error.to_string().into(),
+            Self::Body(error) => return error.explain().into(),
             Self::UpstreamGaveUp(reason) | Self::UpstreamBrokeOff(reason) => {
-                return Some(format!("the backend reset the request with {reason:?}").into());
+                return format!("the backend reset the request with {reason:?}").into();
             }
             Self::HostMismatch => "the target and Host name different hosts",
             Self::HostMissing => "no Host, which the backend's HTTP/2 needs",
@@ -241,23 +241,38 @@ impl Refusal {
             Self::DeadlineExceeded => {
                 "the time that the client allows for its call (`grpc-timeout`) has passed"
             }
-            Self::HeadTimeout
-            | Self::NoRoute
-            | Self::NoEndpoint
-            | Self::BodyTooLarge
-            | Self::BodyTimeout
-            | Self::ClientGone
-            | Self::ClientStalled
-            | Self::ConnectFailed(_)
-            | Self::ConnectTimeout
-            | Self::UpstreamTls(_)
-            | Self::UpstreamReset
-            | Self::UpstreamMalformed
-            | Self::UpstreamTimeout
-            | Self::UpstreamTruncated
-            | Self::UpstreamStalled
-            | Self::Overload => return None,
-        }))
+            Self::HeadTimeout => "the client did not complete the head in time (`timeouts.head`)",
+            Self::NoRoute => "no rule of this door matches the request",
+            Self::NoEndpoint => "no endpoint of the Service takes requests",
+            Self::BodyTooLarge => {
+                "the request's body is larger than allowed (`limits.body`, or the Ingress's `proxy-body-size`)"
+            }
+            Self::BodyTimeout => "the client stopped sending the request's body (`timeouts.body_idle`)",
+            Self::ClientGone => "the client left before the exchange was complete",
+            Self::ClientStalled => "the client stopped reading (`timeouts.write_stall`)",
+            Self::ConnectFailed(Unconnected::Refused) => {
+                "the endpoint refused the connection: nothing listens there"
+            }
+            Self::ConnectFailed(Unconnected::Unreachable) => "there is no way to the endpoint",
+            Self::ConnectFailed(Unconnected::Closed) => {
+                "the endpoint closed the connection as soon as it was made"
+            }
+            Self::ConnectFailed(Unconnected::Other) => "no connection to the endpoint could be made",
+            Self::ConnectTimeout => "the endpoint did not take the connection in time (`timeouts.connect`)",
+            Self::UpstreamTls(TlsFault::Certificate) => "the endpoint's certificate is not accepted",
+            Self::UpstreamTls(TlsFault::Alert) => "the endpoint ended the TLS handshake with an alert",
+            Self::UpstreamTls(TlsFault::Protocol) => {
+                "the endpoint does not speak TLS, or not as it is configured"
+            }
+            Self::UpstreamReset => "the backend ended the connection before its response",
+            Self::UpstreamMalformed => "the backend's response is malformed",
+            Self::UpstreamTimeout => "the backend did not respond in time (`timeouts.response_head`)",
+            Self::UpstreamTruncated => "the backend ended its response early",
+            Self::UpstreamStalled => {
+                "the backend stopped sending its response (`timeouts.response_idle`) or taking the request's body"
+            }
+            Self::Overload => "the gateway is out of connections, descriptors or local ports",
+        })
     }
 }
 
@@ -313,5 +328,68 @@ fn head_reason(error: &RequestError) -> Reason {
         431 => Reason::HeadTooLarge,
         505 => Reason::VersionUnsupported,
         _ => Reason::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each kind.
+    fn all() -> Vec<Refusal> {
+        let mut all = vec![
+            Refusal::Head(RequestError::RequestLine),
+            Refusal::HeadTimeout,
+            Refusal::Host(route::HostError::Empty),
+            Refusal::HostMismatch,
+            Refusal::Path(route::PathError::Relative),
+            Refusal::Method,
+            Refusal::HostMissing,
+            Refusal::NotForHttp2,
+            Refusal::Protocol,
+            Refusal::Misdirected,
+            Refusal::Outdated,
+            Refusal::NoRoute,
+            Refusal::NotSynced,
+            Refusal::Blocked,
+            Refusal::NoEndpoint,
+            Refusal::Body(ChunkError::Size),
+            Refusal::Trailers,
+            Refusal::BodyTooLarge,
+            Refusal::TrailersTooLarge,
+            Refusal::BodyTimeout,
+            Refusal::ClientGone,
+            Refusal::ClientStalled,
+            Refusal::ConnectTimeout,
+            Refusal::DeadlineExceeded,
+            Refusal::UpstreamReset,
+            Refusal::UpstreamGaveUp(h2::Reason::CANCEL),
+            Refusal::UpstreamMalformed,
+            Refusal::UpstreamTimeout,
+            Refusal::UpstreamTruncated,
+            Refusal::UpstreamBrokeOff(h2::Reason::CANCEL),
+            Refusal::UpstreamTrailers,
+            Refusal::UpstreamStalled,
+            Refusal::Overload,
+            Refusal::Shed,
+            Refusal::Drained,
+            Refusal::Withdrawn,
+        ];
+        let ways = [
+            Unconnected::Refused,
+            Unconnected::Unreachable,
+            Unconnected::Closed,
+            Unconnected::Other,
+        ];
+        all.extend(ways.map(Refusal::ConnectFailed));
+        all.extend([TlsFault::Certificate, TlsFault::Alert, TlsFault::Protocol].map(Refusal::UpstreamTls));
+        all
+    }
+
+    #[test]
+    fn every_refusal_says_what_is_wrong() {
+        for refusal in all() {
+            assert!(refusal.words().len() > 10, "{refusal:?}: {}", refusal.words());
+        }
     }
 }

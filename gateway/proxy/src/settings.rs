@@ -34,6 +34,8 @@ pub struct Settings {
     pub drain: Drain,
     /// What filters may use.
     pub filters: FilterSettings,
+    /// The configuration has doors that other processes open, of whose hosts this one knows nothing.
+    pub has_doors_elsewhere: bool,
 }
 
 /// What the filters of a door may use.
@@ -308,6 +310,7 @@ impl Settings {
                 timeout: seconds(30),
             },
             filters: FilterSettings::default(),
+            has_doors_elsewhere: false,
         }
     }
 }

@@ -65,6 +65,9 @@ pub(super) fn config(
         Some(wanted) => only(diagnostics, wanted, &mut doors),
         None => Vec::new(),
     };
+    for door in &mut doors {
+        Arc::make_mut(door).settings.has_doors_elsewhere = !others.is_empty();
+    }
     Config {
         path,
         source,

@@ -305,7 +305,13 @@ impl Telling<'_> {
     /// 404: no host, or no path of it.
     fn no_route(&self) -> String {
         let Some(host) = self.rehearsal.host.as_deref() else {
-            return "404: the request names no host, and no rule of this door is without one".to_owned();
+            return match self.door.snapshot.has_hostless_rules() {
+                true => {
+                    "404: the request names no host, and none of this door's rules without one has the path"
+                        .to_owned()
+                }
+                false => "404: the request names no host, and no rule of this door is without one".to_owned(),
+            };
         };
         let mut buf = HostBuf::new();
         let request = normalise_authority(host.as_bytes(), &mut buf).ok();
@@ -330,7 +336,11 @@ impl Telling<'_> {
             [] => "nor does any other door".to_owned(),
             names => format!("but door {} does", names.join(" and ")),
         };
-        format!("404: no rule of this door names host `{host}`, {elsewhere}")
+        let hostless = match self.door.snapshot.has_hostless_rules() {
+            true => "; none of this door's rules without a host has the path",
+            false => "",
+        };
+        format!("404: no rule of this door names host `{host}`, {elsewhere}{hostless}")
     }
 
     /// The filters whose verdict is not known here.

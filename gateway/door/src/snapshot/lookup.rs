@@ -134,6 +134,13 @@ impl<S> Snapshot<S> {
         })
     }
 
+    /// Whether the door has rules without a host: for the log alone.
+    #[must_use]
+    pub fn has_hostless_rules(&self) -> bool {
+        let routes = self.routes.as_deref();
+        routes.is_some_and(|routes| routes.table.has_host(&HostPattern::Any))
+    }
+
     /// Every rule of the door, in a stable order.
     pub fn routes(&self) -> impl Iterator<Item = route::Row<'_, Arc<Route>>> {
         self.routes.iter().flat_map(|routes| routes.table.iter())

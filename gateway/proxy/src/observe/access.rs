@@ -10,6 +10,7 @@ use wire::TraceId;
 
 use crate::observe::labels::Reason;
 use crate::observe::queue::LineQueue;
+use crate::observe::shown::Shown;
 use crate::observe::{instant, json};
 
 /// A worker passes its lines on when it has gathered this much, or at its next tick.
@@ -243,10 +244,7 @@ impl Lines {
         }
         match (event.refusal, event.detail) {
             (Some(reason), Some(detail)) => {
-                print(
-                    out,
-                    format_args!(" ({}: {})", reason.label(), detail.escape_debug()),
-                );
+                print(out, format_args!(" ({}: {})", reason.label(), Shown(detail)));
             }
             (Some(reason), None) => print(out, format_args!(" ({})", reason.label())),
             (None, _) => {}

@@ -97,6 +97,8 @@ pub(super) struct AnswersEntry {
     /// The classes of status that have series of their own, and those that came too late, by bits.
     own: u16,
     folded: u16,
+    /// The publication that was live when it was last asked for.
+    seen: u64,
 }
 
 pub(super) struct ServiceEntry {
@@ -196,9 +198,8 @@ impl RouteBook {
         read(&book, ejected)
     }
 
-    /// If some series have gone, others may have come too late no more.
     fn forget_the_gone(&self, book: &mut Book, served: &Served) {
-        if book.forget_the_gone(served) && book.folded > 0 {
+        if book.forget_the_gone(served) {
             self.edition.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -279,6 +280,10 @@ impl Book {
             entry.services.len() - 1
         });
         let answers = entry.services.get_mut(position)?;
+        if answers.seen != publication {
+            answers.seen = publication;
+            self.is_new = true;
+        }
         if answers.own & bit == 0 {
             if has_room.0 {
                 answers.own |= bit;
@@ -348,14 +353,20 @@ impl Book {
     }
 
     /// Forgets what the door does not serve any more. What was asked for under a later publication stays. Returns whether
-    /// there was anything.
+    /// workers must ask again: a Service of an Ingress that stays is gone, or what came too late may be in time.
     fn forget_the_gone(&mut self, served: &Served) -> bool {
         let before = self.ingresses.len() + self.services.len();
         let is_late = |seen: u64| seen > served.publication;
-        let (mut requests, mut details) = (0, 0);
+        let (mut requests, mut details, mut has_changed) = (0, 0, false);
         self.ingresses.retain(|key, entry| {
             let stays = is_late(entry.seen) || served.ingresses.contains(key);
             if stays {
+                let services = entry.services.len();
+                entry.services.retain(|known| {
+                    let service = known.service.as_ref();
+                    is_late(known.seen) || service.is_none_or(|service| served.services.contains(service))
+                });
+                has_changed |= entry.services.len() < services;
                 let own = entry.services.iter().map(|known| known.own.count_ones() as usize);
                 requests += own.sum::<usize>();
                 details += entry.traffic.as_ref().map_or(0, |_| OF_TRAFFIC);
@@ -373,7 +384,8 @@ impl Book {
         self.is_new = entries
             .chain(self.services.values().map(|entry| entry.seen))
             .any(is_late);
-        self.ingresses.len() + self.services.len() < before
+        let has_room = self.ingresses.len() + self.services.len() < before;
+        has_changed || has_room && self.folded > 0
     }
 
     fn clear(&mut self) {
@@ -555,6 +567,45 @@ mod tests {
         drop(door);
         assert_eq!(shown(), 0, "the door has closed");
         assert_eq!(book.read(|book, _| book.services.len()), 0);
+    }
+
+    #[test]
+    fn a_service_that_is_gone_goes_from_an_ingress_that_stays() {
+        let (book, door) = open(100);
+        let shown = || {
+            book.read(|book, _| {
+                book.ingresses
+                    .values()
+                    .map(|entry| entry.services.len())
+                    .sum::<usize>()
+            })
+        };
+        // Each deployment has a Service with a name of its own.
+        for deployment in 1..1_000 {
+            door.publishes([0, deployment].into_iter());
+            assert!(
+                book.find(0, &key(0), Some(&key(deployment)), 1).is_own,
+                "{deployment}"
+            );
+            assert_eq!(shown(), 1);
+        }
+        assert!(book.find(0, &key(0), None, 1).is_own, "the gateway itself");
+        assert_eq!((shown(), sizes(&book)), (2, (2, OF_TRAFFIC, 0)));
+        let edition = book.edition();
+        let earlier = door.served();
+        door.publishes([0, 1_000].into_iter());
+        let found = book.find(0, &key(0), Some(&key(1_000)), 1);
+        // As if the scrape had looked before the publication.
+        book.lock().forget_the_gone(&earlier);
+        assert!(Arc::ptr_eq(
+            &found.answers,
+            &book.find(0, &key(0), Some(&key(1_000)), 1).answers
+        ));
+        assert_eq!(shown(), 2);
+        assert!(book.edition() > edition, "workers keep what is counted no more");
+        // A request that began before its Service went.
+        let _found = book.find(0, &key(0), Some(&key(999)), 1);
+        assert_eq!(shown(), 2);
     }
 
     #[test]

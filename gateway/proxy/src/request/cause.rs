@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use door::{Route, Upstream};
-use route::ListenerName;
+use door::{Route, Snapshot, Upstream};
+use route::{ListenerName, RequestHost};
 
 use crate::exchange::{Cause, Setting};
 use crate::refusal::Refusal;
@@ -97,18 +97,35 @@ pub(crate) fn late_head(settings: &Settings, read: usize) -> String {
     )
 }
 
-/// Why no rule matches: `owner` is another door that has the host; `is_known`: this one has it.
-pub(crate) fn no_route(has_host: bool, is_known: bool, owner: Option<&ListenerName>) -> Cow<'static, str> {
-    match (has_host, is_known, owner) {
-        (false, ..) => "the request names no host, and no rule of this door is without one".into(),
-        (true, true, _) => "a rule of this door has the host, and none has the path".into(),
-        (true, false, Some(owner)) => {
-            format!("no rule of this door has the host; door `{owner}` has it").into()
+/// For the host of a request that no door has.
+const UNKNOWN: &str = "no rule of any door has the host (is it spelled right, and does an Ingress that has it also have the \
+                       label that a door's selector asks for?)";
+
+/// Why no rule matches: `owner` is another door that has the host.
+pub(crate) fn no_route(
+    snapshot: &Snapshot<Settings>,
+    host: Option<&RequestHost<'_>>,
+    owner: Option<&ListenerName>,
+) -> Cow<'static, str> {
+    let has_hostless = snapshot.has_hostless_rules();
+    let words: Cow<'static, str> = match (host, owner) {
+        (None, _) if has_hostless => {
+            return "the request names no host, and none of this door's rules without one has the path"
+                .into();
         }
-        (true, false, None) => {
-            "no rule of any door has the host (is it spelled right, and does an Ingress that has it \
-                                also have the label that a door's selector asks for?)"
-                .into()
+        (None, _) => return "the request names no host, and no rule of this door is without one".into(),
+        (Some(host), _) if snapshot.knows_host(host) => {
+            return "a rule of this door has the host, and none has the path".into();
         }
+        (Some(_), Some(owner)) => format!("no rule of this door has the host; door `{owner}` has it").into(),
+        (Some(_), None) if snapshot.settings().has_doors_elsewhere => {
+            UNKNOWN.replace("any door", "any door of this process").into()
+        }
+        (Some(_), None) => UNKNOWN.into(),
+    };
+    if has_hostless {
+        format!("{words}; none of this door's rules without a host has the path").into()
+    } else {
+        words
     }
 }

@@ -101,8 +101,7 @@ pub(crate) fn decide(
                 worker.probed(owner, host.as_ref(), identity.client);
                 record.probed(owner);
             }
-            let is_known = host.as_ref().is_some_and(|host| snapshot.knows_host(host));
-            record.explain(cause::no_route(host.is_some(), is_known, *owner));
+            record.explain(cause::no_route(&snapshot, host.as_ref(), *owner));
         }
         Verdict::Redirect { .. } | Verdict::NotSynced => {}
     }

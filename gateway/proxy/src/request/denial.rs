@@ -36,7 +36,7 @@ impl Denial {
         Self {
             reason,
             side,
-            why: refusal.words().unwrap_or_default(),
+            why: refusal.words(),
             proxy_status: Some(proxy_status::of_refusal(refusal, Some(service))),
         }
     }

@@ -178,8 +178,8 @@ impl Record {
         {
             self.explain(why.to_owned());
         }
-        if let Some(words) = refusal.words() {
-            self.explain(words);
+        if self.detail.is_none() {
+            self.detail = Some(refusal.words());
         }
         if matches!(refusal, Refusal::Host(_) | Refusal::HostMismatch) {
             self.hide_user();

@@ -2,7 +2,6 @@
 //!
 //! A rehearsal goes the way of a request, through the same functions, and asks nobody, counts nothing and keeps nothing.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -217,7 +216,7 @@ impl From<Refusal> for Answered {
         Self {
             status: disposition.status,
             reason: Some(disposition.reason.label()),
-            words: refusal.words().map(Cow::into_owned),
+            words: Some(refusal.words().into_owned()),
             location: None,
         }
     }

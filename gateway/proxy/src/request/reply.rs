@@ -109,6 +109,7 @@ impl Reply {
                 (is_head_parsed, refusal.disposition().close)
             }
             Self::Redirect { status, .. } => {
+                record.explain("the door redirects what its sibling serves (`redirect`)");
                 record.answered(*status, Some(Reason::Redirect));
                 (true, false)
             }
@@ -117,6 +118,7 @@ impl Reply {
                 (true, false)
             }
             Self::NoRoom => {
+                record.explain("the door has as many connections as it may have (`limits.connections`)");
                 record.answered(503, Some(Reason::ConnectionLimit));
                 (false, true)
             }

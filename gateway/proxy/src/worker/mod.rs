@@ -32,6 +32,7 @@ use crate::memory::{DoorMemory, MemoryBudget};
 use crate::observe::access::Lines;
 use crate::observe::labels::Shortage;
 use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
+use crate::observe::shown::Shown;
 use crate::settings::{PerClient, Settings};
 use crate::worker::backend_room::BackendRoom;
 use crate::worker::buffers::Pool;
@@ -91,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) warnings: Warnings,
     /// About applications, by their Ingress and what is wrong.
     troubles: Warnings,
+    /// About requests for hosts of other doors, by the door: what tenants cause must not keep them back.
+    probes: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
     /// Bytes of bodies that are gathered for filters.
     gathered: AtomicUsize,
@@ -142,6 +145,7 @@ impl Shared {
             cut: AtomicUsize::new(0),
             warnings: Warnings::default(),
             troubles: Warnings::for_reasons(TROUBLES),
+            probes: Warnings::default(),
             peers: Arc::default(),
             memory,
             gathered: AtomicUsize::new(0),
@@ -349,15 +353,14 @@ impl Worker {
         let Some(kept_back) = self.shared.warnings.admit(reason, Instant::now()) else {
             return;
         };
-        tracing::warn!(listener = %self.door.name(), %client, "{what}: {reason}{kept_back}");
+        tracing::warn!(listener = %self.door.name(), %client, "{what}: {}{kept_back}", Shown(reason));
     }
 
     /// Counts a request for a host that only another door knows, and logs it at a limited rate. The client must not learn
     /// of it: what it is answered depends on nothing here.
     pub(crate) fn probed(&self, owner: &ListenerName, host: Option<&RequestHost<'_>>, client: IpAddr) {
         self.door_metrics.probed(owner);
-        // No other reason is a single word.
-        let Some(kept_back) = self.shared.warnings.admit(owner.as_str(), Instant::now()) else {
+        let Some(kept_back) = self.shared.probes.admit(owner.as_str(), Instant::now()) else {
             return;
         };
         let host = host.map(RequestHost::as_str).unwrap_or_default();
@@ -373,7 +376,7 @@ impl Worker {
     /// As [`Self::warn`], of what nobody needs to do anything about in most cases.
     pub(crate) fn inform(&self, client: IpAddr, what: &str, reason: &str) {
         if let Some(kept_back) = self.shared.warnings.admit(reason, Instant::now()) {
-            tracing::info!(listener = %self.door.name(), %client, "{what}: {reason}{kept_back}");
+            tracing::info!(listener = %self.door.name(), %client, "{what}: {}{kept_back}", Shown(reason));
         }
     }
 
@@ -391,7 +394,7 @@ impl Worker {
             endpoint = trouble.endpoint.map(tracing::field::display),
             pod = trouble.pod,
             "request failed: {reason}: {}{kept_back}",
-            trouble.detail.unwrap_or("no more is known")
+            Shown(trouble.detail.unwrap_or("no more is known"))
         );
     }
 

@@ -125,6 +125,7 @@ pub(super) fn door(
         timeouts: timeouts(section, raw, idle),
         drain,
         filters: filters::settings(section, &raw.filters),
+        has_doors_elsewhere: false,
     };
     Some(DoorConfig {
         name,
