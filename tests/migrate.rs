@@ -211,6 +211,7 @@ impl Drop for Nginx {
 
 /// nginx as ingress-nginx would configure it for the Ingress of the test; `None` where it is not installed.
 #[expect(clippy::print_stdout, reason = "a test that is left out says so")]
+#[expect(clippy::disallowed_methods, reason = "in CI nothing is left out")]
 fn nginx(folder: &Path, port: u16, backend: u16) -> Option<Nginx> {
     let program = ["/usr/sbin/nginx", "/usr/bin/nginx"]
         .into_iter()

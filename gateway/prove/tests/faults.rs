@@ -1,5 +1,11 @@
 //! Gateways with one fault each: every one is found, by the tricks that are for it, and the one without is not accused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what cannot be had fails the test"
+)]
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -313,7 +319,11 @@ fn a_difference_that_does_not_last_is_none() {
     let seen = std::sync::atomic::AtomicUsize::new(0);
     let report = attack(move |head, _| {
         let is_inside = host(head).as_deref() == Some("inside.test");
-        match is_inside && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 2 == 0 {
+        match is_inside
+            && seen
+                .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+                .is_multiple_of(2)
+        {
             true => Answer::Malformed,
             false => sound(head),
         }

@@ -77,7 +77,7 @@ mod tests {
     fn readers_at_one_time_share_a_page() {
         let shared = Shared::new();
         let (world, next) = (Arc::new(1), Arc::new(2));
-        let page = |world: &Arc<i32>| shared.page(world, |world| Answer::json(world));
+        let page = |world: &Arc<i32>| shared.page(world, Answer::json);
         let first = page(&world);
         let again = shared.page(&world, |_| panic!("it is being read"));
         assert_eq!((again.body(), again.status()), ("1\n".to_owned(), 200));
