@@ -10,6 +10,7 @@ mod audit;
 mod bodies;
 mod causes;
 mod challenges;
+mod changes;
 mod classes;
 mod config;
 mod cpus;

@@ -6,6 +6,7 @@
 mod apiserver;
 mod backend;
 mod balancing;
+mod changes;
 mod classes;
 mod conformance;
 mod doctor;

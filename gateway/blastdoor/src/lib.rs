@@ -21,6 +21,7 @@ mod echo;
 mod explain;
 mod gateway_addresses;
 mod gauges;
+mod journal;
 mod memory;
 mod open_files;
 mod panics;

@@ -19,7 +19,9 @@ mod files;
 pub mod names;
 mod source;
 mod survive;
+mod writes;
 
 pub use files::{FileSource, FilesError};
 pub use source::{SourceContent, SourceEvent};
 pub use survive::{Panicked, caught};
+pub use writes::{Write, Writes};

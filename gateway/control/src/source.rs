@@ -2,6 +2,8 @@
 
 use resource::{ClusterView, Problem, ProblemLists};
 
+use crate::writes::Writes;
+
 /// What a source reports.
 #[derive(Debug)]
 pub enum SourceEvent {
@@ -18,4 +20,6 @@ pub struct SourceContent {
     pub view: ClusterView,
     /// What is wrong with them. Lists that have not changed are the same ones as before.
     pub problems: ProblemLists,
+    /// Who wrote what has changed since the source last sent something, as far as it knows; of files nothing is known.
+    pub writes: Writes,
 }

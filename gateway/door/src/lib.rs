@@ -67,7 +67,10 @@ pub use needs::{NeededName, Needs, concerns_needs, needs, objects_of};
 pub use pki::{
     CaBundle, CaError, Certificate, CertificateError, ChainExcess, PemError, PemLabel, client_identity,
 };
-pub use publish::{Door, Ledger, Publisher, Reports, open, publish, publish_beside};
+pub use publish::{
+    Answer, Aspect, Changed, Door, DoorChange, Ledger, MOST_LISTED, PlaceChange, PlacePath, Publisher,
+    Reports, TableChange, open, publish, publish_beside,
+};
 pub use resource::{Balance, PageRequest};
 pub use rule::{Blocked, Field, Origin, Tuning};
 pub use scheme::Scheme;

@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use door::{
-    BackendPolicy, Bounds, DefaultCertificate, Door, ExternalNames, HostOwner, Ledger, NamespacePattern,
-    Policy, Publisher, Scheme, Selector, Selectors, TlsPolicy, Verdict, needs, open, publish,
+    Action, Answer, Aspect, BackendPolicy, Bounds, Changed, DefaultCertificate, Door, DoorChange,
+    ExternalNames, HostOwner, Ledger, NamespacePattern, PlacePath, Policy, Publisher, Scheme, Selector,
+    Selectors, TlsPolicy, Verdict, needs, open, publish,
 };
 use proptest::prelude::*;
 use resource::{ClusterView, Kind, NameFault, ObjectRef, Resolution, Unread, manifest};
-use route::{Host, HostBuf, ObjectKey, PathScratch, normalise_path, normalise_sni};
+use route::{Host, HostBuf, ObjectKey, PathScratch, RowPath, normalise_path, normalise_sni};
 
 const HOSTS: [&str; 5] = ["a.test", "b.test", "c.test", "*.test", ""];
 const PATHS: [&str; 4] = ["/", "/x", "/x/y", "/%zz"];
@@ -538,6 +539,117 @@ fn shown(door: &Door<()>) -> Vec<String> {
     shown
 }
 
+/// What the rules of a door answer, by host and path; `None` before its first table.
+type Places = Option<BTreeMap<(String, String), String>>;
+
+fn places(door: &Door<()>) -> Places {
+    let snapshot = door.snapshot();
+    snapshot.is_synced().then(|| {
+        let rows = snapshot.routes().map(|row| {
+            let route = row.action;
+            let answers = match &route.action {
+                Action::Forward(to) => {
+                    let state = if to.endpoints.is_empty() { "empty" } else { "ready" };
+                    format!("{} {} {state} {:?}", to.service, to.port, to.protocol)
+                }
+                other => format!("{other:?}"),
+            };
+            let place = (format!("{:?}", row.host), format!("{:?}", row.path));
+            (place, format!("{} {answers}", route.origin.text))
+        });
+        rows.collect()
+    })
+}
+
+/// Places that appeared, went, or have another answer.
+type Moved = [BTreeSet<(String, String)>; 3];
+
+/// By definition. Of those with another answer, only whose object or backend is another one.
+fn expected(before: &Places, after: &Places) -> Moved {
+    let (Some(before), Some(after)) = (before, after) else {
+        return Moved::default();
+    };
+    let without = |from: &BTreeMap<(String, String), String>, other: &BTreeMap<(String, String), String>| {
+        from.keys()
+            .filter(|place| !other.contains_key(*place))
+            .cloned()
+            .collect()
+    };
+    let differs =
+        |(place, answer): &(&(String, String), &String)| before.get(*place).is_some_and(|was| was != *answer);
+    let changed = after
+        .iter()
+        .filter(differs)
+        .map(|(place, _)| place.clone())
+        .collect();
+    [without(after, before), without(before, after), changed]
+}
+
+/// The same of what a publication says that it changed.
+fn found(change: Option<&DoorChange>) -> Moved {
+    let mut moved = Moved::default();
+    let Some(DoorChange {
+        what: Changed::Since(change),
+        ..
+    }) = change
+    else {
+        return moved;
+    };
+    for place in &change.listed {
+        let is_route = |answer: &Option<Answer>| matches!(answer, Some(Answer::Route(_)));
+        let path = match &place.path {
+            PlacePath::Pattern(pattern) => format!("{:?}", RowPath::Pattern(pattern)),
+            PlacePath::HostDefault => format!("{:?}", RowPath::HostDefault),
+            PlacePath::Default => format!("{:?}", RowPath::Default),
+            PlacePath::Connection => continue,
+        };
+        let key = (format!("{:?}", place.host), path);
+        let aspects = place.aspects();
+        let is_other = [Aspect::Ingress, Aspect::Backend, Aspect::State]
+            .iter()
+            .any(|it| aspects.contains(it));
+        match (is_route(&place.before), is_route(&place.after)) {
+            (false, true) => moved[0].insert(key),
+            (true, false) => moved[1].insert(key),
+            (true, true) => is_other && moved[2].insert(key),
+            (false, false) => false,
+        };
+    }
+    moved
+}
+
+/// A change in words.
+fn told(change: &DoorChange) -> String {
+    match &change.what {
+        Changed::First { .. } => format!("{change:?}"),
+        Changed::Since(since) => {
+            let listed = since.listed.iter().map(|place| {
+                let answer = |answer: &Option<Answer>| {
+                    answer
+                        .as_ref()
+                        .map(|answer| answer.route().map(|route| route.origin.text.clone()))
+                };
+                let (before, after) = (answer(&place.before), answer(&place.after));
+                let (host, path) = (&place.host, &place.path);
+                format!(
+                    "{host:?} {path:?} {} {before:?} {after:?} {:?}",
+                    place.is_new_host,
+                    place.aspects()
+                )
+            });
+            let listed: Vec<String> = listed.collect();
+            let counts = [
+                since.hosts_appeared,
+                since.hosts_gone,
+                since.appeared,
+                since.changed,
+                since.gone,
+            ];
+            format!("{} {counts:?} {listed:#?}", change.door)
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
@@ -573,9 +685,18 @@ proptest! {
         for step in steps {
             step.iter().for_each(|change| apply(&mut view, &mut known, change));
             view.replace_resolutions(Arc::new(known.clone()));
+            let before: Vec<Places> = doors_used.iter().map(places).collect();
             let reported = publish(&mut publishers, &view, &backends, &mut ledger);
             // The same history without a ledger. Where hosts have owners, the last owner of a host is remembered.
-            prop_assert_eq!(&reported, &publish(&mut scratch, &view, &backends, &mut Ledger::default()));
+            let mut none = Ledger::default();
+            prop_assert_eq!(&reported, &publish(&mut scratch, &view, &backends, &mut none));
+            let changes = ledger.take_changes();
+            let counts = |changes: &[DoorChange]| changes.iter().map(|change| told(change)).collect::<Vec<_>>();
+            prop_assert_eq!(counts(&changes), counts(&none.take_changes()));
+            for (used, before) in doors_used.iter().zip(&before) {
+                let changed = changes.iter().find(|change| change.door == *used.name());
+                prop_assert_eq!(found(changed), expected(before, &places(used)), "at {}", used.name());
+            }
             for (used, scratch) in doors_used.iter().zip(&doors_scratch) {
                 prop_assert_eq!(shown(used), shown(scratch), "at {}", used.name());
             }

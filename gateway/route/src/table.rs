@@ -55,8 +55,8 @@ pub struct Row<'t, A> {
     pub action: &'t A,
 }
 
-/// The path of a [`Row`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The path of a [`Row`], ordered as the rows of a host are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowPath<'t> {
     /// A rule's path.
     Pattern(&'t PathPattern),
@@ -104,27 +104,39 @@ impl<A> Table<A> {
     /// Every entry, ordered by host; within a host exact paths, prefixes, regular expressions, and the host's default; the
     /// table's default last. Equal tables have equal rows in equal order, whatever the order of insertion.
     pub fn iter(&self) -> impl Iterator<Item = Row<'_, A>> {
-        let rows = self.hosts.iter().flat_map(|host| {
-            let rules = self.rules.get(host.start..host.end).unwrap_or_default().iter();
-            let row = |path, action| Row {
-                host: &host.pattern,
-                path,
-                action,
-            };
-            rules
-                .map(move |rule| row(RowPath::Pattern(&rule.path), &rule.action))
-                .chain(
-                    host.default
-                        .iter()
-                        .map(move |action| row(RowPath::HostDefault, action)),
-                )
-        });
-        let default = self.default.iter();
-        rows.chain(default.map(|action| Row {
+        let rows = self.hosts.iter().flat_map(|host| self.rows_in(host));
+        rows.chain(self.default_row())
+    }
+
+    /// The entries of one host, in the order of [`iter`](Self::iter). The table's default belongs to the rules without a
+    /// host.
+    pub fn rows_of(&self, host: &HostPattern) -> impl Iterator<Item = Row<'_, A>> + use<'_, A> {
+        let place = self.position(host).and_then(|position| self.hosts.get(position));
+        let default = self.default_row().filter(|_| *host == HostPattern::Any);
+        place
+            .into_iter()
+            .flat_map(|host| self.rows_in(host))
+            .chain(default)
+    }
+
+    fn rows_in<'t>(&'t self, host: &'t HostRules<A>) -> impl Iterator<Item = Row<'t, A>> {
+        let row = |path, action| Row {
+            host: &host.pattern,
+            path,
+            action,
+        };
+        let rules = self.rules_of(host).iter();
+        let rules = rules.map(move |rule| row(RowPath::Pattern(&rule.path), &rule.action));
+        let default = host.default.iter();
+        rules.chain(default.map(move |action| row(RowPath::HostDefault, action)))
+    }
+
+    fn default_row(&self) -> Option<Row<'_, A>> {
+        self.default.as_ref().map(|action| Row {
             host: &HostPattern::Any,
             path: RowPath::Default,
             action,
-        }))
+        })
     }
 
     /// Every host pattern that has a rule or a default of its own, in order.

@@ -213,6 +213,7 @@ mod tests {
             gauges: Gauges::new(Logs::of_tests()),
             started: std::time::UNIX_EPOCH,
             audit: Shared::new(),
+            journal: crate::journal::Journal::new(),
         };
         let pages = Pages::start(context, room.pages).unwrap();
         let places = Places::new(room, AdminCounts::default());

@@ -10,6 +10,7 @@ use super::answer::{Answer, WeakBody};
 use super::board::Board;
 use super::query::Query;
 use crate::gauges::Gauges;
+use crate::journal::Journal;
 use crate::shown::ShownWorld;
 
 /// What pages are made from.
@@ -21,6 +22,7 @@ pub(super) struct Context {
     pub(super) started: SystemTime,
     /// The last audit.
     pub(super) audit: Shared<ShownWorld>,
+    pub(super) journal: Journal,
 }
 
 /// A page about a world, for as long as it is being sent: it can be large, and its readers many.

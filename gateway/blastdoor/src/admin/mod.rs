@@ -42,6 +42,7 @@ use self::places::Places;
 pub(crate) use self::places::Room;
 use crate::config::AdminBind;
 use crate::gauges::Gauges;
+use crate::journal::Journal;
 
 /// How long accepting pauses when the host is out of descriptors and there is none in reserve.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -90,6 +91,7 @@ impl Admin {
         board: Board,
         registry: Arc<Registry>,
         gauges: Gauges,
+        journal: Journal,
         room: Room,
         counts: AdminCounts,
     ) -> io::Result<()> {
@@ -99,6 +101,7 @@ impl Admin {
             gauges,
             started: now(),
             audit: Shared::new(),
+            journal,
         };
         let pages = Pages::start(context, room.pages)?;
         let (told, outcome) = std::sync::mpsc::sync_channel(1);

@@ -4,15 +4,17 @@
 
 use std::fmt;
 
+use hyper::StatusCode;
 use prometheus_client::registry::Registry;
 
 use super::answer::Answer;
 use super::context::{Context, Inquiry};
 use super::dashboard;
 use super::exposition::Format;
-use super::query::Query;
+use super::query::{Query, QueryError};
 use super::reachability;
 use super::report::{certificates, endpoints, problems, traffic};
+use crate::journal::{self, Journal};
 use crate::shown::ShownWorld;
 
 /// A page that takes a while to make.
@@ -35,13 +37,16 @@ pub(super) enum Audience {
 }
 
 /// Every page.
-pub(super) static PAGES: [Page; 18] = [
+pub(super) static PAGES: [Page; 19] = [
     Page::for_programs("/metrics", |context, inquiry| {
         metrics(&context.registry, &inquiry.accept)
     }),
     Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
     Page::for_people("/api/v1/audit", reachability::audit),
     Page::for_people("/api/v1/explain", reachability::explain),
+    Page::for_people("/api/v1/changes", |context, inquiry| {
+        changes(&context.journal, &inquiry.query)
+    }),
     Page::for_people("/api/v1/traffic", |context, inquiry| {
         let (board, gauges) = (&context.board, &context.gauges);
         settled(traffic::page(board, gauges, context.started, &inquiry.query))
@@ -117,6 +122,21 @@ fn metrics(registry: &Registry, accept: &str) -> Answer {
     match format.page(registry) {
         Ok(page) => Answer::page(format.media_type(), page.into_bytes()).with("Vary: Accept\r\n"),
         Err(_) => Answer::failed(),
+    }
+}
+
+fn changes(journal: &Journal, query: &Query) -> Answer {
+    const KNOWN: &[&str] = &["since", "after", "door", "limit"];
+    let read = || -> Result<journal::Query, String> {
+        let words = |error: QueryError| error.to_string();
+        query.only(KNOWN).map_err(words)?;
+        let [since, after, door, limit] =
+            ["since", "after", "door", "limit"].map(|name| query.optional(name).map_err(words));
+        journal::Query::read(since?, after?, door?, limit?)
+    };
+    match read().and_then(|asked| journal.page(&asked)) {
+        Ok(page) => Answer::json(&page),
+        Err(error) => Answer::error(StatusCode::BAD_REQUEST, error),
     }
 }
 

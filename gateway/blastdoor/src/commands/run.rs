@@ -15,6 +15,7 @@ use crate::admin::{Admin, AdminCounts, Board};
 use crate::config::{self, AdminBind, Config, Options};
 use crate::descriptors::Descriptors;
 use crate::gauges::Gauges;
+use crate::journal::Journal;
 use crate::memory::Memory;
 use crate::signals::{SignalAction, Signals};
 use crate::source::Source;
@@ -93,8 +94,14 @@ fn start(
         registry.register_collector(Box::new(board.clone()));
         registry.register_collector(Box::new(admin_counts.clone()));
 
-        let queues: Vec<LineQueue> = logs.queues().cloned().collect();
-        let promised = move || queues.iter().map(|queue| queue.room() as u64).sum();
+        let journal = Journal::new();
+        registry.register_collector(Box::new(journal.clone()));
+
+        let (queues, kept): (Vec<LineQueue>, Journal) = (logs.queues().cloned().collect(), journal.clone());
+        let promised = move || {
+            let rooms = queues.iter().map(|queue| queue.room() as u64);
+            rooms.sum::<u64>() + kept.room() as u64
+        };
         let memory = Memory::start(config.process.memory, promised)
             .context("cannot watch the memory of the process")?;
         registry.register_collector(Box::new(memory.clone()));
@@ -105,6 +112,7 @@ fn start(
             gauges: gauges.clone(),
             metrics,
             access: logs.access().clone(),
+            journal: journal.clone(),
         };
         let descriptors = Descriptors::claim(&config);
         registry.register_collector(Box::new(descriptors.collector()));
@@ -112,7 +120,7 @@ fn start(
         let budget = memory.budget().clone();
         let supervisor = Supervisor::open(options, config, reporting, budget, descriptors, source.link())?;
         admin
-            .start(board, Arc::new(registry), gauges, room, admin_counts)
+            .start(board, Arc::new(registry), gauges, journal, room, admin_counts)
             .context("cannot start the admin port")?;
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));

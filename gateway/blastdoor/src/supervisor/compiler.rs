@@ -6,15 +6,17 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
+use control::Writes;
 use door::{DoorTls, Ledger, Publisher};
 use proxy::{Settings, Verdicts};
-use resource::ProblemLists;
+use resource::{ClusterView, ProblemLists};
 use route::ListenerName;
 use tokio::sync::mpsc as queue;
 
 use crate::compilation::Input;
 use crate::config::DoorConfig;
 use crate::gauges::CertificateExpiry;
+use crate::journal::{Journal, Publication};
 use crate::panics;
 
 /// The publisher of a door. Only the compiling thread locks it, so that nobody waits for a compilation.
@@ -26,6 +28,10 @@ pub(super) struct Job {
     pub(super) doors: Vec<JobDoor>,
     /// Time has changed what no object says: everything is compiled.
     pub(super) everything: bool,
+    /// Who wrote what has changed since the job before.
+    pub(super) writes: Writes,
+    /// The file of the configuration, if this is the first job with it.
+    pub(super) configuration: Option<String>,
 }
 
 /// A door of a publication.
@@ -67,9 +73,9 @@ impl Compiler {
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn start() -> io::Result<Self> {
-        let mut state = State::default();
-        Self::with(move |job| state.publish(&job))
+    pub(super) fn start(journal: Journal) -> io::Result<Self> {
+        let mut state = State::new(journal);
+        Self::with(move |job| state.publish(job))
     }
 
     fn with(mut work: impl FnMut(Job) -> Published + Send + 'static) -> io::Result<Self> {
@@ -123,15 +129,56 @@ fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 /// What is kept from one job to the next.
-#[derive(Default)]
 struct State {
     ledger: Ledger,
+    journal: Journal,
+    /// What the last publication was compiled from.
+    view: Option<ClusterView>,
+    writes: Writes,
+    configuration: Option<String>,
     /// The certificates that are shown.
     shown: Vec<(ListenerName, Option<Arc<DoorTls>>)>,
 }
 
 impl State {
-    fn publish(&mut self, job: &Job) -> Published {
+    fn new(journal: Journal) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            journal,
+            view: None,
+            writes: Writes::default(),
+            configuration: None,
+            shown: Vec::new(),
+        }
+    }
+
+    fn publish(&mut self, mut job: Job) -> Published {
+        self.writes.append(std::mem::take(&mut job.writes));
+        if let Some(configuration) = job.configuration.take() {
+            self.configuration = Some(configuration);
+        }
+        let published = self.compile(&job);
+        // It is live, whatever becomes of its record; the panic has been logged.
+        let _recorded = catch_unwind(AssertUnwindSafe(|| self.record(&job)));
+        published
+    }
+
+    /// Writes into the journal what the publication has changed.
+    fn record(&mut self, job: &Job) {
+        let doors = job.doors.iter().filter(|door| door.is_shown);
+        let doors = doors.map(|door| lock(&door.publisher).name().clone());
+        self.journal.note(Publication {
+            changes: &self.ledger.take_changes(),
+            doors: doors.collect(),
+            view: &job.input.view,
+            before: self.view.as_ref(),
+            writes: &mut self.writes,
+            configuration: self.configuration.take().as_deref(),
+        });
+        self.view = Some(job.input.view.clone());
+    }
+
+    fn compile(&mut self, job: &Job) -> Published {
         if job.everything {
             self.ledger.forget();
             // Whoever was to show them may have panicked.

@@ -32,6 +32,7 @@ use crate::compilation::Surroundings;
 use crate::config::{Config, Options};
 use crate::descriptors::{Descriptors, TooFew, Wanted};
 use crate::gauges::Gauges;
+use crate::journal::Journal;
 use crate::problems::{Finder, Problems};
 use crate::signals::{SignalAction, Signals};
 use crate::source::ClusterLink;
@@ -93,6 +94,7 @@ pub(crate) struct Reporting {
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) access: AccessLog,
+    pub(crate) journal: Journal,
 }
 
 /// What has become of the process so far.
@@ -174,7 +176,7 @@ impl Supervisor {
         let names = servers.map(|servers| FollowedNames::new(Names::start(Resolver::new(servers)), false));
         let mut surroundings = Surroundings::default();
         surroundings.addresses.declare(&config);
-        let compiler = Compiler::start().map_err(OpenError::Compiler)?;
+        let compiler = Compiler::start(reporting.journal.clone()).map_err(OpenError::Compiler)?;
         let wanted: Vec<Wanted> = config.doors.iter().map(|door| Wanted::by(door)).collect();
         let division = descriptors.divide(&wanted, 0)?;
         let mut doors = Vec::new();
@@ -350,6 +352,7 @@ impl Supervisor {
             SourceEvent::Loaded(content) => {
                 // First, because the source does not send it again, whatever becomes of the rest.
                 self.world.view = Some(content.view);
+                self.publications.writes.append(content.writes);
                 let problems = &mut self.world.problems;
                 problems.replace(Finder::Source, &[content.problems]);
                 #[cfg(test)]

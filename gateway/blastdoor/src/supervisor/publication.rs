@@ -59,6 +59,8 @@ impl Supervisor {
             input,
             doors,
             everything: std::mem::take(&mut self.publications.everything),
+            writes: std::mem::take(&mut self.publications.writes),
+            configuration: self.publications.configuration.take(),
         });
     }
 

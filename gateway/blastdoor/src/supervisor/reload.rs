@@ -137,7 +137,7 @@ impl Supervisor {
             declared: new.declared,
             ..(*self.world.config).clone()
         });
-        self.publications.configured();
+        self.publications.configured(self.world.config.path.as_deref());
         if let Some(cluster) = &self.cluster {
             cluster.doors(door_view(&self.world.config.doors));
         }

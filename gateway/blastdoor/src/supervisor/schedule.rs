@@ -1,7 +1,9 @@
 //! Which publication is under way, and what the next one is for.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use control::Writes;
 use resource::ClusterView;
 
 use super::compiler::Compiler;
@@ -29,6 +31,10 @@ pub(super) struct Publications {
     /// What the publication under way is compiled from, and what the last one was that went live.
     pub(super) compiled: Option<Compiled>,
     pub(super) live: Option<Compiled>,
+    /// The file of a configuration that no publication knows yet.
+    pub(super) configuration: Option<String>,
+    /// Who wrote what has changed since the last publication began.
+    pub(super) writes: Writes,
 }
 
 impl Publications {
@@ -42,6 +48,8 @@ impl Publications {
             is_new_config: false,
             compiled: None,
             live: None,
+            configuration: None,
+            writes: Writes::default(),
         }
     }
 
@@ -51,7 +59,9 @@ impl Publications {
     }
 
     /// The configuration has changed. Doors and sockets that it adds listen once it is live.
-    pub(super) fn configured(&mut self) {
+    pub(super) fn configured(&mut self, file: Option<&Path>) {
+        let file = file.map(|file| file.display().to_string());
+        self.configuration = Some(file.unwrap_or_else(|| "listeners.toml".to_owned()));
         self.changes += 1;
         self.is_new_config = true;
     }

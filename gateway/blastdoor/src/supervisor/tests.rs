@@ -50,6 +50,7 @@ fn the_control_loop_goes_on_after_a_panic() {
         gauges: Gauges::new(logs.clone()),
         metrics: Metrics::default(),
         access: logs.access().clone(),
+        journal: Journal::new(),
     };
     let runtime = crate::commands::run::runtime().unwrap();
     let ended = LocalSet::new().block_on(&runtime, async move {

@@ -15,6 +15,7 @@ use resource::{Problem, Severity};
 use rustix::io::Errno;
 
 use crate::source::SourceContent;
+use crate::writes::Writes;
 
 /// A directory of Kubernetes manifests: the `*.yaml`, `*.yml` and `*.json` files in it, not below it, in order of
 /// their names. Hidden files are left out; symbolic links are followed, as mounted ConfigMaps need.
@@ -169,6 +170,7 @@ impl FileSource {
         SourceContent {
             view,
             problems: problems.into_iter().collect(),
+            writes: Writes::default(),
         }
     }
 

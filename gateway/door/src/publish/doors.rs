@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use resource::{ClusterView, Problem, ProblemLists};
 use route::{ListenerName, ObjectKey};
 
+use super::changes::DoorChange;
 use super::ledger::{DoorRecord, DoorReports, LastPublication, LastReports, Ledger, by_object};
 use super::make::{make, owned};
 use super::opening::Publisher;
@@ -71,16 +72,21 @@ pub fn publish_beside<'p, S: 'p>(
     ledger: &mut Ledger,
 ) -> Reports {
     let doors = &mut doors.into_iter().collect::<Vec<_>>();
-    let Ledger { last, memory } = ledger;
+    let Ledger {
+        last,
+        memory,
+        changes,
+    } = ledger;
+    changes.clear();
     let last = last.take();
     let reported = last
         .as_ref()
         .map(LastPublication::last_reports)
         .unwrap_or_default();
-    let revised = last.and_then(|last| revise(others, doors, view, backends, last, memory));
+    let revised = last.and_then(|last| revise(others, doors, view, backends, last, memory, changes));
     let mut publication = match revised {
         Some(publication) => publication,
-        None => begin(others, doors, view, backends, reported, memory),
+        None => begin(others, doors, view, backends, reported, memory, changes),
     };
     let classes = class_problems(doors.iter().map(|door| door.policy()), view);
     publication.classes.replace(by_object(classes));
@@ -97,6 +103,7 @@ fn begin<S>(
     backends: &BackendPolicy,
     mut reports: LastReports,
     memory: &mut BackendMemory,
+    changes: &mut Vec<DoorChange>,
 ) -> LastPublication {
     let mut reported = Vec::new();
     let admitted: Vec<Vec<Admitted<'_>>> = doors
@@ -168,7 +175,7 @@ fn begin<S>(
     });
     let entries = entries.collect();
     steps.push(made);
-    go_live(doors, steps);
+    *changes = go_live(doors, steps);
     *memory = compiler.into_memory();
     memory.tidy(view);
     reports.admission.replace(by_object(reported));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use resource::{ClusterView, ObjectRef, Problem, ProblemLists};
 use route::ListenerName;
 
+use super::changes::DoorChange;
 use super::readers::Readers;
 use crate::admission::{Members, Policy};
 use crate::backend::{BackendMemory, BackendPolicy};
@@ -16,9 +17,15 @@ use crate::compile::Reports;
 pub struct Ledger {
     pub(super) last: Option<LastPublication>,
     pub(super) memory: BackendMemory,
+    pub(super) changes: Vec<DoorChange>,
 }
 
 impl Ledger {
+    /// What the last publication changed, at each door where it changed something. Taken out; empty if it panicked.
+    pub fn take_changes(&mut self) -> Vec<DoorChange> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// Has the next publication compile everything. What was read from objects is still known.
     pub fn forget(&mut self) {
         self.last = None;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use route::{HostPattern, HostSet, Table};
 
+use super::changes::DoorChange;
+use super::comparison::compare;
 use super::opening::Publisher;
+use super::served::Served;
 use crate::compile::Route;
 use crate::snapshot::{Neighbour, RedirectProjection, Routes};
 use crate::tls::DoorTls;
@@ -23,13 +26,6 @@ pub(crate) struct TablePatch {
     pub(crate) hosts: BTreeSet<HostPattern>,
     /// Rules for these hosts, and no others.
     pub(crate) table: Table<Arc<Route>>,
-}
-
-/// What a door serves, or is about to.
-#[derive(Clone)]
-struct Served {
-    routes: Arc<Routes>,
-    tls: Option<Arc<DoorTls>>,
 }
 
 /// What other doors may know of a door.
@@ -55,30 +51,18 @@ impl Exposed {
     }
 }
 
-impl Served {
-    fn by<S>(door: &Publisher<S>) -> Option<Self> {
-        Some(Self {
-            routes: Arc::clone(door.live()?),
-            tls: door.tls().cloned(),
-        })
-    }
-
-    fn is(&self, routes: &Routes, tls: Option<&Arc<DoorTls>>) -> bool {
-        let same_tls = match (&self.tls, tls) {
-            (Some(live), Some(tls)) => Arc::ptr_eq(live, tls),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        same_tls && *self.routes == *routes
-    }
-}
-
 /// Makes the steps live, one after the other. Each step gets the projections, which need every door's table. Doors for
 /// which nothing was compiled keep what they have.
 ///
 /// Everything is computed before the first swap: an Ingress that leaves a door in one step and joins another in the next is
 /// at neither only for as long as a few swaps take.
-pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<NewDoor>>>) {
+///
+/// Returns what is different from before at each door where something is.
+pub(crate) fn go_live<S>(
+    doors: &mut [&mut Publisher<S>],
+    steps: Vec<Vec<Option<NewDoor>>>,
+) -> Vec<DoorChange> {
+    let recompiled = Recompiled::of(doors, &steps);
     let mut stale: Vec<bool> = doors.iter().map(|door| door.is_stale()).collect();
     // The old snapshots are dropped at the end, for the same reason: dropping a large one takes long.
     let mut history: Vec<Vec<Option<Served>>> = vec![doors.iter().map(|door| Served::by(door)).collect()];
@@ -101,6 +85,51 @@ pub(crate) fn go_live<S>(doors: &mut [&mut Publisher<S>], steps: Vec<Vec<Option<
         if let (Some(door), Some(fresh)) = (doors.get_mut(index), fresh) {
             door.swap(fresh.routes, fresh.tls);
         }
+    }
+    // Everything is live by now, and nobody waits for this.
+    let first = history.first().map(Vec::as_slice).unwrap_or_default();
+    let last = history.last().map(Vec::as_slice).unwrap_or_default();
+    let each = doors.iter().zip(first).zip(last).zip(recompiled);
+    let differing = each.filter_map(|(((door, before), after), recompiled)| {
+        let what = compare(before.as_ref(), after.as_ref()?, recompiled.0)?;
+        Some(DoorChange {
+            door: door.name().clone(),
+            what,
+        })
+    });
+    differing.collect()
+}
+
+/// The hosts of a door and of the sibling to which it redirects whose rules were compiled anew; `None`: all of them.
+struct Recompiled(Option<BTreeSet<HostPattern>>);
+
+impl Recompiled {
+    fn of<S>(doors: &[&mut Publisher<S>], steps: &[Vec<Option<NewDoor>>]) -> Vec<Self> {
+        let of_door = |index: usize| {
+            let live = doors.get(index).and_then(|door| door.live());
+            let mut hosts = BTreeSet::new();
+            for made in steps.iter().filter_map(|made| made.get(index)?.as_ref()) {
+                match &made.part {
+                    Some(part) => hosts.extend(part.hosts.iter().cloned()),
+                    // Only certificates are other ones.
+                    None if live.is_some_and(|live| Arc::ptr_eq(&live.table, &made.table)) => {}
+                    None => return None,
+                }
+            }
+            Some(hosts)
+        };
+        let sibling = |door: &Publisher<S>| {
+            let sibling = door.policy().redirect.as_ref()?;
+            doors.iter().position(|other| other.name() == sibling)
+        };
+        let each = doors.iter().enumerate().map(|(index, door)| {
+            let mut hosts = of_door(index)?;
+            if let Some(sibling) = sibling(door) {
+                hosts.append(&mut of_door(sibling)?);
+            }
+            Some(hosts)
+        });
+        each.map(Self).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use resource::{ClusterView, Difference, Ingress, Kind, ObjectRef};
 use route::{HostPattern, ListenerName, ObjectKey, Table};
 
+use super::changes::DoorChange;
 use super::ledger::{DoorRecord, LastPublication, by_object};
 use super::make::{Serving, gather, make, owned};
 use super::opening::Publisher;
@@ -32,6 +33,7 @@ pub(crate) fn revise<S>(
     backends: &BackendPolicy,
     mut last: LastPublication,
     memory: &mut BackendMemory,
+    changes: &mut Vec<DoorChange>,
 ) -> Option<LastPublication> {
     let same_doors = doors.len() == last.doors.len()
         && doors.iter().zip(&last.doors).all(|(door, record)| {
@@ -102,7 +104,7 @@ pub(crate) fn revise<S>(
     if gains.contains(&true) {
         steps.push(late);
     }
-    go_live(doors, steps);
+    *changes = go_live(doors, steps);
     *memory = compiler.into_memory();
     memory.tidy_if_worthwhile(view);
     last.view = view.clone();

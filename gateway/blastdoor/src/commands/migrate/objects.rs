@@ -75,6 +75,7 @@ impl Gathered {
         SourceContent {
             view,
             problems: problems.chain(duplicates).collect(),
+            ..SourceContent::default()
         }
     }
 

@@ -75,6 +75,8 @@ impl Rig {
                 is_shown: true,
             }],
             everything: false,
+            writes: Writes::default(),
+            configuration: None,
         }
     }
 
@@ -105,7 +107,7 @@ fn done(compiler: &mut Compiler) -> Outcome {
 #[test]
 fn a_panic_loses_one_publication_only() {
     let mut rig = Rig::new();
-    let mut state = State::default();
+    let mut state = State::new(Journal::new());
     let mut compiler = Compiler::with(move |job| {
         let poison = ObjectRef::namespaced(Kind::Ingress, &route::ObjectKey::new("shop", "poison"));
         let panics = job
@@ -113,7 +115,7 @@ fn a_panic_loses_one_publication_only() {
             .view
             .ingresses()
             .any(|ingress| ingress.key.name() == &*poison.name);
-        let published = state.publish(&job);
+        let published = state.publish(job);
         assert!(!panics, "in the midst of it");
         published
     })
@@ -162,10 +164,10 @@ fn a_panic_loses_one_publication_only() {
 fn nobody_waits_for_a_compilation() {
     let mut rig = Rig::new();
     let (go, gate): (SyncSender<()>, Receiver<()>) = sync_channel(1);
-    let mut state = State::default();
+    let mut state = State::new(Journal::new());
     let mut compiler = Compiler::with(move |job| {
         gate.recv().unwrap();
-        state.publish(&job)
+        state.publish(job)
     })
     .unwrap();
     compiler.begin(rig.job(&["one"]));

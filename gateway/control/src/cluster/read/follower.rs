@@ -200,6 +200,7 @@ impl Follower {
     }
 
     fn content(&self) -> SourceContent {
+        let writes = self.store.borrow_mut().take_writes();
         let store = self.store.borrow();
         let doors = Arc::clone(&self.doors.borrow());
         let denied = store.targets().filter(|(target, state)| {
@@ -230,7 +231,11 @@ impl Follower {
         let mut view = store.view.clone();
         let unread = self.named.unread().into_iter();
         view.replace_unread(Arc::new(unread.chain(store.unread_kinds()).collect()));
-        SourceContent { view, problems }
+        SourceContent {
+            view,
+            problems,
+            writes,
+        }
     }
 
     async fn report_obstacle(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Closed> {

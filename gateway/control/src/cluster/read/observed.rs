@@ -7,6 +7,7 @@ use serde_json::json;
 use super::kinds::{WatchedKind, reference};
 use super::raw::{Content, RawObject};
 use crate::cluster::status::LoadBalancerStatus;
+use crate::writes::Write;
 
 /// One object, reduced to what the gateway keeps. The raw one is dropped at once: most of it (managed fields, annotations
 /// of other tools) is of no use here.
@@ -20,6 +21,8 @@ pub(crate) struct Observed {
     pub(crate) status: LoadBalancerStatus,
     /// `metadata.resourceVersion`
     pub(crate) version: Box<str>,
+    /// Who has written it.
+    pub(crate) write: Write,
 }
 
 impl Observed {
@@ -27,6 +30,10 @@ impl Observed {
         let reference = reference::<K>(raw.meta());
         let version = raw.meta().resource_version.as_deref().unwrap_or_default().into();
         let mut problems = Vec::new();
+        let write = match &raw.content {
+            Content::Typed(typed) => Write::of(typed.meta()),
+            Content::Untyped(..) => Write::of(raw.meta()),
+        };
         let (status, object) = match raw.content {
             Content::Typed(typed) => {
                 let status = typed.status();
@@ -58,6 +65,7 @@ impl Observed {
             problems,
             status,
             version,
+            write,
         }
     }
 }

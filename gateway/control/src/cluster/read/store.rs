@@ -12,6 +12,7 @@ use super::update::{TargetEvent, Update};
 use crate::cluster::connection::Fault;
 use crate::cluster::door_view::DoorView;
 use crate::cluster::status::{Address, LoadBalancerStatus};
+use crate::writes::Writes;
 
 /// Everything that is known, by target and by object.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Store {
     ingress_version: HashMap<ObjectKey, Box<str>>,
     service_status: HashMap<ObjectKey, LoadBalancerStatus>,
     touched: Touched,
+    /// Who wrote what has changed lately.
+    writes: Writes,
     no_status: LoadBalancerStatus,
 }
 
@@ -174,6 +177,11 @@ impl Store {
         std::mem::take(&mut self.touched)
     }
 
+    /// Who wrote what has changed since this was last called.
+    pub(crate) fn take_writes(&mut self) -> Writes {
+        std::mem::take(&mut self.writes)
+    }
+
     pub(crate) fn addresses_of(&self, service: &ObjectKey) -> Vec<Address> {
         let status = self.service_status.get(service);
         status.map(|status| status.addresses.to_vec()).unwrap_or_default()
@@ -263,6 +271,7 @@ impl Store {
             problems,
             status,
             version,
+            write,
         } = observed;
         self.put_status(&reference, &status, changed);
         self.put_version(&reference, Some(version));
@@ -280,6 +289,7 @@ impl Store {
             before => {
                 changed.note(doors, before.as_ref(), Some(&object));
                 self.touched.add(&reference);
+                self.writes.put(reference, write);
             }
         }
     }

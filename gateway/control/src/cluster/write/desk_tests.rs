@@ -149,6 +149,7 @@ impl Replica {
             problems: Vec::new(),
             status: Default::default(),
             version: generation.to_string().into(),
+            write: Default::default(),
         };
         let update = Update {
             target: target(),
