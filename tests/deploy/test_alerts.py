@@ -106,6 +106,30 @@ class Alerts(unittest.TestCase):
         self.assertEqual(set(headings), {rule["alert"] for rule in rules()})
 
 
+class Chart(unittest.TestCase):
+    def test_it_says_which_doors_face_the_internet(self):
+        """The alert about new hosts is about them and no others."""
+        table = {
+            (): "external-http|external-https",
+            ("doors.external-http.enabled=false",): "external-https",
+            ('prometheusRule.internetDoors=["internal-https"]',): "internal-https",
+            # Nowhere: an empty pattern fits no door.
+            ("prometheusRule.internetDoors=[]",): "",
+        }
+        for values, expected in table.items():
+            values = ("prometheusRule.enabled=true", *values)
+            settings = [argument for value in values for argument in ("--set-json", value)]
+            done = rig.helm("template", "blastdoor", rig.CHART, "--namespace", rig.NAMESPACE, *settings)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            (rule,) = (found for found in rig.documents(done.stdout) if found["kind"] == "PrometheusRule")
+            alerts = {alert["alert"]: alert for group in rule["spec"]["groups"] for alert in group["rules"] if "alert" in alert}
+            with self.subTest(values=values):
+                self.assertEqual(set(alerts), {alert["alert"] for alert in rules()})
+                found = re.findall(r'listener=~"([^"]*)"', alerts["BlastdoorNewHostsFacingInternet"]["expr"])
+                self.assertEqual(found, [expected])
+                self.assertEqual(promql.complaints(alerts["BlastdoorNewHostsFacingInternet"]["expr"]), [])
+
+
 class Complaints(unittest.TestCase):
     def test_what_is_wrong_is_noticed(self):
         table = {

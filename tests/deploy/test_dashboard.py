@@ -63,8 +63,20 @@ class Dashboard(unittest.TestCase):
             with self.subTest(panel=title, expression=expression):
                 self.assertEqual(promql.complaints(filled(expression)), [])
 
+    def test_annotations_ask_for_what_there_is(self):
+        annotations = dashboard()["annotations"]["list"]
+        self.assertEqual([annotation["name"] for annotation in annotations], ["New hosts"])
+        for annotation in annotations:
+            self.assertEqual(annotation["datasource"]["uid"], "${datasource}")
+            self.assertEqual(promql.complaints(filled(annotation["expr"])), [])
+            tree = promql.parse(filled(annotation["expr"]))
+            has = {label for node in promql.walk(tree) for label in promql.labels_of(node)}
+            texts = annotation["titleFormat"] + annotation["textFormat"]
+            self.assertLessEqual(set(re.findall(r"{{(\w+)}}", texts)), has)
+
     def test_queries_follow_the_variables(self):
-        for title, expression in queries():
+        annotations = [(annotation["name"], annotation["expr"]) for annotation in dashboard()["annotations"]["list"]]
+        for title, expression in queries() + annotations:
             for selector in promql.selectors(promql.parse(filled(expression))):
                 matched = {matcher.name for matcher in selector.matchers.matchers}
                 has_door = "listener" in promql.metrics()[selector.name].labels

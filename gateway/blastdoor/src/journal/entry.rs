@@ -227,7 +227,9 @@ impl PlaceEntry {
             },
             host: match &change.host {
                 HostPattern::Any => "*".into(),
-                host => bounded(&host.to_string(), LONGEST),
+                host @ (HostPattern::Exact(_) | HostPattern::Wildcard(_)) => {
+                    bounded(&host.to_string(), LONGEST)
+                }
             },
             path: bounded(&path, LONGEST_PATH),
             path_type,
