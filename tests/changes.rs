@@ -167,7 +167,10 @@ fn parts_are_asked_for_by_parameters() {
         let (status, body) = gateway.admin(&format!("/api/v1/changes{refused}"));
         assert_eq!(status, 400, "{refused}: {body}");
         let body: Value = serde_json::from_str(&body).unwrap();
-        assert!(body["error"].as_str().is_some_and(|words| !words.is_empty()), "{body}");
+        assert!(
+            body["error"].as_str().is_some_and(|words| !words.is_empty()),
+            "{body}"
+        );
     }
 }
 
@@ -220,7 +223,7 @@ fn reloads_and_restarts() {
     assert!(!again.stderr().contains("a host is new"), "{}", again.stderr());
 }
 
-/// Ten thousand at once are numbers with a few examples, in the journal and in the log.
+/// A thousand at once are numbers with a few examples, in the journal and in the log.
 #[test]
 fn many_hosts_at_once_fill_neither_journal_nor_log() {
     let backend = Backend::start("app");
@@ -256,4 +259,58 @@ fn many_hosts_at_once_fill_neither_journal_nor_log() {
         .unwrap();
     let numbers: Value = serde_json::from_str(numbers).unwrap();
     assert_eq!(numbers["hosts"], 980, "{numbers}");
+}
+
+/// The command shows what the page says, wherever it finds the admin port, and passes its errors on.
+#[test]
+fn the_command_shows_the_journal() {
+    let backend = Backend::start("app");
+    let builder = gateway!();
+    let gateway = builder.twin(2).start();
+    gateway.put(
+        "new.yaml",
+        &manifest::app("new", DOOR, "new.test", backend.port()),
+    );
+    entry_about(&gateway, "new.test");
+    let admin = format!("unix:{}", gateway.admin_socket().display());
+
+    let table = builder.run(&["audit", "--since", "1h", "--door", DOOR, "--admin", &admin]);
+    assert_eq!(table.status, 0, "{table:?}");
+    let line = table
+        .stdout
+        .lines()
+        .find(|line| line.contains("+ new.test/ (Prefix)"));
+    assert!(line.is_some_and(|line| line.ends_with("NEW HOST")), "{table:?}");
+    assert!(
+        table.stdout.contains("because  Ingress test/new created"),
+        "{table:?}"
+    );
+    assert!(!table.stdout.contains(OTHER), "{table:?}");
+    assert!(table.stdout.contains("does not reach back that far"), "{table:?}");
+
+    let json = builder.run(&["audit", "--since", "1h", "-o", "json", "--admin", &admin]);
+    assert_eq!(json.status, 0, "{json:?}");
+    let page: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(page["entries"], changes(&gateway, "")["entries"]);
+
+    for (arguments, why) in [
+        (
+            &["--since", "yesterday", "--admin", &*admin][..],
+            "expected a time",
+        ),
+        (
+            &["--since", "1h", "--door", "nowhere", "--admin", &admin],
+            "no door is named `nowhere`",
+        ),
+        (&["--since", "1h", "--diff", "a.json"], "cannot be used with"),
+        (&["--door", DOOR], "--since"),
+        (
+            &["--since", "1h", "--admin", "unix:/nowhere"],
+            "admin port unix:/nowhere",
+        ),
+    ] {
+        let refused = builder.run(&[&["audit"], arguments].concat());
+        assert_eq!(refused.status, 2, "{refused:?}");
+        assert!(refused.stderr.contains(why), "{why}: {refused:?}");
+    }
 }

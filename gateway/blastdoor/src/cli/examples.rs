@@ -61,6 +61,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "What a running gateway serves",
                 "blastdoor audit --admin 127.0.0.1:10254",
             ),
+            (
+                "What has changed there in the last hour, and who wrote it",
+                "blastdoor audit --since 1h --admin 127.0.0.1:10254",
+            ),
         ],
     ),
     (

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::admin_client::ask_api;
-use super::{Printer, ReportOutput, USAGE, fail, loaded};
+use super::{Printer, ReportOutput, USAGE, changes, fail, loaded};
 use crate::audit::{Audit, Difference, audit};
 use crate::config::{AdminBind, Options};
 use crate::text::Table;
@@ -17,6 +17,13 @@ pub(crate) struct AuditOptions {
     /// Print what has changed since this file, which an earlier `audit -o json` has written; exits with 1 if anything has
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
+    /// Print what a running gateway has changed since a time, as in 2026-11-27T10:00:00Z, or how long ago: 90s, 15m, 1h, 7d.
+    /// It is asked at --admin, or where the configuration has its admin port
+    #[arg(long, value_name = "TIME", conflicts_with = "diff")]
+    since: Option<String>,
+    /// With --since: only what has changed at this door
+    #[arg(long, value_name = "DOOR", requires = "since")]
+    door: Option<String>,
     /// Ask the gateway whose admin port is here, `IP:PORT` or `unix:PATH`, instead of reading configuration and objects
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminBind>,
@@ -25,8 +32,17 @@ pub(crate) struct AuditOptions {
     output: ReportOutput,
 }
 
-/// Prints what is reachable where, or what has changed of it.
+/// Prints what is reachable where, what has changed of it, or the journal of a running gateway.
 pub(crate) fn run(options: &Options, asked: &AuditOptions) -> ExitCode {
+    if let Some(since) = &asked.since {
+        return changes::run(
+            options,
+            asked.admin.as_ref(),
+            since,
+            asked.door.as_deref(),
+            asked.output,
+        );
+    }
     // Before the cluster is read, which may take a while.
     let earlier = match asked.diff.as_deref().map(read).transpose() {
         Ok(earlier) => earlier,

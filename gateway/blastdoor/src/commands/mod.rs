@@ -2,6 +2,7 @@
 
 mod admin_client;
 pub(crate) mod audit;
+mod changes;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;

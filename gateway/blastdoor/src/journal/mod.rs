@@ -8,7 +8,6 @@ mod causes;
 mod entry;
 mod news;
 mod query;
-#[cfg_attr(not(test), expect(dead_code, reason = "`audit --since` follows"))]
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,7 +28,8 @@ use serde::Serialize;
 
 use self::causes::causes;
 use self::entry::{DoorEntry, DoorEvent, Entry, in_words};
-pub(crate) use self::query::Query;
+pub(crate) use self::query::{MOST as MOST_SHOWN, Query};
+pub(crate) use self::table::in_words as page_in_words;
 
 /// How many publications are kept.
 const MOST_ENTRIES: usize = 10_000;
