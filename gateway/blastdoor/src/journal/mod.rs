@@ -96,7 +96,10 @@ pub(crate) struct Page {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        let now = Timestamp::now();
+        Self::begun(Timestamp::now())
+    }
+
+    fn begun(now: Timestamp) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::new(State {
                 started: now,

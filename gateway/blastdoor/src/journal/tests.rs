@@ -33,7 +33,7 @@ impl Rig {
             ledger: Ledger::default(),
             view: None,
             writes: Writes::default(),
-            journal: Journal::new(),
+            journal: Journal::begun("2026-11-27T10:00:00Z".parse().unwrap()),
             now: "2026-11-27T10:00:00Z".parse().unwrap(),
         }
     }
@@ -195,7 +195,7 @@ fn what_appears_changes_and_goes_is_told_with_its_cause() {
     let ready = answer("shop/web", "ready");
     let cause = json!({"kind": "Ingress", "namespace": "shop", "name": "web", "change": "created",
                        "resource_version": "7", "field_manager": "helm", "written": "2026-11-27T09:59:59Z",
-                       "file": "shop.yaml", "line": 11});
+                       "file": "shop.yaml", "line": 13});
     let expected = json!({
         "number": 3,
         "time": "2026-11-27T10:00:03.000Z",

@@ -49,6 +49,8 @@ impl Rig {
         take();
         let problems = publish(&mut self.publishers, &self.view, &self.backends, &mut self.ledger);
         let work = take();
+        // As whoever publishes does: until then they hold what was served before.
+        drop(self.ledger.take_changes());
         // From scratch the same comes out.
         let mut fresh: Vec<Publisher<()>> = self
             .publishers
