@@ -552,7 +552,7 @@ fn places(door: &Door<()>) -> Places {
                     let state = if to.endpoints.is_empty() { "empty" } else { "ready" };
                     format!("{} {} {state} {:?}", to.service, to.port, to.protocol)
                 }
-                other => format!("{other:?}"),
+                other @ (Action::Redirect | Action::Blocked(_)) => format!("{other:?}"),
             };
             let place = (format!("{:?}", row.host), format!("{:?}", row.path));
             (place, format!("{} {answers}", route.origin.text))
@@ -691,7 +691,7 @@ proptest! {
             let mut none = Ledger::default();
             prop_assert_eq!(&reported, &publish(&mut scratch, &view, &backends, &mut none));
             let changes = ledger.take_changes();
-            let counts = |changes: &[DoorChange]| changes.iter().map(|change| told(change)).collect::<Vec<_>>();
+            let counts = |changes: &[DoorChange]| changes.iter().map(told).collect::<Vec<_>>();
             prop_assert_eq!(counts(&changes), counts(&none.take_changes()));
             for (used, before) in doors_used.iter().zip(&before) {
                 let changed = changes.iter().find(|change| change.door == *used.name());
