@@ -55,7 +55,25 @@ fn judged(request: &RequestHead, buffer: &[u8], path: &str, board: &Board) -> As
 }
 
 fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Option<&str>) -> Asked {
-    if page.audience == Audience::Programs {
+    let is_for_programs = page.audience == Audience::Programs;
+    let refused = |status, message: &'static str| {
+        Asked::Now(match page.audience {
+            Audience::Programs => Answer::text(status, message),
+            Audience::People => Answer::error(status, message.trim_end()),
+        })
+    };
+    let mut names = request.fields.iter().map(|field| field.name.of(buffer));
+    if !guard::is_trusted(host) && (!is_for_programs || names.any(guard::is_of_browsers)) {
+        let message = "not under this Host: use an address, `localhost`, a name without a dot, `….svc` or \
+                       `….svc.cluster.local`\n";
+        return refused(StatusCode::MISDIRECTED_REQUEST, message);
+    }
+    let said = |name| values(request, buffer, name);
+    let may_be_linked = is_for_programs || page.path == "/";
+    if !guard::is_from_here(may_be_linked, said(b"sec-fetch-site"), said(b"sec-fetch-dest")) {
+        return refused(StatusCode::FORBIDDEN, "not for pages of another site\n");
+    }
+    if is_for_programs {
         let accept = accept(request, buffer);
         return Asked::Page(
             page,
@@ -64,16 +82,6 @@ fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Opt
                 ..Inquiry::default()
             },
         );
-    }
-    if !guard::is_trusted(host) {
-        let message = "not under this Host: use an address, `localhost`, a name without a dot, `….svc` or \
-                       `….svc.cluster.local`";
-        return Asked::Now(Answer::error(StatusCode::MISDIRECTED_REQUEST, message));
-    }
-    let said = |name| values(request, buffer, name);
-    if !guard::is_from_here(page.path, said(b"sec-fetch-site"), said(b"sec-fetch-dest")) {
-        let message = "not for pages of another site";
-        return Asked::Now(Answer::error(StatusCode::FORBIDDEN, message));
     }
     match Query::parse(request.query.map(|query| query.of(buffer)).unwrap_or_default()) {
         Ok(query) => {
@@ -224,6 +232,37 @@ mod tests {
         }
     }
 
+    /// The figures name hosts and Ingresses. A site whose name leads here would have them from its visitors' browsers; scrapers
+    /// may come under any name.
+    #[test]
+    fn browsers_do_not_get_metrics_under_the_name_of_a_stranger() {
+        let of_prometheus = "\r\nUser-Agent: Prometheus/3.5.0\r\nAccept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 10";
+        for (host, fields, expected) in [
+            ("gateway.example.com:10254", "", 200),
+            ("gateway.example.com:10254", of_prometheus, 200),
+            ("10.0.0.7:10254", of_prometheus, 200),
+            ("10.0.0.7:10254", "\r\nAccept-Language: de", 200),
+            ("localhost:10254", "\r\nReferer: http://localhost:10254/", 200),
+            // Over plain HTTP browsers send Sec-Fetch fields to loopback addresses and `localhost` alone.
+            ("attacker.test:10254", "\r\nAccept-Language: de", 421),
+            ("attacker.test:10254", "\r\naccept-language:", 421),
+            (
+                "attacker.test:10254",
+                "\r\nReferer: http://attacker.test:10254/",
+                421,
+            ),
+            (
+                "attacker.test:10254",
+                "\r\nOrigin: http://attacker.test:10254",
+                421,
+            ),
+            ("attacker.test:10254", "\r\nSec-Fetch-Mode: cors", 421),
+        ] {
+            let answered = answered("/metrics", &format!("{host}{fields}"));
+            assert_eq!(answered.0, expected, "{host}{fields}");
+        }
+    }
+
     /// An image on any page of the web can have its visitors' browsers ask, and would have the gateway work.
     #[test]
     fn pages_of_other_sites_cannot_have_the_gateway_work() {
@@ -239,7 +278,10 @@ mod tests {
             ("/", &["site: cross-site", "dest: iframe"], 403),
             // A link in a chat.
             ("/", &["site: cross-site", "dest: document"], 200),
-            ("/metrics", &["site: cross-site"], 200),
+            ("/metrics", &["site: cross-site"], 403),
+            ("/metrics", &["site: cross-site", "dest: image"], 403),
+            ("/metrics", &["site: cross-site", "dest: document"], 200),
+            ("/metrics", &["site: none", "dest: document"], 200),
             ("/livez", &["site: cross-site"], 200),
         ] {
             let fields: String = fields

@@ -3,8 +3,8 @@
 //! A browser sends what a page of any site asks for to the loopback address too, if the name of that site leads there (DNS
 //! rebinding), and then lets the site read the answer. Such a request has the name of the site as its `Host`. So these pages
 //! answer only under what no stranger can have in the public DNS: addresses, `localhost`, names without a dot, and names of
-//! Services of the cluster. What programs ask for (`/metrics`, health) is answered under every name: it is public within the
-//! network of the port anyway, and load balancers send all kinds of hosts.
+//! Services of the cluster. Programs ask for `/metrics` under every name, and get it: they do not send what browsers always send.
+//! Health is answered under every name to everybody: it says little, and load balancers send all kinds of fields.
 
 use std::net::Ipv6Addr;
 
@@ -46,16 +46,30 @@ pub(super) fn is_trusted(host: Option<&str>) -> bool {
         || name.ends_with(".svc.cluster.local")
 }
 
-/// Whether a page of people is asked for by a person or by the dashboard, according to `Sec-Fetch-Site` and
+/// Whether a field of this name is sent by browsers and not by scrapers. Browsers send `Sec-Fetch-…` over plain HTTP to loopback
+/// addresses alone, and `Origin` and `Referer` not always; `Accept-Language` always, and a page cannot have it left out.
+pub(super) fn is_of_browsers(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 6] = [
+        b"accept-language",
+        b"origin",
+        b"referer",
+        b"sec-fetch-dest",
+        b"sec-fetch-mode",
+        b"sec-fetch-site",
+    ];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a page is asked for by a person, by the dashboard or by a program, according to `Sec-Fetch-Site` and
 /// `Sec-Fetch-Dest`. Other sites cannot read an answer, but an image on them has browsers ask for it, and making it is work.
-/// A link from elsewhere may lead to the dashboard itself. Whatever is no browser does not send these fields.
+/// A link from elsewhere may lead to what `may_be_linked`. Whatever is no browser does not send these fields.
 pub(super) fn is_from_here<'b>(
-    path: &str,
+    may_be_linked: bool,
     mut sites: impl Iterator<Item = &'b [u8]>,
     mut destinations: impl Iterator<Item = &'b [u8]>,
 ) -> bool {
     sites.all(|site| site == b"same-origin" || site == b"none")
-        || path == "/" && destinations.next() == Some(b"document")
+        || may_be_linked && destinations.next() == Some(b"document")
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) struct Page {
 /// Whom a page is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
-    /// Programs: it is answered under every `Host`.
+    /// Programs: it is answered under every `Host`, except to [browsers](super::guard). Errors are text.
     Programs,
     /// People and their browsers: only under [a `Host` that no stranger can have](super::guard). Errors are JSON.
     People,
