@@ -3,6 +3,8 @@
 //! Only crates enforce direction, so the table is checked against what cargo resolved. `deny.toml` says the same of
 //! the crates that come in through others.
 
+mod verifiers;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
@@ -75,7 +77,8 @@ struct Dependency {
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     let metadata = ["metadata", "--format-version", "1", "--locked"];
     let members = members(&Invocation::cargo(workspace).args(metadata).output()?)?;
-    let violations = violations(&members);
+    let mut violations = violations(&members);
+    violations.extend(verifiers::violations(workspace)?);
     for violation in &violations {
         println!("    {violation}");
     }

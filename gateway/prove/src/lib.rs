@@ -14,6 +14,7 @@
 mod answer;
 mod attack;
 mod connect;
+mod everyone;
 mod field;
 mod http1;
 mod http2;
@@ -24,5 +25,6 @@ pub mod tricks;
 
 pub use attack::{Options, Progress, run};
 pub use connect::ClientIdentity;
+pub use everyone::Everyone;
 pub use plan::{Control, Door, Expected, Http2, Own, Pair, Plan, ProxyHeader, Target};
 pub use report::{Cell, Leak, Outcome, ReachedDoor, Report};
