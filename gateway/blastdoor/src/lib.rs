@@ -32,7 +32,6 @@ mod signals;
 mod source;
 mod supervisor;
 mod telemetry;
-mod text;
 mod watched;
 mod world;
 

@@ -1,11 +1,14 @@
 //! What the process writes: diagnostics on standard error and the access log on standard output, both through queues, so
 //! that nothing that serves waits for whoever reads them.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use proxy::{AccessFormat, AccessLog, AccessPolicy, KeptBack, LineQueue, Warnings};
+use text::{Shown, ShownJson};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -110,7 +113,7 @@ impl Logs {
 
     /// Says why the process ends, and ends it with this status.
     pub(crate) fn fail(&self, status: u8, message: impl std::fmt::Display) -> ExitCode {
-        self.diagnostics.push(format!("{message}\n").as_bytes());
+        self.diagnostics.push(&shown(format!("{message}\n").as_bytes()));
         ExitCode::from(status)
     }
 
@@ -193,8 +196,8 @@ impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match self.0 {
             None => {}
-            Some((queue, KeptBack(0))) => queue.push(line),
-            Some((queue, kept_back)) => queue.push(&with_kept_back(line, kept_back)),
+            Some((queue, KeptBack(0))) => queue.push(&shown(line)),
+            Some((queue, kept_back)) => queue.push(&shown(&with_kept_back(line, kept_back))),
         }
         Ok(line.len())
     }
@@ -202,6 +205,27 @@ impl Write for Line<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A line of JSON or text as a terminal may show it, whatever was quoted in it. The library escapes control characters in
+/// fields, so that what is left of them is ours: line ends, and colours.
+fn shown(line: &[u8]) -> Cow<'_, [u8]> {
+    let is_ours = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t' | 0x1b);
+    if line.iter().all(is_ours) {
+        return Cow::Borrowed(line);
+    }
+    let line = String::from_utf8_lossy(line);
+    let mut shown = String::with_capacity(line.len() + 32);
+    // Writing to a String cannot fail.
+    _ = if line.starts_with('{') {
+        write!(shown, "{}", ShownJson(&line))
+    } else {
+        line.chars().try_for_each(|character| match character {
+            '\n' | '\t' | '\u{1b}' => shown.write_char(character),
+            _ => write!(shown, "{}", Shown(character)),
+        })
+    };
+    Cow::Owned(shown.into_bytes())
 }
 
 /// A line of JSON or text, with how many like it have not been written.
@@ -273,6 +297,24 @@ mod tests {
                 written(module, Level::WARN, later, line),
                 (more.to_owned(), MOST_LINES)
             );
+        }
+    }
+
+    #[test]
+    fn what_a_line_quotes_cannot_turn_it_around() {
+        let table = [
+            (
+                "\u{1b}[33mWARN\u{1b}[0m as it is\n",
+                "\u{1b}[33mWARN\u{1b}[0m as it is\n",
+            ),
+            (
+                "WARN über `a\u{202e}b\u{9b}1m`\n",
+                "WARN über `a\\u{202e}b\\u{9b}1m`\n",
+            ),
+            ("{\"host\":\"a\u{202e}b\"}\n", "{\"host\":\"a\\u202eb\"}\n"),
+        ];
+        for (line, expected) in table {
+            assert_eq!(String::from_utf8_lossy(&shown(line.as_bytes())), expected);
         }
     }
 }

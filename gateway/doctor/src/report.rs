@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use text::Shown;
 
 use crate::finding::{Finding, NotChecked, ObjectName, Severity};
 
@@ -62,7 +63,12 @@ impl fmt::Display for Report {
             let doors = doors.map(|door| format!("{} :{}", door.listener, door.port));
             let doors = doors.collect::<Vec<_>>().join(", ");
             let nodes = crate::words::count(gateway.nodes.len(), "node");
-            writeln!(formatter, "{} on {nodes}: {}", gateway.object, plain(&doors))?;
+            writeln!(
+                formatter,
+                "{} on {nodes}: {}",
+                Shown(&gateway.object),
+                Shown(&doors)
+            )?;
         }
         for finding in &self.findings {
             writeln!(formatter)?;
@@ -72,7 +78,7 @@ impl fmt::Display for Report {
             writeln!(formatter, "\nNot checked:")?;
         }
         for skipped in &self.not_checked {
-            writeln!(formatter, "  {}: {}", plain(&skipped.what), plain(&skipped.why))?;
+            writeln!(formatter, "  {}: {}", Shown(&skipped.what), Shown(&skipped.why))?;
         }
         write!(
             formatter,
@@ -87,38 +93,48 @@ impl fmt::Display for Report {
 
 fn write_finding(formatter: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
     let severity = finding.severity.as_str();
-    writeln!(formatter, "{} {severity}: {}", finding.id, finding.object)?;
-    writeln!(formatter, "  {}", plain(&finding.finding))?;
+    writeln!(formatter, "{} {severity}: {}", finding.id, Shown(&finding.object))?;
+    writeln!(formatter, "  {}", Shown(&finding.finding))?;
     for fact in &finding.evidence {
         writeln!(
             formatter,
             "    {}  {}: {}",
-            fact.object,
-            plain(&fact.field),
-            plain(&fact.value)
+            Shown(&fact.object),
+            Shown(&fact.field),
+            Shown(&fact.value)
         )?;
     }
     if !finding.effect.is_empty() {
-        writeln!(formatter, "  What is seen: {}", plain(&finding.effect))?;
+        writeln!(formatter, "  What is seen: {}", Shown(&finding.effect))?;
     }
     for (number, fix) in (1..).zip(&finding.fix) {
-        writeln!(formatter, "  Way out {number}: {}", plain(&fix.text))?;
+        writeln!(formatter, "  Way out {number}: {}", Shown(&fix.text))?;
         for line in fix.command.iter().flat_map(|command| command.lines()) {
-            writeln!(formatter, "    {}", plain(line))?;
+            writeln!(formatter, "    {}", Shown(line))?;
         }
     }
     Ok(())
 }
 
-/// Without control characters.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            plain.extend(character.escape_default());
-        } else {
-            plain.push(character);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Id;
+    use crate::kind::Kind;
+
+    #[test]
+    fn what_objects_say_stays_within_its_line() {
+        let object = ObjectName::namespaced(Kind::Service, "edge", "web\u{1b}[2J\u{202e}");
+        let finding = Finding::new(Id("GW101"), Severity::Error, object, "no\nway\u{200b}");
+        let report = Report {
+            gateways: Vec::new(),
+            findings: vec![finding],
+            not_checked: Vec::new(),
+        };
+        let shown = report.to_string();
+        assert!(
+            shown.contains("Service edge/web\\u{1b}[2J\\u{202e}\n  no\\nway\\u{200b}\n"),
+            "{shown}"
+        );
     }
-    plain
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use resource::escaped;
+use text::{Shown, Table};
 
 use crate::difference::{Difference, Effect};
 use crate::evidence::Evidence;
@@ -20,45 +20,24 @@ impl fmt::Display for Report {
 }
 
 fn overview(report: &Report, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let rows = report.ingresses.iter().map(|ingress| {
-        let labels = ingress
-            .add_labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"));
-        let labels = labels.collect::<Vec<_>>().join(",");
-        let doors = if ingress.doors.is_empty() {
-            "none".to_owned()
-        } else {
-            ingress.doors.join(",")
+    let mut table = Table::new(&["INGRESS", "CONTROLLER", "DOOR", "BY", "ADD LABEL", "DIFFERENCES"]);
+    for ingress in &report.ingresses {
+        let labels = ingress.add_labels.iter();
+        let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+        let joined = |texts: &[String], none: &str| match texts {
+            [] => none.to_owned(),
+            texts => texts.join(","),
         };
-        [
-            escaped(&ingress.ingress),
-            escaped(ingress.controller.as_str()),
-            escaped(&doors),
-            by(ingress).to_owned(),
-            if labels.is_empty() {
-                "-".to_owned()
-            } else {
-                escaped(&labels)
-            },
-            ingress.differences.len().to_string(),
-        ]
-    });
-    let head = ["INGRESS", "CONTROLLER", "DOOR", "BY", "ADD LABEL", "DIFFERENCES"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| {
-        let lengths = rows.iter().filter_map(|row| row.get(column));
-        lengths.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    for row in &rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        table.row([
+            &ingress.ingress,
+            ingress.controller.as_str(),
+            &joined(&ingress.doors, "none"),
+            by(ingress),
+            &joined(&labels, "-"),
+            &ingress.differences.len().to_string(),
+        ]);
     }
-    Ok(())
+    writeln!(out, "{table}")
 }
 
 fn by(ingress: &IngressReport) -> &'static str {
@@ -75,9 +54,9 @@ fn details(ingress: &IngressReport, out: &mut fmt::Formatter<'_>) -> fmt::Result
     if ingress.differences.is_empty() && ingress.notes.is_empty() {
         return Ok(());
     }
-    write!(out, "\n{}", escaped(&ingress.ingress))?;
+    write!(out, "\n{}", Shown(&ingress.ingress))?;
     if let Some(file) = &ingress.file {
-        write!(out, " ({}", escaped(file))?;
+        write!(out, " ({}", Shown(file))?;
         if let Some(line) = ingress.line {
             write!(out, ":{line}")?;
         }
@@ -95,11 +74,11 @@ fn line(difference: &Difference) -> String {
     let object = difference
         .object
         .as_deref()
-        .map_or(String::new(), |object| format!("{} ", escaped(object)));
+        .map_or(String::new(), |object| format!("{} ", Shown(object)));
     let field = if difference.field.is_empty() {
         String::new()
     } else {
-        format!("{}: ", escaped(&difference.field))
+        format!("{}: ", Shown(&difference.field))
     };
     // What was not compared says so in JSON, and in the guide.
     let seen = match difference.checked {
@@ -112,7 +91,7 @@ fn line(difference: &Difference) -> String {
         "  {:9} {}: {object}{field}{}{seen}",
         difference.effect.as_str(),
         difference.kind.as_str(),
-        escaped(&difference.message)
+        Shown(&difference.message)
     )
 }
 
@@ -128,14 +107,14 @@ fn rest(report: &Report, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = object
             .file
             .as_deref()
-            .map_or(String::new(), |file| format!(" ({})", escaped(file)));
+            .map_or(String::new(), |file| format!(" ({})", Shown(file)));
         writeln!(
             out,
             "  {} {}{}{place}: {}",
-            escaped(&object.kind),
-            escaped(&namespace),
-            escaped(&object.name),
-            object.message
+            Shown(&object.kind),
+            Shown(&namespace),
+            Shown(&object.name),
+            Shown(&object.message)
         )?;
     }
     if !report.settings.is_empty() {
@@ -146,9 +125,9 @@ fn rest(report: &Report, out: &mut fmt::Formatter<'_>) -> fmt::Result {
             out,
             "  {:9} {} {}: {}",
             setting.effect.as_str(),
-            escaped(&setting.object),
-            escaped(&setting.key),
-            setting.message
+            Shown(&setting.object),
+            Shown(&setting.key),
+            Shown(&setting.message)
         )?;
     }
     if !report.defaults.is_empty() {
@@ -164,7 +143,7 @@ fn rest(report: &Report, out: &mut fmt::Formatter<'_>) -> fmt::Result {
             default.controller.as_str(),
             default.kind.as_str(),
             default.ingresses,
-            escaped(&default.message)
+            Shown(&default.message)
         )?;
     }
     if !report.unreadable.is_empty() {
@@ -175,8 +154,8 @@ fn rest(report: &Report, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
             "  {}{line}: {}",
-            escaped(&unreadable.what),
-            escaped(&unreadable.message)
+            Shown(&unreadable.what),
+            Shown(&unreadable.message)
         )?;
     }
     Ok(())

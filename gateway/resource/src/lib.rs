@@ -72,7 +72,7 @@ pub use middleware::{
     middleware_reference,
 };
 pub use object::Object;
-pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine, Topic, escaped};
+pub use problem::{Kind, ObjectRef, Problem, Severity, Source, SourceLine, Topic};
 pub use problem_lists::{ProblemList, ProblemLists};
 pub use protocol::{AppProtocol, Protocol};
 pub use resolution::{NameFault, Resolution, Resolutions};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use route::ObjectKey;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
+use text::Shown;
 
 /// How much a problem matters. Ordered from worst to mildest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -315,17 +316,15 @@ impl fmt::Display for ObjectRef {
         out.write_str(self.kind.as_str())?;
         out.write_str(" ")?;
         if let Some(namespace) = &self.namespace {
-            write_escaped(out, namespace)?;
-            out.write_str("/")?;
+            write!(out, "{}/", Shown(namespace))?;
         }
-        write_escaped(out, &self.name)
+        write!(out, "{}", Shown(&self.name))
     }
 }
 
 impl fmt::Display for SourceLine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_escaped(out, &self.file)?;
-        write!(out, ":{}", self.line)
+        write!(out, "{}:{}", Shown(&self.file), self.line)
     }
 }
 
@@ -337,11 +336,9 @@ impl fmt::Display for Problem {
         }
         write!(out, "{}: {}", self.severity.as_str(), self.object)?;
         if !self.field.is_empty() {
-            out.write_str(" ")?;
-            write_escaped(out, &self.field)?;
+            write!(out, " {}", Shown(&self.field))?;
         }
-        out.write_str(": ")?;
-        write_escaped(out, &self.message)
+        write!(out, ": {}", Shown(&self.message))
     }
 }
 
@@ -356,34 +353,4 @@ impl Serialize for Problem {
         out.serialize_field("line", &self.source.as_ref().map(|source| source.line))?;
         out.end()
     }
-}
-
-/// A text of an object as it may be shown at a terminal: without control characters, and in the order in which it is
-/// written.
-#[must_use]
-pub fn escaped(text: &str) -> String {
-    struct Shown<'t>(&'t str);
-    impl fmt::Display for Shown<'_> {
-        fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write_escaped(out, self.0)
-        }
-    }
-    Shown(text).to_string()
-}
-
-fn write_escaped(out: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    use fmt::Write as _;
-    for character in text.chars() {
-        if character.is_control() || is_bidirectional_override(character) {
-            write!(out, "{}", character.escape_default())?;
-        } else {
-            out.write_char(character)?;
-        }
-    }
-    Ok(())
-}
-
-/// Characters that make a terminal show text in another order than it is written.
-fn is_bidirectional_override(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

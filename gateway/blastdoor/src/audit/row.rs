@@ -5,8 +5,7 @@ use std::fmt;
 use route::HostPattern;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::text::Shown;
+use text::Shown;
 
 /// What is reachable where.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::config::AdminBind;
 
 /// Of the largest answer that is read: ten thousand routes have a hundredth of it.
@@ -115,17 +117,18 @@ fn read(answer: &[u8]) -> Option<AdminAnswer> {
     })
 }
 
+/// What a value of a query escapes: all but unreserved characters (RFC 3986 2.3), and those that are easier to read as they are.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':');
+
 /// One parameter of a query, encoded.
 pub(super) fn parameter(name: &str, value: &str) -> String {
-    let mut text = format!("{name}=");
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b':') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    format!("{name}={}", utf8_percent_encode(value, ESCAPED))
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use text::Table;
 
 use super::admin_client::ask_api;
 use super::{Printer, ReportOutput, USAGE, changes, fail, loaded};
 use crate::audit::{Audit, Difference, audit};
 use crate::config::{AdminBind, Options};
-use crate::text::Table;
 
 /// Options of the command.
 #[derive(Debug, Clone, Args)]
@@ -59,16 +59,13 @@ pub(crate) fn run(options: &Options, asked: &AuditOptions) -> ExitCode {
     let mut printer = Printer::default();
     let Some(earlier) = earlier else {
         match asked.output {
-            ReportOutput::Json => printer.print(serde_json::json!(now)),
+            ReportOutput::Json => printer.print_json(&serde_json::json!(now)),
             ReportOutput::Table => print(&now, &mut printer),
         }
         return printer.finish(ExitCode::SUCCESS);
     };
     let difference = Difference::between(&earlier, &now);
-    match asked.output {
-        ReportOutput::Json => printer.print(serde_json::json!(difference)),
-        ReportOutput::Table => printer.print(&difference),
-    }
+    printer.print_report(asked.output, &difference);
     printer.finish(ExitCode::from(u8::from(!difference.is_empty())))
 }
 

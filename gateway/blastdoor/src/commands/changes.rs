@@ -32,7 +32,7 @@ pub(super) fn run(
     };
     let mut printer = Printer::default();
     match output {
-        ReportOutput::Json => printer.print(page),
+        ReportOutput::Json => printer.print_json(&page),
         ReportOutput::Table => printer.print(page_in_words(&page).trim_end()),
     }
     printer.finish(ExitCode::SUCCESS)

@@ -30,7 +30,7 @@ pub(crate) fn run(options: &Options, output: Output, scope: &Scope) -> ExitCode 
     problems.sort_unstable();
     let mut printer = Printer::default();
     match output {
-        Output::Json => printer.print(serde_json::json!({ "problems": problems })),
+        Output::Json => printer.print_json(&serde_json::json!({ "problems": problems })),
         Output::Text => {
             for problem in &problems {
                 printer.print(problem);

@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options, asked: &ExplainOptions) -> ExitCode {
     };
     let mut printer = Printer::default();
     match asked.output {
-        ReportOutput::Json => printer.print(serde_json::json!(explained)),
+        ReportOutput::Json => printer.print_json(&serde_json::json!(explained)),
         ReportOutput::Table => printer.print(ForPeople(&explained)),
     }
     printer.finish(ExitCode::SUCCESS)

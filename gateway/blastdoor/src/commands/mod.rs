@@ -21,6 +21,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use serde::Serialize;
+use text::{Shown, ShownJson};
+
 /// The exit status for wrong usage or configuration.
 pub(crate) const USAGE: u8 = 2;
 
@@ -37,6 +40,19 @@ impl Printer {
         if self.failure.is_none() {
             self.failure = writeln!(io::stdout(), "{message}").err();
         }
+    }
+
+    /// Writes a report for people or for programs.
+    pub(crate) fn print_report(&mut self, output: ReportOutput, report: &(impl Display + Serialize)) {
+        match output {
+            ReportOutput::Table => self.print(report),
+            ReportOutput::Json => self.print_json(&serde_json::json!(report)),
+        }
+    }
+
+    /// Writes JSON in one line. It may hold text of others, and be looked at.
+    pub(crate) fn print_json(&mut self, value: &serde_json::Value) {
+        self.print(ShownJson(&value.to_string()));
     }
 
     /// The command's exit status: `otherwise`, unless something could not be written. A reader that has seen enough and
@@ -74,9 +90,11 @@ pub(crate) fn explain_usage(explained: &clap::Error) -> ExitCode {
     finish(written, ExitCode::SUCCESS)
 }
 
-/// Writes to standard error. If that is closed, the text is lost.
+/// Writes to standard error. If that is closed, the text is lost. The lines of a message may quote others.
 pub(crate) fn print_error(message: impl Display) {
-    let _closed = writeln!(io::stderr(), "{message}");
+    for line in message.to_string().split('\n') {
+        let _closed = writeln!(io::stderr(), "{}", Shown(line));
+    }
 }
 
 /// Prints an error and ends with this status.

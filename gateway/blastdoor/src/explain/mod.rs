@@ -5,8 +5,8 @@
 
 mod backend;
 mod candidates;
+mod for_people;
 mod question;
-mod text;
 mod told;
 
 use std::collections::BTreeSet;
@@ -16,10 +16,11 @@ use door::{Action, Filters, Route};
 use proxy::{Answered, FilterOutcome, Outcome, Rehearsal, rehearse};
 use resource::{Kind, ObjectRef, Problem};
 use route::{HostBuf, PathScratch, normalise_authority, normalise_path};
+use text::Shown;
 
 use self::candidates::{Candidates, Wanted};
+pub(crate) use self::for_people::ForPeople;
 pub(crate) use self::question::Question;
-pub(crate) use self::text::ForPeople;
 pub(crate) use self::told::Explanation;
 use self::told::{AtDoor, FilterTold};
 use crate::audit::Written;
@@ -47,7 +48,7 @@ pub(crate) fn explain(world: &ShownWorld, question: &Question) -> Result<Explana
     {
         let known: Vec<&str> = doors().map(|door| door.name().as_str()).collect();
         return Err(UnknownDoor {
-            name: name.escape_debug().take(100).collect(),
+            name: Shown(name).to_string().chars().take(100).collect(),
             known: known.join(", "),
         });
     }

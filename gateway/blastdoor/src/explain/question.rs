@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use door::Scheme;
+use percent_encoding::{AsciiSet, CONTROLS, PercentEncode, utf8_percent_encode};
 use route::{HostBuf, HostPattern, normalise_authority};
+use text::Shown;
 
 /// The longest URL, and the most fields: more than any door takes.
 const MOST_BYTES: usize = 64 * 1024;
@@ -129,7 +131,7 @@ impl Url {
         let port = host.port();
         let target = match target.as_bytes().first() {
             None => "/".to_owned(),
-            Some(b'/') => escaped(target),
+            Some(b'/') => escaped(target).to_string(),
             Some(_) => format!("/{}", escaped(target)),
         };
         Ok(Self {
@@ -157,17 +159,11 @@ fn of_request(written: &str) -> Result<String, String> {
     }
 }
 
-/// As clients escape it: what no URL may hold.
-fn escaped(target: &str) -> String {
-    let mut text = String::with_capacity(target.len());
-    for byte in target.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+/// What no URL may hold, and clients therefore escape.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
+
+fn escaped(target: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(target, ESCAPED)
 }
 
 fn field(header: &str) -> Result<(&str, &str), QuestionError> {
@@ -193,7 +189,7 @@ fn is_token(byte: u8) -> bool {
 fn cut(text: &str) -> String {
     const MOST: usize = 200;
     let shown: String = text.chars().take(MOST).collect();
-    shown.escape_debug().to_string()
+    Shown(shown).to_string()
 }
 
 #[cfg(test)]

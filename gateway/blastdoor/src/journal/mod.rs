@@ -25,6 +25,7 @@ use proxy::Warnings;
 use resource::ClusterView;
 use route::ListenerName;
 use serde::Serialize;
+use text::Shown;
 
 use self::causes::causes;
 use self::entry::{DoorEntry, DoorEvent, Entry, in_words};
@@ -180,7 +181,7 @@ impl Journal {
         let (mut found, started, complete_since, publications) = {
             let state = self.lock();
             if let Some(door) = query.door.as_deref().filter(|door| !state.knows(door)) {
-                return Err(format!("no door is named `{}`", door.escape_debug()));
+                return Err(format!("no door is named `{}`", Shown(door)));
             }
             let asked = state.entries.iter().filter(|entry| query.admits(entry));
             let found: Vec<Arc<Entry>> = asked.cloned().collect();

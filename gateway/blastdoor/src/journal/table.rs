@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use text::Shown;
 
 /// A page of `/api/v1/changes` in words.
 pub(crate) fn in_words(page: &Value) -> String {
@@ -179,16 +180,9 @@ fn text(of: &Value, name: &str) -> String {
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.chars().flat_map(shown).collect(),
+        Value::String(text) => Shown(text).to_string(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
-}
-
-/// A character, escaped unless it is shown as itself: quotes are.
-fn shown(character: char) -> impl Iterator<Item = char> {
-    let is_plain = matches!(character, '"' | '\'' | '\\');
-    let escaped = (!is_plain).then(|| character.escape_debug());
-    escaped.into_iter().flatten().chain(is_plain.then_some(character))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use resource::escaped;
 use serde::Serialize;
+use text::Shown;
 
 use super::answer::Mismatch;
 use super::log::Recorded;
@@ -160,17 +160,17 @@ impl fmt::Display for Tally {
                 out,
                 "{:>7}  {}: {} there, {} here",
                 group.count,
-                escaped(&group.kind),
-                escaped(&group.old),
-                escaped(&group.new)
+                Shown(&group.kind),
+                Shown(&group.old),
+                Shown(&group.new)
             )?;
             for example in &group.examples {
                 writeln!(
                     out,
                     "         {} {}{}",
                     example.method,
-                    escaped(&example.host),
-                    escaped(&example.path)
+                    Shown(&example.host),
+                    Shown(&example.path)
                 )?;
             }
         }
@@ -182,7 +182,7 @@ impl fmt::Display for Tally {
             )?;
         }
         for (line, reason) in &self.log.malformed_examples {
-            writeln!(out, "line {line} is malformed: {reason}")?;
+            writeln!(out, "line {line} is malformed: {}", Shown(reason))?;
         }
         let LogCounts {
             lines,

@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use route::{ListenerName, ObjectKey};
+use text::Shown;
 use wire::TraceId;
 
 use crate::observe::labels::Reason;
 use crate::observe::queue::LineQueue;
-use crate::observe::shown::Shown;
 use crate::observe::{instant, json};
 
 /// A worker passes its lines on when it has gathered this much, or at its next tick.
@@ -237,7 +237,7 @@ impl Lines {
             print(out, format_args!(" -> {address}"));
         }
         if let Some(pod) = event.pod {
-            print(out, format_args!(" {}", pod.escape_debug()));
+            print(out, format_args!(" {}", Shown(pod)));
         }
         if event.attempts > 1 {
             print(out, format_args!(" ({} attempts)", event.attempts));

@@ -12,5 +12,4 @@ pub(crate) mod queue;
 pub(crate) mod route_book;
 pub(crate) mod route_counts;
 mod route_exposition;
-pub(crate) mod shown;
 pub(crate) mod traffic;

@@ -32,7 +32,6 @@ use crate::memory::{DoorMemory, MemoryBudget};
 use crate::observe::access::Lines;
 use crate::observe::labels::Shortage;
 use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
-use crate::observe::shown::Shown;
 use crate::settings::{PerClient, Settings};
 use crate::worker::backend_room::BackendRoom;
 use crate::worker::buffers::Pool;
@@ -50,6 +49,7 @@ use crate::worker::verifiers::Verifiers;
 use crate::worker::warnings::Warnings;
 use door::Door;
 use route::{ListenerName, ObjectKey, RequestHost};
+use text::Shown;
 
 /// Ingresses and what is wrong with their applications: so many are told apart.
 const TROUBLES: usize = 256;

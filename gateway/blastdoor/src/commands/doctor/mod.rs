@@ -14,7 +14,7 @@ use clap::Args;
 use doctor::{Gateways, Inventory, Report, Request, Timestamp, examine};
 
 use super::run::runtime;
-use super::{Printer, USAGE, fail};
+use super::{Printer, ReportOutput, USAGE, fail};
 use crate::config::Options;
 
 /// Options of the command.
@@ -35,18 +35,9 @@ pub(crate) struct DoctorOptions {
     /// Nodes to which somebody sends traffic, such as those in DNS: names or addresses, separated by commas
     #[arg(long, value_name = "NODES", value_delimiter = ',')]
     expect_nodes: Vec<String>,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-/// How findings are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// `{"gateways": […], "findings": […], "not_checked": […]}`
-    Json,
+    /// Output format; JSON is `{"gateways": […], "findings": […], "not_checked": […]}`
+    #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
+    output: ReportOutput,
 }
 
 /// Reads the cluster, or a dump of it, and prints what is wrong with the ways to the doors.
@@ -56,10 +47,7 @@ pub(crate) fn run(options: &Options, asked: &DoctorOptions) -> ExitCode {
         Err(message) => return fail(USAGE, message),
     };
     let mut printer = Printer::default();
-    match asked.output {
-        Output::Table => printer.print(&report),
-        Output::Json => printer.print(serde_json::json!(report)),
-    }
+    printer.print_report(asked.output, &report);
     printer.finish(ExitCode::from(u8::from(!report.is_clean())))
 }
 

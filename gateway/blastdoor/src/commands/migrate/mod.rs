@@ -19,9 +19,9 @@ use route::ListenerName;
 use self::objects::ReadObjects;
 use self::replay::ReplayOptions;
 use super::run::runtime;
-use super::{Printer, USAGE, fail, print_error};
+use super::{Printer, ReportOutput, USAGE, fail, loaded, print_error};
 use crate::audit::{State, audit};
-use crate::config::{self, Config, Options, SourceKind};
+use crate::config::{Config, Options, SourceKind};
 use crate::world::{OpenDoor, World, WorldDoor as _};
 
 /// What `--help` ends with.
@@ -54,20 +54,11 @@ pub(crate) struct MigrateOptions {
     /// Also count what holds for every Ingress of a controller, whatever is written
     #[arg(long)]
     strict: bool,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    /// Output format; JSON is `{"ingresses": […], "defaults": […], "settings": […], "objects": […], "unreadable": […], "summary": {…}}`
+    #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
+    output: ReportOutput,
     #[command(flatten)]
     replay: ReplayOptions,
-}
-
-/// How the report is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// `{"ingresses": […], "defaults": […], "settings": […], "objects": […], "unreadable": […], "summary": {…}}`
-    Json,
 }
 
 /// The gateways whose Ingresses are understood.
@@ -113,10 +104,7 @@ pub(crate) fn run(options: &Options, asked: &MigrateOptions) -> ExitCode {
 fn replay(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, MigrateError> {
     let tally = asked.replay.run(options).map_err(MigrateError::Replay)?;
     let mut printer = Printer::default();
-    match asked.output {
-        Output::Table => printer.print(&tally),
-        Output::Json => printer.print(serde_json::json!(tally)),
-    }
+    printer.print_report(asked.output, &tally);
     if tally.sent > 0 {
         return Ok(printer.finish(ExitCode::from(u8::from(tally.different > 0))));
     }
@@ -132,11 +120,7 @@ fn replay(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrate
 }
 
 fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, MigrateError> {
-    let loaded = config::load(options).map_err(|errors| MigrateError::Config(errors.to_string()))?;
-    for warning in &loaded.warnings {
-        print_error(format!("warning: {warning}"));
-    }
-    let config = loaded.config;
+    let config = loaded::config(options).map_err(|errors| MigrateError::Config(errors.to_string()))?;
     known_doors(&config, &asked.door)?;
     let policies = policies(&config);
     let mut read = read(&config, &policies, options, asked)?;
@@ -164,10 +148,7 @@ fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrat
         write::write(directory, &migrate::copies(&given)).map_err(MigrateError::Write)?;
     }
     let mut printer = Printer::default();
-    match asked.output {
-        Output::Table => printer.print(&report),
-        Output::Json => printer.print(serde_json::json!(report)),
-    }
+    printer.print_report(asked.output, &report);
     Ok(printer.finish(ExitCode::from(u8::from(report.differs(asked.strict)))))
 }
 

@@ -12,8 +12,8 @@ use prove::{ClientIdentity, Report};
 use self::address::DoorAddress;
 use super::progress::Progress;
 use super::run::runtime;
-use super::{Printer, USAGE, fail, print_error};
-use crate::config::{self, Options};
+use super::{Printer, ReportOutput, USAGE, fail, loaded};
+use crate::config::Options;
 use crate::world::World;
 
 /// Options of the command.
@@ -32,18 +32,9 @@ pub(crate) struct ProveOptions {
     /// Its key, as PEM
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-/// How the result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// A matrix: whose hosts, at which door.
-    Table,
-    /// `{"doors": […], "pairs": […]}`
-    Json,
+    /// Output format; JSON is `{"doors": […], "pairs": […]}`
+    #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
+    output: ReportOutput,
 }
 
 /// Attacks a running gateway and prints what came of it.
@@ -53,10 +44,7 @@ pub(crate) fn run(options: &Options, asked: &ProveOptions) -> ExitCode {
         Err(message) => return fail(USAGE, message),
     };
     let mut printer = Printer::default();
-    match asked.output {
-        Output::Table => printer.print(&report),
-        Output::Json => printer.print(serde_json::json!(report)),
-    }
+    printer.print_report(asked.output, &report);
     printer.finish(ExitCode::from(u8::from(!report.is_clean())))
 }
 
@@ -64,10 +52,7 @@ pub(crate) fn run(options: &Options, asked: &ProveOptions) -> ExitCode {
 /// When nothing could be tried, because of what is configured or asked.
 fn report(options: &Options, asked: &ProveOptions) -> Result<Report, String> {
     let progress = Progress::new(options);
-    let loaded = config::load(options).map_err(|errors| errors.to_string())?;
-    for warning in &loaded.warnings {
-        print_error(format!("warning: {warning}"));
-    }
+    let config = loaded::config(options).map_err(|errors| errors.to_string())?;
     let identity = match (&asked.client_cert, &asked.client_key) {
         (Some(chain), Some(key)) => Some(identity(chain, key)?),
         _ => None,
@@ -76,7 +61,7 @@ fn report(options: &Options, asked: &ProveOptions) -> Result<Report, String> {
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, async {
         progress.say("reading all objects");
-        let world = World::load(loaded.config, options)
+        let world = World::load(config, options)
             .await
             .map_err(|error| error.to_string())?;
         let plan = plan::plan(&world, &asked.addresses, usize::from(asked.hosts)).await?;

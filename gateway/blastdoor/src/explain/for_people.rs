@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use text::Shown;
+
 use super::told::{AtDoor, Explanation};
-use crate::text::Shown;
 
 /// An explanation, as it is printed for people. Doors to which the URL does not lead get one line.
 pub(crate) struct ForPeople<'e>(pub(crate) &'e Explanation);
