@@ -195,9 +195,20 @@ impl FollowedNames {
 }
 
 #[cfg(test)]
+impl World<OpenDoor> {
+    /// Of a configuration whose source is the folder `.`, and of the objects in it.
+    pub(crate) fn of_files(config: &str, objects: &str) -> Self {
+        let (folder, options) = Options::of_file(config);
+        std::fs::write(folder.path().join("objects.yaml"), objects).unwrap();
+        let config = crate::config::load(&options).unwrap().config;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(Self::load(config, &options)).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
 
     const CONFIG: &str = "\
 [source]
@@ -226,15 +237,7 @@ spec:
     /// Configuration, objects, doors with what they serve, and problems: all that a report is made of.
     #[test]
     fn a_loaded_world_holds_everything_that_is_known() {
-        let (folder, options) = Options::of_file(CONFIG);
-        std::fs::write(folder.path().join("web.yaml"), INGRESS).unwrap();
-        let config = config::load(&options).unwrap().config;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let world = runtime.block_on(World::load(config, &options)).unwrap();
-
+        let world = World::of_files(CONFIG, INGRESS);
         let served: Vec<(String, Vec<String>)> = world
             .doors
             .iter()

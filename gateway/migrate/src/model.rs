@@ -17,8 +17,7 @@ const PASSTHROUGH: &str = "nginx.ingress.kubernetes.io/ssl-passthrough";
 
 /// What the gateway itself says of an Ingress and of what it names.
 pub(crate) fn differences(case: &Case<'_>) -> Vec<Difference> {
-    let mut found = Vec::new();
-    placed(case, &mut found);
+    let mut found: Vec<Difference> = placed(case).into_iter().collect();
     let own = case.given.problems.get(&reference(&case.ingress.key));
     found.extend(own.iter().filter_map(|problem| of_ingress(case, problem)));
     middlewares(case, &mut found);
@@ -36,41 +35,33 @@ pub(crate) fn other_controller(name: &str) -> Difference {
     Difference::new(Is::OtherController, "", Effect::Unchecked, "", message)
 }
 
-fn placed(case: &Case<'_>, found: &mut Vec<Difference>) {
-    if !case.place.doors.is_empty() {
-        if case.place.by == By::Guess {
-            let doors: Vec<&str> = case.place.doors.iter().map(|door| door.as_str()).collect();
-            let message = format!(
-                "door {} is a guess ({}); --write leaves it out; say it with --door or a label",
-                doors.join(", "),
-                case.place.reason
-            );
-            found.push(Difference::new(
-                Is::NoDoor,
-                "",
-                Effect::Unserved,
-                "metadata.labels",
-                message,
-            ));
-        }
-        return;
-    }
-    // What the doors say of it is more precise, where a label is there already.
-    let own = case.given.problems.get(&reference(&case.ingress.key));
-    let said = own.iter().find(|problem| {
-        problem.severity != Severity::Note && is_about_doors(problem) || problem.field == "metadata.namespace"
-    });
-    let message = match said {
-        Some(problem) => problem.message.clone(),
-        None => case.place.reason.clone(),
+fn placed(case: &Case<'_>) -> Option<Difference> {
+    let place = &case.place;
+    let message = if place.doors.is_empty() {
+        // What the doors say of it is more precise, where a label is there already.
+        let mut own = case.given.problems.get(&reference(&case.ingress.key)).iter();
+        let said = own.find(|problem| {
+            problem.severity != Severity::Note && is_about_doors(problem)
+                || problem.field == "metadata.namespace"
+        });
+        said.map_or_else(|| place.reason.clone(), |problem| problem.message.clone())
+    } else if place.by == By::Guess {
+        let doors: Vec<&str> = place.doors.iter().map(|door| door.as_str()).collect();
+        format!(
+            "door {} is a guess ({}); --write leaves it out; say it with --door or a label",
+            doors.join(", "),
+            place.reason
+        )
+    } else {
+        return None;
     };
-    found.push(Difference::new(
+    Some(Difference::new(
         Is::NoDoor,
         "",
         Effect::Unserved,
         "metadata.labels",
         message,
-    ));
+    ))
 }
 
 /// Whether a problem says that no door admits the Ingress.

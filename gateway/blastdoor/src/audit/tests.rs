@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::{self, Options};
 use crate::world::World;
 
 const CONFIG: &str = "\
@@ -111,12 +110,7 @@ fn audited(objects: &str) -> Audit {
 }
 
 fn audited_with(config: &str, objects: &str) -> Audit {
-    let (folder, options) = Options::of_file(config);
-    std::fs::write(folder.path().join("objects.yaml"), objects).unwrap();
-    let config = config::load(&options).unwrap().config;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let world = runtime.unwrap().block_on(World::load(config, &options)).unwrap();
-    audit(&world.shown())
+    audit(&World::of_files(config, objects).shown())
 }
 
 fn lines(audit: &Audit) -> Vec<String> {

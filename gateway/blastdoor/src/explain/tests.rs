@@ -2,7 +2,6 @@ use door::Verdict;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{self, Options};
 use crate::world::World;
 
 const CONFIG: &str = "\
@@ -41,12 +40,7 @@ spec: { ports: [{ port: 80 }] }
 ";
 
 fn world(objects: &str) -> ShownWorld {
-    let (folder, options) = Options::of_file(CONFIG);
-    std::fs::write(folder.path().join("objects.yaml"), objects).unwrap();
-    let config = config::load(&options).unwrap().config;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let world = runtime.unwrap().block_on(World::load(config, &options)).unwrap();
-    world.shown()
+    World::of_files(CONFIG, objects).shown()
 }
 
 /// One rule of a random table.
