@@ -65,13 +65,13 @@ fn ten_thousand_ingresses_are_live_in_time() {
     };
     let small = start();
     ready(&small);
-    let base = small.resident();
+    let base = small.resident_anonymous();
     drop(small);
     fill(&server, few, many, &backend);
 
     let gateway = start();
     let took = ready(&gateway);
-    let per_ingress = (gateway.resident().saturating_sub(base)) as usize / (many - few);
+    let per_ingress = (gateway.resident_anonymous().saturating_sub(base)) as usize / (many - few);
 
     // A change: another host for an Ingress whose backend answers. Measured from the API server's answer.
     let door = gateway.door(DOOR);

@@ -175,7 +175,10 @@ impl State {
             writes: &mut self.writes,
             configuration: self.configuration.take().as_deref(),
         });
-        self.view = Some(job.input.view.clone());
+        if self.view.replace(job.input.view.clone()).is_none() {
+            // Who wrote what was there before this process is no news either.
+            self.writes = Writes::default();
+        }
     }
 
     fn compile(&mut self, job: &Job) -> Published {

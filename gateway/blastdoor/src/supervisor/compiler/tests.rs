@@ -211,3 +211,19 @@ fn nobody_waits_for_a_compilation() {
     };
     assert!(published.certificates.is_some());
 }
+
+/// What was there before this process is no news, so nobody will ask who wrote it.
+#[test]
+fn who_wrote_what_the_first_publication_shows_is_forgotten() {
+    let mut rig = Rig::new();
+    let mut state = State::new(Journal::new());
+    let mut publish = |rig: &mut Rig| {
+        let mut job = rig.job(&["one"]);
+        let elsewhere = ObjectRef::namespaced(Kind::Ingress, &route::ObjectKey::new("shop", "elsewhere"));
+        job.writes.put(elsewhere, control::Write::default());
+        state.publish(job);
+        state.writes.is_empty()
+    };
+    assert!(publish(&mut rig));
+    assert!(!publish(&mut rig), "a later change may be of interest");
+}

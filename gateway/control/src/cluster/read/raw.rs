@@ -37,6 +37,7 @@ impl<'de, K: WatchedKind> Deserialize<'de> for RawObject<K> {
             resource_version: text("resourceVersion"),
             ..ObjectMeta::default()
         };
+        forget_fields(&mut json);
         let content = match K::deserialize(&json) {
             Ok(object) => Content::Typed(Box::new(object)),
             Err(error) => {
@@ -50,6 +51,17 @@ impl<'de, K: WatchedKind> Deserialize<'de> for RawObject<K> {
             }
         };
         Ok(Self { meta, content })
+    }
+}
+
+/// Leaves of `metadata.managedFields[].fieldsV1` only who owns the status. The rest is most of an object, nobody asks for it,
+/// and a page of it would be in memory twice.
+fn forget_fields(json: &mut Value) {
+    let entries = json.pointer_mut("/metadata/managedFields");
+    for entry in entries.and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(fields) = entry.get_mut("fieldsV1").and_then(Value::as_object_mut) {
+            fields.retain(|name, _| name == "f:status");
+        }
     }
 }
 
@@ -80,5 +92,41 @@ impl<K: WatchedKind> kube::Resource for RawObject<K> {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.meta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Service;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_managed_fields_only_those_of_the_status_are_kept() {
+        let sent = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": "app", "namespace": "shop", "managedFields": [
+                { "manager": "helm", "time": "2026-11-27T10:00:00Z",
+                  "fieldsV1": { "f:metadata": { "f:labels": {} }, "f:spec": { "f:ports": {} } } },
+                { "manager": "cloud", "time": "2026-11-27T11:00:00Z", "subresource": "status",
+                  "fieldsV1": { "f:status": { "f:loadBalancer": { "f:ingress": {} } } } },
+                { "manager": "odd", "fieldsV1": {} },
+            ] },
+        });
+        let raw: RawObject<Service> = serde_json::from_value(sent).unwrap();
+        let Content::Typed(service) = raw.content else {
+            panic!("not as the API describes it");
+        };
+        let kept = serde_json::to_value(service.metadata.managed_fields.unwrap()).unwrap();
+        assert_eq!(
+            kept,
+            json!([
+                { "manager": "helm", "time": "2026-11-27T10:00:00Z", "fieldsV1": {} },
+                { "manager": "cloud", "time": "2026-11-27T11:00:00Z", "subresource": "status",
+                  "fieldsV1": { "f:status": { "f:loadBalancer": { "f:ingress": {} } } } },
+                { "manager": "odd", "fieldsV1": {} },
+            ])
+        );
     }
 }

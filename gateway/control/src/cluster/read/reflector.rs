@@ -19,8 +19,8 @@ use super::target::WatchTarget;
 use super::update::{Closed, TargetEvent, Update};
 use crate::cluster::connection::{Contact, Fault, Pace};
 
-/// Objects in one page. A whole page is in memory until it has been parsed.
-const PAGE: u32 = 200;
+/// Objects in one page. A whole page is in memory until it has been parsed, and the connection keeps as much room.
+const PAGE: u32 = 100;
 /// Seconds after which the API server ends a watch. If it does not, the watch has stalled.
 const WATCH: u32 = 50;
 /// A watch that has sent nothing for this long has stalled.
