@@ -20,6 +20,9 @@ const OF_TRAFFIC: usize = BUCKETS.len() + 5;
 /// Series of what is known of a Service.
 const OF_SERVICE: usize = 5;
 
+/// Series of requests that an Ingress or a Service comes to: those of four classes of status.
+const OF_REQUESTS: usize = 4;
+
 /// Series of what is counted as `other`, with those of ejected endpoints and of what was folded.
 const OF_OTHER: usize = CLASSES.len() + OF_TRAFFIC + OF_SERVICE + 2;
 
@@ -71,6 +74,8 @@ pub(super) struct Book {
     /// Series of requests, and of everything else.
     requests: usize,
     details: usize,
+    /// How many Ingresses and Services the door serves, since it was looked for the first time.
+    served: Option<(usize, usize)>,
     /// The last publication whose routes the book was compared with.
     compared: u64,
     looked: Option<Instant>,
@@ -131,7 +136,7 @@ impl RouteBook {
             return;
         }
         book.most = most;
-        if book.requests > book.most_requests() || book.details > book.most_details() {
+        if book.requests + book.details > book.room() {
             book.clear();
         }
         // What came too late may be in time for a higher one.
@@ -157,6 +162,29 @@ impl RouteBook {
         if let Some(found) = book.find(worker, ingress, service, class, publication, false) {
             return found;
         }
+        let mut book = self.look(book, door.as_deref(), publication);
+        let found = book.find(worker, ingress, service, class, publication, true);
+        found.unwrap_or_else(|| book.others(worker))
+    }
+
+    /// What is counted of a Service.
+    pub(crate) fn service(&self, service: &ObjectKey) -> Arc<ServiceCounts> {
+        let door = self.door();
+        let publication = door.as_ref().map_or(0, |door| door.publication());
+        let mut book = self.lock();
+        if !book.has_room_for(service) {
+            book = self.look(book, door.as_deref(), publication);
+        }
+        book.service(service, publication)
+    }
+
+    /// A full book looks what the door serves, at times: what is gone makes room, and so does what the door does not have.
+    fn look<'b>(
+        &'b self,
+        mut book: MutexGuard<'b, Book>,
+        door: Option<&dyn Serving>,
+        publication: u64,
+    ) -> MutexGuard<'b, Book> {
         if let Some(door) = door
             && book.may_look(publication, Instant::now())
         {
@@ -165,15 +193,7 @@ impl RouteBook {
             book = self.lock();
             self.forget_the_gone(&mut book, &served);
         }
-        let found = book.find(worker, ingress, service, class, publication, true);
-        found.unwrap_or_else(|| book.others(worker))
-    }
-
-    /// What is counted of a Service.
-    pub(crate) fn service(&self, service: &ObjectKey) -> Arc<ServiceCounts> {
-        let publication = self.door().map_or(0, |door| door.publication());
-        let mut book = self.lock();
-        book.service(service, publication)
+        book
     }
 
     /// What there is to show: routes that are gone are not. With the ejected endpoints.
@@ -221,14 +241,35 @@ impl std::fmt::Debug for RouteBook {
 }
 
 impl Book {
-    /// Half of all series. The other half is that of requests: who answers what is known of more routes than how fast.
-    fn most_details(&self) -> usize {
-        self.most / 2
+    /// For the series of routes, beside those of `other`.
+    fn room(&self) -> usize {
+        self.most.saturating_sub(self.most / ONE_OUT + OF_OTHER)
     }
 
+    /// What requests leave. Half is kept for them, as who answers what is known of more routes than how fast; less where the
+    /// door does not serve so much.
+    fn most_details(&self) -> usize {
+        let half = self.room().saturating_sub(self.most / 2);
+        let needed = self
+            .served
+            .map(|(ingresses, services)| OF_REQUESTS * ingresses.max(services));
+        let kept = needed.map_or(half, |needed| needed.min(half));
+        self.room().saturating_sub(kept.max(self.requests))
+    }
+
+    /// What details leave, of which half is kept for them likewise.
     fn most_requests(&self) -> usize {
-        let rest = self.most_details() + self.most / ONE_OUT + OF_OTHER;
-        self.most.saturating_sub(rest)
+        let half = self.most / 2;
+        let needed = self
+            .served
+            .map(|(ingresses, services)| OF_TRAFFIC * ingresses + OF_SERVICE * services);
+        let kept = needed.map_or(half, |needed| needed.min(half));
+        self.room().saturating_sub(kept.max(self.details))
+    }
+
+    fn has_room_for(&self, service: &ObjectKey) -> bool {
+        let known = self.services.get(service);
+        known.is_some_and(|known| known.counts.is_some()) || self.details + OF_SERVICE <= self.most_details()
     }
 
     /// `None` if there is no room, unless it may `fold`.
@@ -242,6 +283,7 @@ impl Book {
         fold: bool,
     ) -> Option<Found> {
         let bit = 1_u16.checked_shl(u32::try_from(class).ok()?)?;
+        let room = self.room();
         let has_room = (
             self.requests < self.most_requests(),
             self.details + OF_TRAFFIC <= self.most_details(),
@@ -285,7 +327,7 @@ impl Book {
             self.is_new = true;
         }
         if answers.own & bit == 0 {
-            if has_room.0 {
+            if has_room.0 && self.requests + self.details < room {
                 answers.own |= bit;
                 answers.folded &= !bit;
                 self.requests += 1;
@@ -356,6 +398,7 @@ impl Book {
     /// workers must ask again: a Service of an Ingress that stays is gone, or what came too late may be in time.
     fn forget_the_gone(&mut self, served: &Served) -> bool {
         let before = self.ingresses.len() + self.services.len();
+        let most_before = (self.most_requests(), self.most_details());
         let is_late = |seen: u64| seen > served.publication;
         let (mut requests, mut details, mut has_changed) = (0, 0, false);
         self.ingresses.retain(|key, entry| {
@@ -379,12 +422,15 @@ impl Book {
             stays
         });
         (self.requests, self.details) = (requests, details);
+        self.served = Some((served.ingresses.len(), served.services.len()));
         self.compared = served.publication;
         let entries = self.ingresses.values().map(|entry| entry.seen);
         self.is_new = entries
             .chain(self.services.values().map(|entry| entry.seen))
             .any(is_late);
-        let has_room = self.ingresses.len() + self.services.len() < before;
+        let has_room = self.ingresses.len() + self.services.len() < before
+            || self.most_requests() > most_before.0
+            || self.most_details() > most_before.1;
         has_changed || has_room && self.folded > 0
     }
 
@@ -502,6 +548,59 @@ mod tests {
         let all = 3_000 * (1 + OF_TRAFFIC + OF_SERVICE);
         assert_eq!(usize::try_from(folded).unwrap(), all - requests - details);
         assert!(find(&book, 0).is_own && !find(&book, 2_999).is_own);
+    }
+
+    #[test]
+    fn what_one_half_cannot_need_is_room_of_the_other() {
+        // More than half of all series are of times, bytes and Services.
+        let (book, door) = open(1_000);
+        door.publishes(0..40);
+        for number in 0..40 {
+            let _found = find(&book, number);
+            let _counts = book.service(&key(number));
+        }
+        assert_eq!(sizes(&book), (40, 40 * (OF_TRAFFIC + OF_SERVICE), 0));
+        // More than half of them are of requests: each of the Services answers for each of the Ingresses.
+        let (book, door) = open(1_000);
+        door.publishes(0..20);
+        let pairs = (0..20).flat_map(|ingress| (0..20).map(move |service| (ingress, service)));
+        let finds = pairs.flat_map(|(ingress, service)| {
+            let found = [1, 3].map(|class| book.find(0, &key(ingress), Some(&key(service)), class));
+            found.map(|found| found.is_own)
+        });
+        let own = finds.filter(|is_own| *is_own).count();
+        let kept = 20 * (OF_TRAFFIC + OF_SERVICE);
+        assert_eq!(own, book.lock().room() - kept);
+        assert_eq!((sizes(&book).0, sizes(&book).1), (own, 20 * OF_TRAFFIC));
+        // There is still room for what is kept.
+        for number in 0..20 {
+            assert!(!Arc::ptr_eq(
+                &book.service(&key(number)),
+                &book.lock().other_service
+            ));
+        }
+    }
+
+    #[test]
+    fn a_door_that_grows_keeps_within_the_bound() {
+        let (book, door) = open(1_000);
+        door.publishes(0..50);
+        for number in 0..50 {
+            let _found = find(&book, number);
+            let _counts = book.service(&key(number));
+        }
+        door.publishes(0..3_000);
+        for number in 0..3_000 {
+            let _found = find(&book, number);
+            let _counts = book.service(&key(number));
+            let book = book.lock();
+            assert!(book.requests + book.details <= book.room());
+        }
+        let (requests, details, _) = sizes(&book);
+        assert!(
+            requests > OF_REQUESTS * 50 - 1 && details > 500,
+            "{requests} {details}"
+        );
     }
 
     #[test]
