@@ -62,6 +62,21 @@ impl Printer {
     }
 }
 
+/// Prints a report, or why there is none. Exits with 1 unless it `is_clean`.
+fn print_or_fail<R: Display + Serialize>(
+    report: Result<R, String>,
+    output: ReportOutput,
+    is_clean: fn(&R) -> bool,
+) -> ExitCode {
+    let report = match report {
+        Ok(report) => report,
+        Err(message) => return fail(USAGE, message),
+    };
+    let mut printer = Printer::default();
+    printer.print_report(output, &report);
+    printer.finish(ExitCode::from(u8::from(!is_clean(&report))))
+}
+
 /// How a command ends after it has written to standard output.
 fn finish(written: io::Result<()>, otherwise: ExitCode) -> ExitCode {
     match written {

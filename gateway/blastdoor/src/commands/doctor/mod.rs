@@ -14,7 +14,7 @@ use clap::Args;
 use doctor::{Gateways, Inventory, Report, Request, Timestamp, examine};
 
 use super::run::runtime;
-use super::{Printer, ReportOutput, USAGE, fail};
+use super::{ReportOutput, print_or_fail};
 use crate::config::Options;
 
 /// Options of the command.
@@ -42,13 +42,7 @@ pub(crate) struct DoctorOptions {
 
 /// Reads the cluster, or a dump of it, and prints what is wrong with the ways to the doors.
 pub(crate) fn run(options: &Options, asked: &DoctorOptions) -> ExitCode {
-    let report = match report(options, asked) {
-        Ok(report) => report,
-        Err(message) => return fail(USAGE, message),
-    };
-    let mut printer = Printer::default();
-    printer.print_report(asked.output, &report);
-    printer.finish(ExitCode::from(u8::from(!report.is_clean())))
+    print_or_fail(report(options, asked), asked.output, Report::is_clean)
 }
 
 /// # Errors

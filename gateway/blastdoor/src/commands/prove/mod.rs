@@ -12,7 +12,7 @@ use prove::{ClientIdentity, Report};
 use self::address::DoorAddress;
 use super::progress::Progress;
 use super::run::runtime;
-use super::{Printer, ReportOutput, USAGE, fail, loaded};
+use super::{ReportOutput, loaded, print_or_fail};
 use crate::config::Options;
 use crate::world::World;
 
@@ -39,13 +39,7 @@ pub(crate) struct ProveOptions {
 
 /// Attacks a running gateway and prints what came of it.
 pub(crate) fn run(options: &Options, asked: &ProveOptions) -> ExitCode {
-    let report = match report(options, asked) {
-        Ok(report) => report,
-        Err(message) => return fail(USAGE, message),
-    };
-    let mut printer = Printer::default();
-    printer.print_report(asked.output, &report);
-    printer.finish(ExitCode::from(u8::from(!report.is_clean())))
+    print_or_fail(report(options, asked), asked.output, Report::is_clean)
 }
 
 /// # Errors
