@@ -62,6 +62,7 @@ mod timeouts;
 mod tls;
 mod tls_backends;
 mod tls_config;
+mod tracing;
 mod upstreams;
 mod websocket;
 mod withdrawn;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use blastdoor::config::{self, Options, SourceKind};
 use control::FileSource;
 use door::{AddressPolicy, BackendPolicy, ExternalNames, Ledger, OwnAddresses, PlatformRoots, Publisher};
-use proxy::{AccessLog, Allotment, Listener, MemoryBudget, Metrics, Settings};
+use proxy::{AccessLog, Allotment, Listener, MemoryBudget, Metrics, Settings, Tracer};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,6 +56,7 @@ fn main() {
             &Metrics::default(),
             AccessLog::off(),
             MemoryBudget::new(usize::MAX),
+            Tracer::off(),
         );
         let mut listener = listener.unwrap();
         listener.allot(Allotment::UNLIMITED);

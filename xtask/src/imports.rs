@@ -21,6 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("route", &[]),
     ("wire", &[]),
     ("filter", &[]),
+    ("trace", &[]),
     ("resource", &["text", "route", "filter"]),
     ("door", &["route", "filter", "resource"]),
     ("control", &["route", "resource"]),
@@ -28,11 +29,11 @@ const TABLE: &[(&str, &[&str])] = &[
     // It attacks from outside and relies on nothing of what it attacks: it has parsers, tables and escapes of its own (ADR 56).
     ("prove", &[]),
     ("migrate", &["text", "route", "resource", "door"]),
-    ("proxy", &["text", "route", "wire", "filter", "door"]),
+    ("proxy", &["text", "route", "wire", "filter", "trace", "door"]),
     (
         "blastdoor",
         &[
-            "text", "route", "wire", "filter", "resource", "door", "control", "doctor", "migrate", "prove",
+            "text", "route", "wire", "filter", "trace", "resource", "door", "control", "doctor", "migrate", "prove",
             "proxy",
         ],
     ),

@@ -34,6 +34,7 @@ mod reproduce;
 mod rings;
 mod sbom;
 mod sizes;
+mod traces;
 mod workspace;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ The project's own tasks.
   cargo xtask nodes          test the gateway on three nodes of Kubernetes, made of network namespaces (as root, on Linux)
   cargo xtask nodes follow GUIDE   follow a guide of docs/ literally, on a cluster of its own
   cargo xtask neighbours NAME…  test beside external-dns, cert-manager and the AWS Load Balancer Controller, built with Go
+  cargo xtask traces         send traces to the receiver of the OpenTelemetry Collector, built with Go
   cargo xtask chart          compare what is made of the Helm chart (Kustomize, tables, schema) with it; --write makes it anew
   cargo xtask image NAME     build container images of the `dist` build and their bill of materials, without a container
                              engine, into target/image; with --target, --profile, --root
@@ -89,6 +91,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some((task, rest)) if task == "deploy" => deploy::run(&workspace, rest),
         Some((task, rest)) if task == "nodes" => nodes::run(&workspace, rest),
         Some((task, rest)) if task == "neighbours" => neighbours::run(&workspace, rest),
+        Some((task, _)) if task == "traces" => traces::run(&workspace),
         Some((task, rest)) if task == "rings" => rings::run(&workspace, rest),
         Some((task, rest)) if task == "chart" => chart::run(&workspace, rest),
         Some((task, rest)) if task == "image" => image::run(&workspace, rest),

@@ -32,6 +32,7 @@ mod signals;
 mod source;
 mod supervisor;
 mod telemetry;
+mod traces;
 mod watched;
 mod world;
 

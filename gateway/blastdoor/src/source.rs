@@ -106,7 +106,7 @@ pub(crate) fn credentials(options: &Options) -> Credentials {
 }
 
 /// Distinguishes replicas without a pod name.
-fn host_and_process() -> String {
+pub(crate) fn host_and_process() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}_{}", host.trim(), std::process::id())
 }

@@ -40,13 +40,17 @@ pub use listen::verdicts::Verdicts;
 pub use memory::{MemoryBudget, Stage};
 pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::label_text::LabelText;
+pub use observe::live::{Live, LiveFilter, Watching};
 pub use observe::metrics::Metrics;
 pub use observe::queue::LineQueue;
+pub use observe::span_queue::{SpanBatch, SpanLoss, SpanQueue};
+pub use observe::story::{AttemptStep, FilterStep, FilterVerdict, SentHead, Story, StoryRule};
+pub use observe::tracer::Tracer;
 pub use observe::traffic::Traffic;
 pub use request::rehearsal::{Answered, CanaryTurn, FilterOutcome, Outcome, Rehearsal, rehearse};
 pub use settings::{
-    Binding, ClientIp, ClientShare, Drain, FilterSettings, Front, Limits, PerClient, ProxyProtocol, Settings,
-    Timeouts, TrustedProxies,
+    Binding, ClientIp, ClientShare, Drain, FilterSettings, Front, Limits, Parents, PerClient, ProxyProtocol,
+    SampleRate, Settings, Timeouts, Tracing, TrustedProxies,
 };
 pub use upstream::UnwellEndpoint;
 pub use worker::Phase;

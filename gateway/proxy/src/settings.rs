@@ -36,6 +36,57 @@ pub struct Settings {
     pub filters: FilterSettings,
     /// The configuration has doors that other processes open, of whose hosts this one knows nothing.
     pub has_doors_elsewhere: bool,
+    /// Which requests are traced; `None`: none, and what clients say of traces passes through as it came.
+    pub tracing: Option<Tracing>,
+}
+
+/// Which requests of a door are traced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tracing {
+    /// How many of the traces that begin here are recorded.
+    pub sample: SampleRate,
+    /// Whose traces are continued.
+    pub parents: Parents,
+}
+
+/// A share of traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleRate(u64);
+
+/// Whose `traceparent` is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parents {
+    /// That of trusted peers, their word on whether the trace is recorded included.
+    #[default]
+    Trusted,
+    /// As `Trusted`; other clients say which trace it is, and the door whether it is recorded.
+    Any,
+    /// Nobody's.
+    None,
+}
+
+impl SampleRate {
+    const ALL: u64 = 1 << 32;
+
+    /// From 0, none, to 1, all.
+    #[must_use]
+    pub fn of(share: f64) -> Option<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            return None;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is from 0 to 2^32"
+        )]
+        let parts = (share * Self::ALL as f64).ceil() as u64;
+        Some(Self(parts))
+    }
+
+    /// Whether the next one is recorded.
+    pub(crate) fn takes_one(self) -> bool {
+        u64::from(fastrand::u32(..)) < self.0
+    }
 }
 
 /// What the filters of a door may use.
@@ -311,6 +362,24 @@ impl Settings {
             },
             filters: FilterSettings::default(),
             has_doors_elsewhere: false,
+            tracing: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SampleRate;
+
+    #[test]
+    fn a_share_is_from_none_to_all() {
+        for (share, taken) in [(0.0, 0), (1.0, 1000)] {
+            let rate = SampleRate::of(share).unwrap();
+            let count = (0..1000).filter(|_| rate.takes_one()).count();
+            assert_eq!(count, taken, "{share}");
+        }
+        for wrong in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(SampleRate::of(wrong), None, "{wrong}");
         }
     }
 }

@@ -95,6 +95,21 @@ impl<A> Table<A> {
             .or(self.default.as_ref())
     }
 
+    /// The entry whose action [`find`](Self::find) returns, for whoever explains it: it looks at all entries of the host.
+    #[must_use]
+    pub fn row(&self, host: Option<&RequestHost<'_>>, path: &RequestPath<'_>) -> Option<Row<'_, A>> {
+        let action = self.find(host, path)?;
+        let is_it = |other: &A| std::ptr::eq(other, action);
+        let named = host.and_then(|host| self.named(host)).or_else(|| self.hostless());
+        let row = |host, path| Row { host, path, action };
+        let Some(rules) = named.filter(|_| !self.default.as_ref().is_some_and(is_it)) else {
+            return Some(row(&HostPattern::Any, RowPath::Default));
+        };
+        let rule = self.rules_of(rules).iter().find(|rule| is_it(&rule.action));
+        let path = rule.map_or(RowPath::HostDefault, |rule| RowPath::Pattern(&rule.path));
+        Some(row(&rules.pattern, path))
+    }
+
     /// Whether some rule names this host, precisely or by a wildcard.
     #[must_use]
     pub fn knows_host(&self, host: &RequestHost<'_>) -> bool {

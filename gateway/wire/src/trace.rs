@@ -61,6 +61,21 @@ impl TraceId {
         Self::of_digits(digits)
     }
 
+    /// The one with this number. All zeros is none.
+    #[must_use]
+    pub fn of_number(bytes: [u8; 16]) -> Option<Self> {
+        let digit = |nibble: u8| match nibble {
+            0..=9 => b'0' + nibble,
+            _ => b'a' + nibble - 10,
+        };
+        let mut digits = [0; 32];
+        let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        for (place, nibble) in digits.iter_mut().zip(nibbles) {
+            *place = digit(nibble);
+        }
+        Self::of_digits(digits)
+    }
+
     fn of_digits(digits: [u8; 32]) -> Option<Self> {
         let is_id = is_hex(&digits) && digits.iter().any(|digit| *digit != b'0');
         is_id.then_some(Self(digits))
@@ -91,6 +106,14 @@ mod tests {
     use crate::{HeadLimits, RequestHead};
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    #[test]
+    fn a_number_is_a_trace() {
+        let number = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128;
+        let of = |number: u128| TraceId::of_number(number.to_be_bytes());
+        assert_eq!(of(number).as_ref().map(TraceId::as_str), Some(TRACE));
+        assert_eq!(of(0), None);
+    }
 
     #[test]
     fn only_a_valid_traceparent_names_a_trace() {

@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::board::Board;
 use super::context::Inquiry;
 use super::guard;
+use super::live::{self, Wanted};
 use super::page::{Audience, Page};
 use super::query::Query;
 
@@ -17,6 +18,8 @@ pub(super) enum Asked {
     Now(Answer),
     /// What takes a while to make.
     Page(&'static Page, Inquiry),
+    /// What somebody waits for.
+    Live(Wanted),
 }
 
 /// What a request asks for. `buffer` contains its head.
@@ -25,7 +28,7 @@ pub(super) fn asked(request: &RequestHead, buffer: &[u8], board: &Board) -> Aske
     let is_api = path == "/api" || path.starts_with("/api/");
     match judged(request, buffer, path, board) {
         Asked::Now(answer) if is_api => Asked::Now(answer.of_api()),
-        asked @ (Asked::Now(_) | Asked::Page(..)) => asked,
+        asked @ (Asked::Now(_) | Asked::Page(..) | Asked::Live(_)) => asked,
     }
 }
 
@@ -47,6 +50,7 @@ fn judged(request: &RequestHead, buffer: &[u8], path: &str, board: &Board) -> As
             board.is_ready(),
             "not ready: a door is not bound, lacks a worker or has no table yet\n",
         ),
+        live::PATH => return live_for(request, buffer, host),
         path => match Page::at(path) {
             Some(page) => return page_for(page, request, buffer, host),
             None => lb(path, board),
@@ -55,41 +59,66 @@ fn judged(request: &RequestHead, buffer: &[u8], path: &str, board: &Board) -> As
 }
 
 fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Option<&str>) -> Asked {
-    let is_for_programs = page.audience == Audience::Programs;
-    let refused = |status, message: &'static str| {
-        Asked::Now(match page.audience {
-            Audience::Programs => Answer::text(status, message),
-            Audience::People => Answer::error(status, message.trim_end()),
-        })
+    if let Err(refused) = guarded(page.audience, page.path, request, buffer, host) {
+        return Asked::Now(refused);
+    }
+    let accept = accept(request, buffer);
+    let query = match page.audience {
+        Audience::Programs => Ok(Query::default()),
+        Audience::People => query_of(request, buffer),
+    };
+    match query {
+        Ok(query) => Asked::Page(page, Inquiry { query, accept }),
+        Err(answer) => Asked::Now(answer),
+    }
+}
+
+fn live_for(request: &RequestHead, buffer: &[u8], host: Option<&str>) -> Asked {
+    let wanted = guarded(Audience::People, live::PATH, request, buffer, host)
+        .and_then(|()| query_of(request, buffer))
+        .and_then(|query| {
+            let wanted = Wanted::read(&query);
+            wanted.map_err(|error| Answer::error(StatusCode::BAD_REQUEST, error))
+        });
+    match wanted {
+        Ok(wanted) => Asked::Live(wanted),
+        Err(answer) => Asked::Now(answer),
+    }
+}
+
+/// # Errors
+/// The answer to a request that may not have the page.
+fn guarded(
+    audience: Audience,
+    path: &str,
+    request: &RequestHead,
+    buffer: &[u8],
+    host: Option<&str>,
+) -> Result<(), Answer> {
+    let is_for_programs = audience == Audience::Programs;
+    let refused = |status, message: &'static str| match audience {
+        Audience::Programs => Answer::text(status, message),
+        Audience::People => Answer::error(status, message.trim_end()),
     };
     let mut names = request.fields.iter().map(|field| field.name.of(buffer));
     if !guard::is_trusted(host) && (!is_for_programs || names.any(guard::is_of_browsers)) {
         let message = "not under this Host: use an address, `localhost`, a name without a dot, `….svc` or \
                        `….svc.cluster.local`\n";
-        return refused(StatusCode::MISDIRECTED_REQUEST, message);
+        return Err(refused(StatusCode::MISDIRECTED_REQUEST, message));
     }
     let said = |name| values(request, buffer, name);
-    let may_be_linked = is_for_programs || page.path == "/";
+    let may_be_linked = is_for_programs || path == "/";
     if !guard::is_from_here(may_be_linked, said(b"sec-fetch-site"), said(b"sec-fetch-dest")) {
-        return refused(StatusCode::FORBIDDEN, "not for pages of another site\n");
+        return Err(refused(StatusCode::FORBIDDEN, "not for pages of another site\n"));
     }
-    if is_for_programs {
-        let accept = accept(request, buffer);
-        return Asked::Page(
-            page,
-            Inquiry {
-                accept,
-                ..Inquiry::default()
-            },
-        );
-    }
-    match Query::parse(request.query.map(|query| query.of(buffer)).unwrap_or_default()) {
-        Ok(query) => {
-            let accept = accept(request, buffer);
-            Asked::Page(page, Inquiry { query, accept })
-        }
-        Err(error) => Asked::Now(Answer::error(StatusCode::BAD_REQUEST, error)),
-    }
+    Ok(())
+}
+
+/// # Errors
+/// The answer to a request whose query is malformed.
+fn query_of(request: &RequestHead, buffer: &[u8]) -> Result<Query, Answer> {
+    Query::parse(request.query.map(|query| query.of(buffer)).unwrap_or_default())
+        .map_err(|error| Answer::error(StatusCode::BAD_REQUEST, error))
 }
 
 /// The fields `Accept`, joined.
@@ -145,7 +174,7 @@ mod tests {
                     let (head, _) = answer.parts(Method::Get);
                     (answer.status(), head.contains("\r\nAllow: GET, HEAD\r\n"))
                 }
-                Asked::Page(..) => (200, false),
+                Asked::Page(..) | Asked::Live(_) => (200, false),
             },
             Ok(None) => panic!("{head:?} is incomplete"),
             Err(error) => (error.status(), false),
@@ -214,6 +243,7 @@ mod tests {
                 assert_eq!(inquiry.accept, "a/b, c/d");
                 (200, page.path.to_owned())
             }
+            Asked::Live(_) => (200, live::PATH.to_owned()),
         }
     }
 
@@ -224,6 +254,9 @@ mod tests {
             ("/api/v1/doors", "127.0.0.1:10254", 200),
             ("/api/v1/doors", "localhost", 200),
             ("/api/v1/doors", "attacker.test", 421),
+            ("/api/v1/live", "localhost", 200),
+            ("/api/v1/live", "attacker.test", 421),
+            ("/api/v1/live?x=y", "localhost", 400),
             ("/metrics", "attacker.test", 200),
             ("/livez", "attacker.test", 200),
             ("/readyz", "attacker.test", 503),
@@ -272,6 +305,9 @@ mod tests {
             ("/api/v1/doors", &["site: same-site"], 403),
             ("/api/v1/doors", &["site: cross-site"], 403),
             ("/api/v1/doors", &["site: none", "site: cross-site"], 403),
+            ("/api/v1/live", &["site: same-origin"], 200),
+            ("/api/v1/live", &["site: cross-site", "dest: image"], 403),
+            ("/api/v1/live", &["site: cross-site", "dest: document"], 403),
             ("/api/v1/doors", &["site: cross-site", "dest: document"], 403),
             ("/dashboard/main.js", &["site: cross-site", "dest: script"], 403),
             ("/", &["site: cross-site", "dest: image"], 403),

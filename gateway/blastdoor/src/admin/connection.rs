@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use proxy::Live;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
@@ -53,6 +54,7 @@ const LIMITS: HeadLimits = HeadLimits {
 pub(super) struct Server {
     pub(super) board: Board,
     pub(super) pages: Pages,
+    pub(super) live: Live,
     pub(super) places: Rc<Places>,
     pub(super) patience: Patience,
 }
@@ -82,16 +84,28 @@ impl Server {
 
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, heralded: bool, place: Place) {
         let served = async {
+            let begun = Instant::now();
             let mut request = Request::default();
             let Ok(read) = timeout(self.patience.head, request.read(&mut stream, heralded)).await else {
                 return Err(io::ErrorKind::TimedOut.into());
             };
-            let verdict = read?;
+            let asked = match read? {
+                Ok(()) => asked(&request.head, &request.bytes, &self.board),
+                Err(status) => Asked::Now(Answer::malformed(status)),
+            };
             place.asked();
-            self.answer(&mut stream, &request, verdict, &place).await
+            // Whoever waits for something has said for how long.
+            let wait = match &asked {
+                Asked::Live(wanted) => wanted.wait,
+                Asked::Now(_) | Asked::Page(..) => Duration::ZERO,
+            };
+            let left = self.patience.whole.saturating_sub(begun.elapsed()) + wait;
+            let answered = timeout(left, self.answer(&mut stream, &request, asked, &place));
+            answered
+                .await
+                .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
         };
-        let outcome = timeout(self.patience.whole, served).await;
-        if outcome.is_err() || outcome.is_ok_and(|served| served.is_err_and(|error| is_late(&error))) {
+        if served.await.is_err_and(|error| is_late(&error)) {
             self.places.counts().refused(Refused::Deadline, Instant::now());
         }
     }
@@ -100,18 +114,21 @@ impl Server {
         &self,
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
         request: &Request,
-        verdict: Result<(), u16>,
+        asked: Asked,
         place: &Place,
     ) -> io::Result<()> {
-        let asked = match verdict {
-            Ok(()) => asked(&request.head, &request.bytes, &self.board),
-            Err(status) => Asked::Now(Answer::malformed(status)),
-        };
         let (answer, _page) = match asked {
             Asked::Now(answer) => (answer, None),
             Asked::Page(page, inquiry) => match place.page() {
                 Some(under_way) => (self.pages.order(page, inquiry).await, Some(under_way)),
                 None => (Pages::busy(page), None),
+            },
+            Asked::Live(wanted) => match place.long_page() {
+                Some(under_way) => match wanted.answer(&self.live, stream).await {
+                    Some(answer) => (answer, Some(under_way)),
+                    None => return Ok(()),
+                },
+                None => (Answer::busy().of_api(), None),
             },
         };
         let (head, body) = answer.parts(request.head.method);
@@ -214,12 +231,14 @@ mod tests {
             started: std::time::UNIX_EPOCH,
             audit: Shared::new(),
             journal: crate::journal::Journal::new(),
+            metrics: proxy::Metrics::default(),
         };
         let pages = Pages::start(context, room.pages).unwrap();
         let places = Places::new(room, AdminCounts::default());
         Rc::new(Server {
             board,
             pages,
+            live: Live::default(),
             places,
             patience,
         })

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use prometheus_client::registry::Registry;
+use proxy::Metrics;
 
 use super::answer::{Answer, WeakBody};
 use super::board::Board;
@@ -14,7 +15,7 @@ use crate::journal::Journal;
 use crate::shown::ShownWorld;
 
 /// What pages are made from.
-pub(super) struct Context {
+pub(crate) struct Context {
     pub(super) board: Board,
     pub(super) registry: Arc<Registry>,
     pub(super) gauges: Gauges,
@@ -23,6 +24,8 @@ pub(super) struct Context {
     /// The last audit.
     pub(super) audit: Shared<ShownWorld>,
     pub(super) journal: Journal,
+    /// Those of the doors, which have exemplars.
+    pub(super) metrics: Metrics,
 }
 
 /// A page about a world, for as long as it is being sent: it can be large, and its readers many.
@@ -61,6 +64,25 @@ pub(super) struct Inquiry {
 }
 
 impl Context {
+    /// What pages are made from, in a process that begins now.
+    pub(crate) fn new(
+        board: Board,
+        registry: Registry,
+        gauges: Gauges,
+        metrics: Metrics,
+        journal: Journal,
+    ) -> Self {
+        Self {
+            board,
+            registry: Arc::new(registry),
+            gauges,
+            started: now(),
+            audit: Shared::new(),
+            journal,
+            metrics,
+        }
+    }
+
     /// The world that is live.
     ///
     /// # Errors
@@ -69,6 +91,11 @@ impl Context {
         let world = self.board.world().filter(|world| world.view.is_some());
         world.ok_or_else(Answer::not_yet)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "pages say when the process began")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 #[cfg(test)]

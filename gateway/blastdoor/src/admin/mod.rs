@@ -14,6 +14,7 @@ mod counts;
 mod dashboard;
 mod exposition;
 mod guard;
+mod live;
 mod page;
 mod pages;
 mod places;
@@ -25,24 +26,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use control::caught;
-use prometheus_client::registry::Registry;
+use proxy::Live;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 
 pub(crate) use self::board::Board;
 use self::connection::{Patience, Server};
-use self::context::{Context, Shared};
+pub(crate) use self::context::Context;
 pub(crate) use self::counts::AdminCounts;
 use self::pages::Pages;
 use self::places::Places;
 pub(crate) use self::places::Room;
 use crate::config::AdminBind;
-use crate::gauges::Gauges;
-use crate::journal::Journal;
 
 /// How long accepting pauses when the host is out of descriptors and there is none in reserve.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -88,21 +86,12 @@ impl Admin {
     /// When a thread or its runtime cannot be started.
     pub(crate) fn start(
         self,
-        board: Board,
-        registry: Arc<Registry>,
-        gauges: Gauges,
-        journal: Journal,
+        context: Context,
         room: Room,
         counts: AdminCounts,
+        live: Live,
     ) -> io::Result<()> {
-        let context = Context {
-            board: board.clone(),
-            registry,
-            gauges,
-            started: now(),
-            audit: Shared::new(),
-            journal,
-        };
+        let board = context.board.clone();
         let pages = Pages::start(context, room.pages)?;
         let (told, outcome) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("admin".to_owned());
@@ -118,6 +107,7 @@ impl Admin {
             let server = Rc::new(Server {
                 board,
                 pages,
+                live,
                 places: Places::new(room, counts),
                 patience: Patience::USUAL,
             });
@@ -132,11 +122,6 @@ impl Admin {
         })?;
         outcome.recv().unwrap_or_else(|lost| Err(io::Error::other(lost)))
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "pages say when the process began")]
-fn now() -> SystemTime {
-    SystemTime::now()
 }
 
 /// A runtime that waits for connections at the socket.

@@ -5,7 +5,6 @@
 use std::fmt;
 
 use hyper::StatusCode;
-use prometheus_client::registry::Registry;
 
 use super::answer::Answer;
 use super::context::{Context, Inquiry};
@@ -38,9 +37,7 @@ pub(super) enum Audience {
 
 /// Every page.
 pub(super) static PAGES: [Page; 19] = [
-    Page::for_programs("/metrics", |context, inquiry| {
-        metrics(&context.registry, &inquiry.accept)
-    }),
+    Page::for_programs("/metrics", |context, inquiry| metrics(context, &inquiry.accept)),
     Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
     Page::for_people("/api/v1/audit", reachability::audit),
     Page::for_people("/api/v1/explain", reachability::explain),
@@ -117,10 +114,17 @@ fn settled(made: Result<Answer, Answer>) -> Answer {
     made.unwrap_or_else(|refused| refused)
 }
 
-fn metrics(registry: &Registry, accept: &str) -> Answer {
+fn metrics(context: &Context, accept: &str) -> Answer {
     let format = Format::accepted(accept);
-    match format.page(registry) {
-        Ok(page) => Answer::page(format.media_type(), page.into_bytes()).with("Vary: Accept\r\n"),
+    match format.page(&context.registry) {
+        Ok(page) => {
+            // The text format has no exemplars.
+            let page = match format {
+                Format::OpenMetrics => context.metrics.with_exemplars(page),
+                Format::Text => page,
+            };
+            Answer::page(format.media_type(), page.into_bytes()).with("Vary: Accept\r\n")
+        }
         Err(_) => Answer::failed(),
     }
 }

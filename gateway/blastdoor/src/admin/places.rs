@@ -115,8 +115,17 @@ impl Place {
 
     /// The request was for a page: `None` if too many are under way.
     pub(super) fn page(&self) -> Option<PageUnderWay> {
+        self.page_of(self.places.room.pages)
+    }
+
+    /// The request waits for something, perhaps for minutes: half of the pages are left to those that do not.
+    pub(super) fn long_page(&self) -> Option<PageUnderWay> {
+        self.page_of(self.places.room.pages / 2)
+    }
+
+    fn page_of(&self, most: usize) -> Option<PageUnderWay> {
         let pages = self.places.pages.get();
-        if pages >= self.places.room.pages {
+        if pages >= most {
             self.places.counts.refused(Refused::Pages, Instant::now());
             return None;
         }
@@ -196,6 +205,18 @@ mod tests {
             assert!(page.is_some() && held[1].page().is_none());
             drop(page);
             assert!(held[1].page().is_some());
+        });
+    }
+
+    #[test]
+    fn whoever_waits_for_minutes_leaves_pages_to_others() {
+        locally(async {
+            let places = Places::new(Room { pages: 4, ..ROOM }, AdminCounts::default());
+            let place = places.enter(task().abort_handle());
+            let long = [(); 3].map(|()| place.long_page());
+            assert_eq!(long.each_ref().map(Option::is_some), [true, true, false]);
+            let short = [(); 3].map(|()| place.page());
+            assert_eq!(short.each_ref().map(Option::is_some), [true, true, false]);
         });
     }
 }

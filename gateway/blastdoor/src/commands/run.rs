@@ -2,25 +2,25 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use proxy::{LineQueue, Metrics};
+use proxy::{LineQueue, Live, Metrics, SpanQueue, Tracer};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::{USAGE, fail};
-use crate::admin::{Admin, AdminCounts, Board};
+use crate::admin::{self, Admin, AdminCounts, Board};
 use crate::config::{self, AdminBind, Config, Options};
 use crate::descriptors::Descriptors;
 use crate::gauges::Gauges;
 use crate::journal::Journal;
 use crate::memory::Memory;
 use crate::signals::{SignalAction, Signals};
-use crate::source::Source;
+use crate::source::{Source, host_and_process};
 use crate::supervisor::{Ended, Reporting, Supervisor};
 use crate::telemetry::{self, Logs};
+use crate::traces::{Exporter, Identity, SpanCounts};
 
 /// Runs the doors until a signal ends them.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -96,11 +96,13 @@ fn start(
 
         let journal = Journal::new();
         registry.register_collector(Box::new(journal.clone()));
-
+        let (spans, live) = (SpanQueue::new(span_room(&config)), Live::default());
+        registry.register_collector(Box::new(SpanCounts(spans.clone())));
         let (queues, kept): (Vec<LineQueue>, Journal) = (logs.queues().cloned().collect(), journal.clone());
+        let waiting = spans.clone();
         let promised = move || {
-            let rooms = queues.iter().map(|queue| queue.room() as u64);
-            rooms.sum::<u64>() + kept.room() as u64
+            let lines = queues.iter().map(|queue| queue.room() as u64);
+            lines.sum::<u64>() + kept.room() as u64 + waiting.room() as u64
         };
         let memory = Memory::start(config.process.memory, promised)
             .context("cannot watch the memory of the process")?;
@@ -110,27 +112,51 @@ fn start(
         let reporting = Reporting {
             board: board.clone(),
             gauges: gauges.clone(),
-            metrics,
+            metrics: metrics.clone(),
             access: logs.access().clone(),
             journal: journal.clone(),
+            tracer: Tracer::new(spans.clone(), live.clone()),
         };
         let descriptors = Descriptors::claim(&config);
         registry.register_collector(Box::new(descriptors.collector()));
+        let exporter = exporter(&config, &options, spans)?;
         let room = descriptors.admin();
         let budget = memory.budget().clone();
         let supervisor = Supervisor::open(options, config, reporting, budget, descriptors, source.link())?;
+        let context = admin::Context::new(board, registry, gauges, metrics, journal);
         admin
-            .start(board, Arc::new(registry), gauges, journal, room, admin_counts)
+            .start(context, room, admin_counts, live)
             .context("cannot start the admin port")?;
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));
         let ended = supervisor.run(events, signals).await;
+        exporter.iter().for_each(Exporter::finish);
         if let AdminBind::Unix(path) = admin_bind {
             // Best effort: a dead socket file is recognised at the next start.
             let _left = std::fs::remove_file(path);
         }
         Ok(ended)
     })
+}
+
+/// How many bytes of spans may wait.
+fn span_room(config: &Config) -> usize {
+    config.tracing.as_ref().map_or(0, |collector| collector.queue)
+}
+
+/// The thread that sends traces, if they are to be sent.
+fn exporter(config: &Config, options: &Options, spans: SpanQueue) -> anyhow::Result<Option<Exporter>> {
+    let Some(collector) = config.tracing.clone() else {
+        return Ok(None);
+    };
+    let variable = |name| options.variable(name).map(str::to_owned);
+    let identity = Identity {
+        pod: variable("POD_NAME"),
+        namespace: variable("POD_NAMESPACE"),
+        instance: host_and_process(),
+    };
+    let exporter = Exporter::start(collector, spans, &identity).context("cannot send traces")?;
+    Ok(Some(exporter))
 }
 
 fn admin_error(bind: &AdminBind, error: &io::Error) -> anyhow::Error {

@@ -15,7 +15,7 @@ use super::model::{AdminBind, Config, DoorConfig, Log, LogFormat};
 use super::options::Options;
 use super::raw::{Raw, RawLog};
 use super::size::bounded;
-use super::{between, listener, process, source};
+use super::{between, listener, process, source, tracing};
 use crate::open_files::most_workers;
 
 pub(super) fn config(
@@ -30,6 +30,8 @@ pub(super) fn config(
         admin(&mut diagnostics.section("admin"), bind)
     });
     let log = log(&mut diagnostics.section("log"), raw.log);
+    let tracing = tracing::collector(&mut diagnostics.section("tracing"), &raw.tracing);
+    let has_collector = raw.tracing.endpoint.is_some();
     let process = process::process(&mut diagnostics.section("process"), &raw.process);
     if raw.source.ingress_class.as_ref().is_some_and(Vec::is_empty) {
         let message = "an empty list would admit nothing; remove the key to admit all";
@@ -51,7 +53,14 @@ pub(super) fn config(
             Ok(parsed) => {
                 overlaps.insert(parsed.clone(), listener.overlap.unwrap_or(false));
                 let mut section = diagnostics.section(format!("listeners.{name}"));
-                let door = listener::door(&mut section, parsed, listener, &classes, most_workers);
+                let door = listener::door(
+                    &mut section,
+                    parsed,
+                    listener,
+                    &classes,
+                    most_workers,
+                    has_collector,
+                );
                 doors.extend(door.map(Arc::new));
             }
             Err(error) => diagnostics.error(&format!("listeners.{name}"), error.to_string()),
@@ -74,6 +83,7 @@ pub(super) fn config(
         admin,
         log,
         process,
+        tracing,
         doors,
         declared,
         others,

@@ -17,7 +17,7 @@ pub(super) struct Variable {
     value: Value,
 }
 
-const SECTIONS: [&str; 5] = ["SOURCE", "ADMIN", "LOG", "PROCESS", "LISTENERS"];
+const SECTIONS: [&str; 6] = ["SOURCE", "ADMIN", "LOG", "PROCESS", "TRACING", "LISTENERS"];
 
 impl Variable {
     /// Reads the variables that belong to the configuration; all others are ignored, Kubernetes' service links

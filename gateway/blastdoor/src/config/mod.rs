@@ -27,13 +27,18 @@ mod reference;
 mod replicas;
 mod size;
 mod source;
+mod tracing;
 mod typed;
 mod units;
 
+pub(crate) use self::tracing::headers_of;
 pub use error::{ConfigError, ConfigErrors, Place, Position};
 pub use files::Files;
 pub use load::{Loaded, STANDARD, admin, load};
-pub use model::{AdminBind, Config, DoorConfig, Log, LogFormat, Process, Replicas, Source, SourceKind};
+pub use model::{
+    AdminBind, Collector, CollectorProtocol, Config, DoorConfig, Endpoint, Headers, Log, LogFormat, Process,
+    Replicas, Source, SourceKind,
+};
 pub use options::Options;
 pub use reference::{json_schema, markdown};
 

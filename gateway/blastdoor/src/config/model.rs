@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::cluster::{Publish, SecretScope};
+use hyper::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use proxy::{AccessPolicy, Binding, Settings};
 use route::{ListenerName, ObjectKey};
@@ -23,6 +25,8 @@ pub struct Config {
     pub log: Log,
     /// What the whole process may use of its host.
     pub process: Process,
+    /// Where traces go; `None`: nowhere.
+    pub tracing: Option<Collector>,
     /// The doors, by name.
     pub doors: Vec<Arc<DoorConfig>>,
     /// Where doors are to listen, those included that `--doors` leaves to another process.
@@ -127,6 +131,55 @@ pub struct Process {
     /// The most memory in bytes; `None`: as much as the control group of the process allows.
     pub memory: Option<u64>,
 }
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// Its address.
+    pub endpoint: Endpoint,
+    /// How it is spoken to.
+    pub protocol: CollectorProtocol,
+    /// Further fields of each request.
+    pub headers: Headers,
+    /// A file with further ones, read for each request.
+    pub headers_file: Option<PathBuf>,
+    /// A file with the authorities of its certificate; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// How many bytes of spans may wait.
+    pub queue: usize,
+    /// Attributes of the resource.
+    pub resource: Vec<(Box<str>, Box<str>)>,
+}
+
+/// The address of a collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// It is spoken to over TLS.
+    pub tls: bool,
+    /// A name or an address, without brackets.
+    pub host: Box<str>,
+    /// Its port.
+    pub port: u16,
+    /// Both, as in a URL.
+    pub authority: Box<str>,
+    /// The path for OTLP over HTTP.
+    pub path: Box<str>,
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectorProtocol {
+    /// gRPC.
+    Grpc,
+    /// Protocol Buffers over HTTP/1.1.
+    Http,
+}
+
+/// Fields whose values are secrets: its `Debug` has their names alone.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(pub(crate) Vec<(HeaderName, HeaderValue)>);
 
 /// The look of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

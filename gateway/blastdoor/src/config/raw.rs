@@ -25,6 +25,9 @@ pub(super) struct Raw {
     /// What the whole process may use of its host; the doors share it.
     #[serde(default)]
     pub(super) process: RawProcess,
+    /// Where traces go.
+    #[serde(default)]
+    pub(super) tracing: RawTracing,
     /// The doors, by name.
     #[serde(default)]
     pub(super) listeners: BTreeMap<String, RawListener>,
@@ -118,6 +121,46 @@ pub(super) struct RawProcess {
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawTracing {
+    /// The collector (OTLP): `http://HOST:PORT` or `https://HOST:PORT`. The usual ports are 4317 for `grpc` and 4318 for `http`.
+    /// Default none: nothing is traced.
+    pub(super) endpoint: Option<String>,
+    /// `grpc` (default), or `http` for Protocol Buffers over HTTP/1.1; then the endpoint may have a path, and `/v1/traces` stands
+    /// for none.
+    pub(super) protocol: Option<String>,
+    /// Further fields of each request to the collector, such as a token. As a variable: `BLASTDOOR_TRACING__HEADERS` with
+    /// `{ authorization = "Bearer …" }`.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Secret>,
+    /// A file with further fields, one `name: value` in each line; read again for each request. Relative to the configuration
+    /// file.
+    pub(super) headers_file: Option<String>,
+    /// A PEM file with the authorities of the collector's certificate. Default: those of the system. Relative to the configuration
+    /// file.
+    pub(super) ca: Option<String>,
+    /// How long a request to the collector may take, connecting included. Default 10s.
+    pub(super) timeout: Option<String>,
+    /// How much may wait to be sent; what is beyond is lost and counted. Default 4MiB, from 64KiB to 256MiB.
+    pub(super) queue: Option<Size>,
+    /// Attributes of the resource, beside and before those that the gateway knows (`service.name`, `service.version`,
+    /// `service.instance.id`, `k8s.pod.name`, `k8s.namespace.name`).
+    #[serde(default)]
+    pub(super) resource: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDoorTracing {
+    /// The share of traces that begin here and are recorded, from 0 to 1. A trace that a trusted peer has begun is recorded if that
+    /// peer says so. Default 0.01.
+    pub(super) sample: Option<Share>,
+    /// Whose `traceparent` is continued: `trusted` (default: that of `trusted_proxies`), `any` (that of every client; whether it
+    /// is recorded is for the door to say) or `none`.
+    pub(super) parents: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawListener {
     /// The address to listen on, such as `[::]:10000`. Required.
     pub(super) bind: Option<String>,
@@ -199,6 +242,8 @@ pub(super) struct RawListener {
     /// What filters (middlewares, annotations) may use.
     #[serde(default)]
     pub(super) filters: RawFilters,
+    /// Which requests are traced. Default none, and what clients say of traces passes through.
+    pub(super) tracing: Option<RawDoorTracing>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -375,6 +420,61 @@ impl<'de> Deserialize<'de> for RawDefaultCertificate {
         }
 
         deserializer.deserialize_any(Choice)
+    }
+}
+
+/// A text that nobody may read.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(super) struct Secret(pub(super) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("(secret)")
+    }
+}
+
+/// A share of all, from 0 to 1.
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[serde(transparent)]
+pub(super) struct Share(pub(super) f64);
+
+/// By hand, because a variable has a number as text.
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        impl Visitor<'_> for Number {
+            type Value = Share;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a number from 0 to 1")
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Share, E> {
+                Ok(Share(number))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Share, E> {
+                i32::try_from(number)
+                    .map(|number| Share(f64::from(number)))
+                    .map_err(|_large| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Share, E> {
+                u32::try_from(number)
+                    .map(|number| Share(f64::from(number)))
+                    .map_err(|_large| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Share, E> {
+                text.parse()
+                    .map(Share)
+                    .map_err(|_word| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Number)
     }
 }
 

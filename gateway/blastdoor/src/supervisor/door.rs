@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use proxy::{
     AccessLog, Allotment, BindError, Binding, Listener, ListenerStatus, MemoryBudget, Metrics, Sockets,
-    Verdicts,
+    Tracer, Verdicts,
 };
 use tokio::task::{Id, JoinSet};
 
@@ -40,10 +40,11 @@ impl RunningDoor {
         metrics: &Metrics,
         access: &AccessLog,
         memory: &MemoryBudget,
+        tracer: &Tracer,
     ) -> Result<Self, BindError> {
         let (publisher, reader) = open(config);
-        let (access, memory) = (access.clone(), memory.clone());
-        let listener = Listener::bind(reader, config.binding.clone(), metrics, access, memory)?;
+        let (access, memory, tracer) = (access.clone(), memory.clone(), tracer.clone());
+        let listener = Listener::bind(reader, config.binding.clone(), metrics, access, memory, tracer)?;
         listener.allot(allotment);
         Ok(Self {
             allotment: None,
@@ -241,6 +242,7 @@ workers = 1
                 &metrics,
                 &access,
                 &memory,
+                &Tracer::off(),
             )
         };
         let mut door = bind().unwrap();

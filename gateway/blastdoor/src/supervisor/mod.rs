@@ -19,7 +19,7 @@ use std::time::Duration;
 use control::cluster::ClusterHandle;
 use control::names::{Names, Resolver};
 use control::{Panicked, SourceEvent, caught};
-use proxy::{AccessLog, BindError, MemoryBudget, Metrics, Warnings};
+use proxy::{AccessLog, BindError, MemoryBudget, Metrics, Tracer, Warnings};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -95,6 +95,7 @@ pub(crate) struct Reporting {
     pub(crate) metrics: Metrics,
     pub(crate) access: AccessLog,
     pub(crate) journal: Journal,
+    pub(crate) tracer: Tracer,
 }
 
 /// What has become of the process so far.
@@ -187,6 +188,7 @@ impl Supervisor {
                 &reporting.metrics,
                 &reporting.access,
                 &memory,
+                &reporting.tracer,
             )?);
         }
         let mut supervisor = Self {

@@ -11,7 +11,9 @@ use route::ListenerName;
 
 use super::door::{Leaving, RunningDoor};
 use super::{OpenError, Supervisor};
-use crate::config::{self, AdminBind, Config, ConfigError, DoorConfig, Log, Options, Place, Process, Source};
+use crate::config::{
+    self, AdminBind, Collector, Config, ConfigError, DoorConfig, Log, Options, Place, Process, Source,
+};
 use crate::door_view::door_view;
 use crate::problems::Finder;
 
@@ -113,7 +115,7 @@ impl Supervisor {
         let opened = self.open_new(&new.doors, division.allotments)?;
         let current = &self.world.config;
         if fixed(&new) != fixed(current) {
-            tracing::warn!("changes of [source], [admin], [log] and [process] need a restart");
+            tracing::warn!("changes of [source], [admin], [log], [process] and [tracing] need a restart");
         }
         self.surroundings.addresses.declare(&new);
         self.surroundings.addresses.listen(opened.addresses());
@@ -156,7 +158,8 @@ impl Supervisor {
             match running.find(|door| door.config.name == config.name) {
                 None => {
                     let (metrics, access) = (&self.reporting.metrics, &self.reporting.access);
-                    let door = RunningDoor::bind(config, allotment, metrics, access, &self.memory)?;
+                    let (memory, tracer) = (&self.memory, &self.reporting.tracer);
+                    let door = RunningDoor::bind(config, allotment, metrics, access, memory, tracer)?;
                     opened.doors.push(door);
                 }
                 Some(door) if door.has(&config.binding) => {}
@@ -171,8 +174,14 @@ impl Supervisor {
 }
 
 /// What holds until the process ends.
-fn fixed(config: &Config) -> (&Source, &AdminBind, &Log, &Process) {
-    (&config.source, &config.admin, &config.log, &config.process)
+fn fixed(config: &Config) -> (&Source, &AdminBind, &Log, &Process, &Option<Collector>) {
+    (
+        &config.source,
+        &config.admin,
+        &config.log,
+        &config.process,
+        &config.tracing,
+    )
 }
 
 /// What a new configuration needs of the system.

@@ -51,6 +51,7 @@ fn the_control_loop_goes_on_after_a_panic() {
         metrics: Metrics::default(),
         access: logs.access().clone(),
         journal: Journal::new(),
+        tracer: Tracer::off(),
     };
     let runtime = crate::commands::run::runtime().unwrap();
     let ended = LocalSet::new().block_on(&runtime, async move {

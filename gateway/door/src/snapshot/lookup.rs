@@ -141,6 +141,16 @@ impl<S> Snapshot<S> {
         routes.is_some_and(|routes| routes.table.has_host(&HostPattern::Any))
     }
 
+    /// The rule that [`find`](Self::find) finds, as it stands in the table: for whoever explains it.
+    #[must_use]
+    pub fn row(
+        &self,
+        host: Option<&RequestHost<'_>>,
+        path: &RequestPath<'_>,
+    ) -> Option<route::Row<'_, Arc<Route>>> {
+        self.routes.as_deref()?.table.row(host, path)
+    }
+
     /// Every rule of the door, in a stable order.
     pub fn routes(&self) -> impl Iterator<Item = route::Row<'_, Arc<Route>>> {
         self.routes.iter().flat_map(|routes| routes.table.iter())

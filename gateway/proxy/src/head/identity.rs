@@ -6,10 +6,14 @@ use std::net::IpAddr;
 use wire::forwarded::{client_at_depth, client_from_xff, parse_hop};
 use wire::{FieldId, RequestHead, Span};
 
-use crate::settings::{ClientIp, ProxyProtocol, Settings};
+use crate::head::trace::Trace;
+use crate::settings::{ClientIp, Front, ProxyProtocol, Settings};
 
 /// Longest request id that is accepted from a trusted peer.
 const REQUEST_ID_BYTES: usize = 128;
+
+/// Longest `X-Amzn-Trace-Id` that is logged.
+const AMAZON_TRACE_BYTES: usize = 512;
 
 /// The client of one request, as determined by the door's settings.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +24,10 @@ pub(crate) struct Identity {
     /// The client: `X-Real-IP` and the access log.
     pub(crate) client: IpAddr,
     pub(crate) request_id: RequestId,
+    /// What a load balancer of AWS calls it, behind one.
+    pub(crate) amazon_trace: Option<Span>,
+    /// Which trace it belongs to; `None` at a door without traces.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// Whose connection it is.
@@ -73,11 +81,24 @@ impl Identity {
             Some(span) => RequestId::Kept(span),
             None => RequestId::Made(fastrand::u128(..)),
         };
+        // One number names both, so that whoever has one of them finds the other.
+        let number = || match request_id {
+            RequestId::Made(number) => number,
+            RequestId::Kept(_) => fastrand::u128(..),
+        };
+        let trace = settings
+            .tracing
+            .map(|tracing| Trace::of(tracing, trusted, request, head, number));
         Self {
             peer: *peer,
             trusted,
             client,
             request_id,
+            amazon_trace: match settings.front {
+                Front::Alb => amazon_trace(request, head),
+                Front::Other | Front::Nlb | Front::Gclb | Front::Cloudflare => None,
+            },
+            trace,
         }
     }
 
@@ -99,6 +120,16 @@ impl Identity {
             out.extend_from_slice(AddressText::new(self.client).as_bytes());
         }
     }
+}
+
+/// The value of `X-Amzn-Trace-Id`, which an Application Load Balancer adds to each request. It is for people: nothing depends
+/// on it, so that whoever reaches the door may send it.
+fn amazon_trace(request: &RequestHead, head: &[u8]) -> Option<Span> {
+    let mut fields = request.fields.iter();
+    let field = fields.find(|field| field.name.of(head).eq_ignore_ascii_case(b"x-amzn-trace-id"))?;
+    (1..=AMAZON_TRACE_BYTES)
+        .contains(&field.value.len())
+        .then_some(field.value)
 }
 
 /// The client that a trusted peer names; the peer itself if it names none that can be read.

@@ -7,5 +7,6 @@ pub(crate) mod emit;
 pub(crate) mod http2;
 pub(crate) mod identity;
 pub(crate) mod status;
+pub(crate) mod trace;
 pub(crate) mod traits;
 pub(crate) mod vouched;

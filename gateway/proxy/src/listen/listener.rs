@@ -23,6 +23,7 @@ use crate::listen::verdicts::Verdicts;
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::observe::tracer::Tracer;
 use crate::observe::traffic::Traffic;
 use crate::settings::{Binding, Drain, Settings};
 use crate::upstream::{Availability, HealthBoard, UnwellEndpoint};
@@ -139,9 +140,10 @@ impl Listener {
         metrics: &Metrics,
         access: AccessLog,
         memory: MemoryBudget,
+        tracer: Tracer,
     ) -> Result<Self, BindError> {
         let metrics = metrics.door(door.name());
-        let shared = Arc::new(Shared::new(door, metrics, memory));
+        let shared = Arc::new(Shared::new(door, metrics, memory, tracer));
         let board = Arc::new(HealthBoard::default());
         let group = Group::open(&shared, &board, &access, binding)?;
         let verdicts = Arc::new(Verdicts::new(&shared, &board));

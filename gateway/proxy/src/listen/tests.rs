@@ -14,6 +14,7 @@ use crate::listen::listener::Listener;
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::observe::tracer::Tracer;
 use crate::settings::{Binding, Drain, Settings};
 
 /// The door whose workers are faulty.
@@ -55,7 +56,8 @@ fn a_worker_begins_anew_after_a_panic() {
             cpus: None,
         };
         let memory = MemoryBudget::new(usize::MAX);
-        let mut listener = Listener::bind(door, binding, &metrics, AccessLog::off(), memory).unwrap();
+        let mut listener =
+            Listener::bind(door, binding, &metrics, AccessLog::off(), memory, Tracer::off()).unwrap();
         publish(
             std::slice::from_mut(&mut publisher),
             &ClusterView::default(),

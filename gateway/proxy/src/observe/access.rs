@@ -78,6 +78,8 @@ pub(crate) struct Event<'a> {
     pub(crate) attempts: u8,
     pub(crate) times: Times,
     pub(crate) trace: Option<TraceId>,
+    /// What a load balancer of AWS calls it; empty if none has.
+    pub(crate) amazon_trace: &'a [u8],
 }
 
 /// How long the phases of a request took; `None` for those that it did not have.
@@ -304,6 +306,10 @@ fn further(out: &mut Vec<u8>, event: &Event<'_>) {
         out.extend_from_slice(trace.as_str().as_bytes());
         out.push(b'"');
     }
+    if !event.amazon_trace.is_empty() {
+        out.extend_from_slice(b",\"amzn_trace_id\":");
+        json::string(out, event.amazon_trace);
+    }
 }
 
 /// What is left when a worker ends.
@@ -362,6 +368,7 @@ mod tests {
                 first_byte: time,
             },
             trace: TraceId::of_traceparent(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            amazon_trace: b"Root=1-67891233-abcdef012345678912345678",
         };
         let mut lines = AccessLog::off().lines("external-http".parse().unwrap());
         lines.json(&event);
@@ -379,7 +386,8 @@ mod tests {
             r#""cross_door_owner":"internal-http","#,
             r#""network.protocol.version":"1.1","tls.protocol.version":"1.3","tls.client.server_name":"a.test","#,
             r#""service":"shop/web","k8s.pod.name":"web-1","attempts":2,"filters_ms":1.500,"connect_ms":1.500,"#,
-            r#""first_byte_ms":1.500,"trace_id":"0af7651916cd43dd8448eb211c80319c"}"#,
+            r#""first_byte_ms":1.500,"trace_id":"0af7651916cd43dd8448eb211c80319c","#,
+            r#""amzn_trace_id":"Root=1-67891233-abcdef012345678912345678"}"#,
             "\n",
         ];
         assert_eq!(rest, expected.concat());

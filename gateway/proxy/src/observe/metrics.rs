@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use route::ListenerName;
+use trace::TraceId;
 use wire::Method;
 
 use crate::descriptors::DoorDescriptors;
@@ -33,6 +34,14 @@ pub(super) const METHODS: [Method; 10] = [
     Method::Other,
 ];
 
+/// A request that stands for those of its bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exemplar {
+    pub(super) trace: TraceId,
+    pub(super) duration: Duration,
+    pub(super) time: SystemTime,
+}
+
 /// One worker's counters.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerMetrics {
@@ -43,6 +52,8 @@ pub(crate) struct WorkerMetrics {
     pub(super) requests: [[Counter; CLASSES.len()]; METHODS.len()],
     pub(super) durations: [Counter; BUCKETS.len() + 1],
     pub(super) duration_micros: Counter,
+    /// Of the durations, by bucket: the last request that was traced. Only such requests, and scrapes, take this lock.
+    exemplars: Mutex<[Option<Exemplar>; BUCKETS.len() + 1]>,
     pub(super) refusals: Refusals,
     pub(crate) connections_accepted: Counter,
     pub(crate) connections_open: Counter,
@@ -100,6 +111,14 @@ pub(crate) struct DoorMetrics {
     pub(super) drain_cut: AtomicU64,
 }
 
+/// The bucket of a duration.
+fn bucket_of(micros: u64) -> usize {
+    BUCKETS
+        .iter()
+        .position(|bound| micros <= *bound)
+        .unwrap_or(BUCKETS.len())
+}
+
 impl WorkerMetrics {
     /// Counts one finished request. Returns the place of its status among [`CLASSES`], and its duration in microseconds.
     pub(crate) fn finished(&self, method: Method, status: u16, duration: Duration) -> (usize, u64) {
@@ -112,15 +131,25 @@ impl WorkerMetrics {
             counter.add(1);
         }
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS
-            .iter()
-            .position(|bound| micros <= *bound)
-            .unwrap_or(BUCKETS.len());
+        let bucket = bucket_of(micros);
         if let Some(counter) = self.durations.get(bucket) {
             counter.add(1);
         }
         self.duration_micros.add(micros);
         (class, micros)
+    }
+
+    /// Shows this request, which is recorded and has ended at `time`, as an example of those that took as long.
+    pub(crate) fn exemplify(&self, trace: TraceId, duration: Duration, time: SystemTime) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let mut exemplars = self.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = exemplars.get_mut(bucket_of(micros)) {
+            *place = Some(Exemplar {
+                trace,
+                duration,
+                time,
+            });
+        }
     }
 
     /// Counts one ejection of an endpoint.
@@ -223,6 +252,21 @@ impl DoorMetrics {
     /// Open client connections.
     pub(crate) fn open_connections(&self) -> u64 {
         self.sum(|worker| &worker.connections_open)
+    }
+
+    /// Of each bucket of the durations, from the shortest: the last request that was recorded.
+    pub(super) fn exemplars(&self) -> [Option<Exemplar>; BUCKETS.len() + 1] {
+        let mut latest = [None; BUCKETS.len() + 1];
+        for worker in self.lock().iter() {
+            let exemplars = *worker.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+            for (place, exemplar) in latest.iter_mut().zip(exemplars) {
+                let time = |exemplar: &Option<Exemplar>| exemplar.map(|exemplar| exemplar.time);
+                if time(&exemplar) > time(place) {
+                    *place = exemplar;
+                }
+            }
+        }
+        latest
     }
 
     pub(super) fn sum(&self, counter: impl Fn(&WorkerMetrics) -> &Counter) -> u64 {

@@ -58,6 +58,16 @@ enum Attempt {
     Page(Box<OwnAnswer>),
 }
 
+impl Attempt {
+    /// The same, told to the story of its request: there is no connection.
+    fn told(self, record: &mut Record) -> Self {
+        if let (Some(story), Self::Failed(refusal) | Self::Retry(refusal, _)) = (&mut record.story, &self) {
+            story.failed(refusal);
+        }
+        self
+    }
+}
+
 /// Why no backend's answer has been sent.
 enum Unanswered {
     Refused(Refusal),
@@ -193,7 +203,7 @@ impl Attempts<'_, '_> {
             }
             None => match Box::pin(self.open(chosen)).await {
                 Ok(opened) => opened,
-                Err(attempt) => return attempt,
+                Err(attempt) => return attempt.told(self.record),
             },
         };
         let Opened {
@@ -201,6 +211,7 @@ impl Attempts<'_, '_> {
             kept,
             place,
         } = opened;
+        self.record.connected(kept);
         let closing = self.requester.is_closing();
         let worker = &self.requester.server.worker;
         let parts = Parts {
@@ -231,7 +242,7 @@ impl Attempts<'_, '_> {
             }
         };
         drop(tenure);
-        note(self.record, &mut exchange, &self.plan.matched.route);
+        note(self.record, &mut exchange, &self.plan.matched.route, &outcome);
         self.plan.traits.continued = exchange.has_continued();
         let ends_with_connection = exchange.ends_with_connection();
         let leftover = exchange.leftover();
@@ -276,6 +287,9 @@ impl Attempts<'_, '_> {
             course.goes_to(&self.plan.upstream, endpoint.address());
             self.plan
                 .name_endpoint(endpoint.address(), &mut self.scratch.to_upstream);
+        }
+        if let Some(story) = &mut self.record.story {
+            story.attempts(self.plan, endpoint.address(), &mut self.scratch.to_upstream);
         }
     }
 
@@ -466,7 +480,7 @@ impl Attempts<'_, '_> {
 }
 
 /// Records what an exchange has come to.
-fn note(record: &mut Record, exchange: &mut Exchange<'_>, route: &Route) {
+fn note(record: &mut Record, exchange: &mut Exchange<'_>, route: &Route, outcome: &Result<Ended, Failure>) {
     if let Some(cause) = exchange.cause() {
         record.explain(cause::of_exchange(cause, route));
     }
@@ -474,6 +488,10 @@ fn note(record: &mut Record, exchange: &mut Exchange<'_>, route: &Route) {
     record.bytes_out = exchange.sent();
     let (started, answered) = (record.started(), exchange.answered_at());
     record.times.first_byte = answered.map(|at| at.saturating_duration_since(started));
+    if let Some(story) = &mut record.story {
+        let status = exchange.held().unwrap_or(exchange.status());
+        story.exchanged(answered.map(|at| (at, status)), outcome.as_ref().err());
+    }
 }
 
 /// A course, as an exchange sees it.

@@ -10,6 +10,7 @@ use wire::{BodyFraming, FieldId, Method, RequestHead};
 use crate::head::authority::request_host;
 use crate::head::identity::Identity;
 use crate::refusal::Refusal;
+use crate::request::beginning;
 use crate::request::body_limit::body_limit;
 use crate::request::cause;
 use crate::request::record::Record;
@@ -56,6 +57,16 @@ pub(crate) fn decide(
     let head = from_client.filled().get(..length).unwrap_or_default();
     let identity = Identity::of(&requester.downstream.peer, settings, request, head);
     record.request(worker, request, head, &identity, requester.stream.is_http2());
+    if identity.trace.is_some_and(|trace| trace.context.is_sampled()) || worker.tracer().live().is_armed() {
+        record.story = beginning::begin(
+            requester,
+            request,
+            head,
+            &identity,
+            snapshot.scheme(),
+            record.started(),
+        );
+    }
     let refuse = |refusal| (Decision::refuse(refusal), identity);
     if !requester.downstream.is_entitled(&snapshot) {
         return refuse(Refusal::Outdated);
@@ -65,6 +76,7 @@ pub(crate) fn decide(
     }
     if is_health_check(settings, identity.trusted, request, head) {
         record.health_check();
+        record.story = None;
         return match worker.phase() == Phase::Serving && snapshot.is_synced() {
             true => (Decision::Reply(Reply::Healthy), identity),
             false => refuse(Refusal::Drained),
@@ -94,6 +106,9 @@ pub(crate) fn decide(
     match &verdict {
         Verdict::Matched(route) => {
             record.route = Some(Arc::clone(route));
+            if let Some(story) = &mut record.story {
+                story.matched(route, snapshot.row(host.as_ref(), &path));
+            }
             place.set(host.as_ref(), &path);
         }
         Verdict::Unknown { owner } => {

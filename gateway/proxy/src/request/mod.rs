@@ -7,6 +7,7 @@
 //! ```
 
 mod attempt;
+mod beginning;
 mod body_limit;
 pub(crate) mod cause;
 mod conduct;
@@ -23,6 +24,7 @@ pub(crate) mod record;
 pub(crate) mod rehearsal;
 pub(crate) mod reply;
 pub(crate) mod requester;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -69,6 +71,9 @@ fn prepare(
     record: &mut Record,
 ) -> Result<Plan, Halt> {
     let (decision, identity) = decide(requester, scratch, length, record);
+    if let Some(story) = &mut record.story {
+        story.has_decided();
+    }
     let prepared = match decision {
         Decision::Forward(matched, upstream) => {
             let started = record.started();

@@ -109,6 +109,9 @@ pub(crate) async fn resume(
                 }
             },
         };
+        if let Some(story) = &mut record.story {
+            story.settled(&step);
+        }
         let halt = match step {
             Step::Pass => match go_on(
                 matched, course, identity, body, requester, scratch, length, record,
@@ -164,7 +167,7 @@ fn go_on(
         downstream: requester.downstream,
         body: body.as_ref().map(|body| &body.bytes),
     };
-    match course.advance(&seen) {
+    match course.advance(&seen, record.story.as_deref_mut()) {
         Passed::Through => {}
         Passed::Answered(reply) => {
             return Err(Halt::Reply(course.edit(reply)));

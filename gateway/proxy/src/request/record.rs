@@ -14,6 +14,7 @@ use crate::head::identity::Identity;
 use crate::observe::access::{Event, Times};
 use crate::observe::labels::Reason;
 use crate::observe::route_counts::Ended;
+use crate::observe::story::Story;
 use crate::refusal::{Refusal, Side};
 use crate::request::denial::Denial;
 use crate::worker::{Trouble, Worker};
@@ -46,9 +47,12 @@ pub(crate) struct Record {
     is_connection: bool,
     /// A load balancer asks for the door's health.
     is_health_check: bool,
-    /// Text for the log, kept only when there is one: method, host, path and request id, with their ends.
+    /// What happens to it step by step, if it is traced or somebody waits for it.
+    pub(crate) story: Option<Box<Story>>,
+    /// Text for the log, kept only when there is one: method, host, path, request id and what a load balancer of AWS calls it,
+    /// with their ends.
     text: Vec<u8>,
-    ends: [usize; 4],
+    ends: [usize; 5],
 }
 
 impl Record {
@@ -74,8 +78,9 @@ impl Record {
             trace: None,
             is_connection: false,
             is_health_check: false,
+            story: None,
             text: Vec::new(),
-            ends: [0; 4],
+            ends: [0; 5],
         }
     }
 
@@ -102,7 +107,10 @@ impl Record {
         if !worker.lines.borrow().wants_any() {
             return;
         }
-        self.trace = TraceId::of(&request.fields, head);
+        self.trace = match &identity.trace {
+            Some(trace) => TraceId::of_number(trace.context.trace.bytes()),
+            None => TraceId::of(&request.fields, head),
+        };
         let host = request.authority().map(|host| host.of(head)).unwrap_or_default();
         self.keep(
             [request.method_span.of(head), host, request.path.of(head)],
@@ -130,6 +138,10 @@ impl Record {
         }
         identity.request_id.write(head, &mut self.text);
         self.ends[3] = self.text.len();
+        if let Some(amazon) = identity.amazon_trace {
+            self.text.extend_from_slice(amazon.of(head));
+        }
+        self.ends[4] = self.text.len();
     }
 
     /// Records a passed-through connection: only its server name is known.
@@ -139,7 +151,7 @@ impl Record {
         self.route = Some(Arc::clone(route));
         if worker.lines.borrow().wants_any() {
             self.text.extend_from_slice(name.as_bytes());
-            self.ends = [0, name.len(), name.len(), name.len()];
+            self.ends = [0, name.len(), name.len(), name.len(), name.len()];
         }
     }
 
@@ -227,9 +239,33 @@ impl Record {
         self.refusal
     }
 
+    /// There is a connection to the endpoint, which has been kept or is new.
+    pub(crate) fn connected(&mut self, kept: bool) {
+        if let Some(story) = &mut self.story {
+            story.connected(kept);
+        }
+    }
+
+    /// Ends the story, and passes it on.
+    #[cold]
+    fn conclude(&self, mut story: Box<Story>, worker: &Worker, now: Instant) {
+        story.ended(now);
+        (story.status, story.bytes_in, story.bytes_out) = (self.status, self.bytes_in, self.bytes_out);
+        story.refusal = self.refusal.map(Reason::label);
+        story.detail = self.refusal.and(self.detail.as_deref()).map(str::to_owned);
+        if let Some(trace) = story.trace_id().filter(|_| story.is_sampled()) {
+            let time = story.time + story.ended;
+            worker.metrics.exemplify(trace, story.ended, time);
+        }
+        worker.tracer().tell(story);
+    }
+
     /// Counts and logs the request.
-    pub(crate) fn finish(&self, worker: &Worker, downstream: &Downstream) {
+    pub(crate) fn finish(&mut self, worker: &Worker, downstream: &Downstream) {
         let now = Instant::now();
+        if let Some(story) = self.story.take() {
+            self.conclude(story, worker, now);
+        }
         worker.turns.give_way(now);
         let duration = now.saturating_duration_since(self.started);
         // A passed-through connection is not a request.
@@ -261,7 +297,7 @@ impl Record {
         }
         let session = downstream.session.as_deref();
         let service = self.service.as_deref();
-        let [method, host, path, id] = self.ends;
+        let [method, host, path, id, amazon] = self.ends;
         let part = |start: usize, end: usize| self.text.get(start..end).unwrap_or_default();
         lines.add(&Event {
             client: self.client.unwrap_or(downstream.peer.address),
@@ -289,6 +325,7 @@ impl Record {
             attempts: self.attempts,
             times: self.times,
             trace: self.trace,
+            amazon_trace: part(id, amazon),
         });
         worker.deadlines.nudge();
     }

@@ -32,6 +32,7 @@ use crate::memory::{DoorMemory, MemoryBudget};
 use crate::observe::access::Lines;
 use crate::observe::labels::Shortage;
 use crate::observe::metrics::{DoorMetrics, WorkerMetrics};
+use crate::observe::tracer::Tracer;
 use crate::settings::{PerClient, Settings};
 use crate::worker::backend_room::BackendRoom;
 use crate::worker::buffers::Pool;
@@ -100,6 +101,7 @@ pub(crate) struct Shared {
     verifiers: Verifiers,
     stores: Arc<Stores>,
     peers: Arc<Peers>,
+    tracer: Tracer,
 }
 
 /// What all connections of a worker share.
@@ -129,7 +131,12 @@ pub(crate) struct Worker {
 }
 
 impl Shared {
-    pub(crate) fn new(door: Door<Settings>, metrics: Arc<DoorMetrics>, memory: MemoryBudget) -> Self {
+    pub(crate) fn new(
+        door: Door<Settings>,
+        metrics: Arc<DoorMetrics>,
+        memory: MemoryBudget,
+        tracer: Tracer,
+    ) -> Self {
         let memory = Arc::new(DoorMemory::new(memory));
         metrics.shows(&memory);
         let verifiers = Verifiers::new(door.name().clone());
@@ -149,6 +156,7 @@ impl Shared {
             peers: Arc::default(),
             memory,
             gathered: AtomicUsize::new(0),
+            tracer,
         }
     }
 }
@@ -336,6 +344,11 @@ impl Worker {
     /// The threads of the door that verify passwords.
     pub(crate) fn verifiers(&self) -> &Verifiers {
         &self.shared.verifiers
+    }
+
+    /// Where the stories of requests go.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.shared.tracer
     }
 
     pub(crate) fn phase(&self) -> Phase {

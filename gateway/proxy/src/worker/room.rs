@@ -145,6 +145,7 @@ mod tests {
     use crate::memory::MemoryBudget;
     use crate::observe::access::AccessLog;
     use crate::observe::metrics::DoorMetrics;
+    use crate::observe::tracer::Tracer;
     use crate::worker::deadlines::Deadline;
 
     /// A door that may have so many descriptors, and two of its workers.
@@ -155,7 +156,12 @@ mod tests {
         let name = door.name().clone();
         let metrics = Arc::new(DoorMetrics::new(name.clone()));
         metrics.descriptors.allot(allotment);
-        let shared = Arc::new(Shared::new(door, metrics, MemoryBudget::new(usize::MAX)));
+        let shared = Arc::new(Shared::new(
+            door,
+            metrics,
+            MemoryBudget::new(usize::MAX),
+            Tracer::off(),
+        ));
         [(); 2].map(|()| Worker::new(Arc::clone(&shared), log.lines(name.clone())))
     }
 

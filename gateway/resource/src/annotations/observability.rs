@@ -2,7 +2,7 @@
 
 use super::row::{Subject, ignored, ignored_except};
 
-const NO_TRACES: &str = "traces are not supported yet";
+const TRACES: &str = "`[listeners.NAME.tracing]` of the door decides which requests are traced, and whose traces are continued";
 
 pub(super) const SUBJECT: Subject = Subject {
     title: "Logs and traces",
@@ -20,13 +20,13 @@ pub(super) const SUBJECT: Subject = Subject {
         ignored_except(
             &["false"],
             "nginx.ingress.kubernetes.io/enable-opentelemetry",
-            NO_TRACES,
+            TRACES,
         ),
-        ignored("nginx.ingress.kubernetes.io/opentelemetry-*", NO_TRACES),
+        ignored("nginx.ingress.kubernetes.io/opentelemetry-*", TRACES),
         ignored_except(
             &["false"],
             "nginx.ingress.kubernetes.io/enable-opentracing",
-            NO_TRACES,
+            TRACES,
         ),
         ignored(
             "traefik.ingress.kubernetes.io/router.observability.*",

@@ -25,6 +25,7 @@ use self::tls::{Tls, tls};
 use super::diagnostics::Section;
 use super::model::DoorConfig;
 use super::raw::RawListener;
+use super::tracing;
 
 /// Workers of a door.
 const MOST_WORKERS: usize = 256;
@@ -37,6 +38,7 @@ pub(super) fn door(
     raw: &RawListener,
     ingress_classes: &[Box<str>],
     most_workers: usize,
+    has_collector: bool,
 ) -> Option<DoorConfig> {
     let words: Vec<(&str, usize)> = presets().iter().map(|preset| preset.name).zip(0..).collect();
     let index = section.word("behind", raw.behind.as_deref(), 0, &words);
@@ -126,6 +128,7 @@ pub(super) fn door(
         drain,
         filters: filters::settings(section, &raw.filters),
         has_doors_elsewhere: false,
+        tracing: tracing::door(section, raw.tracing.as_ref(), has_collector),
     };
     Some(DoorConfig {
         name,

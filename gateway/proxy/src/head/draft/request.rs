@@ -43,6 +43,7 @@ static X_REQUEST_ID: OwnField = OwnField::new("\r\nX-Request-ID: ", "x-request-i
 static X_BLASTDOOR_DOOR: OwnField = OwnField::new("\r\nX-Blastdoor-Door: ", "x-blastdoor-door");
 static X_FORWARDED_CLIENT_CERT: OwnField =
     OwnField::new("\r\nX-Forwarded-Client-Cert: ", "x-forwarded-client-cert");
+static TRACEPARENT: OwnField = OwnField::new("\r\ntraceparent: ", "traceparent");
 static CONTENT_LENGTH: OwnField = OwnField::new("\r\nContent-Length: ", "content-length");
 static MAX_FORWARDS: OwnField = OwnField::new("\r\nMax-Forwards: ", "max-forwards");
 static EXPECT: OwnField = OwnField::new("\r\nExpect: ", "expect");
@@ -50,7 +51,7 @@ static TE: OwnField = OwnField::new("\r\nTE: ", "te");
 
 /// All of them.
 #[cfg(test)]
-pub(super) static OWN: [&OwnField; 12] = [
+pub(super) static OWN: [&OwnField; 13] = [
     &X_FORWARDED_FOR,
     &X_REAL_IP,
     &X_FORWARDED_PROTO,
@@ -59,6 +60,7 @@ pub(super) static OWN: [&OwnField; 12] = [
     &X_REQUEST_ID,
     &X_BLASTDOOR_DOOR,
     &X_FORWARDED_CLIENT_CERT,
+    &TRACEPARENT,
     &CONTENT_LENGTH,
     &MAX_FORWARDS,
     &EXPECT,
@@ -165,6 +167,7 @@ impl RequestDraft<'_> {
             && (field.id != FieldId::MaxForwards || request.max_forwards.is_none())
             && !request.connection.names(field, self.head)
             && !self.edits.fields.removes_one_of(removed, name)
+            && !forwarded.identity.trace.is_some_and(|trace| trace.replaces(name))
     }
 
     /// The gateway's own fields. They come after the client's, so nothing that the client names in `Connection` can remove
@@ -245,6 +248,11 @@ impl RequestDraft<'_> {
         lines.field(&X_BLASTDOOR_DOOR, |out| {
             out.extend_from_slice(door.as_str().as_bytes());
         });
+        if let Some(trace) = &identity.trace
+            && stays(&TRACEPARENT)
+        {
+            lines.field(&TRACEPARENT, |out| trace.context.write(out));
+        }
         if let Some(certificate) = certificate {
             lines.field(&X_FORWARDED_CLIENT_CERT, |out| {
                 out.extend_from_slice(certificate.as_bytes());

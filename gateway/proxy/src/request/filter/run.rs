@@ -1,6 +1,7 @@
 //! Running the filters: each in its turn for the request, and in reverse for the response.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use door::Filter;
 use wire::ResponseHead;
@@ -9,6 +10,7 @@ use super::seen::{Asking, Passed, Seen, Step};
 use super::{forward_auth, headers, limits, password, path, redirect};
 use crate::exchange::ResponseFilters;
 use crate::head::draft::{FieldEdits, UNEDITED};
+use crate::observe::story::Story;
 use crate::refusal::Refusal;
 use crate::request::course::Course;
 use crate::request::reply::Reply;
@@ -50,7 +52,7 @@ impl Course {
     }
 
     /// Goes on until a filter answers or waits.
-    pub(crate) fn advance(&mut self, seen: &Seen<'_>) -> Passed {
+    pub(crate) fn advance(&mut self, seen: &Seen<'_>, mut story: Option<&mut Story>) -> Passed {
         let filters = self.filters.clone();
         let filters = filters
             .as_deref()
@@ -58,7 +60,12 @@ impl Course {
             .unwrap_or_default();
         while let Some(filter) = filters.get(self.reached) {
             self.reached += 1;
-            match self.step(filter, seen) {
+            let began = story.is_some().then(Instant::now);
+            let step = self.step(filter, seen);
+            if let (Some(story), Some(began)) = (story.as_deref_mut(), began) {
+                story.stepped(filter, began, &step);
+            }
+            match step {
                 Step::Pass => {}
                 Step::Answer(reply) => return Passed::Answered(reply),
                 Step::Wait(wait) => return Passed::Waits(wait),

@@ -19,6 +19,7 @@ use crate::head::identity::Peer;
 use crate::memory::MemoryBudget;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::DoorMetrics;
+use crate::observe::tracer::Tracer;
 use crate::refusal::Refusal;
 use crate::request::record::Record;
 use crate::request::requester::{Next, Requester, Server};
@@ -68,7 +69,7 @@ impl Rig {
         let lines = log.lines(door.name().clone());
         let metrics = Arc::new(DoorMetrics::new(door.name().clone()));
         let memory = MemoryBudget::new(usize::MAX);
-        let shared = Arc::new(Shared::new(door, metrics, memory.clone()));
+        let shared = Arc::new(Shared::new(door, metrics, memory.clone(), Tracer::off()));
         Self {
             server: Server::new(shared, Arc::new(HealthBoard::default()), lines),
             publisher: vec![publisher],
