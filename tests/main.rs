@@ -39,6 +39,7 @@ mod internal_http;
 mod internal_https;
 mod isolation;
 mod leaving;
+mod live;
 mod logs;
 mod matching;
 mod memory;

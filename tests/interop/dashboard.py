@@ -65,6 +65,12 @@ class Site:
         except OSError:
             return None
 
+    def request(self, host, path, fields=None):
+        """A request at the first door."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports[DOORS[0]]}{path}", headers=(fields or {}) | {"Host": host})
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=10).close()
+
     def rows(self):
         """The rows of the audit, as the text that is searched."""
         with urllib.request.urlopen(self.address + "/api/v1/audit", timeout=10) as answer:
@@ -180,6 +186,7 @@ def with_few(context):
         fits_a_narrow_window(page)
         pictures(page, "few")
         explains(page)
+        tells_the_next_request(context, site, page)
         links_only_addresses(page)
         guards_itself(site)
         lets_no_link_look_like_an_outage(page)
@@ -359,6 +366,53 @@ def explains(page):
     )
     assert "test/app-0" in said and all(door in said for door in DOORS), said
     page.until("location.hash.includes('url=http')")
+
+
+def tells_the_next_request(context, site, page):
+    """Waits for a real request, and shows what happened to it; by keyboard, and until somebody stops it."""
+    said = "document.querySelector('#main section:not([hidden]) .note').textContent"
+    cards = "[...document.querySelectorAll('#main section:not([hidden]) article')].map((card) => card.innerText)"
+    go(page, "live?path=%2Fcart*")
+    page.run("document.getElementById('live-host').focus()")
+    page.type("App-0.example.com")
+    page.key("Enter")
+    page.until(f"{said} === 'Waiting for a request …'")
+    page.until("location.hash.includes('host=App-0.example.com')")
+    # Reading the rest anew goes on meanwhile, and what does not match is nothing.
+    site.request("app-0.example.com", "/other")
+    assert page.run(cards) == []
+    until = time.monotonic() + 20
+    while page.run(cards) == []:
+        assert time.monotonic() < until, page.run(said)
+        site.request("app-0.example.com", "/cart/1?token=hush", {"Cookie": "hush", "Authorization": "hush"})
+    assert page.run(said) == "A request has come."
+    [card] = page.run(cards)
+    for words in (
+        "GET http://app-0.example.com/cart/1", "502", "Door external-http, HTTP/1.1", "test/app-0", "127.0.0.", "connect_failed",
+        "nothing listens at its port", "the head has been read", "attempt 1 at", "x-blastdoor-door", "cookie",
+    ):
+        assert words in card, f"{words}: {card}"
+    assert "hush" not in page.run("document.documentElement.outerHTML")
+    page.run((context.package("axe-core") / "axe.min.js").read_text())
+    found = page.run("axe.run(document).then((all) => all.violations.map((one) => ({ id: one.id, impact: one.impact })))")
+    assert not [one for one in found if one["impact"] in ("serious", "critical")], found
+    for width in (360, 1280):
+        page.size(width, 900)
+        assert page.run("document.documentElement.scrollWidth") <= width
+        page.screenshot(SCREENSHOTS / f"story-{width}.png")
+    # Nobody waits any more, once it is stopped or the part is left.
+    stop = "[...document.querySelectorAll('#main section:not([hidden]) button')].find((one) => one.textContent === 'Stop')"
+    for end in (f"{stop}.click()", "location.hash = '#problems'"):
+        page.run("document.getElementById('live-host').form.requestSubmit()")
+        page.until(f"!{stop}.disabled")
+        page.run(end)
+        page.until("[...document.querySelectorAll('.note')].some((one) => one.textContent === 'Stopped.')")
+        go(page, "live")
+    # What is no question is said where it was asked.
+    page.run("document.getElementById('live-host').value = 'a b'; document.getElementById('live-host').form.requestSubmit()")
+    page.until(f"{said}.includes('a b')")
+    assert all("responded with a status of 4" in line for line in page.console), page.console
+    page.console.clear()
 
 
 def lets_no_link_look_like_an_outage(page):

@@ -33,8 +33,8 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "blastdoor",
         &[
-            "text", "route", "wire", "filter", "trace", "resource", "door", "control", "doctor", "migrate", "prove",
-            "proxy",
+            "text", "route", "wire", "filter", "trace", "resource", "door", "control", "doctor", "migrate",
+            "prove", "proxy",
         ],
     ),
     // Black-box tests drive the program; they link it so that cargo builds it. They fire the tricks of `prove` too, and wire a

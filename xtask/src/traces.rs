@@ -21,15 +21,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         programs: &["collector"],
     };
     go::built_once(workspace, &collector, &workspace.path(KEPT))?;
+    // Of the workspace, as `cargo test` compiles it: nothing is compiled twice.
+    let test = ["test", "--workspace", "--test", "gateway", "tracing::"];
     Invocation::cargo(workspace)
-        .args([
-            "test",
-            "--package",
-            "gateway-tests",
-            "--test",
-            "gateway",
-            "tracing::",
-        ])
+        .args(test)
         .args(["--", "--include-ignored"])
         .run()
 }

@@ -214,21 +214,42 @@ function card({ listener, request, rule, phases, filters = [], attempts = [], se
   const level = status >= 500 ? "bad" : status >= 400 ? "warn" : "good";
   const { method, host, path, time_unix_ms: time, scheme, http_version: version, tls_version: tls, ...about } = request;
   const row = (name, ...value) => el("div", null, el("dt", null, name), el("dd", null, value));
-  const rows = (name, list) => list.length > 0 && row(name, el("ul", { class: "plain" }, list.map((one) => el("li", null, tree(one)))));
   return el(
     "article", { class: "card spaced" },
     el("h3", null, `${method} `, el("bdi", null, `${scheme}://${host}${path}`), " ", badge(level, status === 0 ? "no answer" : status)),
-    el("p", null, `Door ${listener}, HTTP/${version}${tls ? `, ${tls}` : ""}, took ${phases.ended_ms} ms`),
+    el("p", null, `Door ${listener}, HTTP/${version}${tls ? `, TLS ${tls}` : ""}, took ${phases.ended_ms} ms`),
     el("p", null, moment(new Date(time))),
     el(
       "dl", null,
       row("Answer", tree({ status, bytes, refusal, detail })),
       rule && row("Rule", tree(rule)),
-      row("Phases", tree(phases)),
-      rows("Filters", filters),
-      rows("Attempts", attempts),
+      row("Steps", timeline(phases, filters, attempts)),
       sent && row("Sent", tree({ method: sent.method, path: sent.path, ...sent.own_fields }), el("br"), el("span", { class: "quiet" }, `all fields: ${(sent.fields ?? []).join(", ")}`)),
       row("Request", tree(about)),
     ),
   );
+}
+
+/** All that happened, in the order of time. */
+function timeline(phases, filters, attempts) {
+  const steps = [];
+  const at = (time, ...words) => time !== null && time !== undefined && steps.push([time, words]);
+  at(phases.head_read_ms, "the head has been read");
+  at(phases.decided_ms, "the rule has been found");
+  for (const one of filters) {
+    const level = { passed: "good", answered: "bad" }[one.verdict] ?? "warn";
+    at(one.at_ms, "filter ", el("code", null, one.filter), " ", badge(level, one.verdict), ` took ${one.took_ms} ms`);
+  }
+  attempts.forEach((one, index) => {
+    const name = `attempt ${index + 1}`;
+    at(one.at_ms, `${name} at ${one.endpoint}`);
+    at(one.connected_ms, `${name}: a ${one.connection} connection`);
+    at(one.first_byte_ms, `${name}: the response's head ${one.status ?? ""}`);
+    if (one.fault) at(one.ended_ms, `${name}: `, badge("bad", one.fault), ` ${one.detail ?? ""}`);
+    else at(one.ended_ms, `${name}: complete`);
+  });
+  // What happened at the same time stays in its order.
+  steps.sort(([one], [other]) => one - other);
+  at(phases.ended_ms, "the end");
+  return el("ol", { class: "plain" }, steps.map(([time, words]) => el("li", null, el("span", { class: "when" }, `${time.toFixed(3)}\u00a0ms `), words)));
 }

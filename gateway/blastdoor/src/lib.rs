@@ -22,6 +22,7 @@ mod explain;
 mod gateway_addresses;
 mod gauges;
 mod journal;
+mod live;
 mod memory;
 mod open_files;
 mod panics;

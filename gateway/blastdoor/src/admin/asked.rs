@@ -50,7 +50,7 @@ fn judged(request: &RequestHead, buffer: &[u8], path: &str, board: &Board) -> As
             board.is_ready(),
             "not ready: a door is not bound, lacks a worker or has no table yet\n",
         ),
-        live::PATH => return live_for(request, buffer, host),
+        live::PATH => return live_for(request, buffer, host, board),
         path => match Page::at(path) {
             Some(page) => return page_for(page, request, buffer, host),
             None => lb(path, board),
@@ -73,11 +73,11 @@ fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Opt
     }
 }
 
-fn live_for(request: &RequestHead, buffer: &[u8], host: Option<&str>) -> Asked {
+fn live_for(request: &RequestHead, buffer: &[u8], host: Option<&str>, board: &Board) -> Asked {
     let wanted = guarded(Audience::People, live::PATH, request, buffer, host)
         .and_then(|()| query_of(request, buffer))
         .and_then(|query| {
-            let wanted = Wanted::read(&query);
+            let wanted = Wanted::read(&query, |door| board.takes_traffic(door).is_some());
             wanted.map_err(|error| Answer::error(StatusCode::BAD_REQUEST, error))
         });
     match wanted {

@@ -96,7 +96,7 @@ impl Server {
             place.asked();
             // Whoever waits for something has said for how long.
             let wait = match &asked {
-                Asked::Live(wanted) => wanted.wait,
+                Asked::Live(wanted) => wanted.wait.duration(),
                 Asked::Now(_) | Asked::Page(..) => Duration::ZERO,
             };
             let left = self.patience.whole.saturating_sub(begun.elapsed()) + wait;

@@ -87,6 +87,14 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "As a running gateway would answer",
                 "blastdoor explain https://shop.example.com/cart --admin 127.0.0.1:10254",
             ),
+            (
+                "What happens to the next real request, at a running gateway",
+                "blastdoor explain https://shop.example.com/cart --live --client 203.0.113.7 --admin 127.0.0.1:10254",
+            ),
+            (
+                "The next POST to anything below /api/, within ten minutes",
+                "blastdoor explain 'shop.example.com/api/*' --live --method POST --wait 600s",
+            ),
         ],
     ),
     (

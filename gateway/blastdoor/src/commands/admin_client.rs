@@ -12,6 +12,9 @@ use crate::config::AdminBind;
 /// Of the largest answer that is read: ten thousand routes have a hundredth of it.
 const MOST: u64 = 256 * 1024 * 1024;
 
+/// How long a connection may take, however long the answer may.
+const CONNECT: Duration = Duration::from_secs(15);
+
 /// An answer of the admin port.
 pub(super) struct AdminAnswer {
     pub(super) status: u16,
@@ -25,7 +28,7 @@ pub(super) struct AdminAnswer {
 pub(super) fn ask(admin: &AdminBind, target: &str, patience: Duration) -> io::Result<AdminAnswer> {
     match admin {
         AdminBind::Tcp(address) => {
-            let stream = connect(*address, patience)?;
+            let stream = connect(*address, patience.min(CONNECT))?;
             stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(patience))?;
             exchange(stream, target)
@@ -44,9 +47,20 @@ pub(super) fn ask(admin: &AdminBind, target: &str, patience: Duration) -> io::Re
 /// # Errors
 /// A message that says what is wrong, which is the gateway's own where it has one.
 pub(super) fn ask_api<T: serde::de::DeserializeOwned>(admin: &AdminBind, target: &str) -> Result<T, String> {
-    const PATIENCE: Duration = Duration::from_secs(15);
+    ask_api_for(admin, target, Duration::from_secs(15))
+}
+
+/// As [`ask_api`], for what the gateway may take longer to answer.
+///
+/// # Errors
+/// As there.
+pub(super) fn ask_api_for<T: serde::de::DeserializeOwned>(
+    admin: &AdminBind,
+    target: &str,
+    patience: Duration,
+) -> Result<T, String> {
     let answer =
-        ask(admin, target, PATIENCE).map_err(|error| format!("admin port {}: {error}", place(admin)))?;
+        ask(admin, target, patience).map_err(|error| format!("admin port {}: {error}", place(admin)))?;
     if answer.status == 200 {
         return serde_json::from_slice(&answer.body).map_err(|error| {
             format!(

@@ -1,22 +1,25 @@
 //! `blastdoor explain`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::admin_client::{ask_api, parameter};
+use super::admin_client::{ask_api, ask_api_for, parameter, place};
+use super::progress::Progress;
 use super::{Printer, ReportOutput, USAGE, fail, loaded};
-use crate::config::{AdminBind, Options};
+use crate::config::{self, AdminBind, Options};
 use crate::explain::{Explanation, ForPeople, Question, explain};
+use crate::live::{self, Told, Wait};
 
 /// Options of the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainOptions {
     /// The URL; without a scheme, all doors are asked alike
     url: String,
-    /// The method of the request
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
-    method: String,
+    /// The method of the request [default: GET, and any with --live]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<String>,
     /// A header field of the request, as in `Accept: text/html`; may be given several times
     #[arg(long, value_name = "FIELD")]
     header: Vec<String>,
@@ -29,6 +32,13 @@ pub(crate) struct ExplainOptions {
     /// Ask the gateway whose admin port is here, `IP:PORT` or `unix:PATH`, instead of reading configuration and objects
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminBind>,
+    /// Wait for the next real request for the URL at a running gateway, and tell what happened to it; a URL that ends in `*`
+    /// stands for all that begin so. Exits with 1 if none came in time. Without --admin, the configured admin port is asked
+    #[arg(long, conflicts_with = "header")]
+    live: bool,
+    /// How long to wait for it, in seconds, as in 30s; at most 600s
+    #[arg(long, value_name = "SECONDS", requires = "live", default_value_t)]
+    wait: Wait,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
     output: ReportOutput,
@@ -38,7 +48,7 @@ pub(crate) struct ExplainOptions {
 pub(crate) fn run(options: &Options, asked: &ExplainOptions) -> ExitCode {
     let question = Question::parse(
         &asked.url,
-        Some(&asked.method),
+        asked.method.as_deref(),
         asked.header.iter().map(String::as_str),
         asked.client.as_deref(),
         asked.door.as_deref(),
@@ -47,6 +57,9 @@ pub(crate) fn run(options: &Options, asked: &ExplainOptions) -> ExitCode {
         Ok(question) => question,
         Err(error) => return fail(USAGE, error),
     };
+    if asked.live {
+        return watch(options, asked);
+    }
     let explained = match &asked.admin {
         Some(admin) => ask_api(admin, &target(asked)).map_err(|message| fail(USAGE, message)),
         None => loaded::world(options)
@@ -64,11 +77,65 @@ pub(crate) fn run(options: &Options, asked: &ExplainOptions) -> ExitCode {
     printer.finish(ExitCode::SUCCESS)
 }
 
+/// Waits for the next real request that is like this one, and prints what happened to it.
+fn watch(options: &Options, asked: &ExplainOptions) -> ExitCode {
+    // Beyond the wait itself, as for any page.
+    const PATIENCE: Duration = Duration::from_secs(15);
+    let configured = || config::admin(options);
+    let admin = match asked
+        .admin
+        .as_ref()
+        .map_or_else(configured, |admin| Ok(admin.clone()))
+    {
+        Ok(admin) => admin,
+        Err(errors) => return fail(USAGE, errors),
+    };
+    let progress = Progress::new(options);
+    progress.say(format_args!(
+        "waiting up to {} for a request, at {}",
+        asked.wait,
+        place(&admin)
+    ));
+    let target = format!("/api/v1/live?{}&wait={}", parameters(asked), asked.wait);
+    let told = ask_api_for(&admin, &target, asked.wait.duration() + PATIENCE);
+    drop(progress);
+    let told: Told = match told {
+        Ok(told) => told,
+        Err(message) => return fail(USAGE, message),
+    };
+    let mut printer = Printer::default();
+    match asked.output {
+        ReportOutput::Json => printer.print_json(&serde_json::json!(told)),
+        ReportOutput::Table => printer.print(live::ForPeople(&told)),
+    }
+    printer.finish(match told {
+        Told::Story(_) => ExitCode::SUCCESS,
+        Told::Unfinished { .. } | Told::Nothing { .. } => ExitCode::FAILURE,
+    })
+}
+
 /// The same question for the admin port.
 fn target(asked: &ExplainOptions) -> String {
-    let mut parameters = vec![parameter("url", &asked.url), parameter("method", &asked.method)];
-    parameters.extend(asked.header.iter().map(|header| parameter("header", header)));
-    parameters.extend(asked.client.iter().map(|client| parameter("client", client)));
-    parameters.extend(asked.door.iter().map(|door| parameter("door", door)));
-    format!("/api/v1/explain?{}", parameters.join("&"))
+    let mut parameters = parameters(asked);
+    for header in &asked.header {
+        parameters.push('&');
+        parameters.push_str(&parameter("header", header));
+    }
+    format!("/api/v1/explain?{parameters}")
+}
+
+/// What both pages of the admin port have.
+fn parameters(asked: &ExplainOptions) -> String {
+    let optional = [
+        ("method", &asked.method),
+        ("client", &asked.client),
+        ("door", &asked.door),
+    ];
+    let optional = optional
+        .into_iter()
+        .filter_map(|(name, value)| Some(parameter(name, value.as_ref()?)));
+    let all: Vec<String> = std::iter::once(parameter("url", &asked.url))
+        .chain(optional)
+        .collect();
+    all.join("&")
 }

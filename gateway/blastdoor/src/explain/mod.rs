@@ -20,7 +20,7 @@ use text::Shown;
 
 use self::candidates::{Candidates, Wanted};
 pub(crate) use self::for_people::ForPeople;
-pub(crate) use self::question::Question;
+pub(crate) use self::question::{Question, QuestionError};
 pub(crate) use self::told::Explanation;
 use self::told::{AtDoor, FilterTold};
 use crate::audit::Written;

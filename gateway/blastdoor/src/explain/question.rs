@@ -25,6 +25,10 @@ pub(crate) struct Question {
     pub(crate) scheme: Option<Scheme>,
     /// The port of the URL.
     pub(crate) port: Option<u16>,
+    /// Host and port of the URL, as a request says them.
+    authority: String,
+    /// Path and query of the URL, as a request says them.
+    target: String,
     /// The head of the request.
     pub(crate) head: Vec<u8>,
 }
@@ -89,8 +93,16 @@ impl Question {
             door: door.map(str::to_owned),
             scheme: parsed.scheme,
             port: parsed.port,
+            authority: parsed.authority,
+            target: parsed.target,
             head: head.into_bytes(),
         })
+    }
+
+    /// Host and port of the URL, and its path without the query, as a request says them.
+    pub(crate) fn place(&self) -> (&str, &str) {
+        let path = self.target.split('?').next().unwrap_or_default();
+        (&self.authority, path)
     }
 }
 
@@ -284,6 +296,7 @@ mod tests {
         let asked = asked.unwrap();
         assert_eq!(asked.head, b"POST /x HTTP/1.1\r\nhost: b.test\r\n\r\n");
         assert_eq!((asked.port, asked.scheme), (Some(10002), Some(Scheme::Http)));
+        assert_eq!(asked.place(), ("127.0.0.1:10002", "/x"));
         assert_eq!(asked.client, Some("::1".parse().unwrap()));
     }
 }

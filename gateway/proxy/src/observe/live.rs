@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use route::ListenerName;
+use door::Scheme;
+use route::{HostBuf, ListenerName, PathScratch, normalise_authority, normalise_path};
 use tokio::sync::oneshot;
 
 use crate::observe::story::Story;
@@ -18,9 +19,12 @@ const MOST: usize = 8;
 pub struct LiveFilter {
     /// The door.
     pub listener: Option<ListenerName>,
-    /// The host without a port, in lower case.
+    /// The scheme of the door.
+    pub scheme: Option<Scheme>,
+    /// The host in its normal form ([`route::normalise_authority`]), without a port.
     pub host: Option<String>,
-    /// The path without a query, as the client writes it; with `*` at its end, all paths that begin with it.
+    /// The path without a query, in its normal form ([`route::normalise_path`]); with `*` at its end, all paths that begin
+    /// with it.
     pub path: Option<String>,
     /// The method.
     pub method: Option<String>,
@@ -63,6 +67,7 @@ pub struct Watching {
 /// The parts of a request by which it is chosen.
 pub(crate) struct Candidate<'a> {
     pub(crate) listener: &'a ListenerName,
+    pub(crate) scheme: Scheme,
     pub(crate) host: &'a [u8],
     pub(crate) path: &'a [u8],
     pub(crate) method: &'a [u8],
@@ -127,44 +132,31 @@ impl fmt::Debug for Live {
 
 impl LiveFilter {
     fn takes(&self, candidate: &Candidate<'_>) -> bool {
-        let is = |wanted: &Option<String>, found: &[u8]| {
-            wanted.as_ref().is_none_or(|wanted| wanted.as_bytes() == found)
-        };
-        let path = self
-            .path
-            .as_ref()
-            .is_none_or(|wanted| match wanted.strip_suffix('*') {
-                Some(beginning) => candidate.path.starts_with(beginning.as_bytes()),
-                None => candidate.path == wanted.as_bytes(),
-            });
-        let host = self.host.as_ref().is_none_or(|wanted| {
-            let found = without_port(candidate.host);
-            found.eq_ignore_ascii_case(wanted.as_bytes())
-        });
-        path && host
-            && is(&self.method, candidate.method)
-            && self
-                .client
-                .is_none_or(|client| client == candidate.client.to_canonical())
-            && self
-                .listener
-                .as_ref()
-                .is_none_or(|listener| listener == candidate.listener)
+        is(self.listener.as_ref(), candidate.listener)
+            && is(self.scheme.as_ref(), &candidate.scheme)
+            && is(self.client.as_ref(), &candidate.client.to_canonical())
+            && is(self.method.as_deref().map(str::as_bytes), candidate.method)
+            && self.host.as_ref().is_none_or(|wanted| {
+                let mut scratch = HostBuf::new();
+                let found = normalise_authority(candidate.host, &mut scratch);
+                found.is_ok_and(|found| found.as_str() == wanted)
+            })
+            && self.path.as_ref().is_none_or(|wanted| {
+                let mut scratch = PathScratch::default();
+                // A path that is refused has no normal form, and is waited for as it came.
+                let found = normalise_path(candidate.path, &mut scratch);
+                let found = found.map_or(candidate.path, |found| found.as_bytes());
+                match wanted.strip_suffix('*') {
+                    Some(beginning) => found.starts_with(beginning.as_bytes()),
+                    None => found == wanted.as_bytes(),
+                }
+            })
     }
 }
 
-fn without_port(host: &[u8]) -> &[u8] {
-    let colon = host.iter().rposition(|byte| *byte == b':');
-    match colon.and_then(|colon| host.split_at_checked(colon)) {
-        Some((name, port))
-            if port
-                .get(1..)
-                .is_some_and(|port| port.iter().all(u8::is_ascii_digit)) =>
-        {
-            name
-        }
-        _ => host,
-    }
+/// What is not said may be anything.
+fn is<W: ?Sized, F: ?Sized + PartialEq<W>>(wanted: Option<&W>, found: &F) -> bool {
+    wanted.is_none_or(|wanted| found == wanted)
 }
 
 impl Watching {
@@ -205,8 +197,9 @@ mod tests {
     fn candidate(listener: &ListenerName) -> Candidate<'_> {
         Candidate {
             listener,
-            host: b"Shop.Test:8080",
-            path: b"/cart/1",
+            scheme: Scheme::Http,
+            host: b"Shop.Test.:8080",
+            path: b"/c%61rt/1",
             method: b"GET",
             client: "192.0.2.7".parse().unwrap(),
         }
@@ -219,6 +212,10 @@ mod tests {
         let wrong = [
             LiveFilter {
                 listener: Some(name("two")),
+                ..LiveFilter::default()
+            },
+            LiveFilter {
+                scheme: Some(Scheme::Https),
                 ..LiveFilter::default()
             },
             LiveFilter {
@@ -246,6 +243,7 @@ mod tests {
         let right = live
             .watch(LiveFilter {
                 listener: Some(listener.clone()),
+                scheme: Some(Scheme::Http),
                 host: Some("shop.test".to_owned()),
                 path: Some("/cart/*".to_owned()),
                 method: Some("GET".to_owned()),

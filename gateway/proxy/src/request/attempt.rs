@@ -61,8 +61,8 @@ enum Attempt {
 impl Attempt {
     /// The same, told to the story of its request: there is no connection.
     fn told(self, record: &mut Record) -> Self {
-        if let (Some(story), Self::Failed(refusal) | Self::Retry(refusal, _)) = (&mut record.story, &self) {
-            story.failed(refusal);
+        if let Self::Failed(refusal) | Self::Retry(refusal, _) = &self {
+            record.failed(refusal);
         }
         self
     }
@@ -488,10 +488,8 @@ fn note(record: &mut Record, exchange: &mut Exchange<'_>, route: &Route, outcome
     record.bytes_out = exchange.sent();
     let (started, answered) = (record.started(), exchange.answered_at());
     record.times.first_byte = answered.map(|at| at.saturating_duration_since(started));
-    if let Some(story) = &mut record.story {
-        let status = exchange.held().unwrap_or(exchange.status());
-        story.exchanged(answered.map(|at| (at, status)), outcome.as_ref().err());
-    }
+    let status = exchange.held().unwrap_or(exchange.status());
+    record.exchanged(answered.map(|at| (at, status)), outcome.as_ref().err());
 }
 
 /// A course, as an exchange sees it.

@@ -31,6 +31,7 @@ pub(crate) fn begin(
     let watcher = live.is_armed().then(|| {
         live.claim(&Candidate {
             listener: worker.door.name(),
+            scheme,
             host,
             path,
             method,

@@ -57,7 +57,9 @@ pub(crate) fn decide(
     let head = from_client.filled().get(..length).unwrap_or_default();
     let identity = Identity::of(&requester.downstream.peer, settings, request, head);
     record.request(worker, request, head, &identity, requester.stream.is_http2());
-    if identity.trace.is_some_and(|trace| trace.context.is_sampled()) || worker.tracer().live().is_armed() {
+    let is_health_check = is_health_check(settings, identity.trusted, request, head);
+    let is_traced = identity.trace.is_some_and(|trace| trace.context.is_sampled());
+    if (is_traced || worker.tracer().live().is_armed()) && !is_health_check {
         record.story = beginning::begin(
             requester,
             request,
@@ -74,9 +76,8 @@ pub(crate) fn decide(
     if is_refused(request.method) {
         return refuse(Refusal::Method);
     }
-    if is_health_check(settings, identity.trusted, request, head) {
+    if is_health_check {
         record.health_check();
-        record.story = None;
         return match worker.phase() == Phase::Serving && snapshot.is_synced() {
             true => (Decision::Reply(Reply::Healthy), identity),
             false => refuse(Refusal::Drained),

@@ -9,6 +9,7 @@ use door::{Route, TlsVersion, Upstream};
 use route::ListenerName;
 use wire::{Glimpse, Method, RequestHead, TraceId, Version};
 
+use crate::exchange::Failure;
 use crate::head::downstream::Downstream;
 use crate::head::identity::Identity;
 use crate::observe::access::{Event, Times};
@@ -243,6 +244,20 @@ impl Record {
     pub(crate) fn connected(&mut self, kept: bool) {
         if let Some(story) = &mut self.story {
             story.connected(kept);
+        }
+    }
+
+    /// There has been no connection to the endpoint, or none in time.
+    pub(crate) fn failed(&mut self, refusal: &Refusal) {
+        if let Some(story) = &mut self.story {
+            story.failed(refusal, self.detail.as_deref());
+        }
+    }
+
+    /// The exchange with the endpoint has ended. `answered`: when the head of the response had arrived, and its status.
+    pub(crate) fn exchanged(&mut self, answered: Option<(Instant, u16)>, failure: Option<&Failure>) {
+        if let Some(story) = &mut self.story {
+            story.exchanged(answered, failure, self.detail.as_deref());
         }
     }
 

@@ -79,22 +79,25 @@ impl Story {
         }
     }
 
-    /// An attempt has failed.
-    pub(crate) fn failed(&mut self, refusal: &Refusal) {
-        self.attempted(None, Some(words(refusal)));
+    /// An attempt has failed. `detail` is what is known of it, if that is more than the refusal says.
+    pub(crate) fn failed(&mut self, refusal: &Refusal, detail: Option<&str>) {
+        self.attempted(None, Some(words(refusal, detail)));
     }
 
-    /// An exchange has ended. `answered`: when a head had arrived, and its status.
-    pub(crate) fn exchanged(&mut self, answered: Option<(Instant, u16)>, failure: Option<&Failure>) {
-        self.attempted(answered, failure.map(|failure| words(&failure.refusal)));
+    /// An exchange has ended. `answered`: when a head had arrived, and its status. `detail` as in `failed`.
+    pub(crate) fn exchanged(
+        &mut self,
+        answered: Option<(Instant, u16)>,
+        failure: Option<&Failure>,
+        detail: Option<&str>,
+    ) {
+        self.attempted(answered, failure.map(|failure| words(&failure.refusal, detail)));
     }
 }
 
-fn words(refusal: &Refusal) -> (&'static str, Option<String>) {
-    (
-        refusal.disposition().reason.label(),
-        Some(refusal.words().into_owned()),
-    )
+fn words(refusal: &Refusal, detail: Option<&str>) -> (&'static str, Option<String>) {
+    let detail = detail.map_or_else(|| refusal.words().into_owned(), str::to_owned);
+    (refusal.disposition().reason.label(), Some(detail))
 }
 
 impl Plan {
