@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    #[inline]
     pub(crate) fn add(&self, count: u64) {
         self.0.store(
             self.0.load(Ordering::Relaxed).wrapping_add(count),
@@ -14,6 +15,7 @@ impl Counter {
         );
     }
 
+    #[inline]
     pub(crate) fn subtract(&self, count: u64) {
         self.0.store(
             self.0.load(Ordering::Relaxed).wrapping_sub(count),
@@ -21,6 +23,7 @@ impl Counter {
         );
     }
 
+    #[inline]
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
