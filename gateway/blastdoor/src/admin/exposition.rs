@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use memchr::{memchr, memmem};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
@@ -154,36 +155,68 @@ fn quality(text: &[u8]) -> Option<u16> {
 
 /// A page of OpenMetrics in the text format: comments name counters as their samples are named, types are those of the
 /// format, help has no escaped quotes, and there are no units, exemplars, times of creation or end of the page.
+///
+/// Samples are nearly all of a page, and nearly all of them are the same in both formats: they are copied a family at a time.
 fn text(page: &str) -> String {
     let mut out = String::with_capacity(page.len());
     // The help of the metric whose type comes next.
     let mut help = None;
     let mut created = None;
-    for line in page.lines() {
-        if let Some(comment) = line.strip_prefix("# ") {
-            let mut words = comment.splitn(3, ' ');
-            match (words.next(), words.next(), words.next()) {
-                (Some("HELP"), Some(name), said) => help = Some((name, said.unwrap_or_default())),
-                (Some("TYPE"), Some(name), Some(kind)) => {
-                    let (suffix, kind) = match kind {
-                        "counter" => ("_total", kind),
-                        "info" => ("_info", "gauge"),
-                        "stateset" => ("", "gauge"),
-                        "unknown" | "gaugehistogram" => ("", "untyped"),
-                        kind => ("", kind),
-                    };
-                    created = matches!(kind, "counter" | "histogram" | "summary").then_some(name);
-                    if let Some((_, said)) = help.take().filter(|(named, _)| *named == name) {
-                        let said = said.replace("\\\"", "\"");
-                        out.extend(["# HELP ", name, suffix, " ", &said, "\n"]);
-                    }
-                    out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
-                }
-                // UNIT and EOF.
-                _ => {}
-            }
+    let mut rest = page;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix("# ") {
+            let (comment, next) = after.split_once('\n').unwrap_or((after, ""));
+            rest = next;
+            add_comment(comment, &mut help, &mut created, &mut out);
             continue;
         }
+        // No label has a line of its own: ends of lines are escaped in values.
+        let end = memmem::find(rest.as_bytes(), b"\n# ").map_or(rest.len(), |end| end + 1);
+        let (samples, next) = rest.split_at(end);
+        rest = next;
+        add_samples(samples, created, &mut out);
+    }
+    out
+}
+
+fn add_comment<'p>(
+    comment: &'p str,
+    help: &mut Option<(&'p str, &'p str)>,
+    created: &mut Option<&'p str>,
+    out: &mut String,
+) {
+    let mut words = comment.splitn(3, ' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some("HELP"), Some(name), said) => *help = Some((name, said.unwrap_or_default())),
+        (Some("TYPE"), Some(name), Some(kind)) => {
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", kind),
+                "info" => ("_info", "gauge"),
+                "stateset" => ("", "gauge"),
+                "unknown" | "gaugehistogram" => ("", "untyped"),
+                kind => ("", kind),
+            };
+            *created = matches!(kind, "counter" | "histogram" | "summary").then_some(name);
+            if let Some((_, said)) = help.take().filter(|(named, _)| *named == name) {
+                let said = said.replace("\\\"", "\"");
+                out.extend(["# HELP ", name, suffix, " ", &said, "\n"]);
+            }
+            out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
+        }
+        // UNIT and EOF.
+        _ => {}
+    }
+}
+
+/// Adds the samples of a family; `created`: its name, if they may have times of creation.
+fn add_samples(samples: &str, created: Option<&str>, out: &mut String) {
+    let bytes = samples.as_bytes();
+    let has_times = created.is_some() && memmem::find(bytes, b"_created").is_some();
+    if !has_times && memchr(b'#', bytes).is_none() {
+        out.push_str(samples);
+        return;
+    }
+    for line in samples.lines() {
         let is_time = created.is_some_and(|name| {
             let rest = line.strip_prefix(name);
             rest.is_some_and(|rest| rest.starts_with("_created{") || rest.starts_with("_created "))
@@ -192,7 +225,6 @@ fn text(page: &str) -> String {
             out.extend([without_exemplar(line), "\n"]);
         }
     }
-    out
 }
 
 /// A sample without what may stand behind its value: ` # {...}`. A label may contain the same.
@@ -375,6 +407,31 @@ mod tests {
                         created_gauge_created 1\n\
                         # TYPE u untyped\n\
                         u 1\n";
+        assert_eq!(text(page), expected);
+    }
+
+    /// What is written for one family is no matter of another, with or without an end of the last line.
+    #[test]
+    fn each_family_is_copied_for_itself() {
+        let page = "# TYPE a counter\n\
+                    a_total{b=\"c_created 1\"} 1\n\
+                    # HELP empty Nothing\n\
+                    # TYPE empty counter\n\
+                    # TYPE d counter\n\
+                    a_created{b=\"not of d\"} 2\n\
+                    d_total{e=\"\\n# TYPE x\"} 3 # {f=\"4\"} 5\n\
+                    d_created 6\n\
+                    # TYPE g gauge\n\
+                    g 7";
+        let expected = "# TYPE a_total counter\n\
+                        a_total{b=\"c_created 1\"} 1\n\
+                        # HELP empty_total Nothing\n\
+                        # TYPE empty_total counter\n\
+                        # TYPE d_total counter\n\
+                        a_created{b=\"not of d\"} 2\n\
+                        d_total{e=\"\\n# TYPE x\"} 3\n\
+                        # TYPE g gauge\n\
+                        g 7";
         assert_eq!(text(page), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! What a door serves and has learned, for whoever is not one of its workers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use route::ObjectKey;
@@ -39,17 +39,19 @@ impl Serving for Verdicts {
 
     fn served(&self) -> Served {
         let snapshot = self.shared.door.snapshot();
-        let ingresses = snapshot.routes().flat_map(|row| {
+        let routes = snapshot.routes().flat_map(|row| {
             let canary = row.action.canary.as_ref().map(|canary| &canary.route);
             [Some(row.action), canary].into_iter().flatten()
         });
+        // Growing would hash every name again and again.
+        let rows = snapshot.routes().count();
+        let (mut ingresses, mut services) = (HashSet::with_capacity(rows), HashSet::with_capacity(rows));
+        ingresses.extend(routes.map(|route| route.origin.key.clone()));
+        services.extend(snapshot.upstreams().map(|upstream| upstream.service.clone()));
         Served {
             publication: snapshot.publication(),
-            ingresses: ingresses.map(|route| route.origin.key.clone()).collect(),
-            services: snapshot
-                .upstreams()
-                .map(|upstream| upstream.service.clone())
-                .collect(),
+            ingresses,
+            services,
         }
     }
 

@@ -11,23 +11,34 @@ pub struct LabelText<'a>(pub &'a str);
 
 impl EncodeLabelValue for LabelText<'_> {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut rest = self.0;
-        while let Some(place) = rest.find(['\\', '"', '\n']) {
-            let (plain, special) = rest.split_at(place);
-            encoder.write_str(plain)?;
-            let mut characters = special.chars();
-            match characters.next() {
-                Some('\n') => encoder.write_str("\\n")?,
-                Some(character) => {
-                    encoder.write_char('\\')?;
-                    encoder.write_char(character)?;
-                }
-                None => {}
-            }
-            rest = characters.as_str();
-        }
-        encoder.write_str(rest)
+        write(self.0, encoder)
     }
+}
+
+/// Adds the value of a label to a text, escaped in the same way.
+pub(super) fn escape(value: &str, text: &mut String) {
+    // A String takes everything.
+    let _written = write(value, text);
+}
+
+fn write(value: &str, out: &mut impl Write) -> fmt::Result {
+    let mut rest = value;
+    // Names of Kubernetes have none of them: one look finds that out.
+    while let Some(place) = memchr::memchr3(b'\\', b'"', b'\n', rest.as_bytes()) {
+        let (plain, special) = rest.split_at(place);
+        out.write_str(plain)?;
+        let mut characters = special.chars();
+        match characters.next() {
+            Some('\n') => out.write_str("\\n")?,
+            Some(character) => {
+                out.write_char('\\')?;
+                out.write_char(character)?;
+            }
+            None => {}
+        }
+        rest = characters.as_str();
+    }
+    out.write_str(rest)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod exemplars;
 mod exposition;
 pub(crate) mod instant;
 mod json;
+mod label_page;
 pub(crate) mod label_text;
 pub(crate) mod labels;
 pub(crate) mod live;

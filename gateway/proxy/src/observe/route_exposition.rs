@@ -12,33 +12,33 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use route::ObjectKey;
 
 use crate::observe::counter::Counter;
-use crate::observe::label_text::LabelText;
+use crate::observe::label_page::{LabelPage, LabelPlace, Labels};
 use crate::observe::labels::CLASSES;
 use crate::observe::metrics::DoorMetrics;
-use crate::observe::route_book::{Book, IngressEntry, OTHER};
+use crate::observe::route_book::{Book, IngressEntry};
 use crate::observe::route_counts::{BUCKETS, ServiceCounts, Traffic};
 
 /// What one door has to show. Read at once, because workers wait for the book meanwhile.
 struct Shown {
     door: Arc<DoorMetrics>,
+    /// The labels of all that follows.
+    labels: LabelPage,
     requests: Vec<Requests>,
     traffic: Vec<Sums>,
-    services: Vec<(Option<ObjectKey>, Arc<ServiceCounts>)>,
+    services: Vec<(LabelPlace, Arc<ServiceCounts>)>,
     /// How many endpoints of a Service are out.
-    ejected: Vec<(Option<ObjectKey>, usize)>,
+    ejected: Vec<(LabelPlace, usize)>,
     folded: u64,
 }
 
-/// `None` for the Ingress: all that have no series of their own.
 struct Requests {
-    ingress: Option<ObjectKey>,
-    service: Option<ObjectKey>,
+    labels: LabelPlace,
     class: &'static str,
     count: u64,
 }
 
 struct Sums {
-    ingress: Option<ObjectKey>,
+    labels: LabelPlace,
     /// As in the histogram, each bucket by itself.
     durations: [u64; BUCKETS.len() + 1],
     micros: u64,
@@ -65,52 +65,68 @@ impl Shown {
     }
 
     fn read(door: &Arc<DoorMetrics>, book: &Book, ejected: Vec<(Option<ObjectKey>, usize)>) -> Self {
-        let own = book.ingresses.iter().map(|(key, entry)| (Some(key), entry));
-        let all = own.chain([(None, &book.other)]);
-        let (mut requests, mut traffic) = (Vec::new(), Vec::new());
-        for (ingress, entry) in all {
-            requests.extend(answers(ingress, entry));
-            let counted = entry.traffic.as_ref();
-            traffic.extend(counted.map(|counted| Sums::of(ingress, counted.all())));
-        }
-        let services = book.services.iter();
-        let services =
-            services.filter_map(|(key, entry)| Some((Some(key.clone()), Arc::clone(entry.counts.as_ref()?))));
-        let folds_services = book.services.values().any(|entry| entry.counts.is_none());
-        let other = folds_services.then(|| (None, Arc::clone(&book.other_service)));
-        Self {
+        let mut shown = Self {
             door: Arc::clone(door),
-            requests,
-            traffic,
-            services: services.chain(other).collect(),
-            ejected,
+            labels: LabelPage::of_door(door.listener.as_str()),
+            requests: Vec::new(),
+            traffic: Vec::new(),
+            services: Vec::new(),
+            ejected: Vec::with_capacity(ejected.len()),
             folded: book.folded,
+        };
+        for (ingress, entry) in &book.ingresses {
+            shown.add_ingress(Some(ingress), entry);
+        }
+        shown.add_ingress(None, &book.other);
+        for (service, entry) in &book.services {
+            if let Some(counts) = &entry.counts {
+                let labels = shown.labels.add(Some(service), "service", None);
+                shown.services.push((labels, Arc::clone(counts)));
+            }
+        }
+        if book.services.values().any(|entry| entry.counts.is_none()) {
+            let labels = shown.labels.add(None, "service", None);
+            shown.services.push((labels, Arc::clone(&book.other_service)));
+        }
+        for (service, count) in ejected {
+            let labels = shown.labels.add(service.as_ref(), "service", None);
+            shown.ejected.push((labels, count));
+        }
+        shown
+    }
+
+    /// `None`: all that have no series of their own.
+    fn add_ingress(&mut self, ingress: Option<&ObjectKey>, entry: &IngressEntry) {
+        for known in &entry.services {
+            let mut labels = None;
+            for (class, label) in CLASSES.iter().enumerate() {
+                let counters = known.answers.all().filter_map(|answers| answers.0.get(class));
+                let count: u64 = counters.map(Counter::value).sum();
+                if count == 0 {
+                    continue;
+                }
+                let labels = *labels.get_or_insert_with(|| {
+                    let service = known.service.as_ref();
+                    self.labels.add(ingress, "ingress", Some(service))
+                });
+                self.requests.push(Requests {
+                    labels,
+                    class: label,
+                    count,
+                });
+            }
+        }
+        if let Some(counted) = &entry.traffic {
+            let labels = self.labels.add(ingress, "ingress", None);
+            self.traffic.push(Sums::of(labels, counted.all()));
         }
     }
 }
 
-fn answers<'e>(
-    ingress: Option<&'e ObjectKey>,
-    entry: &'e IngressEntry,
-) -> impl Iterator<Item = Requests> + 'e {
-    entry.services.iter().flat_map(move |known| {
-        CLASSES.iter().enumerate().filter_map(move |(class, label)| {
-            let counters = known.answers.all().filter_map(|answers| answers.0.get(class));
-            let count: u64 = counters.map(Counter::value).sum();
-            (count > 0).then(|| Requests {
-                ingress: ingress.cloned(),
-                service: known.service.clone(),
-                class: label,
-                count,
-            })
-        })
-    })
-}
-
 impl Sums {
-    fn of<'t>(ingress: Option<&ObjectKey>, counted: impl Iterator<Item = &'t Traffic>) -> Self {
+    fn of<'t>(labels: LabelPlace, counted: impl Iterator<Item = &'t Traffic>) -> Self {
         let mut sums = Self {
-            ingress: ingress.cloned(),
+            labels,
             durations: [0; BUCKETS.len() + 1],
             micros: 0,
             bytes_in: 0,
@@ -128,14 +144,6 @@ impl Sums {
     }
 }
 
-/// Namespace and name as labels; those of nothing in particular have no namespace.
-fn labels(key: Option<&ObjectKey>) -> (LabelText<'_>, LabelText<'_>) {
-    match key {
-        Some(key) => (LabelText(key.namespace()), LabelText(key.name())),
-        None => (LabelText(""), LabelText(OTHER)),
-    }
-}
-
 fn encode_requests(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
     let mut family = encoder.encode_descriptor(
         "blastdoor_route_requests",
@@ -145,22 +153,7 @@ fn encode_requests(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Resu
     )?;
     for door in doors {
         for row in &door.requests {
-            let (namespace, ingress) = labels(row.ingress.as_ref());
-            // That of another namespace has its namespace with it.
-            let service = match (&row.service, &row.ingress) {
-                (None, _) => String::new(),
-                (Some(service), Some(ingress)) if service.namespace() == ingress.namespace() => {
-                    service.name().to_owned()
-                }
-                (Some(service), _) => service.to_string(),
-            };
-            let labels = [
-                ("listener", LabelText(door.door.listener.as_str())),
-                ("namespace", namespace),
-                ("ingress", ingress),
-                ("service", LabelText(&service)),
-                ("status_class", LabelText(row.class)),
-            ];
+            let labels = ([door.labels.at(row.labels)], [("status_class", row.class)]);
             ConstCounter::new(row.count).encode(family.encode_family(&labels)?)?;
         }
     }
@@ -176,24 +169,20 @@ fn encode_durations(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Res
     )?;
     for door in doors {
         for sums in &door.traffic {
-            let bounds = BUCKETS.iter().map(|micros| seconds(*micros)).chain([f64::MAX]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(sums.durations).collect();
+            let mut buckets = [(f64::MAX, 0); BUCKETS.len() + 1];
+            for (bucket, micros) in buckets.iter_mut().zip(BUCKETS) {
+                bucket.0 = seconds(micros);
+            }
+            for (bucket, count) in buckets.iter_mut().zip(sums.durations) {
+                bucket.1 = count;
+            }
             let count = sums.durations.iter().sum();
             family
-                .encode_family(&of_ingress(door, sums))?
+                .encode_family(&[door.labels.at(sums.labels)])?
                 .encode_histogram::<[(&str, &str); 0]>(seconds(sums.micros), count, &buckets, None)?;
         }
     }
     Ok(())
-}
-
-fn of_ingress<'s>(door: &'s Shown, sums: &'s Sums) -> [(&'static str, LabelText<'s>); 3] {
-    let (namespace, ingress) = labels(sums.ingress.as_ref());
-    [
-        ("listener", LabelText(door.door.listener.as_str())),
-        ("namespace", namespace),
-        ("ingress", ingress),
-    ]
 }
 
 fn encode_bytes(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -214,7 +203,8 @@ fn encode_bytes(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Result<
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for door in doors {
             for sums in &door.traffic {
-                ConstCounter::new(pick(sums)).encode(family.encode_family(&of_ingress(door, sums))?)?;
+                let labels = [door.labels.at(sums.labels)];
+                ConstCounter::new(pick(sums)).encode(family.encode_family(&labels)?)?;
             }
         }
     }
@@ -261,9 +251,9 @@ fn encode_services(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Resu
     ];
     for (name, help, pick) in metrics {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (door, service, counts) in each_service(doors) {
+        for (labels, counts) in each_service(doors) {
             let count = pick(counts).load(Ordering::Relaxed);
-            ConstCounter::new(count).encode(family.encode_family(&of_service(door, service))?)?;
+            ConstCounter::new(count).encode(family.encode_family(&[labels])?)?;
         }
     }
     let mut family = encoder.encode_descriptor(
@@ -272,9 +262,9 @@ fn encode_services(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Resu
         None,
         MetricType::Counter,
     )?;
-    for (door, service, counts) in each_service(doors) {
+    for (labels, counts) in each_service(doors) {
         let time = seconds(counts.connect_micros.load(Ordering::Relaxed));
-        ConstCounter::new(time).encode(family.encode_family(&of_service(door, service))?)?;
+        ConstCounter::new(time).encode(family.encode_family(&[labels])?)?;
     }
     let mut family = encoder.encode_descriptor(
         "blastdoor_service_endpoints_ejected",
@@ -283,30 +273,152 @@ fn encode_services(doors: &[Shown], encoder: &mut DescriptorEncoder<'_>) -> Resu
         MetricType::Gauge,
     )?;
     for door in doors {
-        for (service, count) in &door.ejected {
+        for (place, count) in &door.ejected {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
-            ConstGauge::new(count).encode(family.encode_family(&of_service(door, service.as_ref()))?)?;
+            let labels = [door.labels.at(*place)];
+            ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())
 }
 
-fn each_service(doors: &[Shown]) -> impl Iterator<Item = (&Shown, Option<&ObjectKey>, &ServiceCounts)> {
+fn each_service(doors: &[Shown]) -> impl Iterator<Item = (Labels<'_>, &ServiceCounts)> {
     doors.iter().flat_map(|door| {
         let services = door.services.iter();
-        services.map(move |(service, counts)| (door, service.as_ref(), &**counts))
+        services.map(move |(place, counts)| (door.labels.at(*place), &**counts))
     })
-}
-
-fn of_service<'s>(door: &'s Shown, service: Option<&'s ObjectKey>) -> [(&'static str, LabelText<'s>); 3] {
-    let (namespace, service) = labels(service);
-    [
-        ("listener", LabelText(door.door.listener.as_str())),
-        ("namespace", namespace),
-        ("service", service),
-    ]
 }
 
 fn seconds(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write;
+    use std::sync::Weak;
+
+    use prometheus_client::encoding::text::encode_registry;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::observe::metrics::Metrics;
+    use crate::observe::route_book::{Served, Serving};
+    use crate::observe::route_counts::Ended;
+
+    /// A door that serves so many Ingresses.
+    struct Door(usize);
+
+    impl Serving for Door {
+        fn publication(&self) -> u64 {
+            1
+        }
+
+        fn served(&self) -> Served {
+            Served {
+                publication: 1,
+                ingresses: (0..self.0).map(key).collect(),
+                services: (0..self.0).map(key).collect(),
+            }
+        }
+
+        fn ejected(&self) -> BTreeMap<ObjectKey, usize> {
+            BTreeMap::from([(key(0), 2)])
+        }
+    }
+
+    fn key(number: usize) -> ObjectKey {
+        ObjectKey::new("shop", format!("app-{number}"))
+    }
+
+    /// What is written, and in how many pieces: what a scrape costs is nearly all in these.
+    #[derive(Default)]
+    struct Pieces {
+        text: String,
+        count: usize,
+    }
+
+    impl Write for Pieces {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
+            self.text.push_str(piece);
+            self.count += 1;
+            Ok(())
+        }
+    }
+
+    /// The page of a door whose Ingresses have had a request each that their Service answered.
+    fn scrape(count: usize) -> (Pieces, Arc<Door>) {
+        let metrics = Metrics::default();
+        let door = metrics.door(&"out".parse().unwrap());
+        let serving = Arc::new(Door(count));
+        door.routes
+            .is_of(Arc::<Door>::downgrade(&serving) as Weak<dyn Serving>);
+        door.routes.bound(5_000);
+        for number in 0..count {
+            let found = door.routes.find(0, &key(number), Some(&key(number)), 1);
+            let ended = Ended {
+                class: 1,
+                micros: 30_000,
+                bytes_in: 0,
+                bytes_out: 128,
+            };
+            found.answers.count(ended.class);
+            found.traffic.count(&ended);
+            door.routes
+                .service(&key(number))
+                .connected(Duration::from_millis(1));
+        }
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(metrics));
+        let mut page = Pieces::default();
+        encode_registry(&mut page, &registry).unwrap();
+        (page, serving)
+    }
+
+    #[test]
+    fn each_series_has_all_its_labels() {
+        let page = scrape(1).0.text;
+        let of_routes = page
+            .lines()
+            .filter(|line| line.starts_with("blastdoor_route_") || line.starts_with("blastdoor_service_"));
+        let ingress = r#"listener="out",namespace="shop",ingress="app-0""#;
+        let service = r#"listener="out",namespace="shop",service="app-0""#;
+        let bucket = |bound: &str, count: u64| {
+            let name = "blastdoor_route_request_duration_seconds_bucket";
+            format!(r#"{name}{{le="{bound}",{ingress}}} {count}"#)
+        };
+        let expected = [
+            format!(r#"blastdoor_route_requests_total{{{ingress},service="app-0",status_class="2xx"}} 1"#),
+            format!("blastdoor_route_request_duration_seconds_sum{{{ingress}}} 0.03"),
+            format!("blastdoor_route_request_duration_seconds_count{{{ingress}}} 1"),
+            bucket("0.025", 0),
+            bucket("0.1", 1),
+            bucket("0.5", 1),
+            bucket("1.0", 1),
+            bucket("5.0", 1),
+            bucket("+Inf", 1),
+            format!("blastdoor_route_request_body_bytes_total{{{ingress}}} 0"),
+            format!("blastdoor_route_response_body_bytes_total{{{ingress}}} 128"),
+            r#"blastdoor_route_series_folded_total{listener="out"} 0"#.to_owned(),
+            format!("blastdoor_service_connects_total{{{service}}} 1"),
+            format!("blastdoor_service_connect_failures_total{{{service}}} 0"),
+            format!("blastdoor_service_retries_total{{{service}}} 0"),
+            format!("blastdoor_service_ejections_total{{{service}}} 0"),
+            format!("blastdoor_service_connect_seconds_total{{{service}}} 0.001"),
+            format!("blastdoor_service_endpoints_ejected{{{service}}} 2"),
+        ];
+        assert_eq!(of_routes.collect::<Vec<_>>(), expected);
+    }
+
+    /// Labels are not put together for each series anew.
+    #[test]
+    fn a_series_is_written_in_few_pieces() {
+        let (few, _few) = scrape(10);
+        let (many, _many) = scrape(4_000);
+        let series = |page: &Pieces| page.text.lines().filter(|line| !line.starts_with('#')).count();
+        let (more_series, more_pieces) = (series(&many) - series(&few), many.count - few.count);
+        assert!(more_series > 4_000, "{more_series}");
+        assert!(more_pieces <= 17 * more_series, "{more_pieces} for {more_series}");
+    }
 }
