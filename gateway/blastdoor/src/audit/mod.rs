@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use door::{Action, Canary, Route, Snapshot};
-use proxy::Settings;
 use route::{HostPattern, PathPattern, Row, RowPath};
 
 pub(crate) use self::difference::Difference;
@@ -98,8 +97,8 @@ impl Auditor<'_> {
         };
         let sibling = self.world.doors.iter().find(|door| door.name() == sibling);
         let sibling = sibling.map(|door| &*door.snapshot);
-        let served = places(sibling);
-        let own = places(Some(&self.door.snapshot));
+        let served = places(sibling.into_iter().flat_map(Snapshot::routes));
+        let own = places(self.door.snapshot.routes());
         let redirected = self
             .door
             .snapshot
@@ -158,13 +157,14 @@ fn pattern(path: RowPath<'_>) -> Option<&PathPattern> {
     }
 }
 
-/// Who has each place of a table.
+/// Who has each place of a table, or of some of its rows.
 #[expect(
     clippy::mutable_key_type,
     reason = "a regular expression is compared by its text, which never changes"
 )]
-pub(crate) fn places(snapshot: Option<&Snapshot<Settings>>) -> HashMap<Place<'_>, &Arc<Route>> {
-    let rows = snapshot.into_iter().flat_map(Snapshot::routes);
+pub(crate) fn places<'t>(
+    rows: impl Iterator<Item = Row<'t, Arc<Route>>>,
+) -> HashMap<Place<'t>, &'t Arc<Route>> {
     let places = rows.map(|row| {
         let place = (row.host, pattern(row.path), row.path == RowPath::Default);
         (place, row.action)

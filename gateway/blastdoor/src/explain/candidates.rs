@@ -3,6 +3,7 @@
 //! Which rules a door serves is read from its table, and whether a rule alone would match is asked of its own pattern. Here
 //! it is only put into words.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -40,7 +41,8 @@ struct Sought<'r> {
     winner_path: Option<&'r PathPattern>,
 }
 
-/// The rules of one door, for those who look for the reason of a decision.
+/// The rules of one door whose host fits a request, for those who look for the reason of a decision. Of the others, whose number
+/// is that of all Ingresses, nothing is gathered but which hosts are the nearest.
 pub(super) struct Candidates<'w> {
     world: &'w ShownWorld,
     door: &'w ShownDoor,
@@ -51,9 +53,10 @@ pub(super) struct Candidates<'w> {
 }
 
 impl<'w> Candidates<'w> {
-    pub(super) fn of(world: &'w ShownWorld, door: &'w ShownDoor) -> Self {
+    pub(super) fn of(world: &'w ShownWorld, door: &'w ShownDoor, request: Option<&RequestHost<'_>>) -> Self {
+        let fitting = || door.snapshot.routes().filter(|row| row.host.matches(request));
         let mut placed: HashMap<_, Vec<_>> = HashMap::new();
-        for Row { host, action, .. } in door.snapshot.routes() {
+        for Row { host, action, .. } in fitting() {
             placed
                 .entry((&action.origin.key, action.field))
                 .or_default()
@@ -63,7 +66,7 @@ impl<'w> Candidates<'w> {
             world,
             door,
             placed,
-            holders: places(Some(&door.snapshot)),
+            holders: places(fitting()),
         }
     }
 
@@ -74,27 +77,35 @@ impl<'w> Candidates<'w> {
         };
         let sought = &self.sought(wanted);
         let mut near = Vec::new();
-        let mut others = Vec::new();
+        let mut others = Nearest::default();
         for ingress in view.ingresses() {
-            let membership = self.door.config.policy.membership_of(ingress, view);
             let before = near.len();
-            self.add(view, ingress, membership, sought, &mut near);
+            self.add(view, ingress, sought, &mut near);
             if near.len() == before && wanted.winner.is_none() {
-                others.extend(other_host(ingress, membership, sought));
+                others.look_at(ingress, sought);
             }
         }
         // Where somebody names the host itself, it is not misspelt.
         if near.iter().any(|ranked: &Ranked| ranked.specific == EXACT) {
-            others.clear();
+            others = Nearest::default();
         }
         near.sort_by(|left: &Ranked, right| left.order().cmp(&right.order()));
         let more = near.len().saturating_sub(MOST);
         near.truncate(MOST);
         let mut candidates: Vec<Candidate> = near.into_iter().map(|ranked| ranked.candidate).collect();
-        others.sort_by(|left: &Other, right| left.order().cmp(&right.order()));
-        others.truncate(MOST_OTHERS.min(MOST - candidates.len()));
-        candidates.extend(others.into_iter().map(|other| other.candidate));
+        let others = others.0.iter().take(MOST - candidates.len());
+        candidates.extend(others.map(|other| self.of_other_host(view, other)));
         (candidates, more)
+    }
+
+    /// How many rules have been gathered.
+    #[cfg(test)]
+    pub(super) fn gathered(&self) -> usize {
+        self.placed
+            .values()
+            .map(Vec::len)
+            .sum::<usize>()
+            .max(self.holders.len())
     }
 
     fn sought<'r>(&'r self, wanted: &Wanted<'r>) -> Sought<'r> {
@@ -118,7 +129,6 @@ impl<'w> Candidates<'w> {
         &self,
         view: &ClusterView,
         ingress: &Arc<Ingress>,
-        membership: Membership,
         sought: &Sought<'_>,
         candidates: &mut Vec<Ranked>,
     ) {
@@ -127,6 +137,7 @@ impl<'w> Candidates<'w> {
         if !is_for_all && !hosts.any(|host| host.matches(sought.host)) {
             return;
         }
+        let membership = self.door.config.policy.membership_of(ingress, view);
         let unadmitted =
             (membership != Membership::Admitted).then(|| self.unadmitted(view, ingress, membership));
         for (index, rule) in ingress.rules.iter().enumerate() {
@@ -183,6 +194,25 @@ impl<'w> Candidates<'w> {
                 sought,
                 candidates,
             );
+        }
+    }
+
+    fn of_other_host(&self, view: &ClusterView, other: &Other<'_>) -> Candidate {
+        let Other {
+            host, path, ingress, ..
+        } = other;
+        let at_door = match self.door.config.policy.membership_of(ingress, view) {
+            Membership::Admitted => "",
+            Membership::Labels | Membership::Class | Membership::Namespace => {
+                ", and it is not admitted at this door"
+            }
+        };
+        Candidate {
+            ingress: ingress.key.to_string(),
+            host: host_text(host),
+            path: path.written.to_string(),
+            path_type: path_type(path.path_type).to_owned(),
+            why: format!("it is for another host, `{}`{at_door}", host_text(host)),
         }
     }
 
@@ -464,43 +494,54 @@ impl Ranked {
     }
 }
 
-/// A candidate for another host.
-struct Other {
+/// A rule for another host.
+struct Other<'v> {
     distance: usize,
-    candidate: Candidate,
+    host: &'v HostPattern,
+    path: &'v IngressPath,
+    ingress: &'v Ingress,
 }
 
-impl Other {
+impl Other<'_> {
     fn order(&self) -> impl Ord + use<'_> {
-        (self.distance, &self.candidate.host, &self.candidate.ingress)
+        (self.distance, self.host, &self.ingress.key)
     }
 }
 
-/// The rule of an Ingress whose host is the nearest to the request's.
-fn other_host(ingress: &Ingress, membership: Membership, sought: &Sought<'_>) -> Option<Other> {
-    let asked = sought.host?.as_str();
-    let rules = ingress
-        .rules
-        .iter()
-        .filter_map(|rule| Some((rule.host.as_ref().ok()?, rule.paths.first()?)));
-    let nearest = rules.map(|(host, path)| (distance(asked, &host.to_string()), host, path));
-    let (distance, host, path) = nearest.min_by_key(|(distance, _, _)| *distance)?;
-    let at_door = match membership {
-        Membership::Admitted => "",
-        Membership::Labels | Membership::Class | Membership::Namespace => {
-            ", and it is not admitted at this door"
+/// The rules whose hosts are the nearest to the request's, of each Ingress one.
+#[derive(Default)]
+struct Nearest<'v>(Vec<Other<'v>>);
+
+impl<'v> Nearest<'v> {
+    fn look_at(&mut self, ingress: &'v Ingress, sought: &Sought<'_>) {
+        let Some(asked) = sought.host else { return };
+        let rules = ingress
+            .rules
+            .iter()
+            .filter_map(|rule| Some((rule.host.as_ref().ok()?, rule.paths.first()?)));
+        let others = rules.map(|(host, path)| Other {
+            distance: distance(asked.as_str(), &text(host)),
+            host,
+            path,
+            ingress,
+        });
+        let Some(other) = others.min_by_key(|other| other.distance) else {
+            return;
+        };
+        let place = self.0.partition_point(|known| known.order() < other.order());
+        if place < MOST_OTHERS {
+            self.0.truncate(MOST_OTHERS - 1);
+            self.0.insert(place, other);
         }
-    };
-    Some(Other {
-        distance,
-        candidate: Candidate {
-            ingress: ingress.key.to_string(),
-            host: host_text(host),
-            path: path.written.to_string(),
-            path_type: path_type(path.path_type).to_owned(),
-            why: format!("it is for another host, `{}`{at_door}", host_text(host)),
-        },
-    })
+    }
+}
+
+/// As [`host_text`], copied only where it must be.
+fn text(host: &HostPattern) -> Cow<'_, str> {
+    match host {
+        HostPattern::Exact(host) => Cow::Borrowed(host.as_str()),
+        HostPattern::Any | HostPattern::Wildcard(_) => Cow::Owned(host_text(host)),
+    }
 }
 
 /// How far two hosts are from each other: what is left of the longer one without their common beginning and end.

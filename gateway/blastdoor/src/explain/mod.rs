@@ -109,7 +109,7 @@ fn at_door(world: &ShownWorld, door: &ShownDoor, question: &Question, addressed:
         path: path.as_ref(),
         winner,
     };
-    let (candidates, more_candidates) = Candidates::of(world, door).find(&wanted);
+    let (candidates, more_candidates) = Candidates::of(world, door, wanted.host).find(&wanted);
     let problems = winner.map_or_else(Vec::new, |route| problems(world, route));
     let telling = Telling {
         world,

@@ -185,3 +185,47 @@ fn the_scheme_and_a_known_port_say_which_doors_are_meant() {
     // What a load balancer in front of the door sends, for one.
     assert_eq!(addressed(&world, "http://a.test:10001/"), [false, true]);
 }
+
+/// Among many Ingresses, only the rules whose host fits are gathered, and of the others the nearest hosts are named.
+#[test]
+fn many_ingresses_are_not_gathered_for_one_question() {
+    let ingress = |number: usize, door: &str| {
+        format!(
+            "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{ name: i{number}, namespace: n, labels: {{ expose: \
+             {door} }} }}\nspec: {{ rules: [{{ host: app-{number}.test, http: {{ paths: [{{ path: /, pathType: Prefix, backend: {{ \
+             service: {{ name: web, port: {{ number: 80 }} }} }} }}] }} }}] }}\n"
+        )
+    };
+    let ingresses: String = (100..400).map(|number| ingress(number, "in")).collect();
+    let world = world(&(SERVICES.to_owned() + &ingresses + &ingress(40, "out")));
+    let host = |text: &str, gathered: usize| {
+        let mut buf = HostBuf::new();
+        let host = normalise_authority(text.as_bytes(), &mut buf).unwrap();
+        assert_eq!(
+            Candidates::of(&world, &world.doors[0], Some(&host)).gathered(),
+            gathered
+        );
+    };
+    host("app-123.test", 1);
+    host("app-4000.test", 0);
+    let question = Question::parse("http://app-4000.test/", None, [], None, Some("in")).unwrap();
+    let explained = explain(&world, &question).unwrap();
+    let candidates = &explained.listeners[0].candidates;
+    let named: Vec<&str> = candidates
+        .iter()
+        .map(|candidate| candidate.host.as_str())
+        .collect();
+    // Two characters differ, then three; of the same number the order of the hosts counts.
+    let nearest = [100, 200, 300, 40, 110, 120, 130, 140].map(|number| format!("app-{number}.test"));
+    assert_eq!(named, nearest);
+    assert_eq!(candidates[0].why, "it is for another host, `app-100.test`");
+    let why = &candidates[3].why;
+    assert_eq!(
+        why,
+        "it is for another host, `app-40.test`, and it is not admitted at this door"
+    );
+    assert_eq!(
+        (candidates[3].path.as_str(), candidates[3].path_type.as_str()),
+        ("/", "Prefix")
+    );
+}
