@@ -431,6 +431,8 @@ fn the_api_is_shown_under_no_strangers_name() {
         ("/api/v1/doors", "attacker.test", 421),
         ("/api/v1/doors", "127.0.0.1", 200),
         ("/metrics", "attacker.test", 200),
+        ("/metrics", "attacker.test\r\nAccept-Language: de", 421),
+        ("/metrics", "127.0.0.1\r\nAccept-Language: de", 200),
         ("/livez", "attacker.test", 200),
     ]
     .map(|(path, host, expected)| {

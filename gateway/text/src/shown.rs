@@ -26,7 +26,9 @@ struct Escaping<'o, 'f>(&'o mut Formatter<'f>);
 impl Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> Result {
         text.chars().try_for_each(|character| {
-            if is_harmful(character) {
+            if is_filler(character) {
+                write!(self.0, "{}", character.escape_unicode())
+            } else if is_harmful(character) {
                 write!(self.0, "{}", character.escape_debug())
             } else {
                 self.0.write_char(character)
@@ -42,8 +44,13 @@ pub(crate) fn is_harmful(character: char) -> bool {
     match character {
         '"' | '\'' | '\\' => false,
         ' '..='~' => false,
-        _ => character.escape_debug().len() > 1,
+        _ => is_filler(character) || character.escape_debug().len() > 1,
     }
+}
+
+/// Letters of Hangul that cannot be seen, for which the standard library has no escape.
+fn is_filler(character: char) -> bool {
+    matches!(character, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
 }
 
 #[cfg(test)]
@@ -98,6 +105,34 @@ mod tests {
             .chain('\u{2066}'..='\u{2069}');
         for character in directions {
             assert!(is_harmful(character), "{character:?}");
+        }
+    }
+
+    /// `Default_Ignorable_Code_Point` of Unicode 17.
+    #[test]
+    fn nothing_that_cannot_be_seen_gets_through() {
+        let ranges = [
+            '\u{ad}'..='\u{ad}',
+            '\u{34f}'..='\u{34f}',
+            '\u{61c}'..='\u{61c}',
+            '\u{115f}'..='\u{1160}',
+            '\u{17b4}'..='\u{17b5}',
+            '\u{180b}'..='\u{180f}',
+            '\u{200b}'..='\u{200f}',
+            '\u{202a}'..='\u{202e}',
+            '\u{2060}'..='\u{206f}',
+            '\u{3164}'..='\u{3164}',
+            '\u{fe00}'..='\u{fe0f}',
+            '\u{feff}'..='\u{feff}',
+            '\u{ffa0}'..='\u{ffa0}',
+            '\u{fff0}'..='\u{fff8}',
+            '\u{1bca0}'..='\u{1bca3}',
+            '\u{1d173}'..='\u{1d17a}',
+            '\u{e0000}'..='\u{e0fff}',
+        ];
+        for character in ranges.into_iter().flatten() {
+            let escape = character.escape_unicode().to_string();
+            assert_eq!(Shown(character).to_string(), escape);
         }
     }
 }
