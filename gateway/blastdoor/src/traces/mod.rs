@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use hyper::http::{HeaderName, HeaderValue};
 use proxy::{SpanBatch, SpanLoss, SpanQueue, Warnings};
+use text::Shown;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -239,7 +240,7 @@ impl Sender {
     fn warn(&self, what: &str, unsent: &Unsent) {
         if let Some(kept_back) = self.warnings.admit(what, Instant::now()) {
             let reason: String = unsent.reason.chars().take(300).collect();
-            let (collector, reason) = (&*self.collector.endpoint.authority, reason.escape_debug());
+            let (collector, reason) = (&*self.collector.endpoint.authority, Shown(reason));
             tracing::warn!(collector, "{what}: {reason}{kept_back}");
         }
     }
