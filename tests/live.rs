@@ -225,6 +225,7 @@ fn a_failed_attempt_is_told_with_its_cause() {
         (&first["fault"], &first["connected_ms"]),
         (&"connect_failed".into(), &Value::Null)
     );
+    assert_eq!(story["sent"], Value::Null, "nobody has got anything");
     let detail = first["detail"].as_str().unwrap();
     assert!(detail.contains("nothing listens"), "{story:#}");
     assert_eq!(

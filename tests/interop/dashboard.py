@@ -1,10 +1,12 @@
 """The dashboard in Chromium, of gateways with ten routes and with ten thousand."""
 
 import contextlib
+import http.server
 import json
 import pathlib
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -39,6 +41,8 @@ class Site:
         self.ports = {door: rig.free_port() for door in DOORS}
         self.manifests = folder / "manifests"
         self.manifests.mkdir()
+        self.backend = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        threading.Thread(target=self.backend.serve_forever, daemon=True).start()
         self.write(routes)
         (folder / "listeners.toml").write_text(self.configuration())
         self.log = open(folder / "gateway.log", "wb")
@@ -106,11 +110,16 @@ drain = {{ wait = "0s", timeout = "1s" }}{tls}
         items = []
         for name, ready in (("fine", [True, True]), ("weary", [True, False]), ("gone", [])):
             items += service(name, ready)
+        items += service("answering", [True], self.backend.server_port)
         items += [ingress(number) for number in range(routes)]
         odd = ingress(0, "odd", host="odd.test", path="/" + MARKUP)
         paths = odd["spec"]["rules"][0]["http"]["paths"]
         paths.append(paths[0] | {"path": "/" + REORDERED})
         items.append(odd)
+        answered = ingress(0, "answered", host="answered.test")
+        answered["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = "answering"
+        answered["metadata"]["annotations"] = {"nginx.ingress.kubernetes.io/limit-rps": "100"}
+        items.append(answered)
         items.append(ingress(0, "escaped", host="escaped.test", path="/50%25"))
         pattern = ingress(0, "pattern", host="pattern.test", path="/item/(a|b)?")
         pattern["spec"]["rules"][0]["http"]["paths"][0]["pathType"] = "ImplementationSpecific"
@@ -124,9 +133,23 @@ drain = {{ wait = "0s", timeout = "1s" }}{tls}
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=30)
         self.log.close()
+        self.backend.shutdown()
 
 
-def service(name, ready):
+class Answering(http.server.BaseHTTPRequestHandler):
+    """A backend."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+def service(name, ready, port=9):
     endpoints = [
         {"addresses": [f"127.0.0.{number + 1}"], "conditions": {"ready": is_ready}} for number, is_ready in enumerate(ready)
     ]
@@ -134,7 +157,7 @@ def service(name, ready):
         rig.labelled("Service", "v1", name, {"ports": [{"port": 80}]}),
         rig.labelled(
             "EndpointSlice", "discovery.k8s.io/v1", name, None, {"kubernetes.io/service-name": name},
-            addressType="IPv4", ports=[{"port": 9}], endpoints=endpoints,
+            addressType="IPv4", ports=[{"port": port}], endpoints=endpoints,
         ),
     ]
 
@@ -372,26 +395,34 @@ def tells_the_next_request(context, site, page):
     """Waits for a real request, and shows what happened to it; by keyboard, and until somebody stops it."""
     said = "document.querySelector('#main section:not([hidden]) .note').textContent"
     cards = "[...document.querySelectorAll('#main section:not([hidden]) article')].map((card) => card.innerText)"
+    def waits_for(host):
+        """Types the host, and sends requests until one is shown. What it shows."""
+        page.run("document.getElementById('live-host').select()")
+        page.type(host)
+        page.key("Enter")
+        page.until(f"{said} === 'Waiting for a request …'")
+        page.until(f"location.hash.includes('host={host}')")
+        # What does not match is nothing.
+        before = len(page.run(cards))
+        site.request(host, "/other")
+        assert len(page.run(cards)) == before
+        until = time.monotonic() + 20
+        while len(page.run(cards)) == before:
+            assert time.monotonic() < until, page.run(said)
+            site.request(host, "/cart/1?token=hush", {"Cookie": "hush", "Authorization": "hush"})
+        assert page.run(said) == "A request has come."
+        return page.run(cards)[0]
+
     go(page, "live?path=%2Fcart*")
     page.run("document.getElementById('live-host').focus()")
-    page.type("App-0.example.com")
-    page.key("Enter")
-    page.until(f"{said} === 'Waiting for a request …'")
-    page.until("location.hash.includes('host=App-0.example.com')")
-    # Reading the rest anew goes on meanwhile, and what does not match is nothing.
-    site.request("app-0.example.com", "/other")
-    assert page.run(cards) == []
-    until = time.monotonic() + 20
-    while page.run(cards) == []:
-        assert time.monotonic() < until, page.run(said)
-        site.request("app-0.example.com", "/cart/1?token=hush", {"Cookie": "hush", "Authorization": "hush"})
-    assert page.run(said) == "A request has come."
-    [card] = page.run(cards)
-    for words in (
-        "GET http://app-0.example.com/cart/1", "502", "Door external-http, HTTP/1.1", "test/app-0", "127.0.0.", "connect_failed",
-        "nothing listens at its port", "the head has been read", "attempt 1 at", "x-blastdoor-door", "cookie",
-    ):
-        assert words in card, f"{words}: {card}"
+    shown = {
+        "app-0.example.com": ("502", "test/app-0", "127.0.0.", "connect_failed", "nothing listens at its port"),
+        "answered.test": ("200", "rate_limit", "passed", "the response's head 200", "x-blastdoor-door", "cookie"),
+    }
+    for host, words in shown.items():
+        card = waits_for(host)
+        for word in (f"GET http://{host}/cart/1", "Door external-http, HTTP/1.1", "the head has been read", "attempt 1 at", *words):
+            assert word in card, f"{word}: {card}"
     assert "hush" not in page.run("document.documentElement.outerHTML")
     page.run((context.package("axe-core") / "axe.min.js").read_text())
     found = page.run("axe.run(document).then((all) => all.violations.map((one) => ({ id: one.id, impact: one.impact })))")

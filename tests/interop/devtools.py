@@ -136,7 +136,8 @@ class Page:
     def key(self, key, text=None, modifiers=0):
         """Presses a key."""
         codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowDown": 40}
-        code = codes.get(key, ord(key.upper()) if len(key) == 1 else 0)
+        # Signs have codes of their own: 46, the number of ".", is that of Delete.
+        code = codes.get(key, ord(key.upper()) if len(key) == 1 and key.isalnum() else 0)
         text = text if text is not None else {"Enter": "\r"}.get(key, key if len(key) == 1 else None)
         shared = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
         self.command("Input.dispatchKeyEvent", type="keyDown", **shared, **({"text": text} if text else {}))

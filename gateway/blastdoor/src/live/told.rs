@@ -36,7 +36,7 @@ pub(crate) struct StoryTold {
     pub(crate) filters: Vec<FilterTold>,
     /// In their order.
     pub(crate) attempts: Vec<AttemptTold>,
-    /// The head that the backend got.
+    /// The head that the last backend got; `None` if there was a connection to none.
     pub(crate) sent: Option<SentTold>,
     pub(crate) answer: AnswerTold,
 }
@@ -153,6 +153,9 @@ impl Told {
     /// What has happened.
     pub(crate) fn story(story: &Story) -> Self {
         let time = story.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Without a connection nobody has got it.
+        let is_sent = story.attempts.iter().any(|attempt| attempt.connected.is_some());
+        let sent = story.sent.as_ref().filter(|_| is_sent);
         Self::Story(Box::new(StoryTold {
             matched: true,
             listener: story.listener.as_str().to_owned(),
@@ -180,7 +183,7 @@ impl Told {
             },
             filters: story.filters.iter().map(FilterTold::of).collect(),
             attempts: story.attempts.iter().map(AttemptTold::of).collect(),
-            sent: story.sent.as_ref().map(SentTold::of),
+            sent: sent.map(SentTold::of),
             answer: AnswerTold {
                 status: story.status,
                 bytes: story.bytes_out,
