@@ -62,13 +62,21 @@ fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Opt
     if let Err(refused) = guarded(page.audience, page.path, request, buffer, host) {
         return Asked::Now(refused);
     }
-    let accept = accept(request, buffer);
+    let joined = |name| joined(values(request, buffer, name));
+    let (accept, encodings) = (joined(b"accept"), joined(b"accept-encoding"));
     let query = match page.audience {
         Audience::Programs => Ok(Query::default()),
         Audience::People => query_of(request, buffer),
     };
     match query {
-        Ok(query) => Asked::Page(page, Inquiry { query, accept }),
+        Ok(query) => {
+            let inquiry = Inquiry {
+                query,
+                accept,
+                encodings,
+            };
+            Asked::Page(page, inquiry)
+        }
         Err(answer) => Asked::Now(answer),
     }
 }
@@ -121,11 +129,9 @@ fn query_of(request: &RequestHead, buffer: &[u8]) -> Result<Query, Answer> {
         .map_err(|error| Answer::error(StatusCode::BAD_REQUEST, error))
 }
 
-/// The fields `Accept`, joined.
-fn accept(request: &RequestHead, buffer: &[u8]) -> String {
-    let values: Vec<_> = values(request, buffer, b"accept")
-        .map(String::from_utf8_lossy)
-        .collect();
+/// The values of a list that may be in several fields.
+fn joined<'b>(values: impl Iterator<Item = &'b [u8]>) -> String {
+    let values: Vec<_> = values.map(String::from_utf8_lossy).collect();
     values.join(", ")
 }
 
@@ -234,13 +240,16 @@ mod tests {
     }
 
     fn answered(path: &str, host: &str) -> (u16, String) {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: a/b\r\naccept: c/d\r\n\r\n");
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: a/b\r\naccept: c/d\r\nAccept-Encoding: br\r\n\r\n"
+        );
         let mut request = RequestHead::new();
         assert!(request.parse(head.as_bytes(), &LIMITS).unwrap().is_some());
         match asked(&request, head.as_bytes(), &Board::default()) {
             Asked::Now(answer) => (answer.status(), answer.body()),
             Asked::Page(page, inquiry) => {
                 assert_eq!(inquiry.accept, "a/b, c/d");
+                assert!(inquiry.encodings.ends_with("br"), "{}", inquiry.encodings);
                 (200, page.path.to_owned())
             }
             Asked::Live(_) => (200, live::PATH.to_owned()),

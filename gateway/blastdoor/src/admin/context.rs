@@ -61,6 +61,8 @@ pub(super) struct Inquiry {
     pub(super) query: Query,
     /// The field `Accept`; empty if there is none.
     pub(super) accept: String,
+    /// The field `Accept-Encoding`.
+    pub(super) encodings: String,
 }
 
 impl Context {

@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use super::answer::Answer;
 use super::context::{Context, Inquiry};
 use super::dashboard;
-use super::exposition::Format;
+use super::exposition::{Format, accepts_gzip, gzip};
 use super::query::{Query, QueryError};
 use super::reachability;
 use super::report::{certificates, endpoints, problems, traffic};
@@ -37,7 +37,7 @@ pub(super) enum Audience {
 
 /// Every page.
 pub(super) static PAGES: [Page; 19] = [
-    Page::for_programs("/metrics", |context, inquiry| metrics(context, &inquiry.accept)),
+    Page::for_programs("/metrics", metrics),
     Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
     Page::for_people("/api/v1/audit", reachability::audit),
     Page::for_people("/api/v1/explain", reachability::explain),
@@ -114,8 +114,8 @@ fn settled(made: Result<Answer, Answer>) -> Answer {
     made.unwrap_or_else(|refused| refused)
 }
 
-fn metrics(context: &Context, accept: &str) -> Answer {
-    let format = Format::accepted(accept);
+fn metrics(context: &Context, inquiry: &Inquiry) -> Answer {
+    let format = Format::accepted(&inquiry.accept);
     match format.page(&context.registry) {
         Ok(page) => {
             // The text format has no exemplars.
@@ -123,7 +123,13 @@ fn metrics(context: &Context, accept: &str) -> Answer {
                 Format::OpenMetrics => context.metrics.with_exemplars(page),
                 Format::Text => page,
             };
-            Answer::page(format.media_type(), page.into_bytes()).with("Vary: Accept\r\n")
+            let compressed = accepts_gzip(&inquiry.encodings).then(|| gzip(page.as_bytes()));
+            match compressed {
+                Some(Ok(page)) => Answer::page(format.media_type(), page)
+                    .with("Vary: Accept, Accept-Encoding\r\nContent-Encoding: gzip\r\n"),
+                Some(Err(_)) | None => Answer::page(format.media_type(), page.into_bytes())
+                    .with("Vary: Accept, Accept-Encoding\r\n"),
+            }
         }
         Err(_) => Answer::failed(),
     }
