@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use wire::forwarded::{client_at_depth, client_from_xff, parse_hop};
 use wire::{FieldId, RequestHead, Span};
 
-use crate::head::trace::Trace;
 use crate::settings::{ClientIp, Front, ProxyProtocol, Settings};
 
 /// Longest request id that is accepted from a trusted peer.
@@ -24,10 +23,6 @@ pub(crate) struct Identity {
     /// The client: `X-Real-IP` and the access log.
     pub(crate) client: IpAddr,
     pub(crate) request_id: RequestId,
-    /// What a load balancer of AWS calls it, behind one.
-    pub(crate) amazon_trace: Option<Span>,
-    /// Which trace it belongs to; `None` at a door without traces.
-    pub(crate) trace: Option<Trace>,
 }
 
 /// Whose connection it is.
@@ -77,28 +72,14 @@ impl Identity {
         let sane = |span: &Span| {
             (1..=REQUEST_ID_BYTES).contains(&span.len()) && span.of(head).iter().all(u8::is_ascii_graphic)
         };
-        let request_id = match kept.filter(sane) {
-            Some(span) => RequestId::Kept(span),
-            None => RequestId::Made(fastrand::u128(..)),
-        };
-        // One number names both, so that whoever has one of them finds the other.
-        let number = || match request_id {
-            RequestId::Made(number) => number,
-            RequestId::Kept(_) => fastrand::u128(..),
-        };
-        let trace = settings
-            .tracing
-            .map(|tracing| Trace::of(tracing, trusted, request, head, number));
         Self {
             peer: *peer,
             trusted,
             client,
-            request_id,
-            amazon_trace: match settings.front {
-                Front::Alb => amazon_trace(request, head),
-                Front::Other | Front::Nlb | Front::Gclb | Front::Cloudflare => None,
+            request_id: match kept.filter(sane) {
+                Some(span) => RequestId::Kept(span),
+                None => RequestId::Made(fastrand::u128(..)),
             },
-            trace,
         }
     }
 
@@ -122,9 +103,13 @@ impl Identity {
     }
 }
 
-/// The value of `X-Amzn-Trace-Id`, which an Application Load Balancer adds to each request. It is for people: nothing depends
-/// on it, so that whoever reaches the door may send it.
-fn amazon_trace(request: &RequestHead, head: &[u8]) -> Option<Span> {
+/// What a load balancer of AWS calls the request, behind one: the value of `X-Amzn-Trace-Id`, which it adds to each. It is for
+/// people: nothing depends on it, so that whoever reaches the door may send it.
+pub(crate) fn amazon_trace(settings: &Settings, request: &RequestHead, head: &[u8]) -> Option<Span> {
+    match settings.front {
+        Front::Alb => {}
+        Front::Other | Front::Nlb | Front::Gclb | Front::Cloudflare => return None,
+    }
     let mut fields = request.fields.iter();
     let field = fields.find(|field| field.name.of(head).eq_ignore_ascii_case(b"x-amzn-trace-id"))?;
     (1..=AMAZON_TRACE_BYTES)

@@ -3,6 +3,7 @@
 use trace::{SpanId, TraceContext, TraceId, is_tracestate};
 use wire::{Field, RequestHead};
 
+use crate::head::identity::{Identity, RequestId};
 use crate::settings::{Parents, Tracing};
 
 const TRACEPARENT: &[u8] = b"traceparent";
@@ -20,14 +21,15 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Continues the client's trace, or begins one. `trusted`: the peer is believed. `number`: of a trace that begins.
-    pub(crate) fn of(
-        tracing: Tracing,
-        trusted: bool,
-        request: &RequestHead,
-        head: &[u8],
-        number: impl FnOnce() -> u128,
-    ) -> Self {
+    /// Continues the client's trace, or begins one.
+    #[cold]
+    pub(crate) fn of(tracing: Tracing, identity: &Identity, request: &RequestHead, head: &[u8]) -> Self {
+        let trusted = identity.trusted;
+        // One number names both, so that whoever has one of them finds the other.
+        let number = || match identity.request_id {
+            RequestId::Made(number) => number,
+            RequestId::Kept(_) => fastrand::u128(..),
+        };
         let believes = match tracing.parents {
             Parents::Trusted => trusted,
             Parents::Any => true,

@@ -488,8 +488,10 @@ fn note(record: &mut Record, exchange: &mut Exchange<'_>, route: &Route, outcome
     record.bytes_out = exchange.sent();
     let (started, answered) = (record.started(), exchange.answered_at());
     record.times.first_byte = answered.map(|at| at.saturating_duration_since(started));
-    let status = exchange.held().unwrap_or(exchange.status());
-    record.exchanged(answered.map(|at| (at, status)), outcome.as_ref().err());
+    if record.story.is_some() {
+        let status = exchange.held().unwrap_or(exchange.status());
+        record.exchanged(answered.map(|at| (at, status)), outcome.as_ref().err());
+    }
 }
 
 /// A course, as an exchange sees it.

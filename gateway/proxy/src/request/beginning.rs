@@ -1,15 +1,15 @@
 //! Which requests have a story, and how it begins.
 
-use std::time::Instant;
-
-use door::{Route, Scheme, TlsVersion};
+use door::{Route, Snapshot, TlsVersion};
 use route::{Row, RowPath};
 use wire::{RequestHead, Version};
 
-use crate::head::identity::Identity;
+use crate::head::identity::{Identity, amazon_trace};
 use crate::observe::live::Candidate;
 use crate::observe::story::{Beginning, Story, StoryRule};
+use crate::request::record::Record;
 use crate::request::requester::Requester;
+use crate::settings::Settings;
 
 /// The story of a request whose head has been read, if anybody wants it.
 #[cold]
@@ -18,8 +18,8 @@ pub(crate) fn begin(
     request: &RequestHead,
     head: &[u8],
     identity: &Identity,
-    scheme: Scheme,
-    started: Instant,
+    snapshot: &Snapshot<Settings>,
+    record: &Record,
 ) -> Option<Box<Story>> {
     let worker = &requester.server.worker;
     let host = request.authority().map(|host| host.of(head)).unwrap_or_default();
@@ -31,7 +31,7 @@ pub(crate) fn begin(
     let watcher = live.is_armed().then(|| {
         live.claim(&Candidate {
             listener: worker.door.name(),
-            scheme,
+            scheme: snapshot.scheme(),
             host,
             path,
             method,
@@ -39,7 +39,7 @@ pub(crate) fn begin(
         })
     });
     let watcher = watcher.flatten();
-    let trace = identity.trace.map(|trace| (trace.context, trace.parent));
+    let trace = record.tracing.map(|trace| (trace.context, trace.parent));
     let is_sampled = trace.is_some_and(|(context, _)| context.is_sampled());
     if watcher.is_none() && !is_sampled {
         return None;
@@ -47,7 +47,7 @@ pub(crate) fn begin(
     let mut request_id = Vec::new();
     identity.request_id.write(head, &mut request_id);
     Some(Story::new(Beginning {
-        started,
+        started: record.started(),
         listener: worker.door.name(),
         client: identity.client,
         peer: identity.peer(),
@@ -56,7 +56,7 @@ pub(crate) fn begin(
             (false, Version::Http10) => "1.0",
             (false, Version::Http11) => "1.1",
         },
-        scheme: scheme.as_str(),
+        scheme: snapshot.scheme().as_str(),
         tls: requester
             .downstream
             .session
@@ -69,7 +69,7 @@ pub(crate) fn begin(
         host,
         path,
         request_id: &request_id,
-        amazon_trace: identity.amazon_trace.map(|span| span.of(head)),
+        amazon_trace: amazon_trace(snapshot.settings(), request, head).map(|span| span.of(head)),
         trace,
         watcher,
     }))

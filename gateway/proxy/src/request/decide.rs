@@ -9,6 +9,7 @@ use wire::{BodyFraming, FieldId, Method, RequestHead};
 
 use crate::head::authority::request_host;
 use crate::head::identity::Identity;
+use crate::head::trace::Trace;
 use crate::refusal::Refusal;
 use crate::request::beginning;
 use crate::request::body_limit::body_limit;
@@ -56,18 +57,14 @@ pub(crate) fn decide(
     } = scratch;
     let head = from_client.filled().get(..length).unwrap_or_default();
     let identity = Identity::of(&requester.downstream.peer, settings, request, head);
-    record.request(worker, request, head, &identity, requester.stream.is_http2());
+    record.tracing = settings
+        .tracing
+        .map(|tracing| Trace::of(tracing, &identity, request, head));
+    record.request(requester, settings, request, head, &identity);
     let is_health_check = is_health_check(settings, identity.trusted, request, head);
-    let is_traced = identity.trace.is_some_and(|trace| trace.context.is_sampled());
+    let is_traced = record.tracing.is_some_and(|trace| trace.context.is_sampled());
     if (is_traced || worker.tracer().live().is_armed()) && !is_health_check {
-        record.story = beginning::begin(
-            requester,
-            request,
-            head,
-            &identity,
-            snapshot.scheme(),
-            record.started(),
-        );
+        record.story = beginning::begin(requester, request, head, &identity, &snapshot, record);
     }
     let refuse = |refusal| (Decision::refuse(refusal), identity);
     if !requester.downstream.is_entitled(&snapshot) {

@@ -75,13 +75,10 @@ fn prepare(
         story.has_decided();
     }
     let prepared = match decision {
-        Decision::Forward(matched, upstream) => {
-            let started = record.started();
-            Plan::new(
-                matched, upstream, &identity, requester, scratch, length, started, None,
-            )
-            .map_err(Halt::Reply)
-        }
+        Decision::Forward(matched, upstream) => Plan::new(
+            matched, upstream, &identity, requester, scratch, length, record, None,
+        )
+        .map_err(Halt::Reply),
         Decision::Filter(matched, filters) => {
             let began = Instant::now();
             let prepared = passage::begin(matched, filters, identity, requester, scratch, length, record);

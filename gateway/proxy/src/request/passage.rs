@@ -161,6 +161,7 @@ fn go_on(
             identity: &identity,
             matched: &matched,
         },
+        trace: record.tracing.as_ref(),
         started: record.started(),
         worker: &requester.server.worker,
         server: requester.server,
@@ -188,7 +189,6 @@ fn go_on(
     };
     let upstream = destination.settle(&mut matched);
     record.route = Some(Arc::clone(&matched.route));
-    let started = record.started();
     Plan::new(
         matched,
         upstream,
@@ -196,7 +196,7 @@ fn go_on(
         requester,
         scratch,
         length,
-        started,
+        record,
         Some(course),
     )
     .map_err(Halt::Reply)

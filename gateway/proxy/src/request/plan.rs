@@ -18,6 +18,7 @@ use crate::head::vouched;
 use crate::refusal::Refusal;
 use crate::request::body_limit::body_limit;
 use crate::request::course::Course;
+use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::requester::Requester;
 use crate::settings::Settings;
@@ -60,7 +61,7 @@ enum Pairing {
 
 impl Plan {
     /// Plans how the request whose head is the first `length` bytes of the client's buffer goes to `upstream`, and writes
-    /// the head for it. `started`: when it began.
+    /// the head for it.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is borrowed or moved on its own, and this is the one place where they meet"
@@ -72,7 +73,7 @@ impl Plan {
         requester: &Requester<'_>,
         scratch: &mut Scratch,
         length: usize,
-        started: Instant,
+        record: &Record,
         course: Option<Box<Course>>,
     ) -> Result<Self, Reply> {
         let Scratch {
@@ -102,13 +103,14 @@ impl Plan {
             .grpc
             .then(|| grpc_timeout(request, head))
             .flatten()
-            .and_then(|timeout| started.checked_add(timeout));
+            .and_then(|timeout| record.started().checked_add(timeout));
         let draft = RequestDraft {
             head,
             request,
             edits: course.as_ref().map_or(&UNEDITED, |course| &course.edits),
             forwarded: Forwarded {
                 identity,
+                trace: record.tracing.as_ref(),
                 settings: &matched.settings,
                 scheme: matched.scheme.as_str(),
                 port: matched.forwarded_port,

@@ -11,13 +11,16 @@ use wire::{Glimpse, Method, RequestHead, TraceId, Version};
 
 use crate::exchange::Failure;
 use crate::head::downstream::Downstream;
-use crate::head::identity::Identity;
+use crate::head::identity::{Identity, amazon_trace};
+use crate::head::trace::Trace;
 use crate::observe::access::{Event, Times};
 use crate::observe::labels::Reason;
 use crate::observe::route_counts::Ended;
 use crate::observe::story::Story;
 use crate::refusal::{Refusal, Side};
 use crate::request::denial::Denial;
+use crate::request::requester::Requester;
+use crate::settings::Settings;
 use crate::worker::{Trouble, Worker};
 
 /// Gathered while a request is served, reported when it ends.
@@ -50,6 +53,8 @@ pub(crate) struct Record {
     is_health_check: bool,
     /// What happens to it step by step, if it is traced or somebody waits for it.
     pub(crate) story: Option<Box<Story>>,
+    /// Which trace it belongs to; `None` at a door without traces.
+    pub(crate) tracing: Option<Trace>,
     /// Text for the log, kept only when there is one: method, host, path, request id and what a load balancer of AWS calls it,
     /// with their ends.
     text: Vec<u8>,
@@ -80,6 +85,7 @@ impl Record {
             is_connection: false,
             is_health_check: false,
             story: None,
+            tracing: None,
             text: Vec::new(),
             ends: [0; 5],
         }
@@ -92,23 +98,23 @@ impl Record {
     /// Records the request, while its head is still in the buffer.
     pub(crate) fn request(
         &mut self,
-        worker: &Worker,
+        requester: &Requester<'_>,
+        settings: &Settings,
         request: &RequestHead,
         head: &[u8],
         identity: &Identity,
-        is_http2: bool,
     ) {
         self.method = request.method;
         self.client = Some(identity.client);
-        self.protocol = Some(match (is_http2, request.version) {
+        self.protocol = Some(match (requester.stream.is_http2(), request.version) {
             (true, _) => "2",
             (false, Version::Http11) => "1.1",
             (false, Version::Http10) => "1.0",
         });
-        if !worker.lines.borrow().wants_any() {
+        if !requester.server.worker.lines.borrow().wants_any() {
             return;
         }
-        self.trace = match &identity.trace {
+        self.trace = match &self.tracing {
             Some(trace) => TraceId::of_number(trace.context.trace.bytes()),
             None => TraceId::of(&request.fields, head),
         };
@@ -118,6 +124,10 @@ impl Record {
             head,
             identity,
         );
+        if let Some(amazon) = amazon_trace(settings, request, head) {
+            self.text.extend_from_slice(amazon.of(head));
+            self.ends[4] = self.text.len();
+        }
     }
 
     /// Records the readable parts of a request that is refused before its head is complete.
@@ -139,9 +149,6 @@ impl Record {
         }
         identity.request_id.write(head, &mut self.text);
         self.ends[3] = self.text.len();
-        if let Some(amazon) = identity.amazon_trace {
-            self.text.extend_from_slice(amazon.of(head));
-        }
         self.ends[4] = self.text.len();
     }
 

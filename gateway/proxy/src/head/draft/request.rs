@@ -7,6 +7,7 @@ use wire::{BodyFraming, Field, FieldId, RequestHead, Target};
 use super::text::{END, copied, number, upgrade};
 use super::{Lines, Map, OwnField, RequestEdits};
 use crate::head::identity::Identity;
+use crate::head::trace::Trace;
 use crate::head::vouched;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -25,6 +26,8 @@ pub(crate) struct RequestDraft<'a> {
 /// What the gateway says about the client, and what decides which of the client's fields pass.
 pub(crate) struct Forwarded<'a> {
     pub(crate) identity: &'a Identity,
+    /// Which trace it belongs to; `None` at a door without traces.
+    pub(crate) trace: Option<&'a Trace>,
     pub(crate) settings: &'a Settings,
     pub(crate) scheme: &'static str,
     /// The port that clients use.
@@ -167,7 +170,7 @@ impl RequestDraft<'_> {
             && (field.id != FieldId::MaxForwards || request.max_forwards.is_none())
             && !request.connection.names(field, self.head)
             && !self.edits.fields.removes_one_of(removed, name)
-            && !forwarded.identity.trace.is_some_and(|trace| trace.replaces(name))
+            && !forwarded.trace.is_some_and(|trace| trace.replaces(name))
     }
 
     /// The gateway's own fields. They come after the client's, so nothing that the client names in `Connection` can remove
@@ -212,6 +215,7 @@ impl RequestDraft<'_> {
         let stays = |field: &OwnField| !edits.removes_one_of(removed, field.name.as_str().as_bytes());
         let Forwarded {
             identity,
+            trace,
             settings,
             scheme,
             port,
@@ -248,7 +252,7 @@ impl RequestDraft<'_> {
         lines.field(&X_BLASTDOOR_DOOR, |out| {
             out.extend_from_slice(door.as_str().as_bytes());
         });
-        if let Some(trace) = &identity.trace
+        if let Some(trace) = trace
             && stays(&TRACEPARENT)
         {
             lines.field(&TRACEPARENT, |out| trace.context.write(out));

@@ -56,6 +56,7 @@ fn with_draft<T>(
         edits,
         forwarded: Forwarded {
             identity: &identity,
+            trace: None,
             settings: &settings,
             scheme: "https",
             port: 8443,

@@ -71,6 +71,7 @@ pub(super) fn question(
         edits: &edits,
         forwarded: Forwarded {
             identity: seen.identity,
+            trace: seen.trace,
             settings: &seen.matched.settings,
             scheme: seen.matched.scheme.as_str(),
             port: seen.matched.forwarded_port,

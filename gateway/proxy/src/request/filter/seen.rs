@@ -12,6 +12,7 @@ use wire::RequestHead;
 
 use crate::head::downstream::Downstream;
 use crate::head::identity::Identity;
+use crate::head::trace::Trace;
 use crate::request::course::Course;
 use crate::request::reply::Reply;
 use crate::request::requester::Server;
@@ -22,6 +23,8 @@ use crate::worker::place::Place;
 /// What filters see of a request.
 pub(crate) struct Seen<'a> {
     pub(crate) asking: Asking<'a>,
+    /// Which trace it belongs to; `None` at a door without traces.
+    pub(crate) trace: Option<&'a Trace>,
     /// When it began.
     pub(crate) started: Instant,
     pub(crate) worker: &'a Worker,
