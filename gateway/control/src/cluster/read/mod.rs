@@ -12,7 +12,7 @@ mod observed;
 mod openings;
 mod pending;
 mod permissions;
-mod raw;
+mod received;
 mod reflector;
 mod reflectors;
 mod store;
@@ -22,8 +22,9 @@ mod tests;
 mod update;
 
 pub(crate) use follower::Follower;
+#[cfg(test)]
 pub(crate) use observed::Observed;
-pub(crate) use raw::RawObject;
+pub(crate) use received::ReceivedObject;
 pub(crate) use store::Store;
 #[cfg(test)]
 pub(crate) use target::{Scope, WatchTarget};

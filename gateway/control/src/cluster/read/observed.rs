@@ -1,17 +1,16 @@
 //! Objects reduced to what the gateway keeps.
 
-use kube::Resource as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use resource::{Object, ObjectRef, Problem, Severity, manifest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::kinds::{WatchedKind, reference};
-use super::raw::{Content, RawObject};
 use crate::cluster::status::LoadBalancerStatus;
 use crate::writes::Write;
 
 /// One object, reduced to what the gateway keeps. The raw one is dropped at once: most of it (managed fields, annotations
 /// of other tools) is of no use here.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Observed {
     pub(crate) reference: ObjectRef,
     /// `None` if nothing in it is usable.
@@ -25,16 +24,25 @@ pub(crate) struct Observed {
     pub(crate) write: Write,
 }
 
+/// One object, before it is reduced.
+pub(super) enum Content<K> {
+    /// As the API describes it.
+    Typed(Box<K>),
+    /// As JSON without `managedFields`, and why it could not be parsed.
+    Untyped(Value, String),
+}
+
 impl Observed {
-    pub(crate) fn new<K: WatchedKind>(raw: RawObject<K>) -> Self {
-        let reference = reference::<K>(raw.meta());
-        let version = raw.meta().resource_version.as_deref().unwrap_or_default().into();
+    /// `meta`: its namespace, name and version.
+    pub(super) fn new<K: WatchedKind>(meta: &ObjectMeta, content: Content<K>) -> Self {
+        let reference = reference::<K>(meta);
+        let version = meta.resource_version.as_deref().unwrap_or_default().into();
         let mut problems = Vec::new();
-        let write = match &raw.content {
+        let write = match &content {
             Content::Typed(typed) => Write::of(typed.meta()),
-            Content::Untyped(..) => Write::of(raw.meta()),
+            Content::Untyped(..) => Write::of(meta),
         };
-        let (status, object) = match raw.content {
+        let (status, object) = match content {
             Content::Typed(typed) => {
                 let status = typed.status();
                 (status, typed.convert(&mut problems))

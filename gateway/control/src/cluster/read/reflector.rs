@@ -14,13 +14,15 @@ use tokio::time::timeout;
 
 use super::kinds::{WatchedKind, reference};
 use super::observed::Observed;
-use super::raw::RawObject;
+use super::received::ReceivedObject;
 use super::target::WatchTarget;
 use super::update::{Closed, TargetEvent, Update};
 use crate::cluster::connection::{Contact, Fault, Pace};
 
 /// Objects in one page. A whole page is in memory until it has been parsed, and the connection keeps as much room.
 const PAGE: u32 = 100;
+/// Room is made at once for so many objects of a list.
+const MOST_EXPECTED: usize = 100_000;
 /// Seconds after which the API server ends a watch. If it does not, the watch has stalled.
 const WATCH: u32 = 50;
 /// A watch that has sent nothing for this long has stalled.
@@ -29,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(55);
 const ANSWER: Duration = Duration::from_secs(55);
 
 pub(crate) struct Reflector<K> {
-    api: Api<RawObject<K>>,
+    api: Api<ReceivedObject<K>>,
     target: WatchTarget,
     fields: Option<String>,
     updates: mpsc::Sender<Update>,
@@ -46,7 +48,7 @@ enum Ended {
 
 impl<K: WatchedKind> Reflector<K> {
     pub(crate) fn new(
-        api: Api<RawObject<K>>,
+        api: Api<ReceivedObject<K>>,
         target: WatchTarget,
         fields: Option<String>,
         updates: mpsc::Sender<Update>,
@@ -90,7 +92,10 @@ impl<K: WatchedKind> Reflector<K> {
             let page = timeout(ANSWER, self.api.list(&params))
                 .await
                 .map_err(|_elapsed| Fault::Stalled(ANSWER))??;
-            objects.extend(page.items.into_iter().map(Observed::new));
+            let remaining = page.metadata.remaining_item_count.unwrap_or_default();
+            let remaining = usize::try_from(remaining).unwrap_or_default().min(MOST_EXPECTED);
+            objects.reserve_exact(page.items.len() + remaining);
+            objects.extend(page.items.into_iter().map(ReceivedObject::into_observed));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => {
@@ -160,7 +165,7 @@ impl<K: WatchedKind> Reflector<K> {
 
     async fn pass_on(
         &self,
-        stream: impl Stream<Item = kube::Result<WatchEvent<RawObject<K>>>>,
+        stream: impl Stream<Item = kube::Result<WatchEvent<ReceivedObject<K>>>>,
         version: &mut String,
     ) -> Result<Ended, Closed> {
         let mut stream = pin!(stream);
@@ -180,7 +185,7 @@ impl<K: WatchedKind> Reflector<K> {
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     advance(version, object.meta().resource_version.as_deref());
-                    self.send(TargetEvent::Applied(Box::new(Observed::new(object))))
+                    self.send(TargetEvent::Applied(Box::new(object.into_observed())))
                         .await?;
                 }
                 WatchEvent::Deleted(object) => {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::kinds::WatchedKind;
-use super::raw::RawObject;
+use super::received::ReceivedObject;
 use super::reflector::Reflector;
 use super::store::Store;
 use super::target::{Scope, WatchTarget};
@@ -94,7 +94,7 @@ impl Reflectors {
         self.running.insert(target, task);
     }
 
-    fn namespaced<K>(&self, scope: &Scope) -> Api<RawObject<K>>
+    fn namespaced<K>(&self, scope: &Scope) -> Api<ReceivedObject<K>>
     where
         K: WatchedKind<Scope = NamespaceResourceScope>,
     {
@@ -106,13 +106,13 @@ impl Reflectors {
         }
     }
 
-    fn global<K: WatchedKind<Scope = ClusterResourceScope>>(&self) -> Api<RawObject<K>> {
+    fn global<K: WatchedKind<Scope = ClusterResourceScope>>(&self) -> Api<ReceivedObject<K>> {
         Api::all(self.connection.client.clone())
     }
 
     fn spawn<K: WatchedKind>(
         &self,
-        api: Api<RawObject<K>>,
+        api: Api<ReceivedObject<K>>,
         target: &WatchTarget,
         fields: Option<String>,
     ) -> Task {

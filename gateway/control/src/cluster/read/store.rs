@@ -274,7 +274,15 @@ impl Store {
             write,
         } = observed;
         self.put_status(&reference, &status, changed);
-        self.put_version(&reference, Some(version));
+        // A new version alone is not a change.
+        if reference.kind == Kind::Ingress {
+            let key = match &object {
+                // Texts that are in memory already.
+                Some(Object::Ingress(ingress)) => ingress.key.clone(),
+                Some(_) | None => key_of(&reference),
+            };
+            self.ingress_version.insert(key, version);
+        }
         self.put_problems(&reference, problems, changed);
         let Some(object) = object else {
             self.take_out(&reference, doors, changed);
@@ -296,7 +304,9 @@ impl Store {
 
     fn remove(&mut self, reference: &ObjectRef, doors: &dyn DoorView, changed: &mut Changed) {
         self.put_status(reference, &LoadBalancerStatus::default(), changed);
-        self.put_version(reference, None);
+        if reference.kind == Kind::Ingress {
+            self.ingress_version.remove(&key_of(reference));
+        }
         self.put_problems(reference, Vec::new(), changed);
         self.take_out(reference, doors, changed);
     }
@@ -336,18 +346,6 @@ impl Store {
             changed.status = true;
             self.touched.add(reference);
         }
-    }
-
-    /// A new version alone is not a change.
-    fn put_version(&mut self, reference: &ObjectRef, version: Option<Box<str>>) {
-        if reference.kind != Kind::Ingress {
-            return;
-        }
-        let key = key_of(reference);
-        match version {
-            Some(version) => self.ingress_version.insert(key, version),
-            None => self.ingress_version.remove(&key),
-        };
     }
 }
 

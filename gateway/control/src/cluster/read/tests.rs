@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::named::{NamedObjects, ObjectNeeds, in_order};
 use super::observed::Observed;
-use super::raw::RawObject;
+use super::received::ReceivedObject;
 use super::reflector::Reflector;
 use super::reflectors::Reflectors;
 use super::store::Store;
@@ -47,7 +47,7 @@ fn target() -> WatchTarget {
 async fn follow(script: Vec<Response<String>>, time: Duration) -> (Vec<(Instant, String)>, Vec<TargetEvent>) {
     let contact = Contact::new();
     let (client, requests) = scripted::client(script, &contact);
-    let api: Api<RawObject<RawService>> = Api::all(client);
+    let api: Api<ReceivedObject<RawService>> = Api::all(client);
     let (sender, mut updates) = mpsc::channel(100);
     let reflector = Reflector::new(api, target(), None, sender, contact);
     let mut events = Vec::new();
@@ -96,7 +96,7 @@ async fn a_list_and_then_every_change() {
         ["2 listed", "following", "a applied", "b removed"]
     );
     let queries: Vec<&str> = requests.iter().map(|(_, query)| query.as_str()).collect();
-    assert!(queries[0].contains("limit=200"), "{queries:?}");
+    assert!(queries[0].contains("limit=100"), "{queries:?}");
     assert!(
         queries[1].contains("resourceVersion=7") && queries[1].contains("timeoutSeconds=50"),
         "{queries:?}"
@@ -247,7 +247,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 fn observed(name: usize, port: u16) -> Observed {
     let sent = service(&format!("s{name}"), port, 1).to_string();
-    Observed::new::<RawService>(serde_json::from_str(&sent).unwrap())
+    let received: ReceivedObject<RawService> = serde_json::from_str(&sent).unwrap();
+    received.into_observed()
 }
 
 proptest! {
@@ -409,7 +410,8 @@ async fn secrets_are_kept_as_long_as_they_are_needed() {
             "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
             "metadata": { "name": format!("s{number}"), "namespace": "shop", "resourceVersion": "1" },
         });
-        Observed::new::<RawSecret>(serde_json::from_str(&sent.to_string()).unwrap())
+        let received: ReceivedObject<RawSecret> = serde_json::from_value(sent).unwrap();
+        received.into_observed()
     };
     let name =
         |number: usize| ObjectRef::namespaced(Kind::Secret, &ObjectKey::new("shop", format!("s{number}")));

@@ -16,7 +16,7 @@ use super::desired::DesiredStatus;
 use super::writer::{GAP, Refusals, Writer};
 use crate::cluster::connection::Fault;
 use crate::cluster::door_view::DoorView;
-use crate::cluster::read::{Observed, RawObject, Store};
+use crate::cluster::read::{ReceivedObject, Store};
 use crate::cluster::status::{ANNOTATION, Address, Merged, merge};
 use crate::fair::Turns;
 
@@ -240,7 +240,7 @@ impl StatusWriter {
                 json!({ "loadBalancer": { "ingress": entries } }),
             );
         }
-        let api: Api<RawObject<RawIngress>> = Api::namespaced(writer.client(), write.key.namespace());
+        let api: Api<ReceivedObject<RawIngress>> = Api::namespaced(writer.client(), write.key.namespace());
         let params = PatchParams {
             field_manager: Some(manager.clone()),
             ..PatchParams::default()
@@ -250,7 +250,7 @@ impl StatusWriter {
             .answer(api.patch_status(write.key.name(), &params, &patch))
             .await?;
         tracing::debug!(ingress = %write.key, ?addresses, ?claims, "status written");
-        let is_so = merge(&Observed::new(written).status, me, &write.wanted).is_none();
+        let is_so = merge(&written.into_observed().status, me, &write.wanted).is_none();
         if !is_so {
             tracing::warn!(
                 ingress = %write.key,

@@ -1,33 +1,35 @@
 //! Objects as the API server sends them, each parsed separately, so that a malformed one does not affect the others.
 //!
 //! An API server accepts objects that no client can parse, for example with a five-digit year in `managedFields`. If a
-//! page was parsed as a whole, one such object would hide all the others on it.
+//! page was parsed as a whole, one such object would hide all the others on it. Each is reduced at once to what the gateway
+//! keeps, so that a page of whole objects is never in memory.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::kinds::WatchedKind;
+use super::observed::{Content, Observed};
 
-/// One object, whether it could be parsed or not.
+/// One object of the API server, whether it could be parsed or not.
 #[derive(Debug, Clone)]
-pub(crate) struct RawObject<K> {
-    /// Namespace, name and version. The rest is in `content`.
+pub(crate) struct ReceivedObject<K> {
+    /// Namespace, name and version, for the library.
     meta: ObjectMeta,
-    pub(crate) content: Content<K>,
+    observed: Observed,
+    kind: PhantomData<K>,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) enum Content<K> {
-    /// As the API describes it.
-    Typed(Box<K>),
-    /// As JSON without `managedFields`, and why it could not be parsed.
-    Untyped(Value, String),
+impl<K> ReceivedObject<K> {
+    pub(crate) fn into_observed(self) -> Observed {
+        self.observed
+    }
 }
 
-impl<'de, K: WatchedKind> Deserialize<'de> for RawObject<K> {
+impl<'de, K: WatchedKind> Deserialize<'de> for ReceivedObject<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut json = Value::deserialize(deserializer)?;
         let text = |field| Some(json.get("metadata")?.get(field)?.as_str()?.to_owned());
@@ -50,7 +52,11 @@ impl<'de, K: WatchedKind> Deserialize<'de> for RawObject<K> {
                 }
             }
         };
-        Ok(Self { meta, content })
+        Ok(Self {
+            observed: Observed::new(&meta, content),
+            meta,
+            kind: PhantomData,
+        })
     }
 }
 
@@ -66,7 +72,7 @@ fn forget_fields(json: &mut Value) {
 }
 
 /// Its API is that of its content.
-impl<K: WatchedKind> kube::Resource for RawObject<K> {
+impl<K: WatchedKind> kube::Resource for ReceivedObject<K> {
     type DynamicType = ();
     type Scope = K::Scope;
 
@@ -97,14 +103,13 @@ impl<K: WatchedKind> kube::Resource for RawObject<K> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::Service;
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn of_managed_fields_only_those_of_the_status_are_kept() {
-        let sent = json!({
+        let mut sent = json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": { "name": "app", "namespace": "shop", "managedFields": [
                 { "manager": "helm", "time": "2026-11-27T10:00:00Z",
@@ -114,13 +119,10 @@ mod tests {
                 { "manager": "odd", "fieldsV1": {} },
             ] },
         });
-        let raw: RawObject<Service> = serde_json::from_value(sent).unwrap();
-        let Content::Typed(service) = raw.content else {
-            panic!("not as the API describes it");
-        };
-        let kept = serde_json::to_value(service.metadata.managed_fields.unwrap()).unwrap();
+        forget_fields(&mut sent);
+        let kept = &sent["metadata"]["managedFields"];
         assert_eq!(
-            kept,
+            *kept,
             json!([
                 { "manager": "helm", "time": "2026-11-27T10:00:00Z", "fieldsV1": {} },
                 { "manager": "cloud", "time": "2026-11-27T11:00:00Z", "subresource": "status",
