@@ -6,18 +6,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prove::Everyone;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConnection, Resumption};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, StreamOwned,
-    SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, StreamOwned, SupportedProtocolVersion};
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -163,13 +160,13 @@ impl TlsClient {
     #[must_use]
     pub fn new(offer: &Offer<'_>) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(offer.versions)
             .unwrap();
         let builder = match offer.authority {
             None => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Everyone)),
+                .with_custom_certificate_verifier(Arc::new(Everyone::new(Arc::clone(&provider)))),
             Some(authority) => builder.with_root_certificates(roots(authority.pem())),
         };
         let mut config = match offer.identity {
@@ -307,47 +304,6 @@ fn roots(pem: &str) -> RootCertStore {
         roots.add(certificate.unwrap()).unwrap();
     }
     roots
-}
-
-/// Believes every certificate.
-#[derive(Debug)]
-struct Everyone;
-
-impl ServerCertVerifier for Everyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }
 
 /// A handshake as a [`TlsFront`] saw it.
