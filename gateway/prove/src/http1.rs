@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{End, MOST_BYTES, Outcome, parse};
@@ -57,9 +57,11 @@ impl Received {
         parse(&self.bytes, to_head, self.end == Some(End::Closed))
     }
 
-    /// Reads until there are `wanted` answers, or nothing comes any more.
-    async fn read(&mut self, connection: &mut Connection, to_head: usize, wanted: usize) {
-        let mut deadline = Instant::now() + self.patience;
+    /// Reads until there are `wanted` answers, or nothing comes any more. However often something comes, all of it has one
+    /// deadline: an application may stream for ever.
+    async fn read(&mut self, connection: &mut (impl AsyncRead + Unpin), to_head: usize, wanted: usize) {
+        let last = Instant::now() + self.patience;
+        let mut deadline = last;
         let mut buffer = vec![0; 16 * 1024];
         while self.end.is_none() {
             let (answers, complete) = self.parse(to_head);
@@ -72,12 +74,11 @@ impl Received {
                     self.bytes
                         .extend_from_slice(buffer.get(..count).unwrap_or_default());
                     let (answers, complete) = self.parse(to_head);
-                    let rest = if complete && !answers.is_empty() {
-                        self.patience / REST
+                    deadline = if complete && !answers.is_empty() {
+                        last.min(Instant::now() + self.patience / REST)
                     } else {
-                        self.patience
+                        last
                     };
-                    deadline = Instant::now() + rest;
                     if self.bytes.len() > MOST_BYTES {
                         self.end = Some(End::Quiet);
                     }
@@ -86,5 +87,46 @@ impl Received {
                 Err(_) => self.end = Some(End::Quiet),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(8);
+
+    /// Has one piece after the other come, `pause` apart, and returns how long it was read.
+    async fn read_for(head: &'static str, piece: &'static str, pause: Duration) -> (Duration, Option<End>) {
+        let (mut ours, mut theirs) = tokio::io::duplex(4096);
+        let application = async move {
+            theirs.write_all(head.as_bytes()).await.unwrap();
+            while theirs.write_all(piece.as_bytes()).await.is_ok() {
+                tokio::time::sleep(pause).await;
+            }
+        };
+        let mut received = Received {
+            bytes: Vec::new(),
+            end: None,
+            patience: PATIENCE,
+        };
+        let start = Instant::now();
+        let reading = received.read(&mut ours, 0, usize::MAX);
+        tokio::select! {
+            () = reading => {}
+            () = application => panic!("nobody reads"),
+        }
+        (start.elapsed(), received.end)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_that_streams_has_one_deadline() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let streamed = read_for(head, "1\r\nx\r\n", Duration::from_secs(1)).await;
+        assert_eq!(streamed, (PATIENCE, Some(End::Quiet)));
+        // One answer after the other, before the end of what may follow each.
+        let answer = "HTTP/1.1 204 No Content\r\n\r\n";
+        let answered = read_for("", answer, Duration::from_millis(500)).await;
+        assert_eq!(answered, (PATIENCE, Some(End::Quiet)));
     }
 }

@@ -225,14 +225,58 @@ impl fmt::Display for Report {
 
 /// What others wrote, without what a terminal would obey.
 fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|letter| {
-            let escaped: Box<dyn Iterator<Item = char>> = if letter.is_control() {
-                Box::new(letter.escape_default())
-            } else {
-                Box::new(std::iter::once(letter))
-            };
-            escaped
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmful(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Controls, and what changes the direction of text or takes no room.
+fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_turn_the_line_around() {
+        let hostile = "/\u{202e}KAEL\u{1b}[2J\u{2066}";
+        let cell = Cell {
+            from: "inside".to_owned(),
+            at: "outside".to_owned(),
+            outcome: Outcome::Leak,
+            hosts: 1,
+            hosts_left_out: 0,
+            hosts_shared: 0,
+            tricks: 1,
+            attacks: 1,
+            blocked: 0,
+            leaks: vec![Leak {
+                host: "a.test".to_owned(),
+                path: hostile.to_owned(),
+                ingress: format!("n/{hostile}"),
+                trick: "host".to_owned(),
+                protocol: "HTTP/1",
+                server_name: Some(hostile.to_owned()),
+                why: hostile.to_owned(),
+            }],
+            not_tried: vec![hostile.to_owned()],
+        };
+        let report = Report {
+            doors: Vec::new(),
+            pairs: vec![cell],
+        };
+        let text = report.to_string();
+        assert!(!text.contains(['\u{202e}', '\u{1b}', '\u{2066}']), "{text:?}");
+        let escaped = "/\\u{202e}KAEL\\u{1b}[2J\\u{2066}";
+        assert_eq!(text.matches(escaped).count(), 5, "{text}");
+    }
 }
