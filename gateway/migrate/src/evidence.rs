@@ -130,7 +130,28 @@ const BY_CONTROLLER: &[(Is, &[(&str, Evidence)])] = &[
 /// Annotations that differ.
 const ANNOTATIONS: &[(&str, Evidence)] = &[
     ("nginx.ingress.kubernetes.io/server-alias", NO_SECOND),
-    ("nginx.ingress.kubernetes.io/rewrite-target", NO_SECOND),
+    (
+        "nginx.ingress.kubernetes.io/rewrite-target",
+        Evidence::Cases(&["nginx/n-rewrite"]),
+    ),
+    (
+        "nginx.ingress.kubernetes.io/auth-url",
+        Evidence::Cases(&["nginx/n-auth-url", "nginx/n-auth-silent"]),
+    ),
+    (
+        "nginx.ingress.kubernetes.io/auth-signin",
+        Evidence::Cases(&["nginx/n-auth-signin"]),
+    ),
+    (
+        "nginx.ingress.kubernetes.io/auth-signin-redirect-param",
+        Evidence::Cases(&["nginx/n-auth-signin-param"]),
+    ),
+    ("nginx.ingress.kubernetes.io/auth-cache-key", NOT_TRIED),
+    ("nginx.ingress.kubernetes.io/auth-type", NOT_TRIED),
+    (
+        "nginx.ingress.kubernetes.io/auth-secret",
+        Evidence::Cases(&["nginx/n-basic"]),
+    ),
     (
         "nginx.ingress.kubernetes.io/use-regex",
         Evidence::Cases(&["nginx/n-use-regex-prefixes"]),
@@ -171,10 +192,17 @@ const ANNOTATIONS: &[(&str, Evidence)] = &[
         "nginx.ingress.kubernetes.io/enable-cors",
         Evidence::Cases(&["nginx/n-cors"]),
     ),
-    ("nginx.ingress.kubernetes.io/cors-allow-origin", NO_CONTROLLER),
+    (
+        "nginx.ingress.kubernetes.io/cors-allow-origin",
+        Evidence::Cases(&["nginx/n-cors-list"]),
+    ),
     ("nginx.ingress.kubernetes.io/custom-headers", NO_CONTROLLER),
-    ("nginx.ingress.kubernetes.io/custom-http-errors", NOT_TRIED),
+    (
+        "nginx.ingress.kubernetes.io/custom-http-errors",
+        Evidence::Cases(&["nginx/n-errors"]),
+    ),
     ("traefik.ingress.kubernetes.io/router.pathmatcher", NOT_TRIED),
+    ("traefik.ingress.kubernetes.io/service.sticky.cookie", NOT_TRIED),
 ];
 
 /// Fields of Middlewares that differ. What only closes a Middleware is told when it does.

@@ -391,3 +391,36 @@ fn what_is_accepted_is_told_and_does_not_count() {
         "the defaults of the controller count with --strict"
     );
 }
+
+/// Guards are carried over, and what clients see of them is not quite the same.
+#[test]
+fn guards_that_differ_say_so() {
+    let nginx = |key: &str| format!("nginx.ingress.kubernetes.io/{key}");
+    let guards = [
+        ("auth-url", "https://auth.shop.svc/check"),
+        ("auth-signin", "https://login.test/start"),
+        ("auth-cache-key", "$http_authorization"),
+        ("auth-type", "basic"),
+        ("auth-secret", "users"),
+    ];
+    let annotations: Vec<(String, &str)> = guards.iter().map(|(key, value)| (nginx(key), *value)).collect();
+    let annotations: Vec<(&str, &str)> = annotations.iter().map(|(key, value)| (&**key, *value)).collect();
+    let yaml = ingress(
+        "guarded",
+        "nginx",
+        "internal-http",
+        &annotations,
+        &[("Prefix", "/")],
+        "",
+    );
+    let told = told(&yaml, &[], &[]);
+    let differences = &told.report.ingresses[0].differences;
+    for (key, _) in guards {
+        let field = format!("metadata.annotations[{}]", nginx(key));
+        let mut of_key = differences.iter().filter(|it| it.field == field);
+        assert!(
+            of_key.any(|it| it.kind == DifferenceKind::AnnotationDiffers && it.effect == Effect::Differs),
+            "{key}: {differences:#?}"
+        );
+    }
+}

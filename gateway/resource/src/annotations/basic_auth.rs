@@ -84,9 +84,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &TYPE,
                 default: "no password is needed",
                 stake: Stake::Protection,
-                put: |parsed, (), _| parsed.basic_auth.nginx.asked = true,
+                put: |parsed: &mut Annotations, (), _| parsed.basic_auth.nginx.asked = true,
             },
-        ),
+        )
+        .differs("clients that go on with wrong passwords are answered 429 for a while"),
         honoured(
             NGINX_SECRET,
             "the Secret with the users; in the namespace of the Ingress. Of a user that is listed twice the first line \
@@ -95,9 +96,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &QUALIFIED_SECRET,
                 default: "required",
                 stake: Stake::Protection,
-                put: |parsed, secret, _| parsed.basic_auth.nginx.secret = Some(secret),
+                put: |parsed: &mut Annotations, secret, _| parsed.basic_auth.nginx.secret = Some(secret),
             },
-        ),
+        )
+        .differs("a password in clear text or in the old `crypt` lets nobody in"),
         honoured(
             "nginx.ingress.kubernetes.io/auth-secret-type",
             "`auth-file`: lines `user:hash` under `auth`; `auth-map`: each entry is a user, its content the hash",

@@ -97,7 +97,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 },
             },
         )
-        .differs("OPTIONS requests that are no preflights go to the backend"),
+        .differs(
+            "OPTIONS requests that are no preflights go to the backend; `Access-Control-Allow-Methods` and \
+             `Access-Control-Allow-Headers` come with answers to preflights alone",
+        ),
         honoured(
             "nginx.ingress.kubernetes.io/cors-allow-origin",
             "the origins whose scripts may read responses; `*.` stands for one label. `*` is answered as `*` and never with \
@@ -109,7 +112,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 put: |parsed: &mut Annotations, origins, _| parsed.cors.nginx.origins = Some(origins),
             },
         )
-        .differs("an element that is no origin closes; it is not skipped"),
+        .differs(
+            "an element that is no origin closes; it is not skipped; a preflight of another origin is answered, and does not go \
+             to the backend",
+        ),
         honoured(
             "nginx.ingress.kubernetes.io/cors-allow-methods",
             "the methods that scripts may use",

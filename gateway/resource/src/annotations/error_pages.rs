@@ -81,7 +81,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 put: |parsed: &mut Annotations, statuses, _| parsed.pending.errors.codes = Some(statuses),
             },
         )
-        .differs("what a filter answers, such as 401 or 403, is never replaced")
+        .differs(
+            "what a filter answers, such as 401 or 403, is never replaced; the page is asked for at `/`, with GET and without a \
+             body",
+        )
         .example("404,503"),
         honoured(
             "nginx.ingress.kubernetes.io/default-backend",

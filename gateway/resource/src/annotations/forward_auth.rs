@@ -38,7 +38,7 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &URL,
                 default: "none is asked",
                 stake: Stake::Protection,
-                put: |parsed, url, written| {
+                put: |parsed: &mut Annotations, url, written| {
                     let (dialect, place) = written.place();
                     let callee = Callee::of(&url, written.namespace);
                     parsed.forward_auth.own.url = Some((url, callee, dialect, place));
@@ -138,13 +138,14 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &URL,
                 default: "none is asked",
                 stake: Stake::Protection,
-                put: |parsed, url, written| {
+                put: |parsed: &mut Annotations, url, written| {
                     let (dialect, place) = written.place();
                     let callee = Callee::of(&url, written.namespace);
                     parsed.forward_auth.nginx.url = Some((url, callee, dialect, place));
                 },
             },
-        ),
+        )
+        .differs("an answer that is none of 2xx, 401 and 403, or none at all, is answered 503, not 500"),
         honoured(
             "nginx.ingress.kubernetes.io/auth-method",
             "the method of the question",
@@ -163,9 +164,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &PAGE,
                 default: "the 401 is answered",
                 stake: Stake::Protection,
-                put: |parsed, page, _| parsed.forward_auth.nginx.signin = Some(page),
+                put: |parsed: &mut Annotations, page, _| parsed.forward_auth.nginx.signin = Some(page),
             },
-        ),
+        )
+        .differs("the URL in the parameter is escaped as a whole, its scheme and its host too"),
         honoured(
             "nginx.ingress.kubernetes.io/auth-signin-redirect-param",
             "the name of that parameter",
@@ -173,9 +175,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &PARAMETER,
                 default: "`rd`",
                 stake: Stake::Protection,
-                put: |parsed, name, _| parsed.forward_auth.nginx.signin_parameter = Some(name),
+                put: |parsed: &mut Annotations, name, _| parsed.forward_auth.nginx.signin_parameter = Some(name),
             },
-        ),
+        )
+        .differs("as `auth-signin`"),
         honoured(
             "nginx.ingress.kubernetes.io/auth-response-headers",
             "fields of a good answer that the backend gets; a client's own fields of these names, in any spelling that some \
@@ -227,9 +230,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 value: &TEMPLATE,
                 default: "none is kept",
                 stake: Stake::Protection,
-                put: |parsed, key, _| parsed.forward_auth.nginx.cache_key = Some(key),
+                put: |parsed: &mut Annotations, key, _| parsed.forward_auth.nginx.cache_key = Some(key),
             },
-        ),
+        )
+        .differs("`Cookie` and `Authorization` always count as well"),
         honoured(
             "nginx.ingress.kubernetes.io/auth-cache-duration",
             "how long answers are kept, by status",

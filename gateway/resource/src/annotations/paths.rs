@@ -79,7 +79,10 @@ pub(super) const SUBJECT: Subject = Subject {
                 put: rewrite,
             },
         )
-        .differs("acts on its own Ingress, not on all of the host; a result that is no path is answered 400")
+        .differs(
+            "acts on its own Ingress, not on all of the host; groups hold the bytes that the client sent, escapes and all; a \
+             result that is no path is answered 400",
+        )
         .example("/$2"),
         honoured(
             "nginx.ingress.kubernetes.io/use-regex",

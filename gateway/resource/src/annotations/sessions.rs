@@ -234,7 +234,8 @@ pub(super) const SUBJECT: Subject = Subject {
                 stake: Stake::Reliance,
                 put: |parsed: &mut ServiceAnnotations, on, _| parsed.pending.sticky.traefik_on = Some(on),
             },
-        ),
+        )
+        .differs("cookies have other values than those of Traefik, so that clients are distributed anew once"),
         honoured(
             "traefik.ingress.kubernetes.io/service.sticky.cookie.name",
             "the name of the cookie",
