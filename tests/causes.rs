@@ -411,3 +411,161 @@ fn clients_that_do_not_get_through_the_handshake() {
             && told.contains("what the client sends is not TLS")
     });
 }
+
+/// Whoever reads the log, the list of problems or the dashboard may not be who owns the Ingress.
+#[test]
+fn a_password_in_a_url_that_is_refused_is_shown_nowhere() {
+    let url = [(
+        "nginx.ingress.kubernetes.io/auth-url",
+        "http://svc:S3cret@auth.default/",
+    )];
+    let gateway = gateway!()
+        .manifest(
+            "closed.yaml",
+            &annotated(&manifest::app("closed", DOOR, "closed.test", free_port()), &url),
+        )
+        .start();
+    assert_eq!(get(gateway.door(DOOR), "closed.test", "/").status, 503);
+    gateway.until("its line", |gateway| !gateway.access_log().is_empty());
+    let line = gateway.access_log().remove(0);
+    let detail = line["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("auth-url") && detail.contains("a user or a password"),
+        "{line}"
+    );
+    let told = gateway.says("request failed: blocked");
+    let (_, problems) = gateway.admin("/api/v1/problems");
+    assert!(problems.contains("a user or a password"), "{problems}");
+    for text in [line.to_string(), told, problems] {
+        assert!(!text.contains("S3cret"), "{text}");
+    }
+}
+
+/// Text is for people: nobody may write lines of their own into it.
+#[test]
+fn what_a_tenant_writes_stays_in_the_line() {
+    let method = [
+        ("nginx.ingress.kubernetes.io/auth-url", "http://auth.test/"),
+        (
+            "nginx.ingress.kubernetes.io/auth-method",
+            "PRY\\n2026-01-01T00:00:00Z ERROR forged",
+        ),
+    ];
+    let gateway = gateway!()
+        .log("format = \"text\"")
+        .manifest(
+            "forged.yaml",
+            &annotated(
+                &manifest::app("forged", DOOR, "forged.test", free_port()),
+                &method,
+            ),
+        )
+        .start();
+    assert_eq!(get(gateway.door(DOOR), "forged.test", "/").status, 503);
+    let told = gateway.says("request failed: blocked");
+    assert!(told.contains("PRY\\n2026-01-01T00:00:00Z ERROR forged"), "{told}");
+    assert!(told.lines().all(|line| !line.starts_with("2026-01-01")), "{told}");
+}
+
+/// A door that has rules without a host, while another process has the other doors.
+#[test]
+fn no_rule_has_the_path() {
+    let gateway = gateway!()
+        .option("--doors", DOOR)
+        .manifest(
+            "any.yaml",
+            &manifest::ingress("any", DOOR, &[("", "Prefix", "/any", "any")]),
+        )
+        .manifest("any-service.yaml", &manifest::service("any", &[80]))
+        .start();
+    let address = gateway.door(DOOR);
+    let details = [
+        (
+            "GET / HTTP/1.0\r\n\r\n",
+            "the request names no host, and none of this door's rules without one has the path",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: unknown.test\r\n\r\n",
+            "no rule of any door of this process has the host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: unknown.test\r\n\r\n",
+            "; none of this door's rules without a host has the path",
+        ),
+    ];
+    for (number, (request, expected)) in details.into_iter().enumerate() {
+        assert_eq!(exchange(address, request).unwrap().status, 404);
+        gateway.until("its line", |gateway| gateway.access_log().len() > number);
+        let line = gateway.access_log().remove(number);
+        assert!(line["detail"].as_str().unwrap().contains(expected), "{line}");
+    }
+}
+
+/// Its owner has written the host, and forgotten the door: the line names the Ingress, and the client learns nothing.
+#[test]
+fn an_ingress_has_the_host_and_stands_at_no_door() {
+    let unlabelled = manifest::app("unlabelled", "nothing", "unlabelled.test", free_port());
+    let gateway = gateway!()
+        .manifest("unlabelled.yaml", &unlabelled)
+        .manifest(
+            "wild.yaml",
+            &manifest::ingress("wild", "nothing", &[("*.wild.test", "Prefix", "/", "app")]),
+        )
+        .start();
+    let address = gateway.door(DOOR);
+    let body = get(address, "nowhere.test", "/").body;
+    let last_line = |host: &str| -> Option<Value> {
+        let mut lines = gateway.access_log().into_iter();
+        lines.rfind(|line| line["host"] == host)
+    };
+    let line_of = |host: &str| {
+        let answer = get(address, host, "/");
+        assert_eq!((answer.status, answer.body), (404, body.clone()), "{host}");
+        gateway.until("its line", |_| {
+            last_line(host).is_some_and(|line| line["status"] == 404)
+        });
+        let line = last_line(host).unwrap();
+        assert_eq!(line["ingress"], Value::Null, "it has not answered: {line}");
+        line["detail"].as_str().unwrap().to_owned()
+    };
+    for (host, ingress) in [("unlabelled.test", "unlabelled"), ("a.wild.test", "wild")] {
+        let detail = line_of(host);
+        let expected = format!(
+            "no rule of any door has the host; Ingress `test/{ingress}` has it, and no door admits that Ingress"
+        );
+        assert!(detail.starts_with(&expected), "{detail}");
+    }
+    assert!(line_of("b.a.wild.test").starts_with("no rule of any door has the host (is it spelled right"));
+
+    // Labelled, it is served; without a label again, it is named again.
+    gateway.put(
+        "unlabelled.yaml",
+        &unlabelled.replace("expose: nothing", &format!("expose: {DOOR}")),
+    );
+    gateway.until_status(DOOR, "unlabelled.test", "/", 502);
+    gateway.put("unlabelled.yaml", &unlabelled);
+    gateway.until_status(DOOR, "unlabelled.test", "/", 404);
+    gateway.until("it is named again", |_| {
+        let detail = line_of("unlabelled.test");
+        detail.contains("Ingress `test/unlabelled` has it")
+    });
+}
+
+/// The doors of an installation may be opened by several processes, each of which knows all Ingresses.
+#[test]
+fn an_ingress_has_the_host_and_stands_at_a_door_of_another_process() {
+    let gateway = gateway!()
+        .option("--doors", DOOR)
+        .manifest(
+            "internal.yaml",
+            &manifest::app("internal", "internal-http", "internal.test", free_port()),
+        )
+        .start();
+    assert_eq!(get(gateway.door(DOOR), "internal.test", "/").status, 404);
+    gateway.until("its line", |gateway| !gateway.access_log().is_empty());
+    assert_eq!(
+        gateway.access_log().remove(0)["detail"],
+        "no rule of any door of this process has the host; Ingress `test/internal` has it, and is for door `internal-http`, \
+         which another process opens"
+    );
+}

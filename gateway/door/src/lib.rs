@@ -69,7 +69,7 @@ pub use pki::{
 };
 pub use publish::{
     Answer, Aspect, Changed, Door, DoorChange, Ledger, MOST_LISTED, PlaceChange, PlacePath, Publisher,
-    Reports, TableChange, open, publish, publish_beside,
+    Reports, TableChange, Unserved, UnservedIngress, open, publish, publish_beside,
 };
 pub use resource::{Balance, PageRequest};
 pub use rule::{Blocked, Field, Origin, Tuning};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use resource::{ClusterView, Problem, ProblemLists};
+use resource::{ClusterView, Ingress, Problem, ProblemLists};
 use route::{ListenerName, ObjectKey};
 
 use super::changes::DoorChange;
@@ -13,6 +13,7 @@ use super::projections::go_live;
 use super::readers::Readers;
 use super::revision::revise;
 use super::unadmitted::explain_the_unadmitted;
+use super::unserved::UnservedRoll;
 use crate::admission::{Admitted, Members, Policy, class_problems};
 use crate::backend::{BackendMemory, BackendPolicy, UpstreamProtocol};
 use crate::compile::Compiler;
@@ -90,6 +91,9 @@ pub fn publish_beside<'p, S: 'p>(
     };
     let classes = class_problems(doors.iter().map(|door| door.policy()), view);
     publication.classes.replace(by_object(classes));
+    for door in doors.iter_mut() {
+        door.show_unserved(publication.unserved.hosts());
+    }
     let reports = Reports(publication.reports());
     ledger.last = Some(publication);
     reports
@@ -173,7 +177,9 @@ fn begin<S>(
         members,
         reports,
     });
-    let entries = entries.collect();
+    let entries: Vec<DoorRecord> = entries.collect();
+    let is_admitted = |ingress: &Ingress| entries.iter().any(|door| door.members.holds(ingress));
+    let unserved = UnservedRoll::new(view, others, is_admitted);
     steps.push(made);
     *changes = go_live(doors, steps);
     *memory = compiler.into_memory();
@@ -187,6 +193,7 @@ fn begin<S>(
         readers: Readers::new(view),
         admission: reports.admission,
         classes: reports.classes,
+        unserved,
     }
 }
 

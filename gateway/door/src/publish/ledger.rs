@@ -7,6 +7,7 @@ use route::ListenerName;
 
 use super::changes::DoorChange;
 use super::readers::Readers;
+use super::unserved::UnservedRoll;
 use crate::admission::{Members, Policy};
 use crate::backend::{BackendMemory, BackendPolicy};
 use crate::compile::Reports;
@@ -47,6 +48,8 @@ pub(crate) struct LastPublication {
     pub(crate) admission: ProblemLists,
     /// What is wrong with classes that doors admit.
     pub(crate) classes: ProblemLists,
+    /// Which Ingresses no door admits.
+    pub(crate) unserved: UnservedRoll,
 }
 
 /// One door of a publication.

@@ -15,8 +15,10 @@ mod served;
 mod tests;
 mod touched;
 mod unadmitted;
+mod unserved;
 
 pub use changes::{Answer, Aspect, Changed, DoorChange, MOST_LISTED, PlaceChange, PlacePath, TableChange};
 pub use doors::{Reports, publish, publish_beside};
 pub use ledger::Ledger;
 pub use opening::{Door, Publisher, open};
+pub use unserved::{Unserved, UnservedIngress};

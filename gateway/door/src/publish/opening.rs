@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use route::ListenerName;
 
+use super::unserved::Unserved;
 use crate::admission::{Ownership, Policy};
 use crate::filters::FilterMemory;
 use crate::snapshot::{Routes, Snapshot};
@@ -27,9 +28,11 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
         tls: None,
         routes: None,
     }));
+    let unserved = Arc::new(ArcSwap::default());
     let door = Door {
         name: name.clone(),
         current: Arc::clone(&current),
+        unserved: Arc::clone(&unserved),
     };
     (
         Publisher {
@@ -43,6 +46,7 @@ pub fn open<S>(name: ListenerName, policy: Policy, settings: S) -> (Publisher<S>
             stale: false,
             publication: 0,
             current,
+            unserved,
         },
         door,
     )
@@ -64,12 +68,14 @@ pub struct Publisher<S> {
     /// How often it has swapped.
     publication: u64,
     current: Arc<ArcSwap<Snapshot<S>>>,
+    unserved: Arc<ArcSwap<Unserved>>,
 }
 
 /// The reading end of a door, consumed by the listener that binds its socket. Cannot be cloned.
 pub struct Door<S> {
     name: ListenerName,
     current: Arc<ArcSwap<Snapshot<S>>>,
+    unserved: Arc<ArcSwap<Unserved>>,
 }
 
 impl<S> Publisher<S> {
@@ -140,6 +146,13 @@ impl<S> Publisher<S> {
         (&self.name, &self.policy, &mut self.tls)
     }
 
+    /// Shows the log the hosts that nobody serves, if they are others than before.
+    pub(crate) fn show_unserved(&self, unserved: &Arc<Unserved>) {
+        if !Arc::ptr_eq(&self.unserved.load(), unserved) {
+            self.unserved.store(Arc::clone(unserved));
+        }
+    }
+
     /// Makes routes and certificates live, in one swap.
     pub(crate) fn swap(&mut self, routes: Arc<Routes>, tls: Option<Arc<DoorTls>>) {
         self.stale = false;
@@ -169,6 +182,12 @@ impl<S> Door<S> {
     #[must_use]
     pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot<S>>> {
         self.current.load()
+    }
+
+    /// The hosts that no door serves, for the log alone: what is answered must not depend on them. Wait-free.
+    #[must_use]
+    pub fn unserved(&self) -> arc_swap::Guard<Arc<Unserved>> {
+        self.unserved.load()
     }
 }
 

@@ -70,6 +70,10 @@ pub(crate) fn revise<S>(
             reported.extend(explain(others, doors, view, ingress, is_admitted));
         }
     }
+    let members = &last.doors;
+    let is_admitted = |ingress: &Ingress| members.iter().any(|door| door.members.holds(ingress));
+    last.unserved
+        .revise(&changed.ingresses, view, others, is_admitted);
     let mut reported = by_object(reported);
     for key in &changed.ingresses {
         let object = ObjectRef::namespaced(Kind::Ingress, key);

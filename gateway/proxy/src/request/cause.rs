@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use door::{Route, Snapshot, Upstream};
+use door::{Route, Snapshot, Unserved, UnservedIngress, Upstream};
 use route::{ListenerName, RequestHost};
 
 use crate::exchange::{Cause, Setting};
@@ -101,11 +101,32 @@ pub(crate) fn late_head(settings: &Settings, read: usize) -> String {
 const UNKNOWN: &str = "no rule of any door has the host (is it spelled right, and does an Ingress that has it also have the \
                        label that a door's selector asks for?)";
 
-/// Why no rule matches: `owner` is another door that has the host.
+/// Why no rule of a door of this process has the host.
+fn unknown(unserved: Option<&UnservedIngress>, has_doors_elsewhere: bool) -> Cow<'static, str> {
+    let doors = match has_doors_elsewhere {
+        true => "any door of this process",
+        false => "any door",
+    };
+    match unserved {
+        Some(UnservedIngress { key, door: Some(door) }) => format!(
+            "no rule of {doors} has the host; Ingress `{key}` has it, and is for door `{door}`, which another process opens"
+        ),
+        Some(UnservedIngress { key, door: None }) => format!(
+            "no rule of {doors} has the host; Ingress `{key}` has it, and no door admits that Ingress (does it have the label that \
+             a door's selector asks for?)"
+        ),
+        None if has_doors_elsewhere => UNKNOWN.replace("any door", doors),
+        None => return UNKNOWN.into(),
+    }
+    .into()
+}
+
+/// Why no rule matches: `owner` is another door that has the host, and `unserved` has those of Ingresses at no door.
 pub(crate) fn no_route(
     snapshot: &Snapshot<Settings>,
     host: Option<&RequestHost<'_>>,
     owner: Option<&ListenerName>,
+    unserved: &Unserved,
 ) -> Cow<'static, str> {
     let has_hostless = snapshot.has_hostless_rules();
     let words: Cow<'static, str> = match (host, owner) {
@@ -118,10 +139,7 @@ pub(crate) fn no_route(
             return "a rule of this door has the host, and none has the path".into();
         }
         (Some(_), Some(owner)) => format!("no rule of this door has the host; door `{owner}` has it").into(),
-        (Some(_), None) if snapshot.settings().has_doors_elsewhere => {
-            UNKNOWN.replace("any door", "any door of this process").into()
-        }
-        (Some(_), None) => UNKNOWN.into(),
+        (Some(host), None) => unknown(unserved.find(host), snapshot.settings().has_doors_elsewhere),
     };
     if has_hostless {
         format!("{words}; none of this door's rules without a host has the path").into()

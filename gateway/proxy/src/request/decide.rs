@@ -114,7 +114,8 @@ pub(crate) fn decide(
                 worker.probed(owner, host.as_ref(), identity.client);
                 record.probed(owner);
             }
-            record.explain(cause::no_route(&snapshot, host.as_ref(), *owner));
+            let unserved = worker.door.unserved();
+            record.explain(cause::no_route(&snapshot, host.as_ref(), *owner, &unserved));
         }
         Verdict::Redirect { .. } | Verdict::NotSynced => {}
     }
