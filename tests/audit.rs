@@ -137,3 +137,85 @@ fn hostile_paths_are_shown_as_text() {
     assert!(output.stdout.contains("bad.test"), "{output:?}");
     assert!(!output.stdout.contains('\u{1b}'), "{output:?}");
 }
+
+/// The places of other namespaces are left out, and so are their changes.
+#[test]
+fn a_report_may_be_about_one_namespace() {
+    let backend = Backend::start("app");
+    let other = manifest::app("blog", "external-https", "blog.test", backend.port())
+        .replace("namespace: test", "namespace: two");
+    let builder = rig(&backend).manifest("blog.yaml", &other);
+    let ingresses = |arguments: &[&str]| {
+        let output = builder.run(&[&["audit", "-o", "json"], arguments].concat());
+        let report = json_of(&output);
+        let rows = report.get("routes").unwrap_or(&report["appeared"]);
+        let rows = rows.as_array().unwrap().iter();
+        let mut names: Vec<String> = rows
+            .map(|row| row["ingress"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        (output.status, names.join(" "))
+    };
+    assert_eq!(ingresses(&[]), (0, "test/crm test/shop two/blog".to_owned()));
+    assert_eq!(ingresses(&["-A"]), (0, "test/crm test/shop two/blog".to_owned()));
+    assert_eq!(ingresses(&["-n", "two"]), (0, "two/blog".to_owned()));
+    let empty = builder.folder().join("empty.json");
+    std::fs::write(&empty, "{\"routes\": []}").unwrap();
+    let empty = empty.to_str().unwrap();
+    assert_eq!(
+        ingresses(&["--diff", empty, "-n", "two"]),
+        (1, "two/blog".to_owned())
+    );
+    assert_eq!(ingresses(&["--diff", empty, "-n", "three"]), (0, String::new()));
+    let both = builder.run(&["audit", "-A", "-n", "two"]);
+    assert_eq!(both.status, 2, "{both:?}");
+
+    // What a running gateway serves, and what it has changed.
+    let gateway = builder.twin(2).start();
+    let admin = format!("unix:{}", gateway.admin_socket().display());
+    assert_eq!(
+        ingresses(&["--admin", &admin, "-n", "two"]),
+        (0, "two/blog".to_owned())
+    );
+    gateway.put(
+        "more.yaml",
+        &[
+            manifest::app("more", "external-https", "more.test", backend.port()),
+            other.replace("blog", "news"),
+        ]
+        .concat(),
+    );
+    gateway.until_status("external-https", "news.test", "/", 200);
+    let since = |arguments: &[&str]| {
+        let output = builder.run(&[&["audit", "--since", "1h", "--admin", &admin], arguments].concat());
+        assert_eq!(output.status, 0, "{output:?}");
+        output.stdout
+    };
+    for all in [&[][..], &["-A"]] {
+        let told = since(all);
+        assert!(
+            told.contains("more.test/ (Prefix)  test/more") && told.contains("two/news"),
+            "{told}"
+        );
+    }
+    let told = since(&["-n", "two"]);
+    assert!(
+        told.contains("two/news to") && !told.contains("test/more to"),
+        "{told}"
+    );
+    assert!(told.contains("… and 1 of other namespaces"), "{told}");
+}
+
+/// A file may come from somebody else.
+#[test]
+fn what_is_wrong_with_an_earlier_audit_is_shown_as_text() {
+    let backend = Backend::start("app");
+    let builder = rig(&backend);
+    let file = builder.folder().join("earlier.json");
+    std::fs::write(&file, "{\"routes\": \"\\u001b[2J\\u202eKAEL\"}").unwrap();
+    let output = builder.run(&["audit", "--diff", file.to_str().unwrap()]);
+    assert_eq!(output.status, 2, "{output:?}");
+    assert!(output.stderr.contains("KAEL"), "{output:?}");
+    assert!(!output.stderr.contains(['\u{1b}', '\u{202e}']), "{output:?}");
+}

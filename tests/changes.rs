@@ -157,8 +157,14 @@ fn parts_are_asked_for_by_parameters() {
         "its first table: {other:#}"
     );
 
+    let nobodys = changes(&gateway, "?namespace=nobody");
+    assert_eq!(nobodys["entries"].as_array().unwrap().len(), 1, "{nobodys:#}");
+    let ours = changes(&gateway, "?namespace=test&since=1h");
+    assert_eq!(hosts(&ours), ["one.test", "two.test"]);
+
     for refused in [
         "?since=yesterday",
+        "?namespace=a&namespace=b",
         "?after=x",
         "?limit=0",
         "?door=nowhere",

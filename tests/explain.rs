@@ -452,3 +452,53 @@ fn the_api_is_shown_under_no_strangers_name() {
         assert_eq!(status, Some(expected.to_string()), "{path} {host}");
     }
 }
+
+/// The rule that answers is told whoever has written it, and of the others those of one namespace.
+#[test]
+fn the_rules_of_one_namespace() {
+    let of = |namespace: &str| {
+        manifest::ingress("app", "external-http", &[("a.test", "Prefix", "/", "app")])
+            .replace("namespace: test", &format!("namespace: {namespace}"))
+    };
+    let builder = gateway!()
+        .manifest("one.yaml", &of("one"))
+        .manifest("two.yaml", &of("two"))
+        .manifest("three.yaml", &of("three"));
+    let told = |arguments: &[&str]| {
+        let all = [
+            "explain",
+            "http://a.test/",
+            "--door",
+            "external-http",
+            "-o",
+            "json",
+        ];
+        let output = builder.run(&[&all, arguments].concat());
+        assert_eq!(output.status, 0, "{output:?}");
+        let told: Value = serde_json::from_str(&output.stdout).unwrap();
+        let door = &told["listeners"][0];
+        let others = door["candidates"].as_array().unwrap().iter();
+        let others: Vec<String> = others
+            .map(|other| other["ingress"].as_str().unwrap().to_owned())
+            .collect();
+        (door["ingress"].as_str().unwrap().to_owned(), others)
+    };
+    let (winner, losers) = told(&[]);
+    assert_eq!(losers.len(), 2, "{losers:?}");
+    assert_eq!(told(&["-A"]), (winner.clone(), losers.clone()));
+    let namespace = losers[1].split('/').next().unwrap();
+    assert_eq!(
+        told(&["-n", namespace]),
+        (winner.clone(), vec![losers[1].clone()])
+    );
+    assert_eq!(told(&["-n", "four"]), (winner.clone(), vec![]));
+
+    // Through the admin port alike.
+    let gateway = builder.twin(2).start();
+    let admin = format!("unix:{}", gateway.admin_socket().display());
+    assert_eq!(
+        told(&["--admin", &admin, "-n", namespace]),
+        (winner.clone(), vec![losers[1].clone()])
+    );
+    assert_eq!(told(&["--admin", &admin]), (winner, losers));
+}

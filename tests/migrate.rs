@@ -434,3 +434,43 @@ fn ten_thousand_lines_are_replayed_against_nginx_and_this_gateway() {
     assert_eq!(output.status, 2, "{output:#?}");
     assert!(output.stderr.contains("--new http://127.0.0.1:1"), "{output:#?}");
 }
+
+/// Other namespaces are read, and are neither reported nor copied.
+#[test]
+fn a_report_may_be_about_one_namespace() {
+    let snippet = "nginx.ingress.kubernetes.io/server-snippet: \"x;\"";
+    let other = ingress("b", "nginx", snippet).replace("namespace: shop", "namespace: crm");
+    let builder = gateway!().manifest("a.yaml", &[ingress("a", "nginx", snippet), other].concat());
+    let migrate = |arguments: &[&str]| {
+        let all = ["migrate", "--door", "*=external-http", "-o", "json"];
+        builder.run(&[&all, arguments].concat())
+    };
+    let names = |arguments: &[&str]| {
+        let report = json(&migrate(arguments));
+        let of_controller = report["defaults"][0]["ingresses"].as_u64();
+        let ingresses = report["ingresses"].as_array().unwrap().iter();
+        let names: Vec<String> = ingresses
+            .map(|ingress| ingress["ingress"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(report["summary"]["ingresses"], names.len());
+        (names.join(" "), of_controller)
+    };
+    for all in [&[][..], &["-A"]] {
+        assert_eq!(names(all), ("crm/b shop/a".to_owned(), Some(2)));
+    }
+    assert_eq!(names(&["-n", "crm"]), ("crm/b".to_owned(), Some(1)));
+    assert_eq!(migrate(&["-n", "nobody"]).status, 0);
+
+    let copies = builder.folder().join("copies");
+    let output = migrate(&["--namespace", "crm", "--write", copies.to_str().unwrap()]);
+    assert_eq!(output.status, 1, "{output:#?}");
+    let written = fs::read_dir(&copies).unwrap();
+    let written: Vec<_> = written.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(written, ["crm.b.yaml"]);
+
+    // Requests of a log are of no namespace.
+    let of_log = ["migrate", "--replay", "log", "--old", "http://127.0.0.1:1"];
+    let output = builder.run(&[&of_log[..], &["--new", "http://127.0.0.1:2", "-n", "crm"]].concat());
+    assert_eq!(output.status, 2, "{output:#?}");
+    assert!(output.stderr.contains("cannot be used with"), "{output:#?}");
+}

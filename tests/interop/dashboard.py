@@ -15,7 +15,7 @@ import devtools
 import rig
 
 DOORS = ("external-http", "external-https", "internal-http", "internal-https")
-PARTS = ("overview", "problems", "endpoints", "doors", "routes", "audit", "certificates", "explain", "changes", "live")
+PARTS = ("overview", "problems", "failures", "endpoints", "doors", "routes", "audit", "certificates", "explain", "changes", "live")
 # Elements of the whole document, however many routes there are: a page of a list has a hundred rows.
 MOST_ELEMENTS = 3000
 MANY = 10_000
@@ -487,7 +487,7 @@ def guards_itself(site):
         assert site.status(path, "attacker.example") == 421, path
         # A page of a stranger has the browser ask for an image, or for what a script reads.
         assert site.status(path, None, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"}) == 403, path
-    for wrong in ("/api/v1/problems?severity=odd", "/api/v1/endpoints?limit=x", "/api/v1/traffic?x=1"):
+    for wrong in ("/api/v1/problems?severity=odd", "/api/v1/endpoints?limit=x", "/api/v1/failures?door=a&door=b", "/api/v1/traffic?x=1"):
         assert site.status(wrong) == 400, wrong
 
 

@@ -294,8 +294,13 @@ impl ApiServer {
             .unwrap()
     }
 
+    /// The program that users have.
+    pub fn kubectl_program(&self) -> PathBuf {
+        self.assets.join("kubectl")
+    }
+
     fn kubectl_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.assets.join("kubectl"));
+        let mut command = Command::new(self.kubectl_program());
         command.arg("--kubeconfig").arg(self.admin()).args(arguments);
         command
     }

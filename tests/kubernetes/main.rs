@@ -24,6 +24,7 @@ mod rendered;
 mod replicas;
 mod rights;
 mod scale;
+mod scope;
 mod secrets;
 mod serving;
 mod shaky;

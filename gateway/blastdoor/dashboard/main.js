@@ -4,7 +4,7 @@ import { changes, orElse, recentChanges } from "./changes.js";
 import { clock, count, duration, el, hash, say } from "./dom.js";
 import { explain, live } from "./explain.js";
 import { Absent, read, Refused, Traffic } from "./state.js";
-import { audit, certificates, concerns, doors, endpoints, FEW, overview, problems, Routes, routes } from "./views.js";
+import { audit, certificates, concerns, doors, endpoints, failures, FEW, overview, problems, Routes, routes } from "./views.js";
 
 const EVERY = 5000;
 // While the first rates are measured.
@@ -57,7 +57,7 @@ function pages() {
 
 const data = new Routes(app);
 const views = [
-  overview(app), problems(app), endpoints(app), doors(app), routes(app, data), audit(app, data), certificates(app), explain(app), changes(app), live(app),
+  overview(app), problems(app), failures(app), endpoints(app), doors(app), routes(app, data), audit(app, data), certificates(app), explain(app), changes(app), live(app),
 ];
 let shown = views[0];
 

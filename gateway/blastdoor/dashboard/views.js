@@ -78,6 +78,33 @@ export function problems(app) {
   );
 }
 
+export function failures(app) {
+  return new ListView(
+    app, "failures", "Failures",
+    "What requests failed of lately, the last first: what the log says of it, once for each Ingress and reason, or for each host where no rule was found. In the memory of this process alone.",
+    {
+      noun: ["failure", "failures"], placeholder: "host, Ingress, reason or words", empty: "No request has failed lately.",
+      columns: [["Last", "short"], "Door", ["Answer", "short"], "Host", "Ingress", ["What was wrong", "long"], "Endpoint"], choices: [doorChoice(app)],
+      load: async (question) => {
+        const page = await read("failures", question);
+        return { items: page.failures, total: page.total, of: page.all };
+      },
+      row: (failure) => ({
+        key: `${failure.listener} ${failure.refusal} ${failure.ingress ?? failure.host}`,
+        cells: [
+          moment(day(failure.last)),
+          failure.listener,
+          failure.status === 0 ? badge("bad", "cut") : badge(failure.status >= 500 ? "bad" : "warn", String(failure.status)),
+          failure.host === "" ? null : el("bdi", null, failure.host),
+          failure.ingress === null ? null : link("routes", { q: failure.ingress, door: failure.listener }, failure.ingress),
+          [el("code", null, failure.refusal), " ", failure.detail],
+          failure.endpoint === null ? null : `${failure.endpoint}${failure.pod ? ` ${failure.pod}` : ""}`,
+        ],
+      }),
+    },
+  );
+}
+
 export function endpoints(app) {
   return new ListView(
     app, "endpoints", "Endpoints",

@@ -15,7 +15,7 @@ use crate::raw::RawObject;
 use crate::report::{ControllerDefault, IngressReport, Report};
 use crate::{ingress_nginx, model, objects, schemes, settings, traefik};
 
-/// Says what changes. Differences of `accepted` kinds are told as notes.
+/// Says what changes for the Ingresses that have a place. Differences of `accepted` kinds are told as notes.
 #[must_use]
 pub fn report(given: &Given<'_>, accepted: &BTreeSet<DifferenceKind>) -> Report {
     let written: BTreeMap<ObjectKey, &RawObject> = given
@@ -78,19 +78,19 @@ pub fn report(given: &Given<'_>, accepted: &BTreeSet<DifferenceKind>) -> Report 
         };
         ingresses.push(of_ingress(&case, accepted));
     }
-    let count = |controller: &Controller| controllers.values().filter(|it| *it == controller).count();
+    let count = |controller: &Controller| ingresses.iter().filter(|it| it.controller == *controller).count();
     let mut defaults = Vec::new();
     for (controller, of) in [
         (Controller::IngressNginx, ingress_nginx::defaults(given, &known)),
         (Controller::Traefik, traefik::defaults()),
     ] {
-        let ingresses = count(&controller);
-        if ingresses > 0 {
+        let count = count(&controller);
+        if count > 0 {
             defaults.extend(of.into_iter().map(|(kind, message)| ControllerDefault {
                 controller: controller.clone(),
                 kind,
                 message,
-                ingresses,
+                ingresses: count,
                 checked: crate::evidence::evidence(kind, controller.as_str()),
             }));
         }

@@ -22,7 +22,7 @@ pub struct Given<'a> {
     pub routes: &'a [RouteFact],
     /// The objects as they are written, of all kinds.
     pub raw: &'a [RawObject],
-    /// Where each Ingress lands.
+    /// Where each Ingress lands. Those without a place are read, and are not in the report.
     pub places: &'a Places,
     /// What could not be read.
     pub unreadable: &'a [Unreadable],

@@ -54,4 +54,5 @@ pub use settings::{
 };
 pub use upstream::UnwellEndpoint;
 pub use worker::Phase;
+pub use worker::failures::Failure;
 pub use worker::warnings::{KeptBack, Warnings};

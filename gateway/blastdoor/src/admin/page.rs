@@ -12,7 +12,7 @@ use super::dashboard;
 use super::exposition::{Format, accepts_gzip, gzip};
 use super::query::{Query, QueryError};
 use super::reachability;
-use super::report::{certificates, endpoints, problems, traffic};
+use super::report::{certificates, endpoints, failures, problems, traffic};
 use crate::journal::{self, Journal};
 use crate::shown::ShownWorld;
 
@@ -36,7 +36,7 @@ pub(super) enum Audience {
 }
 
 /// Every page.
-pub(super) static PAGES: [Page; 19] = [
+pub(super) static PAGES: [Page; 20] = [
     Page::for_programs("/metrics", metrics),
     Page::for_people("/api/v1/doors", |context, _| Answer::json(&context.board.doors())),
     Page::for_people("/api/v1/audit", reachability::audit),
@@ -50,6 +50,9 @@ pub(super) static PAGES: [Page; 19] = [
     }),
     Page::for_people("/api/v1/problems", |context, inquiry| {
         settled(problems::page(&context.board, &inquiry.query))
+    }),
+    Page::for_people("/api/v1/failures", |context, inquiry| {
+        settled(failures::page(&context.board, &inquiry.query))
     }),
     Page::for_people("/api/v1/endpoints", |context, inquiry| {
         of_world(context, inquiry, endpoints::page)
@@ -136,13 +139,14 @@ fn metrics(context: &Context, inquiry: &Inquiry) -> Answer {
 }
 
 fn changes(journal: &Journal, query: &Query) -> Answer {
-    const KNOWN: &[&str] = &["since", "after", "door", "limit"];
+    const KNOWN: &[&str] = &["since", "after", "door", "namespace", "limit"];
     let read = || -> Result<journal::Query, String> {
         let words = |error: QueryError| error.to_string();
         query.only(KNOWN).map_err(words)?;
         let [since, after, door, limit] =
             ["since", "after", "door", "limit"].map(|name| query.optional(name).map_err(words));
-        journal::Query::read(since?, after?, door?, limit?)
+        let namespace = query.optional("namespace").map_err(words)?;
+        Ok(journal::Query::read(since?, after?, door?, limit?)?.about(namespace))
     };
     match read().and_then(|asked| journal.page(&asked)) {
         Ok(page) => Answer::json(&page),

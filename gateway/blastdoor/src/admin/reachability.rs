@@ -39,16 +39,22 @@ pub(super) fn explain(context: &Context, inquiry: &Inquiry) -> Answer {
 
 fn question(query: &Query) -> Result<Question, Answer> {
     let parameters = || -> Result<_, QueryError> {
-        query.only(&["url", "method", "header", "client", "door"])?;
+        query.only(&["url", "method", "header", "client", "door", "namespace"])?;
         Ok((
             query.required("url")?,
             query.optional("method")?,
             query.optional("client")?.filter(|client| !client.is_empty()),
             query.optional("door")?.filter(|door| !door.is_empty()),
+            query
+                .optional("namespace")?
+                .filter(|namespace| !namespace.is_empty()),
         ))
     };
     let bad = |error: &dyn std::error::Error| Answer::error(StatusCode::BAD_REQUEST, error);
-    let (url, method, client, door) = parameters().map_err(|error| bad(&error))?;
+    let (url, method, client, door, namespace) = parameters().map_err(|error| bad(&error))?;
     let method = method.filter(|method| !method.is_empty());
-    Question::parse(url, method, query.all("header"), client, door).map_err(|error| bad(&error))
+    let question = Question::parse(url, method, query.all("header"), client, door);
+    question
+        .map(|question| question.about(namespace))
+        .map_err(|error| bad(&error))
 }

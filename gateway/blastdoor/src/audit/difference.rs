@@ -63,6 +63,14 @@ impl Difference {
         difference
     }
 
+    /// Keeps what was or is about certain rows.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&AuditRow) -> bool) {
+        self.appeared.retain(&is_kept);
+        self.went.retain(&is_kept);
+        self.changed
+            .retain(|Changed { before, after }| is_kept(before) || is_kept(after));
+    }
+
     /// Whether nothing has changed.
     pub(crate) fn is_empty(&self) -> bool {
         self.appeared.is_empty() && self.went.is_empty() && self.changed.is_empty()

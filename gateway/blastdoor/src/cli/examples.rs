@@ -50,6 +50,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("From the configured source", "blastdoor audit"),
             (
+                "What one team has reachable in another cluster",
+                "blastdoor audit --context production -n shop",
+            ),
+            (
                 "To compare with later",
                 "blastdoor audit --manifests k8s -o json > now.json",
             ),
@@ -74,6 +78,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             (
                 "At one door, for a client",
                 "blastdoor explain shop.example.com/cart --door external-https --client 203.0.113.7",
+            ),
+            (
+                "Of the rules that do not answer, only those of one team",
+                "blastdoor explain https://shop.example.com/cart -n shop",
             ),
             (
                 "With a method and a header field",

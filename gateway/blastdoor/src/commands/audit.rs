@@ -7,8 +7,9 @@ use clap::Args;
 use text::Table;
 
 use super::admin_client::ask_api;
+use super::scope::Scope;
 use super::{Printer, ReportOutput, USAGE, changes, fail, loaded};
-use crate::audit::{Audit, Difference, audit};
+use crate::audit::{Audit, AuditRow, Difference, audit};
 use crate::config::{AdminBind, Options};
 
 /// Options of the command.
@@ -27,6 +28,8 @@ pub(crate) struct AuditOptions {
     /// Ask the gateway whose admin port is here, `IP:PORT` or `unix:PATH`, instead of reading configuration and objects
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminBind>,
+    #[command(flatten)]
+    scope: Scope,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
     output: ReportOutput,
@@ -40,6 +43,7 @@ pub(crate) fn run(options: &Options, asked: &AuditOptions) -> ExitCode {
             asked.admin.as_ref(),
             since,
             asked.door.as_deref(),
+            &asked.scope,
             asked.output,
         );
     }
@@ -52,21 +56,30 @@ pub(crate) fn run(options: &Options, asked: &AuditOptions) -> ExitCode {
         Some(admin) => ask_api(admin, "/api/v1/audit").map_err(|message| fail(USAGE, message)),
         None => loaded::world(options).map(|world| audit(&world.shown())),
     };
-    let now = match now {
+    let mut now: Audit = match now {
         Ok(now) => now,
         Err(status) => return status,
     };
     let mut printer = Printer::default();
+    let is_ours = |row: &AuditRow| concerns(&asked.scope, row);
     let Some(earlier) = earlier else {
+        now.routes.retain(is_ours);
         match asked.output {
             ReportOutput::Json => printer.print_json(&serde_json::json!(now)),
             ReportOutput::Table => print(&now, &mut printer),
         }
         return printer.finish(ExitCode::SUCCESS);
     };
-    let difference = Difference::between(&earlier, &now);
+    let mut difference = Difference::between(&earlier, &now);
+    difference.retain(is_ours);
     printer.print_report(asked.output, &difference);
     printer.finish(ExitCode::from(u8::from(!difference.is_empty())))
+}
+
+/// Whether a row is about the namespaces of the report: by its Ingress, or by the Service that gets the requests.
+fn concerns(scope: &Scope, row: &AuditRow) -> bool {
+    let (ingress, service) = (row.ingress.as_deref(), row.service.as_deref());
+    scope.includes_object(ingress) || service.is_some() && scope.includes_object(service)
 }
 
 fn print(audit: &Audit, printer: &mut Printer) {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::admin_client::{ask_api, parameter};
+use super::scope::Scope;
 use super::{Printer, ReportOutput, USAGE, fail};
 use crate::config::{self, AdminBind, Options};
 use crate::journal::{MOST_SHOWN, page_in_words};
@@ -15,6 +16,7 @@ pub(super) fn run(
     admin: Option<&AdminBind>,
     since: &str,
     door: Option<&str>,
+    scope: &Scope,
     output: ReportOutput,
 ) -> ExitCode {
     let admin = match admin.map_or_else(|| config::admin(options), |admin| Ok(admin.clone())) {
@@ -25,6 +27,10 @@ pub(super) fn run(
     if let Some(door) = door {
         target.push('&');
         target.push_str(&parameter("door", door));
+    }
+    if let Some(namespace) = scope.namespace() {
+        target.push('&');
+        target.push_str(&parameter("namespace", namespace));
     }
     let page: Value = match ask_api(&admin, &target) {
         Ok(page) => page,

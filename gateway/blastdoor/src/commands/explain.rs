@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::admin_client::{ask_api, ask_api_for, parameter, place};
 use super::progress::Progress;
+use super::scope::Scope;
 use super::{Printer, ReportOutput, USAGE, fail, loaded};
 use crate::config::{self, AdminBind, Options};
 use crate::explain::{Explanation, ForPeople, Question, explain};
@@ -34,11 +35,13 @@ pub(crate) struct ExplainOptions {
     admin: Option<AdminBind>,
     /// Wait for the next real request for the URL at a running gateway, and tell what happened to it; a URL that ends in `*`
     /// stands for all that begin so. Exits with 1 if none came in time. Without --admin, the configured admin port is asked
-    #[arg(long, conflicts_with = "header")]
+    #[arg(long, conflicts_with_all = ["header", "namespace"])]
     live: bool,
     /// How long to wait for it, in seconds, as in 30s; at most 600s
     #[arg(long, value_name = "SECONDS", requires = "live", default_value_t)]
     wait: Wait,
+    #[command(flatten)]
+    scope: Scope,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
     output: ReportOutput,
@@ -54,7 +57,7 @@ pub(crate) fn run(options: &Options, asked: &ExplainOptions) -> ExitCode {
         asked.door.as_deref(),
     );
     let question = match question {
-        Ok(question) => question,
+        Ok(question) => question.about(asked.scope.namespace()),
         Err(error) => return fail(USAGE, error),
     };
     if asked.live {
@@ -120,6 +123,10 @@ fn target(asked: &ExplainOptions) -> String {
     for header in &asked.header {
         parameters.push('&');
         parameters.push_str(&parameter("header", header));
+    }
+    if let Some(namespace) = asked.scope.namespace() {
+        parameters.push('&');
+        parameters.push_str(&parameter("namespace", namespace));
     }
     format!("/api/v1/explain?{parameters}")
 }

@@ -4,6 +4,7 @@
 //! it is only put into words.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use door::{Field, Membership, Route};
 use resource::{ClusterView, Ingress, IngressPath, Kind, ObjectRef};
 use route::{HostPattern, ObjectKey, PathPattern, RequestHost, RequestPath, Row};
 
+use super::nearest::Nearest;
 use super::told::Candidate;
 use crate::audit::{Place, host_text, path_type, places};
 use crate::shown::{ShownDoor, ShownWorld};
@@ -28,6 +30,8 @@ pub(super) struct Wanted<'r> {
     pub(super) path: Option<&'r RequestPath<'r>>,
     /// The rule that answers.
     pub(super) winner: Option<&'r Arc<Route>>,
+    /// Only rules of this namespace.
+    pub(super) namespace: Option<&'r str>,
 }
 
 /// The same, with what is worth finding out only once.
@@ -70,31 +74,45 @@ impl<'w> Candidates<'w> {
         }
     }
 
-    /// Those for this request, the nearest first; and how many more there are.
+    /// Those for this request, the nearest first; and how many more there are. Only what is kept is put into words.
     pub(super) fn find(&self, wanted: &Wanted<'_>) -> (Vec<Candidate>, usize) {
         let Some(view) = &self.world.view else {
             return (Vec::new(), 0);
         };
         let sought = &self.sought(wanted);
-        let mut near = Vec::new();
-        let mut others = Nearest::default();
+        let mut near = Nearest::new(MOST);
+        let mut others = Nearest::new(MOST_OTHERS);
+        let mut is_named = false;
         for ingress in view.ingresses() {
-            let before = near.len();
+            // Where somebody names the host itself, it is not misspelt.
+            is_named |= ingress
+                .rule_hosts()
+                .any(|host| specificity(host) == EXACT && host.matches(sought.host));
+            let is_asked = |namespace| ingress.key.namespace() == namespace;
+            if !wanted.namespace.is_none_or(is_asked) {
+                continue;
+            }
+            let before = near.offered();
             self.add(view, ingress, sought, &mut near);
-            if near.len() == before && wanted.winner.is_none() {
-                others.look_at(ingress, sought);
+            if near.offered() == before && wanted.winner.is_none() && !is_named {
+                others.extend(other_host(ingress, sought));
             }
         }
-        // Where somebody names the host itself, it is not misspelt.
-        if near.iter().any(|ranked: &Ranked| ranked.specific == EXACT) {
-            others = Nearest::default();
+        let (near, more) = near.into_sorted();
+        let mut candidates: Vec<Candidate> = near
+            .into_iter()
+            .map(|near| self.in_words(view, &near, sought))
+            .collect();
+        if !is_named {
+            let (others, _) = others.into_sorted();
+            let room = MOST.saturating_sub(candidates.len());
+            candidates.extend(
+                others
+                    .iter()
+                    .take(room)
+                    .map(|other| self.of_other_host(view, other)),
+            );
         }
-        near.sort_by(|left: &Ranked, right| left.order().cmp(&right.order()));
-        let more = near.len().saturating_sub(MOST);
-        near.truncate(MOST);
-        let mut candidates: Vec<Candidate> = near.into_iter().map(|ranked| ranked.candidate).collect();
-        let others = others.0.iter().take(MOST - candidates.len());
-        candidates.extend(others.map(|other| self.of_other_host(view, other)));
         (candidates, more)
     }
 
@@ -106,6 +124,34 @@ impl<'w> Candidates<'w> {
             .map(Vec::len)
             .sum::<usize>()
             .max(self.holders.len())
+    }
+
+    /// Why a rule does not answer.
+    fn in_words(&self, view: &ClusterView, near: &Near<'_>, sought: &Sought<'_>) -> Candidate {
+        let Near {
+            ingress,
+            membership,
+            host,
+            path,
+            field,
+            ..
+        } = near;
+        let why = match (membership, path) {
+            (Membership::Admitted, Some(path)) => self.admitted(ingress, *field, host, path, sought),
+            (Membership::Admitted, None) => self.admitted_default(ingress, *field, host, sought),
+            (Membership::Labels | Membership::Class | Membership::Namespace, _) => {
+                self.unadmitted(view, ingress, *membership)
+            }
+        };
+        Candidate {
+            ingress: ingress.key.to_string(),
+            host: host_text(host),
+            path: path.map_or("/", |path| &path.written).to_owned(),
+            path_type: path
+                .map_or("Default", |path| path_type(path.path_type))
+                .to_owned(),
+            why,
+        }
     }
 
     fn sought<'r>(&'r self, wanted: &Wanted<'r>) -> Sought<'r> {
@@ -124,76 +170,51 @@ impl<'w> Candidates<'w> {
         }
     }
 
-    /// Adds the rules of an Ingress whose host fits.
-    fn add(
+    /// Offers the rules of an Ingress whose host fits, but for the one that answers.
+    fn add<'v>(
         &self,
         view: &ClusterView,
-        ingress: &Arc<Ingress>,
+        ingress: &'v Ingress,
         sought: &Sought<'_>,
-        candidates: &mut Vec<Ranked>,
+        candidates: &mut Nearest<Near<'v>>,
     ) {
-        let mut hosts = ingress.rule_hosts();
         let is_for_all = ingress.rules.is_empty() && ingress.default_backend.is_some();
-        if !is_for_all && !hosts.any(|host| host.matches(sought.host)) {
+        let fits = |host: &HostPattern| host.matches(sought.host);
+        if !is_for_all && !ingress.rule_hosts().any(fits) {
             return;
         }
         let membership = self.door.config.policy.membership_of(ingress, view);
-        let unadmitted =
-            (membership != Membership::Admitted).then(|| self.unadmitted(view, ingress, membership));
-        for (index, rule) in ingress.rules.iter().enumerate() {
-            let Ok(host) = &rule.host else { continue };
-            if !host.matches(sought.host) {
-                continue;
+        let near = |host, path: Option<&'v IngressPath>, field, place| Near {
+            ingress,
+            membership,
+            host,
+            path,
+            field,
+            matches: path.is_none_or(|path| matches(path, sought)),
+            place,
+        };
+        let mut offer = |near: Near<'v>| {
+            let is_winner = sought
+                .winner
+                .is_some_and(|winner| winner.origin.key == ingress.key && winner.field == near.field);
+            if !is_winner {
+                candidates.offer(near);
             }
-            for (position, path) in rule.paths.iter().enumerate() {
-                let field = Field::Path {
-                    rule: index,
-                    path: position,
-                };
-                let is_winner = sought
-                    .winner
-                    .is_some_and(|winner| winner.origin.key == ingress.key && winner.field == field);
-                if is_winner {
-                    continue;
-                }
-                let matches = matches(path, sought);
-                let why = match &unadmitted {
-                    Some(why) => why.clone(),
-                    None => self.admitted(ingress, field, host, path, sought),
-                };
-                candidates.push(Ranked {
-                    matches,
-                    admitted: unadmitted.is_none(),
-                    specific: specificity(host),
-                    candidate: Candidate {
-                        ingress: ingress.key.to_string(),
-                        host: host_text(host),
-                        path: path.written.to_string(),
-                        path_type: path_type(path.path_type).to_owned(),
-                        why,
-                    },
-                });
+        };
+        for (rule, written) in ingress.rules.iter().enumerate() {
+            let Some(host) = written.host.as_ref().ok().filter(|host| fits(host)) else {
+                continue;
+            };
+            for (path, written) in written.paths.iter().enumerate() {
+                let field = Field::Path { rule, path };
+                offer(near(host, Some(written), field, (rule, path)));
             }
             if ingress.default_backend.is_some() {
-                self.add_default(
-                    ingress,
-                    Field::HostDefault { rule: index },
-                    host,
-                    unadmitted.as_ref(),
-                    sought,
-                    candidates,
-                );
+                offer(near(host, None, Field::HostDefault { rule }, (rule, usize::MAX)));
             }
         }
         if is_for_all {
-            self.add_default(
-                ingress,
-                Field::Default,
-                &HostPattern::Any,
-                unadmitted.as_ref(),
-                sought,
-                candidates,
-            );
+            offer(near(&HostPattern::Any, None, Field::Default, (0, 0)));
         }
     }
 
@@ -216,42 +237,22 @@ impl<'w> Candidates<'w> {
         }
     }
 
-    fn add_default(
+    /// Why the default backend of an Ingress that the door admits does not answer.
+    fn admitted_default(
         &self,
         ingress: &Ingress,
         field: Field,
         host: &HostPattern,
-        unadmitted: Option<&String>,
         sought: &Sought<'_>,
-        candidates: &mut Vec<Ranked>,
-    ) {
-        let is_winner = sought
-            .winner
-            .is_some_and(|winner| winner.origin.key == ingress.key && winner.field == field);
-        if is_winner {
-            return;
+    ) -> String {
+        if !self.placed.contains_key(&(&ingress.key, field)) {
+            return self.unplaced(ingress, field, host, None);
         }
-        let why = match unadmitted {
-            Some(why) => why.clone(),
-            None if self.placed.contains_key(&(&ingress.key, field)) => match sought.winner {
-                Some(_) => "a default backend answers only what no rule matches".to_owned(),
-                None => Self::lost_host(host, sought)
-                    .unwrap_or_else(|| "a default backend answers only what no rule matches".to_owned()),
-            },
-            None => self.unplaced(ingress, field, host, None),
+        let lost = match sought.winner {
+            Some(_) => None,
+            None => Self::lost_host(host, sought),
         };
-        candidates.push(Ranked {
-            matches: true,
-            admitted: unadmitted.is_none(),
-            specific: specificity(host),
-            candidate: Candidate {
-                ingress: ingress.key.to_string(),
-                host: host_text(host),
-                path: "/".to_owned(),
-                path_type: "Default".to_owned(),
-                why,
-            },
-        });
+        lost.unwrap_or_else(|| "a default backend answers only what no rule matches".to_owned())
     }
 
     /// Why a rule of an Ingress that the door admits does not answer.
@@ -441,6 +442,7 @@ fn outranked(winner: &Route, first: Option<&PathPattern>, pattern: &PathPattern)
 fn mismatch(pattern: &PathPattern, path: &IngressPath, request: &RequestPath<'_>) -> String {
     let asked = String::from_utf8_lossy(request.as_bytes());
     let written = &path.written;
+    let shown = cut(&asked);
     let hint = match pattern {
         PathPattern::Exact(_) => "; an exact path matches nothing below it",
         PathPattern::Prefix(_) if asked.starts_with(written.trim_end_matches('/')) => {
@@ -448,7 +450,16 @@ fn mismatch(pattern: &PathPattern, path: &IngressPath, request: &RequestPath<'_>
         }
         PathPattern::Prefix(_) | PathPattern::Regex(_) => "",
     };
-    format!("its path `{written}` does not match `{asked}`{hint}")
+    format!("its path `{written}` does not match `{shown}`{hint}")
+}
+
+/// A path of a request, as it is repeated for each rule: a long one is cut.
+fn cut(path: &str) -> String {
+    const MOST: usize = 200;
+    match path.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", path.get(..end).unwrap_or_default()),
+        None => path.to_owned(),
+    }
 }
 
 fn matches(path: &IngressPath, sought: &Sought<'_>) -> bool {
@@ -469,27 +480,31 @@ fn specificity(host: &HostPattern) -> u8 {
     }
 }
 
-/// A candidate whose host fits.
-struct Ranked {
+/// A rule whose host fits.
+struct Near<'v> {
+    ingress: &'v Ingress,
+    membership: Membership,
+    host: &'v HostPattern,
+    /// `None`: a default backend.
+    path: Option<&'v IngressPath>,
+    field: Field,
+    /// Whether it alone would match.
     matches: bool,
-    admitted: bool,
-    specific: u8,
-    candidate: Candidate,
+    /// Its place in its Ingress.
+    place: (usize, usize),
 }
 
-impl Ranked {
+impl Near<'_> {
     /// Those that would answer come first, and of these the ones of this door.
     fn order(&self) -> impl Ord + use<'_> {
-        let Candidate {
-            ingress, host, path, ..
-        } = &self.candidate;
         (
             !self.matches,
-            !self.admitted,
-            u8::MAX - self.specific,
-            ingress,
-            host,
-            path,
+            self.membership != Membership::Admitted,
+            u8::MAX - specificity(self.host),
+            &self.ingress.key,
+            self.host,
+            self.path.map_or("/", |path| &path.written),
+            self.place,
         )
     }
 }
@@ -508,32 +523,20 @@ impl Other<'_> {
     }
 }
 
-/// The rules whose hosts are the nearest to the request's, of each Ingress one.
-#[derive(Default)]
-struct Nearest<'v>(Vec<Other<'v>>);
-
-impl<'v> Nearest<'v> {
-    fn look_at(&mut self, ingress: &'v Ingress, sought: &Sought<'_>) {
-        let Some(asked) = sought.host else { return };
-        let rules = ingress
-            .rules
-            .iter()
-            .filter_map(|rule| Some((rule.host.as_ref().ok()?, rule.paths.first()?)));
-        let others = rules.map(|(host, path)| Other {
-            distance: distance(asked.as_str(), &text(host)),
-            host,
-            path,
-            ingress,
-        });
-        let Some(other) = others.min_by_key(|other| other.distance) else {
-            return;
-        };
-        let place = self.0.partition_point(|known| known.order() < other.order());
-        if place < MOST_OTHERS {
-            self.0.truncate(MOST_OTHERS - 1);
-            self.0.insert(place, other);
-        }
-    }
+/// The rule of an Ingress whose host is the nearest to the request's.
+fn other_host<'v>(ingress: &'v Ingress, sought: &Sought<'_>) -> Option<Other<'v>> {
+    let asked = sought.host?.as_str();
+    let rules = ingress
+        .rules
+        .iter()
+        .filter_map(|rule| Some((rule.host.as_ref().ok()?, rule.paths.first()?)));
+    let others = rules.map(|(host, path)| Other {
+        distance: distance(asked, &text(host)),
+        host,
+        path,
+        ingress,
+    });
+    others.min_by_key(|other| other.distance)
 }
 
 /// As [`host_text`], copied only where it must be.
@@ -543,6 +546,33 @@ fn text(host: &HostPattern) -> Cow<'_, str> {
         HostPattern::Any | HostPattern::Wildcard(_) => Cow::Owned(host_text(host)),
     }
 }
+
+macro_rules! in_order {
+    ($type:ident) => {
+        impl Ord for $type<'_> {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.order().cmp(&other.order())
+            }
+        }
+
+        impl PartialOrd for $type<'_> {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl PartialEq for $type<'_> {
+            fn eq(&self, other: &Self) -> bool {
+                self.cmp(other) == Ordering::Equal
+            }
+        }
+
+        impl Eq for $type<'_> {}
+    };
+}
+
+in_order!(Near);
+in_order!(Other);
 
 /// How far two hosts are from each other: what is left of the longer one without their common beginning and end.
 fn distance(left: &str, right: &str) -> usize {

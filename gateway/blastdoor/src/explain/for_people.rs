@@ -96,6 +96,24 @@ fn whole(door: &AtDoor, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     for problem in &door.problems {
         write!(out, "\n  problem   {}", Shown(problem))?;
     }
+    for failure in &door.lately {
+        let at = failure.endpoint.as_ref().map_or_else(String::new, |endpoint| {
+            let pod = failure
+                .pod
+                .as_ref()
+                .map_or_else(String::new, |pod| format!(" ({pod})"));
+            format!(" at {endpoint}{pod}")
+        });
+        write!(
+            out,
+            "\n  lately    {} {}, {} s ago{}: {}",
+            failure.status,
+            Shown(&failure.refusal),
+            failure.seconds_ago,
+            Shown(&at),
+            Shown(&failure.detail)
+        )?;
+    }
     if !door.candidates.is_empty() {
         write!(out, "\n  Other rules:")?;
     }

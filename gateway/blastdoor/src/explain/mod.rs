@@ -6,6 +6,8 @@
 mod backend;
 mod candidates;
 mod for_people;
+mod lately;
+mod nearest;
 mod question;
 mod told;
 
@@ -108,6 +110,7 @@ fn at_door(world: &ShownWorld, door: &ShownDoor, question: &Question, addressed:
         host: host.as_ref(),
         path: path.as_ref(),
         winner,
+        namespace: question.namespace.as_deref(),
     };
     let (candidates, more_candidates) = Candidates::of(world, door, wanted.host).find(&wanted);
     let problems = winner.map_or_else(Vec::new, |route| problems(world, route));
@@ -135,6 +138,7 @@ fn at_door(world: &ShownWorld, door: &ShownDoor, question: &Question, addressed:
             .map_or_else(Vec::new, |filters| told(filters, &rehearsal.filters)),
         backend: backend::told(world, door, &rehearsal),
         problems,
+        lately: lately::told(door, winner.map(|route| &*route.origin.text), host.as_ref()),
         candidates,
         more_candidates,
     }
@@ -334,6 +338,10 @@ impl Telling<'_> {
             .filter(|door| door.name() != self.door.name() && knows(door));
         let others: Vec<String> = others.map(|door| format!("`{}`", door.name())).collect();
         let elsewhere = match &*others {
+            // What stands at the doors of another process is not known here.
+            [] if !self.world.config.others.is_empty() => {
+                "nor does any other door of this process".to_owned()
+            }
             [] => "nor does any other door".to_owned(),
             names => format!("but door {} does", names.join(" and ")),
         };

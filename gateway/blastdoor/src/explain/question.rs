@@ -21,6 +21,8 @@ pub(crate) struct Question {
     pub(crate) client: Option<IpAddr>,
     /// Only this door is asked about.
     pub(crate) door: Option<String>,
+    /// Of the rules that do not answer, only those of this namespace are told.
+    pub(crate) namespace: Option<String>,
     /// The scheme of the URL; `None` if it has none.
     pub(crate) scheme: Option<Scheme>,
     /// The port of the URL.
@@ -91,6 +93,7 @@ impl Question {
             method: method.to_owned(),
             client: client.transpose()?,
             door: door.map(str::to_owned),
+            namespace: None,
             scheme: parsed.scheme,
             port: parsed.port,
             authority: parsed.authority,
@@ -103,6 +106,12 @@ impl Question {
     pub(crate) fn place(&self) -> (&str, &str) {
         let path = self.target.split('?').next().unwrap_or_default();
         (&self.authority, path)
+    }
+
+    /// The same, where only the rules of one namespace are of interest. The rule that answers is told whoever has written it.
+    pub(crate) fn about(mut self, namespace: Option<&str>) -> Self {
+        self.namespace = namespace.map(str::to_owned);
+        self
     }
 }
 

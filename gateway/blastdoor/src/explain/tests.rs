@@ -229,3 +229,82 @@ fn many_ingresses_are_not_gathered_for_one_question() {
         ("/", "Prefix")
     );
 }
+
+#[test]
+fn rules_without_a_host_are_not_denied() {
+    let rule = RandomRule {
+        host: None,
+        path: "/x",
+        path_type: "Prefix",
+        service: "web",
+        door: "out",
+        year: 2020,
+    };
+    let question = Question::parse("https://z.test/y", None, [], None, Some("out")).unwrap();
+    let explained = explain(&world(&objects(&[rule])), &question).unwrap();
+    assert_eq!(
+        explained.listeners[0].reason,
+        "404: no rule of this door names host `z.test`, nor does any other door; none of this door's rules without a host has \
+         the path"
+    );
+}
+
+/// What stands at the doors that another process opens is not known here.
+#[test]
+fn only_doors_of_this_process_are_denied() {
+    let mut world = world(SERVICES);
+    let reason = |world: &ShownWorld| {
+        let question = Question::parse("https://z.test/", None, [], None, Some("out")).unwrap();
+        explain(world, &question).unwrap().listeners[0].reason.clone()
+    };
+    let whole = "404: no rule of this door names host `z.test`, nor does any other door";
+    assert_eq!(reason(&world), whole);
+    let mut config = (*world.config).clone();
+    let other = world.doors.remove(0);
+    config
+        .others
+        .push((other.config.name.clone(), other.config.policy.clone()));
+    world.config = config.into();
+    assert_eq!(reason(&world), format!("{whole} of this process"));
+}
+
+/// As many rules as there are, each with a long path of a request: what is told has a bound, and so has its making.
+#[test]
+fn the_nearest_rules_are_told_whatever_else_there_is() {
+    let rule = |service, year| RandomRule {
+        host: Some("a.test"),
+        path: "/x",
+        path_type: "Exact",
+        service,
+        door: "out",
+        year,
+    };
+    let mut rules = vec![rule("web", 2001); 300];
+    rules.push(RandomRule {
+        path: "/",
+        path_type: "Prefix",
+        ..rule("web", 2000)
+    });
+    // Of another namespace, and later in order than all that are told.
+    let stranger = objects(&[rule("web", 2002)]).split_off(SERVICES.len());
+    let stranger = stranger.replace("name: i0, namespace: n", "name: zz, namespace: zz");
+    let world = world(&(objects(&rules) + &stranger));
+    let url = format!("https://a.test/{}", "y".repeat(4_000));
+    let question = Question::parse(&url, None, [], None, Some("out")).unwrap();
+    let told = explain(&world, &question).unwrap().listeners.remove(0);
+    assert_eq!(told.ingress.as_deref(), Some("n/i300"));
+    assert_eq!((told.candidates.len(), told.more_candidates), (50, 251));
+    assert_eq!(told.candidates[0].ingress, "n/i0");
+    let longest = told.candidates.iter().map(|candidate| candidate.why.len()).max();
+    assert!(longest < Some(400), "{longest:?}");
+
+    let question = question.about(Some("zz"));
+    let told = explain(&world, &question).unwrap().listeners.remove(0);
+    assert_eq!(
+        told.ingress.as_deref(),
+        Some("n/i300"),
+        "who answers is told in any case"
+    );
+    let others: Vec<&str> = told.candidates.iter().map(|it| &*it.ingress).collect();
+    assert_eq!((others, told.more_candidates), (vec!["zz/zz"], 0));
+}

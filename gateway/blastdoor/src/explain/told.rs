@@ -36,6 +36,10 @@ pub(crate) struct AtDoor {
     pub(crate) filters: Vec<FilterTold>,
     /// Where the request goes, or would go.
     pub(crate) backend: Option<BackendTold>,
+    /// What requests failed of lately that this rule answered, or that were for this host and found no rule; the last first.
+    /// Only a running gateway knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lately: Vec<FailureTold>,
     /// Why the other rules that one might think of do not answer.
     pub(crate) candidates: Vec<Candidate>,
     /// So many more are left out.
@@ -78,6 +82,20 @@ pub(crate) struct EndpointTold {
     pub(crate) pod: Option<String>,
     /// Whether requests may go there, and if not, why.
     pub(crate) state: String,
+}
+
+/// What requests failed of, as the log says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FailureTold {
+    /// What the client was answered; 0 if nothing.
+    pub(crate) status: u16,
+    pub(crate) refusal: String,
+    pub(crate) detail: String,
+    /// The endpoint that was called last, and its Pod.
+    pub(crate) endpoint: Option<String>,
+    pub(crate) pod: Option<String>,
+    /// When it was last so.
+    pub(crate) seconds_ago: u64,
 }
 
 /// A rule that does not answer.

@@ -67,6 +67,14 @@ pub(crate) struct DoorEntry {
     pub(crate) changes: Vec<PlaceEntry>,
     /// How many are not.
     pub(crate) omitted: usize,
+    /// How many are not shown because they are of other namespaces than the one that was asked for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) of_others: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What happened to a door.
@@ -172,6 +180,7 @@ impl DoorEntry {
                     places: appeared(*places),
                     changes: Vec::new(),
                     omitted: *places,
+                    of_others: 0,
                 }
             }
             Changed::Since(since) => {
@@ -198,6 +207,7 @@ impl DoorEntry {
                     },
                     changes: listed.iter().map(PlaceEntry::of).collect(),
                     omitted: (appeared + changed + gone).saturating_sub(listed.len()),
+                    of_others: 0,
                 }
             }
         }
@@ -212,7 +222,25 @@ impl DoorEntry {
             places: Counts::default(),
             changes: Vec::new(),
             omitted: 0,
+            of_others: 0,
         }
+    }
+
+    /// Whether something of it concerns a namespace, or may: what is only counted is of nobody knows which.
+    pub(crate) fn may_concern(&self, namespace: &str) -> bool {
+        match self.event {
+            DoorEvent::Opened | DoorEvent::Closed => true,
+            DoorEvent::Changed => {
+                self.omitted > 0 || self.changes.iter().any(|change| change.concerns(namespace))
+            }
+        }
+    }
+
+    /// Leaves out what is of other namespaces.
+    pub(crate) fn keep_of(&mut self, namespace: &str) {
+        let before = self.changes.len();
+        self.changes.retain(|change| change.concerns(namespace));
+        self.of_others += before - self.changes.len();
     }
 }
 
@@ -242,6 +270,16 @@ impl PlaceEntry {
 }
 
 impl PlaceEntry {
+    /// Whether an Ingress or a Service of this namespace answered or answers. What a door only redirects has no Ingress
+    /// here, and concerns all.
+    fn concerns(&self, namespace: &str) -> bool {
+        let answers = || [&self.before, &self.after].into_iter().flatten();
+        let mut names = answers().flat_map(|answer| [&answer.ingress, &answer.service, &answer.canary]);
+        let is_of = |name: &str| name.split_once('/').is_some_and(|(own, _)| own == namespace);
+        names.any(|name| name.as_deref().is_some_and(is_of))
+            || answers().all(|answer| answer.ingress.is_none())
+    }
+
     /// By which changes are in order.
     pub(crate) fn place(&self) -> (&str, &str, &str) {
         (&self.host, &self.path, self.path_type)

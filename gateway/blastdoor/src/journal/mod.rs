@@ -239,14 +239,26 @@ impl Query {
     fn admits(&self, entry: &Entry) -> bool {
         self.since.is_none_or(|since| entry.time >= since)
             && self.after.is_none_or(|after| entry.number > after)
-            && self.door.as_deref().is_none_or(|door| entry.concerns(door))
+            && entry.doors.iter().any(|door| self.admits_door(door))
     }
 
-    /// An entry without the doors that are not asked for.
+    fn admits_door(&self, entry: &DoorEntry) -> bool {
+        let is_asked = |door: &str| entry.listener.0.as_str() == door;
+        self.door.as_deref().is_none_or(is_asked)
+            && self
+                .namespace
+                .as_deref()
+                .is_none_or(|namespace| entry.may_concern(namespace))
+    }
+
+    /// An entry without what is not asked for.
     fn part_of(&self, entry: &Entry) -> Entry {
         let mut part = entry.clone();
-        if let Some(door) = &self.door {
-            part.doors.retain(|entry| entry.listener.0.as_str() == door);
+        part.doors.retain(|door| self.admits_door(door));
+        if let Some(namespace) = &self.namespace {
+            for door in &mut part.doors {
+                door.keep_of(namespace);
+            }
         }
         part
     }

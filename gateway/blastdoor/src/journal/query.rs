@@ -17,6 +17,8 @@ pub(crate) struct Query {
     pub(super) after: Option<u64>,
     /// What changed at this door.
     pub(super) door: Option<String>,
+    /// What concerns this namespace.
+    pub(super) namespace: Option<String>,
     /// The newest of them, as many as this.
     pub(super) limit: usize,
 }
@@ -27,6 +29,7 @@ impl Default for Query {
             since: None,
             after: None,
             door: None,
+            namespace: None,
             limit: USUAL,
         }
     }
@@ -46,6 +49,12 @@ impl Query {
         Self::read_at([since, after, door, limit], Timestamp::now())
     }
 
+    /// The same, where only what concerns one namespace is of interest.
+    pub(crate) fn about(mut self, namespace: Option<&str>) -> Self {
+        self.namespace = namespace.map(str::to_owned);
+        self
+    }
+
     pub(super) fn read_at(parameters: [Option<&str>; 4], now: Timestamp) -> Result<Self, String> {
         let [since, after, door, limit] = parameters;
         let number = |text: &str| {
@@ -56,6 +65,7 @@ impl Query {
             since: since.map(|since| moment(since, now)).transpose()?,
             after: after.map(number).transpose()?,
             door: door.map(str::to_owned),
+            namespace: None,
             limit: match limit {
                 None => USUAL,
                 Some(text) => {
@@ -129,6 +139,7 @@ mod tests {
             since: Some(now),
             after: Some(7),
             door: Some("a".to_owned()),
+            namespace: None,
             limit: 3,
         };
         assert_eq!(

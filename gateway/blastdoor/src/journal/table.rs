@@ -61,6 +61,10 @@ fn tell(entry: &Value, out: &mut String) {
         if number(door, "omitted") > 0 && text(door, "event") != "opened" {
             line(out, format_args!("    … and {} more", number(door, "omitted")));
         }
+        if number(door, "of_others") > 0 {
+            let others = number(door, "of_others");
+            line(out, format_args!("    … and {others} of other namespaces"));
+        }
     }
 }
 
@@ -215,7 +219,7 @@ mod tests {
                      ]},
                     {"listener": "b", "event": "opened", "omitted": 9,
                      "hosts": {"appeared": 3}, "places": {"appeared": 9}, "changes": []},
-                    {"listener": "c", "event": "closed"},
+                    {"listener": "c", "event": "closed", "of_others": 2},
                 ],
             }],
         });
@@ -230,6 +234,7 @@ mod tests {
     … and 4 more
   b  opened with 3 hosts, 9 paths
   c  closed
+    … and 2 of other namespaces
 2 older publications are left out
 the journal does not reach back that far: it is complete since 2026-11-27T09:00:00.000Z, and the gateway runs since 2026-11-27T08:00:00.000Z
 ";

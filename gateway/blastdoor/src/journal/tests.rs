@@ -417,12 +417,47 @@ fn a_part_can_be_asked_for() {
         assert_eq!(entry["doors"].as_array().unwrap().len(), 1);
         assert_eq!(entry["doors"][0]["listener"], "a");
     }
+    let of_nobody = rig.page(&Query::default().about(Some("nobody")));
+    let entries = of_nobody["entries"].as_array().unwrap().iter();
+    let numbers: Vec<u64> = entries.map(|entry| entry["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3], "the first tables, and what is redirected");
     let unknown = Query::read_at([None, None, Some("<b>\u{202e}"), None], now).unwrap();
     let refused = rig.journal.page_at(&unknown, now).err().unwrap();
     assert_eq!(refused, "no door is named `<b>\\u{202e}`");
 }
 
 /// A reload that adds a door is no news, and neither is a restart. One that makes a door answer more is.
+/// Whoever has one namespace sees what became of it, and how much else there was.
+#[test]
+fn the_part_of_a_namespace_can_be_asked_for() {
+    let mut rig = Rig::new();
+    rig.publish(&service(true));
+    let of_shop = ingress("one", "a", "one.test", &["/"], "");
+    let of_crm = ingress("two", "a", "two.test", &["/"], "").replace("namespace: shop", "namespace: crm");
+    rig.publish(&(service(true) + &of_shop + &of_crm));
+    let page = rig.page(&Query::default().about(Some("crm")));
+    let door = &page["entries"][1]["doors"][0];
+    assert_eq!(door["places"]["appeared"], 2, "the numbers are those of the door");
+    assert_eq!(door["changes"].as_array().unwrap().len(), 1, "{door:#}");
+    assert_eq!(door["changes"][0]["after"]["ingress"], "crm/two");
+    assert_eq!(door["of_others"], 1);
+    // Whose a redirect is says only the door to which it leads.
+    let redirects = page["entries"][1]["doors"][1]["changes"].as_array().unwrap();
+    assert_eq!(redirects.len(), 2);
+    let whole = rig.last();
+    assert_eq!(whole["doors"][0].get("of_others"), None);
+
+    // A flood may hide what is of a namespace: then it is not left out.
+    let paths: Vec<String> = (0..300).map(|number| format!("/{number}")).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let flood = ingress("three", "a", "one.test", &paths, "");
+    rig.publish(&(service(true) + &of_shop + &of_crm + &flood));
+    let page = rig.page(&Query::default().about(Some("crm")));
+    let door = &page["entries"][2]["doors"][0];
+    assert_eq!(door["changes"].as_array().unwrap().len(), 0);
+    assert!(door["omitted"].as_u64() > Some(0), "{door:#}");
+}
+
 #[test]
 fn a_door_that_opens_is_no_news_and_one_that_admits_more_is() {
     let mut rig = Rig::new();

@@ -28,6 +28,7 @@ use crate::observe::traffic::Traffic;
 use crate::settings::{Binding, Drain, Settings};
 use crate::upstream::{Availability, HealthBoard, UnwellEndpoint};
 use crate::worker::crew::Crew;
+use crate::worker::failures::Failure;
 use crate::worker::{Phase, Shared, turns};
 
 /// A bound door with its workers.
@@ -316,6 +317,12 @@ impl ListenerStatus {
     #[must_use]
     pub fn name(&self) -> &ListenerName {
         self.shared.door.name()
+    }
+
+    /// What failed lately, once for each Ingress and reason, or for each host and reason; the last first.
+    #[must_use]
+    pub fn failures(&self) -> Vec<Failure> {
+        self.shared.failures.all()
     }
 
     /// The bound address.

@@ -21,6 +21,7 @@ use crate::refusal::{Refusal, Side};
 use crate::request::denial::Denial;
 use crate::request::requester::Requester;
 use crate::settings::Settings;
+use crate::worker::failures::Failed;
 use crate::worker::{Trouble, Worker};
 
 /// Gathered while a request is served, reported when it ends.
@@ -313,6 +314,7 @@ impl Record {
             worker.metrics.refused(reason);
         }
         self.warn(worker);
+        self.remember(worker, now);
         let mut lines = worker.lines.borrow_mut();
         if !lines.wants_any() {
             return;
@@ -355,6 +357,28 @@ impl Record {
     /// The Pod that it went to last.
     fn pod(&self) -> Option<&str> {
         self.service.as_deref()?.pod(self.upstream?)
+    }
+
+    /// Shows what failed to whoever looks at the running gateway. That a client left is nobody's failure.
+    fn remember(&self, worker: &Worker, now: Instant) {
+        let Some(reason) = self
+            .refusal
+            .filter(|_| !self.is_health_check && !self.is_given_up())
+        else {
+            return;
+        };
+        let [method, host, ..] = self.ends;
+        let failed = Failed {
+            status: self.status,
+            reason: reason.label(),
+            detail: self.detail.as_deref().unwrap_or_default(),
+            host: self.text.get(method..host).unwrap_or_default(),
+            ingress: self.route.as_ref().map(|route| &*route.origin.text),
+            service: self.service.as_deref().map(|upstream| &upstream.service),
+            endpoint: self.upstream,
+            pod: self.pod(),
+        };
+        worker.remember(&failed, now);
     }
 
     /// Says on standard error what whoever runs the application, or wrote the Ingress, should look at.

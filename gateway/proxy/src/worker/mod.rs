@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod crew;
 pub(crate) mod date;
 pub(crate) mod deadlines;
+pub(crate) mod failures;
 mod idle;
 pub(crate) mod memory;
 pub(crate) mod peers;
@@ -40,6 +41,7 @@ use crate::worker::clients::{Client, ClientCounts};
 use crate::worker::clock::Clock;
 use crate::worker::date::DateClock;
 use crate::worker::deadlines::Deadlines;
+use crate::worker::failures::{Failed, Failures};
 use crate::worker::memory::{CONNECTION, Charge, Memory, NEW_CONNECTION, Newcomer};
 use crate::worker::peers::{Peer, Peers};
 use crate::worker::pipes::Pipes;
@@ -93,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) warnings: Warnings,
     /// About applications, by their Ingress and what is wrong.
     troubles: Warnings,
+    /// For people who look at the running gateway.
+    pub(crate) failures: Failures,
     /// About requests for hosts of other doors, by the door: what tenants cause must not keep them back.
     probes: Warnings,
     pub(crate) memory: Arc<DoorMemory>,
@@ -152,6 +156,7 @@ impl Shared {
             cut: AtomicUsize::new(0),
             warnings: Warnings::default(),
             troubles: Warnings::for_reasons(TROUBLES),
+            failures: Failures::default(),
             probes: Warnings::default(),
             peers: Arc::default(),
             memory,
@@ -409,6 +414,11 @@ impl Worker {
             "request failed: {reason}: {}{kept_back}",
             Shown(trouble.detail.unwrap_or("no more is known"))
         );
+    }
+
+    /// Shows a failure to people who look at the running gateway.
+    pub(crate) fn remember(&self, failed: &Failed<'_>, now: Instant) {
+        self.shared.failures.note(failed, now);
     }
 
     /// Logs at a limited rate what the worker itself cannot do. The error must not differ from time to time.

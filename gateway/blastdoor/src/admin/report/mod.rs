@@ -2,6 +2,7 @@
 
 pub(super) mod certificates;
 pub(super) mod endpoints;
+pub(super) mod failures;
 mod listing;
 pub(super) mod problems;
 pub(super) mod traffic;

@@ -18,7 +18,9 @@ use route::ListenerName;
 
 use self::objects::ReadObjects;
 use self::replay::ReplayOptions;
+use super::progress::Progress;
 use super::run::runtime;
+use super::scope::Scope;
 use super::{Printer, ReportOutput, USAGE, fail, loaded, print_error};
 use crate::audit::{State, audit};
 use crate::config::{Config, Options, SourceKind};
@@ -30,6 +32,7 @@ Examples:
   blastdoor migrate --manifests ./apps --door nginx=external-https
   blastdoor migrate --door nginx-public=external-https --door nginx-private=internal-https --write copies
   blastdoor migrate --manifests ./apps --door '*=external-https' --accept hsts-default -o json
+  blastdoor migrate --context production -n shop --door nginx=external-https
   blastdoor migrate --replay access.log --old https://203.0.113.10 --new https://203.0.113.20 --share 0.1
   kubectl logs deploy/ingress-nginx-controller | blastdoor migrate --replay - --host a.example.com --old http://… --new http://…
 
@@ -54,6 +57,8 @@ pub(crate) struct MigrateOptions {
     /// Also count what holds for every Ingress of a controller, whatever is written
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    scope: Scope,
     /// Output format; JSON is `{"ingresses": […], "defaults": […], "settings": […], "objects": […], "unreadable": […], "summary": {…}}`
     #[arg(short, long, value_enum, default_value_t = ReportOutput::Table)]
     output: ReportOutput,
@@ -123,9 +128,13 @@ fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrat
     let config = loaded::config(options).map_err(|errors| MigrateError::Config(errors.to_string()))?;
     known_doors(&config, &asked.door)?;
     let policies = policies(&config);
+    let progress = Progress::new(options);
+    progress.say("reading and compiling all objects");
     let mut read = read(&config, &policies, options, asked)?;
-    let (places, view) = migrate::place(&read.content.view, &policies, &asked.door);
+    let (mut places, view) = migrate::place(&read.content.view, &policies, &asked.door);
     read.content.view = view;
+    // Everything is compiled, as objects of other namespaces decide what happens to those of this one.
+    places.retain(|key, _| asked.scope.includes(Some(key.namespace())));
     let world = World::compiled(config, read.content);
     let (doors, routes) = (facts(&world), routes(&world));
     let nothing = ClusterView::default();
@@ -143,7 +152,11 @@ fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrat
         }),
     };
     let accepted: BTreeSet<DifferenceKind> = asked.accept.iter().copied().collect();
-    let report = migrate::report(&given, &accepted);
+    let mut report = migrate::report(&given, &accepted);
+    report
+        .objects
+        .retain(|object| asked.scope.includes(object.namespace.as_deref()));
+    drop(progress);
     if let Some(directory) = &asked.write {
         write::write(directory, &migrate::copies(&given)).map_err(MigrateError::Write)?;
     }

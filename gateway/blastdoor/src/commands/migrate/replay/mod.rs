@@ -29,7 +29,7 @@ pub(crate) struct ReplayOptions {
     /// Send the requests of this access log to two gateways and compare the answers; `-` is standard input. Reads the logs
     /// of nginx and ingress-nginx (`combined`, `upstreaminfo`), of Traefik (CLF and JSON) and of this gateway. Only GET, HEAD
     /// and OPTIONS are sent, without credentials, and redirects are not followed
-    #[arg(long, value_name = "ACCESS_LOG", requires = "old", requires = "new", conflicts_with_all = ["write", "door", "from"])]
+    #[arg(long, value_name = "ACCESS_LOG", requires = "old", requires = "new", conflicts_with_all = ["write", "door", "from", "namespace", "all_namespaces"])]
     replay: Option<PathBuf>,
     /// The gateway that serves now, as in `https://192.0.2.1:8443`: where to connect. `Host`, and the server name of TLS, are
     /// those of the log
