@@ -107,6 +107,69 @@ fn a_stranger_chooses_neither_the_trace_nor_whether_it_is_recorded() {
     assert_eq!(seen.fields("tracestate"), ["a=1"]);
 }
 
+/// Load balancers pass on `traceparent` as their clients have sent it: that the peer is trusted says nothing about it.
+#[test]
+fn a_stranger_behind_a_load_balancer_is_a_stranger() {
+    let forwarded = "X-Forwarded-For: 203.0.113.7\r\n";
+    let google = "X-Forwarded-For: 203.0.113.7, 127.0.0.9\r\n";
+    let cloudflare = "CF-Connecting-IP: 203.0.113.7\r\n";
+    let trusted = |client_ip: &str| format!("client_ip = {client_ip}\ntrusted_proxies = [\"127.0.0.0/8\"]\n");
+    let cases = [
+        (TRUSTED.to_owned(), forwarded),
+        (format!("{TRUSTED}behind = \"alb\"\n"), forwarded),
+        (format!("{TRUSTED}behind = \"gclb\"\n"), google),
+        (trusted("\"header:CF-Connecting-IP\""), cloudflare),
+        // Whoever goes around Cloudflare, and has the balancer behind it say so.
+        (trusted("\"header:CF-Connecting-IP\""), forwarded),
+        (trusted("\"peer\""), forwarded),
+    ];
+    for (door, client) in &cases {
+        for (own, sample, flags) in [("01", "0", "00"), ("00", "1", "01")] {
+            let parent = PARENT.replace("-01", &format!("-{own}"));
+            let fields = format!("{client}traceparent: {parent}\r\ntracestate: a=1\r\nbaggage: b=1\r\n");
+            let (seen, line) = seen(&format!("{door}tracing = {{ sample = {sample} }}"), &fields);
+            let [trace, _, found] = parts(&seen);
+            assert_ne!(trace, TRACE, "{door} {client}");
+            assert_eq!(found, flags, "{door} {client}");
+            assert_eq!(line["trace_id"], *trace);
+            for name in ["tracestate", "baggage"] {
+                assert_eq!(seen.fields(name), Vec::<&str>::new(), "{door} {client}");
+            }
+        }
+    }
+    let fields = format!("{forwarded}traceparent: {PARENT}\r\nbaggage: b=1\r\n");
+    let (seen, _) = seen(
+        &format!("{TRUSTED}tracing = {{ sample = 0, parents = \"any\" }}"),
+        &fields,
+    );
+    let [trace, _, flags] = parts(&seen);
+    assert_eq!(
+        (&*trace, &*flags),
+        (TRACE, "00"),
+        "any may name it, none may have it recorded"
+    );
+    assert_eq!(seen.fields("baggage"), ["b=1"]);
+}
+
+/// A program in a trusted network speaks for itself, directly and through a balancer.
+#[test]
+fn a_trusted_program_behind_a_load_balancer_is_believed() {
+    for (door, client) in [
+        (TRUSTED, "X-Forwarded-For: 127.0.0.5\r\n"),
+        (
+            &*format!("{TRUSTED}behind = \"gclb\"\n"),
+            "X-Forwarded-For: 127.0.0.5, 203.0.113.1\r\n",
+        ),
+        (TRUSTED, ""),
+    ] {
+        let fields = format!("{client}traceparent: {PARENT}\r\nbaggage: b=1\r\n");
+        let (seen, _) = seen(&format!("{door}tracing = {{ sample = 0 }}"), &fields);
+        let [trace, _, flags] = parts(&seen);
+        assert_eq!((&*trace, &*flags), (TRACE, "01"), "{door} {client}");
+        assert_eq!(seen.fields("baggage"), ["b=1"]);
+    }
+}
+
 #[test]
 fn what_is_malformed_begins_a_new_trace() {
     let door = format!("{TRUSTED}tracing = {{ sample = 1 }}");

@@ -151,11 +151,11 @@ pub(super) struct RawTracing {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDoorTracing {
-    /// The share of traces that begin here and are recorded, from 0 to 1. A trace that a trusted peer has begun is recorded if that
-    /// peer says so. Default 0.01.
+    /// The share of traces that begin here and are recorded, from 0 to 1. A trace that a trusted client has begun is recorded if that
+    /// client says so. Default 0.01.
     pub(super) sample: Option<Share>,
-    /// Whose `traceparent` is continued: `trusted` (default: that of `trusted_proxies`), `any` (that of every client; whether it
-    /// is recorded is for the door to say) or `none`.
+    /// Whose `traceparent` is continued: `trusted` (default: that of clients in `trusted_proxies`; that the peer is
+    /// one of them is not enough), `any` (that of every client; whether it is recorded is for the door to say) or `none`.
     pub(super) parents: Option<String>,
 }
 

@@ -83,6 +83,19 @@ impl Identity {
         }
     }
 
+    /// Whether the request is that of a trusted program, not of somebody for whom a trusted peer forwards it: what load
+    /// balancers forward as it came is the client's word, and not theirs. An address in `X-Forwarded-For` that is not
+    /// trusted shows this even where the client is not taken from there.
+    pub(crate) fn is_of_trusted(&self, settings: &Settings, request: &RequestHead, head: &[u8]) -> bool {
+        let trusts = |address| settings.trusted.contains(address);
+        let is_forwarded = || {
+            let origin = client_from_xff(forwarded_for(request, head), trusts, self.peer.address);
+            // Google's own address is the last one, and the client is the one before it.
+            settings.client_ip != ClientIp::ForwardedForGoogle && !trusts(origin)
+        };
+        self.trusted && trusts(self.client) && !is_forwarded()
+    }
+
     /// The other end of the connection, or who a PROXY header says it is.
     pub(crate) fn peer(&self) -> IpAddr {
         self.peer.address
@@ -117,16 +130,18 @@ pub(crate) fn amazon_trace(settings: &Settings, request: &RequestHead, head: &[u
         .then_some(field.value)
 }
 
+fn forwarded_for<'h>(request: &'h RequestHead, head: &'h [u8]) -> impl DoubleEndedIterator<Item = &'h [u8]> {
+    request
+        .fields
+        .iter()
+        .filter(|field| field.id == FieldId::XForwardedFor)
+        .map(|field| field.value.of(head))
+}
+
 /// The client that a trusted peer names; the peer itself if it names none that can be read.
 fn reported_client(peer: IpAddr, settings: &Settings, request: &RequestHead, head: &[u8]) -> IpAddr {
     let trusts = |address| settings.trusted.contains(address);
-    let forwarded_for = || {
-        request
-            .fields
-            .iter()
-            .filter(|field| field.id == FieldId::XForwardedFor)
-            .map(|field| field.value.of(head))
-    };
+    let forwarded_for = || forwarded_for(request, head);
     match &settings.client_ip {
         ClientIp::Peer | ClientIp::ProxyProtocol => peer,
         ClientIp::ForwardedFor => client_from_xff(forwarded_for(), trusts, peer),

@@ -4,10 +4,11 @@ use trace::{SpanId, TraceContext, TraceId, is_tracestate};
 use wire::{Field, RequestHead};
 
 use crate::head::identity::{Identity, RequestId};
-use crate::settings::{Parents, Tracing};
+use crate::settings::{Parents, Settings, Tracing};
 
 const TRACEPARENT: &[u8] = b"traceparent";
 const TRACESTATE: &[u8] = b"tracestate";
+const BAGGAGE: &[u8] = b"baggage";
 
 /// The trace of one request.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +19,21 @@ pub(crate) struct Trace {
     pub(crate) parent: Option<SpanId>,
     /// What vendors have added to the client's context goes on with it.
     keeps_state: bool,
+    /// The client's context is believed, and so is what the application has added to it.
+    keeps_baggage: bool,
 }
 
 impl Trace {
     /// Continues the client's trace, or begins one.
     #[cold]
-    pub(crate) fn of(tracing: Tracing, identity: &Identity, request: &RequestHead, head: &[u8]) -> Self {
-        let trusted = identity.trusted;
+    pub(crate) fn of(
+        tracing: Tracing,
+        settings: &Settings,
+        identity: &Identity,
+        request: &RequestHead,
+        head: &[u8],
+    ) -> Self {
+        let trusted = identity.is_of_trusted(settings, request, head);
         // One number names both, so that whoever has one of them finds the other.
         let number = || match identity.request_id {
             RequestId::Made(number) => number,
@@ -47,18 +56,22 @@ impl Trace {
                 context: parent.continued(if is_sampled { own() } else { parent.span }, is_sampled),
                 parent: Some(parent.span),
                 keeps_state: is_tracestate(values(request, head, TRACESTATE)),
+                keeps_baggage: believes,
             },
             None => Self {
                 context: TraceContext::new(TraceId::new(number()), own(), is_sampled),
                 parent: None,
                 keeps_state: false,
+                keeps_baggage: believes,
             },
         }
     }
 
-    /// Whether the gateway's own context stands in place of a client's field of this name.
+    /// Whether a client's field of this name is dropped: the gateway's own context stands in its place, or nothing does.
     pub(crate) fn replaces(&self, name: &[u8]) -> bool {
-        name.eq_ignore_ascii_case(TRACEPARENT) || !self.keeps_state && name.eq_ignore_ascii_case(TRACESTATE)
+        name.eq_ignore_ascii_case(TRACEPARENT)
+            || !self.keeps_state && name.eq_ignore_ascii_case(TRACESTATE)
+            || !self.keeps_baggage && name.eq_ignore_ascii_case(BAGGAGE)
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn decide(
     let identity = Identity::of(&requester.downstream.peer, settings, request, head);
     record.tracing = settings
         .tracing
-        .map(|tracing| Trace::of(tracing, &identity, request, head));
+        .map(|tracing| Trace::of(tracing, settings, &identity, request, head));
     record.request(requester, settings, request, head, &identity);
     let is_health_check = is_health_check(settings, identity.trusted, request, head);
     let is_traced = record.tracing.is_some_and(|trace| trace.context.is_sampled());
