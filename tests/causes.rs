@@ -531,7 +531,8 @@ fn an_ingress_has_the_host_and_stands_at_no_door() {
     for (host, ingress) in [("unlabelled.test", "unlabelled"), ("a.wild.test", "wild")] {
         let detail = line_of(host);
         let expected = format!(
-            "no rule of any door has the host; Ingress `test/{ingress}` has it, and no door admits that Ingress"
+            "no rule of any door has the host; Ingress `test/{ingress}` has it, and no door admits that Ingress; \
+             `blastdoor check` says why"
         );
         assert!(detail.starts_with(&expected), "{detail}");
     }

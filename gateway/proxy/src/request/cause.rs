@@ -112,8 +112,7 @@ fn unknown(unserved: Option<&UnservedIngress>, has_doors_elsewhere: bool) -> Cow
             "no rule of {doors} has the host; Ingress `{key}` has it, and is for door `{door}`, which another process opens"
         ),
         Some(UnservedIngress { key, door: None }) => format!(
-            "no rule of {doors} has the host; Ingress `{key}` has it, and no door admits that Ingress (does it have the label that \
-             a door's selector asks for?)"
+            "no rule of {doors} has the host; Ingress `{key}` has it, and no door admits that Ingress; `blastdoor check` says why"
         ),
         None if has_doors_elsewhere => UNKNOWN.replace("any door", doors),
         None => return UNKNOWN.into(),
