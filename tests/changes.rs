@@ -161,6 +161,9 @@ fn parts_are_asked_for_by_parameters() {
     assert_eq!(nobodys["entries"].as_array().unwrap().len(), 1, "{nobodys:#}");
     let ours = changes(&gateway, "?namespace=test&since=1h");
     assert_eq!(hosts(&ours), ["one.test", "two.test"]);
+    // As at the other pages.
+    let all = changes(&gateway, "?namespace=&door=");
+    assert_eq!(all["entries"], changes(&gateway, "")["entries"]);
 
     for refused in [
         "?since=yesterday",

@@ -143,10 +143,14 @@ fn changes(journal: &Journal, query: &Query) -> Answer {
     let read = || -> Result<journal::Query, String> {
         let words = |error: QueryError| error.to_string();
         query.only(KNOWN).map_err(words)?;
-        let [since, after, door, limit] =
-            ["since", "after", "door", "limit"].map(|name| query.optional(name).map_err(words));
-        let namespace = query.optional("namespace").map_err(words)?;
-        Ok(journal::Query::read(since?, after?, door?, limit?)?.about(namespace))
+        let [since, after, limit] =
+            ["since", "after", "limit"].map(|name| query.optional(name).map_err(words));
+        // As at the other pages, an empty one leaves nothing out.
+        let [door, namespace] = ["door", "namespace"].map(|name| {
+            let given = query.optional(name).map_err(words)?;
+            Ok::<_, String>(given.filter(|given| !given.is_empty()))
+        });
+        Ok(journal::Query::read(since?, after?, door?, limit?)?.about(namespace?))
     };
     match read().and_then(|asked| journal.page(&asked)) {
         Ok(page) => Answer::json(&page),
