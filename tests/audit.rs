@@ -167,7 +167,37 @@ fn a_report_may_be_about_one_namespace() {
         ingresses(&["--diff", empty, "-n", "two"]),
         (1, "two/blog".to_owned())
     );
-    assert_eq!(ingresses(&["--diff", empty, "-n", "three"]), (0, String::new()));
+    let said = |arguments: &[&str]| {
+        let output = builder.run(&[&["audit"], arguments].concat());
+        (output.status, output.stderr)
+    };
+    // A gate that looks at nothing lets everything pass: a misspelt namespace, or a variable that is not set.
+    let (status, told) = said(&["--diff", empty, "-n", "three"]);
+    assert!(
+        status == 2 && told.contains("no object of namespace `three` was read"),
+        "{told}"
+    );
+    let (status, told) = said(&["-n", "three"]);
+    assert!(
+        status == 0 && told.contains("no object of namespace `three` was read"),
+        "{told}"
+    );
+    let (status, told) = said(&["--diff", empty, "-n", ""]);
+    assert!(
+        status == 2 && told.contains("no namespace has this name"),
+        "{told}"
+    );
+    let gone = builder.folder().join("gone.json");
+    let before = builder.run(&["audit", "-o", "json"]).stdout;
+    std::fs::write(&gone, before.replace("two/", "three/")).unwrap();
+    let (status, told) = said(&["--diff", gone.to_str().unwrap(), "-n", "three"]);
+    assert!(status == 1, "what it had is gone: {told}");
+    // What is cut is told.
+    let (status, told) = said(&["-n", "two"]);
+    assert!(
+        status == 0 && told.contains("only namespace `two`; ") && told.contains(" of others are left out"),
+        "{told}"
+    );
     let both = builder.run(&["audit", "-A", "-n", "two"]);
     assert_eq!(both.status, 2, "{both:?}");
 
@@ -177,6 +207,11 @@ fn a_report_may_be_about_one_namespace() {
     assert_eq!(
         ingresses(&["--admin", &admin, "-n", "two"]),
         (0, "two/blog".to_owned())
+    );
+    let (status, told) = said(&["--admin", &admin, "--diff", empty, "-n", "three"]);
+    assert!(
+        status == 2 && told.contains("serves nothing of namespace `three`"),
+        "{told}"
     );
     gateway.put(
         "more.yaml",

@@ -492,6 +492,29 @@ fn the_rules_of_one_namespace() {
         (winner.clone(), vec![losers[1].clone()])
     );
     assert_eq!(told(&["-n", "four"]), (winner.clone(), vec![]));
+    let said = |namespace| {
+        let output = builder.run(&[
+            "explain",
+            "http://a.test/",
+            "--door",
+            "external-http",
+            "-n",
+            namespace,
+        ]);
+        output.stderr
+    };
+    let told_of = said(namespace);
+    assert!(
+        told_of.contains(&format!(
+            "only namespace `{namespace}`; 1 rule of others is left out"
+        )),
+        "{told_of}"
+    );
+    let told_of = said("four");
+    assert!(
+        told_of.contains("no object of namespace `four` was read"),
+        "{told_of}"
+    );
 
     // Through the admin port alike.
     let gateway = builder.twin(2).start();

@@ -440,7 +440,16 @@ fn ten_thousand_lines_are_replayed_against_nginx_and_this_gateway() {
 fn a_report_may_be_about_one_namespace() {
     let snippet = "nginx.ingress.kubernetes.io/server-snippet: \"x;\"";
     let other = ingress("b", "nginx", snippet).replace("namespace: shop", "namespace: crm");
-    let builder = gateway!().manifest("a.yaml", &[ingress("a", "nginx", snippet), other].concat());
+    let of_traefik: String = ["TLSOption", "TLSStore", "IngressRoute"]
+        .map(|kind| {
+            format!(
+                "---\napiVersion: traefik.io/v1alpha1\nkind: {kind}\nmetadata: {{ name: default, namespace: edge }}\n"
+            )
+        })
+        .concat();
+    let builder = gateway!()
+        .manifest("a.yaml", &[ingress("a", "nginx", snippet), other].concat())
+        .manifest("traefik.yaml", &of_traefik);
     let migrate = |arguments: &[&str]| {
         let all = ["migrate", "--door", "*=external-http", "-o", "json"];
         builder.run(&[&all, arguments].concat())
@@ -459,7 +468,26 @@ fn a_report_may_be_about_one_namespace() {
         assert_eq!(names(all), ("crm/b shop/a".to_owned(), Some(2)));
     }
     assert_eq!(names(&["-n", "crm"]), ("crm/b".to_owned(), Some(1)));
-    assert_eq!(migrate(&["-n", "nobody"]).status, 0);
+    let output = migrate(&["-n", "crm"]);
+    assert!(
+        output
+            .stderr
+            .contains("only namespace `crm`; 2 objects of others are left out"),
+        "{output:#?}"
+    );
+    // That nothing differs would be said of nothing.
+    let output = migrate(&["-n", "nobody"]);
+    assert_eq!(output.status, 2, "{output:#?}");
+    assert!(
+        output.stderr.contains("no object of namespace `nobody` was read"),
+        "{output:#?}"
+    );
+    assert_eq!(migrate(&["-n", ""]).status, 2);
+    // What holds for all of Traefik is told to every namespace.
+    let report = json(&migrate(&["-n", "crm"]));
+    let objects = report["objects"].as_array().unwrap().iter();
+    let kinds: Vec<&str> = objects.map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["traefik.io/TLSOption", "traefik.io/TLSStore"]);
 
     let copies = builder.folder().join("copies");
     let output = migrate(&["--namespace", "crm", "--write", copies.to_str().unwrap()]);

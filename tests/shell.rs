@@ -176,6 +176,19 @@ fn a_report_may_be_about_one_namespace() {
     assert_eq!(namespaces(&["-A"]), (1, vec!["one".to_owned(), "two".to_owned()]));
     assert_eq!(namespaces(&["-n", "two"]), (1, vec!["two".to_owned()]));
     assert_eq!(namespaces(&["-n", "three"]), (0, vec![]));
+    let said = |namespace| builder.run(&["check", "-n", namespace]).stderr;
+    let told = said("three");
+    assert!(told.contains("no object of namespace `three` was read"), "{told}");
+    let told = said("two");
+    assert!(
+        told.contains("only namespace `two`; ") && told.contains(" left out"),
+        "{told}"
+    );
+    for command in [&["check"][..], &["explain", "http://a.test/"], &["doctor"]] {
+        let output = builder.run(&[command, &["-n", ""]].concat());
+        assert_eq!(output.status, 2, "{output:?}");
+        assert!(output.stderr.contains("no namespace has this name"), "{output:?}");
+    }
 }
 
 /// What a terminal is shown, which `script` plays.

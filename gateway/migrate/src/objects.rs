@@ -236,6 +236,19 @@ pub fn foreign_kinds() -> impl Iterator<Item = &'static ForeignKind> {
     KINDS.iter().filter(|kind| !kind.instead.is_empty())
 }
 
+impl ForeignObject {
+    /// Whether it says something of the Ingresses of every namespace: the `default` ones of these kinds hold for all of
+    /// Traefik, and any other can be named by Ingresses elsewhere.
+    #[must_use]
+    pub fn concerns_all(&self) -> bool {
+        let traefiks = self.kind.split_once('/');
+        matches!(
+            traefiks,
+            Some(("traefik.io" | "traefik.containo.us", "TLSOption" | "TLSStore"))
+        )
+    }
+}
+
 /// Those among these objects.
 pub(crate) fn foreign(raw: &[RawObject]) -> Vec<ForeignObject> {
     raw.iter().filter_map(of).collect()

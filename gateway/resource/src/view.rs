@@ -134,6 +134,18 @@ impl ClusterView {
         self.endpoint_slices.iter()
     }
 
+    /// Whether any object of this namespace is known.
+    #[must_use]
+    pub fn has_objects_of(&self, namespace: &str) -> bool {
+        let is_of = |key: &ObjectKey| key.namespace() == namespace;
+        self.ingresses.iter().any(|object| is_of(&object.key))
+            || self.services.iter().any(|object| is_of(&object.key))
+            || self.endpoint_slices.iter().any(|object| is_of(&object.key))
+            || self.secrets.iter().any(|object| is_of(&object.key))
+            || self.config_maps.iter().any(|object| is_of(&object.key))
+            || self.middlewares.iter().any(|object| is_of(&object.key))
+    }
+
     /// Every Secret.
     pub fn secrets(&self) -> impl ExactSizeIterator<Item = &Arc<Secret>> {
         self.secrets.iter()
@@ -407,6 +419,12 @@ mod tests {
     fn names(view: &ClusterView, service: &str) -> Vec<String> {
         let slices = view.endpoint_slices(&ObjectKey::new("shop", service));
         slices.map(|slice| slice.key.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_namespace_is_known_by_any_of_its_objects() {
+        let view: ClusterView = [slice("a", "web")].into_iter().collect();
+        assert!(view.has_objects_of("shop") && !view.has_objects_of("sho") && !view.has_objects_of(""));
     }
 
     #[test]

@@ -71,9 +71,14 @@ impl Difference {
             .retain(|Changed { before, after }| is_kept(before) || is_kept(after));
     }
 
+    /// How many changes there are.
+    pub(crate) fn count(&self) -> usize {
+        self.appeared.len() + self.went.len() + self.changed.len()
+    }
+
     /// Whether nothing has changed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.appeared.is_empty() && self.went.is_empty() && self.changed.is_empty()
+        self.count() == 0
     }
 }
 

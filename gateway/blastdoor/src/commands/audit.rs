@@ -8,7 +8,7 @@ use text::Table;
 
 use super::admin_client::ask_api;
 use super::scope::Scope;
-use super::{Printer, ReportOutput, USAGE, changes, fail, loaded};
+use super::{Printer, ReportOutput, USAGE, changes, fail, loaded, print_error};
 use crate::audit::{Audit, AuditRow, Difference, audit};
 use crate::config::{AdminBind, Options};
 
@@ -48,32 +48,81 @@ pub(crate) fn run(options: &Options, asked: &AuditOptions) -> ExitCode {
         );
     }
     // Before the cluster is read, which may take a while.
-    let earlier = match asked.diff.as_deref().map(read).transpose() {
+    let earlier = match asked.diff.as_deref().map(read_earlier).transpose() {
         Ok(earlier) => earlier,
         Err(message) => return fail(USAGE, message),
     };
     let now = match &asked.admin {
-        Some(admin) => ask_api(admin, "/api/v1/audit").map_err(|message| fail(USAGE, message)),
-        None => loaded::world(options).map(|world| audit(&world.shown())),
+        Some(admin) => ask(admin, &asked.scope),
+        None => read(options, &asked.scope),
     };
-    let mut now: Audit = match now {
+    let Now { mut audit, unread } = match now {
         Ok(now) => now,
         Err(status) => return status,
+    };
+    // A gate that looks at nothing would let everything pass.
+    let was_there = earlier.as_ref().map(|earlier| has_rows_of(&asked.scope, earlier));
+    match unread {
+        Some(message) if was_there == Some(false) => return fail(USAGE, message),
+        Some(ref message) => print_error(message),
+        None => {}
+    }
+    let tell_left_out = |count, what| {
+        if unread.is_none() {
+            asked.scope.tell_left_out(count, what);
+        }
     };
     let mut printer = Printer::default();
     let is_ours = |row: &AuditRow| concerns(&asked.scope, row);
     let Some(earlier) = earlier else {
-        now.routes.retain(is_ours);
+        let all = audit.routes.len();
+        audit.routes.retain(is_ours);
+        tell_left_out(all - audit.routes.len(), "row");
         match asked.output {
-            ReportOutput::Json => printer.print_json(&serde_json::json!(now)),
-            ReportOutput::Table => print(&now, &mut printer),
+            ReportOutput::Json => printer.print_json(&serde_json::json!(audit)),
+            ReportOutput::Table => print(&audit, &mut printer),
         }
         return printer.finish(ExitCode::SUCCESS);
     };
-    let mut difference = Difference::between(&earlier, &now);
+    let mut difference = Difference::between(&earlier, &audit);
+    let all = difference.count();
     difference.retain(is_ours);
+    tell_left_out(all - difference.count(), "change");
     printer.print_report(asked.output, &difference);
     printer.finish(ExitCode::from(u8::from(!difference.is_empty())))
+}
+
+/// What is reachable now.
+struct Now {
+    audit: Audit,
+    /// That nothing that was read belongs to the namespace of the report.
+    unread: Option<String>,
+}
+
+/// From configuration and objects.
+fn read(options: &Options, scope: &Scope) -> Result<Now, ExitCode> {
+    let world = loaded::world(options)?;
+    Ok(Now {
+        audit: audit(&world.shown()),
+        unread: (!scope.is_read(&world)).then(|| scope.unread(&world.config)),
+    })
+}
+
+/// From a running gateway, which tells rows and no objects.
+fn ask(admin: &AdminBind, scope: &Scope) -> Result<Now, ExitCode> {
+    let audit: Audit = ask_api(admin, "/api/v1/audit").map_err(|message| fail(USAGE, message))?;
+    let unread = (!has_rows_of(scope, &audit)).then(|| {
+        let name = scope.namespace().unwrap_or_default();
+        format!("the gateway serves nothing of namespace `{name}`")
+    });
+    Ok(Now { audit, unread })
+}
+
+/// Whether a row belongs to the namespace of the report: those of no namespace do not.
+fn has_rows_of(scope: &Scope, audit: &Audit) -> bool {
+    let is_of = |object: &Option<String>| object.is_some() && scope.includes_object(object.as_deref());
+    let mut rows = audit.routes.iter();
+    scope.namespace().is_none() || rows.any(|row| is_of(&row.ingress) || is_of(&row.service))
 }
 
 /// Whether a row is about the namespaces of the report: by its Ingress, or by the Service that gets the requests.
@@ -108,7 +157,7 @@ fn print(audit: &Audit, printer: &mut Printer) {
 }
 
 /// An earlier audit.
-fn read(file: &Path) -> Result<Audit, String> {
+fn read_earlier(file: &Path) -> Result<Audit, String> {
     let place = file.display();
     let text = std::fs::read(file).map_err(|error| format!("--diff {place}: {error}"))?;
     serde_json::from_slice(&text)

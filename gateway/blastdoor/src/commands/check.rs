@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use resource::{Problem, Severity};
 
 use super::scope::Scope;
-use super::{Printer, loaded};
+use super::{Printer, loaded, print_error};
 use crate::config::Options;
 
 /// How problems are printed.
@@ -28,6 +28,11 @@ pub(crate) fn run(options: &Options, output: Output, scope: &Scope) -> ExitCode 
         .filter(|problem: &&Problem| scope.includes(problem.object.namespace.as_deref()))
         .collect();
     problems.sort_unstable();
+    if scope.is_read(&world) {
+        scope.tell_left_out(world.problems.all().iter().count() - problems.len(), "problem");
+    } else {
+        print_error(scope.unread(&world.config));
+    }
     let mut printer = Printer::default();
     match output {
         Output::Json => printer.print_json(&serde_json::json!({ "problems": problems })),

@@ -8,7 +8,7 @@ use clap::Args;
 use super::admin_client::{ask_api, ask_api_for, parameter, place};
 use super::progress::Progress;
 use super::scope::Scope;
-use super::{Printer, ReportOutput, USAGE, fail, loaded};
+use super::{Printer, ReportOutput, USAGE, fail, loaded, print_error};
 use crate::config::{self, AdminBind, Options};
 use crate::explain::{Explanation, ForPeople, Question, explain};
 use crate::live::{self, Told, Wait};
@@ -65,13 +65,19 @@ pub(crate) fn run(options: &Options, asked: &ExplainOptions) -> ExitCode {
     }
     let explained = match &asked.admin {
         Some(admin) => ask_api(admin, &target(asked)).map_err(|message| fail(USAGE, message)),
-        None => loaded::world(options)
-            .and_then(|world| explain(&world.shown(), &question).map_err(|error| fail(USAGE, error))),
+        None => loaded::world(options).and_then(|world| {
+            if !asked.scope.is_read(&world) {
+                print_error(asked.scope.unread(&world.config));
+            }
+            explain(&world.shown(), &question).map_err(|error| fail(USAGE, error))
+        }),
     };
     let explained: Explanation = match explained {
         Ok(explained) => explained,
         Err(status) => return status,
     };
+    let left_out = explained.listeners.iter().map(|door| door.of_other_namespaces);
+    asked.scope.tell_left_out(left_out.sum(), "rule");
     let mut printer = Printer::default();
     match asked.output {
         ReportOutput::Json => printer.print_json(&serde_json::json!(explained)),

@@ -12,6 +12,7 @@ use door::{Field, Membership, Route};
 use resource::{ClusterView, Ingress, IngressPath, Kind, ObjectRef};
 use route::{HostPattern, ObjectKey, PathPattern, RequestHost, RequestPath, Row};
 
+use super::distance::distance;
 use super::nearest::Nearest;
 use super::told::Candidate;
 use crate::audit::{Place, host_text, path_type, places};
@@ -32,6 +33,17 @@ pub(super) struct Wanted<'r> {
     pub(super) winner: Option<&'r Arc<Route>>,
     /// Only rules of this namespace.
     pub(super) namespace: Option<&'r str>,
+}
+
+/// What is found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The nearest first.
+    pub(super) candidates: Vec<Candidate>,
+    /// How many more there are.
+    pub(super) more: usize,
+    /// How many are for the host and of other namespaces than the wanted one.
+    pub(super) of_other_namespaces: usize,
 }
 
 /// The same, with what is worth finding out only once.
@@ -74,14 +86,15 @@ impl<'w> Candidates<'w> {
         }
     }
 
-    /// Those for this request, the nearest first; and how many more there are. Only what is kept is put into words.
-    pub(super) fn find(&self, wanted: &Wanted<'_>) -> (Vec<Candidate>, usize) {
+    /// Those for this request. Only what is kept is put into words.
+    pub(super) fn find(&self, wanted: &Wanted<'_>) -> Found {
         let Some(view) = &self.world.view else {
-            return (Vec::new(), 0);
+            return Found::default();
         };
         let sought = &self.sought(wanted);
         let mut near = Nearest::new(MOST);
         let mut others = Nearest::new(MOST_OTHERS);
+        let mut elsewhere = Nearest::new(0);
         let mut is_named = false;
         for ingress in view.ingresses() {
             // Where somebody names the host itself, it is not misspelt.
@@ -90,12 +103,17 @@ impl<'w> Candidates<'w> {
                 .any(|host| specificity(host) == EXACT && host.matches(sought.host));
             let is_asked = |namespace| ingress.key.namespace() == namespace;
             if !wanted.namespace.is_none_or(is_asked) {
+                self.add(view, ingress, sought, &mut elsewhere);
                 continue;
             }
             let before = near.offered();
             self.add(view, ingress, sought, &mut near);
-            if near.offered() == before && wanted.winner.is_none() && !is_named {
-                others.extend(other_host(ingress, sought));
+            if near.offered() == before
+                && wanted.winner.is_none()
+                && !is_named
+                && let Some(other) = other_host(ingress, sought)
+            {
+                others.offer(other);
             }
         }
         let (near, more) = near.into_sorted();
@@ -113,7 +131,11 @@ impl<'w> Candidates<'w> {
                     .map(|other| self.of_other_host(view, other)),
             );
         }
-        (candidates, more)
+        Found {
+            candidates,
+            more,
+            of_other_namespaces: elsewhere.offered(),
+        }
     }
 
     /// How many rules have been gathered.
@@ -573,30 +595,3 @@ macro_rules! in_order {
 
 in_order!(Near);
 in_order!(Other);
-
-/// How far two hosts are from each other: what is left of the longer one without their common beginning and end.
-fn distance(left: &str, right: &str) -> usize {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    let shorter = left.len().min(right.len());
-    let same = |(one, other): &(&u8, &u8)| one.eq_ignore_ascii_case(other);
-    let end = left.iter().rev().zip(right.iter().rev()).take_while(same).count();
-    let begin = left.iter().zip(right).take_while(same).count().min(shorter - end);
-    left.len().max(right.len()) - end - begin
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn near_hosts_share_their_ends() {
-        let mut hosts = ["other.example", "shop.test", "www.shop.test", "shop.tset", "a.b"];
-        hosts.sort_by_key(|host| distance("ww.shop.test", host));
-        assert_eq!(
-            hosts,
-            ["www.shop.test", "shop.test", "shop.tset", "a.b", "other.example"]
-        );
-        assert_eq!(distance("a.test", "a.test"), 0);
-        assert_eq!(distance("", "a"), 1);
-    }
-}

@@ -104,11 +104,16 @@ fn whole(door: &AtDoor, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 .map_or_else(String::new, |pod| format!(" ({pod})"));
             format!(" at {endpoint}{pod}")
         });
+        let host = match &*failure.host {
+            "" => String::new(),
+            host => format!(" for {host}"),
+        };
         write!(
             out,
-            "\n  lately    {} {}, {} s ago{}: {}",
+            "\n  lately    {} {}{}, {} s ago{}: {}",
             failure.status,
             Shown(&failure.refusal),
+            Shown(&host),
             failure.seconds_ago,
             Shown(&at),
             Shown(&failure.detail)

@@ -11,7 +11,8 @@ use crate::shown::ShownDoor;
 /// How many are told.
 const MOST: usize = 5;
 
-/// Those of the Ingress that answers; without one, those for this host that found no rule either.
+/// Those of the Ingress that answers, whichever of its rules it was, and those for this host first; without one, those for this
+/// host that found no rule either.
 pub(super) fn told(
     door: &ShownDoor,
     ingress: Option<&str>,
@@ -31,12 +32,16 @@ fn of(
         Some(_) => failure.ingress.as_deref() == ingress,
         None => failure.ingress.is_none() && is_for(&failure.host, host),
     };
-    let meant = failures.into_iter().filter(is_meant).take(MOST);
+    let mut meant: Vec<Failure> = failures.into_iter().filter(is_meant).collect();
+    meant.sort_by_key(|failure| !is_for(&failure.host, host));
     meant
+        .into_iter()
+        .take(MOST)
         .map(|failure| FailureTold {
             status: failure.status,
             refusal: failure.reason.to_owned(),
             detail: failure.detail.into(),
+            host: failure.host.into(),
             endpoint: failure.endpoint.map(|endpoint| endpoint.to_string()),
             pod: failure.pod.map(Into::into),
             seconds_ago: now.saturating_duration_since(failure.last).as_secs(),
@@ -94,6 +99,7 @@ mod tests {
             told.into_iter().map(|told| told.detail).collect::<Vec<_>>()
         };
         assert_eq!(told(Some("shop/web"), "a.test"), ["one", "four"]);
+        assert_eq!(told(Some("shop/web"), "b.test"), ["four", "one"]);
         assert_eq!(told(None, "a.test"), ["two"]);
         assert_eq!(told(None, "c.test"), Vec::<String>::new());
     }

@@ -5,6 +5,7 @@
 
 mod backend;
 mod candidates;
+mod distance;
 mod for_people;
 mod lately;
 mod nearest;
@@ -112,7 +113,7 @@ fn at_door(world: &ShownWorld, door: &ShownDoor, question: &Question, addressed:
         winner,
         namespace: question.namespace.as_deref(),
     };
-    let (candidates, more_candidates) = Candidates::of(world, door, wanted.host).find(&wanted);
+    let found = Candidates::of(world, door, wanted.host).find(&wanted);
     let problems = winner.map_or_else(Vec::new, |route| problems(world, route));
     let telling = Telling {
         world,
@@ -139,8 +140,9 @@ fn at_door(world: &ShownWorld, door: &ShownDoor, question: &Question, addressed:
         backend: backend::told(world, door, &rehearsal),
         problems,
         lately: lately::told(door, winner.map(|route| &*route.origin.text), host.as_ref()),
-        candidates,
-        more_candidates,
+        candidates: found.candidates,
+        more_candidates: found.more,
+        of_other_namespaces: found.of_other_namespaces,
     }
 }
 

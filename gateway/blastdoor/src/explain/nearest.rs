@@ -27,13 +27,6 @@ impl<T: Ord> Nearest<T> {
         }
     }
 
-    /// Offers each.
-    pub(super) fn extend(&mut self, all: impl IntoIterator<Item = T>) {
-        for one in all {
-            self.offer(one);
-        }
-    }
-
     /// How many there were.
     pub(super) fn offered(&self) -> usize {
         self.kept.len() + self.left_out

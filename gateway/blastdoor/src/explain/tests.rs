@@ -307,4 +307,5 @@ fn the_nearest_rules_are_told_whatever_else_there_is() {
     );
     let others: Vec<&str> = told.candidates.iter().map(|it| &*it.ingress).collect();
     assert_eq!((others, told.more_candidates), (vec!["zz/zz"], 0));
+    assert_eq!(told.of_other_namespaces, 300);
 }

@@ -36,14 +36,25 @@ pub(crate) struct AtDoor {
     pub(crate) filters: Vec<FilterTold>,
     /// Where the request goes, or would go.
     pub(crate) backend: Option<BackendTold>,
-    /// What requests failed of lately that this rule answered, or that were for this host and found no rule; the last first.
-    /// Only a running gateway knows.
+    /// What requests failed of lately that this Ingress answered, those for the host first; or that were for this host and found
+    /// no rule. The last first. Only a running gateway knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) lately: Vec<FailureTold>,
     /// Why the other rules that one might think of do not answer.
     pub(crate) candidates: Vec<Candidate>,
     /// So many more are left out.
     pub(crate) more_candidates: usize,
+    /// So many rules for the host are left out because they are of other namespaces than the one that was asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) of_other_namespaces: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference to the field"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// One filter of the rule that answers.
@@ -91,6 +102,9 @@ pub(crate) struct FailureTold {
     pub(crate) status: u16,
     pub(crate) refusal: String,
     pub(crate) detail: String,
+    /// As the client wrote it; empty where it is not known.
+    #[serde(default)]
+    pub(crate) host: String,
     /// The endpoint that was called last, and its Pod.
     pub(crate) endpoint: Option<String>,
     pub(crate) pod: Option<String>,

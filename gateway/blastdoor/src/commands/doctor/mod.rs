@@ -14,6 +14,7 @@ use clap::Args;
 use doctor::{Gateways, Inventory, Report, Request, Timestamp, examine};
 
 use super::run::runtime;
+use super::scope::namespace;
 use super::{ReportOutput, print_or_fail};
 use crate::config::Options;
 
@@ -24,7 +25,7 @@ pub(crate) struct DoctorOptions {
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
     /// Look only for gateways in this namespace
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
     /// Look for gateways in all namespaces, as without -n
     #[arg(short = 'A', long, conflicts_with = "namespace")]

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use door::Policy;
-use migrate::{Controller, DifferenceKind, DoorFacts, Given, RouteFact, RouteState, Wish};
+use migrate::{Controller, DifferenceKind, DoorFacts, Given, RawObject, RouteFact, RouteState, Wish};
 use resource::ClusterView;
 use route::ListenerName;
 
@@ -87,6 +87,8 @@ pub(super) enum MigrateError {
     #[error("{0}")]
     Source(String),
     #[error("{0}")]
+    Unread(String),
+    #[error("{0}")]
     Write(String),
     #[error("{0}")]
     Replay(String),
@@ -134,8 +136,15 @@ fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrat
     let (mut places, view) = migrate::place(&read.content.view, &policies, &asked.door);
     read.content.view = view;
     // Everything is compiled, as objects of other namespaces decide what happens to those of this one.
+    let all = places.len();
     places.retain(|key, _| asked.scope.includes(Some(key.namespace())));
+    let left_out = all - places.len();
     let world = World::compiled(config, read.content);
+    let is_of = |object: &RawObject| object.namespace.as_deref() == asked.scope.namespace();
+    if !asked.scope.is_read(&world) && !read.raw.iter().any(is_of) {
+        // That nothing differs would be said of nothing.
+        return Err(MigrateError::Unread(asked.scope.unread(&world.config)));
+    }
     let (doors, routes) = (facts(&world), routes(&world));
     let nothing = ClusterView::default();
     let given = Given {
@@ -153,10 +162,13 @@ fn migrate(options: &Options, asked: &MigrateOptions) -> Result<ExitCode, Migrat
     };
     let accepted: BTreeSet<DifferenceKind> = asked.accept.iter().copied().collect();
     let mut report = migrate::report(&given, &accepted);
+    let all = report.objects.len();
     report
         .objects
-        .retain(|object| asked.scope.includes(object.namespace.as_deref()));
+        .retain(|object| object.concerns_all() || asked.scope.includes(object.namespace.as_deref()));
+    let left_out = left_out + all - report.objects.len();
     drop(progress);
+    asked.scope.tell_left_out(left_out, "object");
     if let Some(directory) = &asked.write {
         write::write(directory, &migrate::copies(&given)).map_err(MigrateError::Write)?;
     }
