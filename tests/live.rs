@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -119,6 +120,71 @@ fn a_refusal_is_told_with_its_filter() {
         (&story["attempts"], &story["sent"]),
         (&serde_json::json!([]), &Value::Null)
     );
+}
+
+/// At another attempt the body that has been read stands behind the head in the same buffer.
+#[test]
+fn a_body_is_not_told_as_a_field() {
+    const BODY: &str = "pin: hush\r\nx-real-ip: hush\r\n";
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let address = gateway.door(DOOR);
+    let story = thread::scope(|scope| {
+        let waiting = scope.spawn(|| live(&gateway, "host=a.test&path=/put&wait=20s"));
+        while !waiting.is_finished() {
+            backend.reply(Reply::Name);
+            assert_eq!(get(address, "a.test", "/").status, 200);
+            // The kept connection breaks, and the next one answers.
+            let breaks = AtomicBool::new(true);
+            backend.reply(Reply::script(move |stream, _| {
+                if !breaks.swap(false, Ordering::SeqCst) {
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                        .unwrap();
+                }
+            }));
+            let request = format!(
+                "PUT /put HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{BODY}",
+                BODY.len()
+            );
+            assert_eq!(Client::connect(address).request(request).unwrap().status, 200);
+        }
+        waiting.join().unwrap()
+    });
+    assert_eq!(story["attempts"].as_array().unwrap().len(), 2, "{story:#}");
+    let fields = story["sent"]["fields"].as_array().unwrap();
+    assert!(fields.contains(&"content-length".into()), "{story:#}");
+    assert!(!fields.contains(&"pin".into()), "{story:#}");
+    assert!(!story.to_string().contains("hush"), "{story:#}");
+}
+
+/// At a door without traces a `traceparent` is the client's.
+#[test]
+fn a_clients_trace_is_not_told_as_the_gateways() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let story = thread::scope(|scope| {
+        let waiting = scope.spawn(|| live(&gateway, "host=a.test&wait=20s"));
+        while !waiting.is_finished() {
+            let request = "GET / HTTP/1.1\r\nHost: a.test\r\ntraceparent: hush\r\n\r\n";
+            assert_eq!(
+                Client::connect(gateway.door(DOOR))
+                    .request(request)
+                    .unwrap()
+                    .status,
+                200
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        waiting.join().unwrap()
+    });
+    let fields = story["sent"]["fields"].as_array().unwrap();
+    assert!(fields.contains(&"traceparent".into()), "{story:#}");
+    assert!(!story.to_string().contains("hush"), "{story:#}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Traces: whose are continued, what backends are told, what the log and the admin port say, and that a collector that is gone
 //! costs no request.
 
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -396,11 +396,17 @@ fn a_request_through_two_services_is_one_trace() {
             ("server.address", "a.test"),
             ("client.address", "127.0.0.1"),
             ("network.protocol.version", "1.1"),
-            ("k8s.namespace.name", "test"),
-            ("k8s.ingress.name", "first"),
+            ("blastdoor.ingress.namespace", "test"),
+            ("blastdoor.ingress.name", "first"),
         ] {
             assert_eq!(attribute(chain[0], key).as_deref(), Some(value), "{key}");
         }
+        let url = format!("http://127.0.0.1:{}/outer", first.port());
+        assert_eq!(attribute(chain[1], "url.full"), Some(url));
+        assert_eq!(
+            attribute(chain[1], "network.protocol.version").as_deref(),
+            Some("1.1")
+        );
         gateway.counts("blastdoor_traces_exported_total", &[], 4.0);
     }
     let lines = collector.lines.lock().unwrap();
@@ -446,4 +452,88 @@ fn http2_on_both_sides_carries_the_trace() {
         "{field}"
     );
     assert_ne!(field, PARENT);
+}
+
+/// What a filter sets is for the backend, whatever it speaks.
+#[test]
+fn a_traceparent_that_a_filter_sets_stays() {
+    let kept: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heads = Arc::clone(&kept);
+    let second = Http2Backend::start(move |request, mut respond| {
+        let fields = request.headers().get_all("traceparent");
+        let fields = fields.iter().map(|value| value.to_str().unwrap().to_owned());
+        heads.lock().unwrap().extend(fields);
+        async move {
+            respond.send_response(http2::response(200, &[]), true).unwrap();
+        }
+    });
+    let first = Backend::start("app");
+    let annotated = |manifest: String| {
+        let ingress = "kind: Ingress\nmetadata:\n";
+        assert!(manifest.contains(ingress), "{manifest}");
+        let annotations =
+            format!("{ingress}  annotations: {{ blastdoor.dev/request-headers: \"traceparent: own\" }}\n");
+        manifest.replacen(ingress, &annotations, 1)
+    };
+    let speaking = manifest::app_speaking("second", DOOR, "b.test", second.port(), "kubernetes.io/h2c");
+    let gateway = gateway!()
+        .env("BLASTDOOR_TRACING__ENDPOINT", &format!("http://{}", nowhere()))
+        .door(DOOR, "tracing = { sample = 1 }")
+        .manifest(
+            "first.yaml",
+            &annotated(manifest::app("app", DOOR, "a.test", first.port())),
+        )
+        .manifest("second.yaml", &annotated(speaking))
+        .start();
+    for host in ["a.test", "b.test"] {
+        assert_eq!(get(gateway.door(DOOR), host, "/").status, 200);
+    }
+    assert_eq!(first.last().fields("traceparent"), ["own"]);
+    assert_eq!(*kept.lock().unwrap(), ["own"]);
+}
+
+/// Whoever stops reading a long answer has not broken anything.
+#[test]
+#[ignore = "takes a collector: cargo xtask traces"]
+fn a_client_that_leaves_is_no_error_in_its_trace() {
+    let collector = Collector::start();
+    let backend = Backend::with(
+        "app",
+        Reply::script(|stream, _| {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+            let mut sent = stream.write_all(head);
+            while sent.is_ok() {
+                sent = stream.write_all(&[b'x'; 4096]);
+            }
+        }),
+    );
+    let gateway = gateway!()
+        .env(
+            "BLASTDOOR_TRACING__ENDPOINT",
+            &format!("http://{}", collector.grpc),
+        )
+        .door(DOOR, "tracing = { sample = 1 }")
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let mut client = TcpStream::connect(gateway.door(DOOR)).unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .unwrap();
+    client.read_exact(&mut [0; 100]).unwrap();
+    drop(client);
+    gateway.until("two spans", |_| collector.spans().len() == 2);
+    for span in collector.spans() {
+        let has_ended = if span["kind"] == 2 {
+            assert_eq!(attribute(&span, "error.type"), None, "{span:#}");
+            attribute(&span, "blastdoor.refusal")
+        } else {
+            attribute(&span, "error.type")
+        };
+        assert_eq!(has_ended.as_deref(), Some("client_gone"), "{span:#}");
+        assert_eq!(
+            attribute(&span, "http.response.status_code").as_deref(),
+            Some("200")
+        );
+        assert!(span["status"]["code"].is_null(), "{span:#}");
+    }
 }

@@ -69,6 +69,7 @@ mod field {
     pub(super) const SPANS: u32 = 2;
     pub(super) const TRACE_ID: u32 = 1;
     pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const TRACE_STATE: u32 = 3;
     pub(super) const PARENT: u32 = 4;
     pub(super) const NAME: u32 = 5;
     pub(super) const KIND: u32 = 6;
@@ -128,6 +129,11 @@ impl SpanBytes {
         &self.bytes
     }
 
+    /// Gives back the memory that they do not need.
+    pub fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u32 {
@@ -139,6 +145,12 @@ impl Span<'_> {
     /// What it is called: few names for many requests.
     pub fn name(&mut self, name: &str) {
         protobuf::bytes(self.0, field::NAME, &text(name.as_bytes()));
+    }
+
+    /// What vendors have added to the context: the value of its `tracestate`. It is written whole: a part of it would be
+    /// malformed.
+    pub fn trace_state(&mut self, state: &str) {
+        protobuf::bytes(self.0, field::TRACE_STATE, state.as_bytes());
     }
 
     /// Adds an attribute.

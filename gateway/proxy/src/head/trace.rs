@@ -67,6 +67,17 @@ impl Trace {
         }
     }
 
+    /// What vendors have added to the client's context, if it goes on. All of its fields are one list.
+    pub(crate) fn state(&self, request: &RequestHead, head: &[u8]) -> Option<String> {
+        if !self.keeps_state {
+            return None;
+        }
+        let values: Vec<_> = values(request, head, TRACESTATE)
+            .map(String::from_utf8_lossy)
+            .collect();
+        Some(values.join(","))
+    }
+
     /// Whether a client's field of this name is dropped: the gateway's own context stands in its place, or nothing does.
     pub(crate) fn replaces(&self, name: &[u8]) -> bool {
         name.eq_ignore_ascii_case(TRACEPARENT)

@@ -77,7 +77,9 @@ impl SpanQueue {
     }
 
     /// Adds the spans of one request, or counts them as lost.
-    pub(crate) fn push(&self, spans: SpanBytes) {
+    pub(crate) fn push(&self, mut spans: SpanBytes) {
+        // What waits is counted by its length.
+        spans.shrink_to_fit();
         let mut state = self.lock();
         let length = spans.bytes().len();
         if state.bytes + length > self.0.limit {

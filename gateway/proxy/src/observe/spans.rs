@@ -1,6 +1,7 @@
 //! From a story to spans: one for the request, and one for each attempt at a backend. The attributes are those of
 //! OpenTelemetry's semantic conventions for HTTP, where there is one. No query and no value of a field is among them.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -46,6 +47,7 @@ fn server(span: &mut Span<'_>, story: &Story) {
         Some(route) => span.name(&format!("{} {route}", span_method(method))),
         None => span.name(span_method(method)),
     }
+    state(span, story);
     span.set("http.request.method", method);
     if method == OTHER {
         span.set("http.request.method_original", &*story.method);
@@ -78,8 +80,9 @@ fn server(span: &mut Span<'_>, story: &Story) {
     span.set("blastdoor.door", story.listener.as_str());
     span.set("blastdoor.request_id", &*story.request_id);
     if let Some(rule) = &story.rule {
-        span.set("k8s.namespace.name", &*rule.namespace);
-        span.set("k8s.ingress.name", &*rule.name);
+        // The resource's `k8s.namespace.name` is that of the gateway.
+        span.set("blastdoor.ingress.namespace", &*rule.namespace);
+        span.set("blastdoor.ingress.name", &*rule.name);
         if let Some(service) = &rule.service {
             span.set("blastdoor.service", &**service);
         }
@@ -102,14 +105,24 @@ fn server(span: &mut Span<'_>, story: &Story) {
     if let Some(refusal) = story.refusal {
         span.set("blastdoor.refusal", refusal);
     }
-    // What the client did wrong is no error of the server. What was cut is one, whatever status had been sent.
-    let is_cut = story.refusal.is_some() && matches!(story.status, 0..=299);
-    if story.status >= 500 || is_cut {
-        match story.refusal {
-            Some(refusal) => span.set("error.type", refusal),
-            None => span.set("error.type", &*story.status.to_string()),
-        }
+    if let Some(error) = error(story) {
+        span.set("error.type", &*error);
         span.status(Status::Error, story.detail.as_deref().unwrap_or_default());
+    }
+}
+
+/// Which error of the server a request is. What the client did wrong is none, nor that it has left. What was cut is one,
+/// whatever status had been sent.
+fn error(story: &Story) -> Option<Cow<'static, str>> {
+    let refusal = story.refusal.filter(|_| !story.is_clients_fault);
+    let is_backends = |status| {
+        let last = story.attempts.last();
+        matches!(status, 0..=299) || last.is_some_and(|attempt| attempt.status == Some(status))
+    };
+    match refusal {
+        Some(refusal) if story.status >= 500 || is_backends(story.status) => Some(Cow::Borrowed(refusal)),
+        None if story.status >= 500 => Some(Cow::Owned(story.status.to_string())),
+        Some(_) | None => None,
     }
 }
 
@@ -117,7 +130,11 @@ fn client(span: &mut Span<'_>, story: &Story, attempt: &AttemptStep, number: usi
     let method = method(story);
     span.name(span_method(method));
     span.set("http.request.method", method);
+    state(span, story);
+    span.set("url.full", &*attempt.url);
     span.set("url.path", &*story.path);
+    span.set("network.protocol.name", "http");
+    span.set("network.protocol.version", attempt.version);
     peer(span, attempt.endpoint);
     if let Some(status) = attempt.status {
         span.set("http.response.status_code", status);
@@ -132,17 +149,29 @@ fn client(span: &mut Span<'_>, story: &Story, attempt: &AttemptStep, number: usi
     if let Some(first_byte) = attempt.first_byte {
         span.event(at(story, first_byte), "response head", &[]);
     }
-    match (attempt.fault, attempt.status) {
-        (Some(fault), _) => {
-            span.set("error.type", fault);
-            span.status(Status::Error, attempt.detail.as_deref().unwrap_or_default());
-        }
-        // To whoever has asked, 4xx is an error as well.
-        (None, Some(status)) if status >= 400 => {
-            span.set("error.type", &*status.to_string());
-            span.status(Status::Error, "");
-        }
-        (None, _) => {}
+    let (error, status) = fault(attempt);
+    if let Some(error) = error {
+        span.set("error.type", &*error);
+    }
+    span.status(status, attempt.detail.as_deref().unwrap_or_default());
+}
+
+/// What went wrong with an attempt, and whether it is an error: the backend has no part in what the client did. To whoever has
+/// asked, 4xx is an error as well.
+fn fault(attempt: &AttemptStep) -> (Option<Cow<'static, str>>, Status) {
+    let status = attempt.status.filter(|status| *status >= 400);
+    let is_error = status.is_some() || attempt.fault.is_some() && !attempt.is_clients_fault;
+    let error = match (attempt.fault, status) {
+        (Some(fault), _) => Some(Cow::Borrowed(fault)),
+        (None, Some(status)) => Some(Cow::Owned(status.to_string())),
+        (None, None) => None,
+    };
+    (error, if is_error { Status::Error } else { Status::Unset })
+}
+
+fn state(span: &mut Span<'_>, story: &Story) {
+    if let Some(state) = &story.state {
+        span.trace_state(state);
     }
 }
 
@@ -166,8 +195,14 @@ fn span_method(method: &str) -> &str {
     if method == OTHER { "HTTP" } else { method }
 }
 
-/// A host and the port behind it.
+/// A host and the port behind it. An IPv6 address is without its brackets, as OpenTelemetry has addresses.
 fn split_port(host: &str) -> (&str, Option<u16>) {
+    let (name, port) = split(host);
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    (address.unwrap_or(name), port)
+}
+
+fn split(host: &str) -> (&str, Option<u16>) {
     match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => match port.parse() {
             Ok(port) => (name, Some(port)),
@@ -179,15 +214,113 @@ fn split_port(host: &str) -> (&str, Option<u16>) {
 
 #[cfg(test)]
 mod tests {
-    use super::split_port;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Instant;
+
+    use route::ListenerName;
+    use trace::{SpanId, TraceContext, TraceId};
+
+    use super::*;
+    use crate::observe::story::{Beginning, Fault};
+
+    fn story() -> Box<Story> {
+        story_of(b"/")
+    }
+
+    fn story_of(path: &[u8]) -> Box<Story> {
+        let address = IpAddr::from(Ipv4Addr::LOCALHOST);
+        Story::new(Beginning {
+            started: Instant::now(),
+            listener: &"external-http".parse::<ListenerName>().unwrap(),
+            client: address,
+            peer: address,
+            version: "1.1",
+            scheme: "http",
+            tls: None,
+            method: b"GET",
+            host: b"a.test",
+            path,
+            request_id: b"1",
+            amazon_trace: None,
+            state: Some("a=1,b=2".to_owned()),
+            trace: Some((TraceContext::new(TraceId::new(1), SpanId::new(2), true), None)),
+            watcher: None,
+        })
+    }
+
+    /// A request with this status, ended for this reason, whose attempt has got this status and failed with it, if it has.
+    fn ended(
+        refusal: Option<&'static str>,
+        is_clients: bool,
+        status: u16,
+        backends: Option<u16>,
+    ) -> Box<Story> {
+        let mut story = story();
+        story.attempt(SocketAddr::from(([127, 0, 0, 1], 80)));
+        let fault = refusal.map(|label| Fault {
+            label,
+            detail: String::new(),
+            is_clients,
+        });
+        story.attempted(backends.map(|status| (Instant::now(), status)), fault);
+        (story.refusal, story.is_clients_fault, story.status) = (refusal, is_clients, status);
+        story
+    }
+
+    #[test]
+    fn a_client_that_leaves_is_no_error() {
+        const LEFT: Option<&str> = Some("client_gone");
+        const CUT: Option<&str> = Some("upstream_truncated");
+        let (fine, error) = (Status::Unset, Status::Error);
+        for (story, of_server, of_attempt) in [
+            (ended(LEFT, true, 200, Some(200)), None, (LEFT, fine)),
+            (ended(LEFT, true, 499, None), None, (LEFT, fine)),
+            (ended(LEFT, true, 0, None), None, (LEFT, fine)),
+            (ended(LEFT, true, 500, Some(500)), Some("500"), (LEFT, error)),
+            (ended(CUT, false, 200, Some(200)), CUT, (CUT, error)),
+            (ended(CUT, false, 404, Some(404)), CUT, (CUT, error)),
+            (ended(CUT, false, 502, None), CUT, (CUT, error)),
+            (ended(None, false, 404, Some(404)), None, (Some("404"), error)),
+            (
+                ended(None, false, 503, Some(503)),
+                Some("503"),
+                (Some("503"), error),
+            ),
+            (ended(None, false, 200, Some(200)), None, (None, fine)),
+        ] {
+            assert_eq!(super::error(&story).as_deref(), of_server, "{story:?}");
+            let (found, status) = fault(&story.attempts[0]);
+            assert_eq!((found.as_deref(), status), of_attempt, "{story:?}");
+        }
+        // A rule refuses it: nothing has been cut.
+        let mut story = story();
+        (story.refusal, story.status) = (Some("redirect"), 308);
+        assert_eq!(super::error(&story), None);
+    }
+
+    #[test]
+    fn what_vendors_have_added_goes_with_each_span() {
+        let state = b"\x1a\x07a=1,b=2";
+        let spans = spans(&ended(None, false, 200, Some(200))).unwrap();
+        let found = spans
+            .bytes()
+            .windows(state.len())
+            .filter(|window| window == state);
+        assert_eq!((found.count(), spans.count()), (2, 2));
+    }
+
+    #[test]
+    fn a_story_keeps_no_more_than_a_span_has() {
+        assert_eq!(story_of(&[b'x'; 5000]).path.len(), 1024);
+    }
 
     #[test]
     fn a_host_may_have_a_port() {
         for (host, expected) in [
             ("a.test", ("a.test", None)),
             ("a.test:8080", ("a.test", Some(8080))),
-            ("[::1]:80", ("[::1]", Some(80))),
-            ("[::1]", ("[::1]", None)),
+            ("[::1]:80", ("::1", Some(80))),
+            ("[::1]", ("::1", None)),
             ("::1", ("::1", None)),
             ("a.test:x", ("a.test:x", None)),
         ] {

@@ -12,6 +12,15 @@ use trace::{SpanId, TraceContext, TraceId};
 /// Steps of one kind that a story tells; what is beyond is left out.
 const MOST_STEPS: usize = 64;
 
+/// Longest text of the client's that a story keeps, in bytes; what is longer is cut, as it is in a span.
+const LONGEST_TEXT: usize = 1024;
+
+/// What the client has sent, as far as a story keeps it.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let kept = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
+    String::from_utf8_lossy(kept).into_owned()
+}
+
 /// One request, from its first byte to its end. All durations but those called `took` count from its beginning.
 #[derive(Debug)]
 pub struct Story {
@@ -40,6 +49,8 @@ pub struct Story {
     pub request_id: String,
     /// What a load balancer of AWS calls it.
     pub amazon_trace: Option<String>,
+    /// What vendors have added to the trace, if it is recorded.
+    pub(crate) state: Option<String>,
     /// The trace, and the span above the gateway's own.
     pub(crate) trace: Option<(TraceContext, Option<SpanId>)>,
     /// When its head was complete.
@@ -64,6 +75,8 @@ pub struct Story {
     pub refusal: Option<&'static str>,
     /// The same in words.
     pub detail: Option<String>,
+    /// The client is at fault, or has left.
+    pub(crate) is_clients_fault: bool,
     /// When it ended.
     pub ended: Duration,
     /// Whoever waits for it.
@@ -133,6 +146,20 @@ pub struct AttemptStep {
     pub fault: Option<&'static str>,
     /// The same in words.
     pub detail: Option<String>,
+    /// It failed because of the client.
+    pub(crate) is_clients_fault: bool,
+    /// The version of HTTP that the backend gets, and what it is asked for, without the query, if the attempt is traced.
+    pub(crate) version: &'static str,
+    pub(crate) url: String,
+}
+
+/// Why an attempt has failed.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) label: &'static str,
+    pub(crate) detail: String,
+    /// The client is at fault, or has left.
+    pub(crate) is_clients: bool,
 }
 
 /// The head that a backend got, without what it must not tell anybody else.
@@ -174,6 +201,7 @@ pub(crate) struct Beginning<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) request_id: &'a [u8],
     pub(crate) amazon_trace: Option<&'a [u8]>,
+    pub(crate) state: Option<String>,
     pub(crate) trace: Option<(TraceContext, Option<SpanId>)>,
     pub(crate) watcher: Option<oneshot::Sender<Box<Story>>>,
 }
@@ -183,7 +211,6 @@ impl Story {
         #[expect(clippy::disallowed_methods, reason = "a trace has the time of day")]
         let now = SystemTime::now();
         let head = beginning.started.elapsed();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Box::new(Self {
             started: beginning.started,
             time: now.checked_sub(head).unwrap_or(now),
@@ -198,6 +225,7 @@ impl Story {
             path: text(beginning.path),
             request_id: text(beginning.request_id),
             amazon_trace: beginning.amazon_trace.map(text),
+            state: beginning.state,
             trace: beginning.trace,
             head,
             decided: None,
@@ -210,6 +238,7 @@ impl Story {
             bytes_out: 0,
             refusal: None,
             detail: None,
+            is_clients_fault: false,
             ended: Duration::ZERO,
             watcher: beginning.watcher,
         })
@@ -280,6 +309,9 @@ impl Story {
             status: None,
             fault: None,
             detail: None,
+            is_clients_fault: false,
+            version: "",
+            url: String::new(),
         });
         let (context, _) = self.trace.filter(|(context, _)| context.is_sampled())?;
         Some(context.continued(span, true))
@@ -295,19 +327,16 @@ impl Story {
     }
 
     /// It is over. `answered`: when the head of its response had arrived, and its status.
-    pub(crate) fn attempted(
-        &mut self,
-        answered: Option<(Instant, u16)>,
-        fault: Option<(&'static str, Option<String>)>,
-    ) {
+    pub(crate) fn attempted(&mut self, answered: Option<(Instant, u16)>, fault: Option<Fault>) {
         let now = self.started.elapsed();
         let first_byte = answered.map(|(at, _)| self.since(at));
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.first_byte = first_byte;
             attempt.status = answered.map(|(_, status)| status).filter(|status| *status != 0);
             attempt.ended = now;
-            if let Some((fault, detail)) = fault {
-                (attempt.fault, attempt.detail) = (Some(fault), detail);
+            if let Some(fault) = fault {
+                (attempt.fault, attempt.detail) = (Some(fault.label), Some(fault.detail));
+                attempt.is_clients_fault = fault.is_clients;
             }
         }
     }

@@ -70,6 +70,10 @@ pub(crate) fn begin(
         path,
         request_id: &request_id,
         amazon_trace: amazon_trace(snapshot.settings(), request, head).map(|span| span.of(head)),
+        state: record
+            .tracing
+            .filter(|_| is_sampled)
+            .and_then(|trace| trace.state(request, head)),
         trace,
         watcher,
     }))

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) connect_timeout: Duration,
     /// The head for a backend that speaks HTTP/2; for any other it waits in the buffer.
     pub(crate) message: Option<Box<http::Request<()>>>,
+    /// The head has a `traceparent`, and it is the gateway's own, not that of a filter or of a client.
+    pub(crate) names_trace: bool,
     /// Whose places on shared connections it takes.
     pub(crate) asker: Asker,
     /// The filters that the request has passed, through which its response passes too.
@@ -119,6 +121,7 @@ impl Plan {
             },
             upgrade: traits.upgrade,
         };
+        let names_trace = draft.names_trace();
         to_upstream.clear();
         let message = match pairing.backend_scheme() {
             Some(scheme) => match draft.to_http2(scheme) {
@@ -151,6 +154,7 @@ impl Plan {
             upstream,
             traits,
             message,
+            names_trace,
         })
     }
 

@@ -275,6 +275,7 @@ impl Record {
         story.ended(now);
         (story.status, story.bytes_in, story.bytes_out) = (self.status, self.bytes_in, self.bytes_out);
         story.refusal = self.refusal.map(Reason::label);
+        story.is_clients_fault = self.side == Some(Side::Client);
         story.detail = self.refusal.and(self.detail.as_deref()).map(str::to_owned);
         if let Some(trace) = story.trace_id().filter(|_| story.is_sampled()) {
             let time = story.time + story.ended;

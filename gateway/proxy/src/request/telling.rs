@@ -4,17 +4,17 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use door::Filter;
+use door::{Filter, UpstreamProtocol};
 use trace::TraceContext;
 
 use crate::exchange::Failure;
-use crate::observe::story::{FilterVerdict, SentHead, Story};
-use crate::refusal::Refusal;
+use crate::observe::story::{Fault, FilterVerdict, SentHead, Story, text};
+use crate::refusal::{Refusal, Side};
 use crate::request::filter::Step;
 use crate::request::plan::Plan;
 
-/// The fields of the gateway's own whose values a story may show: they say nothing that the gateway has not said itself.
-const OWN: [&str; 10] = [
+/// The fields of the gateway's own whose values a story may show, beside its `traceparent`.
+const OWN: [&str; 9] = [
     "host",
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -23,7 +23,6 @@ const OWN: [&str; 10] = [
     "x-real-ip",
     "x-request-id",
     "x-blastdoor-door",
-    "traceparent",
     "content-length",
 ];
 
@@ -65,10 +64,16 @@ impl Story {
         self.filter_settled(verdict(step));
     }
 
-    /// An attempt begins: the backend is told which span it belongs to.
+    /// An attempt begins: the backend is told which span it belongs to. `head`: what is sent to a backend that speaks HTTP/1,
+    /// which at another attempt is more than the head: the part of the body that has been read stands behind it.
     pub(crate) fn attempts(&mut self, plan: &mut Plan, endpoint: SocketAddr, head: &mut [u8]) {
+        let head_length = head_length(head);
+        let head = head.get_mut(..head_length).unwrap_or_default();
         if let Some(context) = self.attempt(endpoint) {
             plan.name_span(context, head);
+            if let Some(attempt) = self.attempts.last_mut() {
+                (attempt.version, attempt.url) = plan.sends(endpoint, head);
+            }
         }
         if let Some(rule) = &mut self.rule {
             let upstream = &plan.upstream;
@@ -81,7 +86,7 @@ impl Story {
 
     /// An attempt has failed. `detail` is what is known of it, if that is more than the refusal says.
     pub(crate) fn failed(&mut self, refusal: &Refusal, detail: Option<&str>) {
-        self.attempted(None, Some(words(refusal, detail)));
+        self.attempted(None, Some(fault(refusal, detail)));
     }
 
     /// An exchange has ended. `answered`: when a head had arrived, and its status. `detail` as in `failed`.
@@ -91,18 +96,41 @@ impl Story {
         failure: Option<&Failure>,
         detail: Option<&str>,
     ) {
-        self.attempted(answered, failure.map(|failure| words(&failure.refusal, detail)));
+        self.attempted(answered, failure.map(|failure| fault(&failure.refusal, detail)));
     }
 }
 
-fn words(refusal: &Refusal, detail: Option<&str>) -> (&'static str, Option<String>) {
-    let detail = detail.map_or_else(|| refusal.words().into_owned(), str::to_owned);
-    (refusal.disposition().reason.label(), Some(detail))
+fn fault(refusal: &Refusal, detail: Option<&str>) -> Fault {
+    let disposition = refusal.disposition();
+    Fault {
+        label: disposition.reason.label(),
+        detail: detail.map_or_else(|| refusal.words().into_owned(), str::to_owned),
+        is_clients: disposition.side == Side::Client,
+    }
+}
+
+/// The length of the HTTP/1 head at the beginning of this, without the empty line; all of it if no head ends in it.
+fn head_length(sent: &[u8]) -> usize {
+    let end = sent.windows(4).position(|window| window == b"\r\n\r\n");
+    end.map_or(sent.len(), |end| end + 2)
+}
+
+/// The method and the path of an HTTP/1 head.
+fn start_line(head: &[u8]) -> (&[u8], &[u8]) {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (method, target) = (parts.next(), parts.next());
+    let target = target.unwrap_or_default();
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    (method.unwrap_or_default(), path)
 }
 
 impl Plan {
     /// Has the head name the span of the next attempt, where a `traceparent` of the gateway's is in it.
     fn name_span(&mut self, context: TraceContext, head: &mut [u8]) {
+        if !self.names_trace {
+            return;
+        }
         let mut value = Vec::with_capacity(trace::context::LENGTH);
         context.write(&mut value);
         match &mut self.message {
@@ -124,6 +152,21 @@ impl Plan {
         }
     }
 
+    /// The version of HTTP that the backend gets, and what it is asked for, without the query.
+    fn sends(&self, endpoint: SocketAddr, head: &[u8]) -> (&'static str, String) {
+        let scheme = match self.upstream.protocol {
+            UpstreamProtocol::Tls(_) => "https",
+            UpstreamProtocol::Http1 | UpstreamProtocol::H2c => "http",
+        };
+        let (version, path) = match &self.message {
+            Some(message) => ("2", message.uri().path().as_bytes()),
+            None => ("1.1", start_line(head).1),
+        };
+        // `OPTIONS *` has none.
+        let path = if path == b"*" { &[] } else { path };
+        (version, format!("{scheme}://{endpoint}{}", text(path)))
+    }
+
     /// The head for the backend, without the values of the client's fields and without the query.
     fn sent(&self, head: &[u8]) -> SentHead {
         match &self.message {
@@ -136,25 +179,29 @@ impl Plan {
                     message.method().as_str().as_bytes(),
                     message.uri().path().as_bytes(),
                     host.into_iter().chain(fields),
+                    self.names_trace,
                 )
             }
             None => {
-                let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
-                let mut start = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
-                let (method, target) = (start.next(), start.next());
-                let target = target.unwrap_or_default();
-                let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-                let fields = lines.filter_map(|line| {
+                let (method, path) = start_line(head);
+                let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+                let fields = lines.skip(1).filter_map(|line| {
                     let colon = line.iter().position(|byte| *byte == b':')?;
                     Some((line.get(..colon)?, line.get(colon + 1..)?.trim_ascii()))
                 });
-                sent(method.unwrap_or_default(), path, fields)
+                sent(method, path, fields, self.names_trace)
             }
         }
     }
 }
 
-fn sent<'h>(method: &[u8], path: &[u8], fields: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> SentHead {
+/// `names_trace`: a `traceparent` in it is the gateway's.
+fn sent<'h>(
+    method: &[u8],
+    path: &[u8],
+    fields: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    names_trace: bool,
+) -> SentHead {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut head = SentHead {
         method: text(method),
@@ -164,7 +211,7 @@ fn sent<'h>(method: &[u8], path: &[u8], fields: impl Iterator<Item = (&'h [u8], 
     for (name, value) in fields {
         let name: Cow<'_, str> = String::from_utf8_lossy(name);
         let name = name.to_ascii_lowercase();
-        if OWN.contains(&&*name) {
+        if OWN.contains(&&*name) || names_trace && name == "traceparent" {
             head.own.push((name.clone(), text(value)));
         }
         head.fields.push(name);

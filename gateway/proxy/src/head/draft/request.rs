@@ -123,6 +123,13 @@ impl RequestDraft<'_> {
         Some(request)
     }
 
+    /// Whether it tells the backend the gateway's own trace. No edit has set another one in its place.
+    pub(crate) fn names_trace(&self) -> bool {
+        let removed = self.edits.fields.removed_lengths();
+        let name = TRACEPARENT.name.as_str().as_bytes();
+        self.forwarded.trace.is_some() && !self.edits.fields.removes_one_of(removed, name)
+    }
+
     fn method(&self) -> &[u8] {
         match &self.edits.method {
             Some(method) => method.as_str().as_bytes(),
