@@ -196,19 +196,11 @@ fn split(member: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((member.get(..at)?, member.get(at + 1..)?))
 }
 
-/// A key begins with a letter or digit; a tenant may stand before `@` (level 2).
+/// As level 2 of the specification has it (3.3.1.3.1): `@` is a character as others are. Whatever is a key of level 1, where it
+/// stands between a tenant and a system that begins with a letter, is one of level 2 too.
 fn is_key(key: &[u8]) -> bool {
-    let is_inner = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/');
-    let begins = |part: &[u8]| matches!(part, [b'a'..=b'z' | b'0'..=b'9', ..]);
-    let mut parts = key.splitn(2, |byte| *byte == b'@');
-    let is_part = |part: &[u8]| begins(part) && part.len() <= 256 && part.iter().all(is_inner);
-    match (parts.next(), parts.next()) {
-        (Some(key), None) => is_part(key),
-        (Some(tenant), Some(system)) => {
-            is_part(tenant) && is_part(system) && tenant.len() <= 241 && system.len() <= 14
-        }
-        (None, _) => false,
-    }
+    let is_inner = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    matches!(key, [b'a'..=b'z' | b'0'..=b'9', ..]) && key.len() <= 256 && key.iter().all(is_inner)
 }
 
 fn is_value(value: &[u8]) -> bool {
@@ -327,6 +319,10 @@ mod tests {
             &["a=1", "b=2"],
             &["a=1 , \tb=2", "", ",,"],
             &["fw529a3039@dt=FfAAAAA", "0v_-*/=a b"],
+            // Only level 2 has these.
+            &["fw529a3039@0dt=1", "a@b@c=1", "a@=1"],
+            &["a@a-system-of-a-long-name=1"],
+            &[&format!("{}=1", "k".repeat(256))],
             &[&many(32)],
         ] {
             assert!(is(good), "{good:?}");
@@ -341,9 +337,10 @@ mod tests {
             &["a=1,a=2"],
             &["a=1=2"],
             &["a =1"],
-            &["a@=1"],
             &["@b=1"],
-            &["a@b@c=1"],
+            &["_a=1"],
+            &["a.b=1"],
+            &[&format!("{}=1", "k".repeat(257))],
             &["a=\x01"],
             &[&many(33)],
             &[&format!("a={}", "x".repeat(257))],
