@@ -480,7 +480,7 @@ def guards_itself(site):
     with urllib.request.urlopen(site.address + "/", timeout=10) as answer:
         assert answer.headers["Content-Security-Policy"] == POLICY, answer.headers
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
     for path in ("/", "/dashboard/main.js", "/api/v1/problems", "/api/v1/traffic"):
         assert site.status(path, f"localhost:{site.admin}") == 200, path
         # A page of a stranger whose name has been made to lead here.

@@ -82,7 +82,13 @@ fn page_for(page: &'static Page, request: &RequestHead, buffer: &[u8], host: Opt
 }
 
 fn live_for(request: &RequestHead, buffer: &[u8], host: Option<&str>, board: &Board) -> Asked {
+    // Nobody is told what a HEAD would wait for.
+    if request.method != Method::Get {
+        let answer = Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        return Asked::Now(answer.with("Allow: GET\r\n"));
+    }
     let wanted = guarded(Audience::People, live::PATH, request, buffer, host)
+        .and_then(|()| of_dashboard(request, buffer, host))
         .and_then(|()| query_of(request, buffer))
         .and_then(|query| {
             let wanted = Wanted::read(&query, |door| board.takes_traffic(door).is_some());
@@ -120,6 +126,22 @@ fn guarded(
         return Err(refused(StatusCode::FORBIDDEN, "not for pages of another site\n"));
     }
     Ok(())
+}
+
+/// # Errors
+/// The answer to a browser that does not say that the dashboard asks. Whoever waits takes a place, and a request that is then not
+/// told to others.
+fn of_dashboard(request: &RequestHead, buffer: &[u8], host: Option<&str>) -> Result<(), Answer> {
+    let said = |name| values(request, buffer, name);
+    let mut names = request.fields.iter().map(|field| field.name.of(buffer));
+    let is_here = said(b"sec-fetch-site").next().is_some()
+        || !names.any(guard::is_of_browsers)
+        || guard::is_of_dashboard(host, said(b"origin").chain(said(b"referer")));
+    let message =
+        "for the dashboard and for programs: this browser does not say that a page of the dashboard asks";
+    is_here
+        .then_some(())
+        .ok_or_else(|| Answer::error(StatusCode::FORBIDDEN, message))
 }
 
 /// # Errors
@@ -303,6 +325,46 @@ mod tests {
             let answered = answered("/metrics", &format!("{host}{fields}"));
             assert_eq!(answered.0, expected, "{host}{fields}");
         }
+    }
+
+    /// Where browsers send no Sec-Fetch fields, a page of another site must not take the next request from whoever waits for it.
+    #[test]
+    fn browsers_wait_for_requests_from_the_dashboard_alone() {
+        const HOST: &str = "10.0.0.7:10254";
+        for (fields, expected) in [
+            ("", 200),
+            ("\r\nUser-Agent: curl/8", 200),
+            ("\r\nAccept-Language: de", 403),
+            ("\r\nAccept-Language: de\r\nReferer: http://10.0.0.7:10254/", 200),
+            ("\r\nAccept-Language: de\r\nReferer: http://attacker.test/", 403),
+            ("\r\nOrigin: http://attacker.test", 403),
+            ("\r\nOrigin: null", 403),
+            ("\r\nOrigin: null\r\nReferer: http://10.0.0.7:10254/", 403),
+            // The address was typed, at a loopback address.
+            ("\r\nAccept-Language: de\r\nSec-Fetch-Site: none", 200),
+        ] {
+            let answered = answered(live::PATH, &format!("{HOST}{fields}"));
+            assert_eq!(answered.0, expected, "{fields}");
+        }
+        // Other pages do not wait, and are only read.
+        let page = answered("/api/v1/doors", &format!("{HOST}\r\nAccept-Language: de"));
+        assert_eq!(page.0, 200);
+    }
+
+    /// It would take a request from whoever wants to know of it.
+    #[test]
+    fn a_head_does_not_wait_for_requests() {
+        let head = "HEAD /api/v1/live HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut request = RequestHead::new();
+        assert!(request.parse(head.as_bytes(), &LIMITS).unwrap().is_some());
+        let Asked::Now(answer) = asked(&request, head.as_bytes(), &Board::default()) else {
+            panic!("it waits")
+        };
+        let (head, _) = answer.parts(Method::Head);
+        assert!(
+            answer.status() == 405 && head.contains("\r\nAllow: GET\r\n"),
+            "{head}"
+        );
     }
 
     /// An image on any page of the web can have its visitors' browsers ask, and would have the gateway work.

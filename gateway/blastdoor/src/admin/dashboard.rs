@@ -22,7 +22,7 @@ pub(super) const EXPLAIN: &str = include_str!("../../dashboard/explain.js");
 const FIELDS: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
      X-Content-Type-Options: nosniff\r\n\
-     Referrer-Policy: no-referrer\r\n\
+     Referrer-Policy: same-origin\r\n\
      Cross-Origin-Opener-Policy: same-origin\r\n\
      Cross-Origin-Resource-Policy: same-origin\r\n\
      Cache-Control: no-store\r\n";

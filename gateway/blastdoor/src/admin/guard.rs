@@ -72,9 +72,60 @@ pub(super) fn is_from_here<'b>(
         || may_be_linked && destinations.next() == Some(b"document")
 }
 
+/// Whether a browser that does not say `Sec-Fetch-Site` asks for a page of the dashboard itself, according to all `Origin` and
+/// `Referer` fields. Over plain HTTP to addresses other than loopback browsers send no `Sec-Fetch-…`, and a page of another site
+/// can leave out `Referer`; so one of the two must name this `Host`, and none another.
+pub(super) fn is_of_dashboard<'b>(host: Option<&str>, mut sources: impl Iterator<Item = &'b [u8]>) -> bool {
+    let Some(host) = host.filter(|host| !host.is_empty()) else {
+        return false;
+    };
+    let is_here = |source: &[u8]| {
+        let rest = source
+            .strip_prefix(b"http://")
+            .or_else(|| source.strip_prefix(b"https://"));
+        rest.and_then(|rest| rest.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next())
+            .is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
+    };
+    sources.next().is_some_and(is_here) && sources.all(is_here)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_dashboard_says_where_it_is() {
+        let is = |sources: &[&str]| {
+            is_of_dashboard(
+                Some("10.0.0.7:10254"),
+                sources.iter().map(|source| source.as_bytes()),
+            )
+        };
+        for here in [
+            &["http://10.0.0.7:10254"][..],
+            &["http://10.0.0.7:10254/"],
+            &["http://10.0.0.7:10254/?x#live"],
+            &["https://10.0.0.7:10254/", "https://10.0.0.7:10254"],
+        ] {
+            assert!(is(here), "{here:?}");
+        }
+        for elsewhere in [
+            &[][..],
+            &[""],
+            &["null"],
+            &["10.0.0.7:10254"],
+            &["http://10.0.0.7"],
+            &["http://10.0.0.7:102540/"],
+            &["http://attacker.test/http://10.0.0.7:10254/"],
+            &["http://10.0.0.7:10254@attacker.test/"],
+            &["http://10.0.0.7:10254", "http://attacker.test/"],
+            &["http://attacker.test", "http://10.0.0.7:10254/"],
+        ] {
+            assert!(!is(elsewhere), "{elsewhere:?}");
+        }
+        assert!(!is_of_dashboard(None, [b"http://".as_slice()].into_iter()));
+        assert!(!is_of_dashboard(Some(""), [b"http:///".as_slice()].into_iter()));
+    }
 
     #[test]
     fn only_names_that_no_stranger_can_have() {
