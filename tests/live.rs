@@ -1,6 +1,7 @@
 //! The next real request that matches, told by `/api/v1/live` and by `blastdoor explain --live`.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -335,15 +336,15 @@ fn the_command_ends_with_1_when_nothing_has_come() {
     );
 }
 
-/// A request that has come is nobody else's, even if its end is late.
+/// A backend that hangs is what people look for: the request outlasts the wait for it, and is told all the same.
 #[test]
-fn a_request_under_way_is_told_as_such() {
-    let (until, late) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
-    let (begun, held) = (Arc::clone(&until), Arc::clone(&late));
+fn a_request_that_hangs_is_told_when_it_ends() {
+    let (begun, late) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (begins, held) = (Arc::clone(&begun), Arc::clone(&late));
     let backend = Backend::with(
         "app",
         Reply::computed(move |_| {
-            begun.wait();
+            begins.wait();
             held.wait();
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()
         }),
@@ -351,20 +352,48 @@ fn a_request_under_way_is_told_as_such() {
     let gateway = gateway!()
         .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
         .start();
-    let told = thread::scope(|scope| {
-        let waiting = scope.spawn(|| live(&gateway, "host=a.test&wait=3s"));
+    let story = thread::scope(|scope| {
+        let waiting = scope.spawn(|| live(&gateway, "host=a.test&wait=2s"));
         // It counts when somebody waits for it, and the gateway does not say since when.
         thread::sleep(Duration::from_millis(500));
         let request = scope.spawn(|| get(gateway.door(DOOR), "a.test", "/"));
-        until.wait();
-        let told = waiting.join().unwrap();
+        begun.wait();
+        // Longer than the wait.
+        thread::sleep(Duration::from_millis(2500));
+        assert!(!waiting.is_finished(), "the request has not ended");
         late.wait();
         assert_eq!(request.join().unwrap().status, 200);
-        told
+        waiting.join().unwrap()
     });
     assert_eq!(
-        (&told["matched"], &told["under_way"]),
-        (&true.into(), &true.into()),
+        (&story["matched"], &story["answer"]["status"]),
+        (&true.into(), &200.into()),
+        "{story:#}"
+    );
+    let ended = story["phases"]["ended_ms"].as_f64().unwrap();
+    assert!(ended > 2000.0, "{story:#}");
+}
+
+/// Some clients say that they send no more, and wait for the answer.
+#[test]
+fn a_client_that_sends_no_more_is_told() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let mut stream = UnixStream::connect(gateway.admin_socket()).unwrap();
+    write!(stream, "GET /api/v1/live?wait=20s HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    // It waits, and says so.
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    get(gateway.door(DOOR), "a.test", "/");
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    let told = told.trim_start_matches("HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(
+        told.starts_with("HTTP/1.1 200 ") && told.contains("\"matched\":true"),
         "{told}"
     );
 }
@@ -431,6 +460,11 @@ fn it_is_guarded_as_the_other_pages_are() {
         (
             "Host: localhost\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: image\r\n",
             "403",
+        ),
+        ("Host: localhost\r\nAccept-Language: de\r\n", "403"),
+        (
+            "Host: localhost\r\nAccept-Language: de\r\nReferer: http://localhost/\r\n",
+            "200",
         ),
         ("Host: localhost\r\nSec-Fetch-Site: same-origin\r\n", "200"),
     ] {

@@ -4,7 +4,8 @@ import { badge, count, el, moment, say } from "./dom.js";
 import { labelled } from "./list.js";
 import { Absent, read, Refused } from "./state.js";
 
-// How long the gateway is asked to wait for a request; asked again until somebody stops it.
+// How long, in seconds, the gateway is asked to wait for a request; asked again until somebody stops it. For the end of one that
+// has come it waits longer by itself.
 const WAIT = 25;
 // Stories that stay on the page.
 const KEPT = 20;

@@ -40,7 +40,7 @@ pub use listen::verdicts::Verdicts;
 pub use memory::{MemoryBudget, Stage};
 pub use observe::access::{AccessFormat, AccessLog, AccessPolicy};
 pub use observe::label_text::LabelText;
-pub use observe::live::{Live, LiveFilter, Watching};
+pub use observe::live::{Live, LiveFilter, Watched, Watching};
 pub use observe::metrics::Metrics;
 pub use observe::queue::LineQueue;
 pub use observe::span_queue::{SpanBatch, SpanLoss, SpanQueue};

@@ -96,7 +96,7 @@ impl Server {
             place.asked();
             // Whoever waits for something has said for how long.
             let wait = match &asked {
-                Asked::Live(wanted) => wanted.wait.duration(),
+                Asked::Live(wanted) => wanted.wait.whole(),
                 Asked::Now(_) | Asked::Page(..) => Duration::ZERO,
             };
             let left = self.patience.whole.saturating_sub(begun.elapsed()) + wait;
@@ -124,7 +124,7 @@ impl Server {
                 None => (Pages::busy(page), None),
             },
             Asked::Live(wanted) => match place.long_page() {
-                Some(under_way) => match wanted.answer(&self.live, stream).await {
+                Some(under_way) => match wanted.answer(&self.live, stream, request.head.version).await {
                     Some(answer) => (answer, Some(under_way)),
                     None => return Ok(()),
                 },
@@ -355,6 +355,34 @@ mod tests {
                     .await
                     .ends_with("a_counter_99_total 0\n")
             );
+        });
+    }
+
+    /// Over TCP a client that has left looks like one that only sends no more.
+    #[test]
+    fn whoever_waited_for_a_request_and_left_makes_room() {
+        const WAIT: &[u8] = b"GET /api/v1/live?wait=600s HTTP/1.1\r\nHost: a\r\n\r\n";
+        locally(async {
+            let server = server(Room::FULL, Patience::USUAL);
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut clients = Vec::new();
+            loop {
+                let address = listener.local_addr().unwrap();
+                let mut client = TcpStream::connect(address).await.unwrap();
+                server.admit_tcp(listener.accept().await.unwrap().0);
+                client.write_all(WAIT).await.unwrap();
+                clients.push(client);
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                if server.live.watch(proxy::LiveFilter::default()).is_none() {
+                    break;
+                }
+            }
+            drop(clients);
+            while server.live.watch(proxy::LiveFilter::default()).is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         });
     }
 

@@ -3,10 +3,13 @@
 //! Whoever asks holds the connection meanwhile. When it ends, nobody waits any more, and requests cost again what they cost
 //! before.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use proxy::{Live, LiveFilter};
 use route::{HostBuf, PathScratch, normalise_authority, normalise_path};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use wire::Version;
 
 use super::answer::Answer;
 use super::query::{Query, QueryError};
@@ -94,7 +97,12 @@ impl Wanted {
     }
 
     /// Waits. `None` if whoever asked has left.
-    pub(super) async fn answer(self, live: &Live, stream: &mut (impl AsyncRead + Unpin)) -> Option<Answer> {
+    pub(super) async fn answer(
+        self,
+        live: &Live,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        version: Version,
+    ) -> Option<Answer> {
         let Some(mut watching) = live.watch(self.filter) else {
             let answer = Answer::error(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -103,15 +111,11 @@ impl Wanted {
             return Some(answer.with("Retry-After: 5\r\n"));
         };
         let wait = self.wait.duration();
-        let told = tokio::select! {
-            told = watching.told() => told.map_or_else(Told::lost, |story| Told::story(&story)),
-            () = tokio::time::sleep(wait) => match watching.is_claimed() {
-                true => Told::under_way(),
-                false => Told::nothing(wait),
-            },
-            () = gone(stream) => return None,
+        let watched = tokio::select! {
+            watched = watching.outcome(wait, Wait::FOR_ITS_END) => watched,
+            () = gone(stream, version) => return None,
         };
-        Some(Answer::json(&told))
+        Some(Answer::json(&Told::of(&watched, wait)))
     }
 }
 
@@ -135,15 +139,38 @@ fn path_of(written: &str) -> Result<String, WantedError> {
 }
 
 /// Ends when the client has closed its connection. What it still sends does not matter.
-async fn gone(stream: &mut (impl AsyncRead + Unpin)) {
+///
+/// One that only sends no more (a half-closed connection) still waits for the answer, and looks the same until something is sent
+/// to it: an interim response, which every client of HTTP/1.1 reads over (RFC 9110 15.2). Whoever has gone resets the connection
+/// then, so that the next one fails. A client that leaves later than that holds its place until its wait is over.
+async fn gone(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), version: Version) {
+    const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    const PAUSES: [Duration; 3] = [
+        Duration::from_millis(100),
+        Duration::from_millis(500),
+        Duration::from_secs(2),
+    ];
     let mut bytes = [0; 1024];
-    while matches!(stream.read(&mut bytes).await, Ok(1..)) {}
+    loop {
+        match stream.read(&mut bytes).await {
+            Ok(1..) => {}
+            Ok(0) if version == Version::Http11 => break,
+            Ok(0) | Err(_) => return,
+        }
+    }
+    for pause in PAUSES {
+        if stream.write_all(INTERIM).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    if stream.write_all(INTERIM).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn read(query: &str) -> Result<Wanted, String> {

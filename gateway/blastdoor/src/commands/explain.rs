@@ -37,7 +37,7 @@ pub(crate) struct ExplainOptions {
     /// stands for all that begin so. Exits with 1 if none came in time. Without --admin, the configured admin port is asked
     #[arg(long, conflicts_with_all = ["header", "namespace"])]
     live: bool,
-    /// How long to wait for it, in seconds, as in 30s; at most 600s
+    /// How long to wait for it, in seconds, as in 30s; at most 600s. One that has come has 75s more to end
     #[arg(long, value_name = "SECONDS", requires = "live", default_value_t)]
     wait: Wait,
     #[command(flatten)]
@@ -106,7 +106,7 @@ fn watch(options: &Options, asked: &ExplainOptions) -> ExitCode {
         place(&admin)
     ));
     let target = format!("/api/v1/live?{}&wait={}", parameters(asked), asked.wait);
-    let told = ask_api_for(&admin, &target, asked.wait.duration() + PATIENCE);
+    let told = ask_api_for(&admin, &target, asked.wait.whole() + PATIENCE);
     drop(progress);
     let told: Told = match told {
         Ok(told) => told,

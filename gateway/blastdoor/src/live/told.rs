@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use proxy::{AttemptStep, FilterStep, SentHead, Story, StoryRule};
+use proxy::{AttemptStep, FilterStep, SentHead, Story, StoryRule, Watched};
 use serde::{Deserialize, Serialize};
 
 /// What is told to whoever has waited.
@@ -124,12 +124,22 @@ pub(crate) struct AnswerTold {
 }
 
 impl Told {
+    /// What has come of waiting for so long.
+    pub(crate) fn of(watched: &Watched, waited: Duration) -> Self {
+        match watched {
+            Watched::Story(story) => Self::story(story),
+            Watched::Lost => Self::lost(),
+            Watched::UnderWay => Self::under_way(),
+            Watched::Nothing => Self::nothing(waited),
+        }
+    }
+
     /// A request has come that has not ended in time.
     pub(crate) fn under_way() -> Self {
         Self::Unfinished {
             matched: true,
             under_way: true,
-            note: "a request has come and has not ended yet: wait for longer".to_owned(),
+            note: "a request has come and has not ended in time: wait for longer".to_owned(),
         }
     }
 
@@ -151,7 +161,7 @@ impl Told {
     }
 
     /// What has happened.
-    pub(crate) fn story(story: &Story) -> Self {
+    fn story(story: &Story) -> Self {
         let time = story.time.duration_since(UNIX_EPOCH).unwrap_or_default();
         // Without a connection nobody has got it.
         let is_sent = story.attempts.iter().any(|attempt| attempt.connected.is_some());

@@ -16,9 +16,18 @@ pub(crate) struct InvalidWait(String);
 impl Wait {
     const LONGEST: u64 = 600;
 
+    /// How much longer a request that has come may take to its end: more than the usual `response_head`, because a backend that
+    /// hangs is what people look for.
+    pub(crate) const FOR_ITS_END: Duration = Duration::from_secs(75);
+
     /// As a duration.
     pub(crate) fn duration(self) -> Duration {
         Duration::from_secs(self.0)
+    }
+
+    /// The wait, and what it takes to the end of the request.
+    pub(crate) fn whole(self) -> Duration {
+        self.duration() + Self::FOR_ITS_END
     }
 }
 
