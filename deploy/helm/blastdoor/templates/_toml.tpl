@@ -162,7 +162,7 @@ needs, and the part has no right to read any.
 {{- end }}
 {{- end -}}
 
-{{/* What a running gateway does not take over without a restart: [source], [admin], [log], [process]. */}}
+{{/* What a running gateway does not take over without a restart: [source], [admin], [log], [process], [tracing]. */}}
 {{- define "blastdoor.tomlFixed" -}}
 {{- $values := .root.Values -}}
 {{- $source := deepCopy ($values.config.source | default dict) -}}
