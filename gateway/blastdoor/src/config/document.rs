@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Position};
+use super::raw::may_be_secret;
 
 /// The most syntax errors of one file that are reported: what is not TOML at all has one on each line.
 const MOST: usize = 100;
@@ -177,7 +178,11 @@ impl Reading {
             DeValue::Integer(integer) => match number(integer) {
                 Some(number) => Value::Num(Tag::Default, number),
                 None => {
-                    let message = format!("the number `{integer}` is too large");
+                    let message = if may_be_secret(path.split('.')) {
+                        "the number is too large".to_owned()
+                    } else {
+                        format!("the number `{integer}` is too large")
+                    };
                     self.errors.push((Some(value.span().start), message));
                     Value::from(integer.to_string())
                 }

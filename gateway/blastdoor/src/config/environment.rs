@@ -8,6 +8,7 @@ use figment::{Metadata, Profile, Provider};
 
 use super::document::value_of;
 use super::error::{ConfigError, Place};
+use super::raw::may_be_secret;
 
 /// One variable that belongs to the configuration.
 pub(super) struct Variable {
@@ -122,7 +123,17 @@ fn target(name: &str, text: &str, doors: &[String]) -> Option<Result<(Vec<String
     } else {
         Ok(plain_path(section, keys))
     };
-    Some(path.map(|path| (path, value_of(text))))
+    Some(path.map(|path| {
+        let value = value_of(text);
+        // A token of digits is a text too.
+        let is_token = may_be_secret(path.iter().map(String::as_str)) && path.len() > 2;
+        let value = if is_token && value.as_str().is_none() {
+            Value::from(text)
+        } else {
+            value
+        };
+        (path, value)
+    }))
 }
 
 fn plain_path(section: &str, keys: &str) -> Vec<String> {

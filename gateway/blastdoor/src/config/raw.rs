@@ -423,6 +423,14 @@ impl<'de> Deserialize<'de> for RawDefaultCertificate {
     }
 }
 
+/// The table whose values are secrets: no message may repeat what stands in it.
+const SECRETS: [&str; 2] = ["tracing", "headers"];
+
+/// Whether what stands at a key, or at the key's own place in its table, may be a secret.
+pub(super) fn may_be_secret<'k>(path: impl IntoIterator<Item = &'k str>) -> bool {
+    path.into_iter().take(SECRETS.len()).eq(SECRETS)
+}
+
 /// A text that nobody may read.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]

@@ -652,3 +652,61 @@ fn membership_can_come_from_the_environment() {
         );
     }
 }
+
+#[test]
+fn no_error_repeats_a_secret() {
+    let file = |line: &str| door(&format!("[tracing]\n{line}\n"));
+    let headers = "BLASTDOOR_TRACING__HEADERS";
+    let below = "BLASTDOOR_TRACING__HEADERS__AUTHORIZATION__X";
+    let table = [
+        (door(""), Some((headers, "Bearer hush"))),
+        (door(""), Some((headers, "{\"authorization\": \"Bearer hush\"}"))),
+        (door(""), Some((headers, "[\"hush\"]"))),
+        (door(""), Some((headers, "{ authorization = [\"hush\"] }"))),
+        (door(""), Some((headers, "{ \"authorization: hush\" = 1 }"))),
+        (door(""), Some((headers, "4815162342"))),
+        (door(""), Some((below, "hush"))),
+        (
+            door(""),
+            Some(("BLASTDOOR_TRACING__ENDPOINT", "http://me:hush@a:1")),
+        ),
+        (file("headers = \"authorization: hush\""), None),
+        (file("headers = 4815162342"), None),
+        (file("headers = { authorization = 4815162342 }"), None),
+        (file("headers = { authorization = 99994815162342999999 }"), None),
+        (file("headers = { \"authorization: hush\" = \"\" }"), None),
+        (file("headers.authorization.hush = \"hush\""), None),
+        (file("endpoint = \"http://a:1/?token=hush\""), None),
+    ];
+    for (text, variable) in table {
+        let errors = errors(&text, variable.as_slice());
+        assert!(!errors.is_empty(), "{text} {variable:?}");
+        let said = errors.join("\n");
+        assert!(!said.contains("hush") && !said.contains("4815162342"), "{said}");
+    }
+}
+
+/// A token of digits is no number.
+#[test]
+fn a_field_for_the_collector_is_a_text_whatever_it_looks_like() {
+    let (_folder, mut options) = Options::of_file(&door("[tracing]\nendpoint = \"http://127.0.0.1:4317\"\n"));
+    options.environment = ["4815162342", "\"4815162342\"", "true", "[a]"]
+        .iter()
+        .zip(["A", "B", "C", "D"])
+        .map(|(value, name)| {
+            (
+                format!("BLASTDOOR_TRACING__HEADERS__X-{name}"),
+                (*value).to_owned(),
+            )
+        })
+        .collect();
+    let collector = load(&options).unwrap().config.tracing.unwrap();
+    let mut values: Vec<_> = collector
+        .headers
+        .0
+        .iter()
+        .map(|(_, value)| value.as_bytes())
+        .collect();
+    values.sort();
+    assert_eq!(values, [&b"4815162342"[..], b"4815162342", b"[a]", b"true"]);
+}

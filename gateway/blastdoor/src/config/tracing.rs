@@ -95,7 +95,13 @@ pub(super) fn collector(section: &mut Section<'_, '_>, raw: &RawTracing) -> Opti
 fn endpoint(written: &str, protocol: CollectorProtocol) -> Result<Endpoint, String> {
     const ALLOWED: &str =
         "allowed: `http://HOST:PORT` or `https://HOST:PORT`, with `protocol = \"http\"` also a path";
-    let wrong = || format!("`{written}` is not an endpoint; {ALLOWED}");
+    // What stands there is not repeated if it may contain a secret.
+    let shown = if written.contains(['@', '?']) {
+        "a URL with credentials or a query".to_owned()
+    } else {
+        format!("`{written}`")
+    };
+    let wrong = || format!("{shown} is not an endpoint; {ALLOWED}");
     let uri: Uri = written.parse().map_err(|_invalid| wrong())?;
     let tls = match uri.scheme_str() {
         Some("http") => false,
@@ -109,7 +115,7 @@ fn endpoint(written: &str, protocol: CollectorProtocol) -> Result<Endpoint, Stri
     let path = uri.path();
     if protocol == CollectorProtocol::Grpc && !matches!(path, "" | "/") {
         return Err(format!(
-            "`{written}` has a path, which gRPC has no use for; {ALLOWED}"
+            "{shown} has a path, which gRPC has no use for; {ALLOWED}"
         ));
     }
     let usual = match (protocol, tls) {
@@ -137,6 +143,8 @@ fn headers(section: &mut Section<'_, '_>, raw: &RawTracing) -> Headers {
     for (name, value) in &raw.headers {
         match header(name, &value.0) {
             Ok(header) => headers.push(header),
+            // What is no name may be a whole line with its secret.
+            Err(error) if name.parse::<HeaderName>().is_err() => section.error("headers", error),
             Err(error) => section.error(&format!("headers.{name}"), error),
         }
     }

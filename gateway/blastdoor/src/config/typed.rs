@@ -1,10 +1,11 @@
 //! From merged values to typed ones, with every error and not only the first.
 
+use hyper::http::HeaderName;
 use serde_json::Value;
 
 use super::error::ConfigError;
 use super::layers::Layers;
-use super::raw::Raw;
+use super::raw::{Raw, may_be_secret};
 
 /// Errors that are collected before giving up: a file of garbage needs no full account.
 const MOST: usize = 100;
@@ -36,6 +37,10 @@ pub(super) fn typed(layers: &Layers, errors: &mut Vec<ConfigError>) -> Raw {
         }
         let key = path.join(".").replace(".[", "[");
         errors.push(match unknown {
+            // serde repeats the value, and the key may be one that was written for it.
+            _ if may_be_secret(path.iter().map(String::as_str)) => {
+                layers.error(&secret_key(&path), SECRET.to_owned())
+            }
             Some(_) => layers.error_in_key(&key, readable(&message)),
             None => layers.error(&key, readable(&message)),
         });
@@ -44,6 +49,16 @@ pub(super) fn typed(layers: &Layers, errors: &mut Vec<ConfigError>) -> Raw {
         }
     }
     Raw::default()
+}
+
+/// What is wrong with a secret, which is not repeated.
+const SECRET: &str = "must be a table of texts, such as `{ authorization = \"Bearer …\" }`";
+
+/// The key of a secret: with the name of the field, if it is one.
+fn secret_key(path: &[String]) -> String {
+    let is_name = |name: &&String| name.parse::<HeaderName>().is_ok();
+    let name = path.get(2).filter(is_name).map(|name| format!(".{name}"));
+    format!("tracing.headers{}", name.unwrap_or_default())
 }
 
 /// serde's words, in ours.
