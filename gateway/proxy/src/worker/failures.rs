@@ -1,6 +1,7 @@
 //! The last failures of a door, for people who look at the running gateway: what the log says of each, once for each Ingress
 //! and reason, or for each host and reason where no rule was found.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -15,8 +16,7 @@ const LONGEST: usize = 400;
 /// While a failure is as new as this, the next one like it is not written down: it would say the same.
 const NEW: Duration = Duration::from_millis(100);
 
-/// How many failures of a kind that is not known yet may be written down in a second: a flood must not cost more than its
-/// answers.
+/// How many failures of a kind that is not known yet each list takes in a second: a flood must not cost more than its answers.
 const NEWS: usize = 100;
 
 /// One failure, as it is kept.
@@ -61,8 +61,13 @@ pub(crate) struct Failures(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     /// Of requests for which a rule was found.
-    of_rules: Vec<Failure>,
-    of_others: Vec<Failure>,
+    of_rules: List,
+    of_others: List,
+}
+
+#[derive(Default)]
+struct List {
+    failures: Vec<Failure>,
     /// Since when kinds that were not known are counted, and how many there have been.
     since: Option<Instant>,
     news: usize,
@@ -82,7 +87,7 @@ impl Failures {
     pub(crate) fn all(&self) -> Vec<Failure> {
         let mut all = {
             let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            [&*kept.of_rules, &*kept.of_others].concat()
+            [&*kept.of_rules.failures, &*kept.of_others.failures].concat()
         };
         all.sort_by_key(|failure| std::cmp::Reverse(failure.last));
         all
@@ -95,7 +100,15 @@ impl Kept {
             Some(_) => &mut self.of_rules,
             None => &mut self.of_others,
         };
-        if let Some(known) = list.iter_mut().find(|known| failed.is_like(known)) {
+        list.note(failed, now);
+    }
+}
+
+impl List {
+    fn note(&mut self, failed: &Failed<'_>, now: Instant) {
+        let place = failed.place();
+        let is_like = |known: &&mut Failure| known.reason == failed.reason && *known.place() == *place;
+        if let Some(known) = self.failures.iter_mut().find(is_like) {
             if now.saturating_duration_since(known.last) >= NEW {
                 *known = failed.kept(now);
             }
@@ -110,30 +123,32 @@ impl Kept {
             return;
         }
         self.news += 1;
-        if list.len() < MOST {
-            list.push(failed.kept(now));
-        } else if let Some(oldest) = list.iter_mut().min_by_key(|known| known.last) {
+        if self.failures.len() < MOST {
+            self.failures.push(failed.kept(now));
+        } else if let Some(oldest) = self.failures.iter_mut().min_by_key(|known| known.last) {
             *oldest = failed.kept(now);
         }
     }
 }
 
+impl Failure {
+    /// By what one is told from another of the same reason.
+    fn place(&self) -> &str {
+        self.ingress.as_deref().unwrap_or(&self.host)
+    }
+}
+
 impl Failed<'_> {
-    fn is_like(&self, known: &Failure) -> bool {
-        let is_same_place = match self.ingress {
-            Some(ingress) => known.ingress.as_deref() == Some(ingress),
-            None => known.host.as_bytes() == self.host,
-        };
-        known.reason == self.reason && is_same_place
+    /// As it is kept: a host may be longer than that, or no text.
+    fn place(&self) -> Cow<'_, str> {
+        match self.ingress {
+            Some(ingress) => cut(ingress.into()),
+            None => cut(String::from_utf8_lossy(self.host)),
+        }
     }
 
     fn kept(&self, now: Instant) -> Failure {
-        let whole = |text: &str| -> Box<str> {
-            match text.char_indices().nth(LONGEST) {
-                Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-                None => text.into(),
-            }
-        };
+        let whole = |text: &str| -> Box<str> { cut(text.into()).into() };
         Failure {
             last: now,
             status: self.status,
@@ -145,6 +160,14 @@ impl Failed<'_> {
             endpoint: self.endpoint,
             pod: self.pod.map(whole),
         }
+    }
+}
+
+/// At most `LONGEST` characters of it.
+fn cut(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text,
     }
 }
 
@@ -208,8 +231,11 @@ mod tests {
         for number in 0..1_000 {
             failures.note(&failed("b", &format!("{number}.test"), None), start);
         }
-        assert_eq!(failures.0.lock().unwrap().news, NEWS);
+        assert_eq!(failures.0.lock().unwrap().of_others.news, NEWS);
         assert!(!hosts(&failures).contains(&"100.test".to_owned()));
+        // It keeps no application's failure away.
+        failures.note(&failed("b", "app.test", Some("n/app")), start + NEW);
+        assert_eq!(hosts(&failures)[0], "app.test");
         failures.note(&failed("b", "late.test", None), start + Duration::from_secs(1));
         assert_eq!(hosts(&failures)[0], "late.test");
     }
@@ -229,5 +255,25 @@ mod tests {
         for text in [&kept.detail, &kept.host, kept.ingress.as_ref().unwrap()] {
             assert_eq!(text.chars().count(), LONGEST + 1, "{text}");
         }
+    }
+
+    #[test]
+    fn long_and_broken_texts_are_recognised() {
+        let (failures, start) = (Failures::default(), Instant::now());
+        let long = "ä".repeat(5_000);
+        let of_long_name = failed("a", "", Some(&long));
+        let of_long_host = failed("a", &long, None);
+        let of_broken_host = Failed {
+            host: b"\xff.test",
+            ..failed("a", "", None)
+        };
+        for time in 0..3 {
+            for one in [&of_long_name, &of_long_host, &of_broken_host] {
+                failures.note(one, start + time * NEW);
+            }
+        }
+        let all = failures.all();
+        assert_eq!(all.len(), 3);
+        assert!(all.iter().all(|failure| failure.last == start + 2 * NEW));
     }
 }
