@@ -178,10 +178,11 @@ fn begin<S>(
         reports,
     });
     let entries: Vec<DoorRecord> = entries.collect();
-    let is_admitted = |ingress: &Ingress| entries.iter().any(|door| door.members.holds(ingress));
-    let unserved = UnservedRoll::new(view, others, is_admitted);
     steps.push(made);
     *changes = go_live(doors, steps);
+    // For the log alone: no door waits for it.
+    let is_admitted = |ingress: &Ingress| entries.iter().any(|door| door.members.holds(ingress));
+    let unserved = UnservedRoll::new(view, others, is_admitted);
     *memory = compiler.into_memory();
     memory.tidy(view);
     reports.admission.replace(by_object(reported));

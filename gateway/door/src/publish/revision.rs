@@ -70,10 +70,6 @@ pub(crate) fn revise<S>(
             reported.extend(explain(others, doors, view, ingress, is_admitted));
         }
     }
-    let members = &last.doors;
-    let is_admitted = |ingress: &Ingress| members.iter().any(|door| door.members.holds(ingress));
-    last.unserved
-        .revise(&changed.ingresses, view, others, is_admitted);
     let mut reported = by_object(reported);
     for key in &changed.ingresses {
         let object = ObjectRef::namespaced(Kind::Ingress, key);
@@ -109,6 +105,11 @@ pub(crate) fn revise<S>(
         steps.push(late);
     }
     *changes = go_live(doors, steps);
+    // For the log alone: no door waits for it.
+    let members = &last.doors;
+    let is_admitted = |ingress: &Ingress| members.iter().any(|door| door.members.holds(ingress));
+    last.unserved
+        .revise(&changed.ingresses, view, others, is_admitted);
     *memory = compiler.into_memory();
     memory.tidy_if_worthwhile(view);
     last.view = view.clone();

@@ -1,6 +1,7 @@
 //! The hosts of Ingresses that stand at no door, for the log alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use resource::{ClusterView, Ingress};
@@ -8,7 +9,8 @@ use route::{Host, HostPattern, ListenerName, ObjectKey, RequestHost};
 
 use crate::admission::Policy;
 
-/// How many hosts are known. Of more, the line of a request says what it says of a host that nobody has.
+/// How many hosts are known. If there are more, each namespace has an equal share. Of a host that is not known, the line of a
+/// request says what it says of one that nobody has.
 const MOST: usize = 10_000;
 
 /// The hosts of Ingresses that no door of this process admits. They tell whoever reads the log why a request was not
@@ -40,6 +42,7 @@ impl Unserved {
 
     fn of(keys: &BTreeSet<ObjectKey>, others: &[(ListenerName, Policy)], view: &ClusterView) -> Self {
         let mut found = Self::default();
+        let mut left = Shares::of(keys, view);
         for ingress in keys.iter().filter_map(|key| view.ingress(key)) {
             let elsewhere = others.iter().find(|(_, policy)| policy.chooses(ingress, view));
             let named = Arc::new(UnservedIngress {
@@ -47,18 +50,50 @@ impl Unserved {
                 door: elsewhere.map(|(door, _)| door.clone()),
             });
             for host in ingress.rule_hosts() {
-                if found.exact.len() + found.wildcard.len() >= MOST {
-                    return found;
-                }
                 let (hosts, host) = match host {
                     HostPattern::Any => continue,
                     HostPattern::Exact(host) => (&mut found.exact, host),
                     HostPattern::Wildcard(suffix) => (&mut found.wildcard, suffix),
                 };
-                hosts.entry(host.clone()).or_insert_with(|| Arc::clone(&named));
+                if let Entry::Vacant(free) = hosts.entry(host.clone())
+                    && left.take(ingress.key.namespace())
+                {
+                    free.insert(Arc::clone(&named));
+                }
             }
         }
         found
+    }
+}
+
+/// How many hosts of each namespace there is still room for: nobody's hosts take the room of other namespaces.
+struct Shares<'k>(HashMap<&'k str, usize>);
+
+impl<'k> Shares<'k> {
+    fn of(keys: &'k BTreeSet<ObjectKey>, view: &ClusterView) -> Self {
+        let namespaces: HashSet<&str> = keys.iter().map(ObjectKey::namespace).collect();
+        let ingresses = keys.iter().filter_map(|key| view.ingress(key));
+        let hosts: usize = ingresses.map(|ingress| ingress.rule_hosts().count()).sum();
+        let each = if hosts <= MOST {
+            MOST
+        } else {
+            MOST / namespaces.len().max(1)
+        };
+        Self(
+            namespaces
+                .into_iter()
+                .map(|namespace| (namespace, each))
+                .collect(),
+        )
+    }
+
+    /// Takes the room for one more host, if there is some.
+    fn take(&mut self, namespace: &str) -> bool {
+        let Some(left) = self.0.get_mut(namespace).filter(|left| **left > 0) else {
+            return false;
+        };
+        *left -= 1;
+        true
     }
 }
 
@@ -175,5 +210,20 @@ mod tests {
         roll.revise(&changed, &others, &[], |_| false);
         assert_eq!(roll.hosts().exact.len(), 5);
         assert_eq!(found(roll.hosts(), "h010004.test").as_deref(), Some("n/b"));
+    }
+
+    #[test]
+    fn a_tenant_with_many_hosts_takes_no_room_of_others() {
+        let hosts: Vec<String> = (0..MOST).map(|number| format!("h{number}.test")).collect();
+        let greedy = ingress("a", &hosts) + &ingress("b", &hosts[..5]);
+        let modest = ingress("c", &["c.test".to_owned(), "*.c.test".to_owned()]);
+        let modest = modest.replace("namespace: n ", "namespace: z ");
+        let roll = UnservedRoll::new(&view(&(greedy + &modest)), &[], |_| false);
+        let find = |host| found(roll.hosts(), host);
+        assert_eq!(roll.hosts().exact.len(), MOST / 2 + 1);
+        assert_eq!(find("h0.test").as_deref(), Some("n/a"));
+        assert_eq!(find("c.test").as_deref(), Some("z/c"));
+        assert_eq!(find("x.c.test").as_deref(), Some("z/c"));
+        assert_eq!(find("h9999.test"), None);
     }
 }
