@@ -15,6 +15,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Fields in their order, names in lower case.
     pub(crate) fields: Vec<(String, String)>,
+    /// As much of it as came.
     pub(crate) body: Vec<u8>,
 }
 
@@ -117,9 +118,13 @@ impl Outcome {
         }
     }
 
-    /// Nothing came in time, or there was no connection.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.answers.is_empty() && matches!(self.end, End::Timeout | End::Quiet | End::Unreachable(_))
+    /// Nothing came in time behind the first answers, or there was no connection.
+    pub(crate) fn is_silent(&self, skip: usize) -> bool {
+        // Behind the start of a tunnel, it is for the application of the door's own host to say something.
+        let is_tunnel = self.answers.last().is_some_and(|answer| answer.status == 101);
+        self.judged(skip).is_empty()
+            && !is_tunnel
+            && matches!(self.end, End::Timeout | End::Quiet | End::Unreachable(_))
     }
 
     /// The answers behind the first ones.
@@ -136,7 +141,7 @@ impl Outcome {
                 .zip(theirs)
                 .all(|(ours, theirs)| ours.comparable(host) == theirs.comparable(others_host));
         // Whether a connection stays open for a moment longer says nothing where there is an answer.
-        let have_answers = !self.answers.is_empty() && !other.answers.is_empty();
+        let have_answers = !ours.is_empty() && !theirs.is_empty();
         are_alike && (have_answers || self.end == other.end)
     }
 
@@ -157,8 +162,8 @@ impl Outcome {
     }
 }
 
-/// Splits what a connection of HTTP/1 brought into answers; what is incomplete is left out. The first `to_head` answers have
-/// no body. Returns also whether nothing is missing.
+/// Splits what a connection of HTTP/1 brought into answers, of which the last may have a part of its body. An incomplete head
+/// is left out. The first `to_head` answers have no body. Returns also whether nothing is missing.
 pub(crate) fn parse(bytes: &[u8], to_head: usize, closed: bool) -> (Vec<Answer>, bool) {
     let mut answers = Vec::new();
     let mut rest = bytes;
@@ -166,11 +171,15 @@ pub(crate) fn parse(bytes: &[u8], to_head: usize, closed: bool) -> (Vec<Answer>,
         let Some((answer, length)) = parse_one(rest, answers.len() < to_head, closed) else {
             return (answers, false);
         };
-        rest = rest.get(length..).unwrap_or_default();
+        let is_whole = length.is_some();
+        rest = length.and_then(|length| rest.get(length..)).unwrap_or_default();
         let is_tunnel = answer.status == 101;
         // An interim answer is followed by the one that counts.
         if answer.status >= 200 || is_tunnel {
             answers.push(answer);
+        }
+        if !is_whole {
+            return (answers, false);
         }
         if is_tunnel {
             // Whatever follows is the backend's. If it looks like an answer, it is taken for one.
@@ -180,8 +189,8 @@ pub(crate) fn parse(bytes: &[u8], to_head: usize, closed: bool) -> (Vec<Answer>,
     (answers, true)
 }
 
-/// The first answer and its length in bytes.
-fn parse_one(bytes: &[u8], to_head: bool, closed: bool) -> Option<(Answer, usize)> {
+/// The first answer and its length in bytes; without a length, the end of its body is missing.
+fn parse_one(bytes: &[u8], to_head: bool, closed: bool) -> Option<(Answer, Option<usize>)> {
     let end = find(bytes, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(bytes.get(..end)?).into_owned();
     let mut lines = head.split("\r\n");
@@ -198,25 +207,24 @@ fn parse_one(bytes: &[u8], to_head: bool, closed: bool) -> Option<(Answer, usize
     let start = end + 4;
     let rest = bytes.get(start..)?;
     if to_head || status < 200 || status == 204 || status == 304 {
-        return Some((answer, start));
+        return Some((answer, Some(start)));
     }
     let length = match (answer.field("transfer-encoding"), answer.field("content-length")) {
-        (Some(_), _) => chunked(rest, &mut answer.body)?,
-        (None, Some(length)) => {
-            let length: usize = length.parse().ok()?;
-            answer.body = rest.get(..length)?.to_vec();
-            length
+        (Some(_), _) => chunked(rest, &mut answer.body),
+        (None, length) => {
+            let length: Option<usize> = match length {
+                Some(length) => length.parse().ok(),
+                None => closed.then_some(rest.len()),
+            };
+            let body = length.and_then(|length| rest.get(..length));
+            answer.body = body.unwrap_or(rest).to_vec();
+            body.map(<[u8]>::len)
         }
-        (None, None) if closed => {
-            answer.body = rest.to_vec();
-            rest.len()
-        }
-        (None, None) => return None,
     };
-    Some((answer, start + length))
+    Some((answer, length.map(|length| start + length)))
 }
 
-/// Takes a chunked body apart; returns its length with all that frames it.
+/// Takes a chunked body apart, as far as its chunks are there; returns its length with all that frames it.
 fn chunked(bytes: &[u8], body: &mut Vec<u8>) -> Option<usize> {
     let mut place = 0;
     loop {
@@ -267,10 +275,31 @@ mod tests {
             parsed(text),
             expected.map(|(status, body)| (status, body.to_owned()))
         );
-        let (answers, complete) = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 0, false);
+        let (answers, complete) = parse(b"HTTP/1.1 200 OK\r\nContent-Le", 0, false);
         assert!(answers.is_empty() && !complete);
         let (answers, complete) = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 1, false);
         assert!(answers.len() == 1 && complete);
+    }
+
+    /// An application that streams has answered.
+    #[test]
+    fn an_answer_counts_before_its_body_ends() {
+        for (fields, body) in [
+            ("Content-Length: 9", "abc"),
+            ("Transfer-Encoding: chunked", "3\r\nabc\r\n5\r\nd"),
+            ("Content-Type: text/event-stream", "abc"),
+            ("Content-Length: nine", "abc"),
+        ] {
+            let text = format!("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
+            let (answers, complete) = parse(text.as_bytes(), 0, false);
+            let [_, answer] = &*answers else {
+                panic!("{answers:?} of {text:?}");
+            };
+            assert_eq!(
+                (answer.status, &*answer.body, complete),
+                (200, b"abc".as_slice(), false)
+            );
+        }
     }
 
     #[test]

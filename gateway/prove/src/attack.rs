@@ -327,7 +327,7 @@ impl Hunt<'_> {
                 }
                 controls.push(control);
             }
-            let is_silent = shot.outcome.is_silent();
+            let is_silent = shot.outcome.is_silent(attack.skip);
             shots.push(shot);
             if is_silent {
                 // It takes long, and proves nothing however often.

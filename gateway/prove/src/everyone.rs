@@ -7,7 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-/// Believes every certificate, and that whoever shows it has its key: what matters is which one is shown.
+/// Believes every certificate; that whoever shows it has its key is checked. What matters is which one is shown.
 ///
 /// For commands that look at gateways from outside. What serves requests cannot have it: no crate of the data path imports this
 /// one (`cargo xtask ci imports`).

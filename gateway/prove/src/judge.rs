@@ -59,7 +59,7 @@ impl Judge<'_> {
         if !are_alike {
             return None;
         }
-        if shot.outcome.is_silent() {
+        if shot.outcome.is_silent(self.skip) {
             return None;
         }
         if self.names_own {
@@ -84,7 +84,7 @@ impl Judge<'_> {
     /// What is left to say when three shots differed from all that were for hosts that exist nowhere.
     pub(crate) fn conclude(&self, shots: &[Shot], controls: &[Shot]) -> Verdict {
         let summary = |shot: &Shot| shot.outcome.summary(self.skip);
-        let unanswered = |shot: &&Shot| shot.outcome.is_silent();
+        let unanswered = |shot: &&Shot| shot.outcome.is_silent(self.skip);
         if let Some(silent) = shots.iter().chain(controls).find(unanswered) {
             return Verdict::Untold(format!("{}, for {}", summary(silent), silent.host));
         }
@@ -258,6 +258,30 @@ mod tests {
         assert_eq!(judged.compare(&silent("a.test"), &silent("n.invalid")), None);
         let verdict = judged.conclude(&[silent("a.test")], &[silent("n.invalid")]);
         assert!(matches!(verdict, Verdict::Untold(_)));
+        // The first answer is the door's own, and none follows.
+        let later = Judge {
+            skip: 1,
+            ..judge(&target, true)
+        };
+        let unanswered = |host: &str, status, end| {
+            let mut shot = answer(host, status, "");
+            shot.outcome.end = end;
+            shot
+        };
+        let ours = unanswered("a.test", 200, End::Quiet);
+        for end in [End::Quiet, End::Timeout, End::Closed] {
+            let control = unanswered("n.invalid", 200, end);
+            assert_eq!(later.compare(&ours, &control), None);
+            let verdict = later.conclude(std::slice::from_ref(&ours), &[control]);
+            assert!(matches!(verdict, Verdict::Untold(_)), "{verdict:?}");
+        }
+        let closed = |host| unanswered(host, 200, End::Closed);
+        let verdict = later.compare(&closed("a.test"), &closed("n.invalid"));
+        assert_eq!(verdict, Some(Verdict::Blocked));
+        // The application of the door's own host took what follows.
+        let tunnel = |host| unanswered(host, 101, End::Quiet);
+        let verdict = later.compare(&tunnel("a.test"), &tunnel("n.invalid"));
+        assert_eq!(verdict, Some(Verdict::Blocked));
         let noisy = [answer("n.invalid", 200, "1"), answer("n.invalid", 200, "2")];
         let ours = [answer("a.test", 200, "3")];
         assert_eq!(judge(&target, true).conclude(&ours, &noisy), Verdict::Blocked);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use text::{Shown, Table};
 
 /// Everything that was found.
 #[derive(Debug, Clone, Serialize)]
@@ -128,31 +129,13 @@ impl Report {
     }
 
     fn matrix(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = || self.doors.iter().map(|door| shown(&door.listener));
-        let mut rows = vec![
-            std::iter::once("hosts of \\ at".to_owned())
-                .chain(names())
-                .collect::<Vec<_>>(),
-        ];
-        for from in &self.doors {
-            let cells = self
-                .doors
-                .iter()
-                .map(|at| self.cell(&from.listener, &at.listener));
-            rows.push(std::iter::once(shown(&from.listener)).chain(cells).collect());
+        let names: Vec<&str> = self.doors.iter().map(|door| door.listener.as_str()).collect();
+        let mut table = Table::new(&[&["hosts of \\ at"], &*names].concat());
+        for from in &names {
+            let cells = names.iter().map(|at| self.cell(from, at));
+            table.row(std::iter::once((*from).to_owned()).chain(cells));
         }
-        let columns = rows.first().map_or(0, Vec::len);
-        let width = |column: usize| {
-            let texts = rows.iter().filter_map(|row| row.get(column));
-            texts.map(|text| text.chars().count()).max().unwrap_or_default()
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &rows {
-            let cells = row.iter().zip(&widths);
-            let line: Vec<String> = cells.map(|(text, width)| format!("{text:width$}")).collect();
-            writeln!(out, "{}", line.join("  ").trim_end())?;
-        }
-        Ok(())
+        writeln!(out, "{table}")
     }
 }
 
@@ -164,28 +147,28 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.matrix(out)?;
         for door in self.doors.iter().filter(|door| door.problem.is_some()) {
-            let problem = shown(door.problem.as_deref().unwrap_or_default());
+            let problem = Shown(door.problem.as_deref().unwrap_or_default());
             writeln!(
                 out,
                 "\ndoor {} at {}: {problem}",
-                shown(&door.listener),
+                Shown(&door.listener),
                 door.address
             )?;
         }
         for cell in &self.pairs {
-            let (from, at) = (shown(&cell.from), shown(&cell.at));
+            let (from, at) = (Shown(&cell.from), Shown(&cell.at));
             for leak in cell.leaks.iter().take(MOST_SHOWN) {
                 let name = leak.server_name.as_ref();
-                let name = name.map_or_else(String::new, |name| format!(", server name {}", shown(name)));
+                let name = name.map_or_else(String::new, |name| format!(", server name {}", Shown(name)));
                 writeln!(
                     out,
                     "\nLEAK: {}{} of {from} (Ingress {}) at {at} by {} ({}{name}): {}",
-                    shown(&leak.host),
-                    shown(&leak.path),
-                    shown(&leak.ingress),
+                    Shown(&leak.host),
+                    Shown(&leak.path),
+                    Shown(&leak.ingress),
                     leak.trick,
                     leak.protocol,
-                    shown(&leak.why)
+                    Shown(&leak.why)
                 )?;
             }
             if cell.leaks.len() > MOST_SHOWN {
@@ -196,7 +179,7 @@ impl fmt::Display for Report {
                 )?;
             }
             for reason in &cell.not_tried {
-                writeln!(out, "\nnot tried: hosts of {from} at {at}: {}", shown(reason))?;
+                writeln!(out, "\nnot tried: hosts of {from} at {at}: {}", Shown(reason))?;
             }
         }
         let left_out: usize = self.pairs.iter().map(|cell| cell.hosts_left_out).sum();
@@ -223,32 +206,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// What others wrote, without what a terminal would obey.
-fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_harmful(character) {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Controls, and what changes the direction of text or takes no room.
-fn is_harmful(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_others_wrote_cannot_turn_the_line_around() {
-        let hostile = "/\u{202e}KAEL\u{1b}[2J\u{2066}";
+        let hostile = "/\u{202e}KAEL\u{1b}[2J\u{2066}\u{61c}\u{e0041}";
         let cell = Cell {
             from: "inside".to_owned(),
             at: "outside".to_owned(),
@@ -275,8 +239,11 @@ mod tests {
             pairs: vec![cell],
         };
         let text = report.to_string();
-        assert!(!text.contains(['\u{202e}', '\u{1b}', '\u{2066}']), "{text:?}");
-        let escaped = "/\\u{202e}KAEL\\u{1b}[2J\\u{2066}";
+        assert!(
+            !text.contains(['\u{202e}', '\u{1b}', '\u{2066}', '\u{61c}', '\u{e0041}']),
+            "{text:?}"
+        );
+        let escaped = "/\\u{202e}KAEL\\u{1b}[2J\\u{2066}\\u{61c}\\u{e0041}";
         assert_eq!(text.matches(escaped).count(), 5, "{text}");
     }
 }
