@@ -8,12 +8,8 @@ use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
 
-/// What only code says that verifies nothing, or that hands over a verifier of its own.
-const MARKS: [&str; 3] = [
-    "ServerCertVerified::assertion()",
-    "ClientCertVerified::assertion()",
-    ".dangerous()",
-];
+/// What only code says that verifies nothing, or that hands over a verifier of its own: called, passed on or imported.
+const MARKS: [&str; 3] = ["CertVerified::assertion", "dangerous(", "DangerousClientConfig"];
 
 /// The only files with one of the marks, and why.
 const ALLOWED: [(&str, &str); 4] = [
@@ -79,6 +75,9 @@ mod tests {
             "builder\n    .dangerous()\n    .with_custom_certificate_verifier(all)",
             "Ok(ServerCertVerified::assertion())",
             "ClientCertVerified::\n    assertion()",
+            "checked.map_or_else(ServerCertVerified::assertion, accepted)",
+            "ClientConfig::dangerous(&mut config)",
+            "DangerousClientConfigBuilder { cfg: builder }",
         ] {
             assert!(has_mark(source), "{source}");
         }
