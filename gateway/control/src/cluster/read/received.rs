@@ -31,7 +31,7 @@ impl<K> ReceivedObject<K> {
 
 impl<'de, K: WatchedKind> Deserialize<'de> for ReceivedObject<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut json = Value::deserialize(deserializer)?;
+        let json = Value::deserialize(deserializer)?;
         let text = |field| Some(json.get("metadata")?.get(field)?.as_str()?.to_owned());
         let meta = ObjectMeta {
             namespace: text("namespace"),
@@ -39,24 +39,28 @@ impl<'de, K: WatchedKind> Deserialize<'de> for ReceivedObject<K> {
             resource_version: text("resourceVersion"),
             ..ObjectMeta::default()
         };
-        forget_fields(&mut json);
-        let content = match K::deserialize(&json) {
-            Ok(object) => Content::Typed(Box::new(object)),
-            Err(error) => {
-                if let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) {
-                    metadata.remove("managedFields");
-                }
-                match K::deserialize(&json) {
-                    Ok(object) => Content::Typed(Box::new(object)),
-                    Err(_) => Content::Untyped(json, error.to_string()),
-                }
-            }
-        };
         Ok(Self {
-            observed: Observed::new(&meta, content),
+            observed: Observed::new(&meta, content::<K>(json)),
             meta,
             kind: PhantomData,
         })
+    }
+}
+
+/// Parses what is of interest of an object.
+fn content<K: WatchedKind>(mut json: Value) -> Content<K> {
+    forget_fields(&mut json);
+    match K::deserialize(&json) {
+        Ok(object) => Content::Typed(Box::new(object)),
+        Err(error) => {
+            if let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("managedFields");
+            }
+            match K::deserialize(&json) {
+                Ok(object) => Content::Typed(Box::new(object)),
+                Err(_) => Content::Untyped(json, error.to_string()),
+            }
+        }
     }
 }
 
@@ -103,14 +107,15 @@ impl<K: WatchedKind> kube::Resource for ReceivedObject<K> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::networking::v1::Ingress;
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn of_managed_fields_only_those_of_the_status_are_kept() {
-        let mut sent = json!({
-            "apiVersion": "v1", "kind": "Service",
+        let sent = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
             "metadata": { "name": "app", "namespace": "shop", "managedFields": [
                 { "manager": "helm", "time": "2026-11-27T10:00:00Z",
                   "fieldsV1": { "f:metadata": { "f:labels": {} }, "f:spec": { "f:ports": {} } } },
@@ -118,11 +123,14 @@ mod tests {
                   "fieldsV1": { "f:status": { "f:loadBalancer": { "f:ingress": {} } } } },
                 { "manager": "odd", "fieldsV1": {} },
             ] },
+            "status": { "loadBalancer": { "ingress": [{ "hostname": "lb.test" }] } },
         });
-        forget_fields(&mut sent);
-        let kept = &sent["metadata"]["managedFields"];
+        let Content::Typed(ingress) = content::<Ingress>(sent.clone()) else {
+            panic!("it is as the API describes it");
+        };
+        let kept = serde_json::to_value(ingress.metadata.managed_fields).unwrap();
         assert_eq!(
-            *kept,
+            kept,
             json!([
                 { "manager": "helm", "time": "2026-11-27T10:00:00Z", "fieldsV1": {} },
                 { "manager": "cloud", "time": "2026-11-27T11:00:00Z", "subresource": "status",
@@ -130,5 +138,10 @@ mod tests {
                 { "manager": "odd", "fieldsV1": {} },
             ])
         );
+        let observed = ReceivedObject::<Ingress>::deserialize(sent)
+            .unwrap()
+            .into_observed();
+        assert_eq!(observed.status.writer.as_deref(), Some("cloud"));
+        assert_eq!(observed.write.manager.as_deref(), Some("helm"));
     }
 }
