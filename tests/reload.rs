@@ -251,6 +251,29 @@ fn listeners_toml_is_reloaded_live() {
     });
 }
 
+/// A process that began without a collector has none to send spans to, and its doors tell nobody of any.
+#[test]
+fn the_first_collector_takes_a_restart() {
+    let backend = Backend::start("app");
+    let gateway = gateway!()
+        .manifest("app.yaml", &manifest::app("app", DOOR, "a.test", backend.port()))
+        .start();
+    let config = std::fs::read_to_string(gateway.config()).unwrap();
+    let door = format!("[listeners.{DOOR}]\n");
+    let traced = config.replace(&door, &format!("{door}tracing = {{ sample = 1 }}\n"));
+    assert_ne!(traced, config);
+    let traced = format!(
+        "{traced}\n[tracing]\nendpoint = \"http://127.0.0.1:{}\"\n",
+        free_port()
+    );
+    std::fs::write(gateway.config(), traced).unwrap();
+    gateway.says("the door traces nothing before a restart");
+    gateway.says("[tracing] need a restart");
+    let address = gateway.door(DOOR);
+    assert_eq!(get(address, "a.test", "/").status, 200);
+    assert_eq!(backend.last().field("traceparent"), None);
+}
+
 /// Half of a file may restrict less than the whole: neither half a configuration nor half a list of networks counts.
 #[test]
 fn a_half_written_configuration_does_not_count() {

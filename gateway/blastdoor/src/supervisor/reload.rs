@@ -109,7 +109,10 @@ impl Supervisor {
 
     /// # Errors
     /// When an address cannot be bound, or there are too few descriptors. Nothing has changed then.
-    fn apply(&mut self, new: Config) -> Result<(), OpenError> {
+    fn apply(&mut self, mut new: Config) -> Result<(), OpenError> {
+        if self.world.config.tracing.is_none() {
+            new.doors.iter_mut().for_each(trace_nothing);
+        }
         // All that can fail comes first. New sockets open before old ones drain.
         let division = self.division(&new.doors, 0)?;
         let opened = self.open_new(&new.doors, division.allotments)?;
@@ -171,6 +174,16 @@ impl Supervisor {
         }
         Ok(opened)
     }
+}
+
+/// Has a door pass on what clients say of traces: a process that began without a collector records nothing, and a door must not tell
+/// backends of spans that nobody ever sees.
+fn trace_nothing(door: &mut Arc<DoorConfig>) {
+    if door.settings.tracing.is_none() {
+        return;
+    }
+    tracing::warn!(listener = %door.name, "the door traces nothing before a restart: the process began without [tracing]");
+    Arc::make_mut(door).settings.tracing = None;
 }
 
 /// What holds until the process ends.
