@@ -62,7 +62,7 @@ fn serve_until_told(options: &Options, config: Config, logs: &Logs, on_hangup: S
     drop(entered);
     match start(&runtime, options.clone(), config, logs, source, signals) {
         Ok(Ended::Clean) => ExitCode::SUCCESS,
-        Ok(Ended::Cut) => ExitCode::from(1),
+        Ok(Ended::Cut | Ended::AtOnce) => ExitCode::from(1),
         Err(error) => logs.fail(1, format!("{error:#}")),
     }
 }
@@ -130,7 +130,8 @@ fn start(
         let (sender, events) = mpsc::channel(source.queue());
         tokio::task::spawn_local(source.watch(sender));
         let ended = supervisor.run(events, signals).await;
-        exporter.iter().for_each(Exporter::finish);
+        let at_once = ended == Ended::AtOnce;
+        exporter.iter().for_each(|exporter| exporter.finish(at_once));
         if let AdminBind::Unix(path) = admin_bind {
             // Best effort: a dead socket file is recognised at the next start.
             let _left = std::fs::remove_file(path);

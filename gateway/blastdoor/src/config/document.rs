@@ -8,7 +8,6 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Position};
-use super::raw::may_be_secret;
 
 /// The most syntax errors of one file that are reported: what is not TOML at all has one on each line.
 const MOST: usize = 100;
@@ -121,6 +120,14 @@ impl Provider for &Document {
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
         Ok(Profile::Default.collect(self.values.clone()))
     }
+}
+
+/// The table whose values are secrets: no message may repeat what stands in it.
+const SECRETS: [&str; 2] = ["tracing", "headers"];
+
+/// Whether what stands at a key, or at the key's own place in its table, may be a secret.
+pub(super) fn may_be_secret<'k>(path: impl IntoIterator<Item = &'k str>) -> bool {
+    path.into_iter().take(SECRETS.len()).eq(SECRETS)
 }
 
 /// Takes the value out of the text of a variable: TOML where it is some (a number, a boolean, an array, a table), else

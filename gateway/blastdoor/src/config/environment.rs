@@ -6,9 +6,8 @@
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Metadata, Profile, Provider};
 
-use super::document::value_of;
+use super::document::{may_be_secret, value_of};
 use super::error::{ConfigError, Place};
-use super::raw::may_be_secret;
 
 /// One variable that belongs to the configuration.
 pub(super) struct Variable {

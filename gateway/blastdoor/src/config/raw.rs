@@ -132,8 +132,8 @@ pub(super) struct RawTracing {
     /// `{ authorization = "Bearer …" }`.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Secret>,
-    /// A file with further fields, one `name: value` in each line; read again for each request. Relative to the configuration
-    /// file.
+    /// A file with further fields, one `name: value` in each line; read again for each request. It wins over `headers`. Relative to
+    /// the configuration file.
     pub(super) headers_file: Option<String>,
     /// A PEM file with the authorities of the collector's certificate. Default: those of the system. Relative to the configuration
     /// file.
@@ -421,14 +421,6 @@ impl<'de> Deserialize<'de> for RawDefaultCertificate {
 
         deserializer.deserialize_any(Choice)
     }
-}
-
-/// The table whose values are secrets: no message may repeat what stands in it.
-const SECRETS: [&str; 2] = ["tracing", "headers"];
-
-/// Whether what stands at a key, or at the key's own place in its table, may be a secret.
-pub(super) fn may_be_secret<'k>(path: impl IntoIterator<Item = &'k str>) -> bool {
-    path.into_iter().take(SECRETS.len()).eq(SECRETS)
 }
 
 /// A text that nobody may read.

@@ -710,3 +710,21 @@ fn a_field_for_the_collector_is_a_text_whatever_it_looks_like() {
     values.sort();
     assert_eq!(values, [&b"4815162342"[..], b"4815162342", b"[a]", b"true"]);
 }
+
+#[test]
+fn a_token_in_clear_text_is_warned_of() {
+    for (endpoint, headers, warned) in [
+        ("http://otel:4317", "{ a = \"b\" }", true),
+        ("http://otel:4317", "{}", false),
+        ("https://otel:4317", "{ a = \"b\" }", false),
+        ("http://127.0.0.1:4317", "{ a = \"b\" }", false),
+        ("http://[::1]:4317", "{ a = \"b\" }", false),
+        ("http://localhost:4317", "{ a = \"b\" }", false),
+    ] {
+        let tracing = format!("[tracing]\nendpoint = \"{endpoint}\"\nheaders = {headers}\n");
+        let (_folder, options) = Options::of_file(&door(&tracing));
+        let warnings = load(&options).unwrap().warnings;
+        let found = warnings.iter().any(|warning| warning.key == "tracing.endpoint");
+        assert_eq!(found, warned, "{tracing}");
+    }
+}

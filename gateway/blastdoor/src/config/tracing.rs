@@ -1,6 +1,7 @@
 //! `[tracing]`: where traces go. `[listeners.X.tracing]`: which requests are traced.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper::http::uri::Authority;
@@ -76,6 +77,14 @@ pub(super) fn collector(section: &mut Section<'_, '_>, raw: &RawTracing) -> Opti
             "an endpoint of `http://` has no TLS; write `https://`, or remove the key",
         );
     }
+    let has_secret = !headers.0.is_empty() || headers_file.is_some();
+    if has_secret && !endpoint.tls && !is_loopback(&endpoint.host) {
+        section.warn(
+            "endpoint",
+            "the fields of `headers` and `headers_file`, which may be a token, go in clear text to an endpoint of `http://`; write \
+             `https://`",
+        );
+    }
     let resource = raw.resource.iter();
     Some(Collector {
         endpoint,
@@ -136,6 +145,10 @@ fn endpoint(written: &str, protocol: CollectorProtocol) -> Result<Endpoint, Stri
             path => path.into(),
         },
     })
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn headers(section: &mut Section<'_, '_>, raw: &RawTracing) -> Headers {

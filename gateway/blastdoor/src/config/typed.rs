@@ -3,9 +3,10 @@
 use hyper::http::HeaderName;
 use serde_json::Value;
 
+use super::document::may_be_secret;
 use super::error::ConfigError;
 use super::layers::Layers;
-use super::raw::{Raw, may_be_secret};
+use super::raw::Raw;
 
 /// Errors that are collected before giving up: a file of garbage needs no full account.
 const MOST: usize = 100;

@@ -152,8 +152,10 @@ pub(crate) enum OpenError {
 pub(crate) enum Ended {
     /// All work finished in time.
     Clean,
-    /// Some requests were cut, or a second signal came.
+    /// Some requests were cut.
     Cut,
+    /// A second signal came.
+    AtOnce,
 }
 
 impl Supervisor {
@@ -286,7 +288,7 @@ impl Supervisor {
                 }
                 SignalAction::End if life.draining => {
                     tracing::warn!("second signal: ending at once");
-                    return ControlFlow::Break(Ended::Cut);
+                    return ControlFlow::Break(Ended::AtOnce);
                 }
                 SignalAction::End => {
                     life.draining = true;

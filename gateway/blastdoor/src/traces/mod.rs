@@ -9,9 +9,11 @@ mod tls;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use control::caught;
 use hyper::http::{HeaderName, HeaderValue};
 use proxy::{SpanBatch, SpanLoss, SpanQueue, Warnings};
 use text::Shown;
@@ -27,14 +29,14 @@ use crate::config::{Collector, headers_of};
 /// How long spans are gathered before they are sent.
 const GATHER: Duration = Duration::from_millis(500);
 
-/// Bytes of spans in one request: a collector's own limit is 4 MiB (gRPC), and 20 MiB (HTTP).
-const BATCH: usize = 512 * 1024;
-
 /// How long spans are worth another try.
 const WORTH: Duration = Duration::from_secs(60);
 
 /// The pauses between tries grow from the first to the last.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+
+/// How long the thread rests after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// How long the last spans may take when the process ends.
 const LAST_SPANS: Duration = Duration::from_secs(2);
@@ -43,6 +45,8 @@ const LAST_SPANS: Duration = Duration::from_secs(2);
 pub(crate) struct Exporter {
     ends: Arc<Notify>,
     ended: Receiver<()>,
+    queue: SpanQueue,
+    in_hand: Arc<AtomicU64>,
 }
 
 /// What identifies the process to a collector, beside what the configuration says.
@@ -71,30 +75,51 @@ impl Exporter {
         let ends = Arc::new(Notify::new());
         let (tell, ended): (SyncSender<()>, _) = sync_channel(1);
         let told = Arc::clone(&ends);
+        let in_hand = Arc::new(AtomicU64::new(0));
+        let (taken, waiting) = (Arc::clone(&in_hand), queue.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         std::thread::Builder::new()
             .name("traces".to_owned())
             .spawn(move || {
-                let sender = Sender {
+                let mut sender = Sender {
                     connection: Connection::new(collector.clone(), tls),
                     collector,
                     queue,
                     resource,
                     warnings: Warnings::default(),
+                    in_hand: taken,
                 };
-                // A panic, which has been logged, costs the spans in hand and what is still to come.
-                LocalSet::new().block_on(&runtime, sender.run(&told));
+                LocalSet::new().block_on(&runtime, async {
+                    // A panic, which has been logged, costs the spans in hand.
+                    while caught(sender.run(&told)).await.is_err() {
+                        sender.recover();
+                        tokio::time::sleep(AFTER_PANIC).await;
+                    }
+                });
                 let _nobody = tell.send(());
             })?;
-        Ok(Self { ends, ended })
+        Ok(Self {
+            ends,
+            ended,
+            queue: waiting,
+            in_hand,
+        })
     }
 
-    /// Sends what is left, but does not wait for it for long.
-    pub(crate) fn finish(&self) {
+    /// Sends what is left, but does not wait for it for long; not at all if the process ends `at_once`.
+    pub(crate) fn finish(&self, at_once: bool) {
         self.ends.notify_one();
-        let _late = self.ended.recv_timeout(LAST_SPANS);
+        let patience = if at_once { Duration::ZERO } else { LAST_SPANS };
+        if self.ended.recv_timeout(patience).is_ok() {
+            return;
+        }
+        let lost = self.queue.take(usize::MAX).count + self.in_hand.load(Ordering::Relaxed);
+        self.queue.lost(SpanLoss::Collector, lost);
+        if lost > 0 {
+            tracing::warn!(spans = lost, "traces are lost: the process ends");
+        }
     }
 }
 
@@ -124,16 +149,26 @@ struct Sender {
     queue: SpanQueue,
     resource: Resource,
     warnings: Warnings,
+    /// Spans that were taken from the queue, and of which nothing is known yet.
+    in_hand: Arc<AtomicU64>,
 }
 
 impl Sender {
+    /// After a panic: begins anew.
+    fn recover(&mut self) {
+        self.connection.close();
+        let lost = self.in_hand.swap(0, Ordering::Relaxed);
+        self.queue.lost(SpanLoss::Collector, lost);
+    }
+
     /// Runs until `ends` is told, and sends what there is then.
-    async fn run(mut self, ends: &Notify) {
+    async fn run(&mut self, ends: &Notify) {
         loop {
             let gathered = async {
                 self.queue.filled().await;
-                if self.queue.waiting() < BATCH {
-                    tokio::time::sleep(GATHER).await;
+                tokio::select! {
+                    () = tokio::time::sleep(GATHER) => {}
+                    () = self.queue.enough() => {}
                 }
             };
             let is_last = tokio::select! {
@@ -144,20 +179,29 @@ impl Sender {
             if is_last {
                 break;
             }
-            let batch = self.queue.take(BATCH);
+            let batch = self.queue.take(SpanQueue::BATCH);
+            self.in_hand.store(batch.count, Ordering::Relaxed);
             let last = self.deliver(&batch, ends).await;
+            self.in_hand.store(0, Ordering::Relaxed);
             if last {
                 break;
             }
         }
         loop {
-            let batch = self.queue.take(BATCH);
+            let batch = self.queue.take(SpanQueue::BATCH);
             if batch.count == 0 {
                 return;
             }
-            self.attempt(&batch)
-                .await
-                .unwrap_or_else(|unsent| self.give_up(&batch, &unsent));
+            self.in_hand.store(batch.count, Ordering::Relaxed);
+            self.try_once(&batch).await;
+            self.in_hand.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Tries once, and gives up then.
+    async fn try_once(&mut self, batch: &SpanBatch) {
+        if let Err(unsent) = self.attempt(batch).await {
+            self.give_up(batch, &unsent);
         }
     }
 
@@ -170,6 +214,7 @@ impl Sender {
                 Ok(()) => return false,
                 Err(unsent) => unsent,
             };
+            pause = pause.max(unsent.after);
             if unsent.is_final || Instant::now() + pause > until {
                 self.give_up(batch, &unsent);
                 return false;
@@ -177,7 +222,7 @@ impl Sender {
             self.warn("traces cannot be sent, and are kept for a while", &unsent);
             tokio::select! {
                 () = ends.notified() => {
-                    self.give_up(batch, &unsent);
+                    self.try_once(batch).await;
                     return true;
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -222,6 +267,8 @@ impl Sender {
             let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
             let read = text.and_then(|text| headers_of(&text));
             let read = read.map_err(|error| Unsent::later(format!("{}: {error}", path.display())))?;
+            // What stands in both is the file's: it is the one that may be renewed.
+            headers.retain(|(name, _)| read.0.iter().all(|(other, _)| other != name));
             headers.extend(read.0);
         }
         Ok(headers)

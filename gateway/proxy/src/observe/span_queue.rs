@@ -15,8 +15,11 @@ pub struct SpanQueue(Arc<Shared>);
 struct Shared {
     /// Most bytes that wait.
     limit: usize,
+    /// So many bytes are worth a request to the collector at once.
+    enough: usize,
     state: Mutex<State>,
     filled: Notify,
+    enough_waits: Notify,
     exported: AtomicU64,
     dropped: [AtomicU64; SpanLoss::ALL.len()],
 }
@@ -64,13 +67,18 @@ impl SpanLoss {
 }
 
 impl SpanQueue {
+    /// Bytes of spans in one request: a collector's own limit is 4 MiB (gRPC), and 20 MiB (HTTP).
+    pub const BATCH: usize = 512 * 1024;
+
     /// A queue in which at most `limit` bytes wait.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Shared {
             limit,
+            enough: Self::BATCH.min(limit / 2),
             state: Mutex::default(),
             filled: Notify::new(),
+            enough_waits: Notify::new(),
             exported: AtomicU64::new(0),
             dropped: Default::default(),
         }))
@@ -88,11 +96,16 @@ impl SpanQueue {
             return;
         }
         let was_empty = state.waiting.is_empty();
+        let enough = self.0.enough;
+        let is_enough_now = state.bytes < enough && state.bytes + length >= enough;
         state.bytes += length;
         state.waiting.push_back(spans);
         drop(state);
         if was_empty {
             self.0.filled.notify_one();
+        }
+        if is_enough_now {
+            self.0.enough_waits.notify_one();
         }
     }
 
@@ -100,6 +113,13 @@ impl SpanQueue {
     pub async fn filled(&self) {
         while self.lock().waiting.is_empty() {
             self.0.filled.notified().await;
+        }
+    }
+
+    /// Waits until there are enough for a request: [`Self::BATCH`], or half of what may wait.
+    pub async fn enough(&self) {
+        while self.lock().bytes < self.0.enough {
+            self.0.enough_waits.notified().await;
         }
     }
 
@@ -176,6 +196,10 @@ impl fmt::Debug for SpanQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use trace::{Kind, SpanId, TraceContext, TraceId};
 
     use super::*;
@@ -185,6 +209,19 @@ mod tests {
         let context = TraceContext::new(TraceId::new(1), SpanId::new(2), true);
         spans.add(context, None, Kind::Server, [1, 2], |span| span.name("GET"));
         spans
+    }
+
+    #[test]
+    fn half_of_the_room_is_enough() {
+        let length = spans().bytes().len();
+        let queue = SpanQueue::new(length * 4);
+        let mut enough = pin!(queue.enough());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(enough.as_mut().poll(&mut context).is_pending());
+        queue.push(spans());
+        assert!(enough.as_mut().poll(&mut context).is_pending());
+        queue.push(spans());
+        assert!(enough.as_mut().poll(&mut context).is_ready());
     }
 
     #[test]
