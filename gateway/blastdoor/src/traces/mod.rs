@@ -93,7 +93,7 @@ impl Exporter {
                 };
                 LocalSet::new().block_on(&runtime, async {
                     // A panic, which has been logged, costs the spans in hand.
-                    while caught(sender.run(&told)).await.is_err() {
+                    while Box::pin(caught(sender.run(&told))).await.is_err() {
                         sender.recover();
                         tokio::time::sleep(AFTER_PANIC).await;
                     }
