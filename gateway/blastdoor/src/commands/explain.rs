@@ -117,6 +117,13 @@ fn watch(options: &Options, asked: &ExplainOptions) -> ExitCode {
         ReportOutput::Json => printer.print_json(&serde_json::json!(told)),
         ReportOutput::Table => printer.print(live::ForPeople(&told)),
     }
+    if let (Told::Nothing { .. }, Some((scheme, _))) = (&told, asked.url.split_once("://")) {
+        print_error(format!(
+            "only doors whose `scheme` is `{}` were looked at: behind a load balancer that ends TLS it is `https`; \
+             a URL without a scheme asks all doors",
+            scheme.to_ascii_lowercase()
+        ));
+    }
     printer.finish(match told {
         Told::Story(_) => ExitCode::SUCCESS,
         Told::Unfinished { .. } | Told::Nothing { .. } => ExitCode::FAILURE,
