@@ -18,6 +18,7 @@ use super::store::{Changed, Store};
 use super::target::permanent_targets;
 use super::update::{Closed, Update};
 use crate::cluster::connection::Connection;
+use crate::cluster::connection::Fault;
 use crate::cluster::door_view::{DoorView, Publish};
 use crate::cluster::options::ClusterOptions;
 use crate::source::{SourceContent, SourceEvent};
@@ -204,8 +205,9 @@ impl Follower {
         let store = self.store.borrow();
         let doors = Arc::clone(&self.doors.borrow());
         let denied = store.targets().filter(|(target, state)| {
-            let may_be_unneeded = target.may_be_absent() && state.fault.is_some();
-            !may_be_unneeded || is_named(target.kind, &store.view, &*doors)
+            // The last question goes over all Ingresses, at every change.
+            matches!(state.fault, Some(Fault::Forbidden(_)))
+                && (!target.may_be_absent() || is_named(target.kind, &store.view, &*doors))
         });
         let mut own = missing_permissions(&self.server, denied);
         // Some kinds may have changed while others are out of reach.
