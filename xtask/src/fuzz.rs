@@ -14,16 +14,19 @@ use crate::command::Invocation;
 use crate::workspace::Workspace;
 
 pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
-/// Seconds that each target runs in CI.
-const SMOKE: &str = "-max_total_time=10";
+/// How each target runs in CI: with the same inputs for the same commit, so that its answer is about the commit. A slow
+/// machine tries fewer of them.
+const IN_CI: [&str; 3] = ["-seed=1", "-runs=300000", "-max_total_time=10"];
 /// What a run finds is kept apart from the committed corpora.
 const FOUND: &str = "target/fuzz/found";
+/// The same for CI, which begins with the committed corpora alone.
+const FOUND_IN_CI: &str = "target/fuzz/found-in-ci";
 /// Coverage counters for libFuzzer, and arithmetic that panics on overflow.
 const INSTRUMENTED: &str = "--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// Checks that targets, sources and corpora belong together, and runs each target for a few seconds.
+/// Checks that targets, sources and corpora belong together, and runs each target on the same inputs for at most ten seconds.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
     let declared = declared(workspace)?;
     let sources = workspace.files("fuzz/fuzz_targets", |file| {
@@ -37,8 +40,18 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<LeftOut>> {
         bail!("fuzz targets, their sources and their corpora do not belong together");
     }
     let programs = build(workspace)?;
+    let found = workspace.path(FOUND_IN_CI);
+    if found.exists() {
+        fs::remove_dir_all(&found).with_context(|| format!("removing {FOUND_IN_CI}"))?;
+    }
     for target in &declared {
-        run_one(workspace, &programs, target, &[SMOKE.to_owned()])?;
+        run_one(
+            workspace,
+            &programs,
+            target,
+            FOUND_IN_CI,
+            &IN_CI.map(str::to_owned),
+        )?;
     }
     Ok(Vec::new())
 }
@@ -49,7 +62,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let names = || declared.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     match arguments.split_first() {
         Some((target, options)) if declared.contains(target) => {
-            run_one(workspace, &build(workspace)?, target, options)
+            run_one(workspace, &build(workspace)?, target, FOUND, options)
         }
         Some((target, _)) => bail!("no fuzz target is named `{target}`; there are: {}", names()),
         None => bail!("which target? There are: {}", names()),
@@ -80,16 +93,22 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.path(format!("target/fuzz/{host}/release")))
 }
 
-fn run_one(workspace: &Workspace, programs: &Path, target: &str, options: &[String]) -> Result<()> {
-    let found = format!("{FOUND}/{target}");
-    fs::create_dir_all(workspace.path(&found)).with_context(|| format!("creating {found}"))?;
+fn run_one(
+    workspace: &Workspace,
+    programs: &Path,
+    target: &str,
+    found: &str,
+    options: &[String],
+) -> Result<()> {
+    let new = format!("{found}/{target}");
+    fs::create_dir_all(workspace.path(&new)).with_context(|| format!("creating {new}"))?;
     // libFuzzer writes what it finds into the first folder only.
-    let corpora = [found.as_str(), &format!("fuzz/corpus/{target}")];
+    let corpora = [new.as_str(), &format!("fuzz/corpus/{target}")];
     let limits = ["-max_len=4096", "-verbosity=0", "-print_final_stats=1"];
     Invocation::new(workspace, programs.join(target))
         .args(corpora)
         .args(limits)
-        .args([format!("-artifact_prefix={FOUND}/{target}-")])
+        .args([format!("-artifact_prefix={new}-")])
         .args(options)
         .run()
 }
