@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use gateway_tests::tls::{Authority, secret, with_tls};
-use gateway_tests::{Backend, Builder, DOORS, Gateway, Output, command, free_port, gateway, manifest};
+use gateway_tests::{Backend, Builder, DOORS, Gateway, Output, command, free_port, full, gateway, manifest};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_blastdoor-under-test");
@@ -67,7 +68,14 @@ fn this_gateway_blocks_everything() {
     let (builder, backends) = apps(gateway!());
     let config = builder.config();
     let gateway = builder.start();
+    let begun = Instant::now();
     let output = prove_with(&config, &gateway, &DOORS, &[]);
+    let taken = begun.elapsed();
+    eprintln!("four doors, 12 pairs: proved in {:.1} s", taken.as_secs_f64());
+    // Only there, since a busy machine says nothing about `prove`.
+    if full() {
+        assert!(taken < Duration::from_secs(60), "{taken:?}");
+    }
     assert_eq!(output.status, 0, "{output:?}");
     assert_eq!(output.stderr, "", "no progress where there is no terminal");
     let report = report(&output);
