@@ -19,6 +19,10 @@ PARTS = ("overview", "problems", "failures", "endpoints", "doors", "routes", "au
 # Elements of the whole document, however many routes there are: a page of a list has a hundred rows.
 MOST_ELEMENTS = 3000
 MANY = 10_000
+# In milliseconds. The best of so many tries counts, so that a busy machine does not decide it.
+LONGEST_OPENING = 1000
+LONGEST_SEARCH = 200
+TRIES = 3
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -233,9 +237,16 @@ def with_many(context):
 
 
 def opens(site, page):
-    """Says how long it takes until everything of the first part is shown."""
-    page.open(site.address + "/")
-    shown = page.until("performance.getEntriesByName('shown')[0]?.startTime")
+    """How long it takes until everything of the first part is shown."""
+    times = []
+    for _ in range(TRIES):
+        # So that what is waited for is not that of the document before.
+        page.open("about:blank")
+        page.until("location.href === 'about:blank'")
+        page.open(site.address + "/")
+        times.append(page.until("performance.getEntriesByName('shown')[0]?.startTime"))
+    shown = min(times)
+    assert shown <= LONGEST_OPENING, f"opens in {times} ms"
     assert page.run("document.querySelectorAll('#main section:not([hidden]) tbody tr').length") == len(DOORS)
     return f"{site.routes} routes: opens in {shown:.0f} ms"
 
@@ -246,18 +257,27 @@ def searches_while_typing(page, rows):
     page.until(f"document.querySelector('form:has(#routes-search) .count').textContent.startsWith('{len(rows):,} ')")
     page.run("document.getElementById('routes-search').focus()")
     wanted = "app-77"
-    slowest = 0
-    for length in range(1, len(wanted) + 1):
-        page.key(wanted[length - 1])
-        said = page.run("document.querySelector('form:has(#routes-search) .count').textContent")
-        total = int(said.split(" ")[0].replace(",", ""))
-        expected = sum(1 for row in rows if wanted[:length] in row)
-        assert total == expected, f"{wanted[:length]}: {said}, and not {expected}"
-        slowest = max(slowest, page.run("performance.getEntriesByName('searched').at(-1).duration"))
+    times = []
+    for _ in range(TRIES):
+        page.run("(() => { const field = document.getElementById('routes-search'); field.value = ''; "
+                 "field.dispatchEvent(new Event('input', { bubbles: true })); })()")
+        times.append(max(searches_for(page, rows, wanted[:length]) for length in range(1, len(wanted) + 1)))
+    fastest = min(times)
+    assert fastest <= LONGEST_SEARCH, f"the slowest searches of each try took {times} ms"
     page.until("location.hash.includes('q=app-77')")
     rows = page.run("[...document.querySelectorAll('#main section:not([hidden]) tbody tr')].map((row) => row.textContent)")
     assert rows and all("app-77" in row for row in rows), rows[:3]
-    return f"a search answers within {slowest:.0f} ms"
+    return f"a search answers within {fastest:.0f} ms"
+
+
+def searches_for(page, rows, typed):
+    """Presses the last key of what is typed, and returns how long the search took."""
+    page.key(typed[-1])
+    said = page.run("document.querySelector('form:has(#routes-search) .count').textContent")
+    total = int(said.split(" ")[0].replace(",", ""))
+    expected = sum(1 for row in rows if typed in row)
+    assert total == expected, f"{typed}: {said}, and not {expected}"
+    return page.run("performance.getEntriesByName('searched').at(-1).duration")
 
 
 def stays_small(page, total):
