@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use http::Request;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::connection::{ClusterError, Connection, Credentials, Fault};
+use super::shallow::Shallow;
 
 /// A kind of object, as the API names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub struct ApiResource<'a> {
 /// What is known of a kind, or of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listing {
-    /// These there are.
+    /// These there are. One that is nested deeper than 100 levels has nothing but its name.
     Objects(Vec<Value>),
     /// The kind, or the object, does not exist.
     Absent,
@@ -37,6 +40,23 @@ pub struct ClusterReader {
 
 /// Objects of one page.
 const PAGE: usize = 500;
+
+/// A part of a list.
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: PageMetadata,
+    /// Go writes an empty list as `null`.
+    items: Option<Vec<Shallow>>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    /// Where the next part begins.
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
 /// How often a request is sent when the API server is too busy.
 const ATTEMPTS: u32 = 4;
 /// Between two attempts.
@@ -71,7 +91,7 @@ impl ClusterReader {
                 "*" => String::new(),
                 next => format!("?limit={PAGE}{next}"),
             };
-            let mut answer = match self.get_path(&format!("{path}{page}")).await {
+            let answer: Page = match self.get_path(&format!("{path}{page}")).await {
                 Ok(answer) => answer,
                 Err(Fault::Expired) if !next.is_empty() && next != "*" => {
                     objects.clear();
@@ -80,12 +100,9 @@ impl ClusterReader {
                 }
                 Err(fault) => return self.listing(fault),
             };
-            if let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) {
-                objects.extend(items);
-            }
-            let token = answer.pointer("/metadata/continue").and_then(Value::as_str);
-            match token.filter(|token| !token.is_empty()) {
-                Some(token) => next = format!("&continue={}", escaped(token)),
+            objects.extend(answer.items.into_iter().flatten().map(|object| object.json));
+            match answer.metadata.next.filter(|token| !token.is_empty()) {
+                Some(token) => next = format!("&continue={}", escaped(&token)),
                 None => return Ok(Listing::Objects(objects)),
             }
         }
@@ -102,7 +119,7 @@ impl ClusterReader {
         name: &str,
     ) -> Result<Listing, ClusterError> {
         match self.get_path(&resource.path(Some(namespace), Some(name))).await {
-            Ok(object) => Ok(Listing::Objects(vec![object])),
+            Ok(Shallow { json, .. }) => Ok(Listing::Objects(vec![json])),
             Err(fault) => self.listing(fault),
         }
     }
@@ -125,12 +142,12 @@ impl ClusterReader {
         }
     }
 
-    async fn get_path(&self, path: &str) -> Result<Value, Fault> {
+    async fn get_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
         let mut attempt = 1;
         loop {
             let request = Request::get(path).body(Vec::new());
             let request = request.map_err(|error| Fault::Nonsense(error.to_string()))?;
-            match self.connection.client.request::<Value>(request).await {
+            match self.connection.client.request::<T>(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
                     let fault = Fault::from(error);

@@ -15,6 +15,7 @@ mod options;
 mod read;
 #[cfg(test)]
 mod scripted;
+mod shallow;
 mod source;
 mod status;
 mod write;

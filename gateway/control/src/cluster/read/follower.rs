@@ -8,7 +8,7 @@ use resource::{ClusterView, Kind, Object, Problem, ProblemLists, Severity};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::availability::{Obstacle, obstacle};
+use super::availability::{Obstacle, loss, obstacle};
 use super::held::{HeldObjects, NAMED_WAIT};
 use super::named::NamedObjects;
 use super::pending::Pending;
@@ -51,8 +51,6 @@ pub(crate) struct Follower {
 struct Reported {
     is_loaded: bool,
     obstacle: Option<Obstacle>,
-    /// As it was reported, for as long as it lasts.
-    loss: Option<Problem>,
 }
 
 impl Follower {
@@ -211,7 +209,7 @@ impl Follower {
         });
         let mut own = missing_permissions(&self.server, denied);
         // Some kinds may have changed while others are out of reach.
-        own.extend(self.reported.loss.clone());
+        own.extend(loss(&store, &self.server, true));
         own.extend(missing_services(&*doors, &store.view, &self.server));
         let too_many = self.named.count_beyond_bound();
         if too_many > 0 {
@@ -243,20 +241,17 @@ impl Follower {
     async fn report_obstacle(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Closed> {
         let (obstacle, problem) = {
             let store = self.store.borrow();
-            let obstacle = obstacle(&store, &self.server);
+            let obstacle = obstacle(&store, &self.server, self.reported.is_loaded);
             if obstacle == self.reported.obstacle {
                 return Ok(());
             }
-            let is_loaded = self.reported.is_loaded;
-            let in_words = |obstacle: &Obstacle| obstacle.problem(&store, &self.server, is_loaded);
-            let problem = obstacle.as_ref().map(in_words);
+            let in_words = |obstacle: &Obstacle| obstacle.problem(&store, &self.server);
+            let problem = obstacle.as_ref().and_then(in_words);
             (obstacle, problem)
         };
         if obstacle.is_none() {
             tracing::info!(server = %self.server, "the API server can be read");
         }
-        let is_lost = matches!(obstacle, Some(Obstacle::Lost { .. }));
-        self.reported.loss = problem.clone().filter(|_| is_lost);
         self.reported.obstacle = obstacle;
         if let Some(problem) = problem {
             let permit = events.reserve().await.map_err(|_closed| Closed)?;

@@ -10,6 +10,7 @@ mod kinds;
 mod named;
 mod observed;
 mod openings;
+mod page;
 mod pending;
 mod permissions;
 mod received;

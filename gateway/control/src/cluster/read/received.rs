@@ -1,7 +1,7 @@
 //! Objects as the API server sends them, each parsed separately, so that a malformed one does not affect the others.
 //!
 //! An API server accepts objects that no client can parse, for example with a five-digit year in `managedFields`. If a
-//! page was parsed as a whole, one such object would hide all the others on it. Each is reduced at once to what the gateway
+//! page was parsed as a whole, one such object would hide all the others on it; so would one that is nested too deep. Each is reduced at once to what the gateway
 //! keeps, so that a page of whole objects is never in memory.
 
 use std::borrow::Cow;
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::kinds::WatchedKind;
 use super::observed::{Content, Observed};
+use crate::cluster::shallow::Shallow;
 
 /// One object of the API server, whether it could be parsed or not.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ impl<K> ReceivedObject<K> {
 
 impl<'de, K: WatchedKind> Deserialize<'de> for ReceivedObject<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Value::deserialize(deserializer)?;
+        let Shallow { json, is_too_deep } = Shallow::deserialize(deserializer)?;
         let text = |field| Some(json.get("metadata")?.get(field)?.as_str()?.to_owned());
         let meta = ObjectMeta {
             namespace: text("namespace"),
@@ -39,8 +40,13 @@ impl<'de, K: WatchedKind> Deserialize<'de> for ReceivedObject<K> {
             resource_version: text("resourceVersion"),
             ..ObjectMeta::default()
         };
+        let content = if is_too_deep {
+            Content::Untyped(json, Shallow::TOO_DEEP.to_owned())
+        } else {
+            content::<K>(json)
+        };
         Ok(Self {
-            observed: Observed::new(&meta, content::<K>(json)),
+            observed: Observed::new(&meta, content),
             meta,
             kind: PhantomData,
         })

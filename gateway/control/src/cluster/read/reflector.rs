@@ -14,12 +14,14 @@ use tokio::time::timeout;
 
 use super::kinds::{WatchedKind, reference};
 use super::observed::Observed;
+use super::page;
 use super::received::ReceivedObject;
 use super::target::WatchTarget;
 use super::update::{Closed, TargetEvent, Update};
 use crate::cluster::connection::{Contact, Fault, Pace};
 
-/// Objects in one page. A whole page is in memory until it has been parsed, and the connection keeps as much room.
+/// Objects in one page, unless they are long. A whole page is in memory until it has been parsed, and the connection keeps as
+/// much room.
 const PAGE: u32 = 100;
 /// Room is made at once for so many objects of a list.
 const MOST_EXPECTED: usize = 100_000;
@@ -84,14 +86,20 @@ impl<K: WatchedKind> Reflector<K> {
     async fn list(&self) -> Result<(Vec<Observed>, String), Fault> {
         let mut params = ListParams {
             field_selector: self.fields.clone(),
-            limit: Some(PAGE),
             ..ListParams::default()
         };
         let mut objects = Vec::new();
+        let mut most = PAGE;
         loop {
-            let page = timeout(ANSWER, self.api.list(&params))
+            params.limit = Some(most);
+            let page = timeout(ANSWER, page::read(&self.api, &params))
                 .await
                 .map_err(|_elapsed| Fault::Stalled(ANSWER))??;
+            let Some(page) = page else {
+                most = (most / 4).max(1);
+                continue;
+            };
+            most = (most * 2).min(PAGE);
             let remaining = page.metadata.remaining_item_count.unwrap_or_default();
             let remaining = usize::try_from(remaining).unwrap_or_default().min(MOST_EXPECTED);
             objects.reserve_exact(page.items.len() + remaining);

@@ -126,11 +126,21 @@ impl Store {
     }
 
     /// Why the API server is out of reach, or its answers make no sense. Refused credentials come first, because they do
-    /// not recover by themselves.
+    /// not recover by themselves; then what concerns all kinds; last what may concern one alone.
     pub(crate) fn loss(&self) -> Option<&Fault> {
         let faults = self.targets.values().filter_map(|state| state.fault.as_ref());
         let losses = faults.filter(|fault| fault.is_loss() || matches!(fault, Fault::Nonsense(_)));
-        losses.max_by_key(|fault| **fault == Fault::Unauthorized)
+        losses.max_by_key(|fault| match fault {
+            Fault::Unauthorized => 3,
+            Fault::Unreachable(_) | Fault::Stalled(_) => 2,
+            Fault::Busy(_) => 1,
+            Fault::Forbidden(_)
+            | Fault::Refused(_)
+            | Fault::Absent
+            | Fault::Conflict
+            | Fault::Expired
+            | Fault::Nonsense(_) => 0,
+        })
     }
 
     /// Kinds of objects that are not read, each without a name ([`UnreadObjects`](resource::UnreadObjects)).

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::availability::obstacle;
 use super::named::{NamedObjects, ObjectNeeds, in_order};
 use super::observed::Observed;
 use super::received::ReceivedObject;
@@ -103,6 +104,43 @@ async fn a_list_and_then_every_change() {
     );
     // Taken up where the bookmark was.
     assert!(queries[2].contains("resourceVersion=30"), "{queries:?}");
+}
+
+/// Nor does one that is nested deeper than a parser goes, in a list and in a watch, and it is named.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_nested_too_deep_hides_no_other() {
+    let mut deep = service("deep", 80, 3);
+    deep["spec"]["plugin"] = "DEEP".into();
+    let nested = |answer: Response<String>| {
+        answer.map(|body| body.replace("\"DEEP\"", &("[".repeat(5000) + &"]".repeat(5000))))
+    };
+    let listed = nested(list(7, &[service("sound", 80, 2), deep.clone()]));
+    deep["metadata"]["resourceVersion"] = "8".into();
+    // As an API server writes it, the type first.
+    let lines = [("MODIFIED", deep), ("MODIFIED", service("sound", 81, 9))]
+        .map(|(kind, object)| format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"));
+    let watched = nested(Response::new(lines.concat()));
+    let (_, events) = follow(vec![listed, watched], Duration::from_millis(500)).await;
+    let [
+        TargetEvent::Listed(objects),
+        TargetEvent::Following,
+        TargetEvent::Applied(again),
+        TargetEvent::Applied(sound),
+    ] = &*events
+    else {
+        panic!("{events:?}");
+    };
+    let names: Vec<&str> = objects.iter().map(|observed| &*observed.reference.name).collect();
+    assert_eq!(names, ["sound", "deep"]);
+    for deep in [&objects[1], &**again] {
+        assert_eq!(&*deep.reference.name, "deep");
+        let words: Vec<String> = deep.problems.iter().map(ToString::to_string).collect();
+        assert!(
+            words.iter().any(|word| word.contains("nested deeper")),
+            "{words:?}"
+        );
+    }
+    assert_eq!((&*sound.reference.name, &*sound.version), ("sound", "9"));
 }
 
 /// An object that the API server accepts and no client can read harms no other.
@@ -224,6 +262,96 @@ async fn pages_are_read_one_after_the_other() {
     let script = vec![answer(200, &first), list(7, &[service("b", 80, 6)])];
     let (_, events) = follow(script, Duration::from_secs(1)).await;
     assert_eq!(names(&events), ["2 listed"], "never a part of it");
+}
+
+/// What is reported follows what is lost: of one kind first, of the API server then, before and after the first load.
+#[test]
+fn a_loss_of_the_whole_is_told_though_one_kind_was_lost_before() {
+    let fail = |store: &mut Store, kind, fault| {
+        let target = WatchTarget {
+            kind,
+            scope: Scope::Cluster,
+        };
+        store.open(target.clone());
+        let event = TargetEvent::Failed(fault);
+        store.take(Update { target, event }, &Needing::default());
+    };
+    let mut store = Store::default();
+    fail(&mut store, Kind::Middleware, Fault::Nonsense("odd".into()));
+    let before = obstacle(&store, "api.test", false);
+    let kind_alone = obstacle(&store, "api.test", true);
+    assert_ne!(before, kind_alone, "its consequence is another");
+    fail(&mut store, Kind::Ingress, Fault::Unreachable("refused".into()));
+    let whole = obstacle(&store, "api.test", true).expect("an obstacle");
+    assert_ne!(Some(&whole), kind_alone.as_ref());
+    let words = whole.problem(&store, "api.test").expect("a problem").message;
+    assert!(
+        words.contains("cannot be reached: refused") && words.contains("stays in force"),
+        "{words}"
+    );
+    fail(&mut store, Kind::Ingress, Fault::Unreachable("no route".into()));
+    assert_eq!(
+        obstacle(&store, "api.test", true),
+        Some(whole),
+        "other words are no other loss"
+    );
+}
+
+/// Objects that are long together are asked for in smaller pages, from where the last one ended.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_too_long_is_read_in_parts() {
+    const MEBIBYTE: usize = 1 << 20;
+    let contact = Contact::new();
+    let objects = |names: std::ops::Range<usize>| -> Vec<Value> {
+        let long = |name: usize| {
+            let mut object = service(&format!("s{name}"), 80, 5);
+            object["metadata"]["annotations"] = json!({ "long": "x".repeat(MEBIBYTE) });
+            object
+        };
+        names.map(long).collect()
+    };
+    let (client, requests) = scripted::answering(
+        move |request| {
+            let query = request.split_once('?')?.1.to_owned();
+            let parameter = |name: &str| {
+                let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+                pairs.find(|(found, _)| *found == name)?.1.parse::<usize>().ok()
+            };
+            let (first, limit) = (parameter("continue").unwrap_or(0), parameter("limit")?);
+            let end = (first + limit).min(12);
+            let mut metadata = json!({ "resourceVersion": "7" });
+            if end < 12 {
+                metadata["continue"] = end.to_string().into();
+            }
+            let list = json!({ "kind": "ServiceList", "apiVersion": "v1", "metadata": metadata, "items": objects(first..end) });
+            Some(answer(200, &list))
+        },
+        &contact,
+    );
+    let api: Api<ReceivedObject<RawService>> = Api::all(client);
+    let (sender, mut updates) = mpsc::channel(100);
+    let reflector = Reflector::new(api, target(), None, sender, contact);
+    let listed = async {
+        while let Some(Update { event, .. }) = updates.recv().await {
+            if let TargetEvent::Listed(objects) = event {
+                return objects;
+            }
+        }
+        Vec::new()
+    };
+    let objects = tokio::select! {
+        () = reflector.run() => Vec::new(),
+        objects = listed => objects,
+    };
+    let names: Vec<&str> = objects.iter().map(|object| &*object.reference.name).collect();
+    assert_eq!(names, (0..12).map(|name| format!("s{name}")).collect::<Vec<_>>());
+    let asked: Vec<String> = requests.all().into_iter().map(|(_, request)| request).collect();
+    let part = |query: &str| asked.iter().any(|asked| asked.ends_with(query));
+    assert!(
+        part("limit=100") && part("limit=25") && part("limit=6"),
+        "{asked:?}"
+    );
+    assert!(part("limit=12&continue=6"), "{asked:?}");
 }
 
 /// What happens to a few Services, in whatever order and however often.
