@@ -111,7 +111,7 @@ impl Journal {
                 doors: BTreeSet::new(),
                 hosts_appeared: BTreeMap::new(),
             }),
-            lines: Warnings::default(),
+            lines: Warnings::for_reasons(news::NAMESPACES),
         }))
     }
 
@@ -221,11 +221,15 @@ impl State {
         self.bytes += entry.bytes();
         self.entries.push_back(Arc::new(entry));
         while self.entries.len() > MOST_ENTRIES || self.bytes > MOST_BYTES {
-            let Some(oldest) = self.entries.pop_front() else {
+            // Of the older half, what made a host appear stays longest: whoever wants to hide it would make any number of
+            // other changes.
+            let mut older = self.entries.iter().take(self.entries.len() / 2);
+            let without_news = older.position(|entry| !entry.has_news());
+            let Some(oldest) = self.entries.remove(without_news.unwrap_or(0)) else {
                 return;
             };
             self.bytes = self.bytes.saturating_sub(oldest.bytes());
-            self.complete_since = oldest.time;
+            self.complete_since = self.complete_since.max(oldest.time);
         }
     }
 
@@ -267,6 +271,12 @@ impl Query {
 impl Entry {
     fn concerns(&self, door: &str) -> bool {
         self.doors.iter().any(|entry| entry.listener.0.as_str() == door)
+    }
+
+    /// Whether a door answers a host that it did not answer before.
+    fn has_news(&self) -> bool {
+        let mut changes = self.doors.iter().flat_map(|door| &door.changes);
+        changes.any(|change| change.new_host)
     }
 
     /// Leaves changes out until it takes no more than so many bytes. What made a host appear stays longest.

@@ -6,8 +6,11 @@ use proxy::Warnings;
 
 use super::entry::{Cause, DoorEntry, DoorEvent};
 
-/// How many hosts of one door are logged in 10 s.
+/// How many hosts of one namespace are logged for one door in 10 s.
 const MOST_LINES: usize = 20;
+
+/// How many namespaces have lines of their own, at all doors together.
+pub(super) const NAMESPACES: usize = 200;
 
 /// Logs the hosts that are new at a door, with who wrote their Ingresses if that is known.
 pub(super) fn tell(entry: &DoorEntry, causes: &[Cause], lines: &Warnings) {
@@ -17,11 +20,14 @@ pub(super) fn tell(entry: &DoorEntry, causes: &[Cause], lines: &Warnings) {
     let (listener, now) = (&entry.listener.0, Instant::now());
     let mut told = 0;
     for change in entry.changes.iter().filter(|change| change.new_host) {
-        let Some(kept_back) = lines.admit_some(listener.as_str(), MOST_LINES, now) else {
-            break;
+        let answer = change.after.clone().unwrap_or_default();
+        let ingress = answer.ingress.as_deref().unwrap_or_default();
+        // Nobody's lines are used up by others. No name has a space in it.
+        let whose = ingress.split('/').next().unwrap_or_default();
+        let Some(kept_back) = lines.admit_some(&format!("{listener} {whose}"), MOST_LINES, now) else {
+            continue;
         };
         told += 1;
-        let answer = change.after.clone().unwrap_or_default();
         let wrote = causes
             .iter()
             .find(|cause| cause.is_ingress(answer.ingress.as_deref()));
@@ -39,7 +45,6 @@ pub(super) fn tell(entry: &DoorEntry, causes: &[Cause], lines: &Warnings) {
     if hosts == 0 {
         return;
     }
-    // Doors have names without spaces.
     if let Some(kept_back) = lines.admit(&format!("{listener} in numbers"), now) {
         tracing::info!(%listener, hosts, "more hosts are new at this door; `/api/v1/changes` lists them{kept_back}");
     }

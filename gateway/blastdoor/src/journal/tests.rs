@@ -369,6 +369,44 @@ fn the_oldest_go_and_the_journal_says_since_when_it_is_complete() {
     assert_eq!(page["publications"], number);
 }
 
+/// Whoever exposes a host and takes it back cannot make the journal forget that by other changes.
+#[test]
+fn other_changes_do_not_displace_a_new_host() {
+    let mut rig = Rig::new();
+    let states = ["a", "b"].map(|state| {
+        let paths: Vec<String> = (0..90)
+            .map(|number| format!("/{state}{number}/{}", "x".repeat(200)))
+            .collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        service(true) + &ingress("web", "a", "a.test", &paths, "")
+    });
+    let secret = ingress("new", "a", "secret.test", &["/"], "");
+    rig.publish(&states[0]);
+    rig.publish(&(states[0].clone() + &secret));
+    let entries = |rig: &Rig| rig.journal.lock().entries.clone();
+    let is_told = |rig: &Rig| {
+        let query = Query {
+            limit: MOST_ENTRIES,
+            ..Query::default()
+        };
+        rig.page(&query)["entries"].to_string().contains("secret.test")
+    };
+    let (mut number, mut kept) = (0, 0);
+    // Until it is full, and then half as much again: the first entries would be gone.
+    while entries(&rig).len() > kept || number < kept + kept / 2 {
+        kept = kept.max(entries(&rig).len());
+        number += 1;
+        rig.publish(&states[number % 2]);
+        assert!(number < 1_000, "it grows without a bound");
+    }
+    assert!(is_told(&rig), "after {number} changes");
+    let latest = rig.last()["number"].as_u64().unwrap();
+    assert!(
+        latest > u64::try_from(number).unwrap(),
+        "the newest change is there: {latest} {number}"
+    );
+}
+
 #[test]
 fn entries_are_bounded_in_number_too() {
     let mut rig = Rig::new();
