@@ -467,6 +467,43 @@ fn what_a_tenant_writes_stays_in_the_line() {
     assert!(told.lines().all(|line| !line.starts_with("2026-01-01")), "{told}");
 }
 
+/// A door that redirects to its sibling, and an Ingress that redirects by itself at the same door.
+#[test]
+fn who_has_redirected() {
+    let own = annotated(
+        &manifest::ingress("own", "internal-http", &[("own.test", "Prefix", "/", "app")]),
+        &[(
+            "nginx.ingress.kubernetes.io/permanent-redirect",
+            "https://elsewhere.test/",
+        )],
+    );
+    let siblings = manifest::ingress(
+        "siblings",
+        "external-https",
+        &[("siblings.test", "Prefix", "/", "app")],
+    );
+    let gateway = gateway!()
+        .door("internal-http", "redirect = \"external-https\"")
+        .manifest("own.yaml", &own)
+        .manifest("siblings.yaml", &siblings)
+        .manifest("app.yaml", &manifest::service("app", &[80]))
+        .start();
+    let expected = [
+        ("own.test", 301, "a filter of its Ingress redirects it"),
+        (
+            "siblings.test",
+            308,
+            "the door redirects what its sibling serves (`redirect`)",
+        ),
+    ];
+    for (number, (host, status, detail)) in expected.into_iter().enumerate() {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let answer = exchange(gateway.door("internal-http"), request).unwrap();
+        assert_eq!(answer.status, status, "{host}");
+        says(&line(&gateway, number), "redirect", &[detail]);
+    }
+}
+
 /// A door that has rules without a host, while another process has the other doors.
 #[test]
 fn no_rule_has_the_path() {

@@ -251,6 +251,15 @@ fn the_health_command() {
         ),
         (0, 0, 0, 2)
     );
+    for other in ["", "?x", "/", "#x", " x", "%20", "\u{e4}", " HTTP/1.0\r\n"] {
+        assert_eq!(ask(&["--lb", &format!("{DOOR}{other}x")]), 2, "{other:?}");
+        let name = if other.is_empty() {
+            ""
+        } else {
+            &format!("{DOOR}{other}")
+        };
+        assert_eq!(ask(&["--lb", name]), 2, "{other:?}");
+    }
 
     // When its file breaks, a gateway continues with what it has, and so must the probe. With `--admin` it reads no file.
     let text = std::fs::read_to_string(&config).unwrap();

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use route::ListenerName;
 
 use crate::commands::scope::Scope;
 use crate::commands::{audit, check, doctor, explain, migrate, prove, shell, version};
@@ -81,7 +82,7 @@ pub(crate) enum Command {
         ready: bool,
         /// Ask whether this door takes traffic, as load balancers do
         #[arg(long, value_name = "DOOR")]
-        lb: Option<String>,
+        lb: Option<ListenerName>,
     },
     /// Print the script that completes this command line in a shell
     Completions {

@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
         Command::Completions { shell } => commands::shell::completions(cli::command(program), shell),
         Command::Man { folder } => commands::shell::man(cli::command(program), folder.as_deref()),
         Command::Version { output } => commands::version::run(output),
-        Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_deref()),
+        Command::Health { admin, ready, lb } => commands::health::run(&options, admin, ready, lb.as_ref()),
     }
 }
 

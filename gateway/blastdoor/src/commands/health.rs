@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use route::ListenerName;
+
 use super::admin_client::ask;
 use super::{USAGE, fail, print_error};
 use crate::config::{self, AdminBind, Options};
@@ -10,7 +12,12 @@ use crate::config::{self, AdminBind, Options};
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks the admin port.
-pub(crate) fn run(options: &Options, admin: Option<AdminBind>, ready: bool, door: Option<&str>) -> ExitCode {
+pub(crate) fn run(
+    options: &Options,
+    admin: Option<AdminBind>,
+    ready: bool,
+    door: Option<&ListenerName>,
+) -> ExitCode {
     let admin = match admin.map_or_else(|| config::admin(options), Ok) {
         Ok(admin) => admin,
         Err(errors) => return fail(USAGE, errors),

@@ -49,7 +49,8 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
     };
 
     let raw = typed(&layers, &mut errors);
-    if raw.listeners.is_empty() && errors.is_empty() {
+    // Doors that could not be read have errors of their own.
+    if raw.listeners.is_empty() && (errors.is_empty() || !layers.values().contains_key("listeners")) {
         let message = "no door is declared; write at least one [listeners.NAME]";
         errors.push(layers.error("listeners", message.to_owned()));
     }

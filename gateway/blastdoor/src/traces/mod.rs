@@ -115,7 +115,7 @@ impl Exporter {
         if self.ended.recv_timeout(patience).is_ok() {
             return;
         }
-        let lost = self.queue.take(usize::MAX).count + self.in_hand.load(Ordering::Relaxed);
+        let lost = self.queue.clear() + self.in_hand.load(Ordering::Relaxed);
         self.queue.lost(SpanLoss::Collector, lost);
         if lost > 0 {
             tracing::warn!(spans = lost, "traces are lost: the process ends");

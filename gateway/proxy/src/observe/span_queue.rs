@@ -123,6 +123,15 @@ impl SpanQueue {
         }
     }
 
+    /// Throws away what waits, and tells how many spans that were.
+    pub fn clear(&self) -> u64 {
+        let mut state = self.lock();
+        state.bytes = 0;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.iter().map(|spans| u64::from(spans.count())).sum()
+    }
+
     /// Takes the oldest, up to so many bytes, and at least those of one request. Empty if there are none.
     #[must_use]
     pub fn take(&self, most: usize) -> SpanBatch {

@@ -85,7 +85,12 @@ fn prepare(
             Times::add(&mut record.times.filters, began);
             prepared
         }
-        Decision::Reply(reply) => Err(Halt::Reply(reply)),
+        Decision::Reply(reply) => {
+            if matches!(reply, Reply::Redirect { .. }) {
+                record.explain("the door redirects what its sibling serves (`redirect`)");
+            }
+            Err(Halt::Reply(reply))
+        }
     };
     if !matches!(prepared, Err(Halt::Wait(_))) {
         scratch.from_client.consume(length);

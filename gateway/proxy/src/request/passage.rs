@@ -171,6 +171,9 @@ fn go_on(
     match course.advance(&seen, record.story.as_deref_mut()) {
         Passed::Through => {}
         Passed::Answered(reply) => {
+            if matches!(reply, Reply::Redirect { .. }) {
+                record.explain("a filter of its Ingress redirects it");
+            }
             return Err(Halt::Reply(course.edit(reply)));
         }
         Passed::Waits(wait) => {

@@ -109,7 +109,6 @@ impl Reply {
                 (is_head_parsed, refusal.disposition().close)
             }
             Self::Redirect { status, .. } => {
-                record.explain("the door redirects what its sibling serves (`redirect`)");
                 record.answered(*status, Some(Reason::Redirect));
                 (true, false)
             }
