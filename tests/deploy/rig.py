@@ -16,6 +16,8 @@ CHART = ROOT / "deploy/helm/blastdoor"
 KUSTOMIZE = ROOT / "deploy/kustomize"
 PRESETS = sorted(file.stem for file in (CHART / "presets").glob("*.yaml"))
 NAMESPACE = "blastdoor"
+# The one thing that CI does without: no registry that it reaches has the program. The rest of the module is looked at.
+NO_TERRAFORM = "no terraform here: whether `terraform fmt` has something to change is not known"
 
 
 def program(name: str, package: str) -> str:

@@ -2,7 +2,7 @@
 """Runs the tests of deploy/: everything in `test_*.py`, or what has one of the given words in its name.
 
 `cargo xtask deploy` makes the virtual environment and says where the programs are (HELM, KUBECTL, …). What cannot run
-here is reported; with CI=true that is a failure. Exit status: 0 all passed, 1 something failed.
+here is reported; with CI=true that is a failure, but for `rig.NO_TERRAFORM`. Exit status: 0 all passed, 1 something failed.
 """
 
 import argparse
@@ -11,6 +11,8 @@ import pathlib
 import sys
 import time
 import unittest
+
+import rig
 
 HERE = pathlib.Path(__file__).parent
 
@@ -51,8 +53,9 @@ def main() -> None:
     left_out = [f"{test.id()}: {reason}" for test, reason in done.skipped]
     if options.left_out:
         options.left_out.write_text("".join(f"{line}\n" for line in left_out))
-    if left_out and os.environ.get("CI"):
-        sys.exit("!!! left out, which CI does not accept:\n" + "\n".join(left_out))
+    refused = [f"{test.id()}: {reason}" for test, reason in done.skipped if reason != rig.NO_TERRAFORM]
+    if refused and os.environ.get("CI"):
+        sys.exit("!!! left out, which CI does not accept:\n" + "\n".join(refused))
     sys.exit(0 if done.wasSuccessful() else 1)
 
 

@@ -282,9 +282,7 @@ class Terraform(unittest.TestCase):
     def test_it_is_formatted(self):
         program = shutil.which("terraform")
         if program is None:
-            # No registry that CI reaches has it. Everything else about the module is looked at all the same.
-            print("!!! left out, because there is no terraform here: whether `terraform fmt` has something to change")
-            return
+            self.skipTest(rig.NO_TERRAFORM)
         command = [program, "fmt", "-check", "-diff", "-recursive", str(AWS / "terraform")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
