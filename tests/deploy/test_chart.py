@@ -112,6 +112,23 @@ class Presets(unittest.TestCase):
             self.assertEqual(sorted(set(names)), sorted(names), name)
 
 
+class Tests(unittest.TestCase):
+    """The pod of `helm test`."""
+
+    def test_it_does_not_pass_where_it_asks_nothing(self):
+        for name in rig.PRESETS:
+            [pod] = [each for each in rig.objects(rig.preset(name)) if each["kind"] == "Pod"]
+            [script] = pod["spec"]["containers"][0]["args"]
+            with self.subTest(name):
+                asks = re.search(r"^ask \S", script, re.MULTILINE) is not None
+                self.assertEqual(asks, name != "aws-nlb-proxy-v2")
+                self.assertEqual("NOTHING WAS ASKED" in script, not asks)
+                if not asks:
+                    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+                    self.assertEqual(done.returncode, 1, done.stdout)
+                    self.assertIn("NOTHING WAS ASKED: ", done.stdout)
+
+
 class Names(unittest.TestCase):
     def test_what_could_be_read_as_a_number_is_text(self):
         """A namespace, a release or a label may be 456 or 0x1f."""
