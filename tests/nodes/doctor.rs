@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::chart::NAME;
 use crate::cluster::{Cluster, until};
 
 /// Its report. It exits with 1 if there is anything to do.
@@ -59,11 +60,21 @@ pub fn finds_nothing_but(cluster: &Cluster, right: &[&str]) {
 
 /// It finds this, tells of these, and says what to do.
 pub fn finds(cluster: &Cluster, id: &str, told: &[&str]) {
+    finds_where(cluster, id, told, |_| true);
+}
+
+/// The same, at this object of the gateway's namespace.
+pub fn finds_at(cluster: &Cluster, id: &str, kind: &str, name: &str, told: &[&str]) {
+    let object = json!({ "kind": kind, "namespace": NAME, "name": name });
+    finds_where(cluster, id, told, |finding| finding["object"] == object);
+}
+
+fn finds_where(cluster: &Cluster, id: &str, told: &[&str], is_there: impl Fn(&Value) -> bool) {
     until(&format!("the doctor finds {id}"), || {
         let report = report(cluster);
         let found = to_do(&report)
             .into_iter()
-            .find(|finding| is(finding, id))
+            .find(|finding| is(finding, id) && is_there(finding))
             .cloned();
         let found = found.ok_or_else(|| format!("{report:#}"))?;
         let text = found.to_string();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{CLIENT, Stage, groups, settle};
+use super::{CLIENT, Stage, groups, mistakes, say, settle};
 use crate::apps::{APPS, App};
 use crate::balancer::{Balancer, Balances, Behaviour, Member};
 use crate::chart::Release;
@@ -67,9 +67,29 @@ pub fn run(stage: &Stage) {
     doors::answer_for_their_own(&balancer, nodes);
     doors::confined(cluster, nodes);
     doors::one_writer(cluster, &external());
-    // The internal applications have no door here.
+    // The internal applications have no door here, which stays so.
     doctor::finds(cluster, "GW502", &["payroll"]);
     doctor::finds_nothing_but(cluster, &["GW502"]);
+
+    say("its mistakes: no origin certificate, a taken port, the node's resolver, a short grace period");
+    let started = Instant::now();
+    let https = balancer
+        .pool
+        .groups
+        .iter()
+        .position(|group| group.app.door == "external-https")
+        .unwrap();
+    let member = &balancer.pool.members(https)[1];
+    mistakes::no_origin_certificate(stage);
+    mistakes::taken_port(cluster, &member.node, &member.target, external()[https].host);
+    mistakes::resolver_of_the_node(cluster);
+    mistakes::short_grace(cluster);
+    release.rolled_out();
+    // Pods of the rollouts that were broken off are still leaving. Until they have gone not every pod is ready, and ports
+    // below 1024 are a finding.
+    doctor::finds_nothing_but(cluster, &["GW502"]);
+    doors::answer_for_their_own(&balancer, nodes);
+    println!("  the mistakes took {:.0} s", started.elapsed().as_secs_f64());
 
     let before = cluster.gateways();
     let load = Load::start(&balancer);
