@@ -130,6 +130,47 @@ fn a_missing_right_is_told_to_those_that_name_one() {
     until("the right is noticed", || status("guarded.test") == 200);
 }
 
+/// One that is nested deeper than parsers go is closed, named, and hides no other: neither from a gateway that starts nor
+/// from one that runs.
+#[test]
+fn one_that_is_nested_too_deep_hides_no_other() {
+    let server = api_server!();
+    define(&server);
+    let backend = Backend::start("app");
+    for object in app("app", &backend) {
+        server.create(&object);
+    }
+    let deep = |levels| (0..levels).fold(json!("x"), |inner, _| json!([inner]));
+    let plugin = |levels| json!({ "plugin": { "x": { "y": deep(levels) } } });
+    let path = "/apis/traefik.io/v1alpha1/namespaces/default/middlewares";
+    let put = |levels| {
+        let (status, said) = server.request("POST", path, Some(&middleware("deep", &plugin(levels))));
+        assert!(status == 201, "{status} {said}");
+    };
+    let prefix = |to: &str| middleware("guarded", &json!({ "addPrefix": { "prefix": to } }));
+    server.create(&prefix("/a"));
+    server.create(&naming("guarded"));
+    server.create(&naming("deep"));
+    put(300);
+    let user = server.user_with_all_rights("gateway");
+    let gateway = gateway!().cluster(&user).start();
+    let answer = |host: &str| get(gateway.door(DOOR), host, "/");
+    assert_eq!(
+        (answer("guarded.test").status, answer("deep.test").status),
+        (200, 503)
+    );
+    gateway.says("nested deeper than 100 levels");
+    // Another while it runs, and a change of the other one behind it.
+    assert_eq!(server.request("DELETE", &format!("{path}/deep"), None).0, 200);
+    put(400);
+    let other = server.request("DELETE", &format!("{path}/guarded"), None).0;
+    assert_eq!(other, 200);
+    until("it is closed", || answer("guarded.test").status == 503);
+    server.create(&prefix("/b"));
+    until("it is served", || answer("guarded.test").status == 200);
+    assert_eq!(answer("deep.test").status, 503);
+}
+
 /// An Ingress, the Middleware that it names, the Secret that this names, and the backend, in every order: nobody gets through
 /// without a password, and everybody with it when all is there.
 #[test]
