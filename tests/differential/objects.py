@@ -162,7 +162,7 @@ class Case:
             "fields": _pairs(written.pop("fields", {})),
             "body": written.pop("body", ""),
             "source": written.pop("from", "127.0.0.1"),
-            "tls": self.tls,
+            "tls": written.pop("tls", self.tls),
             "repeat": written.pop("repeat", 1),
             "jar": written.pop("jar", False),
             "apart": written.pop("apart", False),
