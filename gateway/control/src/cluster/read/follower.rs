@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use resource::{ClusterView, Kind, Object, Problem, ProblemLists, Severity};
+use resource::{ClusterView, Kind, Object, ObjectRef, Problem, ProblemLists, Severity};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -125,9 +125,11 @@ impl Follower {
         self.follows_at = Instant::now() + began.elapsed() * FOLLOWING;
     }
 
-    /// The same if anything else may be needed, unless that was found out a moment ago.
+    /// The same if anything else may be needed, unless that was found out a moment ago. Nothing is served before all is
+    /// known that is needed.
     fn follow_if_due(&mut self, pending: &mut Pending) {
-        if pending.changed.needs && self.follows_at <= Instant::now() {
+        let is_due = !self.reported.is_loaded || self.follows_at <= Instant::now();
+        if pending.changed.needs && is_due {
             pending.changed.needs = false;
             self.follow_named();
         }
@@ -163,8 +165,13 @@ impl Follower {
             if self.is_complete() {
                 let mut content = self.content();
                 let young = self.named.young();
+                let is_behind = pending.changed.needs;
+                let waits = |object: &ObjectRef| {
+                    young.contains(object) || (is_behind && self.named.is_yet_to_follow(object))
+                };
+                let waits = (is_behind || !young.is_empty()).then_some(&waits as &dyn Fn(&ObjectRef) -> bool);
                 let doors = Arc::clone(&self.doors.borrow());
-                held_until = self.held.hold_back(&mut content.view, &young, &*doors);
+                held_until = self.held.hold_back(&mut content.view, waits, &*doors);
                 permit.send(SourceEvent::Loaded(content));
                 self.reported.is_loaded = true;
             }

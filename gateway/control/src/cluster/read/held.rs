@@ -24,19 +24,19 @@ pub(super) struct HeldObjects {
 }
 
 impl HeldObjects {
-    /// Puts back, in what is about to be sent, the Ingresses and Middlewares that name one of these `young` objects. Returns
-    /// when the first of them is waited for no longer.
+    /// Puts back, in what is about to be sent, the Ingresses and Middlewares that name an object that `waits` to be read, if
+    /// there may be any. Returns when the first of them is waited for no longer.
     pub(super) fn hold_back(
         &mut self,
         view: &mut ClusterView,
-        young: &BTreeSet<ObjectRef>,
+        waits: Option<&dyn Fn(&ObjectRef) -> bool>,
         doors: &dyn DoorView,
     ) -> Option<Instant> {
-        if young.is_empty() {
+        let Some(waits) = waits else {
             self.since.clear();
             self.sent = view.clone();
             return None;
-        }
+        };
         let now = Instant::now();
         let mut since = BTreeMap::new();
         let changed = view.difference(&self.sent);
@@ -47,7 +47,7 @@ impl HeldObjects {
         let ingresses = changed.ingresses.iter();
         let ingresses = ingresses.map(|key| ObjectRef::namespaced(Kind::Ingress, key));
         for object in middlewares.chain(ingresses).collect::<Vec<_>>() {
-            if named(&object, view, doors).is_disjoint(young) {
+            if !named(&object, view, doors).iter().any(waits) {
                 continue;
             }
             let begun = self.since.get(&object).copied().unwrap_or(now);
@@ -188,7 +188,7 @@ mod tests {
             &mut view,
             "apiVersion: v1\nkind: Secret\nmetadata: {name: old, namespace: shop}\n",
         );
-        assert_eq!(held.hold_back(&mut view, &BTreeSet::new(), &Doors), None);
+        assert_eq!(held.hold_back(&mut view, None, &Doors), None);
         let began = Instant::now();
         // Nobody names it any more, so it is not read any more.
         view.remove(&secret("old"));
@@ -197,8 +197,8 @@ mod tests {
             insert(&mut view, &ingress("greedy", &named));
             insert(&mut view, &ingress("web", &format!("web{number}")));
             let mut sent = view.clone();
-            let young = [secret(&named)].into();
-            let until = held.hold_back(&mut sent, &young, &Doors);
+            let young = secret(&named);
+            let until = held.hold_back(&mut sent, Some(&|object| *object == young), &Doors);
             let elapsed = began.elapsed();
             let is_held = !matches!(number, 10 | 21);
             let expected: Vec<String> = if is_held && number < 10 {
@@ -222,15 +222,13 @@ mod tests {
         }
         // Its Secret has been read.
         insert(&mut view, &ingress("greedy", "known"));
-        held.hold_back(&mut view, &[secret("another")].into(), &Doors);
+        let is_another = |object: &ObjectRef| *object == secret("another");
+        held.hold_back(&mut view, Some(&is_another), &Doors);
         assert_eq!(shown(&view)[0], "greedy names known");
         // A new Ingress is not there before it is sent.
         insert(&mut view, &ingress("another", "another"));
         let mut sent = view.clone();
-        assert!(
-            held.hold_back(&mut sent, &[secret("another")].into(), &Doors)
-                .is_some()
-        );
+        assert!(held.hold_back(&mut sent, Some(&is_another), &Doors).is_some());
         assert!(sent.ingress(&ObjectKey::new("shop", "another")).is_none());
     }
 }

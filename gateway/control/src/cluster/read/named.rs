@@ -171,6 +171,16 @@ impl NamedObjects {
         named.filter(|object| !self.of_doors.contains(object)).collect()
     }
 
+    /// Whether an object that an Ingress names will be watched as soon as it is found out again what is needed.
+    pub(super) fn is_yet_to_follow(&self, object: &ObjectRef) -> bool {
+        let may_be_read = match object.kind {
+            Kind::Secret => self.options.secrets != SecretScope::None,
+            Kind::ConfigMap => true,
+            _ => false,
+        };
+        may_be_read && !self.needed.contains(object)
+    }
+
     /// Until when an object is waited for that a door has just named: the door has other settings since a moment ago.
     pub(super) fn doors_wait(&self) -> Option<Instant> {
         let all = self.all_young().into_iter();

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::availability::obstacle;
+use super::follower::Follower;
 use super::named::{NamedObjects, ObjectNeeds, in_order};
 use super::observed::Observed;
 use super::received::ReceivedObject;
@@ -28,6 +30,7 @@ use crate::cluster::connection::{Connection, Contact, Fault};
 use crate::cluster::door_view::{DoorView, Publish};
 use crate::cluster::options::{ClusterOptions, SecretScope};
 use crate::cluster::scripted::{self, answer, event, failure, list, watch};
+use crate::source::SourceEvent;
 
 fn service(name: &str, port: u16, version: u64) -> Value {
     json!({
@@ -456,6 +459,145 @@ impl DoorView for Needing {
     fn serve_class_of(&self, _: &Ingress, _: &ClusterView) -> bool {
         false
     }
+}
+
+/// Doors whose needs take long to find out, as with many Ingresses on a busy machine: every Ingress needs its Secret.
+#[derive(Debug)]
+struct Slow;
+
+impl Slow {
+    fn named(ingress: &Ingress) -> Vec<ObjectRef> {
+        let secrets = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
+        secrets
+            .map(|key| ObjectRef::namespaced(Kind::Secret, key))
+            .collect()
+    }
+}
+
+impl DoorView for Slow {
+    fn needs_of_doors(&self, _: &ClusterView) -> Vec<ObjectRef> {
+        Vec::new()
+    }
+
+    fn needs_of_ingresses(&self, view: &ClusterView) -> Vec<ObjectRef> {
+        std::thread::sleep(Duration::from_millis(30));
+        view.ingresses()
+            .flat_map(|ingress| Self::named(ingress))
+            .collect()
+    }
+
+    fn objects_of(&self, object: &Object) -> Vec<ObjectRef> {
+        match object {
+            Object::Ingress(ingress) => Self::named(ingress),
+            _ => Vec::new(),
+        }
+    }
+
+    fn concerns_needs(&self, before: Option<&Object>, after: Option<&Object>) -> bool {
+        [before, after]
+            .iter()
+            .any(|object| matches!(object, Some(Object::Ingress(_))))
+    }
+
+    fn published(&self) -> Vec<(&ListenerName, &Publish)> {
+        Vec::new()
+    }
+
+    fn published_for(&self, _: &Ingress, _: &ClusterView) -> Vec<&Publish> {
+        Vec::new()
+    }
+
+    fn choose(&self, _: &Ingress, _: &ClusterView) -> bool {
+        false
+    }
+
+    fn serve_class_of(&self, _: &Ingress, _: &ClusterView) -> bool {
+        false
+    }
+}
+
+/// An Ingress and its certificate go live together: at the start, and when an Ingress is added while it has just been found
+/// out what is needed.
+#[tokio::test]
+async fn no_ingress_is_sent_without_its_secret() {
+    let contact = Contact::new();
+    let ingress = |name: &str| {
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": { "name": name, "namespace": "shop", "resourceVersion": "5" },
+            "spec": { "tls": [{ "hosts": [format!("{name}.test")], "secretName": name }] },
+        })
+    };
+    let added = [
+        event("ADDED", &ingress("second")),
+        event("ADDED", &ingress("third")),
+    ];
+    let mut watches = vec![watch(&added[1..]), watch(&added[..1])];
+    let (client, _) = scripted::answering(
+        move |request| {
+            let is_watch = request.contains("watch=");
+            if request.contains("/ingresses") {
+                return if is_watch {
+                    watches.pop()
+                } else {
+                    Some(list(7, &[ingress("first")]))
+                };
+            }
+            let named = request
+                .split("metadata.name%3D")
+                .nth(1)
+                .map(|rest| rest.split('&').next());
+            let secret = |name: &str| {
+                json!({
+                    "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+                    "metadata": { "name": name, "namespace": "shop", "resourceVersion": "5" },
+                })
+            };
+            let objects: Vec<Value> = named.flatten().into_iter().map(secret).collect();
+            (!is_watch).then(|| list(7, &objects))
+        },
+        &contact,
+    );
+    let connection = Connection {
+        client,
+        contact,
+        server: "test".into(),
+        namespace: "default".into(),
+        identity: "one".into(),
+    };
+    let options = ClusterOptions {
+        most_followed: 200,
+        ..ClusterOptions::default()
+    };
+    let (_doors, seen) = tokio::sync::watch::channel::<Arc<dyn DoorView>>(Arc::new(Slow));
+    let (sender, mut events) = mpsc::channel(1);
+    let check = async {
+        let mut ingresses = 0;
+        while ingresses < 3 {
+            let Some(SourceEvent::Loaded(content)) = events.recv().await else {
+                panic!("everything can be read");
+            };
+            ingresses = content.view.ingresses().count();
+            for ingress in content.view.ingresses() {
+                let [secret] = Slow::named(ingress).try_into().expect("one Secret");
+                assert!(
+                    content.view.object(&secret).is_some(),
+                    "{secret} is not sent with its Ingress"
+                );
+            }
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    let run = local.run_until(async {
+        let (follower, _changes) = Follower::new(connection, options, Rc::default(), seen);
+        tokio::select! {
+            () = follower.run(&sender) => panic!("it ended"),
+            () = check => {}
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(20), run)
+        .await
+        .expect("all Ingresses are sent");
 }
 
 /// A namespace that names two hundred Secrets displaces no other namespace's and no door's.
