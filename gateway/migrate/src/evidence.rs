@@ -26,6 +26,32 @@ const NO_SECOND: Evidence = Evidence::NotChecked(
     "plain nginx stands in for ingress-nginx, with one Ingress for a host: what several do to each other is known from its source",
 );
 const NOT_TRIED: Evidence = Evidence::NotChecked("no case of tests/differential shows it");
+const NO_CACHE: Evidence = Evidence::NotChecked(
+    "plain nginx stands in for ingress-nginx without the cache of answers that the controller sets up",
+);
+const FEW_WRONG_PASSWORDS: Evidence =
+    Evidence::NotChecked("the cases send fewer wrong passwords than it takes to be answered 429");
+const BY_THE_SECOND: Evidence = Evidence::NotChecked(
+    "what passes in a second depends on the speed of the machine; `nginx/n-limit-rpm` shows the same by the minute",
+);
+const COOKIES_MASKED: Evidence = Evidence::NotChecked(
+    "the cases do not compare the values of cookies; `traefik/sticky` compares all else of them",
+);
+const SCHEME_ALIKE: Evidence = Evidence::NotChecked(
+    "nothing differs in `traefik/redirect-regex-proto`, where a trusted peer says another scheme",
+);
+const SAME_TRUST: Evidence = Evidence::NotChecked(
+    "the entry points of the cases trust the same peers as the doors; it takes one that trusts more",
+);
+const NO_REDIS: Evidence = Evidence::NotChecked("no Redis server runs in the cases");
+const IN_FLIGHT: Evidence = Evidence::NotChecked("`inFlightReq` closes here, whatever its fields say");
+const SMALL_ANSWERS: Evidence =
+    Evidence::NotChecked("the service that the cases ask answers less than 1 MiB");
+const SLASH_ALIKE: Evidence =
+    Evidence::NotChecked("nothing differs in `traefik/strip-prefix-no-slash`: Traefik forwards `/` as well");
+const WHERE_ABSENT: Evidence = Evidence::NotChecked(
+    "it differs where the field is absent, as `traefik/errors` shows; with an empty list nothing differs",
+);
 const UNSUPPORTED: Evidence = Evidence::NotChecked("it does nothing here, so there is nothing to compare");
 
 /// Whether a kind of difference was seen. `subject` is the annotation, the field of a Middleware, or the gateway that it is
@@ -59,7 +85,7 @@ pub fn evidence(kind: Is, subject: &str) -> Evidence {
         | Is::Retries
         | Is::ControllerSetting => NO_CONTROLLER,
         Is::PathRegexHostWide => NO_SECOND,
-        Is::AllEntrypoints => NOT_TRIED,
+        Is::AllEntrypoints => Evidence::Cases(&["traefik/all-entrypoints"]),
         Is::AnnotationRefused | Is::AnnotationIgnored | Is::AnnotationUnknown | Is::MiddlewareIgnored => {
             UNSUPPORTED
         }
@@ -146,8 +172,8 @@ const ANNOTATIONS: &[(&str, Evidence)] = &[
         "nginx.ingress.kubernetes.io/auth-signin-redirect-param",
         Evidence::Cases(&["nginx/n-auth-signin-param"]),
     ),
-    ("nginx.ingress.kubernetes.io/auth-cache-key", NOT_TRIED),
-    ("nginx.ingress.kubernetes.io/auth-type", NOT_TRIED),
+    ("nginx.ingress.kubernetes.io/auth-cache-key", NO_CACHE),
+    ("nginx.ingress.kubernetes.io/auth-type", FEW_WRONG_PASSWORDS),
     (
         "nginx.ingress.kubernetes.io/auth-secret",
         Evidence::Cases(&["nginx/n-basic"]),
@@ -167,8 +193,14 @@ const ANNOTATIONS: &[(&str, Evidence)] = &[
         Evidence::Cases(&["nginx/n-app-root"]),
     ),
     ("nginx.ingress.kubernetes.io/from-to-www-redirect", NO_CONTROLLER),
-    ("nginx.ingress.kubernetes.io/permanent-redirect", NOT_TRIED),
-    ("nginx.ingress.kubernetes.io/temporal-redirect", NOT_TRIED),
+    (
+        "nginx.ingress.kubernetes.io/permanent-redirect",
+        Evidence::Cases(&["nginx/n-permanent-path"]),
+    ),
+    (
+        "nginx.ingress.kubernetes.io/temporal-redirect",
+        Evidence::Cases(&["nginx/n-temporal-path"]),
+    ),
     ("nginx.ingress.kubernetes.io/upstream-hash-by", NO_CONTROLLER),
     ("nginx.ingress.kubernetes.io/load-balance", NO_CONTROLLER),
     ("nginx.ingress.kubernetes.io/affinity", NO_CONTROLLER),
@@ -183,7 +215,7 @@ const ANNOTATIONS: &[(&str, Evidence)] = &[
         NO_CONTROLLER,
     ),
     ("nginx.ingress.kubernetes.io/denylist-source-range", NO_CONTROLLER),
-    ("nginx.ingress.kubernetes.io/limit-rps", NOT_TRIED),
+    ("nginx.ingress.kubernetes.io/limit-rps", BY_THE_SECOND),
     (
         "nginx.ingress.kubernetes.io/limit-rpm",
         Evidence::Cases(&["nginx/n-limit-rpm"]),
@@ -201,37 +233,49 @@ const ANNOTATIONS: &[(&str, Evidence)] = &[
         "nginx.ingress.kubernetes.io/custom-http-errors",
         Evidence::Cases(&["nginx/n-errors"]),
     ),
-    ("traefik.ingress.kubernetes.io/router.pathmatcher", NOT_TRIED),
-    ("traefik.ingress.kubernetes.io/service.sticky.cookie", NOT_TRIED),
+    (
+        "traefik.ingress.kubernetes.io/router.pathmatcher",
+        Evidence::Cases(&["traefik/path-matcher-prefix"]),
+    ),
+    (
+        "traefik.ingress.kubernetes.io/service.sticky.cookie",
+        COOKIES_MASKED,
+    ),
 ];
 
 /// Fields of Middlewares that differ. What only closes a Middleware is told when it does.
 const FIELDS: &[(&str, Evidence)] = &[
-    ("redirectRegex.regex", NOT_TRIED),
-    ("redirectRegex.replacement", NOT_TRIED),
-    ("ipAllowList.ipStrategy.depth", NOT_TRIED),
-    ("ipAllowList.ipStrategy.excludedIPs", NOT_TRIED),
-    ("ipWhiteList.ipStrategy.depth", NOT_TRIED),
-    ("ipWhiteList.ipStrategy.excludedIPs", NOT_TRIED),
-    ("rateLimit.sourceCriterion", NOT_TRIED),
-    ("rateLimit.sourceCriterion.ipStrategy.depth", NOT_TRIED),
-    ("rateLimit.sourceCriterion.ipStrategy.excludedIPs", NOT_TRIED),
-    ("rateLimit.redis", NOT_TRIED),
-    ("rateLimit.redis.readTimeout", NOT_TRIED),
-    ("rateLimit.redis.writeTimeout", NOT_TRIED),
-    ("inFlightReq.sourceCriterion.ipStrategy.depth", NOT_TRIED),
-    ("inFlightReq.sourceCriterion.ipStrategy.excludedIPs", NOT_TRIED),
-    ("basicAuth.secret", NOT_TRIED),
+    ("redirectRegex.regex", SCHEME_ALIKE),
+    (
+        "redirectRegex.replacement",
+        Evidence::Cases(&["traefik/redirect-regex-scheme"]),
+    ),
+    ("ipAllowList.ipStrategy.depth", SAME_TRUST),
+    ("ipAllowList.ipStrategy.excludedIPs", SAME_TRUST),
+    ("ipWhiteList.ipStrategy.depth", SAME_TRUST),
+    ("ipWhiteList.ipStrategy.excludedIPs", SAME_TRUST),
+    (
+        "rateLimit.sourceCriterion",
+        Evidence::Cases(&["traefik/rate-limit-client"]),
+    ),
+    ("rateLimit.sourceCriterion.ipStrategy.depth", SAME_TRUST),
+    ("rateLimit.sourceCriterion.ipStrategy.excludedIPs", SAME_TRUST),
+    ("rateLimit.redis", NO_REDIS),
+    ("rateLimit.redis.readTimeout", NO_REDIS),
+    ("rateLimit.redis.writeTimeout", NO_REDIS),
+    ("inFlightReq.sourceCriterion.ipStrategy.depth", IN_FLIGHT),
+    ("inFlightReq.sourceCriterion.ipStrategy.excludedIPs", IN_FLIGHT),
+    ("basicAuth.secret", Evidence::Cases(&["traefik/basic-auth-twice"])),
     ("forwardAuth.address", THIS_GATEWAY),
-    ("forwardAuth.trustForwardHeader", NOT_TRIED),
+    ("forwardAuth.trustForwardHeader", SAME_TRUST),
     ("forwardAuth.tls", THIS_GATEWAY),
-    ("forwardAuth.maxResponseBodySize", NOT_TRIED),
+    ("forwardAuth.maxResponseBodySize", SMALL_ANSWERS),
     (
         "forwardAuth.maxBodySize",
         Evidence::Cases(&["traefik/forward-auth-body-limit"]),
     ),
     ("stripPrefix.prefixes", Evidence::Cases(&["traefik/strip-prefix"])),
-    ("stripPrefix.forceSlash", NOT_TRIED),
+    ("stripPrefix.forceSlash", SLASH_ALIKE),
     (
         "stripPrefixRegex.regex",
         Evidence::Cases(&["traefik/strip-prefix-regex"]),
@@ -245,14 +289,17 @@ const FIELDS: &[(&str, Evidence)] = &[
         "headers.accessControlAllowOriginListRegex",
         Evidence::Cases(&["traefik/headers-cors-regex"]),
     ),
-    ("headers.addVaryHeader", NOT_TRIED),
+    (
+        "headers.addVaryHeader",
+        Evidence::Cases(&["traefik/headers-cors-no-vary"]),
+    ),
     (
         "headers.allowedHosts",
         Evidence::Cases(&["traefik/headers-allowed-hosts"]),
     ),
     ("errors.service.namespace", THIS_GATEWAY),
     ("errors.service.kind", THIS_GATEWAY),
-    ("errors.errorRequestHeaders", NOT_TRIED),
+    ("errors.errorRequestHeaders", WHERE_ABSENT),
     ("chain.middlewares.name", THIS_GATEWAY),
     ("chain.middlewares.namespace", THIS_GATEWAY),
 ];

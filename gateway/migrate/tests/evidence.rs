@@ -13,6 +13,77 @@ use migrate::{DifferenceKind, Evidence, evidence, evident_subjects};
 use resource::{annotation_differences, manifest, middleware_differences};
 use serde_json::Value;
 
+/// What no case shows, so that nothing joins it unseen: the kind, and the subject where it has several.
+const NOT_SEEN: &[&str] = &[
+    "annotation-differs nginx.ingress.kubernetes.io/affinity",
+    "annotation-differs nginx.ingress.kubernetes.io/affinity-mode",
+    "annotation-differs nginx.ingress.kubernetes.io/allowlist-source-range",
+    "annotation-differs nginx.ingress.kubernetes.io/auth-cache-key",
+    "annotation-differs nginx.ingress.kubernetes.io/auth-type",
+    "annotation-differs nginx.ingress.kubernetes.io/canary",
+    "annotation-differs nginx.ingress.kubernetes.io/custom-headers",
+    "annotation-differs nginx.ingress.kubernetes.io/denylist-source-range",
+    "annotation-differs nginx.ingress.kubernetes.io/force-ssl-redirect",
+    "annotation-differs nginx.ingress.kubernetes.io/from-to-www-redirect",
+    "annotation-differs nginx.ingress.kubernetes.io/limit-rps",
+    "annotation-differs nginx.ingress.kubernetes.io/load-balance",
+    "annotation-differs nginx.ingress.kubernetes.io/server-alias",
+    "annotation-differs nginx.ingress.kubernetes.io/ssl-redirect",
+    "annotation-differs nginx.ingress.kubernetes.io/upstream-hash-by",
+    "annotation-differs nginx.ingress.kubernetes.io/whitelist-source-range",
+    "annotation-differs traefik.ingress.kubernetes.io/service.sticky.cookie",
+    "annotation-ignored",
+    "annotation-of-another-controller",
+    "annotation-refused",
+    "annotation-unknown",
+    "backend-missing",
+    "backend-refused",
+    "body-size-default",
+    "buffering-default",
+    "certificate-by-cert-manager",
+    "certificate-missing",
+    "controller-setting",
+    "hsts-default",
+    "https-redirect-default",
+    "middleware-differs chain.middlewares.name",
+    "middleware-differs chain.middlewares.namespace",
+    "middleware-differs errors.errorRequestHeaders",
+    "middleware-differs errors.service.kind",
+    "middleware-differs errors.service.namespace",
+    "middleware-differs forwardAuth.address",
+    "middleware-differs forwardAuth.maxResponseBodySize",
+    "middleware-differs forwardAuth.tls",
+    "middleware-differs forwardAuth.trustForwardHeader",
+    "middleware-differs inFlightReq.sourceCriterion.ipStrategy.depth",
+    "middleware-differs inFlightReq.sourceCriterion.ipStrategy.excludedIPs",
+    "middleware-differs ipAllowList.ipStrategy.depth",
+    "middleware-differs ipAllowList.ipStrategy.excludedIPs",
+    "middleware-differs ipWhiteList.ipStrategy.depth",
+    "middleware-differs ipWhiteList.ipStrategy.excludedIPs",
+    "middleware-differs rateLimit.redis",
+    "middleware-differs rateLimit.redis.readTimeout",
+    "middleware-differs rateLimit.redis.writeTimeout",
+    "middleware-differs rateLimit.sourceCriterion.ipStrategy.depth",
+    "middleware-differs rateLimit.sourceCriterion.ipStrategy.excludedIPs",
+    "middleware-differs redirectRegex.regex",
+    "middleware-differs replacePathRegex.replacement",
+    "middleware-differs stripPrefix.forceSlash",
+    "middleware-ignored",
+    "no-door",
+    "no-endpoints",
+    "object-without-counterpart",
+    "other-controller",
+    "path-normalisation",
+    "path-regex-host-wide",
+    "records-by-external-dns",
+    "retries",
+    "rule",
+    "scheme-not-served ingress-nginx",
+    "scheme-not-served traefik",
+    "timeouts-default",
+    "written-twice",
+];
+
 /// The cases of `tests/differential`, as they are written.
 fn cases() -> BTreeMap<String, Value> {
     let mut cases = BTreeMap::new();
@@ -78,9 +149,16 @@ fn every_difference_was_seen_or_says_why_not() {
         })
     };
     let mut seen = 0;
+    let mut not_seen = BTreeSet::new();
+    // What a subject is told that no table has: a reason that says nothing of it.
+    let unlisted = evidence(DifferenceKind::MiddlewareDiffers, "no.such.field");
     for (kind, subject, found) in evident_subjects() {
+        assert_ne!(found, unlisted, "{kind:?} {subject}");
         match found {
-            Evidence::NotChecked(why) => assert!(why.len() > 10, "{kind:?} {subject}"),
+            Evidence::NotChecked(why) => {
+                assert!(why.len() > 10, "{kind:?} {subject}");
+                not_seen.insert(format!("{} {subject}", kind.as_str()).trim_end().to_owned());
+            }
             Evidence::Cases(named) => {
                 assert!(!named.is_empty(), "{kind:?} {subject}");
                 for name in named {
@@ -95,6 +173,11 @@ fn every_difference_was_seen_or_says_why_not() {
         }
     }
     assert!(seen >= 15, "{seen}");
+    let expected: BTreeSet<String> = NOT_SEEN.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(
+        not_seen, expected,
+        "write a case for what is new here, or list it with its own reason"
+    );
 }
 
 /// What the tables of annotations and of Middlewares call different is in the table of what was seen, and nothing else is.

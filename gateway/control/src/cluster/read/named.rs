@@ -176,7 +176,15 @@ impl NamedObjects {
         let may_be_read = match object.kind {
             Kind::Secret => self.options.secrets != SecretScope::None,
             Kind::ConfigMap => true,
-            _ => false,
+            Kind::Ingress
+            | Kind::IngressClass
+            | Kind::Service
+            | Kind::EndpointSlice
+            | Kind::Namespace
+            | Kind::Middleware
+            | Kind::File
+            | Kind::Cluster
+            | Kind::Variable => false,
         };
         may_be_read && !self.needed.contains(object)
     }

@@ -487,10 +487,10 @@ impl DoorView for Slow {
     }
 
     fn objects_of(&self, object: &Object) -> Vec<ObjectRef> {
-        match object {
-            Object::Ingress(ingress) => Self::named(ingress),
-            _ => Vec::new(),
-        }
+        let Object::Ingress(ingress) = object else {
+            return Vec::new();
+        };
+        Self::named(ingress)
     }
 
     fn concerns_needs(&self, before: Option<&Object>, after: Option<&Object>) -> bool {
