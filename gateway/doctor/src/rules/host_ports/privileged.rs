@@ -1,6 +1,6 @@
 //! GW303: ports below 1024 without the right to bind them.
 
-use k8s_openapi::api::core::v1::Capabilities;
+use k8s_openapi::api::core::v1::{Capabilities, ContainerStatus, Pod};
 use serde_json::json;
 
 use crate::finding::{Finding, Id, Severity};
@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
     id: Id("GW303"),
     severity: Severity::Error,
     condition: "A door has a port below 1024, the process is not root, it has not both the capability NET_BIND_SERVICE and an image whose file \
-                has it, no sysctl allows it, and not all pods are ready.",
+                has it, no sysctl allows it, and no pod is ready or one that is not has ended before.",
     effect: "`bind: permission denied`: the pods restart for ever. `add: [NET_BIND_SERVICE]` alone gives a non-root process nothing, because \
              Kubernetes sets no ambient capabilities.",
     fix: "Ports from 1024 and `hostPort`; or the sysctl on the nodes; or the image variant `-netbind`.",
@@ -32,13 +32,24 @@ fn look(scene: &Scene<'_>, found: &mut Found) {
         let first = unprivileged_start(workload);
         let doors = workload.configuration.doors.iter();
         let low: Vec<&Door> = doors.filter(|door| door.port() < first).collect();
-        // A sysctl of the node is not known here. Ready pods have bound their ports.
-        let all_ready =
-            !workload.pods.is_empty() && workload.pods.iter().all(|pod| super::coverage::is_ready(pod));
-        if !low.is_empty() && !all_ready && !may_bind(workload) {
+        // A sysctl of the node is not known here. Ready pods have bound their ports; others may just be starting or leaving.
+        let fails = workload.pods.iter().all(|pod| !super::coverage::is_ready(pod))
+            || workload.pods.iter().any(|pod| has_failed(pod));
+        if !low.is_empty() && fails && !may_bind(workload) {
             found.findings.push(finding(workload, &low));
         }
     }
+}
+
+/// Whether a pod that is to stay is not ready, and has ended before.
+fn has_failed(pod: &Pod) -> bool {
+    let statuses = pod.status.iter();
+    let mut containers = statuses.flat_map(|status| status.container_statuses.iter().flatten());
+    let has_ended = |container: &ContainerStatus| {
+        let state = container.state.as_ref();
+        container.restart_count > 0 || state.is_some_and(|state| state.terminated.is_some())
+    };
+    pod.metadata.deletion_timestamp.is_none() && !super::coverage::is_ready(pod) && containers.any(has_ended)
 }
 
 /// The first port that the pods' own network lets everybody bind.
@@ -256,5 +267,32 @@ mod tests {
             [],
             "ready pods have bound it: the node allows it"
         );
+    }
+
+    /// While pods are replaced on nodes that allow everybody to bind: one is ready, the other starts, leaves, or has failed.
+    #[test]
+    fn pods_that_start_or_leave_are_no_sign() {
+        let status = |restarts: u32| {
+            json!({
+                "phase": "Running", "conditions": [{"type": "Ready", "status": "False"}],
+                "containerStatuses": [{"name": "blastdoor", "image": "i", "imageID": "", "ready": false, "restartCount": restarts}],
+            })
+        };
+        for (restarts, leaves, expected) in [(0, false, false), (2, true, false), (2, false, true)] {
+            let mut fixture = Fixture::new()
+                .nodes(&["a", "b"])
+                .daemon_set(&["a", "b"], json!({"hostNetwork": true}))
+                .door("external-http", |door| door.address.set_port(80));
+            let pod = fixture.inventory.pods.last_mut().unwrap();
+            pod.status = Some(serde_json::from_value(status(restarts)).unwrap());
+            let time = json!("2026-11-28T05:00:00Z");
+            pod.metadata.deletion_timestamp = leaves.then(|| serde_json::from_value(time).unwrap());
+            let found = fixture.findings("GW303");
+            assert_eq!(
+                !found.is_empty(),
+                expected,
+                "{restarts} restarts, leaves: {leaves}"
+            );
+        }
     }
 }
