@@ -233,6 +233,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn of_an_object_that_is_nested_too_deep_the_name_is_read() {
+        let deep = r#"{"metadata":{"namespace":"shop","name":"deep"},"spec":DEEP}"#;
+        let deep = deep.replace("DEEP", &("[".repeat(5000) + &"]".repeat(5000)));
+        let listed = format!(r#"{{"metadata":{{}},"items":[{deep},{{"metadata":{{"name":"sound"}}}}]}}"#);
+        let (reader, _) = reader(vec![answer(200, &listed), answer(200, &deep)]);
+        let name = json!({"metadata": {"namespace": "shop", "name": "deep", "resourceVersion": null}});
+        let listing = reader.list(PODS, None).await.unwrap();
+        let sound = json!({"metadata": {"name": "sound"}});
+        assert_eq!(listing, Listing::Objects(vec![name.clone(), sound]));
+        let one = reader.get(PODS, "shop", "deep").await.unwrap();
+        assert_eq!(one, Listing::Objects(vec![name]));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_list_whose_rest_is_gone_is_read_anew() {
         let (reader, _) = reader(vec![page(&["a"], "x"), failure(410), page(&["a", "b"], "")]);
         let listing = reader.list(PODS, Some("shop")).await.unwrap();

@@ -1,15 +1,19 @@
-//! For tests: an API server that says what the test wants.
+//! For tests: an API server that says what the test wants, and doors that want certificates.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Request, Response};
 use kube::client::{Body, Client};
+use resource::{ClusterView, Ingress, Kind, Object, ObjectRef};
+use route::ListenerName;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::connection::Contact;
+use super::door_view::{DoorView, Publish};
 
 /// The requests that were sent: when, and for what.
 #[derive(Debug, Clone, Default)]
@@ -82,4 +86,60 @@ pub(crate) fn watch(events: &[Value]) -> Response<String> {
 
 pub(crate) fn event(kind: &str, object: &Value) -> Value {
     json!({ "type": kind, "object": object })
+}
+
+/// Doors at which every Ingress needs the Secrets of its `spec.tls`.
+#[derive(Debug, Default)]
+pub(crate) struct WithCertificates {
+    /// How long it takes to find out what is needed: many Ingresses on a busy machine.
+    pub(crate) finding_out: Duration,
+}
+
+impl WithCertificates {
+    pub(crate) fn of(ingress: &Ingress) -> Vec<ObjectRef> {
+        let secrets = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
+        secrets
+            .map(|key| ObjectRef::namespaced(Kind::Secret, key))
+            .collect()
+    }
+}
+
+impl DoorView for WithCertificates {
+    fn needs_of_doors(&self, _: &ClusterView) -> Vec<ObjectRef> {
+        Vec::new()
+    }
+
+    fn needs_of_ingresses(&self, view: &ClusterView) -> Vec<ObjectRef> {
+        std::thread::sleep(self.finding_out);
+        view.ingresses().flat_map(|ingress| Self::of(ingress)).collect()
+    }
+
+    fn objects_of(&self, object: &Object) -> Vec<ObjectRef> {
+        let Object::Ingress(ingress) = object else {
+            return Vec::new();
+        };
+        Self::of(ingress)
+    }
+
+    fn concerns_needs(&self, before: Option<&Object>, after: Option<&Object>) -> bool {
+        [before, after]
+            .iter()
+            .any(|object| matches!(object, Some(Object::Ingress(_))))
+    }
+
+    fn published(&self) -> Vec<(&ListenerName, &Publish)> {
+        Vec::new()
+    }
+
+    fn published_for(&self, _: &Ingress, _: &ClusterView) -> Vec<&Publish> {
+        Vec::new()
+    }
+
+    fn choose(&self, _: &Ingress, _: &ClusterView) -> bool {
+        false
+    }
+
+    fn serve_class_of(&self, _: &Ingress, _: &ClusterView) -> bool {
+        false
+    }
 }

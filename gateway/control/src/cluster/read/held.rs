@@ -98,55 +98,11 @@ fn named(object: &ObjectRef, view: &ClusterView, doors: &dyn DoorView) -> BTreeS
 
 #[cfg(test)]
 mod tests {
-    use resource::{Object, manifest};
-    use route::{ListenerName, ObjectKey};
+    use resource::manifest;
+    use route::ObjectKey;
 
     use super::*;
-    use crate::cluster::door_view::Publish;
-
-    /// Every Ingress names the Secrets of its `spec.tls`.
-    #[derive(Debug)]
-    struct Doors;
-
-    impl DoorView for Doors {
-        fn needs_of_doors(&self, _: &ClusterView) -> Vec<ObjectRef> {
-            Vec::new()
-        }
-
-        fn needs_of_ingresses(&self, _: &ClusterView) -> Vec<ObjectRef> {
-            Vec::new()
-        }
-
-        fn objects_of(&self, object: &Object) -> Vec<ObjectRef> {
-            let Object::Ingress(ingress) = object else {
-                return Vec::new();
-            };
-            let named = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
-            named
-                .map(|key| ObjectRef::namespaced(Kind::Secret, key))
-                .collect()
-        }
-
-        fn concerns_needs(&self, _: Option<&Object>, _: Option<&Object>) -> bool {
-            false
-        }
-
-        fn published(&self) -> Vec<(&ListenerName, &Publish)> {
-            Vec::new()
-        }
-
-        fn published_for(&self, _: &resource::Ingress, _: &ClusterView) -> Vec<&Publish> {
-            Vec::new()
-        }
-
-        fn choose(&self, _: &resource::Ingress, _: &ClusterView) -> bool {
-            false
-        }
-
-        fn serve_class_of(&self, _: &resource::Ingress, _: &ClusterView) -> bool {
-            false
-        }
-    }
+    use crate::cluster::scripted::WithCertificates;
 
     fn insert(view: &mut ClusterView, yaml: &str) {
         for placed in manifest::parse("x.yaml", yaml.as_bytes()).objects {
@@ -180,7 +136,7 @@ mod tests {
     /// stays as it was, with its Secret, for a second at most.
     #[tokio::test(start_paused = true)]
     async fn naming_new_objects_delays_nobody_else() {
-        let mut held = HeldObjects::default();
+        let (mut held, doors) = (HeldObjects::default(), WithCertificates::default());
         let mut view = ClusterView::default();
         insert(&mut view, &ingress("greedy", "old"));
         insert(&mut view, &ingress("web", "web"));
@@ -188,7 +144,7 @@ mod tests {
             &mut view,
             "apiVersion: v1\nkind: Secret\nmetadata: {name: old, namespace: shop}\n",
         );
-        assert_eq!(held.hold_back(&mut view, None, &Doors), None);
+        assert_eq!(held.hold_back(&mut view, None, &doors), None);
         let began = Instant::now();
         // Nobody names it any more, so it is not read any more.
         view.remove(&secret("old"));
@@ -198,7 +154,7 @@ mod tests {
             insert(&mut view, &ingress("web", &format!("web{number}")));
             let mut sent = view.clone();
             let young = secret(&named);
-            let until = held.hold_back(&mut sent, Some(&|object| *object == young), &Doors);
+            let until = held.hold_back(&mut sent, Some(&|object| *object == young), &doors);
             let elapsed = began.elapsed();
             let is_held = !matches!(number, 10 | 21);
             let expected: Vec<String> = if is_held && number < 10 {
@@ -223,12 +179,12 @@ mod tests {
         // Its Secret has been read.
         insert(&mut view, &ingress("greedy", "known"));
         let is_another = |object: &ObjectRef| *object == secret("another");
-        held.hold_back(&mut view, Some(&is_another), &Doors);
+        held.hold_back(&mut view, Some(&is_another), &doors);
         assert_eq!(shown(&view)[0], "greedy names known");
         // A new Ingress is not there before it is sent.
         insert(&mut view, &ingress("another", "another"));
         let mut sent = view.clone();
-        assert!(held.hold_back(&mut sent, Some(&is_another), &Doors).is_some());
+        assert!(held.hold_back(&mut sent, Some(&is_another), &doors).is_some());
         assert!(sent.ingress(&ObjectKey::new("shop", "another")).is_none());
     }
 }

@@ -29,7 +29,7 @@ use super::update::{TargetEvent, Update};
 use crate::cluster::connection::{Connection, Contact, Fault};
 use crate::cluster::door_view::{DoorView, Publish};
 use crate::cluster::options::{ClusterOptions, SecretScope};
-use crate::cluster::scripted::{self, answer, event, failure, list, watch};
+use crate::cluster::scripted::{self, WithCertificates, answer, event, failure, list, watch};
 use crate::source::SourceEvent;
 
 fn service(name: &str, port: u16, version: u64) -> Value {
@@ -461,61 +461,6 @@ impl DoorView for Needing {
     }
 }
 
-/// Doors whose needs take long to find out, as with many Ingresses on a busy machine: every Ingress needs its Secret.
-#[derive(Debug)]
-struct Slow;
-
-impl Slow {
-    fn named(ingress: &Ingress) -> Vec<ObjectRef> {
-        let secrets = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
-        secrets
-            .map(|key| ObjectRef::namespaced(Kind::Secret, key))
-            .collect()
-    }
-}
-
-impl DoorView for Slow {
-    fn needs_of_doors(&self, _: &ClusterView) -> Vec<ObjectRef> {
-        Vec::new()
-    }
-
-    fn needs_of_ingresses(&self, view: &ClusterView) -> Vec<ObjectRef> {
-        std::thread::sleep(Duration::from_millis(30));
-        view.ingresses()
-            .flat_map(|ingress| Self::named(ingress))
-            .collect()
-    }
-
-    fn objects_of(&self, object: &Object) -> Vec<ObjectRef> {
-        let Object::Ingress(ingress) = object else {
-            return Vec::new();
-        };
-        Self::named(ingress)
-    }
-
-    fn concerns_needs(&self, before: Option<&Object>, after: Option<&Object>) -> bool {
-        [before, after]
-            .iter()
-            .any(|object| matches!(object, Some(Object::Ingress(_))))
-    }
-
-    fn published(&self) -> Vec<(&ListenerName, &Publish)> {
-        Vec::new()
-    }
-
-    fn published_for(&self, _: &Ingress, _: &ClusterView) -> Vec<&Publish> {
-        Vec::new()
-    }
-
-    fn choose(&self, _: &Ingress, _: &ClusterView) -> bool {
-        false
-    }
-
-    fn serve_class_of(&self, _: &Ingress, _: &ClusterView) -> bool {
-        false
-    }
-}
-
 /// An Ingress and its certificate go live together: at the start, and when an Ingress is added while it has just been found
 /// out what is needed.
 #[tokio::test]
@@ -569,7 +514,10 @@ async fn no_ingress_is_sent_without_its_secret() {
         most_followed: 200,
         ..ClusterOptions::default()
     };
-    let (_doors, seen) = tokio::sync::watch::channel::<Arc<dyn DoorView>>(Arc::new(Slow));
+    let doors = WithCertificates {
+        finding_out: Duration::from_millis(30),
+    };
+    let (_doors, seen) = tokio::sync::watch::channel::<Arc<dyn DoorView>>(Arc::new(doors));
     let (sender, mut events) = mpsc::channel(1);
     let check = async {
         let mut ingresses = 0;
@@ -579,7 +527,7 @@ async fn no_ingress_is_sent_without_its_secret() {
             };
             ingresses = content.view.ingresses().count();
             for ingress in content.view.ingresses() {
-                let [secret] = Slow::named(ingress).try_into().expect("one Secret");
+                let [secret] = WithCertificates::of(ingress).try_into().expect("one Secret");
                 assert!(
                     content.view.object(&secret).is_some(),
                     "{secret} is not sent with its Ingress"
