@@ -1,5 +1,6 @@
 //! From file and environment to a checked [`Config`], collecting every error on the way.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -49,8 +50,10 @@ pub fn load(options: &Options) -> Result<Loaded, ConfigErrors> {
     };
 
     let raw = typed(&layers, &mut errors);
-    // Doors that could not be read have errors of their own.
-    if raw.listeners.is_empty() && (errors.is_empty() || !layers.values().contains_key("listeners")) {
+    // Doors that are written and could not be read have errors of their own.
+    let written = layers.values().get("listeners");
+    let is_none_written = written.is_none_or(|it| it.as_dict().is_some_and(BTreeMap::is_empty));
+    if raw.listeners.is_empty() && (errors.is_empty() || is_none_written) {
         let message = "no door is declared; write at least one [listeners.NAME]";
         errors.push(layers.error("listeners", message.to_owned()));
     }
