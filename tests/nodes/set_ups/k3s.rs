@@ -85,8 +85,7 @@ pub fn run(stage: &Stage) {
     mistakes::resolver_of_the_node(cluster);
     mistakes::short_grace(cluster);
     release.rolled_out();
-    // Pods of the rollouts that were broken off are still leaving. Until they have gone not every pod is ready, and ports
-    // below 1024 are a finding.
+    // Pods of the rollouts that were broken off are still leaving: what is found because of them goes with them.
     doctor::finds_nothing_but(cluster, &["GW502"]);
     doors::answer_for_their_own(&balancer, nodes);
     println!("  the mistakes took {:.0} s", started.elapsed().as_secs_f64());
